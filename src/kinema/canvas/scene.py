@@ -1,0 +1,170 @@
+"""The scene state: what is where, of which kind, moving how. The truth of a world and the `state` track of a canvas.
+
+Axes: T frames, K entity slots. Units: a room is 10 units high; x to the right, y up; seconds; radians, counter-clockwise.
+The camera (pan x, pan y, zoom) looks at a window 10 / zoom units high and as wide as the picture's aspect asks, with its
+center at (pan x, pan y); (5, 5, 1) shows the default room exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.errors import InputError
+
+KINDS = ("ball", "box", "triangle", "star", "car", "robot", "screen", "flag")
+COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+MATERIALS = ("plain", "bouncy", "heavy")
+BACKGROUNDS = ("field", "desert", "night", "snow", "lab")
+VIEWS = ("side", "top")
+SIZES = {"small": 0.6, "medium": 0.85, "large": 1.15}
+"""Size names and the radius in units that each stands for."""
+
+SYMMETRY = {"ball": 0, "box": 4, "triangle": 3, "star": 5, "car": 1, "robot": 1, "screen": 0, "flag": 0}
+"""How many turns of a full circle look alike; 0: the kind is never seen turned."""
+
+FORMAT = 1
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One shot of a world over T frames.
+
+    kind, color, material: int8 [K], indices into KINDS, COLORS, MATERIALS; kind -1 marks an empty slot.
+    size: float32 [K], radius in units. x, y, vx, vy, angle: float32 [T, K]. visible: float32 [T, K], the share of the
+    entity that the camera sees, 0..1. camera: float32 [T, 3].
+    """
+
+    fps: float
+    view: str
+    background: str
+    kind: Ints
+    color: Ints
+    material: Ints
+    size: Floats
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    angle: Floats
+    visible: Floats
+    camera: Floats
+    room_width: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.view not in VIEWS or self.background not in BACKGROUNDS:
+            raise InputError(
+                f"view {self.view!r} on background {self.background!r}: expected one of {VIEWS} on one of {BACKGROUNDS}"
+            )
+        frames, slots = self.x.shape
+        for name in ("x", "y", "vx", "vy", "angle", "visible"):
+            if getattr(self, name).shape != (frames, slots):
+                raise InputError(f"{name} has shape {getattr(self, name).shape}, expected {(frames, slots)} as x has")
+        if self.camera.shape != (frames, 3) or len(self.kind) != slots:
+            raise InputError(f"camera {self.camera.shape} and kind {self.kind.shape} do not fit {frames} frames, {slots} slots")
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.x.shape[0])
+
+    @property
+    def num_slots(self) -> int:
+        return int(self.x.shape[1])
+
+    @property
+    def entities(self) -> list[int]:
+        """Slots that hold something."""
+        return [k for k in range(self.num_slots) if self.kind[k] >= 0]
+
+    def name(self, slot: int) -> str:
+        """'red ball'."""
+        return f"{COLORS[self.color[slot]]} {KINDS[self.kind[slot]]}"
+
+    def frames(self, which: slice | NDArray[np.int64]) -> Scene:
+        """The same scene at some of its frames."""
+        moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
+        return replace(self, **{name: getattr(self, name)[which] for name in moving})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: a header, then one entry per entity with its path over time."""
+        entities = []
+        for k in self.entities:
+            entity: dict[str, Any] = {
+                "slot": k,
+                "kind": KINDS[self.kind[k]],
+                "color": COLORS[self.color[k]],
+                "material": MATERIALS[self.material[k]],
+                "size": round(float(self.size[k]), 4),
+            }
+            for name in ("x", "y", "vx", "vy", "angle", "visible"):
+                entity[name] = [round(float(v), 4) for v in getattr(self, name)[:, k]]
+            entities.append(entity)
+        return {
+            "format": FORMAT,
+            "fps": self.fps,
+            "num_frames": self.num_frames,
+            "num_slots": self.num_slots,
+            "view": self.view,
+            "background": self.background,
+            "room_width": self.room_width,
+            "camera": [[round(float(v), 4) for v in row] for row in self.camera],
+            "entities": entities,
+        }
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Scene:
+        """The inverse of `to_dict`; InputError names the field that is missing or off."""
+        try:
+            if data["format"] != FORMAT:
+                raise InputError(f"state format {data['format']} cannot be read; this version reads format {FORMAT}")
+            frames, slots = int(data["num_frames"]), int(data["num_slots"])
+            if frames < 1 or slots < 1:
+                raise InputError(f"a state of {frames} frames and {slots} slots is empty")
+            fixed = {
+                "kind": np.full(slots, -1, np.int8),
+                "color": np.zeros(slots, np.int8),
+                "material": np.zeros(slots, np.int8),
+                "size": np.zeros(slots, np.float32),
+            }
+            moving = {name: np.zeros((frames, slots), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")}
+            for entity in data["entities"]:
+                k = int(entity["slot"])
+                fixed["kind"][k] = KINDS.index(entity["kind"])
+                fixed["color"][k] = COLORS.index(entity["color"])
+                fixed["material"][k] = MATERIALS.index(entity["material"])
+                fixed["size"][k] = float(entity["size"])
+                for name, values in moving.items():
+                    values[:, k] = entity[name]
+            return Scene(
+                fps=float(data["fps"]),
+                view=data["view"],
+                background=data["background"],
+                room_width=float(data["room_width"]),
+                camera=np.asarray(data["camera"], np.float32).reshape(frames, 3),
+                **fixed,
+                **moving,
+            )
+        except KeyError as missing:
+            raise InputError(f"the state has no field {missing}; expected the format that `kinema perceive` writes") from None
+        except (TypeError, IndexError) as wrong:
+            raise InputError(f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes") from None
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict())
+
+    @staticmethod
+    def from_json(text: str) -> Scene:
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as wrong:
+            raise InputError(f"not a state file: {wrong}; expected the JSON that `kinema perceive` writes") from None
+        if not isinstance(data, dict):
+            raise InputError("not a state file: expected the JSON object that `kinema perceive` writes")
+        return Scene.from_dict(data)
