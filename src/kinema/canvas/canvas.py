@@ -1,0 +1,100 @@
+"""The canvas: tracks on one clock, every cell with a value and a noise level.
+
+Level 0 means known, 1 unknown, between "roughly like this". A track that is absent costs nothing: planning a scene from a
+text needs no video cells, and perceiving a picture needs no action.
+
+Axes: B batch, T frames, h x w video cells (patches of codec latents), P numbers per cell, K slots, F features, L text tokens.
+
+    track     values          levels
+    video     [B, T, h, w, P] [B, T, h, w]
+    state     [B, T, K, F]    [B, T, K, F]     (every field of every slot may be known or not on its own)
+    vectors   [B, T, D]       [B, T]           (camera, scene, action, reward, terminated)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kinema.canvas.tracks import STATE_FEATURES, VECTORS
+from kinema.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextCondition:
+    """Token states of the prompt, float [B, L, E], and which frame may read which token, bool [B, T, L]."""
+
+    states: Tensor
+    reads: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """What is known and what is wanted. Immutable: a step of a sampler makes a new one."""
+
+    time_s: Tensor
+    values: dict[str, Tensor]
+    levels: dict[str, Tensor]
+    text: TextCondition | None = None
+    cell_units: float = 2.5
+    """Height of one video cell in room units (at zoom 1): 2.5 for 16-pixel cells of a 64-pixel-high picture."""
+
+    def __post_init__(self) -> None:
+        if self.values.keys() != self.levels.keys():
+            raise InputError(f"tracks with values {sorted(self.values)} and with levels {sorted(self.levels)} differ")
+        for name, value in self.values.items():
+            level = self.levels[name]
+            expected = value.shape if name == "state" else value.shape[:-1]
+            if level.shape != expected:
+                raise InputError(f"levels of {name} have shape {tuple(level.shape)}, expected {tuple(expected)}")
+            if value.shape[:2] != self.time_s.shape:
+                raise InputError(f"{name} has (batch, frames) {tuple(value.shape[:2])}, the clock {tuple(self.time_s.shape)}")
+
+    @property
+    def batch(self) -> int:
+        return int(self.time_s.shape[0])
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.time_s.shape[1])
+
+    def with_values(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Canvas:
+        return replace(self, values=values, levels=levels)
+
+    def frames(self, start: int, stop: int) -> Canvas:
+        """The canvas between two frames; text keeps the tokens that those frames may read."""
+        text = self.text and TextCondition(states=self.text.states, reads=self.text.reads[:, start:stop])
+        return replace(
+            self,
+            time_s=self.time_s[:, start:stop],
+            values={k: v[:, start:stop] for k, v in self.values.items()},
+            levels={k: v[:, start:stop] for k, v in self.levels.items()},
+            text=text,
+        )
+
+
+def blank(
+    *,
+    batch: int,
+    frames: int,
+    fps: float,
+    slots: int,
+    grid: tuple[int, int] | None = None,
+    cell_values: int = 64,
+    cell_units: float = 2.5,
+    start_s: float = 0.0,
+    device: torch.device | str = "cpu",
+) -> Canvas:
+    """A canvas on which nothing is known. `grid` (h, w) None leaves the video track out."""
+    time_s = (start_s + torch.arange(frames, device=device) / fps).expand(batch, frames)
+    shapes: dict[str, tuple[int, ...]] = {"state": (batch, frames, slots, STATE_FEATURES)}
+    shapes |= {name: (batch, frames, width) for name, width in VECTORS.items()}
+    if grid is not None:
+        shapes["video"] = (batch, frames, *grid, cell_values)
+    values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
+    levels = {
+        name: torch.ones(shape if name == "state" else shape[:-1], device=device) for name, shape in shapes.items()
+    }
+    return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)

@@ -1,0 +1,165 @@
+"""Layouts: every capability is a statement of which cells are known.
+
+Each function takes a canvas and returns it with some cells set and their levels lowered; nothing else differs between
+generating, extending, filling, editing, perceiving, rendering and simulating. They compose: known frames, a known slot and a
+known camera can be laid on one canvas.
+
+Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, n given frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kinema.canvas.canvas import Canvas
+from kinema.canvas.tracks import GROUPS, IDENTITY, group_slice
+from kinema.errors import InputError
+
+
+def _put(canvas: Canvas, track: str, frames: Sequence[int] | slice, value: Tensor, level: float) -> Canvas:
+    if track not in canvas.values:
+        raise InputError(f"the canvas has no {track} track; it has {', '.join(sorted(canvas.values))}")
+    values, levels = dict(canvas.values), dict(canvas.levels)
+    values[track], levels[track] = values[track].clone(), levels[track].clone()
+    index = frames if isinstance(frames, slice) else list(frames)
+    target = values[track][:, index]
+    if target.shape[2:] != value.shape[2:] or target.shape[1] != value.shape[1]:
+        raise InputError(f"{track} given as {tuple(value.shape)}, expected {tuple(target.shape)}")
+    values[track][:, index] = value.to(target)
+    levels[track][:, index] = level
+    return canvas.with_values(values, levels)
+
+
+def text_to_video(canvas: Canvas) -> Canvas:
+    """Nothing is known but the text, which the canvas carries."""
+    return canvas
+
+
+def known_frames(canvas: Canvas, frames: Sequence[int], video: Tensor) -> Canvas:
+    """Pictures [B, n, h, w, P] stand at these frames: first, last, every other, the ends of a loop."""
+    return _put(canvas, "video", frames, video, 0.0)
+
+
+def image_to_video(canvas: Canvas, first: Tensor | None = None, last: Tensor | None = None) -> Canvas:
+    """The first picture, the last, or both, each [B, 1, h, w, P]."""
+    if first is not None:
+        canvas = known_frames(canvas, [0], first)
+    if last is not None:
+        canvas = known_frames(canvas, [canvas.num_frames - 1], last)
+    return canvas
+
+
+def extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
+    """The clip [B, n, h, w, P] at one end, the rest to be filmed after it or (before=True) leading up to it."""
+    n, total = clip.shape[1], canvas.num_frames
+    if n >= total:
+        raise InputError(f"a clip of {n} frames leaves nothing to extend on a canvas of {total}")
+    return known_frames(canvas, range(total - n, total) if before else range(n), clip)
+
+
+def infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
+    """Pictures at some frames, the gaps between them to be filled."""
+    beyond = [i for i in frames if not 0 <= i < canvas.num_frames]
+    if beyond:
+        raise InputError(f"frames {beyond} lie outside the canvas of {canvas.num_frames} frames")
+    return known_frames(canvas, frames, pictures)
+
+
+def blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
+    """One clip at the start, another at the end; the passage between them is unknown."""
+    total = canvas.num_frames
+    if before.shape[1] + after.shape[1] >= total:
+        raise InputError(f"{before.shape[1]} + {after.shape[1]} known frames leave no passage on a canvas of {total}")
+    canvas = known_frames(canvas, range(before.shape[1]), before)
+    return known_frames(canvas, range(total - after.shape[1], total), after)
+
+
+def loop(canvas: Canvas, frame: Tensor) -> Canvas:
+    """The same picture [B, 1, h, w, P] at both ends."""
+    return image_to_video(canvas, frame, frame)
+
+
+def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
+    """The whole clip "roughly like this": level `strength`, inside the mask [h, w] (True: change) or everywhere."""
+    if not 0.0 < strength <= 1.0:
+        raise InputError(f"strength {strength}: expected above 0 (keep all) and up to 1 (keep nothing)")
+    canvas = _put(canvas, "video", slice(None), clip, strength)
+    if mask is None:
+        return canvas
+    levels = dict(canvas.levels)
+    if mask.shape != levels["video"].shape[2:]:
+        raise InputError(f"mask of {tuple(mask.shape)} cells, expected {tuple(levels['video'].shape[2:])}")
+    levels["video"] = torch.where(mask.to(levels["video"].device), levels["video"], 0.0)
+    return canvas.with_values(canvas.values, levels)
+
+
+def perceive(canvas: Canvas, video: Tensor) -> Canvas:
+    """The whole video is known; the state is asked for."""
+    return _put(canvas, "video", slice(None), video, 0.0)
+
+
+def known_state(canvas: Canvas, state: Tensor, frames: Sequence[int] | slice = slice(None), level: float = 0.0) -> Canvas:
+    """Every field of every slot [B, n, K, F] at these frames; a level above 0 says "roughly"."""
+    return _put(canvas, "state", frames, state, level)
+
+
+def render(canvas: Canvas, state: Tensor, camera: Tensor, setting: Tensor) -> Canvas:
+    """State, camera and setting are known; the video is asked for."""
+    canvas = known_state(canvas, state)
+    canvas = _put(canvas, "camera", slice(None), camera, 0.0)
+    return _put(canvas, "scene", slice(None), setting, 0.0)
+
+
+def known_vector(canvas: Canvas, track: str, value: Tensor, frames: Sequence[int] | slice = slice(None)) -> Canvas:
+    """Camera, scene, action, reward or terminated [B, n, D] at these frames."""
+    return _put(canvas, track, frames, value, 0.0)
+
+
+def simulate_step(canvas: Canvas, past: dict[str, Tensor], action: Tensor) -> Canvas:
+    """All tracks of the past [B, T - 1, ...] and the action [B, 1, 2] are known; the last frame of the rest is not."""
+    for name, value in past.items():
+        canvas = _put(canvas, name, slice(0, canvas.num_frames - 1), value, 0.0)
+    return _put(canvas, "action", slice(canvas.num_frames - 1, canvas.num_frames), action, 0.0)
+
+
+def manipulate(canvas: Canvas, past: Tensor, slot: int, group: str, value: Tensor) -> Canvas:
+    """The past state [B, n, K, F] is known, and one field group of one slot [B, T - n, width] for all later frames."""
+    if group not in GROUPS:
+        raise InputError(f"no field group {group!r}; there are {', '.join(GROUPS)}")
+    n = past.shape[1]
+    canvas = known_state(canvas, past, slice(0, n))
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    state[:, n:, slot, group_slice(group)] = value.to(state)
+    level[:, n:, slot, group_slice(group)] = 0.0
+    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
+
+
+def cast(canvas: Canvas, identity: Tensor) -> Canvas:
+    """A storyboard's cast: who is there [B, K, F] holds in every frame, what they do is unknown."""
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    for group in IDENTITY:
+        columns = group_slice(group)
+        state[..., columns] = identity[:, None, :, columns].to(state)
+        level[..., columns] = 0.0
+    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
+
+
+def counterfactual(past: Canvas, slot: int, group: str, value: Tensor, frame: int) -> Canvas:
+    """The same past with one cause changed: one field group of one slot [B, width] at one frame."""
+    if not 0 <= frame < past.num_frames:
+        raise InputError(f"frame {frame} lies outside the canvas of {past.num_frames} frames")
+    state, level = past.values["state"].clone(), past.levels["state"].clone()
+    state[:, frame, slot, group_slice(group)] = value.to(state)
+    level[:, frame, slot, group_slice(group)] = 0.0
+    return past.with_values({**past.values, "state": state}, {**past.levels, "state": level})
+
+
+def imitate(canvas: Canvas, past: dict[str, Tensor]) -> Canvas:
+    """All tracks of the past [B, n, ...] are known; the actions from then on are asked for."""
+    n = next(iter(past.values())).shape[1]
+    for name, value in past.items():
+        canvas = _put(canvas, name, slice(0, n), value, 0.0)
+    return canvas

@@ -1,0 +1,196 @@
+"""Scene <-> numbers: how each track of a canvas is coded.
+
+A scene becomes the `state` track (one feature vector per slot and frame) and the vector tracks `camera`, `scene`,
+`action`, `reward`, `terminated` (one vector per frame). Everything is scaled to about unit variance, because that is what
+noise at level 1 looks like. Categories are coded as +1 for the one that holds and -1 for the others, angles as the sine
+and cosine of the turn times the kind's symmetry, so that two equal pictures have one code.
+
+Axes: B batch, T frames, K slots, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SYMMETRY, VIEWS, Scene
+
+Array = NDArray[np.float32]
+
+GROUPS: dict[str, int] = {
+    "exists": 1,
+    "kind": len(KINDS),
+    "color": len(COLORS),
+    "material": len(MATERIALS),
+    "size": 1,
+    "position": 2,
+    "velocity": 2,
+    "angle": 2,
+    "visible": 1,
+}
+"""Field groups of the state track, in order, and how many features each has."""
+
+STATE_FEATURES = sum(GROUPS.values())
+IDENTITY = ("exists", "kind", "color", "material", "size")
+"""Groups that stay what they are for as long as an entity exists."""
+
+VECTORS: dict[str, int] = {
+    "camera": 3,
+    "scene": 1 + len(BACKGROUNDS),
+    "action": 2,
+    "reward": 1,
+    "terminated": 1,
+}
+"""Vector tracks, in order, and how many numbers each has."""
+
+_SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
+_CENTER, _SPREAD, _SPEED, _SIZE, _SIZE_SPREAD, _REWARD = 5.0, 2.5, 3.0, 0.85, 0.25, 0.1
+
+
+def group_slice(name: str) -> slice:
+    """Where a field group lies in the feature vector."""
+    start = 0
+    for group, width in GROUPS.items():
+        if group == name:
+            return slice(start, start + width)
+        start += width
+    raise KeyError(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """The arrays of many scenes at once, the shape in which training data is kept.
+
+    kind, color, material: int [B, K]; size: [B, K]; x, y, vx, vy, angle, visible: [B, T, K]; camera: [B, T, 3];
+    view, background: int [B].
+    """
+
+    kind: NDArray[np.int8]
+    color: NDArray[np.int8]
+    material: NDArray[np.int8]
+    size: Array
+    x: Array
+    y: Array
+    vx: Array
+    vy: Array
+    angle: Array
+    visible: Array
+    camera: Array
+    view: NDArray[np.int8]
+    background: NDArray[np.int8]
+
+    @staticmethod
+    def of(scene: Scene) -> Fields:
+        """One scene as a batch of one."""
+        names = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible", "camera")
+        return Fields(
+            **{name: getattr(scene, name)[None] for name in names},
+            view=np.array([VIEWS.index(scene.view)], np.int8),
+            background=np.array([BACKGROUNDS.index(scene.background)], np.int8),
+        )
+
+
+def _one_of(index: NDArray[np.int8], count: int) -> Array:
+    return np.where(index[..., None] == np.arange(count), 1.0, -1.0).astype(np.float32)
+
+
+def encode_state(fields: Fields) -> Array:
+    """The state track: float32 [B, T, K, F]. Empty slots say 'does not exist' and are zero elsewhere."""
+    batch, frames, slots = fields.x.shape
+    here = fields.kind >= 0
+    fixed = np.concatenate(
+        [
+            np.where(here, 1.0, -1.0)[..., None].astype(np.float32),
+            _one_of(fields.kind, len(KINDS)),
+            _one_of(fields.color, len(COLORS)),
+            _one_of(fields.material, len(MATERIALS)),
+            ((fields.size - _SIZE) / _SIZE_SPREAD)[..., None],
+        ],
+        axis=-1,
+    )
+    turns = _SYMMETRY[np.maximum(fields.kind, 0)][:, None] * fields.angle
+    moving = np.stack(
+        [
+            (fields.x - _CENTER) / _SPREAD,
+            (fields.y - _CENTER) / _SPREAD,
+            fields.vx / _SPEED,
+            fields.vy / _SPEED,
+            np.sin(turns),
+            np.cos(turns),
+            2.0 * fields.visible - 1.0,
+        ],
+        axis=-1,
+    )
+    state = np.empty((batch, frames, slots, STATE_FEATURES), np.float32)
+    split = fixed.shape[-1]
+    state[..., :split] = fixed[:, None]
+    state[..., split:] = moving
+    empty = np.broadcast_to(~here[:, None, :], state.shape[:3])
+    state[..., 1:][empty] = 0.0
+    return state
+
+
+def encode_camera(camera: Array) -> Array:
+    """Camera [..., 3] in units -> camera track."""
+    return np.stack(
+        [(camera[..., 0] - _CENTER) / _SPREAD, (camera[..., 1] - _CENTER) / _SPREAD, 2 * np.log2(camera[..., 2])], axis=-1
+    ).astype(np.float32)
+
+
+def encode_setting(view: NDArray[np.int8], background: NDArray[np.int8], frames: int) -> Array:
+    """The scene track [B, T, 6]: the view, then the background."""
+    vector = np.concatenate([np.where(view == 0, 1.0, -1.0)[:, None], _one_of(background, len(BACKGROUNDS))], axis=-1)
+    return np.repeat(vector[:, None], frames, axis=1).astype(np.float32)
+
+
+def encode_reward(reward: Array) -> Array:
+    """Reward [B, T] -> reward track [B, T, 1]; a step's reward saturates at +-3 / 10."""
+    return np.clip(reward / _REWARD, -3.0, 3.0)[..., None].astype(np.float32)
+
+
+def encode_terminated(terminated: NDArray[np.bool_]) -> Array:
+    """[B, T] -> [B, T, 1], +1 where the episode has ended."""
+    return np.where(terminated, 1.0, -1.0)[..., None].astype(np.float32)
+
+
+def decode_reward(track: Array) -> Array:
+    """The inverse of `encode_reward` within its range."""
+    return (track[..., 0] * _REWARD).astype(np.float32)
+
+
+def decode_scene(state: Array, camera: Array, setting: Array, *, fps: float, room_width: float = 10.0) -> Scene:
+    """Tracks of one sample (state [T, K, F], camera [T, 3], scene [T, 6]) -> Scene.
+
+    Identity is decided once per slot over all frames, so an entity cannot change kind or color half way.
+    """
+    mean = state.mean(axis=0)
+    here = mean[:, 0] > 0
+    kind = np.where(here, mean[:, group_slice("kind")].argmax(-1), -1).astype(np.int8)
+    symmetry = np.maximum(_SYMMETRY[np.maximum(kind, 0)], 1.0)
+    position, velocity = state[..., group_slice("position")], state[..., group_slice("velocity")]
+    angle = np.arctan2(state[..., group_slice("angle")][..., 0], state[..., group_slice("angle")][..., 1]) / symmetry
+    angle = np.where(_SYMMETRY[np.maximum(kind, 0)] > 0, angle, 0.0)
+    setting = setting.mean(axis=0)
+    keep = here.astype(np.float32)
+    return Scene(
+        fps=fps,
+        view=VIEWS[0 if setting[0] > 0 else 1],
+        background=BACKGROUNDS[int(setting[1:].argmax())],
+        kind=kind,
+        color=np.where(here, mean[:, group_slice("color")].argmax(-1), 0).astype(np.int8),
+        material=np.where(here, mean[:, group_slice("material")].argmax(-1), 0).astype(np.int8),
+        size=(keep * np.clip(mean[:, group_slice("size")][:, 0] * _SIZE_SPREAD + _SIZE, 0.3, 2.0)).astype(np.float32),
+        x=(keep * (position[..., 0] * _SPREAD + _CENTER)).astype(np.float32),
+        y=(keep * (position[..., 1] * _SPREAD + _CENTER)).astype(np.float32),
+        vx=(keep * velocity[..., 0] * _SPEED).astype(np.float32),
+        vy=(keep * velocity[..., 1] * _SPEED).astype(np.float32),
+        angle=(keep * angle).astype(np.float32),
+        visible=(keep * np.clip((state[..., group_slice("visible")][..., 0] + 1) / 2, 0, 1)).astype(np.float32),
+        camera=np.stack(
+            [camera[:, 0] * _SPREAD + _CENTER, camera[:, 1] * _SPREAD + _CENTER, 2.0 ** (np.clip(camera[:, 2], -6, 6) / 2)],
+            axis=-1,
+        ).astype(np.float32),
+        room_width=room_width,
+    )

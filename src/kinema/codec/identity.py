@@ -1,0 +1,36 @@
+"""The codec that changes nothing: latents are the pixels themselves. For tests, tiny pictures and models without a codec.
+
+Axes as in `protocol`. Pixels in [-1, 1] are close enough to unit variance, so they pass through untouched.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kinema.codec.protocol import Frames, check_latents, check_video, to_bytes, to_unit
+
+
+class IdentityCodec:
+    """space_factor 1, time_factor 1, 3 channels; encode and decode return the same values exactly."""
+
+    channels = 3
+    space_factor = 1
+    time_factor = 1
+
+    def encode(self, video: Tensor) -> Tensor:
+        """video: float [B, T, 3, H, W] in [-1, 1]; returned as it is, in float32."""
+        check_video(video, self.space_factor)
+        return video.float()
+
+    def decode(self, latents: Tensor, num_frames: int | None = None) -> Tensor:
+        """latents: float [B, T, 3, H, W]; returned cut to [-1, 1], in float32."""
+        check_latents(latents, self.channels, self.time_factor, num_frames)
+        return latents.float().clamp(-1, 1)
+
+    def encode_frames(self, frames: Frames) -> Tensor:
+        """frames: uint8 [T, H, W, 3]. Returns float32 [T, 3, H, W]."""
+        return self.encode(to_unit(frames)[None])[0]
+
+    def decode_frames(self, latents: Tensor, num_frames: int | None = None) -> Frames:
+        """latents: float [T, 3, H, W]. Returns uint8 [T, H, W, 3]."""
+        return to_bytes(self.decode(latents[None], num_frames)[0])

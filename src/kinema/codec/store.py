@@ -1,0 +1,95 @@
+"""Codecs on disk: a folder with config.json and model.safetensors, read strictly and written atomically.
+
+The weights are bfloat16; the constants that normalise latents are float32. Nothing is guessed: a folder whose weights do not
+fit its config in names or shapes is refused with one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from kinema.codec.autoencoder import SPACE_FACTOR, Autoencoder, CodecConfig
+from kinema.errors import InputError, ModelError, OutputError
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONSTANTS = ("mean", "std")
+
+
+def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
+    """bfloat16 where convolutions run faster in it (processors with its instructions, GPUs), else float32."""
+    if torch.device(device).type != "cpu":
+        return torch.bfloat16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def load_codec(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Autoencoder:
+    """The codec that `save_codec` wrote at `path`, ready to use; computes in `dtype`, by default `fast_dtype(device)`.
+
+    ModelError: no such folder, not a codec, or weights that do not fit the config.
+    """
+    folder = Path(path)
+    codec = Autoencoder(read_config(folder / CONFIG))
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as wrong:
+        raise ModelError(f"{folder / WEIGHTS} cannot be read: {wrong}; train it again or copy the whole folder") from None
+    expected = codec.state_dict()
+    odd = sorted(expected.keys() ^ weights.keys()) or [k for k, v in expected.items() if v.shape != weights[k].shape]
+    if odd:
+        raise ModelError(f"{folder / WEIGHTS} does not fit {CONFIG}: {odd[0]} ({len(odd)} such); copy both from one save")
+    codec.load_state_dict(weights)
+    codec.cast(dtype or fast_dtype(device)).to(device).eval().requires_grad_(False)
+    return codec
+
+
+def read_config(path: Path) -> CodecConfig:
+    """The config in `path`; ModelError if it is missing, unreadable, or of another kind of model."""
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+        if data.pop("format") != FORMAT or data.pop("model") != "codec" or data.pop("space_factor") != SPACE_FACTOR:
+            raise ModelError(f"{path} is not a codec of format {FORMAT} with a space factor of {SPACE_FACTOR}")
+        return CodecConfig(**data)
+    except OSError:
+        raise ModelError(f"no codec at {path.parent}: {path.name} cannot be read; expected a folder with it and {WEIGHTS}") from None
+    except ModelError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as wrong:
+        raise ModelError(f"{path} is not a codec's config ({wrong}); expected the file that save_codec writes") from None
+
+
+def save_codec(codec: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
+    """Write `codec` to the folder `path`; each file appears whole or not at all. `card` becomes README.md."""
+    folder = Path(path)
+    head = {"format": FORMAT, "model": "codec", "space_factor": SPACE_FACTOR}
+    weights = {
+        name: value.detach().to("cpu", torch.float32 if name in CONSTANTS else torch.bfloat16).contiguous()
+        for name, value in codec.state_dict().items()
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".codec-", dir=folder))
+        try:
+            save_file(weights, scratch / WEIGHTS)
+            (scratch / CONFIG).write_text(json.dumps(head | asdict(codec.config), indent=2) + "\n")
+            if card is not None:
+                (scratch / "README.md").write_text(card)
+            for file in sorted(scratch.iterdir(), reverse=True):
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+                file.chmod(0o644)
+                file.replace(folder / file.name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as wrong:
+        raise OutputError(f"the codec could not be written to {folder}: {wrong.strerror or wrong}") from None

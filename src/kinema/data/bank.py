@@ -1,0 +1,186 @@
+"""The bank: episodes of a world, simulated once and kept as arrays, from which training draws windows.
+
+A bank is a folder of shards. Shard i holds episodes with seeds base + i * SHARD ... and depends on nothing else, so building
+is parallel, resumable and gives the same bytes anywhere. Captions are kept as text and as the text encoder's token states.
+
+Axes: N episodes, T frames at 32 per second, K slots, L text tokens, E text width.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.canvas.scene import BACKGROUNDS, VIEWS
+from kinema.canvas.tracks import Fields
+from kinema.errors import InputError
+from kinema.text import TextEncoder
+from kinema.worlds.playground import Diet, simulate
+
+SHARD = 500
+FPS = 32.0
+FRAMES = 128
+MAX_TOKENS = 40
+_MOVING = ("x", "y", "vx", "vy", "angle", "visible")
+_FIXED = ("kind", "color", "material", "size")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def _simulate_shard(diet: Diet, first_seed: int, count: int) -> tuple[Arrays, list[list[str]]]:
+    columns: dict[str, list[Any]] = {}
+    captions = []
+    for seed in range(first_seed, first_seed + count):
+        episode = simulate(diet, seed, fps=FPS, num_frames=FRAMES)
+        scene = episode.scene
+        row = {name: getattr(scene, name) for name in _FIXED}
+        row |= {name: getattr(scene, name).astype(np.float16) for name in _MOVING}
+        row |= {
+            "camera": scene.camera.astype(np.float16),
+            "view": np.int8(VIEWS.index(scene.view)),
+            "background": np.int8(BACKGROUNDS.index(scene.background)),
+            "action": episode.action.astype(np.float16),
+            "reward": episode.reward.astype(np.float32),
+            "terminated": episode.terminated,
+        }
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+        told = [episode.captions.short, episode.captions.detailed]
+        captions.append([*told, episode.captions.task] if episode.captions.task else told)
+    return {name: np.stack(values) for name, values in columns.items()}, captions
+
+
+def _encode_captions(captions: list[list[str]], text: TextEncoder) -> Arrays:
+    flat = [caption for group in captions for caption in group]
+    states, mask = text.encode(flat, max_tokens=MAX_TOKENS)
+    lengths = mask.sum(1)
+    kept = np.concatenate([state[:length] for state, length in zip(states, lengths, strict=True)])
+    return {
+        "token_states": kept.astype(np.float16),
+        "token_start": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        "caption_start": np.concatenate([[0], np.cumsum([len(group) for group in captions])]).astype(np.int64),
+        "captions": np.array(json.dumps(flat)),
+    }
+
+
+def build(
+    folder: Path,
+    diet: Diet,
+    *,
+    episodes: int,
+    base_seed: int,
+    text: TextEncoder,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Fill the folder with shards; those that exist are kept, so a build that was cut off goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    label = json.dumps({"diet": asdict(diet), "base_seed": base_seed, "format": 1}, sort_keys=True, default=list)
+    stamp = folder / "bank.json"
+    if stamp.exists() and stamp.read_text() != label:
+        raise InputError(f"{folder} holds a bank of another diet or seed; name another folder or delete it")
+    stamp.write_text(label)
+    shards = -(-episodes // SHARD)
+    missing = [i for i in range(shards) if not (folder / f"shard-{i:05d}.npz").exists()]
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = {i: pool.submit(_simulate_shard, diet, base_seed + i * SHARD, SHARD) for i in missing}
+        for done, i in enumerate(missing):
+            arrays, captions = jobs.pop(i).result()
+            temporary = folder / f".shard-{i:05d}.tmp.npz"
+            np.savez(temporary, **arrays, **_encode_captions(captions, text))  # type: ignore[arg-type]
+            os.replace(temporary, folder / f"shard-{i:05d}.npz")
+            if progress is not None:
+                progress(shards - len(missing) + done + 1, shards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """A batch of windows cut from episodes; text tokens padded to MAX_TOKENS with `reads` False where nothing is said."""
+
+    fields: Fields
+    fps: NDArray[np.float32]
+    action: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    text_states: NDArray[np.float32]
+    text_mask: NDArray[np.bool_]
+    captions: list[str]
+
+
+class Bank:
+    """Reads a built bank into memory."""
+
+    def __init__(self, folder: Path, *, episodes: int | None = None) -> None:
+        paths = sorted(folder.glob("shard-*.npz"))
+        if not paths:
+            raise InputError(f"{folder} holds no episodes; expected shards made by kinema.data.bank.build")
+        if episodes is not None:
+            paths = paths[: -(-episodes // SHARD)]
+        shards = [np.load(path) for path in paths]
+        self._text = [
+            (shard["token_states"], shard["token_start"], shard["caption_start"], json.loads(str(shard["captions"])))
+            for shard in shards
+        ]
+        text_names = ("token_states", "token_start", "caption_start", "captions")
+        names = [name for name in shards[0].files if name not in text_names]
+        self.arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
+
+    def __len__(self) -> int:
+        return len(self.arrays["kind"])
+
+    def caption(self, episode: int, which: int) -> tuple[NDArray[np.float16], str]:
+        """Token states [L, E] and the text of one caption: 0 short, 1 detailed, 2 task (if there is one)."""
+        states, token_start, caption_start, texts = self._text[episode // SHARD]
+        first, stop = caption_start[episode % SHARD], caption_start[episode % SHARD + 1]
+        index = int(first + which % (stop - first))
+        return states[token_start[index] : token_start[index + 1]], texts[index]
+
+    def windows(
+        self,
+        episodes: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        strides: NDArray[np.int64],
+        frames: int,
+        which: NDArray[np.int64],
+    ) -> Windows:
+        """Frames start, start + stride, ... of each episode; `which` picks the caption, -1 leaves the window untold.
+
+        Rewards between two kept frames add up.
+        """
+        picks = starts[:, None] + strides[:, None] * np.arange(frames)
+        rows = episodes[:, None]
+        moving = {name: self.arrays[name][rows, picks].astype(np.float32) for name in (*_MOVING, "camera")}
+        fixed = {name: self.arrays[name][episodes] for name in (*_FIXED, "view", "background")}
+        summed = np.concatenate(
+            [np.zeros((len(episodes), 1), np.float32), np.cumsum(self.arrays["reward"][episodes], 1)], 1
+        )
+        until = picks + 1
+        since = np.maximum(until - strides[:, None], 0)
+        index = np.arange(len(episodes))[:, None]
+        width = self._text[0][0].shape[-1]
+        states = np.zeros((len(episodes), MAX_TOKENS, width), np.float32)
+        mask = np.zeros((len(episodes), MAX_TOKENS), bool)
+        captions = []
+        for row, (episode, caption) in enumerate(zip(episodes, which, strict=True)):
+            told, text = self.caption(int(episode), int(caption)) if caption >= 0 else (states[0, :0], "")
+            states[row, : len(told)] = told
+            mask[row, : len(told)] = True
+            captions.append(text)
+        return Windows(
+            fields=Fields(**fixed, **moving),
+            fps=(FPS / strides).astype(np.float32),
+            action=self.arrays["action"][rows, picks].astype(np.float32),
+            reward=summed[index, until] - summed[index, since],
+            terminated=self.arrays["terminated"][rows, picks],
+            text_states=states,
+            text_mask=mask,
+            captions=captions,
+        )

@@ -1,0 +1,146 @@
+"""Noise levels: how they are spread, and the patterns that training draws, which are the layouts of use.
+
+Video is redundant: almost everything can be read at level 0.7, so levels are shifted to the noisy end,
+t = s u / (1 + (s - 1) u) with s = 3 (Esser et al. 2024, section 5.3.2 there for resolution), and some are exactly 1.
+Independent levels per frame are diffusion forcing (Chen et al. 2024); independent levels per track are what UniDiffuser and
+Unified World Models do.
+
+Axes: B batch, T frames, K slots, F features, h x w video cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.canvas.tracks import GROUPS, IDENTITY, STATE_FEATURES, VECTORS, group_slice
+
+Levels = dict[str, NDArray[np.float32]]
+SHIFT = 3.0
+
+
+def shift(u: NDArray[np.float32] | float, amount: float = SHIFT) -> NDArray[np.float32] | float:
+    """Even steps u in [0, 1] -> levels that dwell at the noisy end."""
+    return amount * u / (1.0 + (amount - 1.0) * u)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternShares:
+    """How often each pattern is drawn when the canvas has video. Without video the patterns are those of `_plan`."""
+
+    perceive: float
+    render: float
+    predict: float
+    joint: float
+
+
+def _level(rng: np.random.Generator, certain: float = 0.15) -> float:
+    return 1.0 if rng.random() < certain else float(shift(rng.random()))
+
+
+def _context(rng: np.random.Generator) -> float:
+    """The level of a known past: clean, or slightly noisy so that live errors do not feed themselves."""
+    return 0.0 if rng.random() < 0.6 else float(rng.uniform(0.0, 0.1))
+
+
+def _few(rng: np.random.Generator, frames: int) -> int:
+    """A number of known frames, mostly small, at least 1 and fewer than all."""
+    return min(int(np.exp(rng.uniform(0.0, np.log(frames)))), frames - 1)
+
+
+def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
+    """Levels per frame for a canvas without video: all unknown, forcing, a known prefix, known ends or frames."""
+    pattern, level = rng.random(), _level(rng)
+    levels = np.full(frames, level, np.float32)
+    if pattern < 0.45:
+        return levels
+    if pattern < 0.62:
+        return np.array([_level(rng) for _ in range(frames)], np.float32)
+    known = _context(rng)
+    if pattern < 0.87:
+        levels[: _few(rng, frames)] = known
+    elif pattern < 0.94:
+        levels[: _few(rng, frames // 2)] = known
+        levels[frames - _few(rng, frames // 2) :] = known
+    else:
+        levels[rng.random(frames) < rng.uniform(0.05, 0.5)] = known
+    return levels
+
+
+def _slots(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
+    """Sometimes identity, one slot, or one slot's velocity is known for the whole clip; changes state [T, K, F] in place."""
+    if rng.random() < 0.25:
+        for group in IDENTITY:
+            state[..., group_slice(group)] = 0.0
+    if rng.random() < 0.1:
+        state[:, rng.integers(state.shape[1])] = 0.0
+    if rng.random() < 0.1:
+        group = list(GROUPS)[rng.integers(len(GROUPS))]
+        state[:, rng.integers(state.shape[1]), group_slice(group)] = 0.0
+
+
+def _vectors(rng: np.random.Generator, per_frame: NDArray[np.float32], known: dict[str, float]) -> Levels:
+    """Vector tracks follow the state's levels, but each is known for the whole clip with its own probability."""
+    return {name: np.zeros_like(per_frame) if rng.random() < known[name] else per_frame.copy() for name in VECTORS}
+
+
+_PLAN_KNOWN = {"camera": 0.5, "scene": 0.4, "action": 0.6, "reward": 0.0, "terminated": 0.0}
+_RENDER_KNOWN = {"camera": 1.0, "scene": 1.0, "action": 0.5, "reward": 0.5, "terminated": 0.5}
+_FILM_KNOWN = {"camera": 0.3, "scene": 0.1, "action": 0.3, "reward": 0.0, "terminated": 0.0}
+
+
+def _film(
+    rng: np.random.Generator, frames: int, shares: PatternShares
+) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, float]]:
+    """Per-frame levels of state and of video, and how likely each vector track is known."""
+    pattern = rng.random()
+    state = np.full(frames, _level(rng, certain=0.4), np.float32)
+    video = np.full(frames, _level(rng, certain=0.4), np.float32)
+    if pattern < shares.perceive:
+        video[:] = 0.0 if rng.random() < 0.7 else rng.uniform(0.0, 0.3)
+        if rng.random() < 0.15:
+            state[: _few(rng, frames)] = _context(rng)
+        return state, video, _FILM_KNOWN
+    if pattern < shares.perceive + shares.render:
+        state[:] = 0.0 if rng.random() < 0.6 else rng.uniform(0.0, 0.1)
+        if rng.random() < 0.3:
+            video[: _few(rng, frames)] = _context(rng)
+        return state, video, _RENDER_KNOWN
+    if pattern < shares.perceive + shares.render + shares.predict:
+        known = int(rng.choice((1, 2, 3, 3, 3, 4, 6, 8)))
+        video[:] = 1.0 if rng.random() < 0.7 else np.maximum(video, state)
+        video[: min(known, frames - 1)] = _context(rng)
+        if rng.random() < 0.25:
+            state[: min(known, frames - 1)] = _context(rng)
+        return state, video, _FILM_KNOWN
+    if rng.random() < 0.5:
+        state = np.array([_level(rng) for _ in range(frames)], np.float32)
+        video = np.array([_level(rng) for _ in range(frames)], np.float32)
+    return state, np.maximum(state, video), _FILM_KNOWN
+
+
+def draw(
+    rng: np.random.Generator,
+    *,
+    batch: int,
+    frames: int,
+    slots: int,
+    grid: tuple[int, int] | None,
+    shares: PatternShares,
+) -> Levels:
+    """Levels for a training batch, one pattern per sample; without `grid` the canvas has no video."""
+    rows: list[Levels] = []
+    for _ in range(batch):
+        if grid is None:
+            state, known = _plan(rng, frames), _PLAN_KNOWN
+            row: Levels = {}
+        else:
+            state, video, known = _film(rng, frames, shares)
+            row = {"video": np.broadcast_to(video[:, None, None], (frames, *grid)).copy()}
+        row |= _vectors(rng, state, known)
+        row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, STATE_FEATURES)).copy()
+        _slots(rng, row["state"])
+        rows.append(row)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

@@ -1,0 +1,100 @@
+"""One transformer block: attention inside a frame or along time, text for those tokens that read it, then an MLP.
+
+Weights are float32 masters; every product runs in the dtype of its input, so the same module trains in bf16 with float32
+masters and samples with weights stored in bf16.
+
+Axes: B batch, T frames, S tokens of a frame, L text tokens, C width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from kinema.model.attention import attend, rms_norm, rotate
+from kinema.model.config import DenoiserConfig
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class Linear(nn.Linear):
+    """A linear layer whose weights follow its input's dtype."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+class SelfAttention(nn.Module):
+    """Attention among tokens [N, M, C] with normalised queries and keys and rotary positions."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.qkv = Linear(config.width, 3 * config.width, bias=False)
+        self.out = Linear(config.width, config.width, bias=False)
+        self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
+
+    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "n m (three h d) -> three n h m d", three=3, h=self.heads)
+        q = rotate(rms_norm(q), *rotation) * self.sharpness.to(q.dtype)
+        k = rotate(rms_norm(k), *rotation)
+        return self.out(rearrange(attend(q, k, v, bias), "n h m d -> n m (h d)"))
+
+
+class TextAttention(nn.Module):
+    """Tokens [B, N, C] read text [B, L, C]; `bias` [B, 1, N, L] closes what a token may not read."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.q = Linear(config.width, config.width, bias=False)
+        self.kv = Linear(config.width, 2 * config.width, bias=False)
+        self.out = Linear(config.width, config.width, bias=False)
+        self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
+
+    def forward(self, x: Tensor, text: Tensor, bias: Tensor) -> Tensor:
+        q = rearrange(self.q(x), "b n (h d) -> b h n d", h=self.heads)
+        k, v = rearrange(self.kv(text), "b l (two h d) -> two b h l d", two=2, h=self.heads)
+        y = attend(rms_norm(q) * self.sharpness.to(q.dtype), rms_norm(k), v, bias)
+        return self.out(rearrange(y, "b h n d -> b n (h d)"))
+
+
+class MLP(nn.Module):
+    def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
+        super().__init__()
+        self.up = Linear(width_in, hidden)
+        self.down = Linear(hidden, width_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """Attention along one axis, then (in frame blocks) text for the state and vector tokens, then an MLP."""
+
+    def __init__(self, config: DenoiserConfig, *, along_time: bool) -> None:
+        super().__init__()
+        self.along_time = along_time
+        self.attention = SelfAttention(config)
+        self.text = None if along_time else TextAttention(config)
+        self.mlp = MLP(config.width, config.mlp_ratio * config.width, config.width)
+
+    def forward(
+        self, x: Tensor, rotation: Rotation, bias: Tensor | None, text: Tensor, text_bias: Tensor, readers: int
+    ) -> Tensor:
+        """x [B, T, S, C]; the last `readers` tokens of each frame read text [B, L, C]."""
+        batch, frames, tokens, _ = x.shape
+        if self.along_time:
+            y = self.attention(rearrange(rms_norm(x), "b t s c -> (b s) t c"), rotation, bias)
+            x = x + rearrange(y, "(b s) t c -> b t s c", b=batch)
+        else:
+            y = self.attention(rearrange(rms_norm(x), "b t s c -> (b t) s c"), rotation, bias)
+            x = x + rearrange(y, "(b t) s c -> b t s c", b=batch)
+        if self.text is not None:
+            seen, reading = x[:, :, : tokens - readers], x[:, :, tokens - readers :]
+            y = self.text(rearrange(rms_norm(reading), "b t r c -> b (t r) c"), text, text_bias)
+            x = torch.cat([seen, reading + rearrange(y, "b (t r) c -> b t r c", t=frames)], 2)
+        return x + self.mlp(rms_norm(x))

@@ -1,0 +1,43 @@
+"""The denoiser's shape, as one frozen record that is stored beside the weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kinema.errors import ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserConfig:
+    width: int
+    depth: int
+    """Number of blocks; even ones attend inside a frame, odd ones along time."""
+    heads: int
+    mlp_ratio: int
+    slots: int
+    latent_channels: int
+    patch: int
+    """A video cell is patch x patch codec latents."""
+    text_dim: int
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or (self.width // self.heads) % 4:
+            raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
+        if self.depth < 2 or self.depth % 2:
+            raise ModelError(f"depth {self.depth}: expected an even number, blocks come in pairs (space, time)")
+
+    @property
+    def cell_values(self) -> int:
+        """Numbers in one video cell."""
+        return self.patch * self.patch * self.latent_channels
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> DenoiserConfig:
+        try:
+            return DenoiserConfig(**data)
+        except TypeError as wrong:
+            raise ModelError(f"the model's config does not fit this version: {wrong}") from None

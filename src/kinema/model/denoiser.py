@@ -1,0 +1,176 @@
+"""The denoiser: all tracks with their levels in, every clean cell out.
+
+A frame is h x w video tokens, K slot tokens and one token for all vector tracks. Blocks alternate between attention inside
+a frame and attention along time; text enters through the slot and vector tokens and reaches the video from there.
+
+The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and data of unit variance, after Karras et al.
+2022 (EDM, who write sigma for t / (1 - t)):
+
+    x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
+
+so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone.
+
+Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, L text tokens, C width.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
+from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
+from kinema.model.block import MLP, Block, Linear
+from kinema.model.config import DenoiserConfig
+
+_POSITION = group_slice("position")
+_VECTOR_WIDTH = sum(VECTORS.values())
+CLOSED = -1e4
+"""Added to the score of a key that must not be read."""
+SHORTCUTS = 6
+"""Step sizes the network knows: 0 small, then 1, 2, 4, 8, 16 steps for the whole way."""
+
+
+def causal_bias(frames: int, device: torch.device) -> Tensor:
+    """Scores' bias [T, T] under which no frame reads a later one."""
+    return torch.full((frames, frames), CLOSED, device=device).triu(1)
+
+
+def cell_centers(h: int, w: int, cell_units: float, device: torch.device) -> Tensor:
+    """Centers (y, x) of video cells in room units as the default camera sees them, y up: [h * w, 2]."""
+    y = 5.0 + cell_units * (h / 2 - 0.5 - torch.arange(h, device=device, dtype=torch.float32))
+    x = 5.0 + cell_units * (torch.arange(w, device=device, dtype=torch.float32) - w / 2 + 0.5)
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).reshape(h * w, 2)
+
+
+def precondition(x_t: Tensor, level: Tensor, network: Tensor) -> Tensor:
+    """x_hat from the noisy value, its level and the network's answer; float32 throughout."""
+    signal = 1.0 - level
+    power = signal.square() + level.square()
+    return signal / power * x_t + level * torch.rsqrt(power) * network
+
+
+class Denoiser(nn.Module):
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config.width
+        video_in = config.cell_values + 4 + 24 + 1
+        self.video_in = MLP(video_in, c, c)
+        self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
+        self.vector_in = MLP(_VECTOR_WIDTH + len(VECTORS), c, c)
+        self.text_in = Linear(config.text_dim, c)
+        self.step_in = nn.Embedding(SHORTCUTS, c)
+        nn.init.zeros_(self.step_in.weight)
+        self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
+        self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
+        self.video_out = MLP(c, c, config.cell_values)
+        self.state_out = MLP(c, c, STATE_FEATURES)
+        self.vector_out = Linear(c, _VECTOR_WIDTH)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            with torch.no_grad():
+                block.mlp.down.weight.mul_(0.5)
+                block.attention.out.weight.mul_(0.5)
+
+    def _embed_video(self, video: Tensor, level: Tensor, cell_units: float) -> Tensor:
+        b, t, h, w, _ = video.shape
+        where = cell_centers(h, w, cell_units, video.device)
+        size = torch.full((h * w, 1), cell_units / 2.5, device=video.device).log2()
+        place = torch.cat([fourier(where), size], -1).expand(b, t, h * w, 25)
+        level = level.flatten(2)[..., None]
+        levels = torch.cat([level, level.square(), (3.1416 * level).sin(), (6.2832 * level).sin()], -1)
+        return self.video_in(torch.cat([video.flatten(2, 3), levels, place], -1))
+
+    def _embed_state(self, state: Tensor, level: Tensor) -> Tensor:
+        b, t, k, _ = state.shape
+        where = fourier(state[..., _POSITION] * 2.5 + 5.0)
+        slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
+        return self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
+
+    def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
+        vectors = torch.cat([values[name] for name in VECTORS], -1)
+        known = torch.stack([levels[name] for name in VECTORS], -1) * 2 - 1
+        return self.vector_in(torch.cat([vectors, known], -1))[:, :, None]
+
+    def _text(self, text: TextCondition | None, batch: int, frames: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Keys [B, 1 + L, C] with the learned "nothing said" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
+        silent = self.no_text.to(dtype).expand(batch, 1, -1)
+        readers = self.config.slots + 1
+        if text is None:
+            return silent, silent.new_zeros(batch, 1, frames * readers, 1)
+        tokens = torch.cat([silent, self.text_in(text.states.to(dtype))], 1)
+        closed = torch.where(text.reads, 0.0, CLOSED)
+        closed = torch.cat([closed.new_zeros(batch, frames, 1), closed], -1)
+        return rms_norm(tokens), closed.repeat_interleave(readers, 1)[:, None]
+
+    def network(
+        self,
+        values: dict[str, Tensor],
+        levels: dict[str, Tensor],
+        time_s: Tensor,
+        text: TextCondition | None,
+        cell_units: float,
+        time_bias: Tensor | None,
+        step: Tensor | None,
+        dtype: torch.dtype,
+    ) -> dict[str, Tensor]:
+        """The bare network's answers, before preconditioning. `time_bias` [T, T] is added to the scores along time."""
+        batch, frames = time_s.shape
+        tokens = [self._embed_state(values["state"], levels["state"]), self._embed_vectors(values, levels)]
+        readers = self.config.slots + 1
+        cells = 0
+        where = time_s.new_zeros(readers, 2)
+        if "video" in values:
+            h, w = values["video"].shape[2:4]
+            cells = h * w
+            tokens.insert(0, self._embed_video(values["video"], levels["video"], cell_units))
+            where = torch.cat([cell_centers(h, w, cell_units, time_s.device), where])
+        x = torch.cat(tokens, 2)
+        if step is not None:
+            x = x + self.step_in(step)[:, None, None]
+        x = x.to(dtype)
+        head = self.config.width // self.config.heads
+        in_space = rotary_2d(where, head)
+        cos, sin = rotary(time_s * 16.0, head)
+        in_time = (
+            cos.repeat_interleave(cells + readers, 0)[:, None],
+            sin.repeat_interleave(cells + readers, 0)[:, None],
+        )
+        text_keys, text_bias = self._text(text, batch, frames, dtype)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            rotation, bias = (in_time, time_bias) if block.along_time else (in_space, None)
+            x = block(x, rotation, bias, text_keys, text_bias, readers)
+        x = rms_norm(x).float()
+        answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots])}
+        vectors = self.vector_out(x[:, :, -1])
+        answers |= dict(zip(VECTORS, vectors.split(list(VECTORS.values()), -1), strict=True))
+        if cells:
+            answers["video"] = rearrange(self.video_out(x[:, :, :cells]), "b t (h w) p -> b t h w p", h=h)
+        return answers
+
+    def forward(
+        self,
+        canvas: Canvas,
+        *,
+        causal: bool = False,
+        step: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Tensor]:
+        """Clean values of every track, float32, shaped as the canvas's values.
+
+        causal: frame t sees frames up to t only (live mode). step: int [B], the shortcut that the caller is about to take
+        (0: a small step; s: one of 2^(s-1) equal steps from noise to clean). dtype: of the blocks' arithmetic.
+        """
+        bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
+        answers = self.network(
+            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, step, dtype
+        )
+        clean = {}
+        for name, x_t in canvas.values.items():
+            level = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]
+            clean[name] = precondition(x_t, level, answers[name])
+        return clean

@@ -1,0 +1,147 @@
+"""Training batches: windows of a bank, drawn and coded as a pure function of (seed, step), so a resumed run sees the same.
+
+Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kinema.canvas.cells import to_cells
+from kinema.canvas.tracks import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
+from kinema.codec import Codec
+from kinema.data.bank import FRAMES, Bank, Windows
+from kinema.diffusion.levels import draw
+from kinema.model.denoiser import CLOSED
+from kinema.train.recipe import Recipe
+from kinema.worlds.render import render_batch
+
+HELD_BACK = 200
+"""The last episodes of a bank are never trained on; canaries use them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    values: dict[str, Tensor]
+    levels: dict[str, Tensor]
+    noise: dict[str, Tensor]
+    time_s: Tensor
+    text_states: Tensor
+    text_reads: Tensor
+    time_bias: Tensor
+    captions: list[str]
+
+
+def draw_windows(
+    rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float
+) -> Windows:
+    """Plans span whole episodes from their start at 16 (or 32) frames a second; films are short, from anywhere at 8 to 32."""
+    episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
+    strides = rng.choice((1, 2, 4), batch, p=(0.15, 0.65, 0.2)) if film else rng.choice((1, 2), batch, p=(0.2, 0.8))
+    strides = np.minimum(strides, FRAMES // frames)
+    latest = FRAMES - strides * (frames - 1) - 1
+    anywhere = rng.random(batch) < (0.6 if film else 0.15)
+    starts = np.where(anywhere, (rng.random(batch) * (latest + 1)).astype(np.int64), 0)
+    told = ~anywhere & (rng.random(batch) >= text_drop)
+    which = np.where(told, rng.choice((0, 0, 1, 2), batch), -1)
+    return bank.windows(episodes, starts, strides, frames, which)
+
+
+def pictures(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """Draw windows: uint8 [B, T, H, W, 3]."""
+    batch, frames, slots = fields.x.shape
+
+    def each_frame(values: NDArray[Any]) -> Tensor:
+        spread = np.repeat(values[:, None], frames, 1)
+        return torch.from_numpy(np.ascontiguousarray(spread.reshape(batch * frames, *values.shape[1:]))).to(device)
+
+    drawn = render_batch(
+        kind=each_frame(fields.kind),
+        color=each_frame(fields.color),
+        size=each_frame(fields.size),
+        x=torch.from_numpy(fields.x.reshape(-1, slots)).to(device),
+        y=torch.from_numpy(fields.y.reshape(-1, slots)).to(device),
+        angle=torch.from_numpy(fields.angle.reshape(-1, slots)).to(device),
+        view=each_frame(fields.view),
+        background=each_frame(fields.background),
+        camera=torch.from_numpy(fields.camera.reshape(-1, 3)).to(device),
+        height=height,
+        width=width,
+    )
+    return drawn.reshape(batch, frames, height, width, 3)
+
+
+def encode_pictures(codec: Codec, drawn: Tensor, patch: int) -> Tensor:
+    """uint8 [B, T, H, W, 3] -> video cells [B, T, h, w, P]."""
+    with torch.no_grad():
+        latents = codec.encode(drawn.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0)
+    return to_cells(latents.float(), patch)
+
+
+def encode_windows(
+    windows: Windows, *, codec: Codec | None, patch: int, size: int, device: torch.device | str
+) -> dict[str, Tensor]:
+    """Every track of the canvas; video only when a codec is given."""
+    fields = windows.fields
+    frames = fields.x.shape[1]
+    tracks = {
+        "state": encode_state(fields),
+        "camera": encode_camera(fields.camera),
+        "scene": encode_setting(fields.view, fields.background, frames),
+        "action": windows.action,
+        "reward": encode_reward(windows.reward),
+        "terminated": encode_terminated(windows.terminated),
+    }
+    values = {name: torch.from_numpy(track).to(device) for name, track in tracks.items()}
+    if codec is not None:
+        values["video"] = encode_pictures(codec, pictures(fields, size, size, device), patch)
+    return values
+
+
+def draw_time_bias(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
+    """Who may read whom along time: everyone (film), the past only (live), or either within stretches of random length.
+
+    Stretches teach short clips, down to stills, at the cost of long ones.
+    """
+    index = np.arange(frames)
+    cuts = rng.random(frames) < rng.choice((0.1, 0.25, 1.0), p=(0.5, 0.35, 0.15)) if rng.random() < 0.4 else index < 0
+    stretch = np.cumsum(cuts)
+    closed = stretch[:, None] != stretch[None, :]
+    if rng.random() < 0.4:
+        closed |= index[None, :] > index[:, None]
+    return np.where(closed, CLOSED, 0.0).astype(np.float32)
+
+
+def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str) -> Batch:
+    """The batch of one step."""
+    rng = np.random.default_rng((recipe.seed, step))
+    film = bool(rng.random() < recipe.film_share)
+    batch, frames = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
+    windows = draw_windows(rng, bank, batch=batch, frames=frames, film=film, text_drop=recipe.text_drop)
+    patch = recipe.denoiser.patch
+    values = encode_windows(windows, codec=codec if film else None, patch=patch, size=recipe.size, device=device)
+    grid = (values["video"].shape[2], values["video"].shape[3]) if film else None
+    levels = draw(
+        rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares
+    )
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    noise = {name: torch.randn(value.shape, generator=generator).to(device) for name, value in values.items()}
+    time_s = torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None])
+    mask = torch.from_numpy(windows.text_mask)
+    bias = torch.from_numpy(draw_time_bias(rng, frames))
+    return Batch(
+        values=values,
+        levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
+        noise=noise,
+        time_s=time_s.to(device),
+        text_states=torch.from_numpy(windows.text_states).to(device),
+        text_reads=mask[:, None].expand(-1, frames, -1).contiguous().to(device),
+        time_bias=bias.to(device),
+        captions=windows.captions,
+    )

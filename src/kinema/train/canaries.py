@@ -1,0 +1,98 @@
+"""Canaries: small questions with known answers, asked every few hundred steps, long before samples look like anything.
+
+Each is one forward pass on held-back episodes, so it shows what the network knows at once, without a sampler.
+
+    perceive     state from video: position error, kind and color right
+    render       video from state: error of the latents, 1 is knowing nothing
+    predict      state a second after three known pictures, against copying the last place and against constant velocity
+    hidden       one hidden frame's position from its neighbors
+    told         kind and color from the text alone
+
+Errors are in room units, averaged over entities; a room is 10 wide, and guessing the middle errs by about 2.9.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.tracks import group_slice
+from kinema.codec import Codec
+from kinema.data.bank import Bank
+from kinema.model.denoiser import Denoiser
+from kinema.train.batches import HELD_BACK, encode_windows
+from kinema.train.recipe import Recipe
+
+_POSITION, _VELOCITY = group_slice("position"), group_slice("velocity")
+
+
+def _distance(found: Tensor, truth: Tensor, here: Tensor) -> float:
+    error = (found - truth).norm(dim=-1) * 2.5
+    return float(error[here].mean())
+
+
+def _right(found: Tensor, truth: Tensor, group: str, here: Tensor) -> float:
+    columns = group_slice(group)
+    same = found[..., columns].argmax(-1) == truth[..., columns].argmax(-1)
+    return float(same[here].float().mean())
+
+
+class Canaries:
+    def __init__(self, recipe: Recipe, bank: Bank, codec: Codec, *, count: int = 24) -> None:
+        frames = 20
+        episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
+        zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
+        windows = bank.windows(episodes, zeros, twos, frames, zeros)
+        self.values = encode_windows(windows, codec=codec, patch=recipe.denoiser.patch, size=recipe.size, device="cpu")
+        self.time_s = torch.arange(frames).float().expand(count, frames) / 16.0
+        mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1)
+        self.text = TextCondition(states=torch.from_numpy(windows.text_states), reads=mask)
+        self.dtype = getattr(torch, recipe.precision)
+
+    def _ask(self, model: Denoiser, levels: dict[str, Tensor], *, text: bool = False, video: bool = True) -> dict[str, Tensor]:
+        values, full = {}, {}
+        generator = torch.Generator().manual_seed(0)
+        device = next(model.parameters()).device
+        for name, x in self.values.items():
+            if name == "video" and not video:
+                continue
+            level = levels.get(name, torch.ones(x.shape if name == "state" else x.shape[:-1]))
+            t = level if name == "state" else level[..., None]
+            values[name] = ((1 - t) * x + t * torch.randn(x.shape, generator=generator)).to(device)
+            full[name] = level.to(device)
+        condition = TextCondition(states=self.text.states.to(device), reads=self.text.reads.to(device)) if text else None
+        canvas = Canvas(time_s=self.time_s.to(device), values=values, levels=full, text=condition)
+        with torch.no_grad():
+            return {name: value.cpu() for name, value in model(canvas, dtype=self.dtype).items()}
+
+    def __call__(self, model: Denoiser) -> dict[str, float]:
+        truth = self.values["state"]
+        here = truth[..., 0] > 0
+        seen = here & (truth[..., group_slice("visible")][..., 0] > 0)
+        known = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1]) for name, x in self.values.items()}
+        found = self._ask(model, {"video": known["video"]})["state"]
+        result = {
+            "perceive": _distance(found[..., _POSITION], truth[..., _POSITION], seen),
+            "kind": _right(found, truth, "kind", seen),
+            "color": _right(found, truth, "color", seen),
+        }
+        drawn = self._ask(model, {name: level for name, level in known.items() if name != "video"})["video"]
+        result["render"] = float((drawn - self.values["video"]).square().mean())
+        first = torch.ones_like(known["video"])
+        first[:, :3] = 0
+        ahead = self._ask(model, {"video": first})["state"][:, 3:]
+        later, seen_later = truth[:, 3:], seen[:, 3:]
+        steps = self.time_s[:, 3:, None, None] - self.time_s[:, 2:3, None, None]
+        place, speed = truth[:, 2:3, :, _POSITION], truth[:, 2:3, :, _VELOCITY] * 3.0 / 2.5
+        result["predict"] = _distance(ahead[..., _POSITION], later[..., _POSITION], seen_later)
+        result["copy"] = _distance(place.expand_as(later[..., _POSITION]), later[..., _POSITION], seen_later)
+        result["straight"] = _distance(place + steps * speed, later[..., _POSITION], seen_later)
+        hole = known["state"].clone()
+        hole[:, 10] = 1
+        filled = self._ask(model, {"state": hole}, video=False)["state"][:, 10]
+        result["hidden"] = _distance(filled[..., _POSITION], truth[:, 10][..., _POSITION], here[:, 10])
+        told = self._ask(model, {}, text=True, video=False)["state"]
+        result["told kind"], result["told color"] = _right(told, truth, "kind", here), _right(told, truth, "color", here)
+        return result

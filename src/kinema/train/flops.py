@@ -1,0 +1,37 @@
+"""How much arithmetic a step is, and how much this machine can do: the share printed beside the loss."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from kinema.model.config import DenoiserConfig
+
+
+def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int, text_tokens: int) -> float:
+    """Multiply-adds times two of one forward pass: matrix products and attention, nothing else."""
+    c, readers = config.width, config.slots + 1
+    tokens = batch * frames * (cells + readers)
+    per_token = (4 + 2 * config.mlp_ratio) * c * c * config.depth
+    space = config.depth // 2
+    text = space * (2 * c * c * batch * frames * readers + 2 * c * c * batch * text_tokens)
+    attention = space * tokens * (2 * c * (cells + readers) + 2 * c * frames)
+    attention += space * 2 * c * batch * frames * readers * text_tokens
+    ends = batch * frames * (cells * 2 * (c * c + config.cell_values * c) + readers * 4 * c * c)
+    return 2.0 * (tokens * per_token + text + attention + ends)
+
+
+def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16, size: int = 2048) -> float:
+    """FLOP/s of a large matrix product here and now: the best of a few."""
+    a, b = torch.randn(size, size, device=device).to(dtype), torch.randn(size, size, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(6):
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+        begun = time.perf_counter()
+        product = a @ b
+        if product.is_cuda:
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begun)
+    return 2.0 * size**3 / best

@@ -1,0 +1,58 @@
+"""Muon for the matrices inside blocks, AdamW for everything else; an average of the weights for use.
+
+Muon (Jordan et al. 2024) from torch.optim, with the update's size matched to AdamW's (Liu et al. 2025) so that both use
+learning rates of one scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Optimizer:
+    """Two optimizers, one learning-rate factor, gradient clipping and an exponential moving average of the weights."""
+
+    def __init__(
+        self, model: nn.Module, *, matrix_lr: float, other_lr: float, weight_decay: float, clip: float, ema: float
+    ) -> None:
+        self.model, self.clip, self.decay = model, clip, ema
+        inside = {id(p) for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
+        matrices = [p for p in model.parameters() if id(p) in inside]
+        others = [p for p in model.parameters() if id(p) not in inside]
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = [
+            (
+                torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+                matrix_lr,
+            ),
+            (torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True), other_lr),
+        ]
+        self.average: dict[str, Tensor] = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    def step(self, factor: float, average_from: float) -> float:
+        """Apply the gradients at `factor` times the learning rates; returns the gradient's norm before clipping.
+
+        average_from: the average forgets faster early, at most 1 - 1 / average_from a step.
+        """
+        parameters = list(self.model.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+        for optimizer, rate in self.parts:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        keep = min(self.decay, 1.0 - 1.0 / max(average_from, 2.0))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in parameters], 1.0 - keep)
+        return float(norm)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [optimizer.state_dict() for optimizer, _ in self.parts], "average": self.average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for (optimizer, _), saved in zip(self.parts, state["parts"], strict=True):
+            optimizer.load_state_dict(saved)
+        for name, value in self.average.items():
+            value.copy_(state["average"][name])

@@ -1,0 +1,151 @@
+"""Recipes: a training run is a function that returns its complete configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kinema.diffusion.levels import PatternShares
+from kinema.errors import InputError
+from kinema.model.config import DenoiserConfig
+from kinema.worlds.playground import Diet, diet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of the run on one diet, until this share of the run is done."""
+
+    name: str
+    diet: Diet
+    episodes: int
+    base_seed: int
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    name: str
+    denoiser: DenoiserConfig
+    codec: str
+    phases: tuple[Phase, ...]
+    steps: int
+    seed: int
+    plan_batch: int
+    """Clips in a batch without video: long, and cheap."""
+    plan_frames: int
+    film_batch: int
+    film_frames: int
+    film_share: float
+    """Share of the steps that have video on the canvas."""
+    shares: PatternShares
+    size: int
+    text_drop: float
+    matrix_lr: float
+    other_lr: float
+    weight_decay: float
+    warmup: int
+    cooldown: float
+    """The last share of the run over which the learning rate falls to zero."""
+    ema: float
+    clip: float
+    precision: str
+    compile: bool
+    canary_every: int
+    picture_every: int
+    save_every_s: float
+
+
+SHARES = PatternShares(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
+
+
+def tiny() -> Recipe:
+    """kinema-tiny: two CPU cores, under three hours."""
+    return Recipe(
+        name="tiny",
+        denoiser=DenoiserConfig(
+            width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=16, patch=2, text_dim=384
+        ),
+        codec="codec-8x8",
+        phases=(
+            Phase(name="one shape", diet=diet.one_shape(), episodes=2_000, base_seed=1_000_000, until=0.04),
+            Phase(name="two shapes", diet=diet.two_shapes(), episodes=4_000, base_seed=2_000_000, until=0.12),
+            Phase(name="tiny", diet=diet.tiny(), episodes=40_000, base_seed=10_000_000, until=1.0),
+        ),
+        steps=8_000,
+        seed=0,
+        plan_batch=16,
+        plan_frames=64,
+        film_batch=16,
+        film_frames=20,
+        film_share=0.5,
+        shares=SHARES,
+        size=64,
+        text_drop=0.15,
+        matrix_lr=2e-3,
+        other_lr=1e-3,
+        weight_decay=0.01,
+        warmup=50,
+        cooldown=0.3,
+        ema=0.998,
+        clip=1.0,
+        precision="bfloat16",
+        compile=True,
+        canary_every=200,
+        picture_every=1000,
+        save_every_s=120.0,
+    )
+
+
+def base() -> Recipe:
+    """kinema-base: the same code on one data-centre GPU."""
+    from dataclasses import replace
+
+    small = tiny()
+    return replace(
+        small,
+        name="base",
+        denoiser=DenoiserConfig(
+            width=384, depth=10, heads=6, mlp_ratio=4, slots=8, latent_channels=16, patch=2, text_dim=384
+        ),
+        phases=(Phase(name="full", diet=diet.full(), episodes=200_000, base_seed=50_000_000, until=1.0),),
+        steps=40_000,
+        plan_batch=256,
+        film_batch=128,
+        size=128,
+        canary_every=500,
+        picture_every=2000,
+    )
+
+
+def smoke() -> Recipe:
+    """Seconds on any machine: the whole path at the smallest size, for tests and for trying a set-up."""
+    from dataclasses import replace
+
+    small = tiny()
+    return replace(
+        small,
+        name="smoke",
+        denoiser=DenoiserConfig(
+            width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384
+        ),
+        phases=(Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0),),
+        steps=8,
+        plan_batch=4,
+        plan_frames=12,
+        film_batch=2,
+        film_frames=8,
+        warmup=2,
+        compile=False,
+        canary_every=4,
+        picture_every=8,
+        save_every_s=0.0,
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "base": base, "smoke": smoke}
+
+
+def recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise InputError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]()

@@ -1,0 +1,237 @@
+"""The training loop: draw a batch, one step, now and then a canary, a picture, a checkpoint.
+
+A run is its recipe, its folder and its step. Everything random is a function of (seed, step), so a run that was killed goes
+on from its last checkpoint exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kinema.codec import Codec
+from kinema.data.bank import Bank
+from kinema.diffusion.objective import losses, total
+from kinema.model.denoiser import Denoiser
+from kinema.train import checkpoint
+from kinema.train.batches import Batch, make
+from kinema.train.canaries import Canaries
+from kinema.train.flops import forward_flops, measured_peak
+from kinema.train.optimizer import Optimizer
+from kinema.train.recipe import Phase, Recipe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What a progress line shows."""
+
+    step: int
+    steps: int
+    phase: str
+    parts: dict[str, float]
+    clips_per_s: float
+    gemm_share: float
+    eta_s: float
+    elapsed_s: float
+
+
+Show = Callable[[Report], None]
+
+
+class Trainer:
+    """One run. `banks` maps phase names to opened banks; `picture(model, step)` draws sheets when it is time."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        banks: dict[str, Bank],
+        codec: Codec,
+        *,
+        device: torch.device | str = "cpu",
+        minutes: float | None = None,
+    ) -> None:
+        self.recipe, self.out, self.banks, self.codec = recipe, out, banks, codec
+        self.device, self.minutes = torch.device(device), minutes
+        torch.manual_seed(recipe.seed)
+        self.model = Denoiser(recipe.denoiser).to(self.device)
+        self.optimizer = Optimizer(
+            self.model,
+            matrix_lr=recipe.matrix_lr,
+            other_lr=recipe.other_lr,
+            weight_decay=recipe.weight_decay,
+            clip=recipe.clip,
+            ema=recipe.ema,
+        )
+        self.dtype: torch.dtype = getattr(torch, recipe.precision)
+        self.step, self.elapsed_s, self.stopping = 0, 0.0, False
+        self.running: dict[str, float] = {}
+        self.losses = torch.compile(losses, dynamic=False) if recipe.compile else losses
+        self.peak = measured_peak(self.device, self.dtype)
+        self._canaries: dict[str, Canaries] = {}
+
+    @property
+    def done(self) -> float:
+        """Share of the run behind us, by steps or by the time budget, whichever is further."""
+        by_time = self.elapsed_s / (self.minutes * 60) if self.minutes else 0.0
+        return min(max(self.step / self.recipe.steps, by_time), 1.0)
+
+    @property
+    def phase(self) -> Phase:
+        return next((phase for phase in self.recipe.phases if self.done < phase.until), self.recipe.phases[-1])
+
+    def _rate(self) -> float:
+        """Warm up, hold, fall to zero over the last stretch."""
+        up = min((self.step + 1) / self.recipe.warmup, 1.0)
+        down = min((1.0 - self.done) / self.recipe.cooldown, 1.0)
+        return up * max(down, 0.01)
+
+    def compute(self, batch: Batch) -> dict[str, Tensor]:
+        return self.losses(  # type: ignore[no-any-return]
+            self.model,
+            batch.values,
+            batch.levels,
+            batch.noise,
+            batch.time_s,
+            batch.text_states,
+            batch.text_reads,
+            batch.time_bias,
+            self.dtype,
+        )
+
+    def one_step(self) -> tuple[dict[str, float], int, float]:
+        """Losses by track, clips in the batch, FLOPs spent."""
+        batch = make(self.recipe, self.banks[self.phase.name], self.codec, self.step, self.device)
+        parts = self.compute(batch)
+        loss = total(parts)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {float(loss)} at step {self.step}; the last checkpoint is in {self.out}")
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step(self._rate(), average_from=self.step / 10 + 2)
+        self.step += 1
+        cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if "video" in batch.values else 0
+        clips, frames = batch.time_s.shape
+        flops = 3 * forward_flops(
+            self.recipe.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
+        )
+        return {name: float(value) for name, value in parts.items()}, clips, flops
+
+    def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
+        """Train until the steps or the minutes are spent, or until Ctrl-C, which saves."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "recipe.json").write_text(json.dumps(asdict(self.recipe), indent=1, default=list))
+        before = signal.signal(signal.SIGINT, self._interrupt)
+        saved = time.monotonic()
+        try:
+            while self.done < 1.0 and not self.stopping:
+                begun = time.monotonic()
+                parts, clips, flops = self.one_step()
+                self.elapsed_s += time.monotonic() - begun
+                self._note(parts, clips, flops, time.monotonic() - begun, show)
+                begun = time.monotonic()
+                if self.step % self.recipe.canary_every == 0:
+                    self._sing()
+                if picture is not None and self.step % self.recipe.picture_every == 0:
+                    picture(self.averaged(), self.step)
+                if time.monotonic() - saved >= self.recipe.save_every_s:
+                    self.save()
+                    saved = time.monotonic()
+                self.elapsed_s += time.monotonic() - begun
+        finally:
+            signal.signal(signal.SIGINT, before)
+        self.save()
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        log.warning("stopping after this step; the run is saved and can be resumed")
+        self.stopping = True
+
+    def _note(self, parts: dict[str, float], clips: int, flops: float, seconds: float, show: Show | None) -> None:
+        kind = "film" if "video" in parts else "plan"
+        parts = {f"{kind} {name}": value for name, value in parts.items() if name in ("video", "state")}
+        for name, value in parts.items():
+            self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
+        left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s
+        report = Report(
+            step=self.step,
+            steps=self.recipe.steps,
+            phase=self.phase.name,
+            parts=dict(self.running),
+            clips_per_s=clips / seconds,
+            gemm_share=flops / seconds / self.peak,
+            eta_s=left,
+            elapsed_s=self.elapsed_s,
+        )
+        if show is not None:
+            show(report)
+
+    def _sing(self) -> None:
+        phase = self.phase.name
+        if phase not in self._canaries:
+            self._canaries[phase] = Canaries(self.recipe, self.banks[phase], self.codec)
+        with Averaged(self):
+            answers = self._canaries[phase](self.model)
+        row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
+        row |= {name: round(value, 4) for name, value in {**self.running, **answers}.items()}
+        with (self.out / "canaries.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        log.info("canaries %s", "  ".join(f"{name} {value:.3g}" for name, value in answers.items()))
+
+    def averaged(self) -> Denoiser:
+        """A copy of the denoiser that holds the averaged weights."""
+        model = Denoiser(self.recipe.denoiser).to(self.device)
+        model.load_state_dict(self.optimizer.average, strict=True)
+        return model.eval()
+
+    def save(self) -> None:
+        checkpoint.save(
+            self.out,
+            {
+                "recipe": json.loads(json.dumps(asdict(self.recipe), default=list)),
+                "step": self.step,
+                "elapsed_s": self.elapsed_s,
+                "running": self.running,
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of the same recipe (its length may differ)."""
+        self.model.load_state_dict(state["model"], strict=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
+
+
+class Averaged:
+    """Inside the with-block the trainer's model holds the averaged weights."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def _swap(self) -> None:
+        with torch.no_grad():
+            for name, p in self.trainer.model.named_parameters():
+                average = self.trainer.optimizer.average[name]
+                kept = p.detach().clone()
+                p.copy_(average)
+                average.copy_(kept)
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+

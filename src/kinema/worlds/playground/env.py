@@ -1,0 +1,137 @@
+"""The Playground as a Gymnasium environment: `kinema/Playground-v0`, a robot with a task, seen as pixels.
+
+One step is one frame at `fps`. An episode terminates when the task is done and is truncated when its time is up.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
+from kinema.errors import InputError, SizeError
+from kinema.worlds.playground.camera import visible
+from kinema.worlds.playground.diet import Diet, tiny
+from kinema.worlds.playground.episode import to_scene
+from kinema.worlds.playground.physics import World
+from kinema.worlds.playground.registration import register
+from kinema.worlds.playground.scenarios import draw_task_cast
+from kinema.worlds.playground.tasks import Judge, Task
+from kinema.worlds.render import render
+
+FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
+"""Columns of the `state` observation; kind is -1 in an empty slot, angle lies in [-pi, pi]."""
+
+LOW = (-1.0, 0.0, 0.0, 0.0, -1.0, -1.0, -50.0, -50.0, -4.0, 0.0)
+HIGH = (len(KINDS), len(COLORS), len(MATERIALS), 2 * max(SIZES.values()), 20.0, 11.0, 50.0, 50.0, 4.0, 1.0)
+
+Pixels = NDArray[np.uint8]
+Observation = Pixels | dict[str, NDArray[Any]]
+
+
+class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
+    """A robot in a small room.
+
+    task: 'push the red ball to the flag', 'reach the flag', 'touch the blue box', or None for free play without reward.
+    size: height and width of the picture in pixels. observation: "pixels" gives uint8 [size, size, 3]; "dict" gives
+    {"pixels": the same, "state": float32 [K, len(FEATURES)]}. diet: what else the room may hold. duration_s: time limit.
+    The action is (right, up) in [-1, 1]; in side view up > 0.5 jumps.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        task: str | None = "reach the flag",
+        size: int = 64,
+        fps: float = 16.0,
+        observation: str = "pixels",
+        render_mode: str | None = None,
+        duration_s: float = 20.0,
+        diet: Diet | None = None,
+    ) -> None:
+        if not 16 <= size <= 2048:
+            raise SizeError(f"size {size} pixels: expected 16 to 2048")
+        if not 1.0 <= fps <= 128.0:
+            raise SizeError(f"{fps} frames per second: expected 1 to 128")
+        if observation not in ("pixels", "dict"):
+            raise InputError(f"observation {observation!r}: expected 'pixels' or 'dict'")
+        if render_mode not in (None, "rgb_array"):
+            raise InputError(f"render_mode {render_mode!r}: expected None or 'rgb_array'")
+        self.task = None if task is None else Task.parse(task)
+        self.size, self.fps, self.render_mode, self.observation = size, fps, render_mode, observation
+        self.metadata = {**self.metadata, "render_fps": round(fps)}
+        self.max_steps = max(1, round(duration_s * fps))
+        self.diet = diet or tiny()
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        pixels = gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
+        low, high = (np.tile(np.array(edge, np.float32), (self.diet.slots, 1)) for edge in (LOW, HIGH))
+        state = gym.spaces.Box(low, high, dtype=np.float32)
+        self.observation_space = pixels if observation == "pixels" else gym.spaces.Dict({"pixels": pixels, "state": state})
+        self._world: World | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        """A new room. options: {"task": ...} changes the task from here on."""
+        super().reset(seed=seed)
+        if options and "task" in options:
+            self.task = None if options["task"] is None else Task.parse(options["task"])
+        rng = Random(int(self.np_random.integers(2**62)))
+        self._world = World(draw_task_cast(self.diet, self.task, rng), self.fps)
+        self._steps, self._ended = 0, False
+        self._rows = self._world.rows()
+        self._judge = Judge(self.task, self._world.cast, self._rows) if self.task else None
+        return self._observe(), self._info(False)
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One frame further."""
+        if self._world is None:
+            raise InputError("step before reset: call reset() first")
+        pair = np.asarray(action, np.float32).reshape(-1)
+        if pair.shape != (2,) or not np.isfinite(pair).all():
+            raise InputError(f"action {action!r}: expected two finite numbers in [-1, 1]")
+        self._world.step((float(pair[0]), float(pair[1])))
+        self._rows = self._world.rows()
+        self._steps += 1
+        reward, success = self._judge.judge(self._rows) if self._judge else (0.0, False)
+        truncated = self._steps >= self.max_steps and not success
+        return self._observe(), float(reward), success, truncated, self._info(success)
+
+    def render(self) -> Pixels | None:
+        """The current picture, uint8 [size, size, 3]."""
+        return self._pixels() if self.render_mode == "rgb_array" else None
+
+    @property
+    def scene(self) -> Scene:
+        """The true state now, one frame long."""
+        if self._world is None:
+            raise InputError("no scene before reset: call reset() first")
+        cast = self._world.cast
+        track = np.asarray([self._rows], np.float32)
+        camera = np.array([[5.0, 5.0, 1.0]], np.float32)
+        seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
+        return to_scene(cast, track, seen, camera, self.fps, self.diet.slots)
+
+    def _pixels(self) -> Pixels:
+        frames = np.asarray(render(self.scene, height=self.size, width=self.size))
+        return np.ascontiguousarray(frames[0], np.uint8)
+
+    def _observe(self) -> Observation:
+        if self.observation == "pixels":
+            return self._pixels()
+        scene = self.scene
+        columns = [scene.kind, scene.color, scene.material, scene.size, scene.x[0], scene.y[0], scene.vx[0], scene.vy[0]]
+        columns += [np.remainder(scene.angle[0] + math.pi, 2 * math.pi) - math.pi, scene.visible[0]]
+        state = np.stack([np.asarray(column, np.float32) for column in columns], 1)
+        return {"pixels": self._pixels(), "state": np.clip(state, LOW, HIGH).astype(np.float32)}
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        return {"task": None if self.task is None else str(self.task), "success": success}
+
+
+register()

@@ -1,0 +1,106 @@
+"""What the robot does in recorded episodes: idle, drift (smooth random), seek (to a thing), push (a thing to a goal)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+
+from kinema.worlds.playground.physics import Cast
+
+Rows = list[tuple[float, float, float, float, float]]
+Policy = Callable[[Rows], tuple[float, float]]
+
+
+def idle(rows: Rows) -> tuple[float, float]:
+    """Nothing."""
+    return (0.0, 0.0)
+
+
+def drift(rng: Random, fps: float, side: bool) -> Policy:
+    """Smooth random actions; side view: with a jump now and then."""
+    state = [rng.uniform(-1, 1), rng.uniform(-1, 1)]
+    keep = math.exp(-1.2 / fps)
+    noise = 1.1 * math.sqrt(1 - keep * keep)
+    hold = [0]
+
+    def act(rows: Rows) -> tuple[float, float]:
+        for i in (0, 1):
+            state[i] = max(-1.0, min(1.0, keep * state[i] + noise * rng.gauss(0, 1)))
+        if not side:
+            return (state[0], state[1])
+        if hold[0] == 0 and rng.random() < 0.7 / fps:
+            hold[0] = max(1, round(0.15 * fps))
+        hold[0] = max(0, hold[0] - 1)
+        return (state[0], 1.0 if hold[0] else 0.0)
+
+    return act
+
+
+def seek(robot: int, target: int, pace: float, side: bool) -> Policy:
+    """Straight to a thing; the pace in (0, 1] scales the action."""
+
+    def act(rows: Rows) -> tuple[float, float]:
+        dx, dy = rows[target][0] - rows[robot][0], rows[target][1] - rows[robot][1]
+        if side:
+            return (pace * max(-1.0, min(1.0, 2 * dx)), 0.0)
+        far = max(math.hypot(dx, dy), 0.5)
+        return (pace * dx / far, pace * dy / far)
+
+    return act
+
+
+def push(robot: int, load: int, goal: int | None, reach: float, pace: float, side: bool) -> Policy:
+    """Goes behind the load as seen from the goal, then pushes; without a goal it pushes straight ahead.
+
+    reach: distance of the two centers when they touch.
+    """
+    ahead: list[float] = []
+
+    def act(rows: Rows) -> tuple[float, float]:
+        (rx, ry), (lx, ly) = rows[robot][:2], rows[load][:2]
+        if goal is None:
+            if not ahead:
+                far = max(math.hypot(lx - rx, ly - ry), 1e-6)
+                ahead[:] = [(lx - rx) / far, (ly - ry) / far]
+            ux, uy = ahead
+        else:
+            gx, gy = rows[goal][0] - lx, rows[goal][1] - ly
+            far = math.hypot(gx, gy)
+            if (abs(gx) if side else far) < 0.3:
+                return (0.0, 0.0)
+            ux, uy = gx / max(far, 1e-6), gy / max(far, 1e-6)
+        if side:
+            way = 1.0 if ux > 0 else -1.0
+            return (pace * (way if (lx - rx) * way > 0 else -way), 0.0)
+        bx, by = lx - ux * (reach + 0.15), ly - uy * (reach + 0.15)
+        along, across = (lx - rx) * ux + (ly - ry) * uy, (lx - rx) * uy - (ly - ry) * ux
+        if along > 0 and abs(across) < 0.35:
+            return (pace * (ux - across * -uy), pace * (uy - across * ux))
+        if along < 0.5 * reach:
+            way = 1.0 if across > 0 else -1.0
+            bx, by = bx - way * uy * (reach + 0.3), by + way * ux * (reach + 0.3)
+        far = max(math.hypot(bx - rx, by - ry), 0.3)
+        return (pace * (bx - rx) / far, pace * (by - ry) / far)
+
+    return act
+
+
+def choose(cast: Cast, rng: Random, fps: float) -> tuple[int | None, Policy]:
+    """The robot's slot, if there is one, and what it does."""
+    robots = [slot for slot, actor in enumerate(cast.actors) if actor.kind == "robot"]
+    if not robots:
+        return None, idle
+    robot, side, pace = robots[0], cast.view == "side", rng.uniform(0.5, 1.0)
+    others = [slot for slot, actor in enumerate(cast.actors) if slot != robot and actor.kind != "screen"]
+    flags = [slot for slot in others if cast.actors[slot].kind == "flag"]
+    load = cast.load
+    if cast.policy == "push" and robot == cast.lead and load is not None:
+        reach = cast.actors[robot].bound + cast.actors[load].bound
+        return robot, push(robot, load, flags[0] if flags else None, reach, pace, side)
+    if cast.policy == "seek" and others:
+        target = flags[0] if flags else rng.choice(others)
+        return robot, seek(robot, target, pace, side)
+    if cast.policy == "idle":
+        return robot, idle
+    return robot, drift(rng, fps, side)

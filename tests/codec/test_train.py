@@ -1,0 +1,59 @@
+"""Laws of the codec's training: the seed decides it, the loss falls, and the constants normalise latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinema.codec import CodecConfig
+from kinema.codec.train import TrainConfig, Trainer, loss_of, normalised
+
+
+def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
+    """A square of a random color on a random ground."""
+    pictures = np.repeat(rng.integers(0, 256, (count, 1, 1, 3)), side * side, 1).reshape(count, side, side, 3).astype(np.uint8)
+    for picture in pictures:
+        top, left = rng.integers(0, side - 8, 2)
+        picture[top : top + 8, left : left + 8] = rng.integers(0, 256, 3)
+    return torch.from_numpy(pictures)
+
+
+def trainer(seed: int) -> Trainer:
+    config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 0.5), (16, 0.5)), seed=seed, warmup=5)
+    return Trainer(config, CodecConfig(width=16, channels=8, depth=1), squares, squares)
+
+
+def weights(of: Trainer) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in of.average.parameters()])
+
+
+def test_the_seed_decides_the_weights() -> None:
+    runs = [trainer(seed) for seed in (0, 0, 1)]
+    losses = [[run.step(0.1 * k)[0] for k in range(3)] for run in runs]
+    assert losses[0] == losses[1] != losses[2]
+    assert torch.equal(weights(runs[0]), weights(runs[1]))
+    assert not torch.equal(weights(runs[0]), weights(runs[2]))
+
+
+def test_the_loss_falls_and_latents_are_normal() -> None:
+    run = trainer(0)
+    losses = [run.step(0.2)[0] for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    codec = run.finish(20).cast(torch.float32)
+    latents = codec.encode(run.batch()[None])
+    assert latents.mean().abs() < 0.3
+    assert 0.7 < latents.std() < 1.4
+
+
+def test_batch_latents_have_zero_mean_and_unit_variance() -> None:
+    latents = normalised(torch.randn(16, 3, 4, 4) * torch.tensor([0.1, 1.0, 30.0])[:, None, None] + 5)
+    assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(3), atol=1e-3)
+    assert torch.allclose(latents.std((0, 2, 3)), torch.ones(3), atol=1e-2)
+
+
+def test_the_loss_is_zero_only_for_the_truth_and_punishes_edges() -> None:
+    true = torch.zeros(1, 3, 8, 8)
+    flat, striped = true + 0.1, true.clone()
+    striped[..., ::2], striped[..., 1::2] = 0.1, -0.1
+    assert loss_of(true, true) == 0 < loss_of(flat, true) < loss_of(striped, true)

@@ -1,0 +1,172 @@
+"""Laws of the Playground's physics and of its draws: same seed same world, nothing leaves the room, energy does not grow."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from kinema.canvas.scene import COLORS, KINDS
+from kinema.errors import InputError
+from kinema.worlds.playground import Diet, Episode, full, held_out, one_shape, simulate, tiny, two_shapes
+from kinema.worlds.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, World
+from kinema.worlds.playground.scenarios import draw_cast
+
+DIETS = {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full()}
+
+
+@pytest.fixture(scope="module", params=list(DIETS))
+def episodes(request: pytest.FixtureRequest) -> list[Episode]:
+    return [simulate(DIETS[request.param], seed, fps=16, num_frames=48) for seed in range(60)]
+
+
+def side_room(*actors: Actor, tumble: bool = False) -> Cast:
+    return Cast(view="side", background="lab", room_width=10.0, scenario="move", actors=list(actors), tumble=tumble)
+
+
+def ball(x: float, y: float, **more: float) -> Actor:
+    return Actor(kind="ball", color="red", material="plain", size=0.6, x=x, y=y, **more)
+
+
+@pytest.mark.parametrize("name", DIETS)
+def test_the_same_seed_gives_the_same_episode(name: str) -> None:
+    first = [simulate(DIETS[name], seed, fps=16, num_frames=32) for seed in range(12)]
+    for seed in reversed(range(12)):
+        again, once = simulate(DIETS[name], seed, fps=16, num_frames=32), first[seed]
+        assert again.captions == once.captions and again.events == once.events and again.cuts == once.cuts
+        for field in ("x", "y", "vx", "vy", "angle", "visible", "camera", "kind", "color", "size"):
+            assert np.array_equal(getattr(again.scene, field), getattr(once.scene, field)), field
+        assert np.array_equal(again.action, once.action) and np.array_equal(again.reward, once.reward)
+
+
+def test_a_longer_clip_begins_like_the_shorter_one() -> None:
+    for seed in range(10):
+        short, long = (simulate(tiny(), seed, fps=16, num_frames=n).scene for n in (16, 32))
+        assert np.array_equal(short.x, long.x[:16]) and np.array_equal(short.angle, long.angle[:16])
+
+
+def test_slots_are_in_canonical_order_without_twins(episodes: list[Episode]) -> None:
+    for episode in episodes:
+        scene = episode.scene
+        filled = scene.entities
+        assert filled == list(range(len(filled)))
+        pairs = [(int(scene.kind[k]), int(scene.color[k])) for k in filled]
+        assert pairs == sorted(set(pairs))
+        empty = slice(len(filled), None)
+        assert (scene.kind[empty] == -1).all() and not scene.x[:, empty].any() and not scene.visible[:, empty].any()
+
+
+def test_one_color_per_kind_is_held_out() -> None:
+    for kind in range(len(KINDS)):
+        assert sum(held_out(kind, color) for color in range(len(COLORS))) == 1
+    assert held_out(KINDS.index("star"), COLORS.index("red"))
+
+
+def test_held_out_pairs_never_or_always_occur(episodes: list[Episode]) -> None:
+    for episode in episodes:
+        scene = episode.scene
+        assert not any(held_out(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities)
+        assert np.hypot(scene.vx[0], scene.vy[0]).max() <= 6.0 + 1e-5
+    for diet in (Diet(held_out="only"), Diet(held_out="only", kinds=("ball", "screen", "flag"), max_entities=2)):
+        for seed in range(40):
+            cast = draw_cast(diet, Random(seed))
+            assert any(held_out(KINDS.index(a.kind), COLORS.index(a.color)) for a in cast.actors)
+
+
+def test_diets_say_what_is_wrong() -> None:
+    with pytest.raises(InputError, match="slots"):
+        Diet(max_entities=5, slots=4)
+    with pytest.raises(InputError, match="kinds"):
+        Diet(kinds=("ball", "cube"))
+    with pytest.raises(InputError, match="held-out"):
+        Diet(held_out="only", kinds=("star",), colors=("blue",))
+    with pytest.raises(InputError, match="frames"):
+        simulate(tiny(), 0, fps=0)
+
+
+def test_named_diets_hold_what_they_promise(episodes: list[Episode], request: pytest.FixtureRequest) -> None:
+    counts = {len(episode.scene.entities) for episode in episodes}
+    expected = {"one_shape": {1}, "two_shapes": {2}, "tiny": {1, 2, 3}}
+    name = request.node.callspec.params["episodes"]
+    if name in expected:
+        assert counts == expected[name]
+    else:
+        assert max(counts) > 5 and any(e.scene.room_width > 12 for e in episodes) and any(e.cuts for e in episodes)
+    views = [episode.scene.view for episode in episodes]
+    assert 0.5 < views.count("side") / len(views) < 0.9
+
+
+def test_nothing_leaves_the_room_or_sinks(episodes: list[Episode]) -> None:
+    for episode in episodes:
+        scene = episode.scene
+        low_x, low_y, high_y = (0.0, 1.0, 10.0) if scene.view == "side" else (0.3, 0.3, 9.7)
+        for k in scene.entities:
+            kind, size = KINDS[scene.kind[k]], float(scene.size[k])
+            if kind in ("screen", "flag"):
+                continue
+            turned = bool(np.abs(scene.angle[:, k]).max() > 1e-3) and kind not in ("ball", "star")
+            across, below, above = (0.45,) * 3 if turned else (HALF_WIDTH[kind], BELOW[kind], ABOVE[kind])
+            assert scene.x[:, k].min() > low_x + across * size - 0.08, (episode.seed, k)
+            assert scene.x[:, k].max() < scene.room_width - low_x - across * size + 0.08, (episode.seed, k)
+            assert scene.y[:, k].min() > low_y + below * size - 0.08, (episode.seed, k)
+            assert scene.y[:, k].max() < high_y - above * size + 0.08, (episode.seed, k)
+
+
+def test_energy_does_not_grow() -> None:
+    diet = Diet(kinds=("ball", "box", "triangle", "star"), views={"side": 1.0}, max_entities=4)
+    for seed in range(60):
+        cast = draw_cast(diet, Random(seed))
+        world = World(cast, 32)
+        mass = np.array([body.mass for body in world.bodies])
+        energies = []
+        for _ in range(96):
+            rows = np.array(world.rows())
+            energies.append(float((mass * (0.5 * (rows[:, 2] ** 2 + rows[:, 3] ** 2) + GRAVITY * rows[:, 1])).sum()))
+            world.step()
+        assert np.diff(energies).max() < 0.02 * energies[0], seed
+
+
+def test_a_thrown_ball_follows_the_parabola() -> None:
+    world = World(side_room(ball(2.0, 4.0, vx=3.0, vy=3.0)), 32)
+    for _ in range(16):
+        world.step()
+    x, y, vx, vy, _ = world.rows()[0]
+    drag = -np.log(SIDE_DAMPING)
+    kept = np.exp(-drag * 0.5)
+    assert vx == pytest.approx(3.0 * kept, abs=0.01)
+    assert x == pytest.approx(2.0 + 3.0 * (1 - kept) / drag, abs=0.02)
+    assert vy == pytest.approx((3.0 + GRAVITY / drag) * kept - GRAVITY / drag, abs=0.05)
+    assert y == pytest.approx(4.0 + 1.5 - GRAVITY / 8, abs=0.1)
+
+
+@pytest.mark.parametrize(("material", "share"), [("plain", 0.7), ("bouncy", 0.95), ("heavy", 0.4)])
+def test_a_bounce_keeps_the_material_s_share_of_speed(material: str, share: float) -> None:
+    drop = Actor(kind="ball", color="red", material=material, size=0.6, x=5.0, y=5.0)
+    world = World(side_room(drop), 128)
+    before = after = 0.0
+    for _ in range(256):
+        world.step()
+        speed = world.rows()[0][3]
+        before = min(before, speed)
+        after = max(after, speed)
+    assert after / -before == pytest.approx(share, abs=0.04)
+
+
+def test_a_collision_conserves_momentum() -> None:
+    light = Actor(kind="ball", color="red", material="plain", size=0.85, x=2.5, y=5.0, vx=5.0)
+    heavy = Actor(kind="ball", color="blue", material="heavy", size=0.85, x=6.0, y=5.2)
+    cast = Cast(view="top", background="lab", room_width=10.0, scenario="hit", actors=[light, heavy])
+    world = World(cast, 128)
+    mass = np.array([body.mass for body in world.bodies])
+    momentum = []
+    for _ in range(100):
+        rows = np.array(world.rows())
+        momentum.append((mass[:, None] * rows[:, 2:4]).sum(0) * np.exp(-np.log(0.72) * world.time_s))
+        world.step()
+    assert any(contact.other >= 0 for contact in world.contacts)
+    assert np.allclose(momentum[0], momentum[-1], atol=0.1)
+
+
+def test_frame_rates_agree_on_what_happens() -> None:
+    for seed in range(12):
+        slow, fast = (simulate(two_shapes(), seed, fps=fps, num_frames=int(1.5 * fps)).scene for fps in (16, 32))
+        assert np.abs(slow.x - fast.x[::2]).max() < 0.05
