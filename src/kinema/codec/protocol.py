@@ -3,8 +3,8 @@
 Axes: B batch, T pixel frames, S latent frames, C channels, H and W pixels, h and w latent cells. Pixels are floats in
 [-1, 1] or uint8; latents have about zero mean and unit variance per channel, so that unit Gaussian noise is level 1.
 
-A codec is causal: latent frame j depends only on pixels up to the last frame that it stands for, and latent frame 0 stands for
-the first picture alone. So S = ceil((T - 1) / time_factor) + 1, and a still image is a video of one frame.
+A codec is causal: latent frame j depends only on pixels up to the last frame that it stands for, and latent frame 0 stands
+for the first picture alone. So S = ceil((T - 1) / time_factor) + 1, and a still image is a video of one frame.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Codecs on disk: a folder with config.json and model.safetensors, read strictly and written atomically.
 
-The weights are bfloat16; the constants that normalise latents are float32. Nothing is guessed: a folder whose weights do not
+The weights are bfloat16; the constants that normalize latents are float32. Nothing is guessed: a folder whose weights do not
 fit its config in names or shapes is refused with one line.
 """
 
@@ -61,7 +61,9 @@ def read_config(path: Path) -> CodecConfig:
             raise ModelError(f"{path} is not a codec of format {FORMAT} with a space factor of {SPACE_FACTOR}")
         return CodecConfig(**data)
     except OSError:
-        raise ModelError(f"no codec at {path.parent}: {path.name} cannot be read; expected a folder with it and {WEIGHTS}") from None
+        raise ModelError(
+            f"no codec at {path.parent}: {path.name} cannot be read; expected a folder with it and {WEIGHTS}"
+        ) from None
     except ModelError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, InputError) as wrong:

@@ -1,10 +1,10 @@
 """Trains the shipped codec: python -m kinema.codec.train --out weights/codec-8x8 --minutes 12
 
-Each step draws one batch, 60% Playground and 40% footage, of one size (mostly 64x64). Raw latents are normalised with the
-batch's own statistics and then disturbed by Gaussian noise of up to `NOISE`, so that the decoder forgives a denoiser's small
+Each step draws one batch, 60% Playground and 40% footage, of one size (mostly 64x64). Raw latents are normalized with the
+batch's own statistics and then disturbed by Gaussian noise of up to 0.2, so that the decoder forgives a denoiser's small
 errors; the loss is L1 + L2 + L1 of the horizontal and vertical differences, which keeps edges crisp. Adam, a cosine schedule
-over the time or the steps given, and an exponential moving average of the weights, whose normalising constants are measured at
-the end. Draws depend on the seed alone: with --steps instead of --minutes, the same machine gives the same weights.
+over the time or the steps given, and an exponential moving average of the weights, whose normalizing constants are measured
+at the end. Draws depend on the seed alone: with --steps instead of --minutes, the same machine gives the same weights.
 
 Axes: N pictures, C channels, H and W pixels, h and w cells.
 """
@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.codec.autoencoder import Autoencoder, CodecConfig
+from kinema.codec.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, to_depth
 from kinema.codec.card import card, measure, psnr
-from kinema.codec.pictures import Footage, playground
+from kinema.codec.pictures import Footage, Scenes
 from kinema.codec.protocol import to_unit
 from kinema.codec.store import fast_dtype, save_codec
 
@@ -37,12 +37,12 @@ Draw = Callable[[np.random.Generator, int, int], Tensor]
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """pixels: per step; sides: sizes of pictures and how often each is drawn; footage_share: of each batch; noise: the most
-    that latents are disturbed by, in their own standard deviations; average: how much of the running average a step keeps."""
+    that latents are disturbed by, in standard deviations; average: how much of the running average a step keeps."""
 
-    pixels: int = 64 * 64 * 64
+    pixels: int = 32 * 64 * 64
     sides: tuple[tuple[int, float], ...] = ((64, 0.7), (96, 0.15), (128, 0.15))
     footage_share: float = 0.4
-    rate: float = 3e-3
+    rate: float = 2e-3
     warmup: int = 100
     noise: float = 0.2
     average: float = 0.998
@@ -58,11 +58,29 @@ def loss_of(made: Tensor, true: Tensor) -> Tensor:
     return off.abs().mean() + 2 * off.square().mean() + 0.5 * (across + down)
 
 
-def normalised(raw: Tensor) -> Tensor:
+def normalized(raw: Tensor) -> Tensor:
     """Raw latents [N, C, h, w] with the mean and deviation that they have over this batch taken out, float32."""
     raw = raw.float()
     mean, variance = raw.mean((0, 2, 3), keepdim=True), raw.var((0, 2, 3), keepdim=True)
     return (raw - mean) * (variance + 1e-6).rsqrt()
+
+
+@torch.no_grad()
+def start_linear(codec: Autoencoder, batches: list[Tensor]) -> None:
+    """Make `codec` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of 8x8 blocks."""
+    parts = [to_depth(to_depth(pictures, FINE), COARSE).movedim(1, 0).flatten(1) for pictures in batches]
+    blocks = torch.cat(parts, 1).double()
+    mean = blocks.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eigh((blocks - mean) @ (blocks - mean).T / blocks.shape[1])
+    basis, scale = vectors[:, -codec.channels :], values[-codec.channels :].clamp_min(1e-8).sqrt()
+    into, back = codec.encoder.linear, codec.decoder.linear
+    assert into.bias is not None and back.bias is not None
+    into.weight.copy_((basis / scale).T[:, :, None, None])
+    into.bias.copy_(-((basis / scale).T @ mean)[:, 0])
+    back.weight.copy_((basis * scale)[:, :, None, None])
+    back.bias.copy_(mean[:, 0])
+    codec.encoder.out.weight.mul_(0.1)
+    codec.decoder.out.weight.mul_(0.1)
 
 
 class Trainer:
@@ -75,6 +93,7 @@ class Trainer:
         self.noise = torch.Generator().manual_seed(config.seed)
         self.scenes, self.clips = scenes, clips
         self.codec = Autoencoder(codec).train()
+        start_linear(self.codec, [self.batch() for _ in range(8)])
         self.average = copy.deepcopy(self.codec).requires_grad_(False)
         self.dtype = fast_dtype()
         self.objective = torch.compile(self.loss, dynamic=True) if config.compile else self.loss
@@ -92,7 +111,7 @@ class Trainer:
 
     def loss(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the pictures made. noise: [N, C, h, w], already scaled."""
-        latents = normalised(self.codec.encoder(pictures.to(self.dtype))) + noise
+        latents = normalized(self.codec.encoder(pictures.to(self.dtype))) + noise
         made = self.codec.decoder(latents.to(self.dtype)).float()
         return loss_of(made, pictures), made
 
@@ -100,7 +119,7 @@ class Trainer:
         """Loss and PSNR of one step on a fresh batch."""
         pictures = self.batch()
         count, _, height, width = pictures.shape
-        strength = torch.rand(count, 1, 1, 1, generator=self.noise) * self.config.noise
+        strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
         noise = strength * torch.randn(count, self.codec.channels, height // 8, width // 8, generator=self.noise)
         rate = self.config.rate * min((self.steps + 1) / self.config.warmup, 0.5 + 0.5 * math.cos(math.pi * progress))
         self.optimizer.param_groups[0]["lr"] = max(rate, self.config.rate / 1000)
@@ -116,7 +135,7 @@ class Trainer:
 
     @torch.inference_mode()
     def finish(self, batches: int = 40) -> Autoencoder:
-        """The averaged codec with its normalising constants, measured over fresh batches."""
+        """The averaged codec with its normalizing constants, measured over fresh batches."""
         codec = self.average.cast(self.dtype).eval()
         raw = [codec.encoder(self.batch().to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
         every = torch.cat(raw, 1)
@@ -160,13 +179,13 @@ def main() -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    trainer = Trainer(TrainConfig(seed=wish.seed, compile=wish.compile), CodecConfig(), playground, Footage().draw)
+    trainer = Trainer(TrainConfig(seed=wish.seed, compile=wish.compile), CodecConfig(), Scenes().draw, Footage().draw)
     run(trainer, wish.minutes, wish.steps, say)
     codec = trainer.finish()
     save_codec(codec, wish.out)
     figures = measure(codec)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_codec(codec, wish.out, card=card(codec, trainer.steps, wish.seed, figures))
+    save_codec(codec, wish.out, card=card(codec, trainer.steps, wish.minutes, wish.seed, figures))
 
 
 if __name__ == "__main__":

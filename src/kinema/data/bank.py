@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kinema.canvas.scene import BACKGROUNDS, VIEWS
 from kinema.canvas.tracks import Fields
 from kinema.errors import InputError
-from kinema.text import TextEncoder
+from kinema.text import MiniLM, TextEncoder
 from kinema.worlds.playground import Diet, simulate
 
 SHARD = 500
@@ -35,7 +35,8 @@ _FIXED = ("kind", "color", "material", "size")
 Arrays = dict[str, NDArray[Any]]
 
 
-def _simulate_shard(diet: Diet, first_seed: int, count: int) -> tuple[Arrays, list[list[str]]]:
+def make_shard(diet: Diet, first_seed: int, count: int) -> Arrays:
+    """Simulate `count` episodes and encode what is told of them."""
     columns: dict[str, list[Any]] = {}
     captions = []
     for seed in range(first_seed, first_seed + count):
@@ -55,7 +56,8 @@ def _simulate_shard(diet: Diet, first_seed: int, count: int) -> tuple[Arrays, li
             columns.setdefault(name, []).append(value)
         told = [episode.captions.short, episode.captions.detailed]
         captions.append([*told, episode.captions.task] if episode.captions.task else told)
-    return {name: np.stack(values) for name, values in columns.items()}, captions
+    arrays = {name: np.stack(values) for name, values in columns.items()}
+    return arrays | _encode_captions(captions, MiniLM(num_threads=1))
 
 
 def _encode_captions(captions: list[list[str]], text: TextEncoder) -> Arrays:
@@ -77,7 +79,6 @@ def build(
     *,
     episodes: int,
     base_seed: int,
-    text: TextEncoder,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -91,11 +92,11 @@ def build(
     shards = -(-episodes // SHARD)
     missing = [i for i in range(shards) if not (folder / f"shard-{i:05d}.npz").exists()]
     with ProcessPoolExecutor(workers) as pool:
-        jobs = {i: pool.submit(_simulate_shard, diet, base_seed + i * SHARD, SHARD) for i in missing}
+        jobs = {i: pool.submit(make_shard, diet, base_seed + i * SHARD, SHARD) for i in missing}
         for done, i in enumerate(missing):
-            arrays, captions = jobs.pop(i).result()
+            arrays = jobs.pop(i).result()
             temporary = folder / f".shard-{i:05d}.tmp.npz"
-            np.savez(temporary, **arrays, **_encode_captions(captions, text))  # type: ignore[arg-type]
+            np.savez(temporary, **arrays)  # type: ignore[arg-type]
             os.replace(temporary, folder / f"shard-{i:05d}.npz")
             if progress is not None:
                 progress(shards - len(missing) + done + 1, shards)

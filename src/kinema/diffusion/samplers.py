@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.levels import shift
+from kinema.errors import InputError
 
 Denoise = Callable[[Canvas], dict[str, Tensor]]
 Schedule = Sequence[Mapping[str, float]]
@@ -40,12 +41,15 @@ def schedule(tracks: Sequence[str], steps: int, *, lead: float = 0.0, shift_by: 
     return result
 
 
-def start(canvas: Canvas, generator: torch.Generator) -> Canvas:
-    """Noise every cell to its level. One stream of noise per sample, so a sample does not depend on its batch."""
+def start(canvas: Canvas, seeds: Sequence[int]) -> Canvas:
+    """Noise every cell to its level, with one stream of noise per sample, so that a sample does not depend on its batch."""
+    if len(seeds) != canvas.batch:
+        raise InputError(f"{len(seeds)} seeds for {canvas.batch} samples; give one each")
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     values = {}
     for name, x in sorted(canvas.values.items()):
         t = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]
-        noise = torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x.device)
+        noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for generator in generators]).to(x.device)
         values[name] = torch.where(t == 0, x, (1 - t) * x + t * noise)
     return replace(canvas, values=values)
 

@@ -67,9 +67,9 @@ def tiny() -> Recipe:
         ),
         codec="codec-8x8",
         phases=(
-            Phase(name="one shape", diet=diet.one_shape(), episodes=2_000, base_seed=1_000_000, until=0.04),
-            Phase(name="two shapes", diet=diet.two_shapes(), episodes=4_000, base_seed=2_000_000, until=0.12),
-            Phase(name="tiny", diet=diet.tiny(), episodes=40_000, base_seed=10_000_000, until=1.0),
+            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.04),
+            Phase(name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.12),
+            Phase(name="tiny", diet=diet.tiny(), episodes=24_000, base_seed=10_000_000, until=1.0),
         ),
         steps=8_000,
         seed=0,

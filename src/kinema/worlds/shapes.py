@@ -1,81 +1,215 @@
-"""Signed distances of the Playground's kinds, in units of an entity's own frame.
+"""How each kind of thing looks: signed distances to its outline and parts, turned into coverage and shading.
 
-Negative inside, positive outside. p = (u, v) are offsets from the center turned into the entity's frame and divided by its
-radius, so every shape is drawn for radius 1. Distance formulas are the elementary ones (a half-plane, a box, a disc).
+Every painter works on patches of pixels in the thing's own frame, in multiples of its size, and answers with a `Paint`;
+colors come later, as paint = base color * tint + gray. Distances follow the usual two-dimensional constructions (folding
+space along symmetry axes; max and min of half planes). They are exact inside and next to edges, which is all that
+anti-aliasing over one pixel needs.
 
-Axes: any; all arguments broadcast.
+Axes: M patches, h and w pixels of a patch. u, v: a thing's own axes (forward, up); light: -1 lower right .. 1 upper left.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-BOX_HALF = 0.88
-SCREEN_HALF = (0.9, 2.2)
-REACH = {"ball": 1.0, "box": 1.25, "triangle": 1.2, "star": 1.25, "car": 1.3, "robot": 1.5, "screen": 2.4, "flag": 1.9}
-"""Radius of a circle around everything a kind draws."""
+OUTLINES = {
+    "ball": (1.0, 1.0, 1.0),
+    "box": (0.88, 0.88, 0.88),
+    "triangle": (1.0, 0.575, 1.15),
+    "star": (1.14, 0.97, 1.2),
+    "car": (1.1, 0.66, 0.66),
+    "robot": (0.82, 0.96, 1.2),
+    "screen": (0.9, 2.2, 2.2),
+    "flag": (0.9, 1.0, 1.7),
+}
+"""How far each kind reaches from its center sideways, down and up at angle 0, in multiples of its size."""
+
+TURNING = ("box", "triangle", "star", "car", "robot")
+"""Kinds that are drawn turned; the others always stand upright."""
+
+BOUND = {
+    name: max(across, below, above) if name in ("ball", "triangle", "star") else math.hypot(across, max(below, above))
+    for name, (across, below, above) in OUTLINES.items()
+}
+"""Radius of a circle around the center that holds the whole thing, in multiples of its size."""
 
 
-def box(u: Tensor, v: Tensor, half_u: float, half_v: float, rounded: float = 0.0) -> Tensor:
-    a, b = u.abs() - (half_u - rounded), v.abs() - (half_v - rounded)
-    outside = (a.clamp_min(0).square() + b.clamp_min(0).square()).sqrt()
-    return outside + torch.maximum(a, b).clamp_max(0) - rounded
+@dataclass(frozen=True)
+class Patch:
+    """Where the pixels of M patches lie, in multiples of each thing's size. u, v, light: [M, h, w] or broadcastable to it;
+    pixel: the width of one pixel [M, 1, 1]."""
+
+    u: Tensor
+    v: Tensor
+    light: Tensor
+    pixel: Tensor
+
+    def cover(self, distance: Tensor) -> Tensor:
+        """Share of each pixel inside an outline, 0..1."""
+        return (0.5 - distance / self.pixel).clamp_(0.0, 1.0)
 
 
-def disc(u: Tensor, v: Tensor, radius: float = 1.0) -> Tensor:
-    return (u.square() + v.square()).sqrt() - radius
+@dataclass
+class Paint:
+    """alpha: share of the pixel that is covered; tint and gray: color = base * tint + gray (of 1). All [M, h, w]."""
+
+    alpha: Tensor
+    tint: Tensor
+    gray: Tensor | None = None
+
+    def over(self, cover: Tensor, gray: float | Tensor) -> None:
+        """Lay a neutral part over what is there: glass, rubber, eyes."""
+        keep = 1.0 - cover
+        self.tint = self.tint * keep
+        self.gray = cover * gray if self.gray is None else self.gray * keep + cover * gray
 
 
-def polygon(u: Tensor, v: Tensor, sides: int, inner: float) -> Tensor:
-    """A regular polygon with a corner upwards, by its largest half-plane."""
-    distance = torch.full_like(u, -10.0)
-    for i in range(sides):
-        angle = math.pi / 2 + math.pi / sides + 2 * math.pi * i / sides
-        distance = torch.maximum(distance, u * math.cos(angle) + v * math.sin(angle) - inner)
-    return distance
+def _box(u: Tensor, v: Tensor, half_u: float, half_v: float, rounding: float) -> Tensor:
+    """Distance to a rectangle around the origin; rounded corners as seen from the inside and close by."""
+    du, dv = u.abs() - (half_u - rounding), v.abs() - (half_v - rounding)
+    outside = (du.clamp(min=0.0).square() + dv.clamp(min=0.0).square()).sqrt_()
+    return outside + du.maximum(dv).clamp_(max=0.0) - rounding
 
 
-def star(u: Tensor, v: Tensor, outer: float = 1.2, inner: float = 0.56) -> Tensor:
-    """Five points, one upwards: fold the angle into half a point, then one half-plane."""
-    radius = (u.square() + v.square()).sqrt()
-    step = 2 * math.pi / 5
-    turn = torch.remainder(torch.atan2(u, v) + step / 2, step) - step / 2
-    x, y = radius * turn.abs().sin(), radius * turn.cos()
-    ix, iy = inner * math.sin(step / 2), inner * math.cos(step / 2)
-    nx, ny = outer - iy, ix
-    length = math.hypot(nx, ny)
-    return ((x - ix) * nx + (y - iy) * ny) / length
+def _disc(u: Tensor, v: Tensor, radius: float) -> Tensor:
+    return (u * u + v * v).sqrt_() - radius
 
 
-def car_side(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Body, window, wheels of a car that looks to +u."""
-    body = torch.minimum(box(u, v + 0.12, 1.1, 0.3, 0.14), box(u + 0.1, v - 0.3, 0.58, 0.34, 0.16))
-    window = torch.minimum(box(u - 0.14, v - 0.32, 0.2, 0.17, 0.06), box(u + 0.36, v - 0.32, 0.2, 0.17, 0.06))
-    wheels = torch.minimum(disc(u - 0.6, v + 0.4, 0.28), disc(u + 0.6, v + 0.4, 0.28))
-    return body, window, wheels
+def _body(patch: Patch, distance: Tensor, rim: float = 0.16, dark: float = 0.3) -> Paint:
+    """A filled outline under light from the upper left, with a darker rim inside its edge."""
+    tint = 0.98 + 0.13 * patch.light
+    edge = (1.0 + distance / patch.pixel.clamp(min=rim)).clamp_(0.0, 1.0)
+    return Paint(patch.cover(distance), tint * (1.0 - dark * edge.square_()))
 
 
-def car_top(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    body = box(u, v, 1.1, 0.58, 0.25)
-    window = torch.minimum(box(u - 0.38, v, 0.14, 0.42, 0.08), box(u + 0.62, v, 0.1, 0.38, 0.06))
-    wheels = torch.minimum(box(u.abs() - 0.62, v.abs() - 0.58, 0.2, 0.1, 0.05), window + 9.0)
-    return body, window, wheels
+def ball(patch: Patch) -> Paint:
+    squared = patch.u * patch.u + patch.v * patch.v
+    distance = squared.sqrt() - 1.0
+    paint = _body(patch, distance, rim=0.12, dark=0.22)
+    paint.tint *= 1.06 - 0.16 * squared
+    spot = (patch.u + 0.36).square() + (patch.v - 0.4).square()
+    shine = (1.0 - spot / 0.11).clamp_(0.0, 1.0)
+    paint.over(shine * (0.35 + 0.45 * shine), 1.0)
+    return paint
 
 
-def robot(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Head, body and antenna; then the eyes."""
-    head = box(u, v - 0.42, 0.62, 0.4, 0.14)
-    trunk = box(u, v + 0.5, 0.82, 0.46, 0.12)
-    mast = torch.minimum(box(u, v - 0.98, 0.07, 0.22), disc(u, v - 1.22, 0.16))
-    eyes = disc(u.abs() - 0.27, v - 0.45, 0.17)
-    return torch.minimum(torch.minimum(head, trunk), mast), eyes
+def box(patch: Patch) -> Paint:
+    distance = _box(patch.u, patch.v, 0.88, 0.88, 0.12)
+    paint = _body(patch, distance)
+    panel = patch.cover(distance + 0.3)
+    groove = panel * patch.cover(-distance - 0.4)
+    paint.tint *= 1.0 - 0.14 * groove
+    return paint
 
 
-def flag(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """The pole, then the pennant; the pole's foot is one radius below the center."""
-    pole = box(u + 0.45, v - 0.3, 0.07, 1.3)
-    pennant = torch.maximum((u + 0.45) * 0.5 + (v - 1.1).abs() - 0.62, -(u + 0.45))
-    return pole, pennant * 0.9
+def triangle(patch: Patch) -> Paint:
+    sides = (0.8660254 * patch.u.abs() + 0.5 * patch.v).maximum(-patch.v) - 0.575
+    corners = (patch.u * patch.u + patch.v * patch.v).sqrt_() - 1.08
+    paint = _body(patch, sides.maximum(corners))
+    paint.tint *= 1.0 + 0.07 * patch.cover(sides + 0.28)
+    return paint
+
+
+def star(patch: Patch) -> Paint:
+    """Five points of radius 1.2, notches at 0.56. Folded twice, then one straight edge from a tip to a notch."""
+    u, v = patch.u.abs(), patch.v
+    for axis_u, axis_v in ((0.809017, -0.587785), (-0.809017, -0.587785)):
+        over = (u * axis_u + v * axis_v).clamp_(min=0.0) * 2.0
+        u, v = u - over * axis_u, v - over * axis_v
+    along = (0.56 * math.sin(math.pi / 5), 0.56 * math.cos(math.pi / 5) - 1.2)
+    length = math.hypot(*along)
+    distance = u.abs() * (-along[1] / length) + (v - 1.2) * (along[0] / length)
+    tips = (patch.u * patch.u + patch.v * patch.v).sqrt_() - 1.14
+    paint = _body(patch, distance.maximum(tips), rim=0.13)
+    facet = (u.clamp(-0.05, 0.05)) * 1.2
+    paint.tint += facet
+    return paint
+
+
+def car_side(patch: Patch) -> Paint:
+    u, v = patch.u, patch.v
+    wheels = [(u + at).square() + (v + 0.36).square() for at in (0.62, -0.62)]
+    axle = wheels[0].minimum(wheels[1]).sqrt_()
+    hull = _box(u, v + 0.1, 1.1, 0.3, 0.16)
+    slant = 0.94 * (u + 0.14).abs() + 0.34 * v
+    cabin = (slant - 0.74).maximum(v - 0.66).maximum(-v)
+    paint = _body(patch, hull.minimum(cabin), rim=0.13)
+    glass = (slant - 0.6).maximum(v - 0.53).maximum(0.21 - v).maximum(0.06 - (u + 0.14).abs())
+    paint.over(patch.cover(glass), 0.9)
+    paint.over(patch.cover(_disc(u - 0.98, v + 0.02, 0.1)), 0.97)
+    tire = patch.cover(axle - 0.3)
+    paint.over(tire, 0.12)
+    paint.over(patch.cover(axle - 0.12), 0.62)
+    paint.alpha = paint.alpha.maximum(tire)
+    return paint
+
+
+def car_top(patch: Patch) -> Paint:
+    u, v = patch.u, patch.v
+    hull = _box(u, v, 1.1, 0.56, 0.22)
+    paint = _body(patch, hull, rim=0.12)
+    front = _box(u - 0.36, v, 0.17, 0.42, 0.08)
+    rear = _box(u + 0.62, v, 0.1, 0.38, 0.06)
+    paint.over(patch.cover(front.minimum(rear)), 0.16)
+    paint.over(patch.cover(_disc(u - 0.97, v.abs() - 0.34, 0.1)), 0.97)
+    tire = patch.cover(_box(u.abs() - 0.62, v.abs() - 0.54, 0.2, 0.12, 0.05)) * patch.cover(-hull)
+    paint.over(tire, 0.12)
+    paint.alpha = paint.alpha.maximum(tire)
+    return paint
+
+
+def robot(patch: Patch) -> Paint:
+    """A wide head with a dark visor and two light eyes, looking forward; a narrower trunk, two feet and an antenna."""
+    u, v = patch.u, patch.v
+    head = _box(u, v - 0.3, 0.82, 0.55, 0.22)
+    trunk = _box(u, v + 0.5, 0.52, 0.34, 0.1)
+    knob = _disc(u, v - 1.06, 0.14)
+    paint = _body(patch, head.minimum(trunk).minimum(knob), rim=0.13)
+    feet = patch.cover(_box(u.abs() - 0.34, v + 0.84, 0.24, 0.12, 0.06))
+    stem = patch.cover((u.abs() - 0.06).maximum((v - 0.9).abs() - 0.1))
+    paint.over(feet.maximum(stem * (1.0 - patch.cover(knob))), 0.3)
+    paint.over(patch.cover(_box(u - 0.05, v - 0.3, 0.62, 0.31, 0.16)), 0.1)
+    paint.over(patch.cover(_disc((u - 0.08).abs() - 0.29, v - 0.3, 0.19)), 0.98)
+    paint.alpha = paint.alpha.maximum(feet).maximum(stem)
+    return paint
+
+
+def screen(patch: Patch) -> Paint:
+    """An upright wall of four planks in a thin frame."""
+    across, up = patch.u.abs(), patch.v.abs()
+    distance = (across - 0.9).maximum(up - 2.2)
+    plank = (across - 0.4).abs().minimum(across) - 0.03
+    inner = patch.cover(distance + 0.13)
+    tint = 0.9 + 0.1 * patch.light.clamp(-1.0, 1.0) - 0.3 * (1.0 - inner)
+    tint = tint - 0.22 * inner * patch.cover(plank)
+    return Paint(patch.cover(distance), tint)
+
+
+def flag(patch: Patch) -> Paint:
+    """A pole through the center with a pennant at its top."""
+    u, v = patch.u, patch.v
+    pennant = (0.447 * u + 0.894 * (v - 1.15).abs() - 0.447).maximum(-u)
+    paint = _body(patch, pennant, rim=0.1)
+    pole = (u.abs() - 0.075).maximum((v - 0.33).abs() - 1.27)
+    rod = patch.cover(pole.minimum(_disc(u, v - 1.6, 0.12)).minimum(_box(u, v + 0.93, 0.3, 0.08, 0.04)))
+    paint.over(rod, 0.56 + 0.2 * patch.light)
+    paint.alpha = paint.alpha.maximum(rod)
+    return paint
+
+
+PAINTERS: tuple[tuple[str, Callable[[Patch], Paint]], ...] = (
+    ("ball", ball),
+    ("box", box),
+    ("triangle", triangle),
+    ("star", star),
+    ("car", car_side),
+    ("robot", robot),
+    ("screen", screen),
+    ("flag", flag),
+    ("car", car_top),
+)
+"""In the order of KINDS; the last is a car in the top view."""

@@ -86,8 +86,8 @@ POINTS = _disc()
 def visible(cast: Cast, x: Floats, y: Floats, camera: Floats, aspect: float) -> tuple[Floats, Floats]:
     """Share of every entity that is inside the picture and not behind a screen, [T, K]; and inside the picture alone."""
     actors = cast.actors
-    rx = np.array([a.size * (HALF_WIDTH[a.kind] if a.kind in SCENERY else 0.9) for a in actors], np.float32)
-    ry = np.array([a.size * (BELOW[a.kind] if a.kind in SCENERY else 0.9) for a in actors], np.float32)
+    rx = np.array([a.size * (HALF_WIDTH[a.kind] if a.kind in SCENERY else 0.95) for a in actors], np.float32)
+    ry = np.array([a.size * (BELOW[a.kind] if a.kind in SCENERY else 0.95) for a in actors], np.float32)
     moved = len(x) if (x != x[0]).any() or (y != y[0]).any() or (camera != camera[0]).any() else 1
     px = x[:moved, :, None] + rx[:, None] * POINTS[:, 0]
     py = y[:moved, :, None] + ry[:, None] * POINTS[:, 1]

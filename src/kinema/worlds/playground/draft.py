@@ -54,6 +54,8 @@ class Draft:
                 actor.angle = self.rng.uniform(-math.pi, math.pi)
         if kind_name == "star":
             actor.angle = self.rng.uniform(-math.pi, math.pi)
+        elif kind_name == "car" and self.side:
+            actor.angle = self.rng.choice((0.0, math.pi))
         self.actors.append(actor)
         return actor
 
@@ -76,7 +78,7 @@ class Draft:
             towards = 0.0 if math.cos(towards) > 0 else math.pi
         if actor.kind == "car":
             speed = min(speed, 4.0)
-            actor.angle = 0.0 if self.side else towards
+            actor.angle = towards
             actor.motor = math.copysign(speed, math.cos(towards)) if self.side else speed
         actor.vx, actor.vy = speed * math.cos(towards), 0.0 if self.side else speed * math.sin(towards)
 
@@ -161,11 +163,16 @@ def overlap(actors: list[Actor]) -> bool:
 def _touch(a: Actor, b: Actor) -> bool:
     if abs(a.y - b.y) > a.bound + b.bound + GAP:
         return False
-    if a.angle == b.angle == 0.0:
+    if _upright(a) and _upright(b):
         low, high = (a, b) if a.y < b.y else (b, a)
         apart = (high.y - BELOW[high.kind] * high.size) - (low.y + ABOVE[low.kind] * low.size)
         return abs(a.x - b.x) < a.reach + b.reach + GAP and apart < GAP
     return math.hypot(a.x - b.x, a.y - b.y) < a.bound + b.bound + GAP
+
+
+def _upright(actor: Actor) -> bool:
+    """Whether its half width and half height hold along x and y."""
+    return actor.kind in ("ball", "star") or abs(math.sin(actor.angle)) < 1e-6
 
 
 def rank(actor: Actor) -> tuple[int, int]:

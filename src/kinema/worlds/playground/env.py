@@ -56,8 +56,8 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         duration_s: float = 20.0,
         diet: Diet | None = None,
     ) -> None:
-        if not 16 <= size <= 2048:
-            raise SizeError(f"size {size} pixels: expected 16 to 2048")
+        if not 32 <= size <= 2048:
+            raise SizeError(f"size {size} pixels: expected 32 to 2048")
         if not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames per second: expected 1 to 128")
         if observation not in ("pixels", "dict"):

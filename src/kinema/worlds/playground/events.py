@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.worlds.playground.physics import ABOVE, BELOW, FLOOR, HALF_WIDTH, SCENERY, Cast, Contact
+from kinema.worlds.playground.physics import BELOW, FLOOR, HALF_WIDTH, SCENERY, Cast, Contact
+from kinema.worlds.playground.tasks import at_flag
 
 KINDS_OF_EVENT = (
     "bounce",
@@ -109,20 +110,11 @@ def _flags(cast: Cast, slot: int, path: Floats, fps: float) -> list[Event]:
     events = []
     for other, flag in enumerate(cast.actors):
         if flag.kind == "flag":
-            near = at_flag(cast, slot, other, path)
-            first = _first(near)
+            dx, dy = path[:, slot, 0] - flag.x, path[:, slot, 1] - flag.y
+            first = _first(at_flag(cast.view == "side", dx, dy, cast.actors[slot], flag))
             if first:
                 events.append(Event(kind="reach_flag", time_s=first / fps, slot=slot, other=other))
     return events
-
-
-def at_flag(cast: Cast, slot: int, flag: int, path: Floats) -> NDArray[np.bool_]:
-    """Whether the entity is at the flag, [T]: its outline comes within 0.1 units of the pole."""
-    dx, dy = np.abs(path[:, slot, 0] - cast.actors[flag].x), np.abs(path[:, slot, 1] - cast.actors[flag].y)
-    actor, size = cast.actors[slot], cast.actors[flag].size
-    if cast.view == "side":
-        return (dx < actor.reach * 0.6 + 0.1) & (dy < size * ABOVE["flag"] + actor.size * BELOW[actor.kind])  # type: ignore[no-any-return]
-    return np.hypot(dx, dy) < actor.bound * 0.8 + 0.3 * size  # type: ignore[no-any-return]
 
 
 def _view(cast: Cast, slot: int, path: Floats, visible: Floats, window: Floats, fps: float) -> list[Event]:

@@ -27,17 +27,18 @@ SIDE_DAMPING = 0.96
 TOP_DAMPING = 0.72
 """Share of the speed kept after one second."""
 
-HALF_WIDTH = {"ball": 1.0, "box": 0.85, "triangle": 0.866, "star": 0.85, "car": 1.2, "robot": 0.7, "screen": 1.2} | {
-    "flag": 0.7
-}
-BELOW = {"ball": 1.0, "box": 0.85, "triangle": 0.5, "star": 0.85, "car": 0.6, "robot": 1.0, "screen": 1.6, "flag": 1.0}
-ABOVE = {"ball": 1.0, "box": 0.85, "triangle": 1.0, "star": 0.85, "car": 0.6, "robot": 1.0, "screen": 1.6, "flag": 1.0}
-"""How far each kind reaches from its center at angle 0, in multiples of its size."""
+HALF_WIDTH = {"ball": 1.0, "box": 0.88, "triangle": 1.0, "star": 1.05, "car": 1.1, "robot": 0.82, "screen": 0.9, "flag": 0.8}
+BELOW = {"ball": 1.0, "box": 0.88, "triangle": 0.575, "star": 1.05, "car": 0.66, "robot": 0.96, "screen": 2.2, "flag": 1.0}
+ABOVE = {"ball": 1.0, "box": 0.88, "triangle": 1.15, "star": 1.05, "car": 0.66, "robot": 0.85, "screen": 2.2, "flag": 1.7}
+"""How far each kind reaches from its center at angle 0, in multiples of its size; the outlines that the renderer draws."""
 
 SCENERY = ("screen", "flag")
 RESTITUTION = {"plain": 0.7, "bouncy": 0.95, "heavy": 0.4}
 DENSITY = {"plain": 1.0, "bouncy": 1.0, "heavy": 4.0}
 FRICTION = {"ball": 0.0, "star": 0.0, "box": 0.18, "triangle": 0.18, "car": 0.0, "robot": 0.0}
+
+_ROUND, _CORNERED, _FOOT = 1, 2, 4
+"""Who collides with whom: a triangle has an upright foot for cornered shapes only, else they would climb its slopes."""
 
 Floats = NDArray[np.float32]
 
@@ -61,7 +62,7 @@ class Actor:
     def bound(self) -> float:
         """Radius of a circle around the center that holds the whole entity."""
         up, across = max(BELOW[self.kind], ABOVE[self.kind]), HALF_WIDTH[self.kind]
-        return self.size * (1.0 if self.kind in ("ball", "star", "triangle") else math.hypot(up, across))
+        return self.size * (up if self.kind in ("ball", "star", "triangle") else math.hypot(up, across))
 
     @property
     def reach(self) -> float:
@@ -151,12 +152,19 @@ class World:
         moment = pymunk.moment_for_poly(mass, corners) if turns else math.inf
         body = pymunk.Body(mass, moment)
         body.position, body.velocity, body.angle = (actor.x, actor.y), (actor.vx, actor.vy), actor.angle
-        shape: Any = pymunk.Poly(body, corners) if corners else pymunk.Circle(body, r * HALF_WIDTH[actor.kind])
-        agent = actor.kind in ("car", "robot")
-        shape.elasticity = 0.2 if agent else RESTITUTION[actor.material]
-        shape.friction = FRICTION[actor.kind] * (2.0 if turns else 1.0)
-        shape.slot = slot
-        self.space.add(body, shape)
+        outline: Any = pymunk.Poly(body, corners) if corners else pymunk.Circle(body, r * HALF_WIDTH[actor.kind])
+        outline.filter = pymunk.ShapeFilter(categories=_CORNERED if corners else _ROUND)
+        outlines = [outline]
+        if actor.kind == "triangle" and self.side:
+            low = -r * BELOW["triangle"]
+            foot: Any = pymunk.Poly(body, [(-r, low), (r, low), (r, low + 0.4 * r), (-r, low + 0.4 * r)])
+            foot.filter = pymunk.ShapeFilter(categories=_FOOT, mask=_CORNERED)
+            outlines.append(foot)
+        for shape in outlines:
+            shape.elasticity = 0.2 if actor.kind in ("car", "robot") else RESTITUTION[actor.material]
+            shape.friction = FRICTION[actor.kind] * (2.0 if turns else 1.0)
+            shape.slot = slot
+        self.space.add(body, *outlines)
         return body
 
     def _begin(self, arbiter: Any, space: Any, data: Any) -> None:
@@ -226,6 +234,7 @@ def _corners(kind: str, r: float) -> list[tuple[float, float]]:
     if kind in ("ball", "star"):
         return []
     if kind == "triangle":
-        return [(r * math.cos(a), r * math.sin(a)) for a in (math.pi / 2, math.pi * 7 / 6, math.pi * 11 / 6)]
+        far = r * ABOVE[kind]
+        return [(far * math.cos(a), far * math.sin(a)) for a in (math.pi / 2, math.pi * 7 / 6, math.pi * 11 / 6)]
     w, low, high = r * HALF_WIDTH[kind], r * BELOW[kind], r * ABOVE[kind]
     return [(-w, -low), (w, -low), (w, high), (-w, high)]

@@ -214,13 +214,17 @@ class _Script(Draft):
             flag.y = min(max(y, edge), CEILING - edge)
 
     def _behind(self) -> int | None:
-        lead = self.actor(tuple(k for k in MOVERS if k != "robot"), "small" if self.rng.random() < 0.7 else "medium")
-        screen = self.actor(("screen",), self.rng.choice(("medium", "large", "large")))
+        size = "small" if self.rng.random() < 0.7 else "medium"
+        lead = (self.actor(("ball", "star", "car"), size) if self.rng.random() < 0.6 else None) or self.actor(
+            (*FREE, "car"), size
+        )
+        screen = self.actor(("screen",), self.rng.choice(("medium", "large", "large", "large")))
         if lead is None or screen is None:
             return None
         heading = self.heading()
         self._meet(lead, screen, heading, 0.3, 2.0)
-        self.start(lead, heading, max(self.speed(), min(2.5, self.diet.speeds[1])))
+        least = 4.5 if lead.kind in ("box", "triangle") else 2.5
+        self.start(lead, heading, max(self.speed(), min(least, self.diet.speeds[1])))
         return 1
 
     def _flag(self) -> int | None:

@@ -9,10 +9,13 @@ import math
 import re
 from dataclasses import dataclass
 from random import Random
+from typing import Any
+
+import numpy as np
 
 from kinema.canvas.scene import COLORS, KINDS
 from kinema.errors import InputError
-from kinema.worlds.playground.physics import Cast
+from kinema.worlds.playground.physics import ABOVE, BELOW, Actor, Cast
 
 Rows = list[tuple[float, float, float, float, float]]
 
@@ -73,6 +76,22 @@ class Task:
         return pair[0], pair[1]
 
 
+def pole_gap(side: bool, dx: Any, dy: Any, flag: Actor) -> Any:
+    """Distance from a flag's pole, of a center at the offset (dx, dy): along x in side view; arrays or numbers."""
+    if side:
+        return np.abs(dx)
+    return np.hypot(dx, dy - np.clip(dy, -flag.size * BELOW["flag"], flag.size * ABOVE["flag"]))
+
+
+def at_flag(side: bool, dx: Any, dy: Any, mover: Actor, flag: Actor) -> Any:
+    """Whether an entity at the offset (dx, dy) from a flag is at it; arrays or numbers."""
+    gap = pole_gap(side, dx, dy, flag)
+    if not side:
+        return gap < mover.bound * 0.7 + 0.2 * flag.size
+    low, high = -flag.size * BELOW["flag"] - mover.size, flag.size * ABOVE["flag"] + mover.size
+    return (gap < mover.reach * 0.6 + 0.1) & (dy > low) & (dy < high)
+
+
 class Judge:
     """Rewards one task in one scene."""
 
@@ -82,20 +101,23 @@ class Judge:
             raise InputError(f"task '{task}' cannot be done in a scene without what it names")
         self.mover, self.goal = slots
         self.side = cast.view == "side"
-        mover, goal = cast.actors[self.mover], cast.actors[self.goal]
-        if task.verb == "touch":
-            self.near = (mover.reach + goal.reach if self.side else mover.bound + goal.bound) + 0.12
-        else:
-            self.near = mover.reach * 0.6 + 0.1 if self.side else mover.bound * 0.8 + 0.3 * goal.size
-        self.distance = self._distance(rows)
+        self.actor, self.target = cast.actors[self.mover], cast.actors[self.goal]
+        self.distance, _ = self._measure(rows)
 
-    def _distance(self, rows: Rows) -> float:
+    def _measure(self, rows: Rows) -> tuple[float, bool]:
+        """(distance to go, whether it is done)."""
         dx, dy = rows[self.mover][0] - rows[self.goal][0], rows[self.mover][1] - rows[self.goal][1]
-        return abs(dx) if self.side else math.hypot(dx, dy)
+        a, b = self.actor, self.target
+        if b.kind == "flag":
+            return float(pole_gap(self.side, dx, dy, b)), bool(at_flag(self.side, dx, dy, a, b))
+        if not self.side:
+            return math.hypot(dx, dy), math.hypot(dx, dy) < a.bound + b.bound + 0.12
+        low, high = (a, b) if dy < 0 else (b, a)
+        apart = abs(dy) - low.size * ABOVE[low.kind] - high.size * BELOW[high.kind]
+        return abs(dx), abs(dx) < a.reach + b.reach + 0.12 and apart < 0.12
 
     def judge(self, rows: Rows) -> tuple[float, bool]:
         """(reward, success) of the frame just reached."""
-        distance = self._distance(rows)
+        distance, done = self._measure(rows)
         progress, self.distance = self.distance - distance, distance
-        done = distance < self.near
         return progress + (1.0 if done else 0.0), done

@@ -1,0 +1,70 @@
+"""kinema train RECIPE: train a model, or go on with a run."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from kinema.train.recipe import RECIPES
+
+    parser = subparsers.add_parser("train", help="train a model by a recipe", description=__doc__)
+    parser.add_argument("recipe", help=f"one of: {', '.join(RECIPES)}")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
+    parser.add_argument("--minutes", type=float, help="time budget; the learning rate falls in time for it")
+    parser.add_argument("--steps", type=int, help="length of the run in steps, instead of the recipe's")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from kinema.train.run import train
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    out = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
+    line = Line()
+    folder = train(
+        arguments.recipe,
+        out=out,
+        minutes=arguments.minutes,
+        resume=arguments.resume,
+        steps=arguments.steps,
+        device=device,
+        show=line.show,
+        prepare=lambda name, done, of: line.write(f"simulating {name}: {done}/{of} shards", done == of),
+    )
+    line.write(f"model written to {folder}", True)
+    return 0
+
+
+class Line:
+    """One line that is rewritten on a terminal, and printed every twenty seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self.tty, self.last = sys.stderr.isatty(), 0.0
+
+    def write(self, text: str, final: bool = False) -> None:
+        if self.tty:
+            sys.stderr.write(f"\r\033[K{text}" + ("\n" if final else ""))
+        elif final or time.monotonic() - self.last > 20:
+            sys.stderr.write(text + "\n")
+            self.last = time.monotonic()
+        sys.stderr.flush()
+
+    def show(self, report: object) -> None:
+        from kinema.train.trainer import Report
+
+        assert isinstance(report, Report)
+        parts = "  ".join(f"{name} {value:.4f}" for name, value in report.parts.items())
+        self.write(
+            f"step {report.step}/{report.steps}  {report.phase}  {parts}  {report.clips_per_s:.1f} clips/s  "
+            f"GEMM {100 * report.gemm_share:.0f}% of peak  {report.elapsed_s / 60:.1f} min, {report.eta_s / 60:.1f} left"
+        )

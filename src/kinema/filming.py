@@ -1,0 +1,187 @@
+"""Fill a canvas: the one procedure behind every capability.
+
+A canvas is filled in three strokes of one network, each a layout of its own:
+
+    perceive   where pictures are known and the state is not: what is in them
+    plan       everything but the video: what happens, at the cost of a few tokens a frame
+    film       the video, given what happens
+
+so the text and the dynamics are settled by many cheap steps, and pictures need only a few. Canvases longer than the model's
+window are filled window by window, each beginning with frames of the one before.
+
+Axes: B batch, T frames, h x w video cells, K slots, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.layouts import cast
+from kinema.canvas.tracks import VECTORS, group_slice
+from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
+from kinema.errors import InputError
+from kinema.models import Model
+
+SAMPLERS = {"euler": euler, "heun": heun}
+OVERLAP = 16
+"""Frames that a window shares with the one before it."""
+PERCEIVE_STEPS = 4
+ROUGHLY = 0.03
+"""Level at which a perceived state enters the plan: seen, not known."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to fill: steps of the plan, steps of the film, guidance by the text, the sampler."""
+
+    steps: int = 16
+    film_steps: int = 3
+    guidance: float = 2.0
+    sampler: str = "euler"
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.film_steps < 1:
+            raise InputError(f"steps {self.steps} and film_steps {self.film_steps}: expected at least 1")
+        if self.sampler not in SAMPLERS:
+            raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        if not 0.0 <= self.guidance <= 20.0:
+            raise InputError(f"guidance {self.guidance}: expected 0 to 20; 1 is none, 2 is usual")
+
+
+def _denoiser(model: Model, causal: bool, guidance: float) -> Denoise:
+    def with_text(canvas: Canvas) -> dict[str, Tensor]:
+        return model.denoiser(canvas, causal=causal, dtype=model.dtype)  # type: ignore[no-any-return]
+
+    def without_text(canvas: Canvas) -> dict[str, Tensor]:
+        return with_text(replace(canvas, text=None))
+
+    return guided(with_text, without_text, guidance)
+
+
+def _without_video(canvas: Canvas) -> Canvas:
+    keep = [name for name in canvas.values if name != "video"]
+    return canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+
+
+def _pick(canvas: Canvas, index: Tensor) -> Canvas:
+    """The canvas at some of its frames."""
+    text = canvas.text and TextCondition(states=canvas.text.states, reads=canvas.text.reads[:, index])
+    return replace(
+        canvas,
+        time_s=canvas.time_s[:, index],
+        values={k: v[:, index] for k, v in canvas.values.items()},
+        levels={k: v[:, index] for k, v in canvas.levels.items()},
+        text=text,
+    )
+
+
+@torch.inference_mode()
+def run(
+    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Canvas:  # fmt: skip
+    """One stroke: noise the unknown cells and move them to level 0."""
+    denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0)
+    plan = schedule(list(canvas.values), steps, lead=lead)
+    return SAMPLERS[options.sampler](denoise, start(canvas, seeds), plan, progress)
+
+
+def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
+    """(start, stop) of windows that cover all frames, each but the first beginning `overlap` frames inside the last."""
+    if frames <= window:
+        return [(0, frames)]
+    starts = list(range(0, frames - window, window - overlap)) + [frames - window]
+    return [(s, s + window) for s in dict.fromkeys(starts)]
+
+
+def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], level: float) -> Canvas:
+    """Copy a filled part's tracks back to these frames at a level."""
+    values, levels = dict(canvas.values), dict(canvas.levels)
+    for name in names:
+        values[name], levels[name] = values[name].clone(), levels[name].clone()
+        fresh = levels[name][:, index] > level
+        levels[name][:, index] = torch.where(fresh, torch.full_like(levels[name][:, index], level), levels[name][:, index])
+        shaped = fresh if name == "state" else fresh.reshape(*fresh.shape, *[1] * (values[name].ndim - fresh.ndim))
+        values[name][:, index] = torch.where(shaped, part.values[name], values[name][:, index])
+    return canvas.with_values(values, levels)
+
+
+def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
+    """Read state and setting off the frames whose video is known, into the canvas at level ROUGHLY (`settle` makes them 0).
+
+    Velocity is left unknown where no neighboring picture tells it.
+    """
+    seen = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
+    unread = (canvas.levels["state"].flatten(2) > ROUGHLY).any(-1).any(0)
+    index = (seen & unread).nonzero()[:, 0]
+    identity: Tensor | None = None
+    for begin in range(0, len(index), model.config.film_window):
+        chunk = index[begin : begin + model.config.film_window]
+        part = _pick(canvas, chunk)
+        if identity is not None:
+            part = cast(part, identity)
+        part = run(model, part, options, seeds, steps=PERCEIVE_STEPS, guidance=1.0)
+        if identity is None:
+            identity = part.values["state"].mean(1)
+        canvas = _write(canvas, part, chunk, ("state", "scene", "camera"), ROUGHLY)
+    alone = torch.tensor([i for i in index.tolist() if not _has_neighbor(canvas.time_s[0], index, i)], dtype=torch.long)
+    if len(alone):
+        levels = dict(canvas.levels)
+        levels["state"] = levels["state"].clone()
+        levels["state"][:, alone, :, group_slice("velocity")] = 1.0
+        canvas = canvas.with_values(canvas.values, levels)
+    return canvas
+
+
+def _has_neighbor(time_s: Tensor, index: Tensor, i: int) -> bool:
+    """Whether another seen frame lies within an eighth of a second and a half."""
+    apart = (time_s[index] - time_s[i]).abs()
+    return bool(((apart > 0) & (apart < 0.19)).any())
+
+
+def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+    """Settle everything but the video, window by window."""
+    names = ["state", *VECTORS]
+    windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
+    for number, (begin, stop) in enumerate(windows):
+        index = torch.arange(begin, stop)
+        part = _without_video(_pick(canvas, index))
+        report = None
+        if progress is not None:
+            report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
+        seeds_here = [seed + 7919 * number for seed in seeds]
+        part = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
+        canvas = _write(canvas, part, index, names, 0.0)
+    return canvas
+
+
+def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+    """Draw the video for what has been settled, window by window; known pictures stay as they are."""
+    pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
+    windows = _windows(canvas.num_frames, model.config.film_window, 0)
+    for number, (begin, stop) in enumerate(windows):
+        index = torch.arange(begin, stop)
+        if bool(pending[index].any()):
+            part = _pick(canvas, index)
+            seeds_here = [seed + 104729 + 7919 * number for seed in seeds]
+            part = run(model, part, options, seeds_here, steps=options.film_steps, guidance=1.0)
+            canvas = _write(canvas, part, index, ["video"], 0.0)
+        if progress is not None:
+            progress("film", number + 1, len(windows))
+    return canvas
+
+
+def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+    """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical."""
+    if "video" in canvas.values:
+        canvas = perceive(model, canvas, options, seeds)
+    canvas = plan(model, canvas, options, seeds, progress)
+    return film(model, canvas, options, seeds, progress) if "video" in canvas.values else canvas

@@ -1,0 +1,162 @@
+"""Models on disk: a folder with config.json, model.safetensors and a card, beside the codec that it works with.
+
+`kinema.load("kinema-tiny")` finds shipped models by name, or takes a folder. Weights are stored in bf16 and read strictly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from kinema.canvas.canvas import TextCondition
+from kinema.codec import Codec, fast_dtype, load_codec
+from kinema.errors import ModelError, OutputError
+from kinema.model.config import DenoiserConfig
+from kinema.model.denoiser import Denoiser
+from kinema.text import TextEncoder, default_encoder
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+DEFAULT = "kinema-tiny"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a model is and what it can do; stored beside its weights."""
+
+    name: str
+    denoiser: DenoiserConfig
+    codec: str
+    """Folder name of the codec, beside the model's."""
+    height: int
+    """Pixels of the pictures it was trained on."""
+    max_side: int
+    """The longest side that it films with sense."""
+    window: int
+    """Frames that it fills at once; longer films slide this window along."""
+    film_window: int
+    fps: tuple[float, float]
+    trained: dict[str, Any] = field(default_factory=dict)
+    """Recipe, steps, minutes, machine: how the weights came to be."""
+
+
+class Model:
+    """A denoiser with its codec and text encoder, ready to fill canvases."""
+
+    def __init__(self, config: ModelConfig, denoiser: Denoiser, codec: Codec, *, device: str = "cpu") -> None:
+        self.config, self.codec = config, codec
+        self.device = torch.device(device)
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
+        self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
+        self.denoiser.blocks.to(self.dtype)
+        self._text: TextEncoder | None = None
+
+    def __repr__(self) -> str:
+        return f"Model({self.config.name!r}, {self.parameters / 1e6:.1f}M parameters, {self.device})"
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.denoiser.parameters())
+
+    @property
+    def text(self) -> TextEncoder:
+        """The sentence encoder, loaded at first use; assign another object with the same protocol to replace it."""
+        if self._text is None:
+            self._text = default_encoder()
+        return self._text
+
+    @text.setter
+    def text(self, encoder: TextEncoder) -> None:
+        self._text = encoder
+
+    def condition(self, spans: Sequence[tuple[str, float, float]], time_s: Tensor) -> TextCondition | None:
+        """Prompt spans (text, start, end in seconds) -> token states and who may read them, for frames at time_s [B, T]."""
+        spans = [span for span in spans if span[0].strip()]
+        if not spans:
+            return None
+        states, mask = self.text.encode([text for text, _, _ in spans], max_tokens=40)
+        kept = np.concatenate([state[real] for state, real in zip(states, mask, strict=True)])
+        reads = []
+        for (_, begin, end), real in zip(spans, mask, strict=True):
+            inside = (time_s >= begin - 1e-6) & (time_s < end)
+            reads.append(inside[..., None].expand(-1, -1, int(real.sum())))
+        tokens = torch.from_numpy(kept).to(self.device).expand(time_s.shape[0], -1, -1)
+        return TextCondition(states=tokens, reads=torch.cat(reads, -1).to(self.device))
+
+
+def weights_folder() -> Path:
+    """KINEMA_WEIGHTS, or the folder in the wheel, or `weights/` of a checkout."""
+    given = os.environ.get("KINEMA_WEIGHTS")
+    if given:
+        return Path(given)
+    inside = Path(__file__).parent / "_weights"
+    return inside if inside.exists() else Path(__file__).parents[2] / "weights"
+
+
+def available() -> list[str]:
+    """Names of the shipped models."""
+    folder = weights_folder()
+    paths = sorted(folder.glob(f"*/{CONFIG}")) if folder.exists() else []
+    return [path.parent.name for path in paths if "denoiser" in json.loads(path.read_text())]
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a model by name or path; ModelError lists those that exist."""
+    for path in (Path(name), weights_folder() / name):
+        if (path / CONFIG).exists() and (path / WEIGHTS).exists():
+            return path
+    known = ", ".join(available()) or "none is installed"
+    raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")
+
+
+def read_config(folder: Path) -> ModelConfig:
+    try:
+        data = json.loads((folder / CONFIG).read_text())
+        if data.pop("format") != FORMAT:
+            raise ModelError(f"{folder} was written by another version of Kinema; this one reads format {FORMAT}")
+        data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
+        data["fps"] = tuple(data["fps"])
+        return ModelConfig(**data)
+    except (KeyError, TypeError, json.JSONDecodeError) as wrong:
+        raise ModelError(f"{folder / CONFIG} is not a model's config: {wrong}") from None
+
+
+def load(name: str | Path = DEFAULT, *, device: str = "cpu") -> Model:
+    """A model by name ("kinema-tiny") or folder, on a device."""
+    folder = find(name)
+    config = read_config(folder)
+    denoiser = Denoiser(config.denoiser)
+    try:
+        weights = load_file(folder / WEIGHTS)
+        denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
+    except (SafetensorError, RuntimeError, OSError) as wrong:
+        reason = str(wrong).splitlines()[0]
+        raise ModelError(f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again") from None
+    beside = folder.parent / config.codec
+    codec = load_codec(beside if beside.exists() else weights_folder() / config.codec, device=device)
+    return Model(config, denoiser, codec, device=device)
+
+
+def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: str) -> None:
+    """Write config, bf16 weights and card, each by temp file and rename."""
+    data = asdict(config) | {"format": FORMAT}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}
+        save_file(stored, folder / f".{WEIGHTS}.tmp")
+        (folder / f".{WEIGHTS}.tmp").replace(folder / WEIGHTS)
+        for path, text in ((CONFIG, json.dumps(data, indent=1) + "\n"), (CARD, card)):
+            (folder / f".{path}.tmp").write_text(text)
+            (folder / f".{path}.tmp").replace(folder / path)
+    except OSError as wrong:
+        raise OutputError(f"the model could not be written to {folder}: {wrong.strerror}") from None

@@ -1,0 +1,112 @@
+"""Pictures of what a model in training makes: a contact sheet of prompts and a strip of rollouts beside the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from kinema.canvas.canvas import blank
+from kinema.canvas.cells import from_cells
+from kinema.canvas.layouts import extend
+from kinema.codec import Codec, to_bytes
+from kinema.data.bank import Bank
+from kinema.filming import Options, fill
+from kinema.model.denoiser import Denoiser
+from kinema.models import Model, ModelConfig
+from kinema.train.batches import HELD_BACK, encode_windows, pictures
+from kinema.train.recipe import Recipe
+
+PROMPTS = (
+    "a red ball rolls right and hits a blue box",
+    "a green star falls and bounces in the snow",
+    "a yellow car drives left at night",
+    "a large purple triangle slides up seen from above",
+    "a cyan ball goes behind an orange screen",
+    "a pink robot walks right and pushes a red box",
+    "a blue ball and an orange triangle in a lab",
+    "a red ball moves left with a purple flag",
+)
+Frames = NDArray[np.uint8]
+
+
+def sheet(rows: list[tuple[str, Frames]], *, columns: int = 8, scale: int = 2) -> Image.Image:
+    """Rows of evenly spaced frames, each under its caption."""
+    height, width = rows[0][1].shape[1] * scale, rows[0][1].shape[2] * scale
+    picture = Image.new("RGB", (columns * (width + 2), len(rows) * (height + 16)), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (caption, frames) in enumerate(rows):
+        top = row * (height + 16)
+        draw.text((2, top + 2), caption, fill="black")
+        for column, index in enumerate(np.linspace(0, len(frames) - 1, columns).round().astype(int)):
+            frame = Image.fromarray(frames[index]).resize((width, height), Image.Resampling.NEAREST)
+            picture.paste(frame, (column * (width + 2), top + 15))
+    return picture
+
+
+def as_model(recipe: Recipe, denoiser: Denoiser, codec: Codec, device: str) -> Model:
+    """A model in training, in the shape that filming takes."""
+    config = ModelConfig(
+        name=recipe.name,
+        denoiser=recipe.denoiser,
+        codec=recipe.codec,
+        height=recipe.size,
+        max_side=2 * recipe.size,
+        window=recipe.plan_frames,
+        film_window=recipe.film_frames,
+        fps=(8.0, 32.0),
+    )
+    return Model(config, denoiser, codec, device=device)
+
+
+def draw_prompts(model: Model, prompts: tuple[str, ...] = PROMPTS, *, frames: int = 48, seed: int = 0) -> list[tuple[str, Frames]]:
+    """Film each prompt for three seconds, one sample each."""
+    height = model.config.height
+    cells = height // 8 // model.config.denoiser.patch
+    rows = []
+    for i, prompt in enumerate(prompts):
+        canvas = blank(
+            batch=1, frames=frames, fps=16.0, slots=model.config.denoiser.slots, grid=(cells, cells),
+            cell_values=model.config.denoiser.cell_values, device=model.device,
+        )  # fmt: skip
+        text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
+        filled = fill(model, canvas.__class__(**{**canvas.__dict__, "text": text}), Options(), [seed + i])
+        rows.append((prompt, decode(model, filled.values["video"])[0]))
+    return rows
+
+
+def decode(model: Model, cells: torch.Tensor) -> Frames:
+    """Video cells [B, T, h, w, P] -> uint8 [B, T, H, W, 3]."""
+    with torch.inference_mode():
+        return to_bytes(model.codec.decode(from_cells(cells, model.config.denoiser.patch)))
+
+
+def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, known: int = 3) -> list[tuple[str, Frames]]:
+    """Held-back episodes: the truth, and what the model films after the first three frames of it."""
+    frames = recipe.film_frames
+    episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
+    zeros = np.zeros(count, np.int64)
+    windows = bank.windows(episodes, zeros, zeros + 2, frames, zeros)
+    truth = pictures(windows.fields, recipe.size, recipe.size).numpy()
+    video = encode_windows(windows, codec=model.codec, patch=recipe.denoiser.patch, size=recipe.size, device=model.device)["video"]
+    canvas = blank(
+        batch=count, frames=frames, fps=16.0, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
+        cell_values=video.shape[-1], device=model.device,
+    )  # fmt: skip
+    filled = fill(model, extend(canvas, video[:, :known]), Options(), list(range(count)))
+    made = decode(model, filled.values["video"])
+    rows = []
+    for i in range(count):
+        rows += [(f"truth: {windows.captions[i]}", truth[i]), (f"filmed from {known} frames", made[i])]
+    return rows
+
+
+def picture(recipe: Recipe, denoiser: Denoiser, codec: Codec, bank: Bank, out: Path, step: int, device: str) -> None:
+    """Write prompts-STEP.png and rollouts-STEP.png."""
+    model = as_model(recipe, denoiser, codec, device)
+    out.mkdir(parents=True, exist_ok=True)
+    sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
+    sheet(draw_rollouts(model, recipe, bank)).save(out / f"rollouts-{step:06d}.png")
