@@ -1,0 +1,60 @@
+"""Kinema: an open world model that films what you describe, on one canvas of video, state, action and reward.
+
+>>> import kinema
+>>> clip = kinema.generate("a red ball rolls right and hits a blue box")[0]
+>>> clip.save("out.mp4")
+
+Names load when they are used, so importing the package is quick and has no side effects.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kinema.api import blend, edit, extend, generate, image, infill, interpolate, perceive, render
+    from kinema.canvas.scene import Scene
+    from kinema.filming import Options
+    from kinema.media import Clip
+    from kinema.models import Model, load
+
+__version__ = "0.1.0"
+
+_HOME = {
+    **dict.fromkeys(
+        ("blend", "edit", "extend", "generate", "image", "infill", "interpolate", "perceive", "render"), "kinema.api"
+    ),
+    "Scene": "kinema.canvas.scene",
+    "Options": "kinema.filming",
+    "Clip": "kinema.media",
+    "Model": "kinema.models",
+    "load": "kinema.models",
+}
+
+__all__ = [
+    "Clip",
+    "Model",
+    "Options",
+    "Scene",
+    "blend",
+    "edit",
+    "extend",
+    "generate",
+    "image",
+    "infill",
+    "interpolate",
+    "load",
+    "perceive",
+    "render",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'kinema' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

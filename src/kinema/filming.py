@@ -185,3 +185,8 @@ def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
         canvas = perceive(model, canvas, options, seeds)
     canvas = plan(model, canvas, options, seeds, progress)
     return film(model, canvas, options, seeds, progress) if "video" in canvas.values else canvas
+
+
+def perceive_only(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
+    """State and setting of a canvas whose video is known, and nothing else."""
+    return perceive(model, canvas, options, seeds)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-VERBS = ("train",)
+VERBS = ("generate", "change", "state", "train")
 
 
 def build() -> argparse.ArgumentParser:

@@ -72,11 +72,12 @@ class Conv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__(inputs, outputs, size, padding=size // 2)
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]  # bias=True above
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         assert self.bias is not None
-        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), padding=self.padding)  # type: ignore[arg-type]
+        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), padding=self.padding)
 
 
 class Residual(nn.Module):
@@ -126,7 +127,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents [N, seen * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
+    """Raw latents [N, seen * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
@@ -162,7 +163,7 @@ class Autoencoder(nn.Module):
         self.decoder = Decoder(config)
         self.register_buffer("mean", torch.zeros(config.channels))
         self.register_buffer("std", torch.ones(config.channels))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stubs
 
     @property
     def channels(self) -> int:
@@ -208,14 +209,16 @@ class Autoencoder(nn.Module):
         groups = self.group(video)
         raw = in_chunks(self.encoder, groups.flatten(0, 1).to(self.dtype), CHUNK_PIXELS).float()
         latents = (raw - self.mean[:, None, None]) / self.std[:, None, None]
-        return latents.unflatten(0, groups.shape[:2])
+        return latents.reshape(*groups.shape[:2], *latents.shape[1:])
 
     def decode(self, latents: Tensor, num_frames: int | None = None) -> Tensor:
         """latents: float [B, S, C, h, w]. Returns float32 [B, T, 3, 8 h, 8 w] in [-1, 1]."""
         frames = check_latents(latents, self.channels, self.time_factor, num_frames)
-        groups = with_past(latents) if self.config.seen == 2 else latents
+        raw = latents.float() * self.std[:, None, None] + self.mean[:, None, None]
+        groups = with_past(raw) if self.config.seen == 2 else raw
         pixels = in_chunks(self.decoder, groups.flatten(0, 1).to(self.dtype), CHUNK_PIXELS // SPACE_FACTOR**2)
-        return self.ungroup(pixels.float().clamp(-1, 1).unflatten(0, groups.shape[:2]), frames)
+        video = pixels.float().clamp(-1, 1)
+        return self.ungroup(video.reshape(*groups.shape[:2], *video.shape[1:]), frames)
 
     @torch.inference_mode()
     def encode_frames(self, frames: Frames) -> Tensor:
@@ -239,4 +242,4 @@ def in_chunks(network: nn.Module, x: Tensor, cells: int) -> Tensor:
     if len(x) <= size:
         whole: Tensor = network(x)
         return whole
-    return torch.cat([network(part) for part in x.split(size)])
+    return torch.cat([network(x[i : i + size]) for i in range(0, len(x), size)])

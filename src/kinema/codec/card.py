@@ -16,7 +16,7 @@ SEED = 20_26
 
 def psnr(made: Tensor, true: Tensor) -> float:
     """Mean over pictures [N, ...] in [-1, 1] of the peak signal-to-noise ratio, in decibels."""
-    error = (made.clamp(-1, 1) - true).float().square().flatten(1).mean(1).clamp_min(1e-10)
+    error = (made.detach().clamp(-1, 1) - true).float().square().flatten(1).mean(1).clamp_min(1e-10)
     return float((10 * torch.log10(4 / error)).mean())
 
 

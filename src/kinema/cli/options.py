@@ -1,0 +1,85 @@
+"""Arguments that several verbs share, and how progress and results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from kinema.filming import Options, Progress
+    from kinema.media import Clip
+
+
+def add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("-o", "--output", type=Path, default=Path(default), help=f"where to write (default: {default})")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=None, help="a shipped model's name or a folder (default: kinema-tiny)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed on the same machine gives the same clip")
+    parser.add_argument("--steps", type=int, default=None, help="steps of the plan (default: 16; 4 is fast)")
+    parser.add_argument("--guidance", type=float, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
+    parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
+
+
+def options(arguments: argparse.Namespace) -> Options:
+    from kinema.filming import Options
+
+    given = {"steps": arguments.steps, "guidance": arguments.guidance}
+    return Options(**{name: value for name, value in given.items() if value is not None})
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Refuse early, before any work, what `Clip.save` would refuse after it."""
+    from kinema.errors import OutputError
+
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; pass --force to overwrite it")
+    if not path.parent.exists():
+        raise OutputError(f"{path.parent} does not exist; make the folder first")
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """out.mp4, or out-1.mp4 ... out-N.mp4."""
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on stderr for what takes longer than a moment; silent where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(stage: str, done: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=of)
+            bars.update(tasks[stage], completed=done, total=of)  # type: ignore[arg-type]
+
+        yield show
+
+
+def tell(clip: Clip, path: Path, seconds: float) -> None:
+    print(f"{path}  {clip.size}, {clip.duration_s:.1f} s at {clip.fps:g} fps, made in {seconds:.1f} s")
+
+
+def parse_at(text: str) -> tuple[Path, float]:
+    """'a.png@1.5' -> (a.png, 1.5)."""
+    name, sign, second = text.rpartition("@")
+    try:
+        if not sign or not name:
+            raise ValueError
+        return Path(name), float(second)
+    except ValueError:
+        raise InputError(f"{text!r}: expected PICTURE@SECONDS, such as a.png@1.5") from None

@@ -1,0 +1,78 @@
+"""perceive: the state of a clip as JSON. render: a clip from such a state. models: what is installed."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from kinema.cli.options import add_model, add_output, check_free, options, progress_bar, tell
+from kinema.errors import MediaError
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("perceive", help="read what is in a clip", description="Write a clip's state as JSON.")
+    parser.add_argument("clip", type=Path)
+    add_output(parser, "state.json")
+    add_model(parser)
+    parser.set_defaults(run=perceive)
+    parser = subparsers.add_parser("render", help="film a state", description="Film a state that `perceive` wrote.")
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
+    add_output(parser, "out.mp4")
+    add_model(parser)
+    parser.set_defaults(run=render)
+    parser = subparsers.add_parser("models", help="list the models installed", description="List models and their cards.")
+    parser.add_argument("name", nargs="?", help="show this model's card")
+    parser.set_defaults(run=models)
+
+
+def perceive(arguments: argparse.Namespace) -> int:
+    from kinema import api
+    from kinema.media import Clip, write_text
+
+    check_free(arguments.output, arguments.force)
+    begun = time.perf_counter()
+    scene = api.perceive(
+        Clip.open(arguments.clip), model=arguments.model, seed=arguments.seed, options=options(arguments)
+    )
+    write_text(arguments.output, scene.to_json(), force=arguments.force)
+    seen = ", ".join(scene.name(slot) for slot in scene.entities) or "nothing"
+    print(f"{arguments.output}  {seen}; {scene.num_frames} frames, read in {time.perf_counter() - begun:.1f} s")
+    return 0
+
+
+def render(arguments: argparse.Namespace) -> int:
+    from kinema import api
+    from kinema.canvas.scene import Scene
+
+    check_free(arguments.output, arguments.force)
+    try:
+        text = arguments.state.read_text()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise MediaError(f"{arguments.state} cannot be read as text ({wrong}); expected what `kinema perceive` writes") from None
+    scene = Scene.from_json(text)
+    begun = time.perf_counter()
+    with progress_bar() as progress:
+        clip = api.render(
+            scene, model=arguments.model, size=arguments.size, seed=arguments.seed, options=options(arguments), progress=progress
+        )
+    clip.save(arguments.output, force=arguments.force)
+    tell(clip, arguments.output, time.perf_counter() - begun)
+    return 0
+
+
+def models(arguments: argparse.Namespace) -> int:
+    from kinema.models import CARD, WEIGHTS, available, find, read_config
+
+    if arguments.name:
+        card = find(arguments.name) / CARD
+        print(card.read_text() if card.exists() else f"{arguments.name} has no card")
+        return 0
+    for name in available():
+        folder = find(name)
+        config = read_config(folder)
+        megabytes = (folder / WEIGHTS).stat().st_size / 2**20
+        trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
+        print(f"{name}  {config.height} px up to {config.max_side}, {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}")
+    return 0

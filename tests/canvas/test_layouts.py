@@ -1,0 +1,165 @@
+"""One test a row of the capability table: known cells come back bit-identical, unknown cells are filled."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kinema.canvas import layouts
+from kinema.canvas.canvas import Canvas, blank
+from kinema.canvas.tracks import VECTORS, group_slice
+from kinema.diffusion.samplers import euler, schedule, start
+from kinema.errors import InputError
+from kinema.filming import Options, fill, run
+from kinema.models import Model
+
+T, K, GRID = 8, 4, (4, 4)
+
+
+def canvas(frames: int = T) -> Canvas:
+    return blank(batch=1, frames=frames, fps=16.0, slots=K, grid=GRID)
+
+
+def cells(n: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(1, n, *GRID, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def state(n: int = T) -> torch.Tensor:
+    return torch.randn(1, n, K, canvas().values["state"].shape[-1], generator=torch.Generator().manual_seed(2))
+
+
+def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
+    """Fill the canvas; every known cell is untouched to the bit, every unknown one has moved off zero and is finite."""
+    done = run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0) if joint else fill(model, laid, Options(steps=2), [0])
+    for name, before in laid.values.items():
+        level = laid.levels[name] if name == "state" else laid.levels[name].reshape(*laid.levels[name].shape, 1)
+        known = (level == 0).expand_as(before)
+        assert torch.equal(done.values[name][known], before[known]), name
+        assert torch.isfinite(done.values[name]).all(), name
+        assert (done.values[name][~known] != before[~known]).float().mean() > 0.99 or known.all(), name
+        assert (done.levels[name] == 0).all(), name
+    return done
+
+
+def test_text_to_video(model: Model) -> None:
+    check(model, layouts.text_to_video(canvas()))
+
+
+def test_still_image(model: Model) -> None:
+    check(model, canvas(1))
+
+
+def test_image_to_video(model: Model) -> None:
+    check(model, layouts.image_to_video(canvas(), cells(1), cells(1, 3)))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_extend(model: Model, before: bool) -> None:
+    laid = layouts.extend(canvas(), cells(3), before=before)
+    assert (laid.levels["video"][0, -3:] == 0).all() == before
+    check(model, laid)
+
+
+def test_infill_interpolate_and_loop(model: Model) -> None:
+    check(model, layouts.infill(canvas(), [0, 3, 7], cells(3)))
+    check(model, layouts.infill(canvas(), range(0, T, 2), cells(T // 2)))
+    done = check(model, layouts.loop(canvas(), cells(1)))
+    assert torch.equal(done.values["video"][:, 0], done.values["video"][:, -1])
+
+
+def test_blend(model: Model) -> None:
+    check(model, layouts.blend(canvas(), cells(2), cells(3, 5)))
+
+
+def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
+    mask = torch.zeros(GRID, dtype=torch.bool)
+    mask[:2] = True
+    laid = layouts.edit(canvas(), cells(T), strength=0.5, mask=mask)
+    done = run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0)
+    assert torch.equal(done.values["video"][:, :, 2:], laid.values["video"][:, :, 2:])
+    assert not torch.equal(done.values["video"][:, :, :2], laid.values["video"][:, :, :2])
+
+
+def test_perceive_and_render(model: Model) -> None:
+    check(model, layouts.perceive(canvas(), cells(T)))
+    camera, setting = torch.zeros(1, T, VECTORS["camera"]), torch.ones(1, T, VECTORS["scene"])
+    check(model, layouts.render(canvas(), state(), camera, setting))
+
+
+def test_simulate_one_step(model: Model) -> None:
+    past = {"video": cells(T - 1), "state": state(T - 1), "action": torch.ones(1, T - 1, 2), "reward": torch.ones(1, T - 1, 1)}
+    done = check(model, layouts.simulate_step(canvas(), past, torch.full((1, 1, 2), 0.5)))
+    assert torch.equal(done.values["action"][:, -1], torch.full((1, 2), 0.5))
+
+
+def test_manipulate_holds_one_field_of_one_slot(model: Model) -> None:
+    left = torch.full((1, T - 3, 2), -1.0)
+    done = check(model, layouts.manipulate(canvas(), state(3), 1, "position", left))
+    assert torch.equal(done.values["state"][:, 3:, 1, group_slice("position")], left)
+
+
+def test_counterfactual_shares_past_and_noise(model: Model) -> None:
+    base = layouts.known_state(canvas(), state(3), slice(0, 3))
+    changed = layouts.counterfactual(base, 0, "velocity", torch.zeros(1, 2), 2)
+    a, b = check(model, base), check(model, changed)
+    assert torch.equal(a.values["state"][:, :2], b.values["state"][:, :2])
+    assert not torch.equal(a.values["state"][:, 3:], b.values["state"][:, 3:])
+
+
+def test_imitate_asks_for_actions(model: Model) -> None:
+    done = check(model, layouts.imitate(canvas(), {"state": state(3), "action": torch.ones(1, 3, 2)}))
+    assert torch.isfinite(done.values["action"]).all()
+
+
+def test_storyboard_cast_is_shared(model: Model) -> None:
+    done = check(model, layouts.cast(canvas(), state(1)[:, 0]))
+    kind = done.values["state"][..., group_slice("kind")]
+    assert (kind == kind[:, :1]).all()
+
+
+def test_fill_keeps_known_pictures_over_windows(model: Model) -> None:
+    """Longer than the window: perceived, planned and filmed window by window, known frames to the bit."""
+    laid = layouts.extend(canvas(40), cells(5))
+    done = fill(model, laid, Options(steps=2, film_steps=1), [0])
+    assert torch.equal(done.values["video"][:, :5], laid.values["video"][:, :5])
+    assert (done.levels["video"] == 0).all() and torch.isfinite(done.values["video"]).all()
+
+
+def test_a_sample_does_not_depend_on_its_batch(model: Model) -> None:
+    one = blank(batch=1, frames=T, fps=16.0, slots=K, grid=GRID)
+    two = blank(batch=2, frames=T, fps=16.0, slots=K, grid=GRID)
+    a = fill(model, one, Options(steps=2), [7])
+    b = fill(model, two, Options(steps=2), [3, 7])
+    for name in a.values:
+        torch.testing.assert_close(a.values[name][0], b.values[name][1], atol=2e-4, rtol=1e-3)
+
+
+def test_bad_layouts_say_what_came_and_what_was_expected() -> None:
+    with pytest.raises(InputError, match="expected"):
+        layouts.known_frames(canvas(), [0], cells(2))
+    with pytest.raises(InputError, match="nothing to extend"):
+        layouts.extend(canvas(), cells(T))
+    with pytest.raises(InputError, match="strength"):
+        layouts.edit(canvas(), cells(T), strength=0.0)
+    with pytest.raises(InputError, match="no field group"):
+        layouts.manipulate(canvas(), state(3), 0, "colour", torch.zeros(1, 5, 2))
+    with pytest.raises(InputError, match="outside"):
+        layouts.infill(canvas(), [0, 99], cells(2))
+
+
+def test_levels_between_are_noised_in_proportion() -> None:
+    laid = layouts.edit(canvas(), cells(T), strength=0.5)
+    noised = start(laid, [0]).values["video"]
+    rest = noised - 0.5 * laid.values["video"]
+    assert abs(float(rest.std()) - 0.5) < 0.02
+
+
+def test_euler_with_the_truth_as_denoiser_reaches_it() -> None:
+    truth = cells(T)
+    laid = canvas()
+    done = euler(
+        lambda c: {name: truth if name == "video" else torch.zeros_like(x) for name, x in c.values.items()},
+        start(laid, [0]),
+        schedule(list(laid.values), 5),
+    )
+    torch.testing.assert_close(done.values["video"], truth)

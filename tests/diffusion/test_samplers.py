@@ -1,0 +1,100 @@
+"""Laws of the samplers, schedules and levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kinema.canvas.canvas import Canvas, blank
+from kinema.diffusion.levels import PatternShares, draw, shift
+from kinema.diffusion.objective import TRACK_WEIGHTS, feature_weights, noised
+from kinema.diffusion.samplers import euler, guided, heun, schedule, start
+from kinema.errors import InputError
+
+SHARES = PatternShares(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
+MEAN, SPREAD = 0.7, 0.4
+
+
+def gaussian(canvas: Canvas) -> dict[str, torch.Tensor]:
+    """The exact denoiser of data ~ N(MEAN, SPREAD^2) in every cell: what an ideal network would answer."""
+    clean = {}
+    for name, x in canvas.values.items():
+        t = canvas.levels[name] if name == "state" else canvas.levels[name].reshape(*canvas.levels[name].shape, 1)
+        gain = (1 - t) * SPREAD**2 / ((1 - t) ** 2 * SPREAD**2 + t**2).clamp_min(1e-12)
+        clean[name] = MEAN + gain * (x - (1 - t) * MEAN)
+    return clean
+
+
+def error_of(sampler: object, steps: int) -> float:
+    """Distance to the exact end of the flow, which maps noise n to MEAN + SPREAD n."""
+    canvas = start(blank(batch=1, frames=4, fps=16.0, slots=2), [0])
+    done = sampler(gaussian, canvas, schedule(list(canvas.values), steps, shift_by=1.0))  # type: ignore[operator]
+    exact = MEAN + SPREAD * canvas.values["state"]
+    return float((done.values["state"] - exact).abs().mean())
+
+
+def test_samplers_converge_in_order() -> None:
+    euler_ratio = error_of(euler, 16) / error_of(euler, 64)
+    heun_ratio = error_of(heun, 16) / error_of(heun, 64)
+    assert 2.8 < euler_ratio < 6.0, "first order: a quarter of the step, a quarter of the error"
+    assert heun_ratio > 7.0, "second order falls faster"
+    assert error_of(heun, 16) < error_of(euler, 32)
+
+
+def test_schedules_begin_at_one_end_at_zero_and_never_rise() -> None:
+    for lead in (0.0, 0.5):
+        plan = schedule(["video", "state"], 9, lead=lead)
+        for name in ("video", "state"):
+            levels = [step[name] for step in plan]
+            assert levels[0] == 1.0 and levels[-1] == 0.0
+            assert all(a >= b for a, b in zip(levels, levels[1:], strict=False))
+        if lead:
+            assert all(step["state"] <= step["video"] + 1e-9 for step in plan)
+
+
+def test_guidance_one_is_none_and_more_pushes_away() -> None:
+    with_text = lambda canvas: {"state": torch.ones(1)}
+    without = lambda canvas: {"state": torch.zeros(1)}
+    assert guided(with_text, without, 1.0) is with_text
+    assert float(guided(with_text, without, 3.0)(None)["state"]) == 3.0  # type: ignore[arg-type]
+
+
+def test_seeds_name_samples() -> None:
+    canvas = blank(batch=3, frames=2, fps=16.0, slots=2)
+    a, b = start(canvas, [1, 2, 1]), start(canvas, [1, 2, 1])
+    assert torch.equal(a.values["state"], b.values["state"])
+    assert torch.equal(a.values["state"][0], a.values["state"][2])
+    assert not torch.equal(a.values["state"][0], a.values["state"][1])
+    with pytest.raises(InputError, match="2 seeds for 3"):
+        start(canvas, [1, 2])
+
+
+def test_shift_dwells_at_the_noisy_end() -> None:
+    assert shift(0.0) == 0.0 and shift(1.0) == 1.0 and shift(0.5) > 0.7
+
+
+@pytest.mark.parametrize("grid", [None, (4, 4)])
+def test_patterns_cover_every_use(grid: tuple[int, int] | None) -> None:
+    """Levels lie in [0, 1]; over many draws each track is sometimes known, sometimes wholly unknown."""
+    levels = draw(np.random.default_rng(0), batch=200, frames=8, slots=3, grid=grid, shares=SHARES)
+    assert set(levels) == set(TRACK_WEIGHTS) - (set() if grid else {"video"})
+    for name, level in levels.items():
+        assert level.dtype == np.float32 and level.min() >= 0 and level.max() <= 1, name
+        flat = level.reshape(200, -1)
+        assert (flat == 1).all(1).any(), f"{name} is never wholly unknown"
+        if name not in ("reward", "terminated") or grid:
+            assert (flat == 0).all(1).any(), f"{name} is never known"
+    if grid:
+        prefix = (levels["video"][:, 0].max((1, 2)) <= 0.1) & (levels["video"][:, -1].min((1, 2)) == 1)
+        assert prefix.any(), "prediction from a few frames is never trained"
+
+
+def test_noise_leaves_known_cells_alone() -> None:
+    x = {"state": torch.randn(1, 2, 2, 28), "camera": torch.randn(1, 2, 3)}
+    levels = {"state": torch.zeros(1, 2, 2, 28), "camera": torch.tensor([[0.0, 1.0]])}
+    noise = {name: torch.randn_like(value) for name, value in x.items()}
+    mixed = noised(x, levels, noise)
+    assert torch.equal(mixed["state"], x["state"])
+    assert torch.equal(mixed["camera"][:, 0], x["camera"][:, 0]) and torch.equal(mixed["camera"][:, 1], noise["camera"][:, 1])
+    assert feature_weights().mean() == pytest.approx(1.0)
