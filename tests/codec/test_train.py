@@ -53,6 +53,18 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
     assert 0.7 < latents.std() < 1.4
 
 
+def test_the_decoder_alone_can_learn_on() -> None:
+    start = trainer(0).finish(2)
+    config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 1.0),), warmup=1)
+    run = Trainer(config, start.config, squares, squares, start)
+    for _ in range(3):
+        run.step(0.2)
+    made = run.finish()
+    for name, value in start.state_dict().items():
+        same = torch.equal(made.state_dict()[name].float(), value.float())
+        assert same != name.startswith("decoder"), name
+
+
 def test_spread_is_least_for_zero_mean_and_unit_variance() -> None:
     normal = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert spread(normal).abs() < 1e-2

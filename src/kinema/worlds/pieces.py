@@ -147,11 +147,11 @@ def _wider(inked: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _clusters(color: Ints, inked: NDArray[np.bool_]) -> Ints:
-    """Labels [T, H, W] that join pieces of one color across gaps of up to two pixels: a robot's visor, a car's windows."""
+    """Labels [T, H, W] that join pieces of one color across gaps of up to four pixels: a robot's visor, a car's windows."""
     out = np.zeros(color.shape, np.int64)
     for hue in np.unique(color[inked]).tolist():
         own = inked & (color == hue)
-        joined = _labels(np.where(_wider(own), hue, -1))
+        joined = _labels(np.where(_wider(_wider(own)), hue, -1))
         out += np.where(own, joined + color.size * hue, 0)
     return out
 

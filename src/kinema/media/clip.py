@@ -1,0 +1,106 @@
+"""The clip: frames, frame rate, what is in them and how they were made."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kinema.canvas.scene import Scene
+from kinema.errors import InputError
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clip:
+    """frames: uint8 [T, H, W, 3]; fps: frames a second; state: the scene, if it is known; caption: what was asked for;
+    settings: plain JSON that says how the clip was made. A still picture is a clip of one frame."""
+
+    frames: Frames
+    fps: float
+    state: Scene | None = None
+    caption: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = self.frames.shape
+        if self.frames.dtype != np.uint8 or len(shape) != 4 or shape[-1] != 3 or 0 in shape:
+            raise InputError(f"frames are {self.frames.dtype} {shape}, expected uint8 [time, height, width, 3], none of them 0")
+        if not 0 < self.fps <= 1000:
+            raise InputError(f"{self.fps} frames a second: expected above 0, up to 1000")
+
+    def __repr__(self) -> str:
+        return f"Clip({self.size}, {self.num_frames} frames at {self.fps:g} fps, {self.caption!r})"
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.frames)
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_frames / self.fps
+
+    @property
+    def size(self) -> str:
+        """'WIDTHxHEIGHT'."""
+        return f"{self.frames.shape[2]}x{self.frames.shape[1]}"
+
+    def picture(self, index: int = 0) -> Image.Image:
+        return Image.fromarray(self.frames[index])
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write .mp4, .webm, .gif, .png, .jpg or .webp by the ending, with settings, whole or not at all.
+
+        OutputError: the path exists and force is False, an unknown ending, a full disk, no permission.
+        """
+        from kinema.media.write import write
+
+        return write(self, Path(path), force=force)
+
+    @staticmethod
+    def open(path: str | Path) -> Clip:
+        """Any video or picture that FFmpeg or Pillow reads; MediaError says in one line what is wrong with it."""
+        from kinema.media.read import read
+
+        return read(Path(path))
+
+    def resample(self, fps: float) -> Clip:
+        """The clip on another clock, each new frame the latest old one."""
+        if not 0 < fps <= 1000:
+            raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
+        if fps == self.fps:
+            return self
+        index = np.arange(max(round(self.duration_s * fps), 1)) * self.fps / fps
+        picks = np.minimum((index + 1e-6).astype(np.int64), self.num_frames - 1)
+        state = None if self.state is None else replace(self.state.frames(picks), fps=fps)
+        return replace(self, frames=self.frames[picks], fps=fps, state=state)
+
+    def fit(self, width: int, height: int) -> Clip:
+        """Cut to the aspect from the middle, then resized; the state is dropped when what is seen changes."""
+        old_h, old_w = self.frames.shape[1:3]
+        if (width, height) == (old_w, old_h):
+            return self
+        scale = max(width / old_w, height / old_h)
+        cut_w, cut_h = min(round(width / scale), old_w), min(round(height / scale), old_h)
+        left, top = (old_w - cut_w) // 2, (old_h - cut_h) // 2
+        box = (left, top, left + cut_w, top + cut_h)
+        resized = [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS, box=box)) for f in self.frames]
+        same_view = cut_w * old_h == cut_h * old_w and (cut_w, cut_h) == (old_w, old_h)
+        return replace(self, frames=np.stack(resized), state=self.state if same_view else None)
+
+    def _repr_html_(self) -> str:
+        """Shown inline in notebooks."""
+        ending, kind = (".png", "image/png") if self.num_frames == 1 else (".mp4", "video/mp4")
+        with tempfile.TemporaryDirectory() as folder:
+            data = base64.b64encode(self.save(Path(folder) / f"clip{ending}").read_bytes()).decode()
+        style = f"style='width:{max(self.frames.shape[2], 256)}px;image-rendering:pixelated'"
+        if self.num_frames == 1:
+            return f"<img {style} src='data:{kind};base64,{data}'>"
+        return f"<video {style} controls loop muted autoplay src='data:{kind};base64,{data}'></video>"
