@@ -58,7 +58,8 @@ class Model:
         self.device = torch.device(device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
-        self.denoiser.blocks.to(self.dtype)
+        for part in (self.denoiser.blocks, self.denoiser.video_in, self.denoiser.video_out):
+            part.to(self.dtype)
         self._text: TextEncoder | None = None
 
     def __repr__(self) -> str:

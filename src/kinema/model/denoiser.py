@@ -16,7 +16,6 @@ Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F featu
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
@@ -24,6 +23,7 @@ from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
 from kinema.model.block import MLP, Block, Linear
 from kinema.model.config import DenoiserConfig
+from kinema.model.picture import Head, Stem, place_features
 
 _POSITION = group_slice("position")
 _VECTOR_WIDTH = sum(VECTORS.values())
@@ -57,8 +57,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         c = config.width
-        video_in = config.cell_values + 4 + 24 + 1
-        self.video_in = MLP(video_in, c, c)
+        self.video_in = Stem(config)
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
         self.vector_in = MLP(_VECTOR_WIDTH + len(VECTORS), c, c)
         self.text_in = Linear(config.text_dim, c)
@@ -66,7 +65,7 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.step_in.weight)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
-        self.video_out = MLP(c, c, config.cell_values)
+        self.video_out = Head(config)
         self.state_out = MLP(c, c, STATE_FEATURES)
         self.vector_out = Linear(c, _VECTOR_WIDTH)
         for block in self.blocks:
@@ -75,20 +74,18 @@ class Denoiser(nn.Module):
                 block.mlp.down.weight.mul_(0.5)
                 block.attention.out.weight.mul_(0.5)
 
-    def _embed_video(self, video: Tensor, level: Tensor, cell_units: float) -> Tensor:
-        b, t, h, w, _ = video.shape
-        where = cell_centers(h, w, cell_units, video.device)
-        size = torch.full((h * w, 1), cell_units / 2.5, device=video.device).log2()
-        place = torch.cat([fourier(where), size], -1).expand(b, t, h * w, 25)
-        level = level.flatten(2)[..., None]
-        levels = torch.cat([level, level.square(), (3.1416 * level).sin(), (6.2832 * level).sin()], -1)
-        return self.video_in(torch.cat([video.flatten(2, 3), levels, place], -1))
-
     def _embed_state(self, state: Tensor, level: Tensor) -> Tensor:
         b, t, k, _ = state.shape
         where = fourier(state[..., _POSITION] * 2.5 + 5.0)
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
         return self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
+
+    def _slot_places(self, state: Tensor, level: Tensor) -> Tensor:
+        """Where slot and vector tokens stand in the frame (y, x), [B, T, K + 1, 2]: a slot at its place as far as that is
+        known, drawn to the middle by its noise, so that pixels and the slot that explains them meet by position."""
+        known = 1.0 - level[..., _POSITION]
+        places = (5.0 + 2.5 * known * state[..., _POSITION]).flip(-1)
+        return torch.cat([places, torch.full_like(places[:, :, :1], 5.0)], 2)
 
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
         vectors = torch.cat([values[name] for name in VECTORS], -1)
@@ -100,7 +97,7 @@ class Denoiser(nn.Module):
         silent = self.no_text.to(dtype).expand(batch, 1, -1)
         readers = self.config.slots + 1
         if text is None:
-            return silent, silent.new_zeros(batch, 1, frames * readers, 1)
+            return rms_norm(silent), silent.new_zeros(batch, 1, frames * readers, 1)
         tokens = torch.cat([silent, self.text_in(text.states.to(dtype))], 1)
         closed = torch.where(text.reads, 0.0, CLOSED)
         closed = torch.cat([closed.new_zeros(batch, frames, 1), closed], -1)
@@ -119,21 +116,24 @@ class Denoiser(nn.Module):
     ) -> dict[str, Tensor]:
         """The bare network's answers, before preconditioning. `time_bias` [T, T] is added to the scores along time."""
         batch, frames = time_s.shape
-        tokens = [self._embed_state(values["state"], levels["state"]), self._embed_vectors(values, levels)]
-        readers = self.config.slots + 1
-        cells = 0
-        where = time_s.new_zeros(readers, 2)
+        state = self._embed_state(values["state"], levels["state"])
+        tokens = [state.to(dtype), self._embed_vectors(values, levels).to(dtype)]
+        readers, cells, h = self.config.slots + 1, 0, 0
+        where = self._slot_places(values["state"], levels["state"])
+        found = time_s
         if "video" in values:
             h, w = values["video"].shape[2:4]
             cells = h * w
-            tokens.insert(0, self._embed_video(values["video"], levels["video"], cell_units))
-            where = torch.cat([cell_centers(h, w, cell_units, time_s.device), where])
+            centers = cell_centers(h, w, cell_units, time_s.device)
+            seen, found = self.video_in(values["video"], levels["video"], place_features(centers, cell_units), dtype)
+            tokens.insert(0, seen)
+            where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2)
         if step is not None:
-            x = x + self.step_in(step)[:, None, None]
-        x = x.to(dtype)
+            x = x + self.step_in(step)[:, None, None].to(dtype)
         head = self.config.width // self.config.heads
-        in_space = rotary_2d(where, head)
+        cos, sin = rotary_2d(where.flatten(0, 1), head)
+        in_space = cos[:, None], sin[:, None]
         cos, sin = rotary(time_s * 16.0, head)
         in_time = (
             cos.repeat_interleave(cells + readers, 0)[:, None],
@@ -144,12 +144,12 @@ class Denoiser(nn.Module):
             assert isinstance(block, Block)
             rotation, bias = (in_time, time_bias) if block.along_time else (in_space, None)
             x = block(x, rotation, bias, text_keys, text_bias, readers)
-        x = rms_norm(x).float()
-        answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots])}
-        vectors = self.vector_out(x[:, :, -1])
+        x = rms_norm(x)
+        answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float())}
+        vectors = self.vector_out(x[:, :, -1].float())
         answers |= dict(zip(VECTORS, vectors.split(list(VECTORS.values()), -1), strict=True))
         if cells:
-            answers["video"] = rearrange(self.video_out(x[:, :, :cells]), "b t (h w) p -> b t h w p", h=h)
+            answers["video"] = self.video_out(x[:, :, :cells], found, h)
         return answers
 
     def forward(

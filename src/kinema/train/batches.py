@@ -118,30 +118,45 @@ def draw_time_bias(rng: np.random.Generator, frames: int) -> NDArray[np.float32]
     return np.where(closed, CLOSED, 0.0).astype(np.float32)
 
 
-def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str) -> Batch:
-    """The batch of one step."""
+def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
+    """[B * pieces, T / pieces, ...] -> [B, T, ...]: several short clips end to end in one row."""
+    return {name: x.reshape(x.shape[0] // pieces, x.shape[1] * pieces, *x.shape[2:]) for name, x in tensors.items()}
+
+
+def make(
+    recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str, film_share: float = 0.5
+) -> Batch:
+    """The batch of one step.
+
+    Some film batches are packed: each row holds `recipe.pack` short clips of different episodes that cannot see each other,
+    which shows perceiving and rendering as many more scenes at the same cost.
+    """
     rng = np.random.default_rng((recipe.seed, step))
-    film = bool(rng.random() < recipe.film_share)
-    batch, frames = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
-    windows = draw_windows(rng, bank, batch=batch, frames=frames, film=film, text_drop=recipe.text_drop)
+    film = bool(rng.random() < film_share)
+    pieces = recipe.pack if film and rng.random() < recipe.packed_share else 1
+    rows, length = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
+    batch, frames = rows * pieces, length // pieces
+    told = recipe.text_drop if pieces == 1 else 1.0
+    windows = draw_windows(rng, bank, batch=batch, frames=frames, film=film, text_drop=told)
     patch = recipe.denoiser.patch
     values = encode_windows(windows, codec=codec if film else None, patch=patch, size=recipe.size, device=device)
     grid = (values["video"].shape[2], values["video"].shape[3]) if film else None
-    levels = draw(
-        rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares
-    )
+    levels = draw(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = {name: torch.randn(value.shape, generator=generator).to(device) for name, value in values.items()}
-    time_s = torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None])
-    mask = torch.from_numpy(windows.text_mask)
-    bias = torch.from_numpy(draw_time_bias(rng, frames))
+    clock = {"time_s": torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None]).to(device)}
+    if pieces == 1:
+        bias = draw_time_bias(rng, frames)
+    else:
+        bias = np.kron(np.eye(pieces) - 1, np.ones((frames, frames))).astype(np.float32) * -CLOSED
+    mask = torch.from_numpy(windows.text_mask)[:rows, None].expand(-1, length, -1).contiguous()
     return Batch(
-        values=values,
-        levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
-        noise=noise,
-        time_s=time_s.to(device),
-        text_states=torch.from_numpy(windows.text_states).to(device),
-        text_reads=mask[:, None].expand(-1, frames, -1).contiguous().to(device),
-        time_bias=bias.to(device),
+        values=_packed(values, pieces),
+        levels=_packed({name: torch.from_numpy(level).to(device) for name, level in levels.items()}, pieces),
+        noise=_packed(noise, pieces),
+        time_s=_packed(clock, pieces)["time_s"],
+        text_states=torch.from_numpy(windows.text_states)[:rows].to(device),
+        text_reads=mask.to(device),
+        time_bias=torch.from_numpy(bias).to(device),
         captions=windows.captions,
     )

@@ -20,6 +20,8 @@ class Phase:
     episodes: int
     base_seed: int
     until: float
+    film_share: float
+    """Share of the steps that have video on the canvas: large early, for places to cross between pixels and state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,10 @@ class Recipe:
     plan_frames: int
     film_batch: int
     film_frames: int
-    film_share: float
-    """Share of the steps that have video on the canvas."""
+    pack: int
+    """Short clips in one row of a packed film batch; divides film_frames."""
+    packed_share: float
+    """Share of the film batches that are packed."""
     shares: PatternShares
     size: int
     text_drop: float
@@ -67,9 +71,9 @@ def tiny() -> Recipe:
         ),
         codec="codec-8x8",
         phases=(
-            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.04),
-            Phase(name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.12),
-            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0),
+            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.1, film_share=0.8),
+            Phase(name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.25, film_share=0.7),
+            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.6),
         ),
         steps=8_000,
         seed=0,
@@ -77,7 +81,8 @@ def tiny() -> Recipe:
         plan_frames=64,
         film_batch=16,
         film_frames=20,
-        film_share=0.5,
+        pack=4,
+        packed_share=0.6,
         shares=SHARES,
         size=64,
         text_drop=0.15,
@@ -107,7 +112,7 @@ def base() -> Recipe:
         denoiser=DenoiserConfig(
             width=384, depth=10, heads=6, mlp_ratio=4, slots=8, latent_channels=16, patch=2, text_dim=384
         ),
-        phases=(Phase(name="full", diet=diet.full(), episodes=200_000, base_seed=50_000_000, until=1.0),),
+        phases=(Phase(name="full", diet=diet.full(), episodes=200_000, base_seed=50_000_000, until=1.0, film_share=0.6),),
         steps=40_000,
         plan_batch=256,
         film_batch=128,
@@ -128,7 +133,7 @@ def smoke() -> Recipe:
         denoiser=DenoiserConfig(
             width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384
         ),
-        phases=(Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0),),
+        phases=(Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0, film_share=0.5),),
         steps=8,
         plan_batch=4,
         plan_frames=12,

@@ -113,7 +113,8 @@ class Trainer:
 
     def one_step(self) -> tuple[dict[str, float], int, float]:
         """Losses by track, clips in the batch, FLOPs spent."""
-        batch = make(self.recipe, self.banks[self.phase.name], self.codec, self.step, self.device)
+        phase = self.phase
+        batch = make(self.recipe, self.banks[phase.name], self.codec, self.step, self.device, phase.film_share)
         parts = self.compute(batch)
         loss = total(parts)
         if not torch.isfinite(loss):

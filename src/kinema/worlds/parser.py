@@ -154,7 +154,7 @@ def _scores(windows: Windows, guesses: Guesses) -> Tensor:
         bright = tint * windows.base[job, None, None]
         if paint.gray is not None:
             bright += paint.gray * paint.alpha
-        alpha, tint, bright = softened(softened(torch.stack([paint.alpha, tint, bright])))
+        alpha, tint, bright = softened(torch.stack([paint.alpha, tint, bright]))
         off = (windows.hue[job] - tint).abs_() + (windows.bright[job] * alpha - bright).abs_()
         seen = alpha * weight
         alike = (1.0 - SHARPNESS * off).clamp_(min=0.0).mul_(seen).sum((1, 2))

@@ -1,0 +1,141 @@
+"""The plain functions on a real, tiny, untrained model: shapes, known pictures, seeds, settings, errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kinema
+from kinema import sizes
+from kinema.api import Options
+from kinema.errors import InputError, ModelError, SizeError, VocabularyError
+from kinema.media import Clip
+from kinema.models import Model
+from kinema.worlds.playground import simulate, tiny
+from kinema.worlds.render import render
+
+FAST = Options(steps=2, film_steps=1)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Clip:
+    scene = simulate(tiny(), 1, fps=16.0, num_frames=20).scene
+    return Clip(frames=render(scene, height=64, width=64), fps=16.0, state=scene, caption="a red ball")
+
+
+def test_generate_gives_what_was_asked(model: Model) -> None:
+    clips = kinema.generate("a red ball rolls right", model=model, seconds=1.5, size="96x64", count=2, seed=3, options=FAST)
+    assert [clip.frames.shape for clip in clips] == [(24, 64, 96, 3)] * 2
+    assert clips[0].settings["seed"] == 3 and clips[1].settings["seed"] == 4
+    assert clips[0].state is not None and clips[0].state.num_frames == 24
+    again = kinema.generate("a red ball rolls right", model=model, seconds=1.5, size="96x64", seed=4, options=FAST)[0]
+    assert np.abs(again.frames.astype(int) - clips[1].frames).max() <= 1
+
+
+def test_odd_aspect_is_padded_and_cut(model: Model) -> None:
+    clip = kinema.generate("a blue box", model=model, seconds=0.25, size="128x72", options=FAST)[0]
+    assert clip.frames.shape == (4, 72, 128, 3)
+
+
+def test_first_and_last_pictures_are_kept(model: Model, truth: Clip) -> None:
+    ends = {"image": truth, "last": truth}
+    clip = kinema.generate("a red ball", model=model, seconds=1.0, options=FAST, **ends)[0]  # type: ignore[arg-type]
+    assert np.array_equal(clip.frames[0], truth.frames[0]) and np.array_equal(clip.frames[-1], truth.frames[-1])
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_extend_keeps_the_clip(model: Model, truth: Clip, before: bool) -> None:
+    clip = kinema.extend(truth, seconds=0.5, before=before, model=model, options=FAST)
+    assert clip.num_frames == 28
+    kept = clip.frames[8:] if before else clip.frames[:20]
+    assert np.array_equal(kept, truth.frames)
+    assert clip.state is not None and clip.state.num_frames == 28
+
+
+def test_infill_blend_interpolate(model: Model, truth: Clip) -> None:
+    one, two = truth.__class__(frames=truth.frames[:1], fps=16.0), truth.__class__(frames=truth.frames[-1:], fps=16.0)
+    filled = kinema.infill([(one, 0.0), (two, 1.0)], model=model, options=FAST)
+    assert filled.num_frames == 17 and np.array_equal(filled.frames[0], truth.frames[0])
+    blended = kinema.blend(truth, truth, seconds=0.5, model=model, options=FAST)
+    assert blended.num_frames == 48
+    assert np.array_equal(blended.frames[:20], truth.frames) and np.array_equal(blended.frames[-20:], truth.frames)
+    double = kinema.interpolate(truth, fps=32.0, model=model, options=FAST)
+    assert double.num_frames == 39 and np.array_equal(double.frames[::2], truth.frames)
+
+
+def test_edit_with_a_mask_leaves_the_rest(model: Model, truth: Clip) -> None:
+    white = np.zeros((1, 64, 64, 3), np.uint8)
+    white[:, :32] = 255
+    clip = kinema.edit(truth, "a blue ball", mask=Clip(frames=white, fps=1.0), model=model, options=FAST)
+    assert clip.frames.shape == truth.frames.shape
+
+
+def test_perceive_and_render(model: Model, truth: Clip) -> None:
+    scene = kinema.perceive(truth, model=model)
+    assert scene.num_frames == 20
+    assert truth.state is not None
+    assert kinema.render(truth.state, model=model, options=FAST).frames.shape == (20, 64, 64, 3)
+
+
+def test_a_clip_of_another_size_is_fitted(model: Model) -> None:
+    frames = np.full((4, 480, 640, 3), 90, np.uint8)
+    clip = kinema.extend(Clip(frames=frames, fps=16.0), seconds=0.25, model=model, options=FAST)
+    assert max(clip.frames.shape[1:3]) <= model.config.max_side
+
+
+def test_errors_say_the_mend(model: Model, truth: Clip) -> None:
+    with pytest.raises(SizeError, match="nearest is 128x128"):
+        kinema.generate("a red ball", model=model, size="512x512")
+    with pytest.raises(SizeError, match="more than 0"):
+        kinema.generate("a red ball", model=model, seconds=0)
+    with pytest.raises(SizeError, match="GB"):
+        kinema.generate("a red ball", model=model, seconds=1e7)
+    with pytest.raises(SizeError, match="films 8 to 32"):
+        kinema.generate("a red ball", model=model, fps=120)
+    with pytest.raises(VocabularyError, match="dragon"):
+        kinema.generate("a red dragon", model=model, strict=True)
+    with pytest.raises(ModelError, match="kinema-huge"):
+        kinema.generate("a red ball", model="kinema-huge")
+    with pytest.raises(InputError, match="whole multiple"):
+        kinema.interpolate(truth, fps=20, model=model)
+    with pytest.raises(InputError, match="at least two"):
+        kinema.infill([(truth, 0.0)], model=model)
+    with pytest.raises(SizeError, match="WIDTHxHEIGHT"):
+        sizes.parse_size("big")
+
+
+def test_import_is_light_and_curated() -> None:
+    """`import kinema` loads neither torch nor anything heavy, and offers exactly what it names."""
+    code = "import sys, kinema; assert 'torch' not in sys.modules and 'av' not in sys.modules; print(kinema.__all__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "generate" in done.stdout
+    assert all(hasattr(kinema, name) for name in kinema.__all__)
+    with pytest.raises(AttributeError, match="it has"):
+        kinema.colour  # noqa: B018
+
+
+def test_imports_point_one_way() -> None:
+    """cli -> api -> train, filming -> data, worlds, diffusion -> model, codec, text, canvas; never back."""
+    import ast
+
+    rank = {
+        "errors": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 3, "media": 3, "data": 4,
+        "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "train": 6, "api": 7, "demo": 8, "cli": 9,
+    }  # fmt: skip
+    allowed = {("codec", "worlds"), ("model", "canvas"), ("text", "worlds")}
+    root = Path(kinema.__file__).parent
+    for path in root.rglob("*.py"):
+        place = path.relative_to(root).parts[0].removesuffix(".py")
+        if place == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
+            for name in names if isinstance(node, (ast.Import, ast.ImportFrom)) else []:
+                if name and name.startswith("kinema."):
+                    target = name.split(".")[1]
+                    fine = rank[target] <= rank[place] or (place, target) in allowed
+                    assert fine, f"{path.relative_to(root)} imports {name}"
