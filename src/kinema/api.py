@@ -77,7 +77,15 @@ def _tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
 
 
 def read_clips(
-    model: Model, canvas: Canvas, *, fps: float, height: int, width: int, caption: str, settings: dict[str, Any], first_seed: int
+    model: Model,
+    canvas: Canvas,
+    *,
+    fps: float,
+    height: int,
+    width: int,
+    caption: str,
+    settings: dict[str, Any],
+    first_seed: int,
 ) -> list[Clip]:
     """The finished canvas as clips: pixels from the video track, the scene from the others."""
     with torch.inference_mode():
@@ -226,7 +234,11 @@ def extend(
     )  # fmt: skip
     rest = clip.frames[kept:] if before else clip.frames[:-kept]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
-    state = None if made.state is None or len(rest) and clip.state is None else _join_states(made.state, clip.state, kept, before)
+    state = (
+        None
+        if made.state is None or len(rest) and clip.state is None
+        else _join_states(made.state, clip.state, kept, before)
+    )
     return replace(made, frames=joined, state=state)
 
 
@@ -293,7 +305,9 @@ def interpolate(
     engine = model_of(model)
     factor = round(fps / clip.fps)
     if factor < 2 or abs(factor * clip.fps - fps) > 0.01 * fps:
-        raise InputError(f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}")
+        raise InputError(
+            f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
+        )
     clip = _fit_to_model(engine, clip)
     frames = (clip.num_frames - 1) * factor + 1
     sizes.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
@@ -338,9 +352,7 @@ def edit(
     )[0]  # fmt: skip
 
 
-def perceive(
-    clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None
-) -> Scene:
+def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None) -> Scene:
     """What is in the clip: the scene state over its frames."""
     engine = model_of(model)
     clip = _fit_to_model(engine, clip)

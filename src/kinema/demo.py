@@ -53,7 +53,11 @@ def paths_svg(scene: Scene) -> str:
 def section(title: str, note: str, clip: Clip, path: Path, seconds: float) -> str:
     """One clip of the page; the video is inside the page, so the page can be sent alone."""
     video = base64.b64encode(path.read_bytes()).decode()
-    state = "" if clip.state is None else f"<figure>{paths_svg(clip.state)}<figcaption>the state track: where the model says things are</figcaption></figure>"
+    state = (
+        ""
+        if clip.state is None
+        else f"<figure>{paths_svg(clip.state)}<figcaption>the state track: where the model says things are</figcaption></figure>"
+    )
     return (
         f"<section><h2>{html.escape(title)}</h2><figure><video src='data:video/mp4;base64,{video}' controls loop autoplay muted "
         f"playsinline></video><figcaption>{path.name}, {clip.size}, {clip.duration_s:.1f} s at {clip.fps:g} fps, made in "

@@ -142,7 +142,9 @@ def load(name: str | Path = DEFAULT, *, device: str = "cpu") -> Model:
         denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
     except (SafetensorError, RuntimeError, OSError) as wrong:
         reason = str(wrong).splitlines()[0]
-        raise ModelError(f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again") from None
+        raise ModelError(
+            f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
+        ) from None
     beside = folder.parent / config.codec
     codec = load_codec(beside if beside.exists() else weights_folder() / config.codec, device=device)
     return Model(config, denoiser, codec, device=device)

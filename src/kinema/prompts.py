@@ -21,7 +21,9 @@ def check_words(prompt: str, *, strict: bool, model: str) -> list[str]:
         return []
     meant = {word: suggest(word, VOCABULARY) for word in strange}
     hints = [f"{word!r}" + (f" (perhaps {meant[word]!r})" if meant[word] else "") for word in strange]
-    message = f"{model} does not know {', '.join(hints)}; it films balls, boxes, triangles, stars, cars, robots, screens, flags"
+    message = (
+        f"{model} does not know {', '.join(hints)}; it films balls, boxes, triangles, stars, cars, robots, screens, flags"
+    )
     if strict:
         raise VocabularyError(message)
     log.warning("%s. Going on; --strict refuses instead, and an open-weights model knows more", message)

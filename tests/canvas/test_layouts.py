@@ -30,7 +30,9 @@ def state(n: int = T) -> torch.Tensor:
 
 def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
     """Fill the canvas; every known cell is untouched to the bit, every unknown one has moved off zero and is finite."""
-    done = run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0) if joint else fill(model, laid, Options(steps=2), [0])
+    done = (
+        run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0) if joint else fill(model, laid, Options(steps=2), [0])
+    )
     for name, before in laid.values.items():
         level = laid.levels[name] if name == "state" else laid.levels[name].reshape(*laid.levels[name].shape, 1)
         known = (level == 0).expand_as(before)
@@ -87,7 +89,12 @@ def test_perceive_and_render(model: Model) -> None:
 
 
 def test_simulate_one_step(model: Model) -> None:
-    past = {"video": cells(T - 1), "state": state(T - 1), "action": torch.ones(1, T - 1, 2), "reward": torch.ones(1, T - 1, 1)}
+    past = {
+        "video": cells(T - 1),
+        "state": state(T - 1),
+        "action": torch.ones(1, T - 1, 2),
+        "reward": torch.ones(1, T - 1, 1),
+    }
     done = check(model, layouts.simulate_step(canvas(), past, torch.full((1, 1, 2), 0.5)))
     assert torch.equal(done.values["action"][:, -1], torch.full((1, 2), 0.5))
 

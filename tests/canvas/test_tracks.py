@@ -14,7 +14,11 @@ from kinema.worlds.playground import simulate, tiny
 
 def coded(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     fields = Fields.of(scene)
-    return encode_state(fields)[0], encode_camera(fields.camera)[0], encode_setting(fields.view, fields.background, scene.num_frames)[0]
+    return (
+        encode_state(fields)[0],
+        encode_camera(fields.camera)[0],
+        encode_setting(fields.view, fields.background, scene.num_frames)[0],
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))

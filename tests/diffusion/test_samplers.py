@@ -96,5 +96,7 @@ def test_noise_leaves_known_cells_alone() -> None:
     noise = {name: torch.randn_like(value) for name, value in x.items()}
     mixed = noised(x, levels, noise)
     assert torch.equal(mixed["state"], x["state"])
-    assert torch.equal(mixed["camera"][:, 0], x["camera"][:, 0]) and torch.equal(mixed["camera"][:, 1], noise["camera"][:, 1])
+    assert torch.equal(mixed["camera"][:, 0], x["camera"][:, 0]) and torch.equal(
+        mixed["camera"][:, 1], noise["camera"][:, 1]
+    )
     assert feature_weights().mean() == pytest.approx(1.0)

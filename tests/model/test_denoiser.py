@@ -58,7 +58,9 @@ def test_text_is_read_in_its_time_span_only(denoiser: Denoiser) -> None:
     b = denoiser(replace(canvas, text=two), causal=False)["state"]
     assert not torch.allclose(a[:, :3], b[:, :3])
     silent = TextCondition(states=one.states, reads=torch.zeros_like(reads))
-    torch.testing.assert_close(denoiser(replace(canvas, text=silent))["state"], denoiser(canvas)["state"], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        denoiser(replace(canvas, text=silent))["state"], denoiser(canvas)["state"], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_attention_written_out_equals_the_fused_kernel() -> None:

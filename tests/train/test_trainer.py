@@ -75,7 +75,9 @@ def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> 
 def test_batches_are_a_function_of_the_step(banks: dict[str, Bank]) -> None:
     run, codec = smoke(), open_codec("codec-8x8", "cpu")
     a, b, c = (make(run, banks["one shape"], codec, step, "cpu") for step in (3, 3, 4))
-    assert all(torch.equal(a.noise[name], b.noise[name]) and torch.equal(a.values[name], b.values[name]) for name in a.values)
+    assert all(
+        torch.equal(a.noise[name], b.noise[name]) and torch.equal(a.values[name], b.values[name]) for name in a.values
+    )
     assert a.captions != c.captions or a.noise["state"].shape != c.noise["state"].shape
 
 

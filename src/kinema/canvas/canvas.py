@@ -50,7 +50,9 @@ class Canvas:
             if level.shape != expected:
                 raise InputError(f"levels of {name} have shape {tuple(level.shape)}, expected {tuple(expected)}")
             if value.shape[:2] != self.time_s.shape:
-                raise InputError(f"{name} has (batch, frames) {tuple(value.shape[:2])}, the clock {tuple(self.time_s.shape)}")
+                raise InputError(
+                    f"{name} has (batch, frames) {tuple(value.shape[:2])}, the clock {tuple(self.time_s.shape)}"
+                )
 
     @property
     def batch(self) -> int:
@@ -94,7 +96,5 @@ def blank(
     if grid is not None:
         shapes["video"] = (batch, frames, *grid, cell_values)
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
-    levels = {
-        name: torch.ones(shape if name == "state" else shape[:-1], device=device) for name, shape in shapes.items()
-    }
+    levels = {name: torch.ones(shape if name == "state" else shape[:-1], device=device) for name, shape in shapes.items()}
     return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)

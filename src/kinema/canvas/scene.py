@@ -68,7 +68,9 @@ class Scene:
             if getattr(self, name).shape != (frames, slots):
                 raise InputError(f"{name} has shape {getattr(self, name).shape}, expected {(frames, slots)} as x has")
         if self.camera.shape != (frames, 3) or len(self.kind) != slots:
-            raise InputError(f"camera {self.camera.shape} and kind {self.kind.shape} do not fit {frames} frames, {slots} slots")
+            raise InputError(
+                f"camera {self.camera.shape} and kind {self.kind.shape} do not fit {frames} frames, {slots} slots"
+            )
 
     @property
     def num_frames(self) -> int:
@@ -152,9 +154,13 @@ class Scene:
                 **moving,
             )
         except KeyError as missing:
-            raise InputError(f"the state has no field {missing}; expected the format that `kinema perceive` writes") from None
+            raise InputError(
+                f"the state has no field {missing}; expected the format that `kinema perceive` writes"
+            ) from None
         except (TypeError, IndexError) as wrong:
-            raise InputError(f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes") from None
+            raise InputError(
+                f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes"
+            ) from None
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())

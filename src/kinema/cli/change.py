@@ -28,7 +28,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--seconds", type=float, default=2.0, help="how much more (default: 2)")
     parser.add_argument("--before", action="store_true", help="lead up to the clip instead")
     parser = verb("infill", "fill the film between pictures given as PICTURE@SECONDS")
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE@SECONDS", help="two or more; a last word without @ is the prompt")
+    parser.add_argument(
+        "pictures", nargs="+", metavar="PICTURE@SECONDS", help="two or more; a last word without @ is the prompt"
+    )
     parser.add_argument("--fps", type=float, default=16.0)
     parser = verb("blend", "lead from one clip into another")
     parser.add_argument("clip", type=Path)

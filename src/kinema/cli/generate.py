@@ -31,7 +31,9 @@ def _repeat(arguments: argparse.Namespace) -> None:
 
     kept = Clip.open(arguments.source).settings
     if kept.get("layout") != "generate":
-        raise InputError(f"{arguments.source} was made by {kept.get('layout', 'something else')!r}; only `generate` can be repeated")
+        raise InputError(
+            f"{arguments.source} was made by {kept.get('layout', 'something else')!r}; only `generate` can be repeated"
+        )
     if kept.get("pictures"):
         raise InputError(f"{arguments.source} was made from pictures, which it does not hold; give --image or --last again")
     arguments.seed = kept["seed"]
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source is not None:
         _repeat(arguments)
     if not (arguments.prompt or "").strip() and arguments.image is None:
-        raise InputError("nothing to film: give a prompt, such as \"a red ball rolls right and hits a blue box\"")
+        raise InputError('nothing to film: give a prompt, such as "a red ball rolls right and hits a blue box"')
     paths = numbered(arguments.output, arguments.count)
     for path in paths:
         check_free(path, arguments.force)

@@ -33,9 +33,7 @@ def perceive(arguments: argparse.Namespace) -> int:
 
     check_free(arguments.output, arguments.force)
     begun = time.perf_counter()
-    scene = api.perceive(
-        Clip.open(arguments.clip), model=arguments.model, seed=arguments.seed, options=options(arguments)
-    )
+    scene = api.perceive(Clip.open(arguments.clip), model=arguments.model, seed=arguments.seed, options=options(arguments))
     write_text(arguments.output, scene.to_json(), force=arguments.force)
     seen = ", ".join(scene.name(slot) for slot in scene.entities) or "nothing"
     print(f"{arguments.output}  {seen}; {scene.num_frames} frames, read in {time.perf_counter() - begun:.1f} s")
@@ -50,12 +48,19 @@ def render(arguments: argparse.Namespace) -> int:
     try:
         text = arguments.state.read_text()
     except (OSError, UnicodeDecodeError) as wrong:
-        raise MediaError(f"{arguments.state} cannot be read as text ({wrong}); expected what `kinema perceive` writes") from None
+        raise MediaError(
+            f"{arguments.state} cannot be read as text ({wrong}); expected what `kinema perceive` writes"
+        ) from None
     scene = Scene.from_json(text)
     begun = time.perf_counter()
     with progress_bar() as progress:
         clip = api.render(
-            scene, model=arguments.model, size=arguments.size, seed=arguments.seed, options=options(arguments), progress=progress
+            scene,
+            model=arguments.model,
+            size=arguments.size,
+            seed=arguments.seed,
+            options=options(arguments),
+            progress=progress,
         )
     clip.save(arguments.output, force=arguments.force)
     tell(clip, arguments.output, time.perf_counter() - begun)
@@ -74,5 +79,7 @@ def models(arguments: argparse.Namespace) -> int:
         config = read_config(folder)
         megabytes = (folder / WEIGHTS).stat().st_size / 2**20
         trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
-        print(f"{name}  {config.height} px up to {config.max_side}, {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}")
+        print(
+            f"{name}  {config.height} px up to {config.max_side}, {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}"
+        )
     return 0

@@ -160,9 +160,7 @@ class Bank:
         rows = episodes[:, None]
         moving = {name: self.arrays[name][rows, picks].astype(np.float32) for name in (*_MOVING, "camera")}
         fixed = {name: self.arrays[name][episodes] for name in (*_FIXED, "view", "background")}
-        summed = np.concatenate(
-            [np.zeros((len(episodes), 1), np.float32), np.cumsum(self.arrays["reward"][episodes], 1)], 1
-        )
+        summed = np.concatenate([np.zeros((len(episodes), 1), np.float32), np.cumsum(self.arrays["reward"][episodes], 1)], 1)
         until = picks + 1
         since = np.maximum(until - strides[:, None], 0)
         index = np.arange(len(episodes))[:, None]

@@ -32,7 +32,9 @@ class Clip:
     def __post_init__(self) -> None:
         shape = self.frames.shape
         if self.frames.dtype != np.uint8 or len(shape) != 4 or shape[-1] != 3 or 0 in shape:
-            raise InputError(f"frames are {self.frames.dtype} {shape}, expected uint8 [time, height, width, 3], none of them 0")
+            raise InputError(
+                f"frames are {self.frames.dtype} {shape}, expected uint8 [time, height, width, 3], none of them 0"
+            )
         if not 0 < self.fps <= 1000:
             raise InputError(f"{self.fps} frames a second: expected above 0, up to 1000")
 
@@ -91,7 +93,9 @@ class Clip:
         cut_w, cut_h = min(round(width / scale), old_w), min(round(height / scale), old_h)
         left, top = (old_w - cut_w) // 2, (old_h - cut_h) // 2
         box = (left, top, left + cut_w, top + cut_h)
-        resized = [np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS, box=box)) for f in self.frames]
+        resized = [
+            np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS, box=box)) for f in self.frames
+        ]
         same_view = cut_w * old_h == cut_h * old_w and (cut_w, cut_h) == (old_w, old_h)
         return replace(self, frames=np.stack(resized), state=self.state if same_view else None)
 

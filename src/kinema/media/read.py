@@ -155,7 +155,9 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[li
             times.append(float(stamp))
     except av.error.FFmpegError as wrong:
         if frames:
-            log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), wrong.strerror)
+            log.warning(
+                "%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), wrong.strerror
+            )
     return frames, times
 
 

@@ -72,7 +72,9 @@ def write(clip: Clip, path: Path, *, force: bool = False) -> Path:
         return replace_file(path, lambda temporary: _gif(clip, temporary), force=force)
     if ending in PICTURES:
         if clip.num_frames > 1:
-            raise OutputError(f"{path.name}: a clip of {clip.num_frames} frames is not a picture; expected {', '.join(VIDEOS)}, .gif")
+            raise OutputError(
+                f"{path.name}: a clip of {clip.num_frames} frames is not a picture; expected {', '.join(VIDEOS)}, .gif"
+            )
         return replace_file(path, lambda temporary: _picture(clip, temporary, PICTURES[ending]), force=force)
     raise OutputError(f"{path.name}: unknown ending; expected one of {', '.join([*VIDEOS, '.gif', *PICTURES])}")
 

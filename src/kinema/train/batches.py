@@ -38,9 +38,7 @@ class Batch:
     captions: list[str]
 
 
-def draw_windows(
-    rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float
-) -> Windows:
+def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float) -> Windows:
     """Plans span whole episodes from their start at 16 (or 32) frames a second; films are short, from anywhere at 8 to 32."""
     episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
     strides = rng.choice((1, 2, 4), batch, p=(0.15, 0.65, 0.2)) if film else rng.choice((1, 2), batch, p=(0.2, 0.8))
@@ -123,9 +121,7 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
     return {name: x.reshape(x.shape[0] // pieces, x.shape[1] * pieces, *x.shape[2:]) for name, x in tensors.items()}
 
 
-def make(
-    recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str, film_share: float = 0.5
-) -> Batch:
+def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str, film_share: float = 0.5) -> Batch:
     """The batch of one step.
 
     Some film batches are packed: each row holds `recipe.pack` short clips of different episodes that cannot see each other,

@@ -51,7 +51,9 @@ class Canaries:
         self.text = TextCondition(states=torch.from_numpy(windows.text_states), reads=mask)
         self.dtype = getattr(torch, recipe.precision)
 
-    def _ask(self, model: Denoiser, levels: dict[str, Tensor], *, text: bool = False, video: bool = True) -> dict[str, Tensor]:
+    def _ask(
+        self, model: Denoiser, levels: dict[str, Tensor], *, text: bool = False, video: bool = True
+    ) -> dict[str, Tensor]:
         values, full = {}, {}
         generator = torch.Generator().manual_seed(0)
         device = next(model.parameters()).device

@@ -25,7 +25,9 @@ def save(folder: Path, state: dict[str, Any]) -> None:
         temporary.replace(folder / NAME)
     except OSError as wrong:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"the checkpoint could not be written to {folder}: {wrong.strerror}; the last one is intact") from None
+        raise OutputError(
+            f"the checkpoint could not be written to {folder}: {wrong.strerror}; the last one is intact"
+        ) from None
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -62,7 +62,9 @@ def as_model(recipe: Recipe, denoiser: Denoiser, codec: Codec, device: str) -> M
     return Model(config, denoiser, codec, device=device)
 
 
-def draw_prompts(model: Model, prompts: tuple[str, ...] = PROMPTS, *, frames: int = 48, seed: int = 0) -> list[tuple[str, Frames]]:
+def draw_prompts(
+    model: Model, prompts: tuple[str, ...] = PROMPTS, *, frames: int = 48, seed: int = 0
+) -> list[tuple[str, Frames]]:
     """Film each prompt for three seconds, one sample each."""
     height = model.config.height
     cells = height // 8 // model.config.denoiser.patch
@@ -91,7 +93,9 @@ def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, k
     zeros = np.zeros(count, np.int64)
     windows = bank.windows(episodes, zeros, zeros + 2, frames, zeros)
     truth = pictures(windows.fields, recipe.size, recipe.size).numpy()
-    video = encode_windows(windows, codec=model.codec, patch=recipe.denoiser.patch, size=recipe.size, device=model.device)["video"]
+    video = encode_windows(windows, codec=model.codec, patch=recipe.denoiser.patch, size=recipe.size, device=model.device)[
+        "video"
+    ]
     canvas = blank(
         batch=count, frames=frames, fps=16.0, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,

@@ -72,7 +72,9 @@ def tiny() -> Recipe:
         codec="codec-8x8",
         phases=(
             Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.1, film_share=0.8),
-            Phase(name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.25, film_share=0.7),
+            Phase(
+                name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.25, film_share=0.7
+            ),
             Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.6),
         ),
         steps=8_000,
@@ -130,10 +132,10 @@ def smoke() -> Recipe:
     return replace(
         small,
         name="smoke",
-        denoiser=DenoiserConfig(
-            width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384
+        denoiser=DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384),
+        phases=(
+            Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0, film_share=0.5),
         ),
-        phases=(Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0, film_share=0.5),),
         steps=8,
         plan_batch=4,
         plan_frames=12,

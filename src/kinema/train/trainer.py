@@ -234,5 +234,3 @@ class Averaged:
 
     def __exit__(self, *_: object) -> None:
         self._swap()
-
-
