@@ -47,7 +47,7 @@ def _context(rng: np.random.Generator) -> float:
 
 def _few(rng: np.random.Generator, frames: int) -> int:
     """A number of known frames, mostly small, at least 1 and fewer than all."""
-    return min(int(np.exp(rng.uniform(0.0, np.log(frames)))), frames - 1)
+    return min(int(np.exp(rng.uniform(0.0, np.log(max(frames, 1))))), frames - 1)
 
 
 def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
@@ -96,8 +96,8 @@ def _film(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, float]]:
     """Per-frame levels of state and of video, and how likely each vector track is known."""
     pattern = rng.random()
-    state = np.full(frames, _level(rng, certain=0.4), np.float32)
-    video = np.full(frames, _level(rng, certain=0.4), np.float32)
+    state = np.full(frames, _level(rng, certain=0.55), np.float32)
+    video = np.full(frames, _level(rng, certain=0.5), np.float32)
     if pattern < shares.perceive:
         video[:] = 0.0 if rng.random() < 0.7 else rng.uniform(0.0, 0.3)
         if rng.random() < 0.15:
@@ -111,7 +111,7 @@ def _film(
     if pattern < shares.perceive + shares.render + shares.predict:
         known = int(rng.choice((1, 2, 3, 3, 3, 4, 6, 8)))
         video[:] = 1.0 if rng.random() < 0.7 else np.maximum(video, state)
-        video[: min(known, frames - 1)] = _context(rng)
+        video[: max(min(known, frames - 1), 0)] = _context(rng)
         if rng.random() < 0.25:
             state[: min(known, frames - 1)] = _context(rng)
         return state, video, _FILM_KNOWN

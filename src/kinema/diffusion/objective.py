@@ -17,8 +17,8 @@ from kinema.model.denoiser import Denoiser, precondition
 
 GROUP_WEIGHTS = {
     "exists": 1.0,
-    "kind": 0.25,
-    "color": 0.25,
+    "kind": 0.5,
+    "color": 0.5,
     "material": 0.1,
     "size": 0.5,
     "position": 4.0,

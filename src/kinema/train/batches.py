@@ -124,12 +124,12 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
 def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str, film_share: float = 0.5) -> Batch:
     """The batch of one step.
 
-    Some film batches are packed: each row holds `recipe.pack` short clips of different episodes that cannot see each other,
+    Some film batches are packed: each row holds several short clips or stills of different episodes that cannot see each other,
     which shows perceiving and rendering as many more scenes at the same cost.
     """
     rng = np.random.default_rng((recipe.seed, step))
     film = bool(rng.random() < film_share)
-    pieces = recipe.pack if film and rng.random() < recipe.packed_share else 1
+    pieces = int(rng.choice(recipe.packs)) if film and rng.random() < recipe.packed_share else 1
     rows, length = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
     batch, frames = rows * pieces, length // pieces
     told = recipe.text_drop if pieces == 1 else 1.0

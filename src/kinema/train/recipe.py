@@ -37,8 +37,8 @@ class Recipe:
     plan_frames: int
     film_batch: int
     film_frames: int
-    pack: int
-    """Short clips in one row of a packed film batch; divides film_frames."""
+    packs: tuple[int, ...]
+    """Short clips in one row of a packed film batch, drawn evenly; each divides film_frames."""
     packed_share: float
     """Share of the film batches that are packed."""
     shares: PatternShares
@@ -71,11 +71,11 @@ def tiny() -> Recipe:
         ),
         codec="codec-8x8",
         phases=(
-            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.1, film_share=0.8),
+            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.1, film_share=0.9),
             Phase(
-                name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.25, film_share=0.7
+                name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.25, film_share=0.75
             ),
-            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.6),
+            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.65),
         ),
         steps=8_000,
         seed=0,
@@ -83,8 +83,8 @@ def tiny() -> Recipe:
         plan_frames=64,
         film_batch=16,
         film_frames=20,
-        pack=4,
-        packed_share=0.6,
+        packs=(4, 10, 20),
+        packed_share=0.75,
         shares=SHARES,
         size=64,
         text_drop=0.15,
@@ -97,7 +97,7 @@ def tiny() -> Recipe:
         clip=1.0,
         precision="bfloat16",
         compile=True,
-        canary_every=150,
+        canary_every=200,
         picture_every=900,
         save_every_s=120.0,
     )
@@ -141,6 +141,7 @@ def smoke() -> Recipe:
         plan_frames=12,
         film_batch=2,
         film_frames=8,
+        packs=(2, 8),
         warmup=2,
         compile=False,
         canary_every=4,

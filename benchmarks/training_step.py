@@ -1,0 +1,97 @@
+"""Where a training step's time goes: python -m benchmarks.training_step [--recipe tiny] [--steps 8]
+
+Steps of a recipe on its own batches, compiled as in training. Prints seconds a step for batches with video (film) and without
+(plan), the share of matrix products in the time (by the profiler), and their speed against products of the same shapes
+measured alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.codec import machine
+from kinema.diffusion.objective import total
+from kinema.train.batches import Batch, make
+from kinema.train.data import open_banks
+from kinema.train.flops import forward_flops, measured_peak
+from kinema.train.recipe import recipe
+from kinema.train.run import open_codec
+from kinema.train.trainer import Trainer
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution_backward", "aten::mkldnn_convolution",
+            "mkldnn::_linear_pointwise", "mkldnn::_convolution_pointwise", "aten::_convolution", "aten::convolution")  # fmt: skip
+
+
+def median_s(call: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return sorted(taken)[len(taken) // 2]
+
+
+def shape_peak(width: int, tokens: int) -> float:
+    """FLOP/s of the model's own product shapes, alone: tokens x width times width x 4 width, and back."""
+    a, b = torch.randn(tokens, width).bfloat16(), torch.randn(width, 4 * width).bfloat16()
+    c = torch.randn(4 * width, width).bfloat16()
+    return 2 * 2 * tokens * width * 4 * width / median_s(lambda: (a @ b) @ c, 30)
+
+
+def step(trainer: Trainer, batch: Batch) -> None:
+    total(trainer.compute(batch)).backward()  # type: ignore[no-untyped-call]
+    trainer.optimizer.step(1e-6, average_from=1e6)
+
+
+def product_share(trainer: Trainer, batch: Batch) -> float:
+    """Share of a step's own CPU time that is spent in matrix products and convolutions."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        step(trainer, batch)
+    events = seen.key_averages()
+    whole = sum(event.self_cpu_time_total for event in events)
+    return sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS) / whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="tiny")
+    parser.add_argument("--steps", type=int, default=8)
+    arguments = parser.parse_args()
+    run = recipe(arguments.recipe)
+    phase = run.phases[0]
+    codec = open_codec(run.codec, "cpu")
+    from dataclasses import replace
+
+    banks = open_banks(replace(run, phases=(phase,)))
+    print(f"{machine()}; large product {measured_peak() / 1e9:.0f} GFLOP/s")
+    with TemporaryDirectory() as folder:
+        trainer = Trainer(replace(run, phases=(phase,)), Path(folder), banks, codec)
+        for film in (True, False):
+            batch = make(run, banks[phase.name], codec, 0, "cpu", 1.0 if film else 0.0)
+            data_s = median_s(lambda film=film: make(run, banks[phase.name], codec, 0, "cpu", 1.0 if film else 0.0), 4)  # type: ignore[misc]
+            step(trainer, batch)
+            seconds = median_s(lambda batch=batch: step(trainer, batch), arguments.steps)  # type: ignore[misc]
+            clips, frames = batch.time_s.shape
+            cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if film else 0
+            tokens = clips * frames * (cells + run.denoiser.slots + 1)
+            flops = 3 * forward_flops(
+                run.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
+            )
+            share = product_share(trainer, batch)
+            alone = shape_peak(run.denoiser.width, tokens)
+            print(
+                f"{'film' if film else 'plan'}: {clips} clips x {frames} frames, {tokens} tokens: {seconds:.2f} s a step (batch made in "
+                f"{data_s:.2f} s); matrix products {100 * share:.0f}% of the time; {flops / seconds / 1e9:.0f} GFLOP/s over the whole step, "
+                f"{100 * flops / seconds / alone:.0f}% of {alone / 1e9:.0f} GFLOP/s measured at its shapes"
+            )
+
+
+if __name__ == "__main__":
+    main()
