@@ -1,4 +1,4 @@
-"""What the shipped model shows, measured: python -m benchmarks.first_light [--model NAME] [--quick] [--write]
+"""What the shipped model shows, measured: python -m benchmarks.first_light [--model NAME] [--share N] [--write]
 
 Every figure is on fresh episodes (seeds that no training uses). Pictures are judged by `kinema.worlds.parser`, which knows
 nothing of the model; the same questions are put to the true pictures and to their round trip through the codec, so that what
@@ -22,18 +22,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.codec import machine
 from numpy.typing import NDArray
 from PIL import Image
 
 import kinema
-from benchmarks.codec import machine
 from kinema.api import encode
 from kinema.canvas import layouts
 from kinema.canvas.canvas import blank
-from kinema.canvas.scene import Scene
+from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.filming import Options, fill
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models import DEFAULT, Model
 from kinema.train.pictures import sheet
 from kinema.worlds.parser import Seen, parse_clip
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
@@ -114,7 +114,7 @@ def directions(model: Model, count: int) -> list[bool]:
     rights = []
     for i in range(count):
         kind, color = pairs[rng.integers(len(pairs))]
-        name = f"{kinema.canvas.scene.COLORS[color]} {kinema.canvas.scene.KINDS[kind]}"
+        name = f"{COLORS[color]} {KINDS[kind]}"
         top = rng.random() < 0.3
         way = ("left", "right", "up", "down")[rng.integers(4 if top else 2)]
         prompt = f"a {name} {verbs[name.split()[1]] if not top else 'moves'} {way}" + (" seen from above" if top else "")
@@ -263,9 +263,9 @@ def timings(model: Model, name: str) -> tuple[float, float, float]:
     return warm[4], warm[16], float(np.median(cold))
 
 
-def measure(name: str, quick: bool, pictures: Path | None) -> list[Row]:
+def measure(name: str, share: int, pictures: Path | None) -> list[Row]:
     model = kinema.load(name)
-    scale = 8 if quick else 1
+    scale = share
     rows: list[Row] = []
 
     def note(what: str, bar: str, measured: str, met: bool | None) -> None:
@@ -290,7 +290,7 @@ def measure(name: str, quick: bool, pictures: Path | None) -> list[Row]:
     best = min(ahead["copy"], ahead["straight"])
     note(
         "next second from three frames, center error", "<= half the best trivial",
-        f"{ahead['parser']:.2f} by the parser, {ahead['state']:.2f} by the state track; copy {ahead['copy']:.2f}, constant velocity "
+        f"{ahead['parser']:.2f} by the parser, {ahead['state']:.2f} by the state track; copy {ahead['copy']:.2f}, straight on "
         f"{ahead['straight']:.2f} (best trivial / 2 = {best / 2:.2f})", ahead["parser"] <= best / 2,
     )  # fmt: skip
     mean, median, kinds, colors = perceive(model, 100 // scale)
@@ -320,11 +320,11 @@ def measure(name: str, quick: bool, pictures: Path | None) -> list[Row]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=kinema.models.DEFAULT)
-    parser.add_argument("--quick", action="store_true", help="an eighth of the episodes")
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--share", type=int, default=1, metavar="N", help="only one in N of the episodes, for a quick look")
     parser.add_argument("--write", action="store_true", help="write docs/measurements.md and docs/pictures/")
     arguments = parser.parse_args()
-    rows = measure(arguments.model, arguments.quick, ROOT / "docs" / "pictures" if arguments.write else None)
+    rows = measure(arguments.model, arguments.share, ROOT / "docs" / "pictures" if arguments.write else None)
     if arguments.write:
         folder = ROOT / "docs" / "measurements"
         folder.mkdir(exist_ok=True)
@@ -332,7 +332,8 @@ def main() -> int:
         lines += [
             f"| {r.what} | {r.bar} | {r.measured} | {'' if r.met is None else 'yes' if r.met else '**no**'} |" for r in rows
         ]
-        head = f"`python -m benchmarks.first_light`, {arguments.model}, {date.today()}, {machine()}\n\n"
+        share = f"one in {arguments.share} of the episodes" if arguments.share > 1 else "all episodes"
+        head = f"`python -m benchmarks.first_light`, {arguments.model}, {share}, {date.today()}, {machine()}\n\n"
         (folder / "first-light.md").write_text("# First light\n\n" + head + "\n".join(lines) + "\n")
         (folder / "first-light.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1, default=str) + "\n")
     return 0

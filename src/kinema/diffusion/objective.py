@@ -60,7 +60,7 @@ def losses(
     """Mean squared error of every track, unweighted except for the state's features; scalars by track name."""
     noisy = noised(values, levels, noise)
     text = TextCondition(states=text_states, reads=text_reads)
-    answers = model.network(noisy, levels, time_s, text, 2.5, time_bias, None, dtype)
+    answers = model.network(noisy, levels, time_s, text, 2.5, time_bias, dtype)
     result = {}
     weights = feature_weights(time_s.device)
     for name, x in values.items():

@@ -5,7 +5,7 @@ guidance is a wrapper around it. A schedule says, step by step, what share of it
 lets the state lead the video, so that what happens is settled before it is drawn. Cells at level 0 are never touched.
 
 Sources: probability-flow ODE of rectified flow by Euler or Heun (Karras et al. 2022, algorithm 1); classifier-free guidance
-(Ho & Salimans 2021); few large steps by shortcuts (Frans et al. 2024).
+(Ho & Salimans 2021).
 """
 
 from __future__ import annotations

@@ -29,8 +29,6 @@ _POSITION = group_slice("position")
 _VECTOR_WIDTH = sum(VECTORS.values())
 CLOSED = -1e4
 """Added to the score of a key that must not be read."""
-SHORTCUTS = 6
-"""Step sizes the network knows: 0 small, then 1, 2, 4, 8, 16 steps for the whole way."""
 
 
 def causal_bias(frames: int, device: torch.device) -> Tensor:
@@ -61,8 +59,6 @@ class Denoiser(nn.Module):
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
         self.vector_in = MLP(_VECTOR_WIDTH + len(VECTORS), c, c)
         self.text_in = Linear(config.text_dim, c)
-        self.step_in = nn.Embedding(SHORTCUTS, c)
-        nn.init.zeros_(self.step_in.weight)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = Head(config)
@@ -111,7 +107,6 @@ class Denoiser(nn.Module):
         text: TextCondition | None,
         cell_units: float,
         time_bias: Tensor | None,
-        step: Tensor | None,
         dtype: torch.dtype,
     ) -> dict[str, Tensor]:
         """The bare network's answers, before preconditioning. `time_bias` [T, T] is added to the scores along time."""
@@ -129,8 +124,6 @@ class Denoiser(nn.Module):
             tokens.insert(0, seen)
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2)
-        if step is not None:
-            x = x + self.step_in(step)[:, None, None].to(dtype)
         head = self.config.width // self.config.heads
         cos, sin = rotary_2d(where.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
@@ -157,17 +150,15 @@ class Denoiser(nn.Module):
         canvas: Canvas,
         *,
         causal: bool = False,
-        step: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
         """Clean values of every track, float32, shaped as the canvas's values.
 
-        causal: frame t sees frames up to t only (live mode). step: int [B], the shortcut that the caller is about to take
-        (0: a small step; s: one of 2^(s-1) equal steps from noise to clean). dtype: of the blocks' arithmetic.
+        causal: frame t sees frames up to t only (live mode). dtype: of the blocks' arithmetic.
         """
         bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
         answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, step, dtype
+            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, dtype
         )
         clean = {}
         for name, x_t in canvas.values.items():
