@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.layouts import cast
-from kinema.canvas.tracks import VECTORS, group_slice
+from kinema.canvas.tracks import VECTORS, group_slice, settle_identity
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.errors import InputError
 from kinema.models import Model
@@ -115,9 +115,10 @@ def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], le
 
 
 def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
-    """Read state and setting off the frames whose video is known, into the canvas at level ROUGHLY (`settle` makes them 0).
+    """Read state and setting off the frames whose video is known, into the canvas at level ROUGHLY.
 
-    Velocity is left unknown where no neighboring picture tells it.
+    First who is there, over all frames of the first window; then where, given who. Velocity is left unknown where no
+    neighboring picture tells it.
     """
     seen = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
     unread = (canvas.levels["state"].flatten(2) > ROUGHLY).any(-1).any(0)
@@ -126,12 +127,11 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
     for begin in range(0, len(index), model.config.film_window):
         chunk = index[begin : begin + model.config.film_window]
         part = _pick(canvas, chunk)
-        if identity is not None:
-            part = cast(part, identity)
-        part = run(model, part, options, seeds, steps=PERCEIVE_STEPS, guidance=1.0)
         if identity is None:
-            identity = part.values["state"].mean(1)
-        canvas = _write(canvas, part, chunk, ("state", "scene", "camera"), ROUGHLY)
+            guess = run(model, part, options, seeds, steps=PERCEIVE_STEPS, guidance=1.0)
+            identity = settle_identity(guess.values["state"])[:, 0]
+        done = run(model, _cast_unknown(part, identity), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0)
+        canvas = _write(canvas, done, chunk, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not _has_neighbor(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
         levels = dict(canvas.levels)
@@ -141,6 +141,14 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
     return canvas
 
 
+def _cast_unknown(canvas: Canvas, identity: Tensor) -> Canvas:
+    """Who is there [B, K, F] holds in every frame, but for fields that the canvas knows already."""
+    laid = cast(canvas, identity)
+    known = canvas.levels["state"] == 0
+    state = torch.where(known, canvas.values["state"], laid.values["state"])
+    return laid.with_values({**laid.values, "state": state}, laid.levels)
+
+
 def _has_neighbor(time_s: Tensor, index: Tensor, i: int) -> bool:
     """Whether another seen frame lies within an eighth of a second and a half."""
     apart = (time_s[index] - time_s[i]).abs()
@@ -148,17 +156,23 @@ def _has_neighbor(time_s: Tensor, index: Tensor, i: int) -> bool:
 
 
 def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
-    """Settle everything but the video, window by window."""
+    """Settle everything but the video, window by window; who is there is decided in the first and stays."""
     names = ["state", *VECTORS]
     windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
+    identity: Tensor | None = None
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
         part = _without_video(_pick(canvas, index))
+        if identity is not None:
+            part = _cast_unknown(part, identity)
         report = None
         if progress is not None:
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
         seeds_here = [seed + 7919 * number for seed in seeds]
         part = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
+        settled = settle_identity(part.values["state"])
+        identity = settled[:, 0] if identity is None else identity
+        part = part.with_values({**part.values, "state": settled}, part.levels)
         canvas = _write(canvas, part, index, names, 0.0)
     return canvas
 

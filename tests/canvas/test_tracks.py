@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import STATE_FEATURES, Fields, decode_scene, encode_camera, encode_setting, encode_state
+from kinema.canvas.tracks import (
+    STATE_FEATURES,
+    Fields,
+    decode_scene,
+    encode_camera,
+    encode_setting,
+    encode_state,
+    group_slice,
+    settle_identity,
+)
 from kinema.errors import InputError
 from kinema.worlds.playground import simulate, tiny
 
@@ -62,3 +72,15 @@ def test_canvas_refuses_levels_of_another_shape() -> None:
     bad = {**good.levels, "camera": good.levels["camera"][:, :2]}
     with pytest.raises(InputError, match="camera"):
         Canvas(time_s=good.time_s, values=good.values, levels=bad)
+
+
+def test_identity_is_settled_once_and_exactly() -> None:
+    scene = simulate(tiny(), 2, num_frames=12).scene
+    state = torch.from_numpy(encode_state(Fields.of(scene)))
+    blurred = state + 0.4 * torch.randn(state.shape, generator=torch.Generator().manual_seed(0))
+    settled = settle_identity(blurred)
+    width = group_slice("size").start
+    torch.testing.assert_close(settled[..., :width], state[..., :width])
+    assert (settled[..., :width] == settled[:, :1, :, :width]).all()
+    empty = state[..., 0] < 0
+    assert (settled[empty][:, 1:] == 0).all()

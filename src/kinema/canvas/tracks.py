@@ -13,7 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SYMMETRY, VIEWS, Scene
 
@@ -158,6 +160,24 @@ def encode_terminated(terminated: NDArray[np.bool_]) -> Array:
 def decode_reward(track: Array) -> Array:
     """The inverse of `encode_reward` within its range."""
     return (track[..., 0] * _REWARD).astype(np.float32)
+
+
+def settle_identity(state: Tensor) -> Tensor:
+    """Who is there, decided once over all frames: state [B, T, K, F] -> the same with its identity fields exact and constant.
+
+    Kind, color and material become the likeliest one, existence yes or no, size its mean; an empty slot is coded as empty.
+    """
+    mean = state.mean(1, keepdim=True).expand_as(state)
+    settled = state.clone()
+    here = torch.where(mean[..., :1] > 0, 1.0, -1.0)
+    settled[..., :1] = here
+    for name in ("kind", "color", "material"):
+        columns = group_slice(name)
+        best = mean[..., columns].argmax(-1, keepdim=True)
+        settled[..., columns] = torch.full_like(mean[..., columns], -1.0).scatter(-1, best, 1.0)
+    settled[..., group_slice("size")] = mean[..., group_slice("size")]
+    settled[..., 1:] = settled[..., 1:] * (here > 0)
+    return settled
 
 
 def decode_scene(state: Array, camera: Array, setting: Array, *, fps: float, room_width: float = 10.0) -> Scene:

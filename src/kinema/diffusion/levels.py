@@ -19,6 +19,9 @@ from kinema.canvas.tracks import GROUPS, IDENTITY, STATE_FEATURES, VECTORS, grou
 
 Levels = dict[str, NDArray[np.float32]]
 SHIFT = 3.0
+IDENTITY_KNOWN = {"plan": 0.25, "film": 0.5}
+"""How often it is known who is there. With pictures often: which slot holds what is a question of its own (slots are sorted by
+kind and color), and while it is open all places blur into each other."""
 
 
 def shift(u: NDArray[np.float32] | float, amount: float = SHIFT) -> NDArray[np.float32] | float:
@@ -69,9 +72,9 @@ def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
     return levels
 
 
-def _slots(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
-    """Sometimes identity, one slot, or one slot's velocity is known for the whole clip; changes state [T, K, F] in place."""
-    if rng.random() < 0.25:
+def _slots(rng: np.random.Generator, state: NDArray[np.float32], identity: float) -> None:
+    """Sometimes identity, one slot, or one field of one slot is known for the whole clip; changes state [T, K, F] in place."""
+    if rng.random() < identity:
         for group in IDENTITY:
             state[..., group_slice(group)] = 0.0
     if rng.random() < 0.1:
@@ -141,6 +144,6 @@ def draw(
             row = {"video": np.broadcast_to(video[:, None, None], (frames, *grid)).copy()}
         row |= _vectors(rng, state, known)
         row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, STATE_FEATURES)).copy()
-        _slots(rng, row["state"])
+        _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
         rows.append(row)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

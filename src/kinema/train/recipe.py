@@ -59,7 +59,7 @@ class Recipe:
     save_every_s: float
 
 
-SHARES = PatternShares(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
+SHARES = PatternShares(perceive=0.3, render=0.38, predict=0.22, joint=0.1)
 
 
 def tiny() -> Recipe:
