@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from benchmarks.codec import machine
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.codec import machine
 from kinema.diffusion.objective import total
 from kinema.train.batches import Batch, make
 from kinema.train.data import open_banks
@@ -25,8 +25,16 @@ from kinema.train.recipe import recipe
 from kinema.train.run import open_codec
 from kinema.train.trainer import Trainer
 
-PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution_backward", "aten::mkldnn_convolution",
-            "mkldnn::_linear_pointwise", "mkldnn::_convolution_pointwise", "aten::_convolution", "aten::convolution")  # fmt: skip
+PRODUCTS = (
+    "aten::mm",
+    "aten::addmm",
+    "aten::bmm",
+    "aten::baddbmm",
+    "aten::convolution_backward",
+    "aten::mkldnn_convolution",
+    "mkldnn::_linear_pointwise",
+    "mkldnn::_convolution_pointwise",
+)
 
 
 def median_s(call: Callable[[], object], times: int) -> float:
@@ -87,8 +95,9 @@ def main() -> None:
             share = product_share(trainer, batch)
             alone = shape_peak(run.denoiser.width, tokens)
             print(
-                f"{'film' if film else 'plan'}: {clips} clips x {frames} frames, {tokens} tokens: {seconds:.2f} s a step (batch made in "
-                f"{data_s:.2f} s); matrix products {100 * share:.0f}% of the time; {flops / seconds / 1e9:.0f} GFLOP/s over the whole step, "
+                f"{'film' if film else 'plan'}: {clips} clips x {frames} frames, {tokens} tokens: {seconds:.2f} s a step "
+                f"(batch made in {data_s:.2f} s); matrix products {100 * share:.0f}% of the time; "
+                f"{flops / seconds / 1e9:.0f} GFLOP/s over the whole step, "
                 f"{100 * flops / seconds / alone:.0f}% of {alone / 1e9:.0f} GFLOP/s measured at its shapes"
             )
 

@@ -1,6 +1,6 @@
 """The state is a track like any other: perceive a clip, move something, film the changed state.
 
-    python examples/edit_the_state.py [FOLDER]
+python examples/edit_the_state.py [FOLDER]
 """
 
 import sys

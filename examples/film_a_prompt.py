@@ -1,6 +1,6 @@
 """Film a prompt, save it, and read back what the model says is in it.
 
-    python examples/film_a_prompt.py [FOLDER]
+python examples/film_a_prompt.py [FOLDER]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Extend a clip after its end and before its beginning; the frames that were given stay as they are.
 
-    python examples/longer_both_ways.py [FOLDER]
+python examples/longer_both_ways.py [FOLDER]
 """
 
 import sys

@@ -236,7 +236,7 @@ def extend(
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
     state = (
         None
-        if made.state is None or len(rest) and clip.state is None
+        if made.state is None or (len(rest) and clip.state is None)
         else _join_states(made.state, clip.state, kept, before)
     )
     return replace(made, frames=joined, state=state)
@@ -248,7 +248,8 @@ def _join_states(made: Scene, given: Scene | None, kept: int, before: bool) -> S
         return made
     parts = (made, given.frames(slice(kept, None))) if before else (given.frames(slice(0, -kept)), made)
     moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
-    return replace(made, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in moving})
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in moving}
+    return replace(made, **joined)
 
 
 def infill(

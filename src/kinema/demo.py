@@ -41,10 +41,11 @@ def paths_svg(scene: Scene) -> str:
         name, color = scene.name(slot), COLORS[scene.name(slot).split()[0]]
         points = " ".join(f"{x:.2f},{10 - y:.2f}" for x, y in zip(scene.x[:, slot], scene.y[:, slot], strict=True))
         x, y = scene.x[-1, slot], 10 - scene.y[-1, slot]
+        shown = html.escape(name)
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width=".12" stroke-linejoin="round"/>'
-            f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{scene.size[slot] * 0.5:.2f}" fill="{color}"><title>{html.escape(name)}</title></circle>'
-            f'<text x="{min(max(x, 1), 7.5):.2f}" y="{max(y - 0.7, 0.6):.2f}" font-size=".5" fill="currentColor">{html.escape(name)}</text>'
+            f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{scene.size[slot] * 0.5:.2f}" fill="{color}"><title>{shown}</title></circle>'
+            f'<text x="{min(max(x, 1), 7.5):.2f}" y="{max(y - 0.7, 0.6):.2f}" font-size=".5" fill="currentColor">{shown}</text>'
         )
     floor = '<line x1="0" x2="10" y1="9" y2="9" stroke="#8888" stroke-width=".05"/>' if scene.view == "side" else ""
     return f'<svg viewBox="0 0 10 10" role="img" aria-label="paths of the entities">{floor}{"".join(parts)}</svg>'

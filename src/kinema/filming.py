@@ -98,7 +98,7 @@ def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
     """(start, stop) of windows that cover all frames, each but the first beginning `overlap` frames inside the last."""
     if frames <= window:
         return [(0, frames)]
-    starts = list(range(0, frames - window, window - overlap)) + [frames - window]
+    starts = [*range(0, frames - window, window - overlap), frames - window]
     return [(s, s + window) for s in dict.fromkeys(starts)]
 
 

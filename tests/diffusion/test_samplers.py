@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_schedules_begin_at_one_end_at_zero_and_never_rise() -> None:
         for name in ("video", "state"):
             levels = [step[name] for step in plan]
             assert levels[0] == 1.0 and levels[-1] == 0.0
-            assert all(a >= b for a, b in zip(levels, levels[1:], strict=False))
+            assert all(a >= b for a, b in pairwise(levels))
         if lead:
             assert all(step["state"] <= step["video"] + 1e-9 for step in plan)
 

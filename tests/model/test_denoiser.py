@@ -85,7 +85,16 @@ def test_bf16_is_close_to_float32(denoiser: Denoiser) -> None:
 
 
 def test_config_errors() -> None:
-    good = dict(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384)
+    good = {
+        "width": 32,
+        "depth": 2,
+        "heads": 2,
+        "mlp_ratio": 2,
+        "slots": 4,
+        "latent_channels": 16,
+        "patch": 2,
+        "text_dim": 384,
+    }
     with pytest.raises(ModelError, match="even"):
         DenoiserConfig(**{**good, "depth": 3})
     with pytest.raises(ModelError, match="per head"):

@@ -129,13 +129,15 @@ class Scene:
             frames, slots = int(data["num_frames"]), int(data["num_slots"])
             if frames < 1 or slots < 1:
                 raise InputError(f"a state of {frames} frames and {slots} slots is empty")
-            fixed = {
+            fixed: dict[str, Any] = {
                 "kind": np.full(slots, -1, np.int8),
                 "color": np.zeros(slots, np.int8),
                 "material": np.zeros(slots, np.int8),
                 "size": np.zeros(slots, np.float32),
             }
-            moving = {name: np.zeros((frames, slots), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")}
+            moving: dict[str, Any] = {
+                name: np.zeros((frames, slots), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")
+            }
             for entity in data["entities"]:
                 k = int(entity["slot"])
                 fixed["kind"][k] = KINDS.index(entity["kind"])

@@ -149,7 +149,8 @@ def encode_setting(view: NDArray[np.int8], background: NDArray[np.int8], frames:
 
 def encode_reward(reward: Array) -> Array:
     """Reward [B, T] -> reward track [B, T, 1]; a step's reward saturates at +-3 / 10."""
-    return np.clip(reward / _REWARD, -3.0, 3.0)[..., None].astype(np.float32)
+    track: Array = np.clip(reward / _REWARD, -3.0, 3.0)[..., None].astype(np.float32)
+    return track
 
 
 def encode_terminated(terminated: NDArray[np.bool_]) -> Array:

@@ -9,7 +9,6 @@ Axes: N episodes, T frames at 32 per second, K slots, L text tokens, E text widt
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -97,7 +96,7 @@ def build(
             arrays = jobs.pop(i).result()
             temporary = folder / f".shard-{i:05d}.tmp.npz"
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, folder / f"shard-{i:05d}.npz")
+            temporary.replace(folder / f"shard-{i:05d}.npz")
             if progress is not None:
                 progress(shards - len(missing) + done + 1, shards)
 
@@ -158,8 +157,8 @@ class Bank:
         """
         picks = starts[:, None] + strides[:, None] * np.arange(frames)
         rows = episodes[:, None]
-        moving = {name: self.arrays[name][rows, picks].astype(np.float32) for name in (*_MOVING, "camera")}
-        fixed = {name: self.arrays[name][episodes] for name in (*_FIXED, "view", "background")}
+        moving: dict[str, Any] = {name: self.arrays[name][rows, picks].astype(np.float32) for name in (*_MOVING, "camera")}
+        fixed: dict[str, Any] = {name: self.arrays[name][episodes] for name in (*_FIXED, "view", "background")}
         summed = np.concatenate([np.zeros((len(episodes), 1), np.float32), np.cumsum(self.arrays["reward"][episodes], 1)], 1)
         until = picks + 1
         since = np.maximum(until - strides[:, None], 0)

@@ -82,7 +82,7 @@ def _read_picture(path: Path, limits: Limits) -> Clip | None:
                 frames.append(_flat(picture))
         except (OSError, ValueError, SyntaxError, EOFError) as wrong:
             raise MediaError(f"{path} is a damaged picture: {wrong}") from None
-        info: dict[str, Any] = dict(picture.info)
+        info: dict[Any, Any] = dict(picture.info)
         settings = info.get("comment") or picture.getexif().get(0x010E)
     if count == 1:
         clip = Clip(frames=np.stack(frames), fps=16.0)

@@ -41,7 +41,8 @@ class SelfAttention(nn.Module):
         q, k, v = rearrange(self.qkv(x), "n m (three h d) -> three n h m d", three=3, h=self.heads)
         q = rotate(rms_norm(q), *rotation) * self.sharpness.to(q.dtype)
         k = rotate(rms_norm(k), *rotation)
-        return self.out(rearrange(attend(q, k, v, bias), "n h m d -> n m (h d)"))
+        mixed: Tensor = self.out(rearrange(attend(q, k, v, bias), "n h m d -> n m (h d)"))
+        return mixed
 
 
 class TextAttention(nn.Module):
@@ -59,7 +60,8 @@ class TextAttention(nn.Module):
         q = rearrange(self.q(x), "b n (h d) -> b h n d", h=self.heads)
         k, v = rearrange(self.kv(text), "b l (two h d) -> two b h l d", two=2, h=self.heads)
         y = attend(rms_norm(q) * self.sharpness.to(q.dtype), rms_norm(k), v, bias)
-        return self.out(rearrange(y, "b h n d -> b n (h d)"))
+        mixed: Tensor = self.out(rearrange(y, "b h n d -> b n (h d)"))
+        return mixed
 
 
 class MLP(nn.Module):
@@ -69,7 +71,8 @@ class MLP(nn.Module):
         self.down = Linear(hidden, width_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x), approximate="tanh"))
+        y: Tensor = self.down(F.gelu(self.up(x), approximate="tanh"))
+        return y
 
 
 class Block(nn.Module):
@@ -97,4 +100,5 @@ class Block(nn.Module):
             seen, reading = x[:, :, : tokens - readers], x[:, :, tokens - readers :]
             y = self.text(rearrange(rms_norm(reading), "b t r c -> b (t r) c"), text, text_bias)
             x = torch.cat([seen, reading + rearrange(y, "b (t r) c -> b t r c", t=frames)], 2)
-        return x + self.mlp(rms_norm(x))
+        changed: Tensor = self.mlp(rms_norm(x))
+        return x + changed

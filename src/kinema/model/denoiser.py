@@ -74,7 +74,8 @@ class Denoiser(nn.Module):
         b, t, k, _ = state.shape
         where = fourier(state[..., _POSITION] * 2.5 + 5.0)
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
-        return self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
+        tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
+        return tokens
 
     def _slot_places(self, state: Tensor, level: Tensor) -> Tensor:
         """Where slot and vector tokens stand in the frame (y, x), [B, T, K + 1, 2]: a slot at its place as far as that is
@@ -86,7 +87,8 @@ class Denoiser(nn.Module):
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
         vectors = torch.cat([values[name] for name in VECTORS], -1)
         known = torch.stack([levels[name] for name in VECTORS], -1) * 2 - 1
-        return self.vector_in(torch.cat([vectors, known], -1))[:, :, None]
+        token: Tensor = self.vector_in(torch.cat([vectors, known], -1))[:, :, None]
+        return token
 
     def _text(self, text: TextCondition | None, batch: int, frames: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Keys [B, 1 + L, C] with the learned "nothing said" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
@@ -157,9 +159,7 @@ class Denoiser(nn.Module):
         causal: frame t sees frames up to t only (live mode). dtype: of the blocks' arithmetic.
         """
         bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
-        answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, dtype
-        )
+        answers = self.network(canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, dtype)
         clean = {}
         for name, x_t in canvas.values.items():
             level = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]

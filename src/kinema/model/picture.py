@@ -30,7 +30,7 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.conv2d(x, self.weight.to(x.dtype), bias, padding=self.padding)  # type: ignore[arg-type]
+        return F.conv2d(x, self.weight.to(x.dtype), bias, padding=self.padding)
 
 
 def place_features(centers: Tensor, cell_units: float) -> Tensor:

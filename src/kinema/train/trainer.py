@@ -99,7 +99,7 @@ class Trainer:
         return up * max(down, 0.01)
 
     def compute(self, batch: Batch) -> dict[str, Tensor]:
-        return self.losses(  # type: ignore[no-any-return]
+        return self.losses(
             self.model,
             batch.values,
             batch.levels,

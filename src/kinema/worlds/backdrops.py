@@ -178,7 +178,7 @@ def backdrops(view: Tensor, background: Tensor, camera: Tensor, height: int, wid
     across = (torch.arange(width, device=camera.device) + (0.5 - width / 2)) * pixel[:, None] + camera[:, :1]
     up = (height / 2 - 0.5 - torch.arange(height, device=camera.device)) * pixel[:, None] + camera[:, 1:2]
     places = background * 2 + view
-    for code in torch.unique(places).tolist():  # type: ignore[no-untyped-call]
+    for code in torch.unique(places).tolist():
         at = (places == code).nonzero()[:, 0]
         sheet = Sheet(torch.empty(0), across[at, None, None, :], up[at, None, :, None], pixel[at, None, None, None])
         (_top if code % 2 else _side)(sheet, tuple(PLACES)[code // 2])
