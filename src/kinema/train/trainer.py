@@ -118,7 +118,7 @@ class Trainer:
         parts = self.compute(batch)
         loss = total(parts)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {float(loss)} at step {self.step}; the last checkpoint is in {self.out}")
+            raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(self._rate(), average_from=self.step / 10 + 2)
         self.step += 1
@@ -127,7 +127,7 @@ class Trainer:
         flops = 3 * forward_flops(
             self.recipe.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
         )
-        return {name: float(value) for name, value in parts.items()}, clips, flops
+        return {name: float(value.detach()) for name, value in parts.items()}, clips, flops
 
     def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
         """Train until the steps or the minutes are spent, or until Ctrl-C, which saves."""
