@@ -1,33 +1,32 @@
 """Reading: any user's video or picture, of any size, rotation, frame rate or variable frame rate.
 
-Files are told by what they hold, not by their names: only container formats on a list are opened, so a text that names other
-files cannot be disguised as a video. Sizes and lengths are checked before pixels are decoded. Transparent pixels are put on
-white.
+Files are told by what they hold, not by their names: only formats on two lists are opened, so a text that names other files
+cannot be disguised as a video, and nothing is read that needs another program. Sizes and lengths are checked before pixels are
+decoded. Transparent pixels are put on white.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import logging
-import zlib
+import warnings
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip, Frames
+from kinema.media.kept import keep, kept_in
 from kinema.media.write import KEY
 
 log = logging.getLogger(__name__)
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,m4v,h264,hevc,ivf,y4m,dv,wav,mp3,flac"
+PICTURES = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "ICO", "PCX", "QOI")
+MOVING = ("PNG", "GIF", "WEBP", "AVIF")
+"""Pictures whose frames follow one another in time; in other kinds they are pages or previews, of which the first counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,70 +37,97 @@ class Limits:
     max_frames: int = 20_000
     max_bytes: int = 4 << 30
 
+    def check_picture(self, path: Path, width: int, height: int) -> None:
+        if width * height > self.max_pixels:
+            raise MediaError(
+                f"{path} is {width}x{height}, more than {self.max_pixels} pixels a frame; make it smaller first"
+            )
+
+    def check_length(self, path: Path, frames: int, width: int, height: int) -> None:
+        most = min(self.max_frames, self.max_bytes // (3 * width * height))
+        if frames > most:
+            raise MediaError(f"{path} has more than the {most} frames of {width}x{height} that can be read; cut it first")
+
 
 def read(path: Path, limits: Limits | None = None) -> Clip:
     """The file as a clip; MediaError in one line when that cannot be."""
     limits = limits or Limits()
-    if not path.exists():
-        raise MediaError(f"{path} does not exist")
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; expected a video or a picture")
     try:
+        if not path.exists():
+            raise MediaError(f"{path} does not exist")
+        if path.is_dir():
+            raise MediaError(f"{path} is a folder; expected a video or a picture")
         if path.stat().st_size == 0:
             raise MediaError(f"{path} is empty")
         picture = _read_picture(path, limits)
         return picture if picture is not None else _read_video(path, limits)
     except PermissionError:
         raise MediaError(f"{path} may not be read: permission denied") from None
-
-
-def _check_pixels(path: Path, width: int, height: int, limits: Limits) -> None:
-    if width * height > limits.max_pixels:
-        raise MediaError(f"{path} is {width}x{height}, more than {limits.max_pixels} pixels a frame; make it smaller first")
+    except OSError as wrong:
+        raise MediaError(f"{str(path)[:200]} cannot be read: {wrong.strerror or wrong}") from None
 
 
 def _read_picture(path: Path, limits: Limits) -> Clip | None:
-    """A picture or animated GIF by Pillow; None when it is something else."""
-    Image.MAX_IMAGE_PIXELS = None
+    """A picture or animation by Pillow; None when it is something else."""
+    frames: list[Frames] = []
+    waits_ms: list[float] = []
+    Image.init()
+    known = [kind for kind in PICTURES if kind in Image.OPEN]
     try:
-        picture = Image.open(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=known) as picture:
+                limits.check_picture(path, *picture.size)
+                count = getattr(picture, "n_frames", 1) if picture.format in MOVING else 1
+                limits.check_length(path, count, *picture.size)
+                for index in range(count):
+                    picture.seek(index)
+                    frames.append(_flat(picture))
+                    waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
+                info, exif = dict(picture.info), dict(picture.getexif())
     except UnidentifiedImageError:
         return None
-    except (OSError, ValueError, SyntaxError) as wrong:
-        raise MediaError(f"{path} is a damaged picture: {wrong}") from None
-    with picture:
-        _check_pixels(path, *picture.size, limits)
-        count = getattr(picture, "n_frames", 1)
-        if count > limits.max_frames:
-            raise MediaError(f"{path} has {count} frames, more than {limits.max_frames}; cut it first")
-        frames, waits = [], []
-        try:
-            for index in range(count):
-                picture.seek(index)
-                waits.append(float(picture.info.get("duration", 0)) or 100.0)
-                frames.append(_flat(picture))
-        except (OSError, ValueError, SyntaxError, EOFError) as wrong:
-            raise MediaError(f"{path} is a damaged picture: {wrong}") from None
-        info: dict[Any, Any] = dict(picture.info)
-        settings = info.get("comment") or picture.getexif().get(0x010E)
-    if count == 1:
-        clip = Clip(frames=np.stack(frames), fps=16.0)
-    else:
-        shortest = min(waits)
-        repeats = [max(round(wait / shortest), 1) for wait in waits]
-        clip = Clip(frames=np.repeat(np.stack(frames), repeats, axis=0), fps=min(1000.0 / shortest, 1000.0))
-    return _with_metadata(clip, settings, info.get(KEY))
+    except (PermissionError, MediaError):
+        raise
+    except Image.DecompressionBombError:
+        raise MediaError(f"{path} has more than {limits.max_pixels} pixels; make it smaller first") from None
+    except Exception as wrong:  # decoders meet damage with errors of every kind
+        if not frames:
+            raise MediaError(f"{path} is a damaged picture ({_line(wrong)}); open and save it anew") from None
+        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), _line(wrong))
+        info, exif = {}, {}
+    settings, kept = kept_in(info.get("comment") or exif.get(0x010E), info.get(KEY))
+    frames = [frame for frame in frames if frame.shape == frames[0].shape]
+    if len(frames) == 1 and kept.get("num_frames", 1) == 1:
+        return keep(Clip(frames=np.stack(frames), fps=16.0), settings, kept)
+    return keep(_animation(path, frames, waits_ms, kept, limits), settings, kept)
+
+
+def _line(wrong: Exception) -> str:
+    return (str(wrong).splitlines() or [type(wrong).__name__])[0][:200]
+
+
+def _animation(path: Path, frames: list[Frames], waits_ms: list[float], kept: dict[str, Any], limits: Limits) -> Clip:
+    """Frames with a wait each onto an even clock: the one it was written with, else that of the shortest wait."""
+    ends_s = np.cumsum(waits_ms[: len(frames)]) / 1000
+    fps = min(float(kept.get("fps", 1000 / min(waits_ms))), 1000.0)
+    stops = np.round(ends_s * fps).astype(np.int64)
+    repeats = np.maximum(np.diff(stops, prepend=0), 0 if kept else 1)
+    height, width = frames[0].shape[:2]
+    limits.check_length(path, int(repeats.sum()), width, height)
+    return Clip(frames=np.repeat(np.stack(frames), repeats, axis=0), fps=fps)
 
 
 def _flat(picture: Image.Image) -> Frames:
     """uint8 [H, W, 3]: upright, 8 bits, on white."""
-    if picture.mode.startswith(("I", "F")):
-        values = np.asarray(picture, np.float64)
-        top = 65535.0 if picture.mode.startswith("I") and values.max() > 255 else 255.0 if values.max() > 1 else 1.0
-        gray = np.clip(values / top * 255, 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(np.repeat(gray[..., None], 3, -1))
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+    if upright.mode.startswith(("I", "F")):
+        values = np.nan_to_num(np.asarray(upright, np.float64))
+        deep = upright.mode.startswith("I;16") or values.max() > 255
+        top = 65535.0 if deep else 255.0 if values.max() > 1 else 1.0
+        gray = np.clip(values / top * 255 + 0.5, 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(gray[..., None], 3, -1))
+    if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
         clear = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
     return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
@@ -112,26 +138,30 @@ def _read_video(path: Path, limits: Limits) -> Clip:
 
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(str(path), options=options, metadata_errors="replace")
+        container = av.open(str(path.absolute()), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as wrong:
-        reason = (getattr(wrong, "strerror", None) or str(wrong)).splitlines()[0]
+        reason = getattr(wrong, "strerror", None) or _line(wrong)
         raise MediaError(f"{path} is not a video or picture that can be read ({reason}); try converting it to MP4") from None
     with container:
-        if not container.streams.video:
-            what = "sound but no pictures" if container.streams.audio else "no pictures"
+        films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        if not films:
+            what = "sound but no film" if container.streams.audio else "no pictures"
             raise MediaError(f"{path} holds {what}; expected a video or a picture")
-        stream = container.streams.video[0]
-        _check_pixels(path, stream.codec_context.width, stream.codec_context.height, limits)
+        stream = films[0]
+        if stream.codec_context is None:
+            raise MediaError(f"{path} holds a kind of video that is not known here; try converting it to MP4")
+        limits.check_picture(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         frames, times = _decode(path, container, stream, limits)
-        rate = float(stream.average_rate or stream.guessed_rate or 0) or 25.0
-        kept = {name.lower(): value for name, value in container.metadata.items()}
-        comment, packed = kept.get("comment"), kept.get(KEY)
-    if not frames:
-        raise MediaError(f"{path} has no frame that can be decoded; it is damaged or cut off")
-    clip = _with_metadata(_on_even_clock(frames, times, rate), comment, packed)
-    return clip
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        if not 0 < rate <= 1000:
+            rate = 1 / float(np.clip(np.median(np.diff(times)), 1e-3, 1e3)) if len(times) > 1 else 25.0
+        tags = {name.lower(): value for name, value in container.metadata.items()}
+    settings, kept = kept_in(tags.get("comment"), tags.get(KEY))
+    if kept.get("num_frames") == len(frames):
+        return keep(Clip(frames=np.stack(frames), fps=rate), settings, kept)
+    return keep(_on_even_clock(path, frames, times, rate, limits), settings, kept)
 
 
 def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[list[Frames], list[float]]:
@@ -139,58 +169,66 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[li
 
     frames: list[Frames] = []
     times: list[float] = []
-    size = 0
+    reason = ""
     try:
         for frame in container.decode(stream):
-            turns = round(-(getattr(frame, "rotation", 0) or 0) / 90) % 4
-            pixels = np.rot90(frame.to_ndarray(format="rgb24"), -turns)
-            size += pixels.nbytes
-            if len(frames) >= limits.max_frames or size > limits.max_bytes:
-                raise MediaError(
-                    f"{path} is longer than {len(frames)} frames at {pixels.shape[1]}x{pixels.shape[0]}, which is the most that is "
-                    "read; cut it first"
-                )
-            frames.append(np.ascontiguousarray(pixels))
-            stamp = frame.time if frame.time is not None else float(Fraction(len(times)) / 25)
-            times.append(float(stamp))
+            pixels = _upright(frame)
+            if frames and pixels.shape != frames[0].shape:
+                reason = "the size changes"
+                break
+            limits.check_length(path, len(frames) + 1, pixels.shape[1], pixels.shape[0])
+            frames.append(pixels)
+            times.append(float(frame.time) if frame.time is not None else len(times) / 25)
     except av.error.FFmpegError as wrong:
-        if frames:
-            log.warning(
-                "%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), wrong.strerror
-            )
+        reason = wrong.strerror or _line(wrong)
+    except (ValueError, MemoryError) as wrong:
+        if isinstance(wrong, InputError):
+            raise
+        reason = _line(wrong)
+    if not frames:
+        raise MediaError(
+            f"{path} has no frame that can be decoded{f' ({reason})' if reason else ''}; it is damaged or cut off"
+        )
+    if not reason and _missing_s(container, stream, times) > 0:
+        reason = "the rest is missing"
+    if reason:
+        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), reason)
     return frames, times
 
 
-def _on_even_clock(frames: list[Frames], times: list[float], rate: float) -> Clip:
+def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
+    """How many of the seconds that the file promises were not found, beyond what rounding explains; 0 or less: none."""
+    if stream.duration is not None:
+        promised = float(stream.duration * stream.time_base)
+    elif container.duration is not None and len(container.streams) == 1:
+        promised = container.duration / 1e6
+    else:
+        return 0.0
+    step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float(1 / (stream.average_rate or 25))
+    return promised - (times[-1] - times[0] + step) - max(1.5 * step, 0.05)
+
+
+def _upright(frame: Any) -> Frames:
+    """uint8 [H, W, 3] of a decoded frame: turned as its display matrix says, on white."""
+    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+    if any(part.is_alpha for part in frame.format.components):
+        clear = frame.to_ndarray(format="rgba").astype(np.uint16)
+        alpha = clear[..., 3:]
+        pixels = ((clear[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    else:
+        pixels = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def _on_even_clock(path: Path, frames: list[Frames], times: list[float], rate: float, limits: Limits) -> Clip:
     """Variable frame rates are brought onto an even clock at the average rate, each tick showing the latest frame."""
-    shape = frames[0].shape
-    kept = [(t, f) for t, f in sorted(zip(times, frames, strict=True), key=lambda pair: pair[0]) if f.shape == shape]
-    stamps = np.array([t for t, _ in kept]) - kept[0][0]
+    order = np.argsort(times, kind="stable")
+    stamps = np.asarray(times)[order] - min(times)
     steps = np.diff(stamps)
-    if len(kept) < 3 or np.abs(steps - 1 / rate).max() <= 0.25 / rate:
-        return Clip(frames=np.stack([f for _, f in kept]), fps=rate)
-    ticks = np.arange(round((stamps[-1] + np.median(steps)) * rate)) / rate
-    index = np.maximum(np.searchsorted(stamps, ticks + 1e-6, side="right") - 1, 0)
-    return Clip(frames=np.stack([kept[i][1] for i in index]), fps=rate)
-
-
-def _with_metadata(clip: Clip, comment: Any, packed: Any) -> Clip:
-    """What Kinema wrote about the clip, where it did; foreign comments are left alone."""
-    if isinstance(comment, bytes):
-        comment = comment.decode("utf-8", "replace")
-    try:
-        settings = json.loads(comment) if comment else {}
-    except json.JSONDecodeError:
-        settings = {}
-    settings = settings if isinstance(settings, dict) else {}
-    if not packed:
-        return Clip(frames=clip.frames, fps=clip.fps, settings=settings)
-    try:
-        data = json.loads(zlib.decompress(base64.b64decode(packed)))
-        width, height = data["size"]
-        state = Scene.from_dict(data["state"]) if "state" in data else None
-        frames = np.ascontiguousarray(clip.frames[:, :height, :width])
-        return Clip(frames=frames, fps=float(data["fps"]), state=state, caption=data["caption"], settings=settings)
-    except (zlib.error, binascii.Error, KeyError, ValueError, TypeError, InputError) as wrong:
-        log.warning("the clip's kept state cannot be read (%s); going on with its pictures", wrong)
-        return Clip(frames=clip.frames, fps=clip.fps, settings=settings)
+    if len(frames) < 3 or np.abs(steps - 1 / rate).max() <= 0.25 / rate:
+        return Clip(frames=np.stack([frames[i] for i in order]), fps=rate)
+    height, width = frames[0].shape[:2]
+    count = max(round((stamps[-1] + float(np.median(steps))) * rate), 1)
+    limits.check_length(path, count, width, height)
+    index = np.maximum(np.searchsorted(stamps, np.arange(count) / rate + 1e-6, side="right") - 1, 0)
+    return Clip(frames=np.stack([frames[order[i]] for i in index]), fps=rate)

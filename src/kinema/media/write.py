@@ -1,14 +1,17 @@
 """Writing: whole files or none, never over another without being told to, settings inside.
 
 MP4 holds H.264 in yuv420p with even sides (odd ones are padded, and cut back on reading). The metadata field `comment` is the
-settings as readable JSON; `kinema` is the rest (true size, caption, state) as compressed JSON.
+settings as readable JSON; `kinema` is the rest (true size, caption, state) as compressed JSON. GIF, JPEG and WebP have one
+field for text, so there the rest is an entry of the settings.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
+import secrets
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from kinema.errors import OutputError
+from kinema.errors import InputError, KinemaError, OutputError
 
 if TYPE_CHECKING:
     from kinema.media.clip import Clip
@@ -26,32 +29,72 @@ if TYPE_CHECKING:
 VIDEOS = {".mp4": "libx264", ".webm": "libvpx-vp9", ".mkv": "libx264"}
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 KEY = "kinema"
+GIF_FPS = 50.0
+"""Viewers show faster GIFs at ten frames a second."""
 
 
 def pack(clip: Clip) -> str:
     """Everything but the pixels and the settings, compressed."""
     data: dict[str, Any] = {"fps": clip.fps, "caption": clip.caption, "size": [clip.frames.shape[2], clip.frames.shape[1]]}
+    data["num_frames"] = clip.num_frames
     if clip.state is not None:
         data["state"] = clip.state.to_dict()
     return base64.b64encode(zlib.compress(json.dumps(data).encode(), 9)).decode()
 
 
+def _settings(clip: Clip, **more: str) -> str:
+    try:
+        return json.dumps({**clip.settings, **more})
+    except (TypeError, ValueError) as wrong:
+        raise InputError(
+            f"the clip's settings are not plain JSON ({wrong}); keep only text, numbers, lists and dicts"
+        ) from None
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """OutputError if a file cannot be written there."""
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; name a file")
+        if os.path.lexists(path) and not force:
+            raise OutputError(f"{path} exists; pass --force (force=True) to overwrite it")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path.parent} does not exist or is no folder; make the folder first")
+        if not os.access(path.parent, os.W_OK):
+            raise OutputError(f"{path} could not be written: permission denied in {path.parent}")
+    except KinemaError:
+        raise
+    except (OSError, ValueError) as wrong:
+        reason = getattr(wrong, "strerror", None) or wrong
+        raise OutputError(f"{str(path)[:200]!r} could not be written: {reason}; name another file") from None
+
+
+def check_ending(path: Path, *, still: bool) -> None:
+    """OutputError if the name's ending stands for no kind that holds a film, or (still=True) a picture."""
+    ending = path.suffix.lower()
+    films = [*VIDEOS, ".gif"]
+    if ending in PICTURES and not still:
+        raise OutputError(f"{path.name}: {ending} holds one picture, not a film; expected one of {', '.join(films)}")
+    if ending not in (*films, *PICTURES):
+        kinds = ", ".join([*films, *PICTURES] if still else films)
+        raise OutputError(f"{path.name}: unknown ending {ending!r}; expected one of {kinds}")
+
+
 def replace_file(path: Path, write: Callable[[Path], None], *, force: bool) -> Path:
     """`write` a temporary file beside the path, sync it, rename it; on any failure nothing is left and nothing is lost."""
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; pass --force (force=True) to overwrite it")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    if not path.parent.exists():
-        raise OutputError(f"{path.parent} does not exist; make the folder first")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    check_free(path, force=force)
+    temporary = path.absolute().with_name(f".kinema-{secrets.token_hex(6)}.tmp{path.suffix}")
     try:
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if not force:
+            check_free(path, force=False)
         temporary.replace(path)
-    except OSError as wrong:
-        reason = wrong.strerror or str(wrong).splitlines()[0]
+    except KinemaError:
+        raise
+    except (OSError, ValueError) as wrong:
+        reason = getattr(wrong, "strerror", None) or str(wrong).splitlines()[0]
         raise OutputError(f"{path} could not be written: {reason}; nothing was changed") from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,23 +103,18 @@ def replace_file(path: Path, write: Callable[[Path], None], *, force: bool) -> P
 
 def write_text(path: Path, text: str, *, force: bool = False) -> Path:
     """A text file, whole or not at all."""
-    return replace_file(path, lambda temporary: (temporary.write_text(text), None)[1], force=force)
+    return replace_file(path, lambda temporary: (temporary.write_text(text, encoding="utf-8"), None)[1], force=force)
 
 
 def write(clip: Clip, path: Path, *, force: bool = False) -> Path:
     """The clip as a file of the kind that the ending names."""
+    check_ending(path, still=clip.num_frames == 1)
     ending = path.suffix.lower()
     if ending in VIDEOS:
         return replace_file(path, lambda temporary: _video(clip, temporary, VIDEOS[ending]), force=force)
     if ending == ".gif":
         return replace_file(path, lambda temporary: _gif(clip, temporary), force=force)
-    if ending in PICTURES:
-        if clip.num_frames > 1:
-            raise OutputError(
-                f"{path.name}: a clip of {clip.num_frames} frames is not a picture; expected {', '.join(VIDEOS)}, .gif"
-            )
-        return replace_file(path, lambda temporary: _picture(clip, temporary, PICTURES[ending]), force=force)
-    raise OutputError(f"{path.name}: unknown ending; expected one of {', '.join([*VIDEOS, '.gif', *PICTURES])}")
+    return replace_file(path, lambda temporary: _picture(clip, temporary, PICTURES[ending]), force=force)
 
 
 def _video(clip: Clip, path: Path, codec: str) -> None:
@@ -84,12 +122,13 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
 
     height, width = clip.frames.shape[1:3]
     frames = np.pad(clip.frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    rate = Fraction(clip.fps).limit_denominator(1001)
+    rate = Fraction(clip.fps).limit_denominator(1001) or Fraction(1, 1001)
     options = {"movflags": "+faststart+use_metadata_tags"} if path.suffix.lower() == ".mp4" else {}
+    comment = _settings(clip)
     try:
         with av.open(str(path), "w", options=options) as container:
-            container.metadata["comment"] = json.dumps(clip.settings)
-            container.metadata["title"] = clip.caption
+            container.metadata["comment"] = comment
+            container.metadata["title"] = clip.caption.replace("\0", " ").encode("utf-8", "replace").decode()
             container.metadata[KEY] = pack(clip)
             quality = {"crf": "14", "preset": "fast"} if codec == "libx264" else {"crf": "20", "b": "0", "cpu-used": "5"}
             stream: Any = container.add_stream(codec, rate=rate, options=quality)
@@ -102,21 +141,28 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
 
 
 def _gif(clip: Clip, path: Path) -> None:
+    """GIF counts in hundredths of a second, so the waits alternate to keep the clip's rate."""
+    if clip.fps > GIF_FPS:
+        clip = clip.resample(GIF_FPS)
     pictures = [Image.fromarray(frame) for frame in clip.frames]
-    comment = json.dumps(clip.settings).encode()
-    pictures[0].save(
-        path, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / clip.fps), loop=0, comment=comment
-    )
+    ticks = np.round(np.arange(clip.num_frames + 1) * 100 / clip.fps).astype(int)
+    waits = [int(10 * wait) for wait in np.minimum(np.diff(ticks), 65535)]
+    comment = _settings(clip, **{KEY: pack(clip)}).encode()
+    made = io.BytesIO()
+    pictures[0].save(made, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, comment=comment)
+    path.write_bytes(made.getbuffer())
 
 
 def _picture(clip: Clip, path: Path, kind: str) -> None:
-    picture = clip.picture()
+    """Made in memory first: Pillow's JPEG encoder does not notice when a file cannot take what it writes."""
+    picture, made = clip.picture(), io.BytesIO()
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
-        text.add_text("comment", json.dumps(clip.settings))
+        text.add_text("comment", _settings(clip))
         text.add_text(KEY, pack(clip))
-        picture.save(path, kind, pnginfo=text)
-        return
-    exif = Image.Exif()
-    exif[0x010E] = json.dumps(clip.settings)
-    picture.save(path, kind, quality=95, exif=exif)
+        picture.save(made, kind, pnginfo=text)
+    else:
+        exif = Image.Exif()
+        exif[0x010E] = _settings(clip, **{KEY: pack(clip)})
+        picture.save(made, kind, quality=95, exif=exif)
+    path.write_bytes(made.getbuffer())
