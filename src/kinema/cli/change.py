@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_model, add_output, check_free, options, parse_at, progress_bar, tell
+from kinema.cli.options import add_model, add_output, check_output, number, options, parse_at, progress_bar, tell
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,25 +25,25 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = verb("extend", "make a clip longer, after its end or before its beginning")
     parser.add_argument("clip", type=Path)
     parser.add_argument("prompt", nargs="?", default="")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how much more (default: 2)")
+    parser.add_argument("--seconds", type=number, default=2.0, help="how much more (default: 2)")
     parser.add_argument("--before", action="store_true", help="lead up to the clip instead")
     parser = verb("infill", "fill the film between pictures given as PICTURE@SECONDS")
     parser.add_argument(
         "pictures", nargs="+", metavar="PICTURE@SECONDS", help="two or more; a last word without @ is the prompt"
     )
-    parser.add_argument("--fps", type=float, default=16.0)
+    parser.add_argument("--fps", type=number, default=16.0)
     parser = verb("blend", "lead from one clip into another")
     parser.add_argument("clip", type=Path)
     parser.add_argument("other", type=Path)
     parser.add_argument("prompt", nargs="?", default="")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of the passage (default: 2)")
+    parser.add_argument("--seconds", type=number, default=2.0, help="length of the passage (default: 2)")
     parser = verb("interpolate", "raise a clip's frame rate")
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--fps", type=float, required=True)
+    parser.add_argument("--fps", type=number, required=True)
     parser = verb("edit", "remake a clip by a new prompt")
     parser.add_argument("clip", type=Path)
     parser.add_argument("prompt")
-    parser.add_argument("--strength", type=float, default=0.6, help="0 keeps all, 1 nothing (default: 0.6)")
+    parser.add_argument("--strength", type=number, default=0.6, help="0 keeps all, 1 nothing (default: 0.6)")
     parser.add_argument("--mask", type=Path, help="a picture, white where the clip may change")
     parser = verb("image", "one still picture", "out.png")
     parser.add_argument("prompt")
@@ -51,7 +51,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    check_free(arguments.output, arguments.force)
+    check_output(arguments.output, arguments.force, still=arguments.verb == "image")
     begun = time.perf_counter()
     clip = _make(arguments)
     clip.save(arguments.output, force=arguments.force)

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from kinema.cli.options import add_model, add_output, check_free, numbered, options, progress_bar, tell
+from kinema.cli.options import add_model, add_output, check_output, number, numbered, options, progress_bar, tell, whole
 from kinema.errors import InputError
 
 
@@ -14,32 +14,46 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser("generate", help="film a description", description=__doc__)
     parser.add_argument("prompt", nargs="?", help="what happens; 'START-END: text | ...' in seconds is a storyboard")
     add_output(parser, "out.mp4")
-    parser.add_argument("--seconds", type=float, default=None, help="length of the clip (default: 4)")
+    parser.add_argument("--seconds", type=number, default=None, help="length of the clip (default: 4)")
     parser.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
-    parser.add_argument("--fps", type=float, default=None, help="frames a second (default: 16)")
+    parser.add_argument("--fps", type=number, default=None, help="frames a second (default: 16)")
     parser.add_argument("--image", type=Path, help="the first picture")
     parser.add_argument("--last", type=Path, help="the last picture")
-    parser.add_argument("--count", type=int, default=1, help="how many clips, with seeds SEED, SEED + 1, ...")
+    parser.add_argument("--count", type=whole, default=1, help="how many clips, with seeds SEED, SEED + 1, ...")
     parser.add_argument("--from", dest="source", type=Path, metavar="CLIP", help="repeat with the settings kept in a clip")
     add_model(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, seed=None)
+
+
+KEPT: dict[str, tuple[type, ...]] = {
+    "prompt": (str,),
+    "model": (str,),
+    "seed": (int,),
+    "seconds": (int, float),
+    "size": (str,),
+    "fps": (int, float),
+    "steps": (int,),
+    "film_steps": (int,),
+    "guidance": (int, float),
+}
+"""The settings that repeat a clip, and what they may be."""
 
 
 def _repeat(arguments: argparse.Namespace) -> None:
     """Fill in from a clip's settings what the command line leaves open."""
     from kinema.media import Clip
 
-    kept = Clip.open(arguments.source).settings
+    source = arguments.source
+    kept = Clip.open(source).settings
     if kept.get("layout") != "generate":
-        raise InputError(
-            f"{arguments.source} was made by {kept.get('layout', 'something else')!r}; only `generate` can be repeated"
-        )
-    if kept.get("pictures"):
-        raise InputError(f"{arguments.source} was made from pictures, which it does not hold; give --image or --last again")
-    arguments.seed = kept["seed"]
-    for name in ("prompt", "model", "seconds", "size", "fps", "steps", "guidance"):
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, kept.get(name))
+        raise InputError(f"{source} was made by {kept.get('layout', 'something else')!r}; only `generate` can be repeated")
+    if kept.get("pictures") and arguments.image is None and arguments.last is None:
+        raise InputError(f"{source} was made from pictures, which it does not hold; give --image or --last again")
+    for name, kinds in KEPT.items():
+        if not isinstance(kept.get(name), kinds):
+            raise InputError(f"{source} cannot be repeated: it holds no {name.replace('_', ' ')}; give a prompt instead")
+        if getattr(arguments, name, None) is None:
+            setattr(arguments, name, kept[name])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,22 +62,26 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.source is not None:
         _repeat(arguments)
-    if not (arguments.prompt or "").strip() and arguments.image is None:
+    if not (arguments.prompt or "").strip() and arguments.image is None and arguments.last is None:
         raise InputError('nothing to film: give a prompt, such as "a red ball rolls right and hits a blue box"')
+    seconds = 4.0 if arguments.seconds is None else arguments.seconds
+    fps = 16.0 if arguments.fps is None else arguments.fps
+    if arguments.count < 1:
+        raise InputError(f"--count {arguments.count}: expected at least 1")
     paths = numbered(arguments.output, arguments.count)
     for path in paths:
-        check_free(path, arguments.force)
+        check_output(path, arguments.force, still=seconds * fps < 1.5)
     begun = time.perf_counter()
     with progress_bar() as progress:
         clips = api.generate(
             arguments.prompt or "",
             model=arguments.model,
-            seconds=4.0 if arguments.seconds is None else arguments.seconds,
+            seconds=seconds,
             size=arguments.size,
-            fps=16.0 if arguments.fps is None else arguments.fps,
+            fps=fps,
             image=Clip.open(arguments.image) if arguments.image else None,
             last=Clip.open(arguments.last) if arguments.last else None,
-            seed=arguments.seed,
+            seed=arguments.seed or 0,
             count=arguments.count,
             options=options(arguments),
             strict=arguments.strict,

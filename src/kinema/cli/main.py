@@ -6,12 +6,25 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
+from typing import NoReturn
+
+from kinema.errors import InputError, KinemaError
 
 VERBS = ("generate", "change", "state", "train")
+USER_ERROR, STOPPED = 2, 130
 
 
-def build() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kinema", description="An open world model: films what you describe.")
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong with a command line as every other error is told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def build() -> Parser:
+    parser = Parser(prog="kinema", description="An open world model: films what you describe.")
+    parser.add_argument("--version", action="version", version=f"kinema {version('kinema')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for verb in VERBS:
         import_module(f"kinema.cli.{verb}").add(subparsers)
@@ -20,14 +33,22 @@ def build() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; user errors are one line on stderr and exit code 2."""
-    from kinema.errors import KinemaError
-
-    arguments = build().parse_args(argv)
     try:
+        arguments = build().parse_args(argv)
         return int(arguments.run(arguments))
     except KinemaError as wrong:
-        print(f"kinema: {wrong}", file=sys.stderr)
-        return 2
+        return _fail(str(wrong), USER_ERROR)
+    except KeyboardInterrupt:
+        return _fail("stopped; what was not finished was not written", STOPPED)
+    except (MemoryError, RuntimeError) as wrong:
+        if isinstance(wrong, RuntimeError) and "allocate memory" not in str(wrong):
+            raise
+        return _fail("not enough memory; ask for a shorter or smaller film", USER_ERROR)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"kinema: {' '.join(message.splitlines())}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,31 @@ if TYPE_CHECKING:
     from kinema.media import Clip
 
 
+def number(text: str) -> float:
+    """A finite number; argparse turns the error into the one line that is shown."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number")
+    return value
+
+
+def whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number") from None
+
+
+def seed(text: str) -> int:
+    value = whole(text)
+    if not 0 <= value < 2**62:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 0 to {2**62 - 1}")
+    return value
+
+
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path(default), help=f"where to write (default: {default})")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
@@ -23,27 +49,25 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=None, help="a shipped model's name or a folder (default: kinema-tiny)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed on the same machine gives the same clip")
-    parser.add_argument("--steps", type=int, default=None, help="steps of the plan (default: 16; 4 is fast)")
-    parser.add_argument("--guidance", type=float, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
+    parser.add_argument("--seed", type=seed, default=0, help="the same seed on the same machine gives the same clip")
+    parser.add_argument("--steps", type=whole, default=None, help="steps of the plan (default: 16; 4 is fast)")
+    parser.add_argument("--guidance", type=number, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
 
 
 def options(arguments: argparse.Namespace) -> Options:
     from kinema.filming import Options
 
-    given = {"steps": arguments.steps, "guidance": arguments.guidance}
+    given = {name: getattr(arguments, name, None) for name in ("steps", "film_steps", "guidance")}
     return Options(**{name: value for name, value in given.items() if value is not None})
 
 
-def check_free(path: Path, force: bool) -> None:
+def check_output(path: Path, force: bool, *, still: bool = False) -> None:
     """Refuse early, before any work, what `Clip.save` would refuse after it."""
-    from kinema.errors import OutputError
+    from kinema.media.write import check_ending, check_free
 
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists; pass --force to overwrite it")
-    if not path.parent.exists():
-        raise OutputError(f"{path.parent} does not exist; make the folder first")
+    check_free(path, force=force)
+    check_ending(path, still=still)
 
 
 def numbered(path: Path, count: int) -> list[Path]:
@@ -80,6 +104,9 @@ def parse_at(text: str) -> tuple[Path, float]:
     try:
         if not sign or not name:
             raise ValueError
-        return Path(name), float(second)
+        at_s = float(second)
+        if not 0 <= at_s < math.inf:
+            raise ValueError
     except ValueError:
-        raise InputError(f"{text!r}: expected PICTURE@SECONDS, such as a.png@1.5") from None
+        raise InputError(f"{text!r}: expected PICTURE@SECONDS from 0 on, such as a.png@1.5") from None
+    return Path(name), at_s

@@ -6,8 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
-from kinema.cli.options import add_model, add_output, check_free, options, progress_bar, tell
-from kinema.errors import MediaError
+from kinema.cli.options import add_model, add_output, check_output, options, progress_bar, tell
+from kinema.errors import InputError, KinemaError, MediaError
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,8 +30,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def perceive(arguments: argparse.Namespace) -> int:
     from kinema import api
     from kinema.media import Clip, write_text
+    from kinema.media.write import check_free
 
-    check_free(arguments.output, arguments.force)
+    check_free(arguments.output, force=arguments.force)
     begun = time.perf_counter()
     scene = api.perceive(Clip.open(arguments.clip), model=arguments.model, seed=arguments.seed, options=options(arguments))
     write_text(arguments.output, scene.to_json(), force=arguments.force)
@@ -44,14 +45,16 @@ def render(arguments: argparse.Namespace) -> int:
     from kinema import api
     from kinema.canvas.scene import Scene
 
-    check_free(arguments.output, arguments.force)
     try:
-        text = arguments.state.read_text()
+        scene = Scene.from_json(arguments.state.read_text(encoding="utf-8"))
+    except KinemaError as wrong:
+        raise MediaError(f"{arguments.state}: {wrong}") from None
     except (OSError, UnicodeDecodeError) as wrong:
-        raise MediaError(
-            f"{arguments.state} cannot be read as text ({wrong}); expected what `kinema perceive` writes"
-        ) from None
-    scene = Scene.from_json(text)
+        reason = getattr(wrong, "strerror", None) or "not text"
+        raise MediaError(f"{arguments.state} cannot be read ({reason}); expected what `kinema perceive` writes") from None
+    except (ValueError, OverflowError, RecursionError) as wrong:
+        raise MediaError(f"{arguments.state} holds a value that is none ({wrong}); perceive the clip again") from None
+    check_output(arguments.output, arguments.force, still=scene.num_frames == 1)
     begun = time.perf_counter()
     with progress_bar() as progress:
         clip = api.render(
@@ -68,13 +71,16 @@ def render(arguments: argparse.Namespace) -> int:
 
 
 def models(arguments: argparse.Namespace) -> int:
-    from kinema.models import CARD, WEIGHTS, available, find, read_config
+    from kinema.models import CARD, WEIGHTS, available, find, read_config, weights_folder
 
     if arguments.name:
         card = find(arguments.name) / CARD
         print(card.read_text() if card.exists() else f"{arguments.name} has no card")
         return 0
-    for name in available():
+    names = available()
+    if not names:
+        raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
+    for name in names:
         folder = find(name)
         config = read_config(folder)
         megabytes = (folder / WEIGHTS).stat().st_size / 2**20

@@ -8,15 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+from kinema.cli.options import number, whole
+from kinema.errors import InputError
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from kinema.train.recipe import RECIPES
-
     parser = subparsers.add_parser("train", help="train a model by a recipe", description=__doc__)
-    parser.add_argument("recipe", help=f"one of: {', '.join(RECIPES)}")
+    parser.add_argument("recipe", help="tiny, base or smoke")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
-    parser.add_argument("--minutes", type=float, help="time budget; the learning rate falls in time for it")
-    parser.add_argument("--steps", type=int, help="length of the run in steps, instead of the recipe's")
+    parser.add_argument("--minutes", type=number, help="time budget; the learning rate falls in time for it")
+    parser.add_argument("--steps", type=whole, help="length of the run in steps, instead of the recipe's")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
     parser.set_defaults(run=run)
@@ -29,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.partition(":")[0] not in ("cpu", "cuda") or (device != "cpu" and not torch.cuda.is_available()):
+        raise InputError(f"device {device!r} is not here; expected cpu" + ", or cuda" * torch.cuda.is_available())
     out = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
     line = Line()
     folder = train(
