@@ -112,14 +112,21 @@ def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
     return replace(clip, frames=frames)
 
 
+def check_seed(seed: int) -> int:
+    """A whole number from 0 up to 2^62."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**62:
+        raise InputError(f"seed {seed}: expected a whole number from 0 to 2^62")
+    return seed
+
+
 def _finish(
     model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
     settings: dict[str, Any], progress: Progress | None,
 ) -> list[Clip]:  # fmt: skip
-    seeds = [seed + i for i in range(canvas.batch)]
+    seeds = [check_seed(seed) + i for i in range(canvas.batch)]
     filled = fill(model, canvas, options, seeds, progress)
     record = {
-        "model": model.config.name,
+        "model": model.source,
         "prompt": prompt,
         "steps": options.steps,
         "film_steps": options.film_steps,
@@ -159,7 +166,9 @@ def generate(
             known[index] = fitted.frames[0 if index == 0 else -1]
             cells = encode(engine, known[index][None], *_padded(engine, height, width))
             canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
-    settings = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
+    settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
+    if known:
+        settings["pictures"] = sorted(known)
     clips = _finish(
         engine, canvas, options or Options(), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
         progress=progress,
@@ -263,10 +272,14 @@ def infill(
     first = _fit_to_model(engine, pictures[0][0])
     width, height = first.frames.shape[2], first.frames.shape[1]
     known: dict[int, Frames] = {}
+    if not 0 < fps <= 1000:
+        raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
+    if not all(0 <= second < 1e6 for _, second in pictures):
+        raise InputError(f"pictures at {[second for _, second in pictures]} s: expected times from 0 on")
     for picture, second in pictures:
         index = round(second * fps)
-        if second < 0 or index in known:
-            raise InputError(f"picture at {second} s: expected times from 0 on, at least one frame (1/{fps:g} s) apart")
+        if index in known:
+            raise InputError(f"two pictures at {second} s: expected times at least one frame (1/{fps:g} s) apart")
         known[index] = picture.fit(width, height).frames[0]
     frames = max(known) + 1
     sizes.check_duration(engine.config, frames / fps, fps, width, height, 1)
@@ -304,6 +317,8 @@ def interpolate(
 ) -> Clip:  # fmt: skip
     """The clip at a higher frame rate, the frames between filled in."""
     engine = model_of(model)
+    if not 0 < fps <= 1000:
+        raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
     factor = round(fps / clip.fps)
     if factor < 2 or abs(factor * clip.fps - fps) > 0.01 * fps:
         raise InputError(

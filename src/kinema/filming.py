@@ -42,14 +42,16 @@ class Options:
     """How to fill: steps of the plan, steps of the film, guidance by the text, the sampler."""
 
     steps: int = 16
-    film_steps: int = 3
+    film_steps: int = 1
     guidance: float = 2.0
     sampler: str = "euler"
     causal: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.film_steps < 1:
-            raise InputError(f"steps {self.steps} and film_steps {self.film_steps}: expected at least 1")
+        for name in ("steps", "film_steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} {value}: expected a whole number of at least 1")
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if not 0.0 <= self.guidance <= 20.0:

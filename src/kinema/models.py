@@ -55,6 +55,8 @@ class Model:
 
     def __init__(self, config: ModelConfig, denoiser: Denoiser, codec: Codec, *, device: str = "cpu") -> None:
         self.config, self.codec = config, codec
+        self.source = config.name
+        """What `load` finds it by: the name of a shipped model, or a folder."""
         self.device = torch.device(device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
@@ -108,7 +110,14 @@ def available() -> list[str]:
     """Names of the shipped models."""
     folder = weights_folder()
     paths = sorted(folder.glob(f"*/{CONFIG}")) if folder.exists() else []
-    return [path.parent.name for path in paths if "denoiser" in json.loads(path.read_text())]
+    return [path.parent.name for path in paths if _is_model(path)]
+
+
+def _is_model(config: Path) -> bool:
+    try:
+        return "denoiser" in json.loads(config.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError):
+        return False
 
 
 def find(name: str | Path) -> Path:
@@ -147,7 +156,9 @@ def load(name: str | Path = DEFAULT, *, device: str = "cpu") -> Model:
         ) from None
     beside = folder.parent / config.codec
     codec = load_codec(beside if beside.exists() else weights_folder() / config.codec, device=device)
-    return Model(config, denoiser, codec, device=device)
+    model = Model(config, denoiser, codec, device=device)
+    model.source = str(name)
+    return model
 
 
 def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: str) -> None:

@@ -31,6 +31,8 @@ def check_size(config: ModelConfig, size: str | tuple[int, int] | None) -> tuple
     """(width, height), by default the model's own; SizeError names the nearest size that it films."""
     if size is None:
         return config.height, config.height
+    if not isinstance(size, str) and len(size) != 2:
+        raise SizeError(f"size {size}: expected (width, height) or 'WIDTHxHEIGHT'")
     width, height = parse_size(size) if isinstance(size, str) else size
     if width < 1 or height < 1:
         raise SizeError(f"size {width}x{height}: expected positive numbers of pixels")
@@ -61,8 +63,8 @@ def memory_free() -> int:
 
 def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int) -> int:
     """The number of frames; SizeError for what cannot be filmed."""
-    if not seconds > 0 or seconds == float("inf"):
-        raise SizeError(f"{seconds:g} seconds: expected more than 0")
+    if not 0 < seconds < 1e12:
+        raise SizeError(f"{seconds:g} seconds: expected more than 0, and fewer than fill the memory")
     low, high = config.fps
     if not low <= fps <= high:
         raise SizeError(f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}")

@@ -173,6 +173,8 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         (["--seconds", "0"], "0 seconds: expected more than 0"),
         (["--seconds", "-1"], "-1 seconds: expected more than 0"),
         (["--seconds", "nan"], "expected a number"),
+        (["--seconds", "1e308"], "expected a number"),
+        (["--count", "999999999999"], "up to 1000"),
         (["--seconds", "inf"], "expected a number"),
         (["--seconds", "1e9"], "GB"),
         (["--seconds", "four"], "expected a number"),

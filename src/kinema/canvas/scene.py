@@ -159,7 +159,9 @@ class Scene:
             raise InputError(
                 f"the state has no field {missing}; expected the format that `kinema perceive` writes"
             ) from None
-        except (TypeError, IndexError) as wrong:
+        except InputError:
+            raise
+        except (TypeError, IndexError, ValueError) as wrong:
             raise InputError(
                 f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes"
             ) from None

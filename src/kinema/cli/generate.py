@@ -66,8 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError('nothing to film: give a prompt, such as "a red ball rolls right and hits a blue box"')
     seconds = 4.0 if arguments.seconds is None else arguments.seconds
     fps = 16.0 if arguments.fps is None else arguments.fps
-    if arguments.count < 1:
-        raise InputError(f"--count {arguments.count}: expected at least 1")
+    if not 1 <= arguments.count <= 1000:
+        raise InputError(f"--count {arguments.count}: expected at least 1 and up to 1000")
     paths = numbered(arguments.output, arguments.count)
     for path in paths:
         check_output(path, arguments.force, still=seconds * fps < 1.5)

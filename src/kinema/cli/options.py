@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from kinema.media import Clip
 
 
+MOST = 1e9
+"""More than any number that makes sense here, and small enough to count frames with."""
+
+
 def number(text: str) -> float:
-    """A finite number; argparse turns the error into the one line that is shown."""
+    """A number up to a billion; argparse turns the error into the one line that is shown."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) <= MOST:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number")
     return value
 
@@ -105,7 +109,7 @@ def parse_at(text: str) -> tuple[Path, float]:
         if not sign or not name:
             raise ValueError
         at_s = float(second)
-        if not 0 <= at_s < math.inf:
+        if not 0 <= at_s <= MOST:
             raise ValueError
     except ValueError:
         raise InputError(f"{text!r}: expected PICTURE@SECONDS from 0 on, such as a.png@1.5") from None

@@ -86,6 +86,8 @@ class Clip:
 
     def fit(self, width: int, height: int) -> Clip:
         """Cut to the aspect from the middle, then resized; the state is dropped when what is seen changes."""
+        if width < 1 or height < 1:
+            raise InputError(f"size {width}x{height}: expected positive numbers of pixels")
         old_h, old_w = self.frames.shape[1:3]
         if (width, height) == (old_w, old_h):
             return self

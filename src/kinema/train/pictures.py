@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from kinema.canvas.canvas import blank
 from kinema.canvas.cells import from_cells
@@ -15,6 +15,7 @@ from kinema.canvas.layouts import extend
 from kinema.codec import Codec, to_bytes
 from kinema.data.bank import Bank
 from kinema.filming import Options, fill
+from kinema.media.sheet import contact_sheet
 from kinema.model.denoiser import Denoiser
 from kinema.models import Model, ModelConfig
 from kinema.train.batches import HELD_BACK, encode_windows, pictures
@@ -33,18 +34,9 @@ PROMPTS = (
 Frames = NDArray[np.uint8]
 
 
-def sheet(rows: list[tuple[str, Frames]], *, columns: int = 8, scale: int = 2) -> Image.Image:
+def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:
     """Rows of evenly spaced frames, each under its caption."""
-    height, width = rows[0][1].shape[1] * scale, rows[0][1].shape[2] * scale
-    picture = Image.new("RGB", (columns * (width + 2), len(rows) * (height + 16)), "white")
-    draw = ImageDraw.Draw(picture)
-    for row, (caption, frames) in enumerate(rows):
-        top = row * (height + 16)
-        draw.text((2, top + 2), caption, fill="black")
-        for column, index in enumerate(np.linspace(0, len(frames) - 1, columns).round().astype(int)):
-            frame = Image.fromarray(frames[index]).resize((width, height), Image.Resampling.NEAREST)
-            picture.paste(frame, (column * (width + 2), top + 15))
-    return picture
+    return contact_sheet([frames for _, frames in rows], captions=[caption for caption, _ in rows])
 
 
 def as_model(recipe: Recipe, denoiser: Denoiser, codec: Codec, device: str) -> Model:
