@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from benchmarks.codec import machine
 from numpy.typing import NDArray
-from PIL import Image
 
 import kinema
 from kinema.api import encode
@@ -314,7 +313,7 @@ def measure(name: str, share: int, pictures: Path | None) -> list[Row]:
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
         for title, strips in sheets.items():
-            sheet(strips).convert("P", palette=Image.Palette.ADAPTIVE).save(pictures / f"{title}.png", optimize=True)
+            sheet(strips).save(pictures / f"{title}.jpg", quality=90, subsampling=0)
     return rows
 
 
