@@ -50,8 +50,10 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("steps", "film_steps"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} {value}: expected a whole number of at least 1")
+            if not isinstance(value, int):
+                raise InputError(f"{name} {value}: expected a whole number")
+            if value < 1:
+                raise InputError(f"{name} {value}: expected at least 1")
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if not 0.0 <= self.guidance <= 20.0:
