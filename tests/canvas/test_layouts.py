@@ -44,15 +44,16 @@ def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
 
 
 def test_text_to_video(model: Model) -> None:
-    check(model, layouts.text_to_video(canvas()))
+    assert check(model, layouts.text_to_video(canvas())).num_frames == T
 
 
 def test_still_image(model: Model) -> None:
-    check(model, canvas(1))
+    assert check(model, canvas(1)).num_frames == 1
 
 
 def test_image_to_video(model: Model) -> None:
-    check(model, layouts.image_to_video(canvas(), cells(1), cells(1, 3)))
+    done = check(model, layouts.image_to_video(canvas(), cells(1), cells(1, 3)))
+    assert torch.equal(done.values["video"][:, :1], cells(1)) and torch.equal(done.values["video"][:, -1:], cells(1, 3))
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -70,7 +71,8 @@ def test_infill_interpolate_and_loop(model: Model) -> None:
 
 
 def test_blend(model: Model) -> None:
-    check(model, layouts.blend(canvas(), cells(2), cells(3, 5)))
+    done = check(model, layouts.blend(canvas(), cells(2), cells(3, 5)))
+    assert torch.equal(done.values["video"][:, :2], cells(2)) and torch.equal(done.values["video"][:, -3:], cells(3, 5))
 
 
 def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
@@ -83,7 +85,7 @@ def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
 
 
 def test_perceive_and_render(model: Model) -> None:
-    check(model, layouts.perceive(canvas(), cells(T)))
+    assert torch.equal(check(model, layouts.perceive(canvas(), cells(T))).values["video"], cells(T))
     camera, setting = torch.zeros(1, T, VECTORS["camera"]), torch.ones(1, T, VECTORS["scene"])
     check(model, layouts.render(canvas(), state(), camera, setting))
 

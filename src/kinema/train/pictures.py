@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,10 +40,10 @@ def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:
     return contact_sheet([frames for _, frames in rows], captions=[caption for caption, _ in rows])
 
 
-def as_model(recipe: Recipe, denoiser: Denoiser, codec: Codec, device: str) -> Model:
-    """A model in training, in the shape that filming takes."""
-    config = ModelConfig(
-        name=recipe.name,
+def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelConfig:
+    """What a model of this recipe is and can do."""
+    return ModelConfig(
+        name=f"kinema-{recipe.name}",
         denoiser=recipe.denoiser,
         codec=recipe.codec,
         height=recipe.size,
@@ -50,8 +51,8 @@ def as_model(recipe: Recipe, denoiser: Denoiser, codec: Codec, device: str) -> M
         window=recipe.plan_frames,
         film_window=recipe.film_frames,
         fps=(8.0, 32.0),
+        trained=trained or {},
     )
-    return Model(config, denoiser, codec, device=device)
 
 
 def draw_prompts(
@@ -102,7 +103,7 @@ def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, k
 
 def picture(recipe: Recipe, denoiser: Denoiser, codec: Codec, bank: Bank, out: Path, step: int, device: str) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
-    model = as_model(recipe, denoiser, codec, device)
+    model = Model(config_of(recipe), denoiser, codec, device=device)
     out.mkdir(parents=True, exist_ok=True)
     sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
     sheet(draw_rollouts(model, recipe, bank)).save(out / f"rollouts-{step:06d}.png")

@@ -13,10 +13,10 @@ import torch
 
 from kinema.codec import Codec, load_codec
 from kinema.errors import InputError, ModelError
-from kinema.models import ModelConfig, save, weights_folder
+from kinema.models import save, weights_folder
 from kinema.train import checkpoint
 from kinema.train.data import open_banks
-from kinema.train.pictures import picture
+from kinema.train.pictures import config_of, picture
 from kinema.train.recipe import Recipe, recipe
 from kinema.train.trainer import Show, Trainer
 
@@ -31,16 +31,9 @@ def open_codec(name: str, device: str) -> Codec:
 def export(trainer: Trainer, folder: Path) -> None:
     """The averaged weights as a model that `kinema.load` takes."""
     run = trainer.recipe
-    config = ModelConfig(
-        name=f"kinema-{run.name}",
-        denoiser=run.denoiser,
-        codec=run.codec,
-        height=run.size,
-        max_side=2 * run.size,
-        window=run.plan_frames,
-        film_window=run.film_frames,
-        fps=(8.0, 32.0),
-        trained={
+    config = config_of(
+        run,
+        {
             "recipe": run.name,
             "steps": trainer.step,
             "minutes": round(trainer.elapsed_s / 60, 1),
