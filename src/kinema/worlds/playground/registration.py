@@ -6,7 +6,8 @@ ENV_ID = "kinema/Playground-v0"
 
 
 def register() -> None:
-    """Registers the environment once; Gymnasium also calls this through the entry point `gymnasium.envs`."""
+    """Registers the environment once. Gymnasium 1.x loads no plugins by itself: import `kinema.worlds.playground.env` before
+    `gymnasium.make`, which calls this."""
     from gymnasium.envs import registration
 
     if ENV_ID not in registration.registry:
