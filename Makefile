@@ -12,6 +12,7 @@ READY := .venv/.ready
 FOOTAGE := .venv/.footage
 RUN := out/train-tiny
 
+TRAIN_CODEC := $(PY) -m kinema.codec.train --compile
 # One thread a test process: they run side by side.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
@@ -59,8 +60,11 @@ lint: $(READY)
 types: $(READY)
 	$(PY) -m mypy
 
+# Scenery first, then a deeper codec that looks at things, then hardly anything else.
 $(RUN)/codec-8x8/config.json: | $(FOOTAGE)
-	$(PY) -m kinema.codec.train --out $(@D)
+	$(TRAIN_CODEC) --out $(RUN)/codec-1 --minutes 13 --depth 2 --things 1 --footage 0.25 --large 0.2
+	$(TRAIN_CODEC) --out $(RUN)/codec-2 --go-on $(RUN)/codec-1 --minutes 9 --things 6 --footage 0.25 --large 0.2
+	$(TRAIN_CODEC) --out $(@D) --go-on $(RUN)/codec-2 --minutes 10 --rate 0.0015 --seed 1
 
 # KINEMA_WEIGHTS: the model is trained on the codec made here, not on the shipped one.
 train-tiny: $(RUN)/codec-8x8/config.json

@@ -12,7 +12,7 @@ from kinema.models import Model, ModelConfig
 
 torch.set_num_threads(1)
 
-SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384)
+SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def model() -> Model:
     config = ModelConfig(
         name="untrained", denoiser=SMALL, codec="none", height=64, max_side=128, window=24, film_window=12, fps=(8.0, 32.0)
     )
-    made = Model(config, Denoiser(SMALL), Autoencoder(CodecConfig(width=16)).eval().requires_grad_(False))
+    made = Model(config, Denoiser(SMALL), Autoencoder(CodecConfig(channels=24, width=16)).eval().requires_grad_(False))
     made.dtype = torch.float32
     made.denoiser.float()
     return made

@@ -124,7 +124,7 @@ def test_imports_point_one_way() -> None:
 
     rank = {
         "errors": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 3, "media": 3, "data": 4,
-        "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "train": 6, "api": 7, "demo": 8, "cli": 9,
+        "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "train": 6, "api": 7, "demo": 8, "cli": 9,
     }  # fmt: skip
     allowed = {("codec", "worlds"), ("model", "canvas"), ("text", "worlds")}
     root = Path(kinema.__file__).parent

@@ -72,7 +72,7 @@ def _padded(model: Model, height: int, width: int) -> tuple[int, int]:
 def _tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
     spans = parse_storyboard(prompt)
     for text, _, _ in spans:
-        check_words(text, strict=strict, model=model.config.name)
+        check_words(text, strict=strict, model=model.config.name, lacks=model.config.lacks)
     return replace(canvas, text=model.condition(spans, canvas.time_s))
 
 

@@ -2,7 +2,7 @@
 
 A canvas is filled in three strokes of one network, each a layout of its own:
 
-    perceive   where pictures are known and the state is not: what is in them
+    perceive   where pictures are known and the state is not: what is in them, from a glimpse to the whole state
     plan       everything but the video: what happens, at the cost of a few tokens a frame
     film       the video, given what happens
 
@@ -24,13 +24,17 @@ from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.layouts import cast
 from kinema.canvas.tracks import VECTORS, group_slice, settle_identity
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
+from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
+from kinema.glimpse import glimpse
 from kinema.models import Model
 
 SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
 """Frames that a window shares with the one before it."""
 PERCEIVE_STEPS = 4
+GLIMPSE = 0.05
+"""Level at which places seen at a glance are taken: about how far off they are."""
 ROUGHLY = 0.03
 """Level at which a perceived state enters the plan: seen, not known."""
 
@@ -60,9 +64,9 @@ class Options:
             raise InputError(f"guidance {self.guidance}: expected 0 to 20; 1 is none, 2 is usual")
 
 
-def _denoiser(model: Model, causal: bool, guidance: float) -> Denoise:
+def _denoiser(model: Model, causal: bool, guidance: float, stride: float) -> Denoise:
     def with_text(canvas: Canvas) -> dict[str, Tensor]:
-        return model.denoiser(canvas, causal=causal, dtype=model.dtype)  # type: ignore[no-any-return]
+        return model.denoiser(canvas, causal=causal, stride=stride, dtype=model.dtype)  # type: ignore[no-any-return]
 
     def without_text(canvas: Canvas) -> dict[str, Tensor]:
         return with_text(replace(canvas, text=None))
@@ -92,8 +96,10 @@ def run(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Canvas:  # fmt: skip
-    """One stroke: noise the unknown cells and move them to level 0."""
-    denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0)
+    """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such."""
+    shortcut = model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
+    stride = stride_of(steps) if shortcut else 0.0
+    denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
     plan = schedule(list(canvas.values), steps, lead=lead)
     return SAMPLERS[options.sampler](denoise, start(canvas, seeds), plan, progress)
 
@@ -121,21 +127,23 @@ def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], le
 def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
     """Read state and setting off the frames whose video is known, into the canvas at level ROUGHLY.
 
-    First who is there, over all frames of the first window; then where, given who. Velocity is left unknown where no
-    neighboring picture tells it.
+    First a glimpse of all these frames: who is there, and roughly where. Then, from there, the whole state, window by window.
+    Velocity is left unknown where no neighboring picture tells it.
     """
     seen = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
     unread = (canvas.levels["state"].flatten(2) > ROUGHLY).any(-1).any(0)
     index = (seen & unread).nonzero()[:, 0]
-    identity: Tensor | None = None
+    if not len(index):
+        return canvas
+    part = glimpsed(model, _pick(canvas, index))
+    done = []
     for begin in range(0, len(index), model.config.film_window):
-        chunk = index[begin : begin + model.config.film_window]
-        part = _pick(canvas, chunk)
-        if identity is None:
-            guess = run(model, part, options, seeds, steps=PERCEIVE_STEPS, guidance=1.0)
-            identity = settle_identity(guess.values["state"])[:, 0]
-        done = run(model, _cast_unknown(part, identity), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0)
-        canvas = _write(canvas, done, chunk, ("state", "scene", "camera"), ROUGHLY)
+        chunk = torch.arange(begin, min(begin + model.config.film_window, len(index)))
+        done.append(run(model, _pick(part, chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
+    state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
+    values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
+    found = part.with_values({**values, "state": settle_identity(state)}, part.levels)
+    canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not _has_neighbor(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
         levels = dict(canvas.levels)
@@ -143,6 +151,20 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
         levels["state"][:, alone, :, group_slice("velocity")] = 1.0
         canvas = canvas.with_values(canvas.values, levels)
     return canvas
+
+
+@torch.inference_mode()
+def glimpsed(model: Model, canvas: Canvas) -> Canvas:
+    """The canvas with what a glimpse of its pictures tells of the state: who is there is known, where they are at GLIMPSE."""
+    answers, centers, units = model.denoiser.look(canvas, dtype=model.dtype)
+    camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
+    rough, told = (x.to(model.device) for x in glimpse(answers, centers, units, camera, model.config.denoiser.slots))
+    level = canvas.levels["state"]
+    fresh = told & (level > GLIMPSE)
+    state = torch.where(fresh, rough, canvas.values["state"])
+    sure = torch.zeros_like(level)
+    sure[..., group_slice("position")] = GLIMPSE
+    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": torch.where(fresh, sure, level)})
 
 
 def _cast_unknown(canvas: Canvas, identity: Tensor) -> Canvas:

@@ -46,6 +46,10 @@ class ModelConfig:
     """Frames that it fills at once; longer films slide this window along."""
     film_window: int
     fps: tuple[float, float]
+    lacks: tuple[str, ...] = ()
+    """Words of its world that it was not fed."""
+    shortcuts: bool = False
+    """Whether it learned to plan in 1, 2, 4 or 8 long steps (`kinema.diffusion.shortcut`)."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Recipe, steps, minutes, machine: how the weights came to be."""
 
@@ -60,7 +64,7 @@ class Model:
         self.device = torch.device(device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
-        for part in (self.denoiser.blocks, self.denoiser.video_in, self.denoiser.video_out):
+        for part in (self.denoiser.blocks, self.denoiser.video_in, self.denoiser.video_out, self.denoiser.stamp):
             part.to(self.dtype)
         self._text: TextEncoder | None = None
 
@@ -136,6 +140,7 @@ def read_config(folder: Path) -> ModelConfig:
             raise ModelError(f"{folder} was written by another version of Kinema; this one reads format {FORMAT}")
         data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
         data["fps"] = tuple(data["fps"])
+        data["lacks"] = tuple(data.get("lacks", ()))
         return ModelConfig(**data)
     except (KeyError, TypeError, json.JSONDecodeError) as wrong:
         raise ModelError(f"{folder / CONFIG} is not a model's config: {wrong}") from None

@@ -21,7 +21,7 @@ def canvas(frames: int = T) -> Canvas:
 
 
 def cells(n: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(1, n, *GRID, 64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(1, n, *GRID, 96, generator=torch.Generator().manual_seed(seed))
 
 
 def state(n: int = T) -> torch.Tensor:

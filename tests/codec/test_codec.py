@@ -183,7 +183,7 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 def test_the_shipped_codec_keeps_a_drawn_picture() -> None:
     codec = load_codec(SHIPPED)
-    assert (codec.space_factor, codec.time_factor, codec.channels) == (8, 1, 16)
+    assert (codec.space_factor, codec.time_factor, codec.channels) == (8, 1, 24)
     y, x = np.mgrid[:64, :64]
     frames = np.full((2, 64, 64, 3), (120, 170, 220), np.uint8)
     frames[:, 48:] = (90, 140, 70)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from kinema.codec import CodecConfig
 from kinema.codec.card import psnr
-from kinema.codec.train import TrainConfig, Trainer, loss_of, spread
+from kinema.codec.train import TrainConfig, Trainer, deepened, loss_of, spread
+from kinema.errors import InputError
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
@@ -22,9 +26,14 @@ def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
     return torch.from_numpy(pictures)
 
 
+def squares_and_where(rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
+    pictures = squares(rng, count, side)
+    return pictures, (pictures != pictures[:, :1, :1]).any(-1)
+
+
 def trainer(seed: int) -> Trainer:
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 0.5), (16, 0.5)), seed=seed, warmup=5)
-    return Trainer(config, CodecConfig(width=16, channels=8, depth=1), squares, squares)
+    return Trainer(config, CodecConfig(width=16, channels=8, depth=1), squares_and_where, squares)
 
 
 def weights(of: Trainer) -> Tensor:
@@ -41,14 +50,14 @@ def test_the_seed_decides_the_weights() -> None:
 
 def test_the_loss_falls_and_latents_are_normal() -> None:
     run = trainer(0)
-    pictures = run.batch()
+    pictures, weight = run.batch()
     still = torch.zeros(len(pictures), 8, pictures.shape[2] // 8, pictures.shape[3] // 8)
-    before = run.loss(pictures, still)[0].item()
+    before = run.loss(pictures, weight, still)[0].item()
     for _ in range(60):
         run.step(0.2)
-    assert run.loss(pictures, still)[0].item() < 0.8 * before
+    assert run.loss(pictures, weight, still)[0].item() < 0.8 * before
     codec = run.finish(20).cast(torch.float32)
-    latents = codec.encode(run.batch()[None])
+    latents = codec.encode(run.batch()[0][None])
     assert latents.mean().abs() < 0.3
     assert 0.7 < latents.std() < 1.4
 
@@ -56,7 +65,7 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
 def test_the_decoder_alone_can_learn_on() -> None:
     start = trainer(0).finish(2)
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 1.0),), warmup=1)
-    run = Trainer(config, start.config, squares, squares, start)
+    run = Trainer(config, start.config, squares_and_where, squares, start, keep_latents=True)
     for _ in range(3):
         run.step(0.2)
     made = run.finish()
@@ -74,7 +83,7 @@ def test_spread_is_least_for_zero_mean_and_unit_variance() -> None:
 
 def test_training_begins_at_the_best_linear_codec() -> None:
     run = trainer(0)
-    pictures = run.batch()
+    pictures, _ = run.batch()
     flat = pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures)
     assert psnr(run.codec.decoder(run.codec.encoder(pictures)), pictures) > psnr(flat, pictures) + 6
 
@@ -83,4 +92,22 @@ def test_the_loss_is_zero_only_for_the_truth_and_punishes_edges() -> None:
     true = torch.zeros(1, 3, 8, 8)
     flat, striped = true + 0.1, true.clone()
     striped[..., ::2], striped[..., 1::2] = 0.1, -0.1
-    assert loss_of(true, true) == 0 < loss_of(flat, true) < loss_of(striped, true)
+    even = torch.ones(1, 1, 8, 8)
+    assert loss_of(true, true, even) == 0 < loss_of(flat, true, even) < loss_of(striped, true, even)
+
+
+def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
+    true, weight = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
+    weight[..., 2:4, 2:4] = 6.0
+    on, off = true.clone(), true.clone()
+    on[..., 2:4, 2:4], off[..., 5:7, 5:7] = 0.2, 0.2
+    assert loss_of(on, true, weight) > 4 * loss_of(off, true, weight)
+
+
+def test_a_codec_that_grows_deeper_begins_as_it_was() -> None:
+    start = trainer(0).finish(2).cast(torch.float32)
+    grown = deepened(start, replace(start.config, depth=3))
+    pictures = squares(np.random.default_rng(3), 4, 32).movedim(-1, 1).float()[None] / 127.5 - 1
+    torch.testing.assert_close(grown.decode(grown.encode(pictures)), start.decode(start.encode(pictures)))
+    with pytest.raises(InputError, match="only depth"):
+        deepened(start, replace(start.config, width=32))

@@ -10,7 +10,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.levels import PatternShares, draw, shift
-from kinema.diffusion.objective import TRACK_WEIGHTS, feature_weights, noised
+from kinema.diffusion.objective import TRACK_WEIGHTS, even, feature_weights, noised, ramp
 from kinema.diffusion.samplers import euler, guided, heun, schedule, start
 from kinema.errors import InputError
 
@@ -102,3 +102,10 @@ def test_noise_leaves_known_cells_alone() -> None:
         mixed["camera"][:, 1], noise["camera"][:, 1]
     )
     assert feature_weights().mean() == pytest.approx(1.0)
+
+
+def test_clean_levels_weigh_more_but_not_without_bound() -> None:
+    levels = torch.linspace(1, 0, 50)
+    for weight in (ramp, even):
+        assert weight(levels[:1]) == pytest.approx(1.0)
+        assert (weight(levels).diff() > 0).all() and weight(levels).max() < 40

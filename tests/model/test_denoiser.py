@@ -91,7 +91,7 @@ def test_config_errors() -> None:
         "heads": 2,
         "mlp_ratio": 2,
         "slots": 4,
-        "latent_channels": 16,
+        "latent_channels": 24,
         "patch": 2,
         "text_dim": 384,
     }

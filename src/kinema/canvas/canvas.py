@@ -84,7 +84,7 @@ def blank(
     fps: float,
     slots: int,
     grid: tuple[int, int] | None = None,
-    cell_values: int = 64,
+    cell_values: int = 96,
     cell_units: float = 2.5,
     start_s: float = 0.0,
     device: torch.device | str = "cpu",

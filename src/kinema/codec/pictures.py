@@ -126,24 +126,34 @@ def random_scenes(rng: np.random.Generator, count: int) -> dict[str, NDArray[Any
 
 def playground(rng: np.random.Generator, count: int, side: int) -> Tensor:
     """Playground pictures drawn at random, uint8 [count, side, side, 3]."""
+    return with_things(rng, count, side)[0]
+
+
+def with_things(rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
+    """Playground pictures, and where they show a thing, its shadow or the pixel beside: bool [count, side, side]."""
     scenes: dict[str, Any] = {name: torch.from_numpy(values) for name, values in random_scenes(rng, count).items()}
-    return render_batch(**scenes, height=side, width=side)
+    drawn = render_batch(**scenes, height=side, width=side)
+    empty = render_batch(**scenes | {"kind": torch.full_like(scenes["kind"], -1)}, height=side, width=side)
+    changed = (drawn.short() - empty.short()).abs().amax(-1) > 6
+    return drawn, F.max_pool2d(changed[:, None].float(), 3, 1, 1)[:, 0] > 0
 
 
 class Scenes:
     """Playground pictures in large, cheap batches: a pool per size, of which each picture serves about `reuse` times."""
 
-    def __init__(self, pixels: int = 1024 * 64 * 64, reuse: int = 4) -> None:
+    def __init__(self, pixels: int = 1024 * 64 * 64, reuse: int = 6) -> None:
         self.pixels, self.reuse = pixels, reuse
-        self.pools: dict[int, Tensor] = {}
+        self.pools: dict[int, tuple[Tensor, Tensor]] = {}
         self.left: dict[int, int] = {}
 
-    def draw(self, rng: np.random.Generator, count: int, side: int) -> Tensor:
-        """uint8 [count, side, side, 3]; half of them mirrored."""
+    def draw(self, rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor]:
+        """uint8 [count, side, side, 3], half of them mirrored, and where things are: bool [count, side, side]."""
         if self.left.get(side, 0) < count:
-            self.pools[side] = playground(rng, max(count, self.pixels // side**2), side)
-            self.left[side] = self.reuse * len(self.pools[side])
+            self.pools[side] = with_things(rng, max(count, self.pixels // side**2), side)
+            self.left[side] = self.reuse * len(self.pools[side][0])
         self.left[side] -= count
-        pictures = self.pools[side][torch.from_numpy(rng.integers(len(self.pools[side]), size=count))]
-        mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
-        return torch.where(mirrored, pictures.flip(2), pictures)
+        pool, places = self.pools[side]
+        index = torch.from_numpy(rng.integers(len(pool), size=count))
+        mirrored = torch.from_numpy(rng.random(count) < 0.5)[:, None, None]
+        pictures, things = pool[index], places[index]
+        return torch.where(mirrored[..., None], pictures.flip(2), pictures), torch.where(mirrored, things.flip(2), things)

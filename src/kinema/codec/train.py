@@ -1,8 +1,9 @@
-"""Trains the shipped codec: python -m kinema.codec.train --out weights/codec-8x8 --minutes 12
+"""Trains a codec: python -m kinema.codec.train --out FOLDER --minutes 30 --compile; the shipped one: make train-codec
 
-Each step draws one batch, 60% Playground and 40% footage, of one size (mostly 64x64). Latents are disturbed by Gaussian
-noise of up to 0.2, so that the decoder forgives a denoiser's small errors; the loss is L1 + L2 + L1 of the horizontal and
-vertical differences, which keeps edges crisp, and a penalty that holds latents near zero mean and unit variance.
+Each step draws one batch, Playground and some footage, of one size (mostly 64x64). Latents are disturbed by Gaussian noise of
+up to 0.1, so that the decoder forgives a denoiser's small errors; the loss is L1 + L2 + L1 of the horizontal and vertical
+differences, which keeps edges crisp, and a penalty that holds latents near zero mean and unit variance. Pixels of things
+weigh many times as much as scenery, or latents are spent on stars in the sky while stars on the ground blur into boxes.
 (Normalizing them by each batch's own statistics instead held PSNR at 25 dB: a few pictures say little about the mean
 brightness of all.) Training begins at the best linear codec, which is worth its first thousand steps. Adam, a cosine
 schedule over the time or the steps given, and an exponential moving average of the weights, whose normalizing constants
@@ -20,48 +21,53 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from kinema.codec.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, to_depth
+from kinema.codec.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, Residual, to_depth
 from kinema.codec.card import card, measure, psnr
 from kinema.codec.pictures import Footage, Scenes
 from kinema.codec.protocol import to_unit
 from kinema.codec.store import fast_dtype, load_codec, save_codec
+from kinema.errors import InputError
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
+DrawThings = Callable[[np.random.Generator, int, int], tuple[Tensor, Tensor]]
+"""The same, and where things are: bool [count, side, side]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """pixels: per step; sides: sizes of pictures and how often each is drawn; footage_share: of each batch; linear_share:
     of the rate, for the linear paths; noise: the most that latents are disturbed by; spread: weight of that penalty;
-    average: how much of the running average a step keeps."""
+    average: how much of the running average a step keeps; things: weight of a pixel of a thing, where scenery has 1."""
 
     pixels: int = 32 * 64 * 64
-    sides: tuple[tuple[int, float], ...] = ((64, 0.7), (96, 0.15), (128, 0.15))
-    footage_share: float = 0.4
+    sides: tuple[tuple[int, float], ...] = ((64, 0.9), (96, 0.05), (128, 0.05))
+    footage_share: float = 0.1
     rate: float = 2e-3
     linear_share: float = 0.05
     warmup: int = 100
-    noise: float = 0.2
+    noise: float = 0.1
     spread: float = 0.1
     average: float = 0.998
+    things: float = 16.0
     seed: int = 0
     compile: bool = False
 
 
-def loss_of(made: Tensor, true: Tensor) -> Tensor:
-    """L1 + 2 L2 + L1 of differences between neighbors, for pictures [N, 3, H, W] in [-1, 1]."""
+def loss_of(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """L1 + 2 L2 + L1 of differences between neighbors, for pictures [N, 3, H, W] in [-1, 1]; weight [N, 1, H, W] of pixels."""
     off = made - true
-    across = (off[..., 1:] - off[..., :-1]).abs().mean()
-    down = (off[..., 1:, :] - off[..., :-1, :]).abs().mean()
-    return off.abs().mean() + 2 * off.square().mean() + 0.5 * (across + down)
+    share = weight / weight.mean()
+    across = ((off[..., 1:] - off[..., :-1]).abs() * share[..., 1:]).mean()
+    down = ((off[..., 1:, :] - off[..., :-1, :]).abs() * share[..., 1:, :]).mean()
+    return (off.abs() * share).mean() + 2 * (off.square() * share).mean() + 0.5 * (across + down)
 
 
 def spread(raw: Tensor) -> Tensor:
@@ -87,26 +93,49 @@ def start_linear(codec: Autoencoder, batches: list[Tensor]) -> None:
     codec.decoder.out.weight.mul_(0.1)
 
 
+def deepened(start: Autoencoder, config: CodecConfig) -> Autoencoder:
+    """A trainable copy of `start` in float32, with further residual blocks that begin as nothing if `config` is deeper."""
+    codec = Autoencoder(config)
+    for module in codec.modules():
+        if isinstance(module, Residual):
+            nn.init.zeros_(module.mix.weight)
+    try:
+        missing = codec.load_state_dict(start.state_dict(), strict=False).missing_keys
+    except RuntimeError:
+        raise InputError(f"the codec is {start.config}, which does not grow into {config}; only depth may differ") from None
+    grown = [name for name in missing if ".near." not in name and ".wide." not in name]
+    if grown:
+        raise InputError(f"the codec lacks {grown[0]}; only depth may grow")
+    return codec
+
+
 class Trainer:
     """One codec in training. `step(progress)` takes one optimizer step at a share 0..1 of the schedule."""
 
     def __init__(
-        self, config: TrainConfig, codec: CodecConfig, scenes: Draw, clips: Draw, start: Autoencoder | None = None
+        self,
+        config: TrainConfig,
+        codec: CodecConfig,
+        scenes: DrawThings,
+        clips: Draw,
+        start: Autoencoder | None = None,
+        keep_latents: bool = False,
     ) -> None:
-        """start: train on from this codec, decoder only: its latents, and models that were trained on them, stay valid."""
+        """start: train on from this codec, deepened to `codec`. keep_latents: its decoder only, so that models that were
+        trained on its latents stay valid."""
         torch.manual_seed(config.seed)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.scenes, self.clips = scenes, clips
-        self.keep_latents = start is not None
-        self.codec = copy.deepcopy(start).cast(torch.float32) if start else Autoencoder(codec)
+        self.keep_latents = keep_latents
+        self.codec = deepened(start, codec) if start else Autoencoder(codec)
         self.codec.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
-        if not self.keep_latents:
-            start_linear(self.codec, [self.batch() for _ in range(8)])
+        if start is None:
+            start_linear(self.codec, [self.batch()[0] for _ in range(8)])
         self.average = copy.deepcopy(self.codec).requires_grad_(False)
         self.dtype = fast_dtype()
-        self.objective = torch.compile(self.loss, dynamic=True) if config.compile else self.loss
+        self.objective = torch.compile(self.loss, dynamic=False) if config.compile else self.loss
         slow = [*self.codec.encoder.linear.parameters(), *self.codec.decoder.linear.parameters()]
         fast = [p for p in self.codec.parameters() if not any(p is other for other in slow)]
         parts = ((fast, 1.0), (slow, config.linear_share))
@@ -114,24 +143,26 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
         self.steps = 0
 
-    def batch(self) -> Tensor:
-        """Pictures float32 [N, 3, H, W]: Playground first, then footage."""
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Pictures float32 [N, 3, H, W], Playground first, then footage; weights of their pixels [N, 1, H, W]."""
         sides, odds = zip(*self.config.sides, strict=True)
         side = int(self.rng.choice(sides, p=odds))
         count = max(2, self.config.pixels // side**2)
         real = max(1, round(count * self.config.footage_share))
-        drawn = [self.scenes(self.rng, count - real, side), self.clips(self.rng, real, side)]
-        return to_unit(torch.cat(drawn))
+        drawn, things = self.scenes(self.rng, count - real, side)
+        weight = torch.ones(count, 1, side, side)
+        weight[: count - real, 0][things] = self.config.things
+        return to_unit(torch.cat([drawn, self.clips(self.rng, real, side)])), weight
 
-    def loss(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the pictures made. noise: [N, C, h, w], already scaled."""
+    def loss(self, pictures: Tensor, weight: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled."""
         raw = self.codec.encoder(pictures.to(self.dtype))
         made = self.codec.decoder(raw + noise.to(self.dtype)).float()
-        return loss_of(made, pictures) + self.config.spread * spread(raw), made
+        return loss_of(made, pictures, weight) + self.config.spread * spread(raw), made
 
     def step(self, progress: float) -> tuple[float, float]:
         """Loss and PSNR of one step on a fresh batch."""
-        pictures = self.batch()
+        pictures, weight = self.batch()
         count, _, height, width = pictures.shape
         strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
         noise = strength * torch.randn(count, self.codec.channels, height // 8, width // 8, generator=self.noise)
@@ -139,7 +170,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * max(rate, self.config.rate / 1000)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, made = self.objective(pictures, noise)
+        loss, made = self.objective(pictures, weight, noise)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
         self.optimizer.step()
@@ -155,7 +186,7 @@ class Trainer:
         codec = self.average.cast(self.dtype).eval()
         if self.keep_latents:
             return codec
-        raw = [codec.encoder(self.batch().to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
+        raw = [codec.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
         every = torch.cat(raw, 1)
         codec.mean.copy_(every.mean(1))
         codec.std.copy_(every.std(1))
@@ -191,19 +222,41 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights on every run")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--channels", type=int, default=24, help="numbers per latent cell (default 24)")
     parser.add_argument(
-        "--noise", type=float, default=TrainConfig.noise, help="disturbance of latents to bear (default 0.2)"
+        "--noise", type=float, default=TrainConfig.noise, help="disturbance of latents to bear (default 0.1)"
     )
-    parser.add_argument("--keep-latents", type=Path, metavar="CODEC", help="improve only this codec's decoder")
+    parser.add_argument("--footage", type=float, default=TrainConfig.footage_share, help="share of footage (default 0.1)")
+    parser.add_argument("--things", type=float, default=TrainConfig.things, help="weight of a thing's pixel (default 16)")
+    parser.add_argument("--rate", type=float, default=TrainConfig.rate, help="learning rate (default 0.002)")
+    parser.add_argument("--large", type=float, default=0.1, help="share of batches larger than 64x64 (default 0.1)")
+    parser.add_argument("--depth", type=int, default=3, help="residual blocks per resolution of the decoder (default 3)")
+    older = parser.add_mutually_exclusive_group()
+    older.add_argument("--go-on", type=Path, metavar="CODEC", help="start from this codec, which may be shallower")
+    older.add_argument("--keep-latents", type=Path, metavar="CODEC", help="improve only this codec's decoder")
     parser.add_argument("--compile", action="store_true", help="use torch.compile: slower to start, faster per step")
     wish = parser.parse_args()
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    start = load_codec(wish.keep_latents, dtype=torch.float32) if wish.keep_latents else None
-    config = TrainConfig(seed=wish.seed, noise=wish.noise, compile=wish.compile)
-    trainer = Trainer(config, start.config if start else CodecConfig(), Scenes().draw, Footage().draw, start)
+    origin = wish.go_on or wish.keep_latents
+    start = load_codec(origin, dtype=torch.float32) if origin else None
+    config = TrainConfig(
+        seed=wish.seed,
+        noise=wish.noise,
+        compile=wish.compile,
+        footage_share=wish.footage,
+        things=wish.things,
+        rate=wish.rate,
+        sides=((64, 1 - wish.large), (96, wish.large / 2), (128, wish.large / 2)),
+    )
+    shape = (
+        replace(start.config, depth=max(wish.depth, start.config.depth))
+        if start
+        else CodecConfig(channels=wish.channels, depth=wish.depth)
+    )
+    trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
     run(trainer, wish.minutes, wish.steps, say)
     codec = trainer.finish()
     save_codec(codec, wish.out)

@@ -23,6 +23,9 @@ IDENTITY_KNOWN = {"plan": 0.25, "film": 0.5}
 """How often it is known who is there. With pictures often: which slot holds what is a question of its own (slots are sorted by
 kind and color), and while it is open all places blur into each other."""
 
+GLIMPSED = 0.85
+"""How often, where the pictures are known and the state is not, the state is roughly known from sight."""
+
 
 def shift(u: NDArray[np.float32] | float, amount: float = SHIFT) -> NDArray[np.float32] | float:
     """Even steps u in [0, 1] -> levels that dwell at the noisy end."""
@@ -70,6 +73,19 @@ def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
     else:
         levels[rng.random(frames) < rng.uniform(0.05, 0.5)] = known
     return levels
+
+
+def _glimpse(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
+    """What `sight` tells of a picture is roughly known: who is where, in most frames; changes state [T, K, F] in place.
+
+    Mostly it is known for sure who is there, because all frames agree; the rest of what a slot holds is to be found.
+    """
+    rough = rng.uniform(0.03, 0.4)
+    state[...] = 1.0
+    for group in ("exists", "kind", "color"):
+        state[..., group_slice(group)] = 0.0 if rng.random() < 0.85 else rough
+    seen = rng.random(state.shape[:2]) >= rng.choice((0.0, 0.1, 0.5), p=(0.4, 0.4, 0.2))
+    state[..., group_slice("position")] = np.where(seen[..., None], np.float32(rough), np.float32(1.0))
 
 
 def _slots(rng: np.random.Generator, state: NDArray[np.float32], identity: float) -> None:
@@ -137,13 +153,17 @@ def draw(
     rows: list[Levels] = []
     for _ in range(batch):
         if grid is None:
-            state, known = _plan(rng, frames), _PLAN_KNOWN
+            state, known, glimpsed = _plan(rng, frames), _PLAN_KNOWN, False
             row: Levels = {}
         else:
             state, video, known = _film(rng, frames, shares)
+            glimpsed = float(video.max()) <= 0.3 and rng.random() < GLIMPSED
             row = {"video": np.broadcast_to(video[:, None, None], (frames, *grid)).copy()}
         row |= _vectors(rng, state, known)
         row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, STATE_FEATURES)).copy()
-        _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
+        if glimpsed:
+            _glimpse(rng, row["state"])
+        else:
+            _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
         rows.append(row)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

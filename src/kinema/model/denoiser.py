@@ -23,7 +23,8 @@ from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
 from kinema.model.block import MLP, Block, Linear
 from kinema.model.config import DenoiserConfig
-from kinema.model.picture import Head, Stem, place_features
+from kinema.model.picture import MAP, Conv, Head, Stamp, Stem, place_features
+from kinema.model.sight import ANSWERS
 
 _POSITION = group_slice("position")
 _VECTOR_WIDTH = sum(VECTORS.values())
@@ -56,12 +57,15 @@ class Denoiser(nn.Module):
         self.config = config
         c = config.width
         self.video_in = Stem(config)
+        self.stamp = Stamp()
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
         self.vector_in = MLP(_VECTOR_WIDTH + len(VECTORS), c, c)
+        self.stride_in = Linear(2, c, bias=False)
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = Head(config)
+        self.sight_out = Conv(MAP, ANSWERS, 1)
         self.state_out = MLP(c, c, STATE_FEATURES)
         self.vector_out = Linear(c, _VECTOR_WIDTH)
         for block in self.blocks:
@@ -109,21 +113,32 @@ class Denoiser(nn.Module):
         text: TextCondition | None,
         cell_units: float,
         time_bias: Tensor | None,
+        stride: Tensor,
         dtype: torch.dtype,
     ) -> dict[str, Tensor]:
-        """The bare network's answers, before preconditioning. `time_bias` [T, T] is added to the scores along time."""
+        """The bare network's answers, before preconditioning, and "sight" [B, T, H, W, ANSWERS] where there is video.
+
+        time_bias [T, T] is added to the scores along time. stride [B]: the share of the whole way that the sampler will go on
+        this answer (a shortcut, Frans et al. 2024), 0 for the way's direction just here.
+        """
         batch, frames = time_s.shape
         state = self._embed_state(values["state"], levels["state"])
-        tokens = [state.to(dtype), self._embed_vectors(values, levels).to(dtype)]
+        leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
+        tokens = [(state + leap).to(dtype), (self._embed_vectors(values, levels) + leap).to(dtype)]
         readers, cells, h = self.config.slots + 1, 0, 0
         where = self._slot_places(values["state"], levels["state"])
-        found = time_s
+        found = seen = time_s
         if "video" in values:
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
-            seen, found = self.video_in(values["video"], levels["video"], place_features(centers, cell_units), dtype)
-            tokens.insert(0, seen)
+            p = self.config.patch
+            finer = cell_centers(h * p, w * p, cell_units / p, time_s.device)
+            camera = values["camera"] * (1 - levels["camera"][..., None])
+            stamps = self.stamp(values["state"], levels["state"], camera, finer, (h * p, w * p), dtype)
+            place = place_features(centers, cell_units)
+            drawn, found, seen = self.video_in(values["video"], levels["video"], place, stamps, dtype)
+            tokens.insert(0, drawn)
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2)
         head = self.config.width // self.config.heads
@@ -145,21 +160,36 @@ class Denoiser(nn.Module):
         answers |= dict(zip(VECTORS, vectors.split(list(VECTORS.values()), -1), strict=True))
         if cells:
             answers["video"] = self.video_out(x[:, :, :cells], found, h)
+            answers["sight"] = self.sight_out(seen).unflatten(0, (batch, frames)).movedim(2, -1)
         return answers
+
+    def look(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
+        """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
+        [H * W, 2] (y, x) of its places in room units, and the height of a place."""
+        video, level = canvas.values["video"], canvas.levels["video"]
+        h, w = level.shape[2:4]
+        answers = self.sight_out(self.video_in.see(video, level, dtype)).float().unflatten(0, level.shape[:2]).movedim(2, -1)
+        p = self.config.patch
+        return answers, cell_centers(h * p, w * p, canvas.cell_units / p, video.device), canvas.cell_units / p
 
     def forward(
         self,
         canvas: Canvas,
         *,
         causal: bool = False,
+        stride: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
         """Clean values of every track, float32, shaped as the canvas's values.
 
-        causal: frame t sees frames up to t only (live mode). dtype: of the blocks' arithmetic.
+        causal: frame t sees frames up to t only (live mode). stride: share of the way that one step goes, 0 for small ones.
+        dtype: of the blocks' arithmetic.
         """
+        leap = torch.full((canvas.batch,), stride, device=canvas.time_s.device)
         bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
-        answers = self.network(canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, dtype)
+        answers = self.network(
+            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype
+        )
         clean = {}
         for name, x_t in canvas.values.items():
             level = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]

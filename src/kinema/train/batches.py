@@ -35,6 +35,8 @@ class Batch:
     text_states: Tensor
     text_reads: Tensor
     time_bias: Tensor
+    stride: Tensor
+    """Share of the way that each answer is for, [B]; 0 but for shortcuts."""
     captions: list[str]
 
 
@@ -154,5 +156,6 @@ def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.devi
         text_states=torch.from_numpy(windows.text_states)[:rows].to(device),
         text_reads=mask.to(device),
         time_bias=torch.from_numpy(bias).to(device),
+        stride=torch.zeros(rows, device=device),
         captions=windows.captions,
     )

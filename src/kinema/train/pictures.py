@@ -51,6 +51,8 @@ def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelCon
         window=recipe.plan_frames,
         film_window=recipe.film_frames,
         fps=(8.0, 32.0),
+        lacks=recipe.phases[-1].diet.lacks,
+        shortcuts=recipe.shortcut_share > 0,
         trained=trained or {},
     )
 

@@ -43,6 +43,9 @@ class Recipe:
     """Share of the film batches that are packed."""
     shares: PatternShares
     size: int
+    shortcut_share: float
+    """Share of the plan batches that teach long steps, from `shortcuts_from` (a share of the run) on."""
+    shortcuts_from: float
     text_drop: float
     matrix_lr: float
     other_lr: float
@@ -59,7 +62,7 @@ class Recipe:
     save_every_s: float
 
 
-SHARES = PatternShares(perceive=0.3, render=0.38, predict=0.22, joint=0.1)
+SHARES = PatternShares(perceive=0.15, render=0.65, predict=0.1, joint=0.1)
 
 
 def tiny() -> Recipe:
@@ -67,15 +70,15 @@ def tiny() -> Recipe:
     return Recipe(
         name="tiny",
         denoiser=DenoiserConfig(
-            width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=16, patch=2, text_dim=384
+            width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=384
         ),
         codec="codec-8x8",
         phases=(
-            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.1, film_share=0.9),
+            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.04, film_share=0.8),
             Phase(
-                name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.25, film_share=0.75
+                name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.15, film_share=0.7
             ),
-            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.65),
+            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.3),
         ),
         steps=8_000,
         seed=0,
@@ -87,9 +90,11 @@ def tiny() -> Recipe:
         packed_share=0.75,
         shares=SHARES,
         size=64,
+        shortcut_share=0.25,
+        shortcuts_from=0.5,
         text_drop=0.15,
-        matrix_lr=2e-3,
-        other_lr=1e-3,
+        matrix_lr=3e-3,
+        other_lr=1.5e-3,
         weight_decay=0.01,
         warmup=100,
         cooldown=0.3,
@@ -112,7 +117,7 @@ def base() -> Recipe:
         small,
         name="base",
         denoiser=DenoiserConfig(
-            width=384, depth=10, heads=6, mlp_ratio=4, slots=8, latent_channels=16, patch=2, text_dim=384
+            width=384, depth=10, heads=6, mlp_ratio=4, slots=8, latent_channels=24, patch=2, text_dim=384
         ),
         phases=(Phase(name="full", diet=diet.full(), episodes=200_000, base_seed=50_000_000, until=1.0, film_share=0.6),),
         steps=40_000,
@@ -132,7 +137,7 @@ def smoke() -> Recipe:
     return replace(
         small,
         name="smoke",
-        denoiser=DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=16, patch=2, text_dim=384),
+        denoiser=DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384),
         phases=(
             Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0, film_share=0.5),
         ),
@@ -144,6 +149,7 @@ def smoke() -> Recipe:
         packs=(2, 8),
         warmup=2,
         compile=False,
+        shortcuts_from=0.0,
         canary_every=4,
         picture_every=8,
         save_every_s=0.0,

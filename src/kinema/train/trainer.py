@@ -11,17 +11,20 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from kinema.canvas.canvas import TextCondition
 from kinema.codec import Codec
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import losses, total
+from kinema.diffusion.shortcut import lesson
 from kinema.model.denoiser import Denoiser
 from kinema.train import checkpoint
 from kinema.train.batches import Batch, make
@@ -78,6 +81,8 @@ class Trainer:
         self.dtype: torch.dtype = getattr(torch, recipe.precision)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.running: dict[str, float] = {}
+        self.leaping = False
+        """Whether the last step taught a shortcut."""
         self.losses = torch.compile(losses, dynamic=False) if recipe.compile else losses
         self.peak = measured_peak(self.device, self.dtype)
         self._canaries: dict[str, Canaries] = {}
@@ -108,13 +113,27 @@ class Trainer:
             batch.text_states,
             batch.text_reads,
             batch.time_bias,
+            batch.stride,
             self.dtype,
         )
+
+    def _shortened(self, batch: Batch) -> Batch:
+        """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
+        rng = np.random.default_rng((self.recipe.seed, self.step, 1))
+        if "video" in batch.values or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
+            return batch
+        text = TextCondition(states=batch.text_states, reads=batch.text_reads)
+        made = lesson(
+            self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
+        )
+        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.stride)
 
     def one_step(self) -> tuple[dict[str, float], int, float]:
         """Losses by track, clips in the batch, FLOPs spent."""
         phase = self.phase
         batch = make(self.recipe, self.banks[phase.name], self.codec, self.step, self.device, phase.film_share)
+        plain, batch = batch, self._shortened(batch)
+        self.leaping = batch is not plain
         parts = self.compute(batch)
         loss = total(parts)
         if not torch.isfinite(loss):
@@ -159,8 +178,8 @@ class Trainer:
         self.stopping = True
 
     def _note(self, parts: dict[str, float], clips: int, flops: float, seconds: float, show: Show | None) -> None:
-        kind = "film" if "video" in parts else "plan"
-        parts = {f"{kind} {name}": value for name, value in parts.items() if name in ("video", "state")}
+        kind = "film" if "video" in parts else "leap" if self.leaping else "plan"
+        parts = {f"{kind} {name}": value for name, value in parts.items() if name in ("video", "state", "sight")}
         for name, value in parts.items():
             self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
         left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s

@@ -20,6 +20,9 @@ behind: past a screen. leave: out of the picture. flag: up to a flag."""
 
 SHAPES = ("ball", "box", "triangle", "star")
 
+SIZES_OF_TINY = ("medium", "large")
+"""A small star is seven pixels wide at 64x64: nobody can tell it from a box there, and no codec of 8x8 cells keeps it."""
+
 
 def held_out(kind_index: int, color_index: int) -> bool:
     """Whether the pair is kept from training: one color per kind, the red star among them."""
@@ -93,6 +96,12 @@ class Diet:
         return [pair for pair in every if self.held_out != "exclude" or not held_out(*pair)]
 
     @property
+    def lacks(self) -> tuple[str, ...]:
+        """Names of kinds, colors and sizes that no episode holds."""
+        every = ((KINDS, self.kinds), (COLORS, self.colors), (tuple(SIZES), self.sizes))
+        return tuple(name for names, held in every for name in names if name not in held)
+
+    @property
     def speeds(self) -> tuple[float, float]:
         """The range of initial speeds, held-out speeds cut away when they are excluded."""
         if self.held_out == "exclude":
@@ -104,6 +113,7 @@ def one_shape() -> Diet:
     """One shape that rolls, slides, flies, falls or rests."""
     return Diet(
         kinds=SHAPES,
+        sizes=SIZES_OF_TINY,
         min_entities=1,
         max_entities=1,
         scenarios={"move": 0.45, "throw": 0.25, "drop": 0.2, "still": 0.1},
@@ -115,6 +125,7 @@ def two_shapes() -> Diet:
     """Two shapes that meet."""
     return Diet(
         kinds=SHAPES,
+        sizes=SIZES_OF_TINY,
         min_entities=2,
         max_entities=2,
         scenarios={"hit": 0.45, "towards": 0.35, "throw": 0.1, "drop": 0.1},
@@ -124,8 +135,10 @@ def two_shapes() -> Diet:
 
 
 def tiny() -> Diet:
-    """One to three of all eight kinds in a room of 10 by 10 under a camera at rest: what `kinema-tiny` is trained on."""
+    """One to three of all eight kinds, medium or large, in a room of 10 by 10 under a camera at rest: what `kinema-tiny` is
+    trained on."""
     return Diet(
+        sizes=SIZES_OF_TINY,
         scenarios={
             "move": 0.14,
             "throw": 0.12,

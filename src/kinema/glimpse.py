@@ -1,0 +1,160 @@
+"""From sight to slots: what the stem sees in pictures, as a first rough state.
+
+Sight answers for every place of every picture (`kinema.model.sight`). Places that see the same thing are put together, things
+are followed from picture to picture, and each path is named by what most of its pictures say. No two things of a
+Playground scene share kind and color, so a name also joins what was seen before and after a gap. The denoiser then starts from
+this instead of from nothing: who is there is known, where they are roughly, all else is open.
+
+Axes: B batch, T frames, H x W places, K slots, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kinema.canvas.scene import COLORS, KINDS
+from kinema.canvas.tracks import STATE_FEATURES, group_slice
+
+Floats = NDArray[np.floating[Any]]
+
+SURE = 0.5
+"""Places that say with less than this that a thing is near are not asked further."""
+SAME_UNITS = 0.8
+"""Places whose centers lie this close speak of one thing."""
+ENOUGH = 1.0
+"""A thing needs this much certainty in all; four places speak of it when it is in full view."""
+STRIDE_UNITS = 1.3
+"""A thing is followed this far from one picture to the next, and half as far again for each picture in which it was not seen."""
+MISNAMED_UNITS = 0.6
+"""A change of kind or color from one picture to the next counts like this much of a way."""
+SELDOM = 0.12
+"""Paths seen in fewer of the pictures than this are taken for mistakes, if there are more than five pictures."""
+
+TINY = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """One thing in one picture: its center in units, and the logarithms of how likely each kind and color is."""
+
+    x: float
+    y: float
+    kind: Floats
+    color: Floats
+
+
+@dataclass(kw_only=True)
+class Path:
+    """One thing through the pictures: frame to sighting."""
+
+    seen: dict[int, Thing] = field(default_factory=dict)
+
+    def scores(self) -> Floats:
+        """Log likelihood of each kind and color together, [kinds, colors]."""
+        kind = sum((thing.kind for thing in self.seen.values()), np.zeros(len(KINDS)))
+        color = sum((thing.color for thing in self.seen.values()), np.zeros(len(COLORS)))
+        return np.asarray(kind)[:, None] + np.asarray(color)[None]
+
+
+def _log_shares(scores: Floats) -> Floats:
+    high = scores - scores.max(-1, keepdims=True)
+    return np.asarray(np.log(np.exp(high) / np.exp(high).sum(-1, keepdims=True) + TINY))
+
+
+def things(answers: Floats, centers: Floats, place_units: float) -> list[Thing]:
+    """What one picture shows: answers [H * W, ANSWERS], centers [H * W, 2] (y, x)."""
+    certain = 1 / (1 + np.exp(-answers[:, 0]))
+    x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
+    kind = _log_shares(answers[:, 3 : 3 + len(KINDS)])
+    color = _log_shares(answers[:, 3 + len(KINDS) :])
+    found = []
+    left = certain >= SURE
+    while left.any():
+        best = int(np.where(left, certain, 0).argmax())
+        near = left & (np.hypot(x - x[best], y - y[best]) < SAME_UNITS)
+        left &= ~near
+        weight = certain * near
+        if weight.sum() >= ENOUGH:
+            share = weight / weight.sum()
+            found.append(
+                Thing(x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color))
+            )
+    return found
+
+
+def _apart(path: Path, frame: int, thing: Thing) -> float:
+    """How far a sighting is from where the path was last seen, in strides; above 1 is too far."""
+    last = max(path.seen)
+    before = path.seen[last]
+    misnamed = int(before.kind.argmax() != thing.kind.argmax()) + int(before.color.argmax() != thing.color.argmax())
+    way = float(np.hypot(thing.x - before.x, thing.y - before.y)) + MISNAMED_UNITS * misnamed
+    return way / (STRIDE_UNITS * (1 + (frame - last - 1) / 2))
+
+
+def follow(pictures: list[list[Thing]]) -> list[Path]:
+    """Link sightings from picture to picture, nearest first."""
+    paths: list[Path] = []
+    for frame, here in enumerate(pictures):
+        pairs = sorted((_apart(path, frame, thing), i, j) for i, path in enumerate(paths) for j, thing in enumerate(here))
+        taken_paths, taken = set(), set()
+        for apart, i, j in pairs:
+            if apart <= 1 and i not in taken_paths and j not in taken:
+                paths[i].seen[frame] = here[j]
+                taken_paths.add(i)
+                taken.add(j)
+        paths += [Path(seen={frame: thing}) for j, thing in enumerate(here) if j not in taken]
+    return paths
+
+
+def name(paths: list[Path], frames: int, slots: int) -> dict[tuple[int, int], Path]:
+    """(kind, color) to path in canonical order, at most `slots`: the paths seen longest choose first, and a path whose name is
+    taken by one that is seen at the same time takes its next likeliest."""
+    named: dict[tuple[int, int], Path] = {}
+    for path in sorted(paths, key=lambda path: -len(path.seen)):
+        if frames > 5 and len(path.seen) < SELDOM * frames:
+            continue
+        scores = path.scores()
+        for flat in np.argsort(-scores, axis=None):
+            label = (int(flat) // len(COLORS), int(flat) % len(COLORS))
+            other = named.get(label)
+            if other is None and len(named) < slots:
+                named[label] = path
+                break
+            if other is not None and not other.seen.keys() & path.seen.keys():
+                other.seen |= path.seen
+                break
+            if other is None:
+                break
+    return dict(sorted(named.items()))
+
+
+def glimpse(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+    """answers [B, T, H, W, ANSWERS] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is told:
+    bool [B, T, K, F]. Told are existence, kind and color everywhere, positions in the pictures that show the thing."""
+    batch, frames = answers.shape[:2]
+    state = torch.zeros(batch, frames, slots, STATE_FEATURES)
+    told = torch.zeros_like(state, dtype=torch.bool)
+    middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
+    for group in ("exists", "kind", "color"):
+        told[..., group_slice(group)] = True
+    state[..., 0] = -1.0
+    position = group_slice("position")
+    for b in range(batch):
+        pictures = [things(flat[b, t], middle, place_units) for t in range(frames)]
+        for slot, ((kind, color), path) in enumerate(name(follow(pictures), frames, slots).items()):
+            state[b, :, slot, 0] = 1.0
+            for group, which in (("kind", kind), ("color", color)):
+                state[b, :, slot, group_slice(group)] = -1.0
+                state[b, :, slot, group_slice(group).start + which] = 1.0
+            for t, thing in path.seen.items():
+                zoom = 2.0 ** (float(camera[b, t, 2]) / 2)
+                place = torch.tensor([thing.x - 5.0, thing.y - 5.0]) / 2.5
+                state[b, t, slot, position] = place / zoom + camera[b, t, :2].cpu()
+                told[b, t, slot, position] = True
+    return state, told

@@ -1,0 +1,58 @@
+"""Shortcuts: one long step is taught to land where two short ones do."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from kinema.canvas.canvas import Canvas, blank
+from kinema.diffusion.objective import noised
+from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.shortcut import PIECES, lesson, stride_of
+from kinema.model.denoiser import Denoiser
+
+ROWS = 32
+
+
+def plan(frames: int = 5) -> Canvas:
+    canvas = blank(batch=ROWS, frames=frames, fps=16.0, slots=4)
+    levels = {name: level.clone() for name, level in canvas.levels.items()}
+    levels["state"][:, :2] = 0.0
+    values = {name: torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) for name, x in canvas.values.items()}
+    return canvas.with_values(values, levels)
+
+
+def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoiser) -> None:
+    canvas = plan()
+    noise = {name: torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) for name, x in canvas.values.items()}
+    rng = np.random.default_rng(0)
+    made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
+    begun = noised(canvas.values, canvas.levels, noise)
+    reached = euler(
+        lambda now: denoiser(now, stride=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
+    )
+    whole = (made.stride == 1.0).nonzero()[:, 0]
+    assert len(whole) and len(whole) < ROWS
+    for name in canvas.values:
+        torch.testing.assert_close(made.values[name][whole], reached.values[name][whole], rtol=1e-4, atol=1e-4)
+
+
+def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
+    canvas = plan()
+    noise = {name: torch.randn_like(x) for name, x in canvas.values.items()}
+    rng = np.random.default_rng(1)
+    made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
+    assert torch.equal(made.values["state"][:, :2], canvas.values["state"][:, :2])
+    assert (made.levels["state"][:, :2] == 0).all() and (made.levels["state"][:, 2:] > 0).all()
+    starts = noised(made.values, made.levels, made.noise)["state"]
+    truth = noised(canvas.values, made.levels, noise)["state"]
+    torch.testing.assert_close(starts, truth, rtol=1e-4, atol=1e-4)
+    assert set((1 / made.stride).round().int().tolist()) <= set(PIECES)
+
+
+def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: Denoiser) -> None:
+    assert [stride_of(n) for n in (1, 2, 4, 8)] == [1.0, 0.5, 0.25, 0.125]
+    assert stride_of(16) == stride_of(3) == 0.0
+    canvas = start(plan(), range(ROWS))
+    far, near = denoiser(canvas, stride=1.0)["state"], denoiser(canvas)["state"]
+    assert not torch.equal(far, near)

@@ -1,0 +1,64 @@
+"""Slots stamp the map where they stand, and only as far as they are known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kinema.canvas.tracks import STATE_FEATURES, group_slice
+from kinema.model.denoiser import cell_centers
+from kinema.model.picture import MAP, Stamp
+
+UNITS = 1.25
+CENTERS = cell_centers(8, 8, UNITS, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def stamp() -> Stamp:
+    torch.manual_seed(0)
+    made = Stamp().requires_grad_(False)
+    made.out.weight.normal_()
+    return made
+
+
+def thing(x: float, y: float) -> torch.Tensor:
+    state = torch.randn(1, 1, 1, STATE_FEATURES, generator=torch.Generator().manual_seed(3))
+    state[..., 0] = 1.0
+    state[..., group_slice("position")] = (torch.tensor([x, y]) - 5.0) / 2.5
+    return state
+
+
+def stamped(stamp: Stamp, state: torch.Tensor, *, level: float = 0.0, camera: tuple[float, ...] = (0, 0, 0)) -> torch.Tensor:
+    """[M, 8, 8], less what an empty map holds."""
+    levels = torch.full_like(state, level)
+    view = torch.tensor(camera).float().reshape(1, 1, 3)
+    return (stamp(state, levels, view, CENTERS, (8, 8), torch.float32)[0] - stamp.out.bias[:, None, None]).detach()
+
+
+def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: Stamp) -> None:
+    """Moved by whole places, with all fields but the place kept out of it, the map moves along."""
+    columns = group_slice("position")
+    stamp.thing.weight[:, columns] = 0.0
+    moved, still = stamped(stamp, thing(4.1 + UNITS, 5.3 - UNITS)), stamped(stamp, thing(4.1, 5.3))
+    assert still.shape == (MAP, 8, 8)
+    torch.testing.assert_close(moved[:, 1:, 1:], still[:, :-1, :-1], rtol=1e-4, atol=1e-4)
+
+
+def test_it_reaches_its_surroundings_only(stamp: Stamp) -> None:
+    far = (CENTERS.flip(-1) - torch.tensor([2.0, 2.0])).norm(dim=-1).reshape(8, 8) > 5
+    marks = stamped(stamp, thing(2.0, 2.0)).abs().amax(0)
+    assert marks[far].max() < 1e-2 * marks.max()
+
+
+def test_what_is_not_known_or_not_there_stamps_nothing(stamp: Stamp) -> None:
+    assert stamped(stamp, thing(4.0, 6.0), level=1.0).abs().max() < 1e-5
+    nobody = thing(4.0, 6.0)
+    nobody[..., 0] = -1.0
+    assert stamped(stamp, nobody).abs().max() < 1e-5
+    assert stamped(stamp, thing(4.0, 6.0)).abs().max() > 0.1
+
+
+def test_the_camera_moves_the_stamp(stamp: Stamp) -> None:
+    """Panned by 2.5 units (two places), a thing at x = 7.5 is stamped around where one at 5 would be."""
+    seen = stamped(stamp, thing(7.5, 5.0), camera=(1.0, 0.0, 0.0)).abs().sum(0)
+    assert (seen.sum(0) * CENTERS[:8, 1]).sum() / seen.sum() == pytest.approx(5.0, abs=0.5)
