@@ -32,8 +32,8 @@ from kinema.models import Model
 SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
 """Frames that a window shares with the one before it."""
-PERCEIVE_STEPS = 4
-GLIMPSE = 0.05
+PERCEIVE_STEPS = 1
+GLIMPSE = 0.03
 """Level at which places seen at a glance are taken: about how far off they are."""
 ROUGHLY = 0.03
 """Level at which a perceived state enters the plan: seen, not known."""

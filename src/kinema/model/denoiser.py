@@ -25,6 +25,7 @@ from kinema.model.block import MLP, Block, Linear
 from kinema.model.config import DenoiserConfig
 from kinema.model.picture import MAP, Conv, Head, Stamp, Stem, place_features
 from kinema.model.sight import ANSWERS
+from kinema.model.trend import Trend
 
 _POSITION = group_slice("position")
 _VECTOR_WIDTH = sum(VECTORS.values())
@@ -61,6 +62,7 @@ class Denoiser(nn.Module):
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
         self.vector_in = MLP(_VECTOR_WIDTH + len(VECTORS), c, c)
         self.stride_in = Linear(2, c, bias=False)
+        self.trend = Trend(c)
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
@@ -124,7 +126,8 @@ class Denoiser(nn.Module):
         batch, frames = time_s.shape
         state = self._embed_state(values["state"], levels["state"])
         leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
-        tokens = [(state + leap).to(dtype), (self._embed_vectors(values, levels) + leap).to(dtype)]
+        drift, trend = self.trend(values["state"], levels["state"], time_s, time_bias)
+        tokens = [(state + leap + drift).to(dtype), (self._embed_vectors(values, levels) + leap).to(dtype)]
         readers, cells, h = self.config.slots + 1, 0, 0
         where = self._slot_places(values["state"], levels["state"])
         found = seen = time_s
@@ -155,7 +158,7 @@ class Denoiser(nn.Module):
             rotation, bias = (in_time, time_bias) if block.along_time else (in_space, None)
             x = block(x, rotation, bias, text_keys, text_bias, readers)
         x = rms_norm(x)
-        answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float())}
+        answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend}
         vectors = self.vector_out(x[:, :, -1].float())
         answers |= dict(zip(VECTORS, vectors.split(list(VECTORS.values()), -1), strict=True))
         if cells:
