@@ -308,7 +308,7 @@ def measure(name: str, share: int, pictures: Path | None) -> list[Row]:
         known_cells(model),
     )
     few, usual, cold = timings(model, name)
-    note("4 s, 64x64, 16 fps, warm, few-step (4 + 2)", "<= 4 s", f"{few:.2f} s ({usual:.2f} s with 16 + 2)", few <= 4)
+    note("4 s, 64x64, 16 fps, warm, few-step (4 + 1)", "<= 4 s", f"{few:.2f} s ({usual:.2f} s with 16 + 1)", few <= 4)
     note("cold process to MP4", "<= 15 s", f"{cold:.1f} s", cold <= 15)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)

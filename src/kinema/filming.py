@@ -46,7 +46,7 @@ class Options:
     """How to fill: steps of the plan, steps of the film, guidance by the text, the sampler."""
 
     steps: int = 16
-    film_steps: int = 2
+    film_steps: int = 1
     guidance: float = 2.0
     sampler: str = "euler"
     causal: bool = False
