@@ -119,12 +119,13 @@ def test_import_is_light_and_curated() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """cli -> api -> train, filming -> data, worlds, diffusion -> model, codec, text, canvas; never back."""
+    """cli -> simulate -> api -> train, filming -> data, worlds, diffusion -> model, codec, text, canvas; never back."""
     import ast
 
     rank = {
         "errors": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 3, "media": 3, "data": 4,
-        "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "train": 6, "api": 7, "demo": 8, "cli": 9,
+        "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "train": 6, "api": 7, "simulate": 8,
+        "demo": 9, "cli": 10,
     }  # fmt: skip
     allowed = {("codec", "worlds"), ("model", "canvas"), ("text", "worlds")}
     root = Path(kinema.__file__).parent

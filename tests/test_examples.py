@@ -1,4 +1,4 @@
-"""Every example runs as it stands, with the shipped weights, and so do the README's Python snippets."""
+"""Every example runs as it stands, with the shipped weights, and so do the Python snippets of README and tutorial."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def test_example(path: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.mp4"))
 
 
-def test_readme_snippets(tmp_path: Path) -> None:
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_snippets(page: str, tmp_path: Path) -> None:
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert snippets
     done = subprocess.run([sys.executable, "-c", "\n".join(snippets)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

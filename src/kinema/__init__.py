@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kinema.filming import Options
     from kinema.media import Clip
     from kinema.models import Model, load
+    from kinema.simulate.world import World
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ _HOME = {
     "Clip": "kinema.media",
     "Model": "kinema.models",
     "load": "kinema.models",
+    "World": "kinema.simulate.world",
 }
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Model",
     "Options",
     "Scene",
+    "World",
     "blend",
     "edit",
     "extend",

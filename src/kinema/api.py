@@ -55,7 +55,9 @@ def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
         return to_cells(model.codec.encode(video).float(), model.config.denoiser.patch)
 
 
-def _canvas(model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0) -> Canvas:
+def blank_canvas(
+    model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0
+) -> Canvas:
     cell = 8 * model.config.denoiser.patch
     grid = (-(-height // cell), -(-width // cell))
     return blank(
@@ -69,7 +71,7 @@ def _padded(model: Model, height: int, width: int) -> tuple[int, int]:
     return -(-height // cell) * cell, -(-width // cell) * cell
 
 
-def _tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
+def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
     spans = parse_storyboard(prompt)
     for text, _, _ in spans:
         check_words(text, strict=strict, model=model.config.name, lacks=model.config.lacks)
@@ -157,8 +159,8 @@ def generate(
     engine = model_of(model)
     width, height = sizes.check_size(engine.config, size)
     frames = sizes.check_duration(engine.config, seconds, fps, width, height, count)
-    canvas = _canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
-    canvas = _tell(engine, canvas, prompt, strict)
+    canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
+    canvas = tell(engine, canvas, prompt, strict)
     known: dict[int, Frames] = {}
     for index, given in ((0, image), (frames - 1, last)):
         if given is not None:
@@ -188,8 +190,8 @@ def image(
     """One still picture: a film of one frame."""
     engine = model_of(model)
     width, height = sizes.check_size(engine.config, size)
-    canvas = _canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
-    canvas = _tell(engine, canvas, prompt, strict)
+    canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
+    canvas = tell(engine, canvas, prompt, strict)
     settings = {"layout": "image", "size": f"{width}x{height}"}
     return _finish(
         engine, canvas, options or Options(), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
@@ -208,8 +210,8 @@ def _from_frames(
 ) -> tuple[Canvas, tuple[int, int]]:
     """A canvas with pictures at some frames, and its (width, height)."""
     height, width = next(iter(known.values())).shape[:2]
-    canvas = _canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
-    canvas = _tell(model, canvas, prompt, strict)
+    canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
+    canvas = tell(model, canvas, prompt, strict)
     cells = encode(model, np.stack(list(known.values())), *_padded(model, height, width))
     return layouts.infill(canvas, list(known), cells), (width, height)
 
@@ -344,7 +346,7 @@ def edit(
     clip = _fit_to_model(engine, clip)
     height, width = clip.frames.shape[1:3]
     sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
-    canvas = _canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
+    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(engine, clip.frames, *_padded(engine, height, width))
     seen = perceive_only(engine, layouts.perceive(canvas, cells), options or Options(), [seed])
     changed = None
@@ -360,7 +362,7 @@ def edit(
     canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
     values = {**canvas.values, "scene": seen.values["scene"]}
     canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
-    canvas = _tell(engine, canvas, prompt, strict)
+    canvas = tell(engine, canvas, prompt, strict)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     return _finish(
         engine, canvas, options or Options(), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
@@ -373,7 +375,7 @@ def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, opt
     engine = model_of(model)
     clip = _fit_to_model(engine, clip)
     height, width = clip.frames.shape[1:3]
-    canvas = _canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
+    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = layouts.perceive(canvas, encode(engine, clip.frames, *_padded(engine, height, width)))
     done = perceive_only(engine, canvas, options or Options(), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
@@ -390,7 +392,7 @@ def render(
     slots = engine.config.denoiser.slots
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):
         raise SizeError(f"the state has entities in {scene.num_slots} slots; {engine.config.name} films up to {slots}")
-    canvas = _canvas(engine, count=1, frames=scene.num_frames, fps=scene.fps, height=height, width=width)
+    canvas = blank_canvas(engine, count=1, frames=scene.num_frames, fps=scene.fps, height=height, width=width)
     fields = Fields.of(scene)
     state = np.zeros((1, scene.num_frames, slots, canvas.values["state"].shape[-1]), np.float32)
     state[..., 0] = -1.0

@@ -71,6 +71,10 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.config.name!r}, {self.parameters / 1e6:.1f}M parameters, {self.device})"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """Itself: a model is never changed by use, and environments whose settings are copied share it."""
+        return self
+
     @property
     def parameters(self) -> int:
         return sum(p.numel() for p in self.denoiser.parameters())

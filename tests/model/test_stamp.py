@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
+from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.denoiser import cell_centers
 from kinema.model.picture import MAP, Stamp
 
@@ -16,9 +16,7 @@ CENTERS = cell_centers(8, 8, UNITS, torch.device("cpu"))
 @pytest.fixture(scope="module")
 def stamp() -> Stamp:
     torch.manual_seed(0)
-    made = Stamp().requires_grad_(False)
-    made.out.weight.normal_()
-    return made
+    return Stamp().requires_grad_(False)
 
 
 def thing(x: float, y: float) -> torch.Tensor:
@@ -30,9 +28,15 @@ def thing(x: float, y: float) -> torch.Tensor:
 
 def stamped(stamp: Stamp, state: torch.Tensor, *, level: float = 0.0, camera: tuple[float, ...] = (0, 0, 0)) -> torch.Tensor:
     """[M, 8, 8], less what an empty map holds."""
-    levels = torch.full_like(state, level)
-    view = torch.tensor(camera).float().reshape(1, 1, 3)
-    return (stamp(state, levels, view, CENTERS, (8, 8), torch.float32)[0] - stamp.out.bias[:, None, None]).detach()
+
+    def drawn(state: torch.Tensor) -> torch.Tensor:
+        levels, view = torch.full_like(state, level), torch.tensor(camera).float().reshape(1, 1, 3)
+        scene = torch.zeros(1, 1, VECTORS["scene"])
+        return stamp(state, levels, view, scene, CENTERS, UNITS, (8, 8), torch.float32)[0]
+
+    nobody = state.clone()
+    nobody[..., 0] = -1.0
+    return drawn(state) - drawn(nobody)
 
 
 def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: Stamp) -> None:
@@ -52,10 +56,19 @@ def test_it_reaches_its_surroundings_only(stamp: Stamp) -> None:
 
 def test_what_is_not_known_or_not_there_stamps_nothing(stamp: Stamp) -> None:
     assert stamped(stamp, thing(4.0, 6.0), level=1.0).abs().max() < 1e-5
-    nobody = thing(4.0, 6.0)
-    nobody[..., 0] = -1.0
-    assert stamped(stamp, nobody).abs().max() < 1e-5
-    assert stamped(stamp, thing(4.0, 6.0)).abs().max() > 0.1
+    assert stamped(stamp, thing(4.0, 6.0)).abs().max() > 0.01
+    hardly = thing(4.0, 6.0)
+    hardly[..., 0] = -0.99
+    assert stamped(stamp, hardly).abs().max() < 0.1 * stamped(stamp, thing(4.0, 6.0)).abs().max()
+
+
+def test_the_setting_reaches_every_place(stamp: Stamp) -> None:
+    state, scene, camera = thing(4.0, 6.0), torch.ones(1, 1, VECTORS["scene"]), torch.zeros(1, 1, 3)
+
+    def drawn(scene: torch.Tensor) -> torch.Tensor:
+        return stamp(state, torch.zeros_like(state), camera, scene, CENTERS, UNITS, (8, 8), torch.float32)
+
+    assert ((drawn(scene) - drawn(0 * scene)).abs().amax(1) > 1e-3).all()
 
 
 def test_the_camera_moves_the_stamp(stamp: Stamp) -> None:

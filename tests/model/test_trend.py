@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from kinema.canvas.tracks import STATE_FEATURES
+from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.denoiser import CLOSED, causal_bias, precondition
-from kinema.model.trend import COLUMNS, REACH, answers
+from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, Expected, answers, expected
 
 FRAMES = 48
 TIME_S = torch.arange(FRAMES)[None] / 16.0
@@ -28,13 +28,34 @@ def test_their_answer_mends_most_of_a_small_noise() -> None:
     for level in (0.05, 0.15):
         x, levels = noised(level)
         said, trust = answers(x, levels, TIME_S, None)
-        wide = said[..., len(COLUMNS) :]
+        begin = len(ANSWERED) // len(REACH)
+        wide = said[..., begin : begin + len(COLUMNS)]
         mended = precondition(x[..., COLUMNS], levels[..., COLUMNS], wide)
         inner = slice(14, -14)
         before = (x / (1 - level) - path())[:, inner][..., COLUMNS].square().mean().sqrt()
         after = (mended - path()[..., COLUMNS])[:, inner].square().mean().sqrt()
         assert after < 0.6 * before, level
-        assert trust.min() > 0.5 and len(REACH) == 2
+        assert trust[..., begin : begin + len(COLUMNS)].min() > 0.5
+
+
+def test_a_line_through_the_past_and_its_speeds_lead_to_the_next_place() -> None:
+    """An unknown last frame after a known straight path: the line's end, its slope and where speeds lead are the truth."""
+    velocity = torch.tensor([0.5, -0.3])
+    state = torch.zeros(1, FRAMES, 1, STATE_FEATURES)
+    state[..., group_slice("velocity")] = velocity
+    state[0, :, 0, PLACE] = TIME_S[0, :, None] * velocity * PER_SECOND
+    levels = torch.zeros_like(state)
+    levels[:, -1] = 1.0
+    unknown = state.clone()
+    unknown[:, -1] = torch.randn(STATE_FEATURES, generator=torch.Generator().manual_seed(1))
+    said, trust = answers(unknown, levels, TIME_S, None)
+    begin = len(ANSWERED) // len(REACH) + len(COLUMNS)
+    line, slope, lead = said[0, -1, 0, begin : begin + 6].split(2)
+    place = state[0, -1, 0, PLACE]
+    torch.testing.assert_close(lead, place, atol=0.03, rtol=0)
+    torch.testing.assert_close(line, place, atol=0.08, rtol=0)
+    torch.testing.assert_close(slope, velocity, atol=0.06, rtol=0)
+    assert trust[0, -1].min() > 0.4
 
 
 def test_unknown_neighbors_say_nothing() -> None:
@@ -51,3 +72,38 @@ def test_they_keep_to_the_mask() -> None:
         here, there = (answers(state, levels, TIME_S, bias)[0][:, :24] for state in (x, other))
         assert torch.equal(here, there)
     assert not torch.equal(answers(x, levels, TIME_S, None)[0][:, :24], answers(other, levels, TIME_S, None)[0][:, :24])
+
+
+def test_what_is_expected_of_a_place() -> None:
+    """After a known straight path the next place is expected where it leads, closely; with nothing known, anywhere."""
+    velocity = torch.tensor([0.5, -0.3])
+    state = torch.zeros(1, FRAMES, 1, STATE_FEATURES)
+    state[..., group_slice("velocity")] = velocity
+    state[0, :, 0, PLACE] = TIME_S[0, :, None] * velocity * PER_SECOND
+    levels = torch.zeros_like(state)
+    levels[:, -1] = 1.0
+    unknown = state.clone()
+    unknown[:, -1] = torch.randn(STATE_FEATURES, generator=torch.Generator().manual_seed(1))
+    mean, spread = expected(unknown, levels, TIME_S, None)
+    torch.testing.assert_close(mean[0, -1, 0], state[0, -1, 0, PLACE], atol=0.02, rtol=0)
+    assert 0.01 < spread[0, -1, 0, 0] < 0.06
+    found = Expected(mean=mean, spread=spread)
+    torch.testing.assert_close(found.place(unknown, levels)[0, -1, 0], mean[0, -1, 0])
+    torch.testing.assert_close(found.place(unknown, levels)[0, :-1, 0], state[0, :-1, 0, PLACE], atol=1e-5, rtol=0)
+    mean, spread = expected(unknown, torch.ones_like(levels), TIME_S, None)
+    assert mean.abs().max() == 0.0 and spread.min() == 1.0
+
+
+def test_an_answer_of_nothing_smooths_a_noisy_path() -> None:
+    """Noise at level 0.05 on a steady path and its speed: the expectation alone takes off half of it."""
+    steady = path()
+    steady[..., group_slice("velocity")] = 2 / (FRAMES - 1) * 16 / PER_SECOND
+    levels = torch.full_like(steady, 0.05)
+    x = 0.95 * steady + 0.05 * torch.randn(steady.shape, generator=torch.Generator().manual_seed(0))
+    mean, spread = expected(x, levels, TIME_S, None)
+    wide, near = Expected(mean=mean, spread=spread).over(STATE_FEATURES)
+    clean = precondition(x, levels, torch.zeros_like(x), wide, near)
+    inner = slice(8, -8)
+    after = (clean - steady)[:, inner][..., PLACE].square().mean().sqrt()
+    before = (x / 0.95 - steady)[:, inner][..., PLACE].square().mean().sqrt()
+    assert after < 0.6 * before

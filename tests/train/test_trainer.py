@@ -20,7 +20,7 @@ from kinema.diffusion.objective import total
 from kinema.errors import InputError
 from kinema.models import load
 from kinema.train import checkpoint
-from kinema.train.batches import draw_time_bias, make
+from kinema.train.batches import draw_time_bias, is_still, make, make_stills
 from kinema.train.data import folder_of, open_banks
 from kinema.train.recipe import RECIPES, recipe, smoke
 from kinema.train.run import open_codec, train
@@ -53,6 +53,28 @@ def test_one_batch_is_learned(banks: dict[str, Bank], tmp_path: Path) -> None:
         run.optimizer.step(3.0, average_from=2.0)
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, Bank], tmp_path: Path) -> None:
+    """The same stills sixty times: less than half the loss; blocks and slots are as they were."""
+    run = trainer(banks, tmp_path, warmup=1, precision="float32", still_batch=32)
+    stills = make_stills(run.recipe, run.banks["one shape"], run.codec, 1, "cpu")
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    losses = []
+    for _ in range(60):
+        loss = total(run.compute_stills(stills))
+        loss.backward()
+        run.optimizer.step(1.0, average_from=2.0)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {"video_in", "stamp", "video_out", "sight_out"}
+
+
+def test_a_share_of_the_steps_is_of_stills() -> None:
+    run = recipe("smoke")
+    assert 0.3 < np.mean([is_still(run, step, 0.4) for step in range(500)]) < 0.5
+    assert not any(is_still(run, step, 0.0) for step in range(50))
 
 
 def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ VECTORS: dict[str, int] = {
 """Vector tracks, in order, and how many numbers each has."""
 
 _SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
-_CENTER, _SPREAD, _SPEED, _SIZE, _SIZE_SPREAD, _REWARD = 5.0, 2.5, 3.0, 0.85, 0.25, 0.1
+_CENTER, _SPREAD, _SPEED, _REWARD = 5.0, 2.5, 3.0, 0.1
+SIZE, SIZE_SPREAD = 0.85, 0.25
+"""What a size of 0 and a step of 1 on the state track are, in units."""
 
 
 def group_slice(name: str) -> slice:
@@ -108,7 +110,7 @@ def encode_state(fields: Fields) -> Array:
             _one_of(fields.kind, len(KINDS)),
             _one_of(fields.color, len(COLORS)),
             _one_of(fields.material, len(MATERIALS)),
-            ((fields.size - _SIZE) / _SIZE_SPREAD)[..., None],
+            ((fields.size - SIZE) / SIZE_SPREAD)[..., None],
         ],
         axis=-1,
     )
@@ -202,7 +204,7 @@ def decode_scene(state: Array, camera: Array, setting: Array, *, fps: float, roo
         kind=kind,
         color=np.where(here, mean[:, group_slice("color")].argmax(-1), 0).astype(np.int8),
         material=np.where(here, mean[:, group_slice("material")].argmax(-1), 0).astype(np.int8),
-        size=(keep * np.clip(mean[:, group_slice("size")][:, 0] * _SIZE_SPREAD + _SIZE, 0.3, 2.0)).astype(np.float32),
+        size=(keep * np.clip(mean[:, group_slice("size")][:, 0] * SIZE_SPREAD + SIZE, 0.3, 2.0)).astype(np.float32),
         x=(keep * (position[..., 0] * _SPREAD + _CENTER)).astype(np.float32),
         y=(keep * (position[..., 1] * _SPREAD + _CENTER)).astype(np.float32),
         vx=(keep * velocity[..., 0] * _SPEED).astype(np.float32),

@@ -11,6 +11,7 @@ Axes: B batch, T frames, K slots, F features, h x w video cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ GLIMPSED = 0.85
 """How often, where the pictures are known and the state is not, the state is roughly known from sight."""
 
 
-def shift(u: NDArray[np.float32] | float, amount: float = SHIFT) -> NDArray[np.float32] | float:
+def shift(u: NDArray[Any] | float, amount: float = SHIFT) -> NDArray[Any] | float:
     """Even steps u in [0, 1] -> levels that dwell at the noisy end."""
     return amount * u / (1.0 + (amount - 1.0) * u)
 
@@ -80,7 +81,7 @@ def _glimpse(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
 
     Mostly it is known for sure who is there, because all frames agree; the rest of what a slot holds is to be found.
     """
-    rough = rng.uniform(0.03, 0.4)
+    rough = np.exp(rng.uniform(np.log(0.008), np.log(0.3)))
     state[...] = 1.0
     for group in ("exists", "kind", "color"):
         state[..., group_slice(group)] = 0.0 if rng.random() < 0.85 else rough
@@ -167,3 +168,19 @@ def draw(
             _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
         rows.append(row)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple[int, int]) -> Levels:
+    """Levels of a batch of single pictures for the local parts: half to be seen, half to be drawn."""
+    drawn = rng.random(batch) < 0.5
+    clear = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.3, batch))
+    known = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.1, batch))
+    hidden = np.where(rng.random(batch) < 0.7, 1.0, shift(rng.random(batch)))
+    video = np.where(drawn, hidden, clear).astype(np.float32)[:, None]
+    state = np.where(drawn, known, 1.0).astype(np.float32)[:, None]
+    setting = np.where(drawn, 0.0, 1.0).astype(np.float32)[:, None]
+    return {
+        "video": np.broadcast_to(video[..., None, None], (batch, 1, *grid)).copy(),
+        "state": np.broadcast_to(state[..., None, None], (batch, 1, slots, STATE_FEATURES)).copy(),
+        **{name: setting.copy() for name in VECTORS},
+    }

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
-from kinema.canvas.tracks import GROUPS
-from kinema.model.denoiser import Denoiser, cell_centers, precondition
+from kinema.canvas.tracks import GROUPS, SIZE, SIZE_SPREAD, group_slice
+from kinema.model.denoiser import Denoiser, cell_centers, cleaned, precondition
 from kinema.model.sight import sight_loss
 
 GROUP_WEIGHTS = {
@@ -40,8 +40,10 @@ TRACK_WEIGHTS = {
     "terminated": 0.1,
 }
 SIGHT_WEIGHT = 0.3
+THINGS = 1.5
+"""How much more than the backdrop the places around things weigh in a picture."""
 RAMP = 0.25
-FLOOR = 0.03
+FLOOR = 0.01
 CELL_UNITS = 2.5
 """Height of a video cell in room units in training, at any size that is 4 cells high."""
 
@@ -51,10 +53,12 @@ def ramp(level: Tensor) -> Tensor:
     return (1 + RAMP) / (level + RAMP)
 
 
-def even(level: Tensor) -> Tensor:
+def even(level: Tensor, spread: Tensor | float = 1.0) -> Tensor:
     """Weight of an error of anything else: about what makes the bare network's answer count alike at every level (as in Karras
-    et al. 2022), so 1 at level 1, 15 at level 1/6, 34 close to level 0. Less, and planned paths tremble."""
-    share = level.square() / ((1 - level).square() + level.square())
+    et al. 2022), so 1 at level 1, 21 at level 1/6, 101 close to level 0. Less, and planned paths tremble. spread: of the clean
+    value around what is expected of it; where that is small, so is what there is to err, and it weighs more."""
+    scale = torch.as_tensor(spread, device=level.device).square()
+    share = scale * level.square() / (scale * (1 - level).square() + level.square()).clamp_min(1e-12)
     return (1 + FLOOR) / (share + FLOOR)
 
 
@@ -71,6 +75,48 @@ def noised(values: dict[str, Tensor], levels: dict[str, Tensor], noise: dict[str
         t = levels[name] if name == "state" else levels[name][..., None]
         mixed[name] = torch.where(t == 0, x, (1 - t) * x + t * noise[name])
     return mixed
+
+
+def around_things(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float) -> Tensor:
+    """[B, T, h, w]: 1 for cells that a thing or its edge may lie in, else 0. state and camera as tracks."""
+    zoom = torch.exp2(camera[..., 2] / 2)[..., None]
+    place = 5.0 + 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom[..., None]
+    radius = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]) * zoom
+    centers = cell_centers(h, w, cell_units, state.device).flip(-1)
+    away = (centers[:, None] - place[:, :, None]).abs().amax(-1)
+    inside = (away < (radius + cell_units / 2)[:, :, None]) & (state[..., 0] > 0)[:, :, None]
+    return inside.any(-1).float().reshape(*state.shape[:2], h, w)
+
+
+def picture_losses(
+    answers: dict[str, Tensor], noisy: dict[str, Tensor], values: dict[str, Tensor], levels: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """ "video" and "sight" of a batch with video: squared error of every clean cell, more of those with things, and what lies
+    where."""
+    level = levels["video"][..., None]
+    error = (precondition(noisy["video"], level, answers["video"]) - values["video"]).square() * ramp(level)
+    h, w = levels["video"].shape[2:]
+    weight = 1 + THINGS * around_things(values["state"], values["camera"], h, w, CELL_UNITS)[..., None]
+    sight = answers["sight"]
+    patch = sight.shape[2] // h
+    centers = cell_centers(h * patch, w * patch, CELL_UNITS / patch, sight.device)
+    finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    return {
+        "video": (error * weight).mean() / weight.mean(),
+        "sight": sight_loss(sight, values["state"], values["camera"], finer, centers, CELL_UNITS / patch),
+    }
+
+
+def still_losses(
+    model: Denoiser,
+    values: dict[str, Tensor],
+    levels: dict[str, Tensor],
+    noise: dict[str, Tensor],
+    dtype: torch.dtype,
+) -> dict[str, Tensor]:
+    """The same two for the local parts alone."""
+    noisy = noised(values, levels, noise)
+    return picture_losses(model.sketch(noisy, levels, CELL_UNITS, dtype), noisy, values, levels)
 
 
 def losses(
@@ -90,23 +136,23 @@ def losses(
     noisy = noised(values, levels, noise)
     text = TextCondition(states=text_states, reads=text_reads)
     answers = model.network(noisy, levels, time_s, text, CELL_UNITS, time_bias, stride, dtype)
-    result = {}
+    result = picture_losses(answers, noisy, values, levels) if "video" in values else {}
     weights = feature_weights(time_s.device)
+    clean = cleaned({name: x for name, x in noisy.items() if name != "video"}, levels, answers)
     for name, x in values.items():
-        t = levels[name] if name == "state" else levels[name][..., None]
-        error = (precondition(noisy[name], t, answers[name]) - x).square() * (ramp(t) if name == "video" else even(t))
+        if name == "video":
+            continue
         if name == "state":
+            t = levels[name]
+            error = (clean[name] - x).square() * even(t, answers["spread"])
             here = (x[..., :1] > 0).float()
             only_exists = torch.zeros_like(weights)
             only_exists[0] = 1.0
             error = error * weights * (here + (1 - here) * (0.2 + 0.8 * only_exists))
+        else:
+            t = levels[name][..., None]
+            error = (clean[name] - x).square() * even(t)
         result[name] = error.mean()
-    if "video" in values:
-        sight, level = answers["sight"], levels["video"]
-        patch = sight.shape[2] // level.shape[2]
-        centers = cell_centers(sight.shape[2], sight.shape[3], CELL_UNITS / patch, time_s.device)
-        finer = level.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
-        result["sight"] = sight_loss(sight, values["state"], values["camera"], finer, centers, CELL_UNITS / patch)
     return result
 
 

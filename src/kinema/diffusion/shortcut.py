@@ -18,7 +18,7 @@ from torch import Tensor
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.levels import shift
 from kinema.diffusion.objective import CELL_UNITS, noised
-from kinema.model.denoiser import Denoiser, precondition
+from kinema.model.denoiser import Denoiser, cleaned
 
 PIECES = (1, 2, 4, 8)
 """Numbers of steps that the whole way may be gone in."""
@@ -75,7 +75,7 @@ def lesson(
 
     def clean(x: Tracks, t: Tracks) -> Tracks:
         answers = model.network(x, t, time_s, text, CELL_UNITS, time_bias, half, dtype)
-        return {name: precondition(x[name], deep(name, t[name]), answers[name]) for name in x}
+        return cleaned(x, t, answers)
 
     def ratio(now: Tracks, then: Tracks, name: str) -> Tensor:
         """Of levels, where the cell moves; 1 for known cells, which stay."""

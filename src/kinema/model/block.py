@@ -8,6 +8,8 @@ Axes: B batch, T frames, S tokens of a frame, L text tokens, C width.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -27,6 +29,20 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
 
+@dataclass
+class Memory:
+    """Keys, not yet turned, and values [N, H, W, D] of past frames for each block along time; `fresh` collects those of the
+    frames that are looked at now."""
+
+    past: list[tuple[Tensor, Tensor]]
+    fresh: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def joined(self, block: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.past:
+            return k, v
+        return torch.cat([self.past[block][0], k], 2), torch.cat([self.past[block][1], v], 2)
+
+
 class SelfAttention(nn.Module):
     """Attention among tokens [N, M, C] with normalised queries and keys and rotary positions."""
 
@@ -37,10 +53,16 @@ class SelfAttention(nn.Module):
         self.out = Linear(config.width, config.width, bias=False)
         self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
 
-    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, memory: Memory | None = None) -> Tensor:
+        """With a memory, rotation and bias cover what is remembered and then x; the keys and values of x are kept in it."""
         q, k, v = rearrange(self.qkv(x), "n m (three h d) -> three n h m d", three=3, h=self.heads)
-        q = rotate(rms_norm(q), *rotation) * self.sharpness.to(q.dtype)
-        k = rotate(rms_norm(k), *rotation)
+        q, k, (cos, sin) = rms_norm(q), rms_norm(k), rotation
+        if memory is not None:
+            memory.fresh.append((k, v))
+            k, v = memory.joined(len(memory.fresh) - 1, k, v)
+        now = q.shape[2]
+        q = rotate(q, cos[..., -now:, :], sin[..., -now:, :]) * self.sharpness.to(q.dtype)
+        k = rotate(k, cos, sin)
         mixed: Tensor = self.out(rearrange(attend(q, k, v, bias), "n h m d -> n m (h d)"))
         return mixed
 
@@ -86,12 +108,19 @@ class Block(nn.Module):
         self.mlp = MLP(config.width, config.mlp_ratio * config.width, config.width)
 
     def forward(
-        self, x: Tensor, rotation: Rotation, bias: Tensor | None, text: Tensor, text_bias: Tensor, readers: int
+        self,
+        x: Tensor,
+        rotation: Rotation,
+        bias: Tensor | None,
+        text: Tensor,
+        text_bias: Tensor,
+        readers: int,
+        memory: Memory | None = None,
     ) -> Tensor:
         """x [B, T, S, C]; the last `readers` tokens of each frame read text [B, L, C]."""
         batch, frames, tokens, _ = x.shape
         if self.along_time:
-            y = self.attention(rearrange(rms_norm(x), "b t s c -> (b s) t c"), rotation, bias)
+            y = self.attention(rearrange(rms_norm(x), "b t s c -> (b s) t c"), rotation, bias, memory)
             x = x + rearrange(y, "(b s) t c -> b t s c", b=batch)
         else:
             y = self.attention(rearrange(rms_norm(x), "b t s c -> (b t) s c"), rotation, bias)

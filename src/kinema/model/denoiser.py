@@ -8,24 +8,30 @@ The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and 
 
     x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
 
-so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone.
+so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places more is known beforehand: the
+frames around expect them at a mean m with a spread s (`kinema.model.trend`), and the same derivation gives
+
+    x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
 Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, L text tokens, C width.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
-from kinema.model.block import MLP, Block, Linear
+from kinema.model.block import MLP, Block, Linear, Memory
 from kinema.model.config import DenoiserConfig
 from kinema.model.picture import MAP, Conv, Head, Stamp, Stem, place_features
 from kinema.model.sight import ANSWERS
-from kinema.model.trend import Trend
+from kinema.model.trend import Expected, Trend
 
 _POSITION = group_slice("position")
 _VECTOR_WIDTH = sum(VECTORS.values())
@@ -45,11 +51,35 @@ def cell_centers(h: int, w: int, cell_units: float, device: torch.device) -> Ten
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).reshape(h * w, 2)
 
 
-def precondition(x_t: Tensor, level: Tensor, network: Tensor) -> Tensor:
-    """x_hat from the noisy value, its level and the network's answer; float32 throughout."""
+def precondition(
+    x_t: Tensor, level: Tensor, network: Tensor, mean: Tensor | float = 0.0, spread: Tensor | float = 1.0
+) -> Tensor:
+    """x_hat from the noisy value, its level and the network's answer, for data of this mean and spread; float32 throughout."""
     signal = 1.0 - level
-    power = signal.square() + level.square()
-    return signal / power * x_t + level * torch.rsqrt(power) * network
+    scale = torch.as_tensor(spread, device=level.device)
+    power = ((signal * scale).square() + level.square()).clamp_min(1e-12)
+    clean = mean + signal * scale.square() / power * (x_t - signal * mean) + level * scale * torch.rsqrt(power) * network
+    return torch.where(level == 0, x_t, clean)
+
+
+def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Clean values of every track from noisy ones and what `Denoiser.network` answers."""
+    clean = {}
+    for name, x_t in values.items():
+        if name == "state":
+            clean[name] = precondition(x_t, levels[name], answers[name], answers["mean"], answers["spread"])
+        else:
+            clean[name] = precondition(x_t, levels[name][..., None], answers[name])
+    return clean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need."""
+
+    time_s: Tensor
+    state: Tensor
+    level: Tensor
 
 
 class Denoiser(nn.Module):
@@ -76,18 +106,17 @@ class Denoiser(nn.Module):
                 block.mlp.down.weight.mul_(0.5)
                 block.attention.out.weight.mul_(0.5)
 
-    def _embed_state(self, state: Tensor, level: Tensor) -> Tensor:
+    def _embed_state(self, state: Tensor, level: Tensor, place: Tensor) -> Tensor:
         b, t, k, _ = state.shape
-        where = fourier(state[..., _POSITION] * 2.5 + 5.0)
+        where = fourier(place * 2.5 + 5.0)
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
         tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
         return tokens
 
-    def _slot_places(self, state: Tensor, level: Tensor) -> Tensor:
-        """Where slot and vector tokens stand in the frame (y, x), [B, T, K + 1, 2]: a slot at its place as far as that is
-        known, drawn to the middle by its noise, so that pixels and the slot that explains them meet by position."""
-        known = 1.0 - level[..., _POSITION]
-        places = (5.0 + 2.5 * known * state[..., _POSITION]).flip(-1)
+    def _slot_places(self, place: Tensor) -> Tensor:
+        """Where slot and vector tokens stand in the frame (y, x), [B, T, K + 1, 2]: a slot at its likeliest place, so that pixels
+        and the slot that explains them meet by position."""
+        places = (5.0 + 2.5 * place).flip(-1)
         return torch.cat([places, torch.full_like(places[:, :, :1], 5.0)], 2)
 
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
@@ -117,37 +146,38 @@ class Denoiser(nn.Module):
         time_bias: Tensor | None,
         stride: Tensor,
         dtype: torch.dtype,
+        past: Past | None = None,
+        memory: Memory | None = None,
     ) -> dict[str, Tensor]:
-        """The bare network's answers, before preconditioning, and "sight" [B, T, H, W, ANSWERS] where there is video.
+        """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and "sight"
+        [B, T, H, W, ANSWERS] where there is video.
 
         time_bias [T, T] is added to the scores along time. stride [B]: the share of the whole way that the sampler will go on
         this answer (a shortcut, Frans et al. 2024), 0 for the way's direction just here.
+        past, memory: frames before these that are remembered, not looked at again; time_bias is then [T, W + T].
         """
         batch, frames = time_s.shape
-        state = self._embed_state(values["state"], levels["state"])
+        drift, trend, around = self._trend(values["state"], levels["state"], time_s, time_bias, past)
+        likely = around.place(values["state"], levels["state"])
+        state = self._embed_state(values["state"], levels["state"], likely)
         leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
-        drift, trend = self.trend(values["state"], levels["state"], time_s, time_bias)
         tokens = [(state + leap + drift).to(dtype), (self._embed_vectors(values, levels) + leap).to(dtype)]
-        readers, cells, h = self.config.slots + 1, 0, 0
-        where = self._slot_places(values["state"], levels["state"])
+        readers, cells = self.config.slots + 1, 0
+        where = self._slot_places(likely)
         found = seen = time_s
         if "video" in values:
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
-            p = self.config.patch
-            finer = cell_centers(h * p, w * p, cell_units / p, time_s.device)
-            camera = values["camera"] * (1 - levels["camera"][..., None])
-            stamps = self.stamp(values["state"], levels["state"], camera, finer, (h * p, w * p), dtype)
-            place = place_features(centers, cell_units)
-            drawn, found, seen = self.video_in(values["video"], levels["video"], place, stamps, dtype)
-            tokens.insert(0, drawn)
+            found, seen = self._local(values, levels, cell_units, dtype)
+            tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames))
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2)
         head = self.config.width // self.config.heads
         cos, sin = rotary_2d(where.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
-        cos, sin = rotary(time_s * 16.0, head)
+        clock = time_s if past is None else torch.cat([past.time_s, time_s], 1) - time_s[:, -1:]
+        cos, sin = rotary(clock * 16.0, head)
         in_time = (
             cos.repeat_interleave(cells + readers, 0)[:, None],
             sin.repeat_interleave(cells + readers, 0)[:, None],
@@ -155,25 +185,81 @@ class Denoiser(nn.Module):
         text_keys, text_bias = self._text(text, batch, frames, dtype)
         for block in self.blocks:
             assert isinstance(block, Block)
-            rotation, bias = (in_time, time_bias) if block.along_time else (in_space, None)
-            x = block(x, rotation, bias, text_keys, text_bias, readers)
+            if block.along_time:
+                x = block(x, in_time, time_bias, text_keys, text_bias, readers, memory)
+            else:
+                x = block(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
         answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend}
         vectors = self.vector_out(x[:, :, -1].float())
+        answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
         answers |= dict(zip(VECTORS, vectors.split(list(VECTORS.values()), -1), strict=True))
         if cells:
-            answers["video"] = self.video_out(x[:, :, :cells], found, h)
-            answers["sight"] = self.sight_out(seen).unflatten(0, (batch, frames)).movedim(2, -1)
+            answers["video"] = self.video_out(x[:, :, :cells], found, frames)
+            answers["sight"] = self._sight(seen, frames)
         return answers
+
+    def _trend(
+        self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, past: Past | None
+    ) -> tuple[Tensor, Tensor, Expected]:
+        if past is None:
+            drift, trend, around = self.trend(state, level, time_s, bias)
+            return drift, trend, around
+        n = past.time_s.shape[1]
+        whole = None if bias is None else F.pad(bias, (0, 0, n, 0))
+        joined = (torch.cat(pair, 1) for pair in ((past.state, state), (past.level, level), (past.time_s, time_s)))
+        drift, trend, around = self.trend(*joined, whole)
+        return drift[:, n:], trend[:, n:], Expected(mean=around.mean[:, n:], spread=around.spread[:, n:])
+
+    def _local(
+        self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each."""
+        p = self.config.patch
+        h, w = (p * n for n in values["video"].shape[2:4])
+        places = cell_centers(h, w, cell_units / p, values["video"].device)
+        camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
+        stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
+        seen = self.video_in.see(values["video"], levels["video"], dtype)
+        return self.video_in.draw(seen, stamps), seen
+
+    def _sight(self, seen: Tensor, frames: int) -> Tensor:
+        answers: Tensor = self.sight_out(seen)
+        return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
+
+    def sketch(
+        self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
+    ) -> dict[str, Tensor]:
+        """`network`'s "video" and "sight" by the local parts alone, every frame by itself."""
+        frames = values["video"].shape[1]
+        found, seen = self._local(values, levels, cell_units, dtype)
+        return {"video": self.video_out(None, found, frames), "sight": self._sight(seen, frames)}
 
     def look(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
         """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
         [H * W, 2] (y, x) of its places in room units, and the height of a place."""
         video, level = canvas.values["video"], canvas.levels["video"]
         h, w = level.shape[2:4]
-        answers = self.sight_out(self.video_in.see(video, level, dtype)).float().unflatten(0, level.shape[:2]).movedim(2, -1)
+        answers = self._sight(self.video_in.see(video, level, dtype), level.shape[1]).float()
         p = self.config.patch
         return answers, cell_centers(h * p, w * p, canvas.cell_units / p, video.device), canvas.cell_units / p
+
+    def recall(
+        self,
+        canvas: Canvas,
+        past: Past | None,
+        memory: Memory,
+        bias: Tensor | None,
+        *,
+        stride: float = 0.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> dict[str, Tensor]:
+        """`forward` for frames whose past is remembered; their own keys and values are left in `memory.fresh`."""
+        leap = torch.full((canvas.batch,), stride, device=canvas.time_s.device)
+        answers = self.network(
+            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype, past, memory
+        )
+        return cleaned(canvas.values, canvas.levels, answers)
 
     def forward(
         self,
@@ -193,8 +279,4 @@ class Denoiser(nn.Module):
         answers = self.network(
             canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype
         )
-        clean = {}
-        for name, x_t in canvas.values.items():
-            level = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]
-            clean[name] = precondition(x_t, level, answers[name])
-        return clean
+        return cleaned(canvas.values, canvas.levels, answers)

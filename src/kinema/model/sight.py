@@ -21,6 +21,9 @@ ANSWERS = 3 + len(KINDS) + len(COLORS)
 NEAR = 1.0
 """A place answers for things centered within this many places of it, across and along."""
 
+EXACT = 3.0
+"""Weight of a distance (not squared: the last hundredths of a unit tell how fast a thing is)."""
+
 FEW = 100.0
 """Places that count for less than this many together do not move the weights as a full batch would."""
 
@@ -39,7 +42,7 @@ def sight_loss(answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, ce
     flat, trust = answers.flatten(2, 3).float(), (1 - level.flatten(2)).square()
     missed = F.binary_cross_entropy_with_logits(flat[..., 0], near, reduction="none")
     offset = away.gather(3, which[..., None, None].expand(*which.shape, 1, 2))[..., 0, :]
-    wrong = (flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1)
+    wrong = EXACT * ((flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1) + 1e-3).sqrt() - EXACT * 1e-3**0.5
     begin = 3
     for name in ("kind", "color"):
         columns = group_slice(name)
@@ -51,4 +54,5 @@ def sight_loss(answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, ce
         begin += width
         wrong = wrong + F.cross_entropy(scores.reshape(-1, width), truth.reshape(-1), reduction="none").reshape(wrong.shape)
     here = trust * near
-    return (trust * missed).sum() / (trust.sum() + FEW) + (here * wrong).sum() / (here.sum() + FEW)
+    loss: Tensor = (trust * missed).sum() / (trust.sum() + FEW) + (here * wrong).sum() / (here.sum() + FEW)
+    return loss

@@ -17,7 +17,7 @@ from kinema.canvas.cells import to_cells
 from kinema.canvas.tracks import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.codec import Codec
 from kinema.data.bank import FRAMES, Bank, Windows
-from kinema.diffusion.levels import draw
+from kinema.diffusion.levels import draw, draw_stills
 from kinema.model.denoiser import CLOSED
 from kinema.train.recipe import Recipe
 from kinema.worlds.render import render_batch
@@ -123,6 +123,39 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
     return {name: x.reshape(x.shape[0] // pieces, x.shape[1] * pieces, *x.shape[2:]) for name, x in tensors.items()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stills:
+    """Single pictures of as many episodes, for the local parts."""
+
+    values: dict[str, Tensor]
+    levels: dict[str, Tensor]
+    noise: dict[str, Tensor]
+
+
+def is_still(recipe: Recipe, step: int, still_share: float) -> bool:
+    """Whether the batch of a step is of stills."""
+    return bool(np.random.default_rng((recipe.seed, step, 2)).random() < still_share)
+
+
+def make_stills(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str) -> Stills:
+    """The stills of one step."""
+    rng = np.random.default_rng((recipe.seed, step))
+    windows = draw_windows(rng, bank, batch=recipe.still_batch, frames=1, film=True, text_drop=1.0)
+    values = encode_windows(windows, codec=codec, patch=recipe.denoiser.patch, size=recipe.size, device=device)
+    grid = (values["video"].shape[2], values["video"].shape[3])
+    levels = draw_stills(rng, batch=recipe.still_batch, slots=recipe.denoiser.slots, grid=grid)
+    return Stills(
+        values=values,
+        levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
+        noise=_noise(rng, values, device),
+    )
+
+
+def _noise(rng: np.random.Generator, values: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return {name: torch.randn(value.shape, generator=generator).to(device) for name, value in values.items()}
+
+
 def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str, film_share: float = 0.5) -> Batch:
     """The batch of one step.
 
@@ -140,8 +173,7 @@ def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.devi
     values = encode_windows(windows, codec=codec if film else None, patch=patch, size=recipe.size, device=device)
     grid = (values["video"].shape[2], values["video"].shape[3]) if film else None
     levels = draw(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    noise = {name: torch.randn(value.shape, generator=generator).to(device) for name, value in values.items()}
+    noise = _noise(rng, values, device)
     clock = {"time_s": torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None]).to(device)}
     if pieces == 1:
         bias = draw_time_bias(rng, frames)

@@ -6,7 +6,9 @@ import time
 
 import torch
 
+from kinema.canvas.tracks import STATE_FEATURES
 from kinema.model.config import DenoiserConfig
+from kinema.model.picture import BASIS, DRAWING, MAP, SEEING, THING, WAY
 
 
 def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int, text_tokens: int) -> float:
@@ -18,8 +20,18 @@ def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int
     text = space * (2 * c * c * batch * frames * readers + 2 * c * c * batch * text_tokens)
     attention = space * tokens * (2 * c * (cells + readers) + 2 * c * frames)
     attention += space * 2 * c * batch * frames * readers * text_tokens
-    ends = batch * frames * (cells * 2 * (c * c + config.cell_values * c) + readers * 4 * c * c)
-    return 2.0 * (tokens * per_token + text + attention + ends)
+    ends = batch * frames * (cells * 2 * MAP * config.patch**2 * c + readers * 4 * c * c)
+    local = sketch_flops(config, pictures=batch * frames, cells=cells) if cells else 0.0
+    return 2.0 * (tokens * per_token + text + attention + ends) + local
+
+
+def sketch_flops(config: DenoiserConfig, *, pictures: int, cells: int) -> float:
+    """The same of the local parts alone: convolutions over latents, and stamps."""
+    places = pictures * cells * config.patch**2
+    convolutions = 9 * MAP * (MAP * (SEEING + DRAWING + 2) + 2 * config.latent_channels + 2)
+    ways = config.slots * (24 * WAY + WAY * BASIS + BASIS * MAP)
+    things = pictures * config.slots * (2 * STATE_FEATURES * THING + THING * THING + THING * BASIS * MAP)
+    return 2.0 * (places * (convolutions + ways) + things)
 
 
 def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16, size: int = 2048) -> float:

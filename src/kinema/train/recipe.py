@@ -20,8 +20,10 @@ class Phase:
     episodes: int
     base_seed: int
     until: float
+    still_share: float
+    """Share of the steps that show stills to the local parts alone: seeing and drawing."""
     film_share: float
-    """Share of the steps that have video on the canvas: large early, for places to cross between pixels and state."""
+    """Share of the other steps that have video on the canvas."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Recipe:
     """Short clips in one row of a packed film batch, drawn evenly; each divides film_frames."""
     packed_share: float
     """Share of the film batches that are packed."""
+    still_batch: int
     shares: PatternShares
     size: int
     shortcut_share: float
@@ -62,7 +65,7 @@ class Recipe:
     save_every_s: float
 
 
-SHARES = PatternShares(perceive=0.15, render=0.65, predict=0.1, joint=0.1)
+SHARES = PatternShares(perceive=0.3, render=0.35, predict=0.2, joint=0.15)
 
 
 def tiny() -> Recipe:
@@ -74,23 +77,46 @@ def tiny() -> Recipe:
         ),
         codec="codec-8x8",
         phases=(
-            Phase(name="one shape", diet=diet.one_shape(), episodes=1_000, base_seed=1_000_000, until=0.04, film_share=0.8),
             Phase(
-                name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.15, film_share=0.7
+                name="one shape",
+                diet=diet.one_shape(),
+                episodes=1_000,
+                base_seed=1_000_000,
+                until=0.02,
+                still_share=0.5,
+                film_share=0.5,
             ),
-            Phase(name="tiny", diet=diet.tiny(), episodes=16_000, base_seed=10_000_000, until=1.0, film_share=0.3),
+            Phase(
+                name="two shapes",
+                diet=diet.two_shapes(),
+                episodes=2_000,
+                base_seed=2_000_000,
+                until=0.06,
+                still_share=0.5,
+                film_share=0.5,
+            ),
+            Phase(
+                name="tiny",
+                diet=diet.tiny(),
+                episodes=16_000,
+                base_seed=10_000_000,
+                until=1.0,
+                still_share=0.5,
+                film_share=0.3,
+            ),
         ),
-        steps=8_000,
+        steps=12_000,
         seed=0,
         plan_batch=16,
         plan_frames=64,
         film_batch=16,
         film_frames=20,
         packs=(4, 10, 20),
-        packed_share=0.75,
+        packed_share=0.5,
+        still_batch=320,
         shares=SHARES,
         size=64,
-        shortcut_share=0.25,
+        shortcut_share=0.08,
         shortcuts_from=0.5,
         text_drop=0.15,
         matrix_lr=3e-3,
@@ -98,12 +124,12 @@ def tiny() -> Recipe:
         weight_decay=0.01,
         warmup=100,
         cooldown=0.3,
-        ema=0.998,
+        ema=0.999,
         clip=1.0,
         precision="bfloat16",
         compile=True,
-        canary_every=200,
-        picture_every=900,
+        canary_every=500,
+        picture_every=2500,
         save_every_s=120.0,
     )
 
@@ -119,10 +145,21 @@ def base() -> Recipe:
         denoiser=DenoiserConfig(
             width=384, depth=10, heads=6, mlp_ratio=4, slots=8, latent_channels=24, patch=2, text_dim=384
         ),
-        phases=(Phase(name="full", diet=diet.full(), episodes=200_000, base_seed=50_000_000, until=1.0, film_share=0.6),),
+        phases=(
+            Phase(
+                name="full",
+                diet=diet.full(),
+                episodes=200_000,
+                base_seed=50_000_000,
+                until=1.0,
+                still_share=0.4,
+                film_share=0.6,
+            ),
+        ),
         steps=40_000,
         plan_batch=256,
         film_batch=128,
+        still_batch=2048,
         size=128,
         canary_every=500,
         picture_every=2000,
@@ -139,13 +176,22 @@ def smoke() -> Recipe:
         name="smoke",
         denoiser=DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384),
         phases=(
-            Phase(name="one shape", diet=diet.one_shape(), episodes=500, base_seed=7_000_000, until=1.0, film_share=0.5),
+            Phase(
+                name="one shape",
+                diet=diet.one_shape(),
+                episodes=500,
+                base_seed=7_000_000,
+                until=1.0,
+                still_share=0.3,
+                film_share=0.5,
+            ),
         ),
         steps=8,
         plan_batch=4,
         plan_frames=12,
         film_batch=2,
         film_frames=8,
+        still_batch=8,
         packs=(2, 8),
         warmup=2,
         compile=False,

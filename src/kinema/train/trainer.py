@@ -23,13 +23,13 @@ from torch import Tensor
 from kinema.canvas.canvas import TextCondition
 from kinema.codec import Codec
 from kinema.data.bank import Bank
-from kinema.diffusion.objective import losses, total
+from kinema.diffusion.objective import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.model.denoiser import Denoiser
 from kinema.train import checkpoint
-from kinema.train.batches import Batch, make
+from kinema.train.batches import Batch, Stills, is_still, make, make_stills
 from kinema.train.canaries import Canaries
-from kinema.train.flops import forward_flops, measured_peak
+from kinema.train.flops import forward_flops, measured_peak, sketch_flops
 from kinema.train.optimizer import Optimizer
 from kinema.train.recipe import Phase, Recipe
 
@@ -81,9 +81,10 @@ class Trainer:
         self.dtype: torch.dtype = getattr(torch, recipe.precision)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.running: dict[str, float] = {}
-        self.leaping = False
-        """Whether the last step taught a shortcut."""
+        self.kind = ""
+        """What the last step was: still, film, plan, or leap for a shortcut."""
         self.losses = torch.compile(losses, dynamic=False) if recipe.compile else losses
+        self.still_losses = torch.compile(still_losses, dynamic=False) if recipe.compile else still_losses
         self.peak = measured_peak(self.device, self.dtype)
         self._canaries: dict[str, Canaries] = {}
 
@@ -117,6 +118,9 @@ class Trainer:
             self.dtype,
         )
 
+    def compute_stills(self, stills: Stills) -> dict[str, Tensor]:
+        return self.still_losses(self.model, stills.values, stills.levels, stills.noise, self.dtype)
+
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
         rng = np.random.default_rng((self.recipe.seed, self.step, 1))
@@ -128,24 +132,36 @@ class Trainer:
         )
         return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.stride)
 
+    def _still(self, phase: Phase) -> tuple[dict[str, Tensor], int, float]:
+        stills = make_stills(self.recipe, self.banks[phase.name], self.codec, self.step, self.device)
+        self.kind = "still"
+        cells = stills.levels["video"][0].numel()
+        flops = 3 * sketch_flops(self.recipe.denoiser, pictures=self.recipe.still_batch, cells=cells)
+        return self.compute_stills(stills), self.recipe.still_batch, flops
+
+    def _canvas(self, phase: Phase) -> tuple[dict[str, Tensor], int, float]:
+        plain = make(self.recipe, self.banks[phase.name], self.codec, self.step, self.device, phase.film_share)
+        batch = self._shortened(plain)
+        film = "video" in batch.values
+        self.kind = "film" if film else "plan" if batch is plain else "leap"
+        cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if film else 0
+        clips, frames = batch.time_s.shape
+        flops = 3 * forward_flops(
+            self.recipe.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
+        )
+        return self.compute(batch), clips, flops
+
     def one_step(self) -> tuple[dict[str, float], int, float]:
         """Losses by track, clips in the batch, FLOPs spent."""
         phase = self.phase
-        batch = make(self.recipe, self.banks[phase.name], self.codec, self.step, self.device, phase.film_share)
-        plain, batch = batch, self._shortened(batch)
-        self.leaping = batch is not plain
-        parts = self.compute(batch)
+        still = is_still(self.recipe, self.step, phase.still_share)
+        parts, clips, flops = self._still(phase) if still else self._canvas(phase)
         loss = total(parts)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(self._rate(), average_from=self.step / 10 + 2)
         self.step += 1
-        cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if "video" in batch.values else 0
-        clips, frames = batch.time_s.shape
-        flops = 3 * forward_flops(
-            self.recipe.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
-        )
         return {name: float(value.detach()) for name, value in parts.items()}, clips, flops
 
     def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
@@ -178,8 +194,7 @@ class Trainer:
         self.stopping = True
 
     def _note(self, parts: dict[str, float], clips: int, flops: float, seconds: float, show: Show | None) -> None:
-        kind = "film" if "video" in parts else "leap" if self.leaping else "plan"
-        parts = {f"{kind} {name}": value for name, value in parts.items() if name in ("video", "state", "sight")}
+        parts = {f"{self.kind} {name}": value for name, value in parts.items() if name in ("video", "state", "sight")}
         for name, value in parts.items():
             self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
         left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s

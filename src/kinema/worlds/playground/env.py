@@ -34,6 +34,14 @@ Pixels = NDArray[np.uint8]
 Observation = Pixels | dict[str, NDArray[Any]]
 
 
+def observed_state(scene: Scene) -> NDArray[np.float32]:
+    """A scene's first frame as the `state` observation, float32 [K, len(FEATURES)]."""
+    columns = [scene.kind, scene.color, scene.material, scene.size, scene.x[0], scene.y[0], scene.vx[0], scene.vy[0]]
+    columns += [np.remainder(scene.angle[0] + math.pi, 2 * math.pi) - math.pi, scene.visible[0]]
+    state = np.stack([np.asarray(column, np.float32) for column in columns], 1)
+    return np.clip(state, LOW, HIGH).astype(np.float32)
+
+
 class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
     """A robot in a small room.
 
@@ -124,11 +132,7 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
     def _observe(self) -> Observation:
         if self.observation == "pixels":
             return self._pixels()
-        scene = self.scene
-        columns = [scene.kind, scene.color, scene.material, scene.size, scene.x[0], scene.y[0], scene.vx[0], scene.vy[0]]
-        columns += [np.remainder(scene.angle[0] + math.pi, 2 * math.pi) - math.pi, scene.visible[0]]
-        state = np.stack([np.asarray(column, np.float32) for column in columns], 1)
-        return {"pixels": self._pixels(), "state": np.clip(state, LOW, HIGH).astype(np.float32)}
+        return {"pixels": self._pixels(), "state": observed_state(self.scene)}
 
     def _info(self, success: bool) -> dict[str, Any]:
         return {"task": None if self.task is None else str(self.task), "success": success}

@@ -1,0 +1,412 @@
+"""The live world, measured: python -m benchmarks.live_world [--model NAME] [--share N] [--write]
+
+Worlds start from the true state of fresh episodes (seeds that no training uses) and are stepped by the model alone; places are
+compared with what the Playground's own physics does. Errors are in units of a room 10 wide. --write puts the table into
+docs/measurements/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+import torch
+from benchmarks.codec import machine
+from benchmarks.first_light import ROOT, SEED, Row, interval
+from numpy.typing import NDArray
+
+from kinema.canvas.canvas import Canvas
+from kinema.canvas.scene import COLORS, KINDS, MATERIALS, Scene
+from kinema.canvas.tracks import encode_reward, group_slice
+from kinema.diffusion.samplers import start
+from kinema.model.block import Memory
+from kinema.model.denoiser import Past
+from kinema.models import DEFAULT, Model, load
+from kinema.simulate.edit import parse
+from kinema.simulate.env import ImaginedVectorEnv
+from kinema.simulate.live import WINDOW, Moment, advance, band, moments_of, remember
+from kinema.simulate.state import State
+from kinema.simulate.world import World, tracks_of
+from kinema.worlds.playground import Diet, Episode, simulate, tiny
+from kinema.worlds.playground.env import PlaygroundEnv
+from kinema.worlds.playground.physics import Actor, Cast
+from kinema.worlds.playground.physics import World as Physics
+from kinema.worlds.playground.policies import seek
+
+FPS = 16.0
+SECOND = 16
+_POSITION = group_slice("position")
+
+Floats = NDArray[np.float32]
+
+
+def fresh(diet: Diet, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True) -> list[Episode]:
+    found: list[Episode] = []
+    seed = SEED + first
+    while len(found) < count:
+        episode = simulate(diet, seed, fps=FPS, num_frames=96)
+        found += [episode] if keep(episode) else []
+        seed += 1
+    return found
+
+
+@dataclass
+class Batch:
+    """Episodes as tracks [B, T, ...] with their actions."""
+
+    tracks: dict[str, torch.Tensor]
+    action: torch.Tensor
+
+    @staticmethod
+    def of(model: Model, episodes: list[Episode]) -> Batch:
+        slots = model.config.denoiser.slots
+        every = [tracks_of(episode.scene, slots, model.device) for episode in episodes]
+        tracks = {name: torch.cat([one[name] for one in every]) for name in every[0]}
+        action = torch.from_numpy(np.stack([episode.action for episode in episodes])).float()
+        return Batch(tracks, action.to(model.device))
+
+    def moments(self, start: int, stop: int) -> list[Moment]:
+        tracks = {name: x[:, start:stop] for name, x in self.tracks.items()} | {"action": self.action[:, start:stop]}
+        return [replace(m, acted=True) for m in moments_of(tracks, 0.0, FPS)]
+
+
+def roll(model: Model, batch: Batch, begin: int, frames: int, action: torch.Tensor | None = None) -> list[Moment]:
+    """From the true frames up to `begin` (that one included), `frames` more by the model."""
+    told = batch.action if action is None else action
+    first = max(0, begin - WINDOW)
+    moments = remember(model, batch.moments(first, begin + 1))
+    for t in range(frames):
+        seeds = [1000 * t + i for i in range(len(told))]
+        last, new = advance(model, moments, told[:, begin + t], fps=FPS, seeds=seeds)
+        moments = [*moments[-WINDOW:-1], last, new] if t == 0 else [*moments[:-1], last, new]
+    return moments[-frames:]
+
+
+def places(moments: list[Moment]) -> torch.Tensor:
+    """[B, T, K, 2] in units."""
+    return torch.stack([m.tracks["state"][..., _POSITION] for m in moments], 1).float() * 2.5 + 5.0
+
+
+def speeds(model: Model, share: int) -> tuple[float, float]:
+    """Frames a second with pictures: one world, and 64 at once in all."""
+    world = World(model, "a red ball, a yellow car and a green robot on a field", seed=1)
+    for _ in range(40):
+        world.step((0.5, 0.0))
+    begun = time.perf_counter()
+    count = 200 // share
+    for _ in range(count):
+        world.step((0.5, 0.0))
+    alone = count / (time.perf_counter() - begun)
+    many = ImaginedVectorEnv(64, model=model, task="reach the flag")
+    many.reset(seed=0)
+    actions = np.zeros((64, 2), np.float32)
+    many.step(actions)
+    begun = time.perf_counter()
+    count = max(32 // share, 4)
+    for _ in range(count):
+        many._done[:] = False
+        many.step(actions)
+    return alone, 64 * count / (time.perf_counter() - begun)
+
+
+def remembered_equals_seen(model: Model) -> dict[str, float]:
+    """Largest difference of any clean value between stepping from memory and looking at all frames under the same band."""
+    batch = Batch.of(model, fresh(tiny(), 4, 0))
+    frames, device = 24, model.device
+    values = {name: x[:, :frames] for name, x in batch.tracks.items()} | {"action": batch.action[:, :frames]}
+    generator = torch.Generator().manual_seed(0)
+    levels = {
+        name: torch.rand(x.shape if name == "state" else x.shape[:-1], generator=generator).to(device)
+        for name, x in values.items()
+    }
+    time_s = (torch.arange(frames, device=device) / FPS).expand(4, -1)
+    canvas = start(Canvas(time_s=time_s, values=values, levels=levels), range(4))
+    found = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        net = model.denoiser if dtype == model.dtype else deepcopy(model.denoiser).to(torch.float32)
+        with torch.inference_mode():
+            whole = net.recall(canvas, None, Memory(past=[]), band(0, frames, WINDOW, device), dtype=dtype)
+            kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+            worst = 0.0
+            for t in range(frames):
+                before, past, pairs = canvas.frames(0, t), None, []
+                if t:
+                    past = Past(time_s=before.time_s, state=before.values["state"], level=before.levels["state"])
+                    pairs = [
+                        (torch.cat([one[i][0] for one in kept], 2), torch.cat([one[i][1] for one in kept], 2))
+                        for i in range(len(kept[0]))
+                    ]
+                memory = Memory(past=pairs)
+                stepped = net.recall(canvas.frames(t, t + 1), past, memory, None, dtype=dtype)
+                kept.append(memory.fresh)
+                worst = max(worst, *(float((stepped[n][:, 0] - whole[n][:, t]).abs().max()) for n in whole))
+        found[str(dtype)] = worst
+    return found
+
+
+def lasting(model: Model, share: int) -> tuple[float, float]:
+    """Time of a frame at the end of a long life against frame 100, and growth of memory since then in MiB."""
+    world = World(model, "a red ball, a yellow car and a green robot on a field", seed=1)
+
+    def timed(frames: int) -> float:
+        taken = []
+        for _ in range(frames):
+            begun = time.perf_counter()
+            world._go(None)
+            taken.append(time.perf_counter() - begun)
+        return float(np.median(taken))
+
+    timed(100)
+    early = timed(200)
+    timed(900)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    timed(max(10_000 // share - 1400, 200))
+    late = timed(200)
+    return late / early, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def action_following(model: Model, share: int) -> tuple[float, float, float]:
+    """1 - err(a) / err(shuffled a) of the robot after a second, and both errors."""
+
+    def acted(episode: Episode) -> bool:
+        return episode.has_action and float(np.abs(episode.action[33:49]).mean()) > 0.2
+
+    episodes = fresh(tiny(), 256 // share, 3_000_000, acted)
+    batch = Batch.of(model, episodes)
+    robots = torch.tensor([[KINDS[k] == "robot" if k >= 0 else False for k in e.scene.kind] for e in episodes])
+    truth = batch.tracks["state"][:, 33 : 33 + SECOND, :, _POSITION].float() * 2.5 + 5.0
+    shuffled = batch.action[torch.randperm(len(episodes), generator=torch.Generator().manual_seed(0))]
+    errors = []
+    for action in (batch.action, shuffled):
+        found = places(roll(model, batch, 32, SECOND, action))
+        errors.append(float((found - truth).norm(dim=-1)[:, -1][robots].mean()))
+    return 1 - errors[0] / errors[1], errors[0], errors[1]
+
+
+def auroc(score: Floats, label: NDArray[np.bool_]) -> float:
+    """Chance that a positive scores above a negative (ties count half)."""
+    order = np.argsort(score, kind="stable")
+    ranks = np.empty(len(score))
+    ranks[order] = np.arange(1, len(score) + 1)
+    for value in np.unique(score):
+        same = score == value
+        ranks[same] = ranks[same].mean()
+    positives = int(label.sum())
+    if positives in (0, len(label)):
+        return float("nan")
+    return float((ranks[label].sum() - positives * (positives + 1) / 2) / (positives * (len(label) - positives)))
+
+
+def rewards(model: Model, share: int) -> tuple[float, float, int]:
+    """AUROC of reward (progress or not) and of termination (ends within this quarter of a second or not) over imagined seconds
+    in which a robot walks to the flag, against the real room with the same actions; and how many ends there were."""
+    task = "reach the flag"
+    env = PlaygroundEnv(task=task)
+    said_reward, real_reward, said_end, real_end = [], [], [], []
+    text = model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=model.device))
+    for seed in range(96 // share):
+        env.reset(seed=SEED % 2**31 + seed)
+        scenes, actions, paid, ends = [env.scene], [], [0.0], [False]
+        kinds = [KINDS[k] if k >= 0 else "" for k in env.scene.kind]
+        policy = seek(kinds.index("robot"), kinds.index("flag"), 1.0, env.scene.view == "side")
+        while len(scenes) < 96 and not ends[-1]:
+            act = policy(env._rows)
+            _, reward, done, _, _ = env.step(np.array(act, np.float32).clip(-1, 1))
+            actions.append(act)
+            scenes.append(env.scene)
+            paid.append(reward)
+            ends.append(done)
+        begin = max(len(scenes) - 1 - SECOND + 2 * (seed % 4), 4)
+        frames = len(scenes) - 1 - begin
+        if frames < 2:
+            continue
+        moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
+        past = replace(scenes[0], **{n: np.concatenate([getattr(s, n) for s in scenes[: begin + 1]]) for n in moving})
+        tracks = tracks_of(past, model.config.denoiser.slots, model.device)
+        told = torch.tensor(np.array([*actions, (0.0, 0.0)], np.float32).clip(-1, 1))[None]
+        tracks["action"] = told[:, : begin + 1].to(model.device)
+        tracks["reward"] = torch.from_numpy(encode_reward(np.array([paid[: begin + 1]], np.float32))).to(model.device)
+        moments = [replace(m, acted=True) for m in moments_of(tracks, 0.0, FPS)][-WINDOW - 1 :]
+        moments = remember(model, moments, text)
+        for t in range(frames):
+            last, new = advance(model, moments, told[:, begin + t], fps=FPS, seeds=[seed * 1000 + t], text=text)
+            moments = [*moments[:-1], last, new]
+            said_reward.append(float(new.tracks["reward"]))
+            said_end.append(float(new.tracks["terminated"]))
+            real_reward.append(paid[begin + t + 1] > 0.02)
+            real_end.append(ends[begin + t + 1])
+    both = (np.array(said_reward, np.float32), np.array(real_reward)), (np.array(said_end, np.float32), np.array(real_end))
+    return auroc(*both[0]), auroc(*both[1]), int(np.sum(real_end))
+
+
+def hidden(model: Model, share: int) -> list[bool]:
+    """Things that pass behind a screen for a while: in the frame in which they are out again, is the model's within a radius?
+
+    The world is told nothing after the last frame before the hiding."""
+    rights = []
+
+    def hides(episode: Episode) -> bool:
+        return bool(_gone(episode))
+
+    episodes = fresh(replace(tiny(), scenarios={"behind": 1.0}), 64 // share, 4_000_000, hides)
+    for episode in episodes:
+        slot, out, back = _gone(episode)[0]
+        batch = Batch.of(model, [episode])
+        found = places(roll(model, batch, out, back - out))[0, -1, slot]
+        truth = torch.tensor([episode.scene.x[back, slot], episode.scene.y[back, slot]])
+        rights.append(bool((found - truth).norm() <= episode.scene.size[slot]))
+    return rights
+
+
+def _gone(episode: Episode) -> list[tuple[int, int, int]]:
+    """(slot, last frame in sight, first frame back) of every absence of half a second or more."""
+    found = []
+    for slot in episode.scene.entities:
+        seen = episode.scene.visible[:, slot]
+        out = None
+        for t in range(4, len(seen)):
+            if out is None and seen[t] < 0.2 <= seen[t - 1]:
+                out = t - 1
+            elif out is not None and seen[t] > 0.9:
+                if 8 <= t - out <= 48 and out >= 3:
+                    found.append((slot, out, t))
+                out = None
+    return found
+
+
+def physics_of(scene: Scene) -> Physics:
+    """The Playground's own physics, set up as the last frame of a scene stands."""
+    actors = []
+    for k in scene.entities:
+        kind = KINDS[scene.kind[k]]
+        speed = float(scene.vx[-1, k])
+        actors.append(
+            Actor(
+                kind=kind, color=COLORS[scene.color[k]], material=MATERIALS[scene.material[k]], size=float(scene.size[k]),
+                x=float(scene.x[-1, k]), y=float(scene.y[-1, k]), vx=speed, vy=float(scene.vy[-1, k]),
+                angle=float(scene.angle[-1, k]), motor=speed if kind == "car" and abs(speed) > 0.3 else 0.0,
+            )
+        )  # fmt: skip
+    cast = Cast(view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors)
+    return Physics(cast, FPS)
+
+
+def after_a_second(scene: Scene) -> Floats:
+    """Places [K, 2] a second after the last frame of a scene, by physics, robots idle."""
+    world = physics_of(scene)
+    for _ in range(SECOND):
+        world.step((0.0, 0.0))
+    places = np.zeros((scene.num_slots, 2), np.float32)
+    for slot, row in zip(scene.entities, world.rows(), strict=True):
+        places[slot] = row[:2]
+    return places
+
+
+def edits(model: Model, share: int) -> tuple[float, float]:
+    """Mean error a second after an edit, and after none, of the things of worlds from fresh episodes."""
+    rng = np.random.default_rng(7)
+    changed, plain = [], []
+    for i, episode in enumerate(fresh(tiny(), 64 // share, 5_000_000)):
+        past = episode.scene.frames(slice(0, 24))
+        now = State.of(past.frames(slice(-1, None)), 0.0)
+        movers = [e for e in now.entities if e.kind not in ("screen", "flag")]
+        if not movers:
+            continue
+        thing = movers[rng.integers(len(movers))].name
+        text = str(
+            rng.choice([f"push the {thing} left", f"push the {thing} right", f"stop the {thing}", f"move the {thing} up"])
+        )
+        for edit, errors in ((None, plain), (text, changed)):
+            world = World(model, past, seed=i)
+            scene = past
+            if edit is not None:
+                world.edit(edit)
+                scene = parse(edit, now).apply(past)
+            truth = after_a_second(scene)
+            world._gone(SECOND, (0.0, 0.0))
+            found = world.scene
+            for slot in scene.entities:
+                errors.append(float(np.hypot(found.x[-1, slot] - truth[slot, 0], found.y[-1, slot] - truth[slot, 1])))
+    return float(np.mean(changed)), float(np.mean(plain))
+
+
+def branching(model: Model) -> float:
+    """Milliseconds of a branch of a world of 1,000 frames, median of 50."""
+    world = World(model, "a red ball and a blue box on a field", seed=1)._gone(1000)
+    taken = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        world.branch()
+        taken.append(time.perf_counter() - begun)
+    return 1000 * float(np.median(taken))
+
+
+def measure(name: str, share: int) -> list[Row]:
+    model = load(name)
+    rows: list[Row] = []
+
+    def note(what: str, bar: str, measured: str, met: bool | None) -> None:
+        rows.append(Row(what, bar, measured, met))
+        print(f"{'ok  ' if met else 'MISS' if met is not None else '    '}  {what}: {measured}  (bar {bar})", flush=True)
+
+    alone, many = speeds(model, share)
+    note("live, 64x64, one world / 64 at once, two cores", ">= 20 / >= 60 frames/s", f"{alone:.0f} / {many:.0f} frames/s",
+         alone >= 20 and many >= 60)  # fmt: skip
+    same = remembered_equals_seen(model)
+    half, exact = same["torch.bfloat16"], same["torch.float32"]
+    note("a step from memory against looking at all", "1e-3 in bf16, 1e-5 in float32", f"{half:.1e} / {exact:.1e}",
+         half <= 1e-3 and exact <= 1e-5)  # fmt: skip
+    ratio, growth = lasting(model, share)
+    note(f"cost of a frame at {10_000 // share:,} against 100; memory", "within 5%; flat",
+         f"{100 * (ratio - 1):+.1f}%; {growth:+.1f} MiB",
+         abs(ratio - 1) <= 0.05 and growth < 20)  # fmt: skip
+    following, told, other = action_following(model, share)
+    note("action following, 1 s: 1 - err(a) / err(shuffled a)", ">= 0.8", f"{following:.2f} ({told:.2f} / {other:.2f} units)",
+         following >= 0.8)  # fmt: skip
+    paid, ended, ends = rewards(model, share)
+    note("reward and termination: AUROC against the real room", ">= 0.9", f"{paid:.2f} / {ended:.2f} ({ends} ends)",
+         paid >= 0.9 and ended >= 0.9)  # fmt: skip
+    rights = hidden(model, share)
+    note(
+        "hidden behind a screen: back within one radius of the truth",
+        ">= 80%",
+        interval(rights),
+        bool(np.mean(rights) >= 0.8),
+    )
+    changed, plain = edits(model, share)
+    note("an edit against physics with the same edit, 1 s", "<= 2x the unedited error", f"{changed:.2f} / {plain:.2f} units",
+         changed <= 2 * plain)  # fmt: skip
+    note("a branch of a 1,000-frame world", "< 5 ms", f"{branching(model):.3f} ms", branching(model) < 5)
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--share", type=int, default=1, metavar="N", help="only one in N of the episodes, for a quick look")
+    parser.add_argument("--write", action="store_true", help="write docs/measurements/live-world.md")
+    arguments = parser.parse_args()
+    rows = measure(arguments.model, arguments.share)
+    if arguments.write:
+        folder = ROOT / "docs" / "measurements"
+        folder.mkdir(exist_ok=True)
+        lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
+        lines += [
+            f"| {r.what} | {r.bar} | {r.measured} | {'' if r.met is None else 'yes' if r.met else '**no**'} |" for r in rows
+        ]
+        share = f"one in {arguments.share} of the episodes" if arguments.share > 1 else "all episodes"
+        head = f"`python -m benchmarks.live_world`, {arguments.model}, {share}, {date.today()}, {machine()}\n\n"
+        (folder / "live-world.md").write_text("# The live world\n\n" + head + "\n".join(lines) + "\n")
+        (folder / "live-world.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1, default=str) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

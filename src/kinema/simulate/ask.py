@@ -1,0 +1,224 @@
+"""Questions to a world, answered from its state track: a structured value and a sentence.
+
+Understood are: where is X; how many X; what color is X; how large is X; is X visible; what is behind X; did A touch B; when
+did A touch B; how fast is X; what is there; what will happen next (by rolling a branch).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kinema.canvas.scene import KINDS
+from kinema.errors import InputError
+from kinema.simulate.names import every, listed, one, plain, traits
+from kinema.simulate.state import Entity, State
+from kinema.worlds.playground.physics import ABOVE, BELOW, HALF_WIDTH
+
+FORMS = (
+    "where is X",
+    "how many X are there",
+    "what color is X",
+    "how large is X",
+    "is X visible",
+    "what is behind X",
+    "did X touch Y",
+    "when did X touch Y",
+    "how fast is X",
+    "what is there",
+    "what will happen next",
+)
+TOUCH_UNITS = 0.15
+"""Things whose outlines come this close touch: as far off as their places may be."""
+HIDDEN = 0.35
+"""A thing of which less is seen counts as hidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """kind: which form was understood. value: plain data. sentence: the same in English."""
+
+    kind: str
+    value: Any
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+Roll = Callable[[], Sequence[State]]
+
+
+def touching(a: Entity, b: Entity) -> bool:
+    """Whether the outlines of two things meet, as boxes of their kinds' widths and heights."""
+    apart_x = abs(a.x - b.x) - a.radius * HALF_WIDTH[a.kind] - b.radius * HALF_WIDTH[b.kind]
+    low, high = (a, b) if a.y < b.y else (b, a)
+    apart_y = high.y - low.y - low.radius * ABOVE[low.kind] - high.radius * BELOW[high.kind]
+    if a.kind in ("ball", "star") and b.kind in ("ball", "star"):
+        return math.hypot(a.x - b.x, a.y - b.y) < a.radius + b.radius + TOUCH_UNITS
+    return max(apart_x, apart_y) < TOUCH_UNITS
+
+
+def side_of(entity: Entity) -> str:
+    """'on the left', 'near the middle', 'out of the picture'."""
+    if not (0 <= entity.x <= 10 and 0 <= entity.y <= 10):
+        way = "left" if entity.x < 0 else "right" if entity.x > 10 else "bottom" if entity.y < 0 else "top"
+        return f"out of the picture, past the {way} edge"
+    across = "on the left" if entity.x < 3.8 else "on the right" if entity.x > 6.2 else "in the middle"
+    height = "high up" if entity.y > 6.2 else "at the bottom" if entity.y < 3.0 else ""
+    return f"{across}, {height}" if height else across
+
+
+def _motion(entity: Entity) -> str:
+    if entity.speed < 0.2:
+        return "at rest"
+    sideways = abs(entity.vx) >= abs(entity.vy)
+    way = ("right" if entity.vx > 0 else "left") if sideways else ("up" if entity.vy > 0 else "down")
+    return f"moving {way} at {entity.speed:.1f} units a second"
+
+
+def _where(x: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    hidden = "" if e.visible >= HIDDEN else ", hidden from view"
+    value = {"x": e.x, "y": e.y, "visible": e.visible >= HIDDEN}
+    return Answer(kind="where", value=value, sentence=f"The {e.name} is {side_of(e)}, at ({e.x:.1f}, {e.y:.1f}){hidden}.")
+
+
+def _how_many(x: str, now: State) -> Answer:
+    found = every(x, now.entities) if traits(x) else list(now.entities)
+    names = f": {listed(found)}" if found else ""
+    verb = "is" if len(found) == 1 else "are"
+    return Answer(kind="how many", value=len(found), sentence=f"There {verb} {len(found)}{names}.")
+
+
+def _what_color(x: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    return Answer(kind="what color", value=e.color, sentence=f"The {e.kind} is {e.color}.")
+
+
+def _how_large(x: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    return Answer(kind="how large", value=e.radius, sentence=f"The {e.name} is {e.size}, {e.radius:.1f} units in radius.")
+
+
+def _visible(x: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    seen = e.visible >= HIDDEN
+    return Answer(
+        kind="is visible",
+        value=seen,
+        sentence=f"{'Yes' if seen else 'No'}, {100 * min(max(e.visible, 0), 1):.0f}% of the {e.name} is seen.",
+    )
+
+
+def _behind(x: str, now: State) -> Answer:
+    screen = one(x, now.entities)
+    half = screen.radius * HALF_WIDTH[screen.kind]
+    found = [
+        e for e in now.entities if e is not screen and e.visible < HIDDEN and abs(e.x - screen.x) < half + 0.5 * e.radius
+    ]
+    verb = "is" if len(found) < 2 else "are"
+    said = listed(found)
+    return Answer(
+        kind="behind", value=[e.name for e in found],
+        sentence=f"{said[0].upper()}{said[1:]} {verb} behind the {screen.name}.",
+    )  # fmt: skip
+
+
+def _touched(x: str, y: str, past: Sequence[State]) -> tuple[Entity, Entity, float | None]:
+    now = past[-1]
+    a, b = one(x, now.entities), one(y, now.entities)
+    if a.slot == b.slot:
+        raise InputError(f"{x!r} and {y!r} are one thing, the {a.name}")
+    begun: float | None = None
+    for state in past:
+        slots = {e.slot: e for e in state.entities}
+        if a.slot in slots and b.slot in slots and touching(slots[a.slot], slots[b.slot]):
+            begun = state.time_s
+            break
+    return a, b, begun
+
+
+def _did_touch(x: str, y: str, past: Sequence[State]) -> Answer:
+    a, b, begun = _touched(x, y, past)
+    when = f", first at {begun:.2f} s" if begun is not None else " in what is remembered"
+    said = f"{'Yes' if begun is not None else 'No'}, the {a.name} {'touched' if begun is not None else 'did not touch'}"
+    return Answer(kind="did touch", value=begun is not None, sentence=f"{said} the {b.name}{when}.")
+
+
+def _when_touch(x: str, y: str, past: Sequence[State]) -> Answer:
+    a, b, begun = _touched(x, y, past)
+    if begun is None:
+        sentence = f"The {a.name} did not touch the {b.name} in what is remembered."
+    else:
+        sentence = f"The {a.name} first touched the {b.name} at {begun:.2f} s."
+    return Answer(kind="when touch", value=begun, sentence=sentence)
+
+
+def _how_fast(x: str, now: State) -> Answer:
+    e = one(x, now.entities)
+    return Answer(kind="how fast", value=e.speed, sentence=f"The {e.name} is {_motion(e)}.")
+
+
+def _what_is_there(now: State) -> Answer:
+    said = listed(now.entities)
+    place = f"{now.background}, seen from {'the side' if now.view == 'side' else 'above'}"
+    return Answer(
+        kind="what is there", value=[e.name for e in now.entities],
+        sentence=f"{said[0].upper()}{said[1:]}; {place}.",
+    )  # fmt: skip
+
+
+def _next(now: State, future: Sequence[State]) -> Answer:
+    seconds = future[-1].time_s - now.time_s
+    happened, said = [], []
+    for i, a in enumerate(now.entities):
+        for b in now.entities[i + 1 :]:
+            if touching(a, b):
+                continue
+            for state in future:
+                slots = {e.slot: e for e in state.entities}
+                if touching(slots[a.slot], slots[b.slot]):
+                    after = state.time_s - now.time_s
+                    happened.append({"event": "touch", "a": a.name, "b": b.name, "in_s": after})
+                    said.append(f"the {a.name} touches the {b.name} in {after:.1f} s")
+                    break
+    last = {e.slot: e for e in future[-1].entities}
+    for e in now.entities:
+        then = last[e.slot]
+        way = math.hypot(then.x - e.x, then.y - e.y)
+        if way > 0.5:
+            happened.append({"event": "move", "a": e.name, "to": (then.x, then.y)})
+            said.append(f"the {e.name} comes to ({then.x:.1f}, {then.y:.1f})")
+        if e.visible >= HIDDEN > then.visible:
+            happened.append({"event": "hide", "a": e.name})
+            said.append(f"the {e.name} goes out of sight")
+    text = "; ".join(said) or "nothing much"
+    return Answer(kind="next", value=happened, sentence=f"Within {seconds:.1f} s: {text}.")
+
+
+def answer(question: str, past: Sequence[State], roll: Roll) -> Answer:
+    """past: states up to now, oldest first. roll: states of a branch from here on."""
+    now, text = past[-1], plain(question)
+    kinds = "|".join(f"{kind}(?:e?s)?" for kind in KINDS)
+    forms: tuple[tuple[str, Callable[[re.Match[str]], Answer]], ...] = (
+        (r"^where (?:is|are) (.+)$", lambda m: _where(m[1], now)),
+        (r"^how many (.+?)(?: are there| are here| is there)?$", lambda m: _how_many(m[1], now)),
+        (r"^(?:what|which) colou?r (?:is|has) (.+)$", lambda m: _what_color(m[1], now)),
+        (r"^how (?:large|big) is (.+)$", lambda m: _how_large(m[1], now)),
+        (r"^(?:is|can i see|can you see) (.+?) (?:visible|hidden|seen|in view)$", lambda m: _visible(m[1], now)),
+        (r"^(?:what|who) is behind (.+)$", lambda m: _behind(m[1], now)),
+        (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _did_touch(m[1], m[2], past)),
+        (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _when_touch(m[1], m[2], past)),
+        (r"^how fast (?:is|does) (.+?)(?: moving| move| going| go)?$", lambda m: _how_fast(m[1], now)),
+        (rf"^what (?:is there|do you see|is here|(?:{kinds}|things) are there)$", lambda m: _what_is_there(now)),
+        (r"^what (?:will happen|happens)(?: next| now)?$", lambda m: _next(now, roll())),
+    )
+    for pattern, reply in forms:
+        found = re.match(pattern, text)
+        if found:
+            return reply(found)
+    raise InputError(f"the question {question!r} is not understood; ask like this: {'; '.join(FORMS)}")

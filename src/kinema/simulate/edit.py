@@ -1,0 +1,240 @@
+"""Changes to a world in plain English: 'move the car left', 'remove the ball', 'add a large blue box on the right'.
+
+`parse` turns a sentence into a `Change`, which says what was understood; `Change.apply` changes the last remembered frames of
+a scene so that they are as if it had always been so, as far as that can be: a thing that is moved has its path moved, a thing
+that is pushed has another velocity from the last frame on.
+
+Axes: T frames, K slots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
+from kinema.errors import InputError
+from kinema.simulate.names import listed, one, plain, traits
+from kinema.simulate.state import Entity, State
+from kinema.worlds.playground.physics import BELOW, FLOOR
+
+FORMS = (
+    "move X left|right|up|down [by N]",
+    "move X to the left|right|middle|top|bottom",
+    "move X to 3, 5",
+    "remove X",
+    "add a [SIZE] COLOR KIND [on the left|right|in the middle]",
+    "make X COLOR|SIZE|MATERIAL|bigger|smaller",
+    "stop X",
+    "push X left|right|up|down [gently|hard]",
+    "change the background to NAME",
+)
+WAYS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, 1.0), "down": (0.0, -1.0)}
+PLACES = {"left": (2.0, None), "right": (8.0, None), "middle": (5.0, None), "center": (5.0, None), "top": (None, 8.0)}
+STEP_UNITS = 2.0
+FORCE = {"gently": 1.5, "": 3.0, "hard": 5.0}
+"""Speed in units a second that a push adds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What was understood, and how it changes a scene of the last frames."""
+
+    understood: str
+    apply: Callable[[Scene], Scene]
+
+
+class Parser(Protocol):
+    """Turns a sentence into a change; another one, such as a language model, may be given to a world in place of `parse`."""
+
+    def __call__(self, text: str, now: State) -> Change: ...
+
+
+def _copy(scene: Scene) -> Scene:
+    names = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
+    return replace(scene, **{name: getattr(scene, name).copy() for name in names})
+
+
+def _shift(scene: Scene, slot: int, dx: float, dy: float) -> Scene:
+    new = _copy(scene)
+    new.x[:, slot] = np.clip(new.x[:, slot] + dx, 0.0, scene.room_width)
+    new.y[:, slot] = np.clip(new.y[:, slot] + dy, 0.0, 10.0)
+    new.visible[:, slot] = 1.0
+    return new
+
+
+def _remove(scene: Scene, slot: int) -> Scene:
+    new = _copy(scene)
+    new.kind[slot] = -1
+    for name in ("x", "y", "vx", "vy", "angle", "visible", "size"):
+        getattr(new, name)[..., slot] = 0.0
+    return new
+
+
+def _add(scene: Scene, entity: dict[str, str], x: float, y: float | None) -> Scene:
+    free = [k for k in range(scene.num_slots) if scene.kind[k] < 0]
+    if not free:
+        raise InputError(f"all {scene.num_slots} slots of this model are taken; remove a thing first")
+    new, slot, kind = _copy(scene), free[0], entity["kind"]
+    size = SIZES[entity.get("size", "medium")]
+    new.kind[slot], new.color[slot] = KINDS.index(kind), COLORS.index(entity["color"])
+    new.material[slot], new.size[slot] = 0, size
+    floor = FLOOR + BELOW[kind] * size if scene.view == "side" else 5.0
+    new.x[:, slot], new.y[:, slot] = x, floor if y is None else y
+    new.vx[:, slot], new.vy[:, slot], new.angle[:, slot], new.visible[:, slot] = 0.0, 0.0, 0.0, 1.0
+    return new
+
+
+def _velocity(scene: Scene, slot: int, vx: float, vy: float) -> Scene:
+    new = _copy(scene)
+    new.vx[-1, slot], new.vy[-1, slot] = vx, vy
+    return new
+
+
+def _fixed(scene: Scene, slot: int, field: str, value: float) -> Scene:
+    new = _copy(scene)
+    getattr(new, field)[slot] = value
+    return new
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not -1e3 < value < 1e3:
+        raise InputError(f"{text} units: a room is 10 units wide")
+    return value
+
+
+def _move(thing: str, way: str, by: str | None, now: State) -> Change:
+    e, units = one(thing, now.entities), STEP_UNITS if by is None else _number(by)
+    dx, dy = (units * part for part in WAYS[way])
+    return Change(understood=f"move the {e.name} {way} by {units:g}", apply=lambda scene: _shift(scene, e.slot, dx, dy))
+
+
+def _move_to(thing: str, x: float | None, y: float | None, now: State) -> Change:
+    e = one(thing, now.entities)
+    dx, dy = (0.0 if x is None else x - e.x), (0.0 if y is None else y - e.y)
+    return Change(
+        understood=f"move the {e.name} to ({e.x + dx:.1f}, {e.y + dy:.1f})",
+        apply=lambda scene: _shift(scene, e.slot, dx, dy),
+    )
+
+
+def _place(word: str, e: Entity, now: State) -> tuple[float | None, float | None]:
+    if word == "bottom":
+        return None, FLOOR + BELOW[e.kind] * e.radius if now.view == "side" else 2.0
+    return PLACES[word]
+
+
+def _make(thing: str, how: str, now: State) -> Change:
+    e = one(thing, now.entities)
+    said = f"make the {e.name} {how}"
+    if how in COLORS:
+        return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "color", COLORS.index(how)))
+    if how in MATERIALS:
+        return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "material", MATERIALS.index(how)))
+    radius = SIZES.get(how) or e.radius * {"bigger": 1.3, "larger": 1.3, "smaller": 1 / 1.3}[how]
+    return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "size", min(max(radius, 0.4), 1.5)))
+
+
+def _push(thing: str, way: str, force: str, now: State) -> Change:
+    e = one(thing, now.entities)
+    vx, vy = (FORCE[force] * part for part in WAYS[way])
+    return Change(
+        understood=f"push the {e.name} {way} {force}".strip(),
+        apply=lambda scene: _velocity(scene, e.slot, float(scene.vx[-1, e.slot]) + vx, float(scene.vy[-1, e.slot]) + vy),
+    )
+
+
+def _stop(thing: str, now: State) -> Change:
+    e = one(thing, now.entities)
+    return Change(understood=f"stop the {e.name}", apply=lambda scene: _velocity(scene, e.slot, 0.0, 0.0))
+
+
+def _take_away(thing: str, now: State) -> Change:
+    e = one(thing, now.entities)
+    return Change(understood=f"remove the {e.name}", apply=lambda scene: _remove(scene, e.slot))
+
+
+def _new(phrase: str, where: str | None, now: State) -> Change:
+    wanted = traits(phrase)
+    if not {"kind", "color"} <= wanted.keys():
+        raise InputError(f"{phrase!r}: expected a color ({', '.join(COLORS)}) and a kind ({', '.join(KINDS)})")
+    if any(e.kind == wanted["kind"] and e.color == wanted["color"] for e in now.entities):
+        raise InputError(f"there is a {wanted['color']} {wanted['kind']} already; things are told apart by color and kind")
+    x, y = PLACES[where] if where else (5.0, None)
+    across = 5.0 if x is None else x
+    said = f"add a {wanted.get('size', 'medium')} {wanted['color']} {wanted['kind']} at x = {across:g}"
+    return Change(understood=said, apply=lambda scene: _add(scene, wanted, across, y))
+
+
+def _background(name: str) -> Change:
+    return Change(understood=f"change the background to {name}", apply=lambda scene: replace(scene, background=name))
+
+
+_NOT = "(?:had not|hadn t|was not|were not)"
+_WAY, _PLACE = "|".join(WAYS), "|".join([*PLACES, "bottom"])
+_HOW = "|".join([*COLORS, *SIZES, *MATERIALS, "bigger", "larger", "smaller"])
+_GROUND = "|".join(BACKGROUNDS)
+
+
+def parse(text: str, now: State) -> Change:
+    """A sentence of one of FORMS; InputError lists them when it is none."""
+    words = plain(text)
+    forms: tuple[tuple[str, Callable[[re.Match[str]], Change]], ...] = (
+        (
+            rf"^(?:change|set|swap|turn|make) (?:the )?(?:background|backdrop|scenery) (?:to |into )?(?:a |the )?({_GROUND})$",
+            lambda m: _background(m[1]),
+        ),
+        (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_WAY}) by (\d+(?:\.\d+)?)(?: units?)?$",
+         lambda m: _move(m[1], m[2], m[3], now)),
+        (rf"^(?:move|put|place) (.+?) (?:to|in|at|on) the ({_PLACE})(?: side| edge)?$",
+         lambda m: _move_to(m[1], *_place(m[2], one(m[1], now.entities), now), now)),
+        (r"^(?:move|put|place) (.+?) (?:to|at) (-?\d+(?:\.\d+)?),? (-?\d+(?:\.\d+)?)$",
+         lambda m: _move_to(m[1], _number(m[2]), _number(m[3]), now)),
+        (rf"^(?:move|shift|slide) (.+?) ({_WAY})$", lambda m: _move(m[1], m[2], None, now)),
+        (r"^(?:remove|delete|erase|take away) (.+)$", lambda m: _take_away(m[1], now)),
+        (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({'|'.join(PLACES)}))?$",
+         lambda m: _new(m[1], m[2], now)),
+        (rf"^(?:make|paint|turn|color|recolor) (.+?) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
+        (r"^(?:stop|halt|freeze) (.+)$", lambda m: _stop(m[1], now)),
+        (rf"^(?:push|kick|throw|hit) (.+?) (?:to the )?({_WAY})(?: (gently|hard))?$", lambda m: _push(m[1], m[2], m[3] or "", now)),
+    )  # fmt: skip
+    for pattern, build in forms:
+        found = re.match(pattern, words)
+        if found:
+            return build(found)
+    raise InputError(f"the change {text!r} is not understood; there is {listed(now.entities)}; say: {'; '.join(FORMS)}")
+
+
+def parse_cause(text: str, now: State) -> Change:
+    """'the ball had not been pushed' -> what would have been otherwise then; or any sentence that `parse` takes."""
+    words = re.sub(r"^(?:if|what if) ", "", plain(text))
+    forms: tuple[tuple[str, Callable[[re.Match[str]], Change]], ...] = (
+        (
+            rf"^(.+?) {_NOT} (?:been )?(?:pushed|moved|moving|kicked|thrown|hit|rolled|rolling|started)$",
+            lambda m: _stop(m[1], now),
+        ),
+        (rf"^(.+?) {_NOT} (?:been )?(?:there|here)$", lambda m: _take_away(m[1], now)),
+        (rf"^(.+?) (?:had been|was|were) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
+        (
+            rf"^(.+?) had been (?:pushed|kicked|thrown) (?:to the )?({_WAY})(?: (gently|hard))?$",
+            lambda m: _push(m[1], m[2], m[3] or "", now),
+        ),
+        (rf"^(.+?) had been (?:moved )?(?:further )?(?:to the )?({_WAY})$", lambda m: _move(m[1], m[2], None, now)),
+        (r"^(.+?) had (?:been )?(?:stopped|halted)$", lambda m: _stop(m[1], now)),
+    )
+    for pattern, build in forms:
+        found = re.match(pattern, words)
+        if found:
+            return build(found)
+    try:
+        return parse(words, now)
+    except InputError:
+        raise InputError(
+            f"the cause {text!r} is not understood; there is {listed(now.entities)}; say 'X had not been pushed', 'X had not been"
+            f" there', 'X had been COLOR|SIZE', 'X had been pushed left', or a change: {'; '.join(FORMS)}"
+        ) from None

@@ -1,0 +1,282 @@
+"""The model as a Gymnasium environment, one world or many at once: `kinema/Imagined-v0`.
+
+It has the spaces of `kinema/Playground-v0`, so an agent moves from one to the other unchanged. An episode begins with a real
+Playground room, seen for as long as the model remembers; from there on every frame, reward and end is the model's own.
+
+    import gymnasium, kinema.simulate.env
+    env = gymnasium.make("kinema/Imagined-v0", task="reach the flag")
+    many = gymnasium.make_vec("kinema/Imagined-v0", num_envs=64, task="reach the flag")
+
+Axes: B worlds, T frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from kinema.api import check_seed, model_of
+from kinema.canvas.scene import Scene
+from kinema.canvas.tracks import decode_reward, decode_scene, encode_reward
+from kinema.errors import InputError
+from kinema.models import Model
+from kinema.simulate.live import WINDOW, Moment, advance, film, moments_of, remember
+from kinema.simulate.world import check_action, tracks_of
+from kinema.worlds.playground.diet import Diet, tiny
+from kinema.worlds.playground.env import PlaygroundEnv, observed_state
+from kinema.worlds.playground.tasks import Task
+
+SEEN = WINDOW + 1
+"""Frames of the real room that a world begins with."""
+TRIES = 20
+
+Tracks = dict[str, torch.Tensor]
+
+
+def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model) -> Tracks:
+    """A real room's first frames [1, SEEN, ...], the robot acting at random now and then; none that ends within them."""
+    for _ in range(TRIES):
+        room.reset(seed=int(rng.integers(2**31)))
+        scenes, actions, rewards = [room.scene], [np.zeros(2, np.float32)], [0.0]
+        action, ended = np.zeros(2, np.float32), False
+        for _ in range(SEEN - 1):
+            if rng.random() < 0.15:
+                action = rng.uniform(-1, 1, 2).astype(np.float32) * float(rng.random() < 0.6)
+            _, reward, ended, _, _ = room.step(action)
+            actions[-1] = action
+            scenes.append(room.scene)
+            actions.append(np.zeros(2, np.float32))
+            rewards.append(float(reward))
+            if ended:
+                break
+        if not ended:
+            moving: dict[str, Any] = {
+                name: np.concatenate([getattr(scene, name) for scene in scenes])
+                for name in ("x", "y", "vx", "vy", "angle", "visible", "camera")
+            }
+            tracks = tracks_of(replace(scenes[0], **moving), model.config.denoiser.slots, model.device)
+            tracks["action"] = torch.from_numpy(np.stack(actions))[None].to(model.device)
+            tracks["reward"] = torch.from_numpy(encode_reward(np.array([rewards], np.float32))).to(model.device)
+            return tracks
+    raise InputError(f"{TRIES} rooms ended within their first {SEEN} frames; give another task or diet")
+
+
+class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
+    """`num_envs` worlds of one model, stepped in one forward pass each frame.
+
+    model: a model, its name or folder. Everything else as in `PlaygroundEnv`. steps: of the sampler, each frame. An ended
+    world starts anew at the step after its last.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 16, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        model: Model | str | None = None,
+        task: str | None = "reach the flag",
+        size: int = 64,
+        fps: float = 16.0,
+        observation: str = "pixels",
+        render_mode: str | None = None,
+        duration_s: float = 20.0,
+        diet: Diet | None = None,
+        steps: int = 1,
+    ) -> None:
+        if num_envs < 1:
+            raise InputError(f"{num_envs} environments: expected at least 1")
+        self.model = model_of(model)
+        self.diet = diet or tiny()
+        if task is not None:
+            self._check_task(task)
+        slots = self.model.config.denoiser.slots
+        if self.diet.slots > slots:
+            raise InputError(f"a diet of {self.diet.slots} slots; {self.model.config.name} has {slots}")
+        self._room = PlaygroundEnv(
+            task=task, size=size, fps=fps, observation=observation, duration_s=duration_s + SEEN / fps, diet=self.diet
+        )
+        self.num_envs, self.size, self.fps, self.observation = num_envs, size, fps, observation
+        self.render_mode, self.steps, self.max_steps = render_mode, steps, max(1, round(duration_s * fps))
+        if render_mode not in (None, "rgb_array"):
+            raise InputError(f"render_mode {render_mode!r}: expected None or 'rgb_array'")
+        self.single_observation_space = self._room.observation_space
+        self.single_action_space = self._room.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.task = task
+        self._text = None
+        if task is not None:
+            silent = torch.zeros(num_envs, 1, device=self.model.device)
+            self._text = self.model.condition([(task, 0.0, 1e9)], silent)
+        self._moments: list[Moment] = []
+
+    def _check_task(self, task: str) -> None:
+        wanted = Task.parse(task)
+        missing = [name for name in (wanted.kind, wanted.color) if name is not None and name in self.model.config.lacks]
+        if missing:
+            raise InputError(f"task {task!r}: {self.model.config.name} was not fed {' or '.join(missing)}")
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """New rooms for all."""
+        first = seed[0] if isinstance(seed, list) else seed
+        if first is not None or not self._moments:
+            super().reset(seed=first)
+            self._rng = np.random.default_rng(first)
+        self._seed = check_seed(int(self._rng.integers(2**31)))
+        rooms = [beginning(self._room, self._rng, self.model) for _ in range(self.num_envs)]
+        tracks = {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
+        self._moments = self._begun(tracks, 0.0)
+        self._done = np.zeros(self.num_envs, bool)
+        self._count = np.zeros(self.num_envs, np.int64)
+        return self._observe(), {}
+
+    def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[Moment]:
+        moments = [replace(m, acted=True) for m in moments_of(tracks, start_s, self.fps)]
+        return remember(self.model, moments, self._text if text is None else text)
+
+    def _restart(self, which: NDArray[np.bool_]) -> None:
+        """New rooms for some worlds, in the middle of the others' lives: their past is replaced as well."""
+        index = np.flatnonzero(which)
+        rooms = [beginning(self._room, self._rng, self.model) for _ in index]
+        tracks = {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
+        text = self._text and replace(
+            self._text, states=self._text.states[: len(index)], reads=self._text.reads[: len(index)]
+        )
+        fresh = self._begun(tracks, self._moments[-SEEN].time_s, text)
+        rows = torch.from_numpy(index).to(self.model.device)
+        self._moments = [
+            _placed(old, new, rows, self.num_envs) for old, new in zip(self._moments[-SEEN:], fresh, strict=True)
+        ]
+
+    def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """One frame further in every world."""
+        if not self._moments:
+            raise InputError("step before reset: call reset() first")
+        given = np.asarray(actions, np.float32)
+        if given.shape != (self.num_envs, 2):
+            raise InputError(f"actions of shape {given.shape}: expected {(self.num_envs, 2)}, one pair for each world")
+        if not np.isfinite(given).all():
+            raise InputError("actions hold NaN or infinity: expected finite numbers in [-1, 1]")
+        ended = self._done.copy()
+        told = torch.from_numpy(given.clip(-1, 1)).to(self.model.device)
+        number = round(self._moments[-1].time_s * self.fps)
+        seeds = [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
+        last, new = advance(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
+        self._moments = [*self._moments[1 - SEEN : -1], last, new]
+        self._count += 1
+        reward = decode_reward(new.tracks["reward"].float().cpu().numpy()).astype(np.float64)
+        terminated = (new.tracks["terminated"][:, 0] > 0).cpu().numpy()
+        truncated = (self._count >= self.max_steps) & ~terminated
+        if ended.any():
+            self._restart(ended)
+            reward[ended], terminated[ended], truncated[ended], self._count[ended] = 0.0, False, False, 0
+        self._done = terminated | truncated
+        return self._observe(), reward, terminated, truncated, {}
+
+    def scenes(self) -> list[Scene]:
+        """What each world holds now, one frame each."""
+        tracks = {name: self._moments[-1].tracks[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
+        return [
+            decode_scene(*(tracks[name][i, None] for name in ("state", "camera", "scene")), fps=self.fps)
+            for i in range(self.num_envs)
+        ]
+
+    def _pixels(self) -> NDArray[np.uint8]:
+        return np.asarray(film(self.model, self._moments[-1:], self.size, self.size, seed=self._seed)[:, 0])
+
+    def _observe(self) -> Any:
+        if self.observation == "pixels":
+            return self._pixels()
+        slots = self.diet.slots
+        state = np.stack([observed_state(scene)[:slots] for scene in self.scenes()])
+        return {"pixels": self._pixels(), "state": state}
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture of each world."""
+        return tuple(self._pixels()) if self.render_mode == "rgb_array" else None
+
+
+def _placed(old: Moment, new: Moment, rows: torch.Tensor, batch: int) -> Moment:
+    """`old` with the samples `rows` replaced by those of `new`, which is as large as `rows`."""
+    tracks = {name: x.clone().index_copy(0, rows, new.tracks[name].to(x.dtype)) for name, x in old.tracks.items()}
+    if old.memory is None or new.memory is None:
+        return replace(old, tracks=tracks, memory=None)
+    memory = []
+    for (k, v), (new_k, new_v) in zip(old.memory, new.memory, strict=True):
+        tokens = len(k) // batch
+        where = (rows[:, None] * tokens + torch.arange(tokens, device=rows.device)).flatten()
+        memory.append((k.index_copy(0, where, new_k), v.index_copy(0, where, new_v)))
+    return replace(old, tracks=tracks, memory=tuple(memory))
+
+
+class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
+    """One such world; all arguments as in `ImaginedVectorEnv`."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        self._many = ImaginedVectorEnv(1, **options)
+        self.render_mode = self._many.render_mode
+        self.metadata = {**self.metadata, "render_fps": round(self._many.fps)}
+        self.observation_space = self._many.single_observation_space
+        self.action_space = self._many.single_action_space
+
+    def _first(self, observation: Any) -> Any:
+        if isinstance(observation, dict):
+            return {name: value[0] for name, value in observation.items()}
+        return observation[0]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """A new room. options: {"task": ...} changes the task from here on."""
+        super().reset(seed=seed)
+        if options and "task" in options and options["task"] != self._many.task:
+            many = self._many
+            self._many = ImaginedVectorEnv(
+                1, model=many.model, task=options["task"], size=many.size, fps=many.fps, observation=many.observation,
+                render_mode=many.render_mode, duration_s=many.max_steps / many.fps, diet=many.diet, steps=many.steps,
+            )  # fmt: skip
+        observation, _ = self._many.reset(seed=int(self.np_random.integers(2**31)))
+        return self._first(observation), self._info(False)
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One frame further."""
+        pair = check_action(np.clip(np.asarray(action, np.float32), -1, 1))
+        observation, reward, terminated, truncated, _ = self._many.step(pair[None])
+        self._many._done[:] = False
+        ended = bool(terminated[0])
+        return self._first(observation), float(reward[0]), ended, bool(truncated[0]), self._info(ended)
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        return {"task": self._many.task, "success": success}
+
+    @property
+    def scene(self) -> Scene:
+        """What the world holds now, one frame long."""
+        return self._many.scenes()[0]
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The current picture, uint8 [size, size, 3]."""
+        return self._many._pixels()[0] if self.render_mode == "rgb_array" else None
+
+
+def register() -> None:
+    """Make the id known to Gymnasium; doing it twice does no harm."""
+    if "kinema/Imagined-v0" not in gym.registry:
+        gym.register(
+            id="kinema/Imagined-v0",
+            entry_point="kinema.simulate.env:ImaginedEnv",
+            vector_entry_point="kinema.simulate.env:ImaginedVectorEnv",
+        )
+
+
+register()

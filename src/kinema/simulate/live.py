@@ -1,0 +1,201 @@
+"""Live mode: one frame after another, each from what is remembered of those before.
+
+A frame is looked at once more when the next is wanted, because only then is it known what was done in it; its keys and values
+are kept, so a step costs the same whether the world is a second old or an hour. Both frames pass the network together, the
+old one known, the new one unknown.
+
+Axes: B batch, T frames, K slots, F features, W remembered frames, D numbers of a vector track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.cells import from_cells
+from kinema.canvas.tracks import IDENTITY, group_slice
+from kinema.codec import to_bytes
+from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.shortcut import stride_of
+from kinema.model.block import Memory
+from kinema.model.denoiser import CLOSED, Past
+from kinema.models import Model
+
+WINDOW = 32
+"""Frames that are remembered: two seconds at 16 a second."""
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One frame of a world, never changed: its time, its tracks (state [B, K, F], vectors [B, D]), whether its action is known,
+    and what blocks along time keep of it ([N, H, 1, D] each) once the next frame was wanted."""
+
+    time_s: float
+    tracks: dict[str, Tensor]
+    acted: bool = False
+    memory: tuple[Pair, ...] | None = None
+
+    @property
+    def batch(self) -> int:
+        return int(self.tracks["state"].shape[0])
+
+
+def moments_of(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[Moment]:
+    """Tracks [B, T, ...] as moments that nothing remembers yet."""
+    frames = tracks["state"].shape[1]
+    return [Moment(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)]
+
+
+def _known(moments: Sequence[Moment], text: TextCondition | None) -> Canvas:
+    """Moments as a canvas on which all is known but actions that were not told."""
+    first = moments[0]
+    device = first.tracks["state"].device
+    values = {name: torch.stack([m.tracks[name] for m in moments], 1) for name in first.tracks}
+    levels = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1], device=device) for name, x in values.items()}
+    for t, moment in enumerate(moments):
+        if not moment.acted:
+            levels["action"][:, t] = 1.0
+            values["action"][:, t] = 0.0
+    time_s = torch.tensor([m.time_s for m in moments], device=device).expand(first.batch, -1)
+    return Canvas(time_s=time_s, values=values, levels=levels, text=_heard(text, len(moments)))
+
+
+def _heard(text: TextCondition | None, frames: int) -> TextCondition | None:
+    """The text, read in every frame."""
+    return text and TextCondition(states=text.states, reads=text.reads[:, :1].expand(-1, frames, -1))
+
+
+def _next(moment: Moment, fps: float, text: TextCondition | None) -> Canvas:
+    """The frame after this one: who is there, the camera and the setting stay, all else is open."""
+    values = {name: x[:, None].clone() for name, x in moment.tracks.items()}
+    levels = {name: torch.ones(x.shape if name == "state" else x.shape[:-1], device=x.device) for name, x in values.items()}
+    for group in IDENTITY:
+        levels["state"][..., group_slice(group)] = 0.0
+    for name in ("camera", "scene"):
+        levels[name][:] = 0.0
+    time_s = torch.full((moment.batch, 1), moment.time_s + 1 / fps, device=values["state"].device)
+    return Canvas(time_s=time_s, values=values, levels=levels, text=_heard(text, 1))
+
+
+def _joined(a: Canvas, b: Canvas) -> Canvas:
+    text = a.text and b.text and TextCondition(states=a.text.states, reads=torch.cat([a.text.reads, b.text.reads], 1))
+    return replace(
+        a,
+        time_s=torch.cat([a.time_s, b.time_s], 1),
+        values={name: torch.cat([a.values[name], b.values[name]], 1) for name in a.values},
+        levels={name: torch.cat([a.levels[name], b.levels[name]], 1) for name in a.levels},
+        text=text,
+    )
+
+
+def _remembered(moments: Sequence[Moment]) -> tuple[Past | None, list[Pair]]:
+    if not moments:
+        return None, []
+    state = torch.stack([m.tracks["state"] for m in moments], 1)
+    time_s = torch.tensor([m.time_s for m in moments], device=state.device).expand(len(state), -1)
+    kept = [m.memory for m in moments if m.memory is not None]
+    pairs = [
+        (torch.cat([memory[i][0] for memory in kept], 2), torch.cat([memory[i][1] for memory in kept], 2))
+        for i in range(len(kept[0]))
+    ]
+    return Past(time_s=time_s, state=state, level=torch.zeros_like(state)), pairs
+
+
+def band(before: int, frames: int, window: int, device: torch.device) -> Tensor:
+    """Bias [frames, before + frames]: each frame reads itself and the `window` frames before it."""
+    now = torch.arange(before, before + frames, device=device)[:, None]
+    other = torch.arange(before + frames, device=device)
+    return torch.where((other <= now) & (other >= now - window), 0.0, CLOSED)
+
+
+def _split(fresh: list[Pair], frame: int) -> tuple[Pair, ...]:
+    return tuple((k[:, :, frame : frame + 1], v[:, :, frame : frame + 1]) for k, v in fresh)
+
+
+@torch.inference_mode()
+def remember(
+    model: Model, moments: Sequence[Moment], text: TextCondition | None = None, *, window: int = WINDOW
+) -> list[Moment]:
+    """Moments of which all but the last are remembered, in one pass; those that were remembered before are looked at anew."""
+    if len(moments) < 2:
+        return list(moments)
+    canvas, memory = _known(moments[:-1], text), Memory(past=[])
+    frames = canvas.num_frames
+    model.denoiser.recall(canvas, None, memory, band(0, frames, window, model.device), dtype=model.dtype)
+    return [*(replace(m, memory=_split(memory.fresh, t)) for t, m in enumerate(moments[:-1])), moments[-1]]
+
+
+@torch.inference_mode()
+def advance(
+    model: Model,
+    moments: Sequence[Moment],
+    action: Tensor | None,
+    *,
+    fps: float,
+    seeds: Sequence[int],
+    steps: int = 1,
+    text: TextCondition | None = None,
+    window: int = WINDOW,
+) -> tuple[Moment, Moment]:
+    """The last moment, now remembered with what was done in it (action [B, 2] or None), and the one after it."""
+    last = moments[-1]
+    if action is not None:
+        last = replace(last, tracks={**last.tracks, "action": action}, acted=True)
+    else:
+        last = replace(last, acted=False)
+    past, pairs = _remembered(moments[-1 - window : -1])
+    before = 0 if past is None else past.time_s.shape[1]
+    wanted = start(_next(last, fps, text), seeds)
+    both = _joined(_known([last], text), wanted)
+    stride = stride_of(steps) if model.config.shortcuts and steps > 1 else 0.0
+    memory, bias = Memory(past=pairs), band(before, 2, window, model.device)
+    clean = model.denoiser.recall(both, past, memory, bias, stride=stride, dtype=model.dtype)
+    last = replace(last, memory=_split(memory.fresh, 0))
+    later_past, later_pairs = _remembered([*moments[-1 - window : -1], last][-window:]) if steps > 1 else (None, [])
+    first = {name: value[:, 1:] for name, value in clean.items()}
+    answers = iter([first])
+
+    def denoise(canvas: Canvas) -> dict[str, Tensor]:
+        given = next(answers, None)
+        if given is not None:
+            return given
+        return model.denoiser.recall(canvas, later_past, Memory(past=later_pairs), None, stride=stride, dtype=model.dtype)
+
+    done = euler(denoise, wanted, schedule(list(wanted.values), steps))
+    tracks = {name: value[:, 0] for name, value in done.values.items()}
+    tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
+    return last, Moment(time_s=last.time_s + 1 / fps, tracks=tracks)
+
+
+@torch.inference_mode()
+def film(model: Model, moments: Sequence[Moment], height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
+    """Pictures uint8 [B, T, height, width, 3] of moments, each frame by itself from its state."""
+    patch = model.config.denoiser.patch
+    cell = 8 * patch
+    grid = (-(-height // cell), -(-width // cell))
+    known = _known(moments, None)
+    batch, frames = known.time_s.shape
+    one = {name: x.flatten(0, 1)[:, None] for name, x in known.values.items()}
+    levels = {name: x.flatten(0, 1)[:, None] for name, x in known.levels.items()}
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((1, 1, *grid, model.config.denoiser.cell_values), generator=generator)
+    one["video"] = noise.expand(batch * frames, -1, -1, -1, -1).to(model.device)
+    levels["video"] = torch.ones(batch * frames, 1, *grid, device=model.device)
+    canvas = Canvas(
+        time_s=torch.zeros(batch * frames, 1, device=model.device),
+        values=one,
+        levels=levels,
+        cell_units=10.0 * cell / height,
+    )
+    clean = model.denoiser(canvas, dtype=model.dtype)["video"]
+
+    shown = to_bytes(model.codec.decode(from_cells(clean, patch)))[:, 0, :height, :width]
+    return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)

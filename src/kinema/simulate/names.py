@@ -1,0 +1,54 @@
+"""Which thing is meant: 'the red ball', 'car', 'the large blue one' -> an entity of a state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kinema.canvas.scene import COLORS, KINDS, SIZES
+from kinema.errors import InputError
+from kinema.simulate.state import Entity
+
+ANY = ("thing", "things", "one", "ones", "object", "objects", "entity", "entities", "it")
+
+
+def plain(text: str) -> str:
+    """Lower case, one space, no punctuation."""
+    words = re.sub(r"[^a-z0-9.,+\- ]", " ", text.lower().replace("grey", "gray"))
+    return " ".join(re.sub(r"[.,](?!\d)", " ", words).split())
+
+
+def traits(phrase: str) -> dict[str, str]:
+    """kind, color and size that a phrase names."""
+    found: dict[str, str] = {}
+    for word in plain(phrase).split():
+        single = word[:-1] if word.endswith("s") and word[:-1] in KINDS else "box" if word == "boxes" else word
+        for trait, names in (("kind", KINDS), ("color", COLORS), ("size", tuple(SIZES))):
+            if single in names:
+                found[trait] = single
+    return found
+
+
+def every(phrase: str, entities: Sequence[Entity]) -> list[Entity]:
+    """All things that a phrase fits."""
+    wanted = traits(phrase)
+    return [e for e in entities if all(getattr(e, trait) == value for trait, value in wanted.items())]
+
+
+def listed(entities: Sequence[Entity]) -> str:
+    names = [f"the {e.name}" for e in entities]
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names) or "nothing"
+
+
+def one(phrase: str, entities: Sequence[Entity]) -> Entity:
+    """The thing that a phrase names; InputError says what there is if it names none or several."""
+    wanted = traits(phrase)
+    words = set(plain(phrase).split())
+    if not wanted and not (words & set(ANY) and len(entities) == 1):
+        raise InputError(f"{phrase.strip()!r} names no thing; there is {listed(entities)}")
+    found = every(phrase, entities)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(f"there is no {' '.join(wanted.values())} here; there is {listed(entities)}")
+    raise InputError(f"{phrase.strip()!r} may be {listed(found)}; name its color and kind")

@@ -1,0 +1,387 @@
+"""A world that one steps through: it goes on as long as one likes, can be asked, changed, branched, rewound and saved.
+
+    world = kinema.World("kinema-tiny", "a red ball, a yellow car and a screen on a field")
+    frame, state, reward = world.step((1.0, 0.0))
+    print(world.ask("where is the red ball?"))
+    print(world.edit("move the car left"))
+
+What is there and how it moves is the state track, stepped by the model frame by frame; pictures are drawn from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from kinema import sizes
+from kinema.api import blank_canvas, check_seed, model_of, perceive, tell
+from kinema.canvas.scene import Scene
+from kinema.canvas.tracks import (
+    VECTORS,
+    Fields,
+    decode_reward,
+    decode_scene,
+    encode_camera,
+    encode_setting,
+    encode_state,
+    encode_terminated,
+)
+from kinema.errors import InputError, ModelError, OutputError
+from kinema.filming import Options, plan
+from kinema.media import Clip
+from kinema.models import Model
+from kinema.simulate.ask import Answer, answer
+from kinema.simulate.edit import Change, Parser, parse, parse_cause
+from kinema.simulate.live import WINDOW, Moment, advance, film, moments_of, remember
+from kinema.simulate.state import State
+
+FORMAT = 1
+KEPT_S = 60.0
+"""Seconds of the past that a world keeps; older frames are forgotten, things are not."""
+REWOUND = 64
+"""Frames that can be rewound without looking at the past anew."""
+AHEAD_S = 1.5
+"""How far `ask("what will happen next")` looks."""
+FIRST_S = 2.0
+"""A world from words begins with the first frame of a plan this long."""
+
+Frame = NDArray[np.uint8]
+
+
+class Step(NamedTuple):
+    """A step's picture uint8 [H, W, 3], state and reward."""
+
+    frame: Frame
+    state: State
+    reward: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhatIf:
+    """What happened, and what would have happened with one cause changed; `understood` says which."""
+
+    understood: str
+    happened: Clip
+    instead: Clip
+
+
+def sort_slots(scene: Scene) -> tuple[Scene, NDArray[np.int64]]:
+    """Things in canonical order (kind, then color; empty slots last), and which slot each came from."""
+    key = [(scene.kind[k] < 0, scene.kind[k], scene.color[k]) for k in range(scene.num_slots)]
+    order = np.array(sorted(range(scene.num_slots), key=lambda k: (*key[k], k)))
+    fixed: dict[str, Any] = {name: getattr(scene, name)[order] for name in ("kind", "color", "material", "size")}
+    moving: dict[str, Any] = {name: getattr(scene, name)[:, order] for name in ("x", "y", "vx", "vy", "angle", "visible")}
+    return replace(scene, **fixed, **moving), order
+
+
+def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """A scene as tracks [1, T, ...] of a model with so many slots; actions and rewards are nothing."""
+    if scene.num_slots > slots and any(k >= slots for k in scene.entities):
+        raise InputError(f"the state holds {len(scene.entities)} things in {scene.num_slots} slots; the model has {slots}")
+    more = slots - scene.num_slots
+    if more > 0:
+        fixed: dict[str, Any] = {
+            "kind": np.pad(scene.kind, (0, more), constant_values=-1),
+            **{name: np.pad(getattr(scene, name), (0, more)) for name in ("color", "material", "size")},
+        }
+        moving: dict[str, Any] = {
+            name: np.pad(getattr(scene, name), ((0, 0), (0, more))) for name in ("x", "y", "vx", "vy", "angle", "visible")
+        }
+        scene = replace(scene, **fixed, **moving)
+    fields = Fields.of(scene)
+    frames = scene.num_frames
+    arrays = {
+        "state": encode_state(fields)[:, :, :slots],
+        "camera": encode_camera(fields.camera),
+        "scene": encode_setting(fields.view, fields.background, frames),
+        "action": np.zeros((1, frames, VECTORS["action"]), np.float32),
+        "reward": np.zeros((1, frames, 1), np.float32),
+        "terminated": encode_terminated(np.zeros((1, frames), bool)),
+    }
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def check_action(action: ArrayLike) -> NDArray[np.float32]:
+    """Two finite numbers in [-1, 1]."""
+    try:
+        pair = np.asarray(action, np.float32).reshape(-1)
+    except (TypeError, ValueError):
+        raise InputError(f"action {action!r}: expected two numbers in [-1, 1], right and up, or None") from None
+    if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1.0:
+        raise InputError(f"action {action!r}: expected two finite numbers in [-1, 1], right and up, or None")
+    return pair
+
+
+class World:
+    """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it."""
+
+    def __init__(
+        self,
+        model: Model | str | None = None,
+        start: str | Clip | Scene = "",
+        *,
+        seed: int = 0,
+        fps: float = 16.0,
+        size: str | tuple[int, int] | None = None,
+        task: str | None = None,
+        steps: int = 1,
+        parser: Parser = parse,
+    ) -> None:
+        self.model = model_of(model)
+        if not isinstance(steps, int) or steps < 1:
+            raise InputError(f"steps {steps}: expected a whole number from 1 on")
+        low, high = self.model.config.fps
+        if not low <= fps <= high:
+            raise InputError(f"{fps} frames a second: {self.model.config.name} steps at {low:g} to {high:g}")
+        self.seed, self.fps, self.steps, self.parser, self.task = check_seed(seed), fps, steps, parser, task
+        self.size = sizes.check_size(self.model.config, size)
+        self._text = None
+        if task is not None:
+            self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
+        scene = self._first(start)
+        scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
+        tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
+        begin = -(scene.num_frames - 1) / fps
+        self._moments = remember(self.model, moments_of(tracks, begin, fps), self._text)
+
+    def _first(self, start: str | Clip | Scene) -> Scene:
+        if isinstance(start, Scene):
+            if start.num_frames < 1:
+                raise InputError("the state has no frames")
+            return start
+        if isinstance(start, Clip):
+            return perceive(start.resample(self.fps) if start.num_frames > 1 else start, model=self.model, seed=self.seed)
+        width, height = self.size
+        frames = max(round(FIRST_S * self.fps), 2)
+        canvas = blank_canvas(self.model, count=1, frames=frames, fps=self.fps, height=height, width=width)
+        keep = [name for name in canvas.values if name != "video"]
+        canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+        if start.strip():
+            canvas = tell(self.model, canvas, start, False)
+        done = plan(self.model, canvas, Options(), [self.seed])
+        tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+        scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
+        return scene.frames(slice(0, 1))
+
+    # What is there
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the world began."""
+        return self._moments[-1].time_s
+
+    @property
+    def past_frames(self) -> int:
+        """Frames before this one that the world keeps and can go back to."""
+        return len(self._moments) - 1
+
+    @property
+    def scene(self) -> Scene:
+        """All that is kept, as one scene; its last frame is now."""
+        return self._scene(self._moments)
+
+    @property
+    def state(self) -> State:
+        return self._state(self._moments[-1])
+
+    @property
+    def frame(self) -> Frame:
+        """The picture now, uint8 [H, W, 3]."""
+        width, height = self.size
+        return np.asarray(film(self.model, self._moments[-1:], height, width, seed=self.seed)[0, 0])
+
+    @property
+    def reward(self) -> float:
+        return float(decode_reward(self._moments[-1].tracks["reward"].float().cpu().numpy())[0])
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the task is done, by the model's own track."""
+        return bool(self._moments[-1].tracks["terminated"][0, 0] > 0)
+
+    def clip(self, frames: int | None = None) -> Clip:
+        """The last frames (all that are kept, if not told) as a clip."""
+        moments = self._moments if frames is None else self._moments[-frames:]
+        width, height = self.size
+        pictures = film(self.model, moments, height, width, seed=self.seed)[0]
+        settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
+        return Clip(frames=pictures, fps=self.fps, state=self._scene(moments), settings=settings)
+
+    def _scene(self, moments: Sequence[Moment]) -> Scene:
+        tracks = {
+            name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
+            for name in ("state", "camera", "scene")
+        }
+        return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
+
+    def _state(self, moment: Moment) -> State:
+        return State.of(self._scene([moment]), moment.time_s)
+
+    # Going on
+
+    def step(self, action: ArrayLike | None = None) -> Step:
+        """One frame further; action: (right, up) in [-1, 1] for the robots, None for not telling."""
+        self._go(None if action is None else check_action(action))
+        return Step(self.frame, self.state, self.reward)
+
+    def _gone(self, frames: int, action: ArrayLike | None = None) -> World:
+        """Some frames further without pictures."""
+        for _ in range(frames):
+            self._go(None if action is None else check_action(action))
+        return self
+
+    def _go(self, action: NDArray[np.float32] | None) -> None:
+        told = None if action is None else torch.from_numpy(action)[None].to(self.model.device)
+        number = round(self.time_s * self.fps)
+        seeds = [(self.seed * 1_000_003 + number) % 2**62]
+        last, new = advance(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
+        self._moments[-1] = last
+        self._moments.append(new)
+        far = -WINDOW - REWOUND - 1
+        if len(self._moments) >= -far:
+            self._moments[far] = replace(self._moments[far], memory=None)
+        excess = len(self._moments) - round(KEPT_S * self.fps)
+        if excess > 0:
+            del self._moments[:excess]
+
+    def branch(self) -> World:
+        """Another world that shares the past; neither changes the other."""
+        other = object.__new__(World)
+        other.__dict__ = {**self.__dict__, "_moments": list(self._moments)}
+        return other
+
+    def rewind(self, frames: int = 16) -> World:
+        """Go back; what was done since is forgotten. Returns the world itself."""
+        if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
+            raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
+        if frames:
+            self._moments = self._moments[:-frames]
+            self._moments[-1] = replace(self._moments[-1], acted=False)
+            if any(m.memory is None for m in self._moments[-WINDOW - 1 : -1]):
+                self._look_anew()
+        return self
+
+    def _look_anew(self) -> None:
+        """Remember the last frames as they stand now."""
+        self._moments[-WINDOW - 1 :] = remember(self.model, self._moments[-WINDOW - 1 :], self._text)
+
+    # Asking and changing
+
+    def ask(self, question: str) -> Answer:
+        """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
+        return answer(question, [self._state(m) for m in self._moments], self._roll)
+
+    def _roll(self) -> list[State]:
+        other = self.branch()
+        states = []
+        for _ in range(max(round(AHEAD_S * self.fps), 1)):
+            other._go(None)
+            states.append(other.state)
+        return states
+
+    def edit(self, text: str) -> str:
+        """'move the car left', 'remove the ball', 'add a blue box on the right' ...; returns what was understood."""
+        change = self.parser(text, self.state)
+        self._change(change)
+        return change.understood
+
+    def _change(self, change: Change) -> None:
+        recent = self._moments[-WINDOW - 1 :]
+        scene, order = sort_slots(change.apply(self._scene(recent)))
+        tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
+        pick = torch.from_numpy(order).to(self.model.device)
+
+        def reordered(moment: Moment) -> Moment:
+            return replace(moment, tracks={**moment.tracks, "state": moment.tracks["state"][:, pick]}, memory=None)
+
+        older = [reordered(m) for m in self._moments[: -WINDOW - 1]]
+        changed = [
+            replace(m, tracks={**m.tracks, **{name: tracks[name][:, t] for name in ("state", "camera", "scene")}})
+            for t, m in enumerate(recent)
+        ]
+        self._moments = [*older, *changed]
+        self._look_anew()
+
+    def what_if(self, cause: str, since: int = 16) -> WhatIf:
+        """The last `since` frames, and the same with one cause changed: 'the ball had not been pushed'."""
+        if not isinstance(since, int) or not 1 <= since <= self.past_frames:
+            raise InputError(f"since {since} frames: expected 1 to {self.past_frames}, which this world remembers")
+        other = self.branch()
+        done = [m.tracks["action"][0].cpu().numpy() if m.acted else None for m in self._moments[-since - 1 : -1]]
+        other.rewind(since)
+        change = parse_cause(cause, other.state) if self.parser is parse else self.parser(cause, other.state)
+        other._change(change)
+        for action in done:
+            other._go(action)
+        return WhatIf(understood=change.understood, happened=self.clip(since + 1), instead=other.clip(since + 1))
+
+    # Keeping
+
+    def save(self, path: str | Path) -> Path:
+        """All of the world in one file; `World.open` goes on from it bit for bit."""
+        path = Path(path)
+        data = {
+            "format": FORMAT,
+            "model": self.model.source,
+            "seed": self.seed,
+            "fps": self.fps,
+            "steps": self.steps,
+            "size": list(self.size),
+            "task": self.task,
+            "moments": [
+                {
+                    "time_s": m.time_s,
+                    "acted": m.acted,
+                    "tracks": m.tracks,
+                    "memory": None if m.memory is None else [list(pair) for pair in m.memory],
+                }
+                for m in self._moments
+            ],
+        }
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.tmp")
+            torch.save(data, temporary)
+            temporary.replace(path)
+        except OSError as wrong:
+            raise OutputError(f"the world could not be written to {path}: {wrong.strerror}") from None
+        return path
+
+    @staticmethod
+    def open(path: str | Path, *, model: Model | str | None = None, parser: Parser = parse) -> World:
+        """A saved world, with the model that it was saved with unless another is given."""
+        if not Path(path).is_file():
+            raise InputError(f"no world at {path}")
+        try:
+            data = torch.load(path, weights_only=True)
+            if data["format"] != FORMAT:
+                raise ModelError(f"{path} was written by another version of Kinema; this one reads format {FORMAT}")
+            world = object.__new__(World)
+            world.model = model_of(model or data["model"])
+            world.seed, world.fps, world.steps = data["seed"], data["fps"], data["steps"]
+            world.size, world.task, world.parser = (data["size"][0], data["size"][1]), data["task"], parser
+            world._text = None
+            if world.task is not None:
+                world._text = world.model.condition([(world.task, 0.0, 1e9)], torch.zeros(1, 1, device=world.model.device))
+            world._moments = [
+                Moment(
+                    time_s=m["time_s"],
+                    acted=m["acted"],
+                    tracks={name: x.to(world.model.device) for name, x in m["tracks"].items()},
+                    memory=None if m["memory"] is None else tuple((k, v) for k, v in m["memory"]),
+                )
+                for m in data["moments"]
+            ]
+            return world
+        except (KeyError, TypeError, IndexError, EOFError, RuntimeError, AttributeError) as wrong:
+            raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None
+        except Exception as wrong:
+            if isinstance(wrong, InputError):
+                raise
+            raise InputError(f"{path} is not a saved world ({type(wrong).__name__})") from None

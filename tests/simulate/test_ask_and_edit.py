@@ -1,0 +1,116 @@
+"""Questions and changes: what is understood, what it says and does, and what is said when it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from kinema.errors import InputError
+from kinema.models import Model
+from kinema.simulate.world import World
+
+from .test_world import scene
+
+
+@pytest.fixture
+def world(model: Model) -> World:
+    return World(model, scene(), seed=3)
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "words"),
+    [
+        ("How many things are there?", 3, "There are 3: the red ball, the blue box and the green robot."),
+        ("how many balls are there", 1, "There is 1: the red ball."),
+        ("what color is the box?", "blue", "The box is blue."),
+        ("is the robot visible?", True, "Yes, 100% of the green robot is seen."),
+        ("how large is the red ball", pytest.approx(0.85), "medium"),
+        ("did the red ball touch the blue box?", False, "did not touch"),
+        ("when did the ball hit the box", None, "did not touch"),
+        ("what is there?", ["red ball", "blue box", "green robot"], "lab, seen from the side"),
+    ],
+)
+def test_questions(world: World, question: str, value: object, words: str) -> None:
+    reply = world.ask(question)
+    assert reply.value == value and words in reply.sentence
+
+
+def test_where_how_fast_and_what_next(world: World) -> None:
+    where = world.ask("where is the red ball?")
+    assert where.value["x"] == pytest.approx(2.375, abs=1e-4) and "on the left" in str(where)
+    assert world.ask("how fast is the red ball moving?").value == pytest.approx(2.0, abs=1e-4)
+    assert "right at 2.0" in str(world.ask("how fast is the red ball"))
+    before = world.past_frames
+    assert "Within 1.5 s" in str(world.ask("what will happen next?"))
+    assert world.past_frames == before
+
+
+@pytest.mark.parametrize(
+    ("text", "understood"),
+    [
+        ("move the box left", "move the blue box left by 2"),
+        ("Move the box to the right!", "move the blue box to (8.0, 1.2)"),
+        ("move the ball to 3, 5", "move the red ball to (3.0, 5.0)"),
+        ("move the ball up by 1.5", "move the red ball up by 1.5"),
+        ("remove the robot", "remove the green robot"),
+        ("add a large yellow star on the right", "add a large yellow star at x = 8"),
+        ("make the ball purple", "make the red ball purple"),
+        ("make the box bigger", "make the blue box bigger"),
+        ("stop the ball", "stop the red ball"),
+        ("push the box right hard", "push the blue box right hard"),
+        ("change the background to night", "change the background to night"),
+    ],
+)
+def test_changes_are_understood(world: World, text: str, understood: str) -> None:
+    assert world.edit(text) == understood
+    world.step()
+
+
+def test_changes_do_what_they_say_and_nothing_else(world: World) -> None:
+    def things() -> dict[str, object]:
+        return {e.name: e for e in world.state.entities}
+
+    first = things()
+    world.edit("move the box left")
+    assert world.state.entities[1].x == pytest.approx(first["blue box"].x - 2.0, abs=1e-4)  # type: ignore[attr-defined]
+    assert world.state.entities[0].x == pytest.approx(first["red ball"].x, abs=1e-5)  # type: ignore[attr-defined]
+    world.edit("add a yellow star on the right")
+    assert list(things()) == ["red ball", "blue box", "yellow star", "green robot"], "slots are in canonical order"
+    world.edit("make the star red")
+    world.edit("stop the ball")
+    assert things()["red ball"].speed == 0.0  # type: ignore[attr-defined]
+    world.edit("push the ball left gently")
+    assert things()["red ball"].vx == pytest.approx(-1.5, abs=1e-4)  # type: ignore[attr-defined]
+    world.edit("change the background to night")
+    assert world.state.background == "night"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("move the car left", "there is no car here; there is the red ball"),
+        ("make it dance", "not understood; there is the red ball"),
+        ("add a red ball", "already"),
+        ("add a ball", "expected a color"),
+        ("move the ball left by 1000000", "10 units wide"),
+    ],
+)
+def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: str, said: str) -> None:
+    before = world.state
+    with pytest.raises(InputError, match=said):
+        world.edit(text)
+    assert world.state.entities == before.entities
+    with pytest.raises(InputError, match="ask like this"):
+        world.ask("why?")
+    with pytest.raises(InputError, match="there is no"):
+        world.ask("where is the pink star?")
+
+
+def test_another_parser_takes_the_place_of_the_grammar(model: Model) -> None:
+    from kinema.simulate.edit import Change, parse
+    from kinema.simulate.state import State
+
+    def robotic(text: str, now: State) -> Change:
+        return parse({"weg damit": "remove the ball"}[text], now)
+
+    world = World(model, scene(), parser=robotic)
+    assert world.edit("weg damit") == "remove the red ball"

@@ -1,0 +1,94 @@
+"""The imagined environment keeps Gymnasium's contract and has the Playground's spaces."""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from kinema.errors import InputError
+from kinema.models import Model
+from kinema.simulate.env import ImaginedEnv, ImaginedVectorEnv
+from kinema.worlds.playground.env import PlaygroundEnv
+
+TASK = "reach the flag"
+
+
+@pytest.mark.parametrize("options", [{}, {"observation": "dict", "size": 32}])
+def test_gymnasium_s_checker_has_nothing_to_say(model: Model, options: dict[str, object]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gym.make("kinema/Imagined-v0", model=model, task=TASK, render_mode="rgb_array", **options)
+        check_env(env.unwrapped, skip_render_check=False)
+
+
+@pytest.mark.parametrize("observation", ["pixels", "dict"])
+def test_it_swaps_for_the_playground(model: Model, observation: str) -> None:
+    real = PlaygroundEnv(task=TASK, observation=observation)
+    dreamt = ImaginedEnv(model=model, task=TASK, observation=observation)
+    assert real.observation_space == dreamt.observation_space and real.action_space == dreamt.action_space
+    seen, info = dreamt.reset(seed=1)
+    assert dreamt.observation_space.contains(seen) and info["task"] == TASK
+
+
+def test_the_same_seed_and_actions_give_the_same_world(model: Model) -> None:
+    def run() -> list[np.ndarray]:
+        env = ImaginedEnv(model=model, task=TASK)
+        first, _ = env.reset(seed=7)
+        return [first, *(env.step(np.array([np.sin(t), 0], np.float32))[0] for t in range(5))]
+
+    for a, b in zip(run(), run(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_worlds_side_by_side_do_not_mix_and_start_anew(model: Model) -> None:
+    """Time is up for all after six frames; a new room follows, with no reward of its own, and the others are as they were."""
+    env = ImaginedVectorEnv(3, model=model, task=TASK, observation="dict", duration_s=6 / 16)
+    env.reset(seed=2)
+    actions = np.zeros((3, 2), np.float32)
+    steps = 0
+    while steps < 6:
+        steps += 1
+        before, reward, terminated, truncated, _ = env.step(actions)
+        assert before["pixels"].shape == (3, 64, 64, 3) and reward.shape == (3,)
+        if terminated.any():
+            break
+    assert (terminated | truncated).any() and (steps == 6 or terminated.any())
+    ended = terminated | truncated
+    after, reward, terminated, truncated, _ = env.step(actions)
+    assert (reward[ended] == 0).all() and not (terminated | truncated)[ended].any()
+    kinds = after["state"][:, :, 0]
+    assert (kinds[:, 0] >= 0).all()
+    env.step(actions)
+
+
+def test_one_world_restarted_leaves_the_others_as_they_were(model: Model) -> None:
+    """Of two equal runs one restarts its second world: the first worlds stay the same, bit for bit."""
+    runs = []
+    for restart in (False, True):
+        env = ImaginedVectorEnv(2, model=model, task=TASK, observation="dict")
+        env.reset(seed=4)
+        env.step(np.zeros((2, 2), np.float32))
+        if restart:
+            env._restart(np.array([False, True]))
+        runs.append(env.step(np.full((2, 2), 0.5, np.float32))[0]["state"])
+    np.testing.assert_allclose(runs[0][0], runs[1][0], atol=1e-5)
+    assert not np.allclose(runs[0][1], runs[1][1])
+
+
+def test_bad_input_is_named(model: Model) -> None:
+    with pytest.raises(InputError, match="is not understood"):
+        ImaginedEnv(model=model, task="make me a coffee")
+    env = ImaginedVectorEnv(2, model=model, task=TASK)
+    with pytest.raises(InputError, match="call reset"):
+        env.step(np.zeros((2, 2), np.float32))
+    env.reset(seed=0)
+    with pytest.raises(InputError, match=r"expected \(2, 2\)"):
+        env.step(np.zeros((3, 2), np.float32))
+    with pytest.raises(InputError, match="NaN"):
+        env.step(np.full((2, 2), np.nan, np.float32))
+    with pytest.raises(InputError, match="at least 1"):
+        ImaginedVectorEnv(0, model=model, task=TASK)

@@ -1,0 +1,69 @@
+"""Live mode's law: what is remembered is as good as looking again."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kinema.canvas.canvas import Canvas, blank
+from kinema.diffusion.samplers import start
+from kinema.model.block import Memory
+from kinema.model.denoiser import Denoiser, Past
+from kinema.models import Model
+from kinema.simulate.live import advance, band, moments_of, remember
+
+FRAMES = 9
+
+
+def noisy(grid: tuple[int, int] | None) -> Canvas:
+    """Frames at levels of their own."""
+    canvas = blank(batch=2, frames=FRAMES, fps=16.0, slots=4, grid=grid)
+    levels = {
+        name: torch.rand(level.shape, generator=torch.Generator().manual_seed(1)) for name, level in canvas.levels.items()
+    }
+    return start(canvas.with_values(canvas.values, levels), [0, 1])
+
+
+@pytest.mark.parametrize("grid", [None, (4, 4)])
+@pytest.mark.parametrize("window", [3, FRAMES])
+def test_stepping_from_memory_equals_looking_at_all(denoiser: Denoiser, grid: tuple[int, int] | None, window: int) -> None:
+    """Frame by frame, each reading `window` remembered ones, against the whole canvas under the same band of reading."""
+    canvas = noisy(grid)
+    device = torch.device("cpu")
+    whole = denoiser.recall(canvas, None, Memory(past=[]), band(0, FRAMES, window, device))
+    kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+    for t in range(FRAMES):
+        one = canvas.frames(t, t + 1)
+        first = max(0, t - window)
+        before = canvas.frames(first, t)
+        past, pairs = None, []
+        if t:
+            past = Past(time_s=before.time_s, state=before.values["state"], level=before.levels["state"])
+            blocks = range(len(kept[0]))
+            pairs = [tuple(torch.cat([kept[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
+        memory = Memory(past=pairs)  # type: ignore[arg-type]
+        found = denoiser.recall(one, past, memory, None)
+        kept.append(memory.fresh)
+        for name in whole:
+            torch.testing.assert_close(found[name][:, 0], whole[name][:, t], atol=1e-5, rtol=1e-4)
+
+
+def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> None:
+    """One step of `advance` gives what two passes would: first remember the last frame, then ask for the next."""
+    generator = torch.Generator().manual_seed(3)
+    canvas = blank(batch=1, frames=6, fps=16.0, slots=4)
+    tracks = {name: torch.randn(x.shape, generator=generator) for name, x in canvas.values.items()}
+    moments = remember(model, moments_of(tracks, 0.0, 16.0))
+    assert all(m.memory is not None for m in moments[:-1]) and moments[-1].memory is None
+    action = torch.tensor([[0.5, -0.5]])
+    last, new = advance(model, moments, action, fps=16.0, seeds=[5])
+    again = remember(model, [*moments[:-1], last, new])
+    assert last.memory is not None and again[-2].memory is not None
+    for (a, b), (c, d) in zip(last.memory, again[-2].memory, strict=True):
+        torch.testing.assert_close(a, c, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(b, d, atol=1e-5, rtol=1e-4)
+    assert torch.equal(new.tracks["camera"], last.tracks["camera"])
+    assert new.time_s == pytest.approx(6 / 16)
+    other, changed = advance(model, moments, -action, fps=16.0, seeds=[5])
+    assert not torch.equal(new.tracks["state"], changed.tracks["state"])
+    assert torch.equal(other.tracks["state"], last.tracks["state"])

@@ -1,0 +1,130 @@
+"""Laws of worlds: steps repeat, branches are free, the past returns, things persist, files resume bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import kinema
+from kinema.canvas.scene import COLORS, KINDS, Scene
+from kinema.errors import InputError
+from kinema.models import Model
+from kinema.simulate import world as room
+from kinema.simulate.world import World
+
+THINGS = (("ball", "red", 2.0, 3.0), ("box", "blue", 5.0, 1.2), ("robot", "green", 8.0, 1.4))
+
+
+def scene(frames: int = 4) -> Scene:
+    """A red ball that goes right, a blue box and a green robot."""
+    kind, color = np.full(4, -1, np.int8), np.zeros(4, np.int8)
+    x, y = np.zeros((frames, 4), np.float32), np.zeros((frames, 4), np.float32)
+    vx, visible = np.zeros((frames, 4), np.float32), np.zeros((frames, 4), np.float32)
+    for k, (name, hue, left, height) in enumerate(THINGS):
+        kind[k], color[k] = KINDS.index(name), COLORS.index(hue)
+        x[:, k], y[:, k], visible[:, k] = left, height, 1.0
+    x[:, 0] += np.arange(frames) * 2.0 / 16
+    vx[:, 0] = 2.0
+    zeros = np.zeros((frames, 4), np.float32)
+    return Scene(
+        fps=16.0, view="side", background="lab", kind=kind, color=color, material=np.zeros(4, np.int8),
+        size=np.full(4, 0.85, np.float32), x=x, y=y, vx=vx, vy=zeros, angle=zeros, visible=visible,
+        camera=np.tile(np.array([5, 5, 1], np.float32), (frames, 1)),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def world(model: Model) -> World:
+    return World(model, scene(), seed=3)
+
+
+def states(world: World) -> torch.Tensor:
+    return torch.stack([m.tracks["state"] for m in world._moments])
+
+
+def test_steps_repeat_and_things_persist(model: Model, world: World) -> None:
+    other = World(model, scene(), seed=3)
+    for i in range(5):
+        a, b = world.step((0.5, 0.0)), other.step((0.5, 0.0))
+        assert np.array_equal(a.frame, b.frame) and a.reward == b.reward
+        assert [e.name for e in a.state.entities] == ["red ball", "blue box", "green robot"], i
+    assert a.frame.shape == (64, 64, 3) and a.frame.dtype == np.uint8
+    assert torch.equal(states(world), states(other))
+    assert world.time_s == pytest.approx(5 / 16) and world.past_frames == 8
+    assert not torch.equal(states(world), states(World(model, scene(), seed=4)._gone(5, (0.5, 0.0))))
+
+
+def test_a_branch_shares_the_past_and_not_the_future(world: World) -> None:
+    world._gone(3)
+    before = states(world)
+    other = world.branch()
+    other._gone(4, (1.0, 0.0))
+    other.edit("remove the ball")
+    assert torch.equal(states(world), before)
+    assert len(world.state.entities) == 3 and len(other.state.entities) == 2
+    world._gone(2)
+    assert torch.equal(states(world)[: len(before)], before)
+
+
+def test_rewinding_and_going_on_is_as_if_never_gone(world: World) -> None:
+    world._gone(8, (0.3, 0.0))
+    after = states(world)
+    world.rewind(5)._gone(5, (0.3, 0.0))
+    assert torch.equal(states(world), after)
+    with pytest.raises(InputError, match="expected 0 to"):
+        world.rewind(1000)
+
+
+def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp_path: Path) -> None:
+    path = world._gone(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
+    other = World.open(path, model=model)
+    assert torch.equal(states(other._gone(4)), states(world._gone(4)))
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match="not a saved world"):
+        World.open(path, model=model)
+    with pytest.raises(InputError, match="no world at"):
+        World.open(tmp_path / "none", model=model)
+
+
+def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "KEPT_S", 5.0)
+    monkeypatch.setattr(room, "REWOUND", 8)
+    world._gone(90)
+    assert len(world._moments) == 80
+    assert sum(m.memory is not None for m in world._moments) == room.WINDOW + 8 - 1
+    before = states(world)
+    world.rewind(40)
+    assert torch.equal(states(world), before[:40])
+    world.step()
+
+
+def test_one_cause_changed(world: World) -> None:
+    world._gone(6, (1.0, 0.0))
+    both = world.what_if("the ball had not been pushed", since=6)
+    assert both.understood == "stop the red ball"
+    assert both.happened.num_frames == both.instead.num_frames == 7
+    assert both.happened.state is not None and both.instead.state is not None
+    assert np.array_equal(both.happened.state.x[-1], world.scene.x[-1])
+    assert both.instead.state.vx[0, 0] == 0.0 != both.happened.state.vx[0, 0]
+    same = world.what_if("the robot had been plain", since=6)
+    np.testing.assert_allclose(same.instead.state.x, same.happened.state.x, atol=1e-4)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("action", [(2.0, 0.0), (float("nan"), 0.0), (0.0,), "left", (0.0, 0.0, 0.0)])
+def test_a_bad_action_is_named_and_the_world_is_as_it_was(world: World, action: object) -> None:
+    before = states(world)
+    with pytest.raises(InputError, match="expected two"):
+        world.step(action)  # type: ignore[arg-type]
+    assert torch.equal(states(world), before)
+
+
+def test_a_world_from_words_and_from_pictures(model: Model) -> None:
+    words = World(model, "a red ball and a blue box on a field", seed=1)
+    assert words.step().frame.shape == (64, 64, 3)
+    clip = kinema.render(scene(6), model=model, size=(64, 64))
+    assert World(model, clip).past_frames == 5
+    with pytest.raises(InputError, match="frames a second"):
+        World(model, "", fps=500.0)
