@@ -1,7 +1,7 @@
 """Where a training step's time goes: python -m benchmarks.training_step [--recipe tiny] [--steps 8]
 
-Steps of a recipe on its own batches, compiled as in training. Prints seconds a step for batches with video (film) and without
-(plan), the share of matrix products in the time (by the profiler), and their speed against products of the same shapes
+Steps of a recipe on its own batches, compiled as in training. Prints seconds a step for batches of stills, with video (film) and
+without (plan), the share of matrix products in the time (by the profiler), and their speed against products of the same shapes
 measured alone.
 """
 
@@ -18,10 +18,10 @@ from benchmarks.codec import machine
 from torch.profiler import ProfilerActivity, profile
 
 from kinema.diffusion.objective import total
-from kinema.train.batches import Batch, make
+from kinema.train.batches import Batch, Stills, make, make_stills
 from kinema.train.data import open_banks
-from kinema.train.flops import forward_flops, measured_peak
-from kinema.train.recipe import recipe
+from kinema.train.flops import forward_flops, measured_peak, sketch_flops
+from kinema.train.recipe import Recipe, recipe
 from kinema.train.run import open_codec
 from kinema.train.trainer import Trainer
 
@@ -53,18 +53,36 @@ def shape_peak(width: int, tokens: int) -> float:
     return 2 * 2 * tokens * width * 4 * width / median_s(lambda: (a @ b) @ c, 30)
 
 
-def step(trainer: Trainer, batch: Batch) -> None:
-    total(trainer.compute(batch)).backward()  # type: ignore[no-untyped-call]
+def step(trainer: Trainer, batch: Batch | Stills) -> None:
+    parts = trainer.compute_stills(batch) if isinstance(batch, Stills) else trainer.compute(batch)
+    total(parts).backward()  # type: ignore[no-untyped-call]
     trainer.optimizer.step(1e-6, average_from=1e6)
 
 
-def product_share(trainer: Trainer, batch: Batch) -> float:
+def product_share(trainer: Trainer, batch: Batch | Stills) -> float:
     """Share of a step's own CPU time that is spent in matrix products and convolutions."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step(trainer, batch)
     events = seen.key_averages()
     whole = sum(event.self_cpu_time_total for event in events)
     return sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS) / whole
+
+
+def work(run: Recipe, batch: Batch | Stills) -> tuple[str, float, int]:
+    """What a batch is, the FLOPs of a step on it but for the codec's, and how many rows its products have."""
+    if isinstance(batch, Stills):
+        cells, pictures = batch.levels["video"][0].numel(), len(batch.pictures)
+        places = pictures * cells * run.denoiser.patch**2
+        return (
+            f"{pictures} pictures, {places} places",
+            3 * sketch_flops(run.denoiser, pictures=pictures, cells=cells),
+            places,
+        )
+    clips, frames = batch.time_s.shape
+    cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if "video" in batch.values else 0
+    tokens, words = clips * frames * (cells + run.denoiser.slots + 1), batch.text_states.shape[1] + 1
+    flops = 3 * forward_flops(run.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=words)
+    return f"{clips} clips x {frames} frames, {tokens} tokens", flops, tokens
 
 
 def main() -> None:
@@ -81,24 +99,24 @@ def main() -> None:
     print(f"{machine()}; large product {measured_peak() / 1e9:.0f} GFLOP/s")
     with TemporaryDirectory() as folder:
         trainer = Trainer(replace(run, phases=(phase,)), Path(folder), banks, codec)
-        for film in (True, False):
-            batch = make(run, banks[phase.name], codec, 0, "cpu", 1.0 if film else 0.0)
-            data_s = median_s(lambda film=film: make(run, banks[phase.name], codec, 0, "cpu", 1.0 if film else 0.0), 4)  # type: ignore[misc]
+        bank = banks[phase.name]
+        makers: dict[str, Callable[[], Batch | Stills]] = {
+            "still": lambda: make_stills(run, bank, codec, 0, "cpu"),
+            "film": lambda: make(run, bank, codec, 0, "cpu", 1.0),
+            "plan": lambda: make(run, bank, codec, 0, "cpu", 0.0),
+        }
+        for name, maker in makers.items():
+            batch = maker()
+            data_s = median_s(maker, 4)
             step(trainer, batch)
             seconds = median_s(lambda batch=batch: step(trainer, batch), arguments.steps)  # type: ignore[misc]
-            clips, frames = batch.time_s.shape
-            cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if film else 0
-            tokens = clips * frames * (cells + run.denoiser.slots + 1)
-            flops = 3 * forward_flops(
-                run.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
-            )
-            share = product_share(trainer, batch)
-            alone = shape_peak(run.denoiser.width, tokens)
+            what, flops, rows = work(run, batch)
+            share, alone = product_share(trainer, batch), shape_peak(run.denoiser.width, rows)
             print(
-                f"{'film' if film else 'plan'}: {clips} clips x {frames} frames, {tokens} tokens: {seconds:.2f} s a step "
-                f"(batch made in {data_s:.2f} s); matrix products {100 * share:.0f}% of the time; "
-                f"{flops / seconds / 1e9:.0f} GFLOP/s over the whole step, "
-                f"{100 * flops / seconds / alone:.0f}% of {alone / 1e9:.0f} GFLOP/s measured at its shapes"
+                f"{name}: {what}: {seconds:.2f} s a step (batch made in {data_s:.2f} s); matrix products {100 * share:.0f}% of the"
+                f" time; {flops / seconds / 1e9:.0f} GFLOP/s over the whole step, {100 * flops / seconds / alone:.0f}% of"
+                f" {alone / 1e9:.0f} GFLOP/s measured at its shapes",
+                flush=True,
             )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 
+from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.codec import Autoencoder, CodecConfig
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
@@ -32,3 +36,30 @@ def model() -> Model:
     made.dtype = torch.float32
     made.denoiser.float()
     return made
+
+
+THINGS = (("ball", "red", 2.0, 3.0), ("box", "blue", 5.0, 1.2), ("robot", "green", 8.0, 1.4))
+
+
+def make_scene(frames: int = 4) -> Scene:
+    """A red ball that goes right, a blue box and a green robot."""
+    kind, color = np.full(4, -1, np.int8), np.zeros(4, np.int8)
+    x, y = np.zeros((frames, 4), np.float32), np.zeros((frames, 4), np.float32)
+    vx, visible = np.zeros((frames, 4), np.float32), np.zeros((frames, 4), np.float32)
+    for k, (name, hue, left, height) in enumerate(THINGS):
+        kind[k], color[k] = KINDS.index(name), COLORS.index(hue)
+        x[:, k], y[:, k], visible[:, k] = left, height, 1.0
+    x[:, 0] += np.arange(frames) * 2.0 / 16
+    vx[:, 0] = 2.0
+    zeros = np.zeros((frames, 4), np.float32)
+    return Scene(
+        fps=16.0, view="side", background="lab", kind=kind, color=color, material=np.zeros(4, np.int8),
+        size=np.full(4, 0.85, np.float32), x=x, y=y, vx=vx, vy=zeros, angle=zeros, visible=visible,
+        camera=np.tile(np.array([5, 5, 1], np.float32), (frames, 1)),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def scene() -> Callable[..., Scene]:
+    """Makes a scene of so many frames: a red ball that goes right, a blue box and a green robot."""
+    return make_scene

@@ -23,7 +23,20 @@ from kinema.models import ModelConfig, save
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 FAST = ["--seconds", "0.5", "--steps", "2"]
-VERBS = ("generate", "extend", "infill", "blend", "interpolate", "edit", "image", "perceive", "render", "models", "train")
+VERBS = (
+    "generate",
+    "extend",
+    "infill",
+    "blend",
+    "interpolate",
+    "edit",
+    "image",
+    "perceive",
+    "render",
+    "models",
+    "play",
+    "train",
+)
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.models import Model
 from kinema.simulate.world import World
 
-from .test_world import scene
+MakeScene = Callable[..., Scene]
 
 
 @pytest.fixture
-def world(model: Model) -> World:
+def world(model: Model, scene: MakeScene) -> World:
     return World(model, scene(), seed=3)
 
 
@@ -105,7 +108,7 @@ def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: 
         world.ask("where is the pink star?")
 
 
-def test_another_parser_takes_the_place_of_the_grammar(model: Model) -> None:
+def test_another_parser_takes_the_place_of_the_grammar(model: Model, scene: MakeScene) -> None:
     from kinema.simulate.edit import Change, parse
     from kinema.simulate.state import State
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,35 +10,17 @@ import pytest
 import torch
 
 import kinema
-from kinema.canvas.scene import COLORS, KINDS, Scene
+from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.models import Model
 from kinema.simulate import world as room
 from kinema.simulate.world import World
 
-THINGS = (("ball", "red", 2.0, 3.0), ("box", "blue", 5.0, 1.2), ("robot", "green", 8.0, 1.4))
-
-
-def scene(frames: int = 4) -> Scene:
-    """A red ball that goes right, a blue box and a green robot."""
-    kind, color = np.full(4, -1, np.int8), np.zeros(4, np.int8)
-    x, y = np.zeros((frames, 4), np.float32), np.zeros((frames, 4), np.float32)
-    vx, visible = np.zeros((frames, 4), np.float32), np.zeros((frames, 4), np.float32)
-    for k, (name, hue, left, height) in enumerate(THINGS):
-        kind[k], color[k] = KINDS.index(name), COLORS.index(hue)
-        x[:, k], y[:, k], visible[:, k] = left, height, 1.0
-    x[:, 0] += np.arange(frames) * 2.0 / 16
-    vx[:, 0] = 2.0
-    zeros = np.zeros((frames, 4), np.float32)
-    return Scene(
-        fps=16.0, view="side", background="lab", kind=kind, color=color, material=np.zeros(4, np.int8),
-        size=np.full(4, 0.85, np.float32), x=x, y=y, vx=vx, vy=zeros, angle=zeros, visible=visible,
-        camera=np.tile(np.array([5, 5, 1], np.float32), (frames, 1)),
-    )  # fmt: skip
+MakeScene = Callable[..., Scene]
 
 
 @pytest.fixture
-def world(model: Model) -> World:
+def world(model: Model, scene: MakeScene) -> World:
     return World(model, scene(), seed=3)
 
 
@@ -45,7 +28,7 @@ def states(world: World) -> torch.Tensor:
     return torch.stack([m.tracks["state"] for m in world._moments])
 
 
-def test_steps_repeat_and_things_persist(model: Model, world: World) -> None:
+def test_steps_repeat_and_things_persist(model: Model, world: World, scene: MakeScene) -> None:
     other = World(model, scene(), seed=3)
     for i in range(5):
         a, b = world.step((0.5, 0.0)), other.step((0.5, 0.0))
@@ -121,7 +104,7 @@ def test_a_bad_action_is_named_and_the_world_is_as_it_was(world: World, action: 
     assert torch.equal(states(world), before)
 
 
-def test_a_world_from_words_and_from_pictures(model: Model) -> None:
+def test_a_world_from_words_and_from_pictures(model: Model, scene: MakeScene) -> None:
     words = World(model, "a red ball and a blue box on a field", seed=1)
     assert words.step().frame.shape == (64, 64, 3)
     clip = kinema.render(scene(6), model=model, size=(64, 64))

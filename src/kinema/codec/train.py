@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from kinema.codec.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, Residual, to_depth
 from kinema.codec.card import card, measure, psnr
+from kinema.codec.difference import loss_of
 from kinema.codec.pictures import Footage, Scenes
 from kinema.codec.protocol import to_unit
 from kinema.codec.store import fast_dtype, load_codec, save_codec
@@ -59,15 +60,6 @@ class TrainConfig:
     things: float = 16.0
     seed: int = 0
     compile: bool = False
-
-
-def loss_of(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
-    """L1 + 2 L2 + L1 of differences between neighbors, for pictures [N, 3, H, W] in [-1, 1]; weight [N, 1, H, W] of pixels."""
-    off = made - true
-    share = weight / weight.mean()
-    across = ((off[..., 1:] - off[..., :-1]).abs() * share[..., 1:]).mean()
-    down = ((off[..., 1:, :] - off[..., :-1, :]).abs() * share[..., 1:, :]).mean()
-    return (off.abs() * share).mean() + 2 * (off.square() * share).mean() + 0.5 * (across + down)
 
 
 def spread(raw: Tensor) -> Tensor:

@@ -171,8 +171,8 @@ def draw(
 
 
 def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple[int, int]) -> Levels:
-    """Levels of a batch of single pictures for the local parts: half to be seen, half to be drawn."""
-    drawn = rng.random(batch) < 0.5
+    """Levels of a batch of single pictures for the local parts: the first half to be drawn, the others to be seen."""
+    drawn = np.arange(batch) < batch // 2
     clear = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.3, batch))
     known = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.1, batch))
     hidden = np.where(rng.random(batch) < 0.7, 1.0, shift(rng.random(batch)))

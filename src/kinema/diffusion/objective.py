@@ -9,11 +9,16 @@ Axes: B batch, T frames, K slots, F features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
+from kinema.canvas.cells import from_cells
 from kinema.canvas.tracks import GROUPS, SIZE, SIZE_SPREAD, group_slice
+from kinema.codec.difference import loss_of
 from kinema.model.denoiser import Denoiser, cell_centers, cleaned, precondition
 from kinema.model.sight import sight_loss
 
@@ -40,6 +45,9 @@ TRACK_WEIGHTS = {
     "terminated": 0.1,
 }
 SIGHT_WEIGHT = 0.3
+PICTURE_WEIGHT = 2.0
+THINGS_SEEN = 4.0
+"""How much more the pixels around things weigh in a decoded picture."""
 THINGS = 1.5
 """How much more than the backdrop the places around things weigh in a picture."""
 RAMP = 0.25
@@ -109,14 +117,26 @@ def picture_losses(
 
 def still_losses(
     model: Denoiser,
+    decode: Callable[[Tensor], Tensor],
     values: dict[str, Tensor],
     levels: dict[str, Tensor],
     noise: dict[str, Tensor],
+    pictures: Tensor,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """The same two for the local parts alone."""
+    """The same two for the local parts alone, and "picture": how far the first half, which is to be drawn, looks from the true
+    pictures [B, 3, H, W] once the codec has decoded it."""
     noisy = noised(values, levels, noise)
-    return picture_losses(model.sketch(noisy, levels, CELL_UNITS, dtype), noisy, values, levels)
+    answers = model.sketch(noisy, levels, CELL_UNITS, dtype)
+    result = picture_losses(answers, noisy, values, levels)
+    n = len(pictures) // 2
+    clean = precondition(noisy["video"][:n], levels["video"][:n, ..., None], answers["video"][:n])
+    made = decode(from_cells(clean, model.config.patch))[:, 0]
+    rows = pictures.shape[2] // 8
+    near = around_things(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
+    weight = 1 + THINGS_SEEN * F.interpolate(near, scale_factor=8.0)
+    result["picture"] = loss_of(made, pictures[:n], weight)
+    return result
 
 
 def losses(
@@ -158,5 +178,5 @@ def losses(
 
 def total(parts: dict[str, Tensor]) -> Tensor:
     """The weighted sum that is minimised."""
-    weights = {**TRACK_WEIGHTS, "sight": SIGHT_WEIGHT}
+    weights = {**TRACK_WEIGHTS, "sight": SIGHT_WEIGHT, "picture": PICTURE_WEIGHT}
     return torch.stack([weights[name] * value for name, value in parts.items()]).sum()

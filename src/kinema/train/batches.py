@@ -130,6 +130,8 @@ class Stills:
     values: dict[str, Tensor]
     levels: dict[str, Tensor]
     noise: dict[str, Tensor]
+    pictures: Tensor
+    """The true pictures [B, 3, H, W] in [-1, 1]."""
 
 
 def is_still(recipe: Recipe, step: int, still_share: float) -> bool:
@@ -141,13 +143,16 @@ def make_stills(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: tor
     """The stills of one step."""
     rng = np.random.default_rng((recipe.seed, step))
     windows = draw_windows(rng, bank, batch=recipe.still_batch, frames=1, film=True, text_drop=1.0)
-    values = encode_windows(windows, codec=codec, patch=recipe.denoiser.patch, size=recipe.size, device=device)
+    values = encode_windows(windows, codec=None, patch=recipe.denoiser.patch, size=recipe.size, device=device)
+    drawn = pictures(windows.fields, recipe.size, recipe.size, device)
+    values["video"] = encode_pictures(codec, drawn, recipe.denoiser.patch)
     grid = (values["video"].shape[2], values["video"].shape[3])
     levels = draw_stills(rng, batch=recipe.still_batch, slots=recipe.denoiser.slots, grid=grid)
     return Stills(
         values=values,
         levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
         noise=_noise(rng, values, device),
+        pictures=drawn[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0,
     )
 
 

@@ -119,7 +119,9 @@ class Trainer:
         )
 
     def compute_stills(self, stills: Stills) -> dict[str, Tensor]:
-        return self.still_losses(self.model, stills.values, stills.levels, stills.noise, self.dtype)
+        return self.still_losses(
+            self.model, self.codec.decode, stills.values, stills.levels, stills.noise, stills.pictures, self.dtype
+        )
 
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
@@ -194,7 +196,9 @@ class Trainer:
         self.stopping = True
 
     def _note(self, parts: dict[str, float], clips: int, flops: float, seconds: float, show: Show | None) -> None:
-        parts = {f"{self.kind} {name}": value for name, value in parts.items() if name in ("video", "state", "sight")}
+        parts = {
+            f"{self.kind} {name}": value for name, value in parts.items() if name in ("video", "state", "sight", "picture")
+        }
         for name, value in parts.items():
             self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
         left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s

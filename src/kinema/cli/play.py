@@ -1,0 +1,217 @@
+"""play: step into a world in the terminal, drawn in true-color half blocks; works over SSH."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.cli.options import add_model
+from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from kinema.simulate.world import World
+
+KEYS = {
+    "\x1b[D": (-1.0, 0.0), "\x1b[C": (1.0, 0.0), "\x1b[A": (0.0, 1.0), "\x1b[B": (0.0, -1.0),
+    "a": (-1.0, 0.0), "d": (1.0, 0.0), "w": (0.0, 1.0), "s": (0.0, -1.0),
+}  # fmt: skip
+HELP = "arrows or wasd act · p pause · b branch · n next branch · r rewind a second · / ask or change · q quit"
+HELD_S = 0.25
+"""A terminal tells when a key goes down, not when it comes up: an action lasts this long after its last key."""
+MOST_ROWS = 48
+ENDINGS = (".mp4", ".mov", ".webm", ".gif", ".png", ".jpg", ".jpeg")
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "play", help="step into a world", description=f"Step into a world in the terminal. Keys: {HELP}."
+    )
+    parser.add_argument("start", nargs="?", default="", help="words, a picture, a clip, a state or a saved world")
+    add_model(parser)
+    parser.add_argument("--fps", type=float, default=16.0)
+    parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
+    parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
+    parser.set_defaults(run=play)
+
+
+def begin(arguments: argparse.Namespace) -> World:
+    """The world that the command line names."""
+    from kinema.canvas.scene import Scene
+    from kinema.media import Clip
+    from kinema.simulate.world import World
+
+    start, path = arguments.start, Path(arguments.start)
+    if path.suffix == ".kinema":
+        return World.open(path, model=arguments.model)
+    given: str | Clip | Scene = start
+    if path.suffix in ENDINGS:
+        given = Clip.open(path)
+    elif path.suffix == ".json":
+        try:
+            given = Scene.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{path} cannot be read; expected a state that `kinema perceive` writes") from None
+    steps = 1 if arguments.steps is None else arguments.steps
+    return World(arguments.model, given, seed=arguments.seed, fps=arguments.fps, task=arguments.task, steps=steps)
+
+
+def half_blocks(frame: NDArray[np.uint8], columns: int, rows: int) -> str:
+    """A picture uint8 [H, W, 3] as lines of characters, each two pixels high, at most columns x rows."""
+    height, width = frame.shape[:2]
+    scale = min(columns / width, 2 * rows / height)
+    wide, high = max(int(width * scale), 1), max(int(height * scale) // 2 * 2, 2)
+    down, across = (np.arange(high) * height // high), (np.arange(wide) * width // wide)
+    small = frame[down][:, across]
+    lines = []
+    for top, bottom in zip(small[::2], small[1::2], strict=True):
+        cells = (
+            f"\x1b[38;2;{a[0]};{a[1]};{a[2]}m\x1b[48;2;{b[0]};{b[1]};{b[2]}m▀" for a, b in zip(top, bottom, strict=True)
+        )
+        lines.append("".join(cells) + "\x1b[0m")
+    return "\r\n".join(lines)
+
+
+def split_keys(text: str) -> list[str]:
+    """What was typed, arrow keys as one."""
+    keys, i = [], 0
+    while i < len(text):
+        length = 3 if text[i : i + 3] in KEYS else 1
+        keys.append(text[i : i + length])
+        i += length
+    return keys
+
+
+class Play:
+    """What keys do; drawing and reading are around it."""
+
+    def __init__(self, world: World) -> None:
+        self.worlds, self.which = [world], 0
+        self.paused, self.done, self.typed = False, False, ""
+        self.typing = False
+        self.message = HELP
+        self.action: tuple[float, float] | None = None
+        self.acted_at = 0.0
+        self.model_ms = 0.0
+
+    @property
+    def world(self) -> World:
+        return self.worlds[self.which]
+
+    def key(self, key: str, now: float) -> None:
+        """One key."""
+        if self.typing:
+            self._type(key)
+        elif key in KEYS:
+            self.action, self.acted_at = KEYS[key], now
+        elif key == "p":
+            self.paused = not self.paused
+            self.message = "paused" if self.paused else HELP
+        elif key == "b":
+            self.worlds.append(self.world.branch())
+            self.which = len(self.worlds) - 1
+            self.message = f"branch {self.which + 1}; n goes to the next"
+        elif key == "n":
+            self.which = (self.which + 1) % len(self.worlds)
+            self.message = f"branch {self.which + 1} of {len(self.worlds)}"
+        elif key == "r":
+            back = min(round(self.world.fps), self.world.past_frames)
+            self.world.rewind(back)
+            self.message = f"back by {back} frames"
+        elif key == "/":
+            self.typing, self.typed = True, ""
+        elif key in ("q", "\x03", "\x04"):
+            self.done = True
+
+    def _type(self, key: str) -> None:
+        if key in ("\r", "\n"):
+            self.typing = False
+            self.message = self.say(self.typed)
+        elif key == "\x1b":
+            self.typing = False
+        elif key in ("\x7f", "\b"):
+            self.typed = self.typed[:-1]
+        elif key.isprintable():
+            self.typed += key
+
+    def say(self, text: str) -> str:
+        """A question is asked, anything else is tried as a change; what came of it."""
+        first = text.strip().lower().split(" ")[0] if text.strip() else ""
+        try:
+            if not first:
+                return HELP
+            if first in ("where", "how", "what", "which", "is", "did", "when", "who", "can") or text.strip().endswith("?"):
+                return self.world.ask(text).sentence
+            return f"done: {self.world.edit(text)}"
+        except InputError as wrong:
+            return str(wrong)
+
+    def go(self, now: float) -> None:
+        """One frame, unless paused or typing."""
+        if self.paused or self.typing:
+            return
+        action = self.action if now - self.acted_at < HELD_S else (0.0, 0.0)
+        begun = time.perf_counter()
+        self.world._gone(1, action)
+        self.model_ms = 1000 * (time.perf_counter() - begun)
+
+    def screen(self, columns: int, rows: int, frame_ms: float) -> str:
+        """The picture and two lines below it."""
+        world = self.world
+        picture = half_blocks(world.frame, columns, max(min(rows - 3, MOST_ROWS), 2))
+        reward = f"  reward {world.reward:+.2f}{'  done' if world.terminated else ''}" if world.task else ""
+        status = f"{world.time_s:6.2f} s  frame {frame_ms:.0f} ms, model {self.model_ms:.0f} ms{reward}"
+        line = f"/{self.typed}_" if self.typing else self.message
+        return f"\x1b[H{picture}\r\n{status[:columns]}\x1b[K\r\n{line[:columns]}\x1b[K\x1b[J"
+
+
+@contextmanager
+def raw_terminal() -> Iterator[None]:
+    """Keys as they come and no cursor; everything as it was afterwards."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setraw(sys.stdin)
+        sys.stdout.write("\x1b[?1049h\x1b[?25l\x1b[2J")
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        sys.stdout.write("\x1b[0m\x1b[?25h\x1b[?1049l")
+        sys.stdout.flush()
+
+
+def play(arguments: argparse.Namespace) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("play needs a terminal to read keys from and to draw in; use kinema.World in a program")
+    game = Play(begin(arguments))
+    period, frame_ms = 1.0 / game.world.fps, 0.0
+    with raw_terminal():
+        while not game.done:
+            begun = time.monotonic()
+            game.go(begun)
+            size = shutil.get_terminal_size()
+            sys.stdout.write(game.screen(size.columns, size.lines, frame_ms))
+            sys.stdout.flush()
+            frame_ms = 1000 * (time.monotonic() - begun)
+            while not game.done:
+                left = begun + period - time.monotonic()
+                ready = select.select([sys.stdin], [], [], max(left, 0.0))[0]
+                if not ready:
+                    break
+                for key in split_keys(os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")):
+                    game.key(key, time.monotonic())
+    if arguments.save is not None:
+        print(game.world.save(arguments.save))
+    return 0
