@@ -33,9 +33,9 @@ SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
 """Frames that a window shares with the one before it."""
 PERCEIVE_STEPS = 1
-GLIMPSE = 0.03
+GLIMPSE = 0.01
 """Level at which places seen at a glance are taken: about how far off they are."""
-ROUGHLY = 0.03
+ROUGHLY = 0.015
 """Level at which a perceived state enters the plan: seen, not known."""
 
 Progress = Callable[[str, int, int], None]
