@@ -217,7 +217,7 @@ def rewards(model: Model, share: int) -> tuple[float, float, int]:
         kinds = [KINDS[k] if k >= 0 else "" for k in env.scene.kind]
         policy = seek(kinds.index("robot"), kinds.index("flag"), 1.0, env.scene.view == "side")
         while len(scenes) < 96 and not ends[-1]:
-            act = policy(env._rows)
+            act = policy(env.rows)
             _, reward, done, _, _ = env.step(np.array(act, np.float32).clip(-1, 1))
             actions.append(act)
             scenes.append(env.scene)

@@ -50,6 +50,8 @@ class ModelConfig:
     """Words of its world that it was not fed."""
     shortcuts: bool = False
     """Whether it learned to plan in 1, 2, 4 or 8 long steps (`kinema.diffusion.shortcut`)."""
+    world: dict[str, Any] | None = None
+    """Of a recorded world: its environment, its action space, and the scales of its numbers (`kinema.train.world`)."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Recipe, steps, minutes, machine: how the weights came to be."""
 

@@ -6,7 +6,7 @@ import torch
 
 from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.denoiser import CLOSED, causal_bias, precondition
-from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, Expected, answers, expected
+from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, answers, expected
 
 FRAMES = 48
 TIME_S = torch.arange(FRAMES)[None] / 16.0
@@ -84,14 +84,13 @@ def test_what_is_expected_of_a_place() -> None:
     levels[:, -1] = 1.0
     unknown = state.clone()
     unknown[:, -1] = torch.randn(STATE_FEATURES, generator=torch.Generator().manual_seed(1))
-    mean, spread = expected(unknown, levels, TIME_S, None)
-    torch.testing.assert_close(mean[0, -1, 0], state[0, -1, 0, PLACE], atol=0.02, rtol=0)
-    assert 0.01 < spread[0, -1, 0, 0] < 0.06
-    found = Expected(mean=mean, spread=spread)
-    torch.testing.assert_close(found.place(unknown, levels)[0, -1, 0], mean[0, -1, 0])
+    found = expected(unknown, levels, TIME_S, None)
+    torch.testing.assert_close(found.mean[0, -1, 0], state[0, -1, 0, PLACE + SPEED], atol=0.02, rtol=0)
+    assert 0.01 < found.spread[0, -1, 0, 0] < 0.06 and 0.05 < found.spread[0, -1, 0, 2] < 0.3
+    torch.testing.assert_close(found.place(unknown, levels)[0, -1, 0], found.mean[0, -1, 0, :2])
     torch.testing.assert_close(found.place(unknown, levels)[0, :-1, 0], state[0, :-1, 0, PLACE], atol=1e-5, rtol=0)
-    mean, spread = expected(unknown, torch.ones_like(levels), TIME_S, None)
-    assert mean.abs().max() == 0.0 and spread.min() == 1.0
+    found = expected(unknown, torch.ones_like(levels), TIME_S, None)
+    assert found.mean.abs().max() == 0.0 and found.spread.min() == 1.0
 
 
 def test_an_answer_of_nothing_smooths_a_noisy_path() -> None:
@@ -100,8 +99,7 @@ def test_an_answer_of_nothing_smooths_a_noisy_path() -> None:
     steady[..., group_slice("velocity")] = 2 / (FRAMES - 1) * 16 / PER_SECOND
     levels = torch.full_like(steady, 0.05)
     x = 0.95 * steady + 0.05 * torch.randn(steady.shape, generator=torch.Generator().manual_seed(0))
-    mean, spread = expected(x, levels, TIME_S, None)
-    wide, near = Expected(mean=mean, spread=spread).over(STATE_FEATURES)
+    wide, near = expected(x, levels, TIME_S, None).over(STATE_FEATURES)
     clean = precondition(x, levels, torch.zeros_like(x), wide, near)
     inner = slice(8, -8)
     after = (clean - steady)[:, inner][..., PLACE].square().mean().sqrt()

@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from kinema.errors import InputError
 from kinema.models import Model
 from kinema.simulate.env import ImaginedEnv, ImaginedVectorEnv
-from kinema.worlds.playground.env import PlaygroundEnv
+from kinema.worlds.playground.env import PlaygroundEnv, observed_state
 
 TASK = "reach the flag"
 
@@ -25,7 +25,7 @@ def test_gymnasium_s_checker_has_nothing_to_say(model: Model, options: dict[str,
         check_env(env.unwrapped, skip_render_check=False)
 
 
-@pytest.mark.parametrize("observation", ["pixels", "dict"])
+@pytest.mark.parametrize("observation", ["pixels", "state", "dict"])
 def test_it_swaps_for_the_playground(model: Model, observation: str) -> None:
     real = PlaygroundEnv(task=TASK, observation=observation)
     dreamt = ImaginedEnv(model=model, task=TASK, observation=observation)
@@ -73,7 +73,7 @@ def test_one_world_restarted_leaves_the_others_as_they_were(model: Model) -> Non
         env.reset(seed=4)
         env.step(np.zeros((2, 2), np.float32))
         if restart:
-            env._restart(np.array([False, True]))
+            env.restart(np.array([False, True]))
         runs.append(env.step(np.full((2, 2), 0.5, np.float32))[0]["state"])
     np.testing.assert_allclose(runs[0][0], runs[1][0], atol=1e-5)
     assert not np.allclose(runs[0][1], runs[1][1])
@@ -92,3 +92,10 @@ def test_bad_input_is_named(model: Model) -> None:
         env.step(np.full((2, 2), np.nan, np.float32))
     with pytest.raises(InputError, match="at least 1"):
         ImaginedVectorEnv(0, model=model, task=TASK)
+
+
+def test_states_seen_at_once_are_those_of_each_scene(model: Model) -> None:
+    env = ImaginedVectorEnv(3, model=model, task=TASK, observation="state")
+    seen, _ = env.reset(seed=3)
+    for state, scene in zip(seen, env.scenes(), strict=True):
+        np.testing.assert_allclose(state, observed_state(scene), atol=1e-6)

@@ -83,6 +83,7 @@ def blank(
     frames: int,
     fps: float,
     slots: int,
+    vectors: dict[str, int] | None = None,
     grid: tuple[int, int] | None = None,
     cell_values: int = 96,
     cell_units: float = 2.5,
@@ -92,7 +93,7 @@ def blank(
     """A canvas on which nothing is known. `grid` (h, w) None leaves the video track out."""
     time_s = (start_s + torch.arange(frames, device=device) / fps).expand(batch, frames)
     shapes: dict[str, tuple[int, ...]] = {"state": (batch, frames, slots, STATE_FEATURES)}
-    shapes |= {name: (batch, frames, width) for name, width in VECTORS.items()}
+    shapes |= {name: (batch, frames, width) for name, width in (vectors or VECTORS).items()}
     if grid is not None:
         shapes["video"] = (batch, frames, *grid, cell_values)
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}

@@ -11,6 +11,7 @@ Axes: B batch, T frames, K slots, F features.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -183,34 +184,44 @@ def settle_identity(state: Tensor) -> Tensor:
     return settled
 
 
-def decode_scene(state: Array, camera: Array, setting: Array, *, fps: float, room_width: float = 10.0) -> Scene:
-    """Tracks of one sample (state [T, K, F], camera [T, 3], scene [T, 6]) -> Scene.
+def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
+    """State tracks [..., T, K, F] as a scene's fields: kind, color, material, size [..., K], the others [..., T, K].
 
     Identity is decided once per slot over all frames, so an entity cannot change kind or color half way.
     """
-    mean = state.mean(axis=0)
-    here = mean[:, 0] > 0
-    kind = np.where(here, mean[:, group_slice("kind")].argmax(-1), -1).astype(np.int8)
-    symmetry = np.maximum(_SYMMETRY[np.maximum(kind, 0)], 1.0)
+    mean = state.mean(axis=-3)
+    here = mean[..., 0] > 0
+    kind = np.where(here, mean[..., group_slice("kind")].argmax(-1), -1).astype(np.int8)
+    symmetry = _SYMMETRY[np.maximum(kind, 0)][..., None, :]
     position, velocity = state[..., group_slice("position")], state[..., group_slice("velocity")]
-    angle = np.arctan2(state[..., group_slice("angle")][..., 0], state[..., group_slice("angle")][..., 1]) / symmetry
-    angle = np.where(_SYMMETRY[np.maximum(kind, 0)] > 0, angle, 0.0)
-    setting = setting.mean(axis=0)
+    turn = state[..., group_slice("angle")]
+    angle = np.where(symmetry > 0, np.arctan2(turn[..., 0], turn[..., 1]) / np.maximum(symmetry, 1.0), 0.0)
     keep = here.astype(np.float32)
+    moving = {
+        "x": position[..., 0] * _SPREAD + _CENTER,
+        "y": position[..., 1] * _SPREAD + _CENTER,
+        "vx": velocity[..., 0] * _SPEED,
+        "vy": velocity[..., 1] * _SPEED,
+        "angle": angle,
+        "visible": np.clip((state[..., group_slice("visible")][..., 0] + 1) / 2, 0, 1),
+    }
+    return {
+        "kind": kind,
+        "color": np.where(here, mean[..., group_slice("color")].argmax(-1), 0).astype(np.int8),
+        "material": np.where(here, mean[..., group_slice("material")].argmax(-1), 0).astype(np.int8),
+        "size": (keep * np.clip(mean[..., group_slice("size")][..., 0] * SIZE_SPREAD + SIZE, 0.3, 2.0)).astype(np.float32),
+        **{name: (keep[..., None, :] * value).astype(np.float32) for name, value in moving.items()},
+    }
+
+
+def decode_scene(state: Array, camera: Array, setting: Array, *, fps: float, room_width: float = 10.0) -> Scene:
+    """Tracks of one sample (state [T, K, F], camera [T, 3], scene [T, 6]) -> Scene."""
+    setting = setting.mean(axis=0)
     return Scene(
         fps=fps,
         view=VIEWS[0 if setting[0] > 0 else 1],
         background=BACKGROUNDS[int(setting[1:].argmax())],
-        kind=kind,
-        color=np.where(here, mean[:, group_slice("color")].argmax(-1), 0).astype(np.int8),
-        material=np.where(here, mean[:, group_slice("material")].argmax(-1), 0).astype(np.int8),
-        size=(keep * np.clip(mean[:, group_slice("size")][:, 0] * SIZE_SPREAD + SIZE, 0.3, 2.0)).astype(np.float32),
-        x=(keep * (position[..., 0] * _SPREAD + _CENTER)).astype(np.float32),
-        y=(keep * (position[..., 1] * _SPREAD + _CENTER)).astype(np.float32),
-        vx=(keep * velocity[..., 0] * _SPEED).astype(np.float32),
-        vy=(keep * velocity[..., 1] * _SPEED).astype(np.float32),
-        angle=(keep * angle).astype(np.float32),
-        visible=(keep * np.clip((state[..., group_slice("visible")][..., 0] + 1) / 2, 0, 1)).astype(np.float32),
+        **decode_slots(state),
         camera=np.stack(
             [camera[:, 0] * _SPREAD + _CENTER, camera[:, 1] * _SPREAD + _CENTER, 2.0 ** (np.clip(camera[:, 2], -6, 6) / 2)],
             axis=-1,

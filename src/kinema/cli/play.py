@@ -20,13 +20,17 @@ from kinema.cli.options import add_model
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
+    from kinema.simulate.dream import Dream
     from kinema.simulate.world import World
 
 KEYS = {
     "\x1b[D": (-1.0, 0.0), "\x1b[C": (1.0, 0.0), "\x1b[A": (0.0, 1.0), "\x1b[B": (0.0, -1.0),
     "a": (-1.0, 0.0), "d": (1.0, 0.0), "w": (0.0, 1.0), "s": (0.0, -1.0),
 }  # fmt: skip
-HELP = "arrows or wasd act · p pause · b branch · n next branch · r rewind a second · / ask or change · q quit"
+HELP = (
+    "arrows or wasd act (0-9 in a recorded world) · p pause · b branch · n next branch · r rewind a second"
+    " · / ask or change · q quit"
+)
 HELD_S = 0.25
 """A terminal tells when a key goes down, not when it comes up: an action lasts this long after its last key."""
 MOST_ROWS = 48
@@ -37,7 +41,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "play", help="step into a world", description=f"Step into a world in the terminal. Keys: {HELP}."
     )
-    parser.add_argument("start", nargs="?", default="", help="words, a picture, a clip, a state or a saved world")
+    parser.add_argument(
+        "start", nargs="?", default="", help="words, a picture, a clip, a state, a saved world, or a recorded world's model"
+    )
     add_model(parser)
     parser.add_argument("--fps", type=float, default=16.0)
     parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
@@ -45,13 +51,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.set_defaults(run=play)
 
 
-def begin(arguments: argparse.Namespace) -> World:
+def begin(arguments: argparse.Namespace) -> World | Dream:
     """The world that the command line names."""
     from kinema.canvas.scene import Scene
     from kinema.media import Clip
     from kinema.simulate.world import World
 
     start, path = arguments.start, Path(arguments.start)
+    if start and (path / "starts.safetensors").exists():
+        from kinema.simulate.dream import Dream
+
+        return Dream(path, seed=arguments.seed)
+    if start and (path / "meta" / "info.json").exists():
+        raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
     if path.suffix == ".kinema":
         return World.open(path, model=arguments.model)
     given: str | Clip | Scene = start
@@ -95,17 +107,22 @@ def split_keys(text: str) -> list[str]:
 class Play:
     """What keys do; drawing and reading are around it."""
 
-    def __init__(self, world: World) -> None:
-        self.worlds, self.which = [world], 0
+    def __init__(self, world: World | Dream) -> None:
+        from kinema.simulate.dream import Dream
+
+        self.numbered = isinstance(world, Dream)
+        """Whether number keys act: one of N actions of a recorded environment."""
+        self.worlds: list[World | Dream] = [world]
+        self.which = 0
         self.paused, self.done, self.typed = False, False, ""
         self.typing = False
         self.message = HELP
-        self.action: tuple[float, float] | None = None
+        self.action: tuple[float, float] | int | None = None
         self.acted_at = 0.0
         self.model_ms = 0.0
 
     @property
-    def world(self) -> World:
+    def world(self) -> World | Dream:
         return self.worlds[self.which]
 
     def key(self, key: str, now: float) -> None:
@@ -114,6 +131,8 @@ class Play:
             self._type(key)
         elif key in KEYS:
             self.action, self.acted_at = KEYS[key], now
+        elif key.isdigit() and self.numbered:
+            self.action, self.acted_at = int(key), now
         elif key == "p":
             self.paused = not self.paused
             self.message = "paused" if self.paused else HELP

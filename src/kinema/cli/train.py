@@ -1,4 +1,4 @@
-"""kinema train RECIPE: train a model, or go on with a run."""
+"""kinema train RECIPE: train a model, or go on with a run; kinema train world --data DIR: a world of your own recordings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from kinema.errors import InputError
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("train", help="train a model by a recipe", description=__doc__)
-    parser.add_argument("recipe", help="tiny, base or smoke")
+    parser.add_argument("recipe", help="tiny, base or smoke; or world, with --data")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="for world: a dataset made by kinema record, or LeRobot's")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget; the learning rate falls in time for it")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, instead of the recipe's")
@@ -34,6 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"device {device!r} is not here; expected cpu" + ", or cuda" * torch.cuda.is_available())
     out = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
     line = Line()
+    if arguments.recipe == "world":
+        return _world(arguments, out, device, line)
+    if arguments.data is not None:
+        raise InputError(f"--data goes with the recipe world, not with {arguments.recipe}")
     folder = train(
         arguments.recipe,
         out=out,
@@ -45,6 +50,25 @@ def run(arguments: argparse.Namespace) -> int:
         prepare=lambda name, done, of: line.write(f"simulating {name}: {done}/{of} shards", done == of),
     )
     line.write(f"model written to {folder}", True)
+    return 0
+
+
+def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) -> int:
+    from kinema.train.world import train_world
+
+    if arguments.data is None:
+        raise InputError("train world needs --data DIR, a dataset made by kinema record")
+    if arguments.steps is not None:
+        raise InputError("train world goes by time; give --minutes instead of --steps")
+    folder = train_world(
+        arguments.data,
+        out=out,
+        minutes=10.0 if arguments.minutes is None else arguments.minutes,
+        resume=arguments.resume is not None,
+        device=device,
+        show=line.write,
+    )
+    line.write(f"world written to {folder}; step into it: kinema play {folder}", True)
     return 0
 
 

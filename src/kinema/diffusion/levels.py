@@ -170,6 +170,27 @@ def draw(
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+def draw_live(rng: np.random.Generator, *, batch: int, frames: int, slots: int) -> tuple[Levels, NDArray[np.bool_]]:
+    """Levels of a batch that is stepped through, and which frames are the past [T]; the others are each a next frame that nobody
+    reads. Who is there, the camera and the setting are known; what was done, is of the past."""
+    past = rng.random(frames) >= rng.uniform(0.2, 0.6)
+    past[0] = True
+    rough = np.where(rng.random(batch) < 0.6, 0.0, rng.uniform(0.0, 0.06, batch)).astype(np.float32)
+    ahead = np.where(rng.random((batch, frames)) < 0.7, 1.0, shift(rng.random((batch, frames)))).astype(np.float32)
+    state = np.broadcast_to(
+        np.where(past, rough[:, None], ahead)[..., None, None], (batch, frames, slots, STATE_FEATURES)
+    ).copy()
+    for group in IDENTITY:
+        state[..., group_slice(group)] = 0.0
+    told = np.broadcast_to(np.where(past, 0.0, ahead), (batch, frames)).astype(np.float32)
+    acted = rng.random((batch, 1)) < 0.9
+    levels: Levels = {"state": state, **{name: told.copy() for name in VECTORS}}
+    levels["action"] = np.where(past & acted, 0.0, 1.0).astype(np.float32)
+    for name in ("camera", "scene"):
+        levels[name][:] = 0.0
+    return levels, past
+
+
 def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple[int, int]) -> Levels:
     """Levels of a batch of single pictures for the local parts: the first half to be drawn, the others to be seen."""
     drawn = np.arange(batch) < batch // 2

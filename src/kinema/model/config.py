@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kinema.canvas.tracks import VECTORS
 from kinema.errors import ModelError
 
 
@@ -20,6 +21,12 @@ class DenoiserConfig:
     patch: int
     """A video cell is patch x patch codec latents."""
     text_dim: int
+    action_width: int = 2
+    """Numbers of an action: 2 in the Playground, whatever it takes in a recorded world."""
+    sensors: int = 0
+    """Further numbers that a recorded world tells in each frame."""
+    follows: bool = False
+    """Whether a picture is told relative to the one before it, as recorded worlds are, whose pictures no slots explain."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
@@ -31,6 +38,12 @@ class DenoiserConfig:
     def cell_values(self) -> int:
         """Numbers in one video cell."""
         return self.patch * self.patch * self.latent_channels
+
+    @property
+    def vectors(self) -> dict[str, int]:
+        """Vector tracks, in order, and how many numbers each has."""
+        more = {"sensors": self.sensors} if self.sensors else {}
+        return {**VECTORS, "action": self.action_width, **more}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -8,8 +8,8 @@ The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and 
 
     x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
 
-so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places more is known beforehand: the
-frames around expect them at a mean m with a spread s (`kinema.model.trend`), and the same derivation gives
+so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places and speeds more is known
+beforehand: the frames around expect them at a mean m with a spread s (`kinema.model.trend`), and the same derivation gives
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
+from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
 from kinema.model.block import MLP, Block, Linear, Memory
 from kinema.model.config import DenoiserConfig
@@ -34,7 +34,8 @@ from kinema.model.sight import ANSWERS
 from kinema.model.trend import Expected, Trend
 
 _POSITION = group_slice("position")
-_VECTOR_WIDTH = sum(VECTORS.values())
+FOLLOWS = 0.4
+"""How far from the picture before it a picture is expected to be, where it follows (`DenoiserConfig.follows`)."""
 CLOSED = -1e4
 """Added to the score of a key that must not be read."""
 
@@ -68,6 +69,9 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
     for name, x_t in values.items():
         if name == "state":
             clean[name] = precondition(x_t, levels[name], answers[name], answers["mean"], answers["spread"])
+        elif name == "video" and "video mean" in answers:
+            around = answers["video mean"], answers["video spread"]
+            clean[name] = precondition(x_t, levels[name][..., None], answers[name], *around)
         else:
             clean[name] = precondition(x_t, levels[name][..., None], answers[name])
     return clean
@@ -75,11 +79,13 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need."""
+    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need; and the last
+    picture [B, h, w, P], if there are pictures."""
 
     time_s: Tensor
     state: Tensor
     level: Tensor
+    video: Tensor | None = None
 
 
 class Denoiser(nn.Module):
@@ -90,7 +96,8 @@ class Denoiser(nn.Module):
         self.video_in = Stem(config)
         self.stamp = Stamp()
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
-        self.vector_in = MLP(_VECTOR_WIDTH + len(VECTORS), c, c)
+        self.vectors = config.vectors
+        self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
         self.stride_in = Linear(2, c, bias=False)
         self.trend = Trend(c)
         self.text_in = Linear(config.text_dim, c)
@@ -99,7 +106,7 @@ class Denoiser(nn.Module):
         self.video_out = Head(config)
         self.sight_out = Conv(MAP, ANSWERS, 1)
         self.state_out = MLP(c, c, STATE_FEATURES)
-        self.vector_out = Linear(c, _VECTOR_WIDTH)
+        self.vector_out = Linear(c, sum(self.vectors.values()))
         for block in self.blocks:
             assert isinstance(block, Block)
             with torch.no_grad():
@@ -120,8 +127,8 @@ class Denoiser(nn.Module):
         return torch.cat([places, torch.full_like(places[:, :, :1], 5.0)], 2)
 
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
-        vectors = torch.cat([values[name] for name in VECTORS], -1)
-        known = torch.stack([levels[name] for name in VECTORS], -1) * 2 - 1
+        vectors = torch.cat([values[name] for name in self.vectors], -1)
+        known = torch.stack([levels[name] for name in self.vectors], -1) * 2 - 1
         token: Tensor = self.vector_in(torch.cat([vectors, known], -1))[:, :, None]
         return token
 
@@ -148,13 +155,16 @@ class Denoiser(nn.Module):
         dtype: torch.dtype,
         past: Past | None = None,
         memory: Memory | None = None,
+        order: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and "sight"
-        [B, T, H, W, ANSWERS] where there is video.
+        [B, T, H, W, ANSWERS] where there is video, with "video mean" and "video spread" where pictures follow each other.
 
         time_bias [T, T] is added to the scores along time. stride [B]: the share of the whole way that the sampler will go on
         this answer (a shortcut, Frans et al. 2024), 0 for the way's direction just here.
         past, memory: frames before these that are remembered, not looked at again; time_bias is then [T, W + T].
+        order [T]: which frame each picture follows, 0 for the last of the past (or none), i + 1 for frame i; None: the one
+        before it.
         """
         batch, frames = time_s.shape
         drift, trend, around = self._trend(values["state"], levels["state"], time_s, time_bias, past)
@@ -169,7 +179,8 @@ class Denoiser(nn.Module):
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
-            found, seen = self._local(values, levels, cell_units, dtype)
+            before, unsure = self._before(values["video"], levels["video"], past, order)
+            found, seen = self._local(values, levels, cell_units, dtype, before, unsure)
             tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames))
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2)
@@ -193,11 +204,26 @@ class Denoiser(nn.Module):
         answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend}
         vectors = self.vector_out(x[:, :, -1].float())
         answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
-        answers |= dict(zip(VECTORS, vectors.split(list(VECTORS.values()), -1), strict=True))
+        answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
         if cells:
             answers["video"] = self.video_out(x[:, :, :cells], found, frames)
             answers["sight"] = self._sight(seen, frames)
+            if before is not None and unsure is not None:
+                answers["video mean"] = before
+                answers["video spread"] = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
         return answers
+
+    def _before(
+        self, video: Tensor, level: Tensor, past: Past | None, order: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The picture that each one follows [B, T, h, w, P], faded by how little it is known, and its level [B, T, h, w]."""
+        if not self.config.follows:
+            return None, None
+        first = torch.zeros_like(video[:, :1]) if past is None or past.video is None else past.video[:, None]
+        unknown = torch.full_like(level[:, :1], 1.0 if past is None or past.video is None else 0.0)
+        index = torch.arange(video.shape[1], device=video.device) if order is None else order
+        unsure = torch.cat([unknown, level], 1)[:, index]
+        return torch.cat([first, video], 1)[:, index] * (1 - unsure[..., None]), unsure
 
     def _trend(
         self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, past: Past | None
@@ -212,7 +238,13 @@ class Denoiser(nn.Module):
         return drift[:, n:], trend[:, n:], Expected(mean=around.mean[:, n:], spread=around.spread[:, n:])
 
     def _local(
-        self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
+        self,
+        values: dict[str, Tensor],
+        levels: dict[str, Tensor],
+        cell_units: float,
+        dtype: torch.dtype,
+        before: Tensor | None = None,
+        unsure: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each."""
         p = self.config.patch
@@ -220,7 +252,7 @@ class Denoiser(nn.Module):
         places = cell_centers(h, w, cell_units / p, values["video"].device)
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
         stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
-        seen = self.video_in.see(values["video"], levels["video"], dtype)
+        seen = self.video_in.see(values["video"], levels["video"], dtype, before, unsure)
         return self.video_in.draw(seen, stamps), seen
 
     def _sight(self, seen: Tensor, frames: int) -> Tensor:

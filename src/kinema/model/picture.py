@@ -106,18 +106,35 @@ class Stem(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.patch = config.patch
-        self.first = Conv(config.latent_channels + 2, MAP)
+        more = config.latent_channels + 1 if config.follows else 0
+        self.first = Conv(config.latent_channels + 2 + more, MAP)
         self.seeing = nn.ModuleList(Conv(MAP, MAP) for _ in range(SEEING))
         self.drawing = nn.ModuleList(Conv(MAP, MAP) for _ in range(DRAWING))
         self.tokens = Linear(MAP * config.patch**2 + PLACE, config.width)
 
-    def see(self, video: Tensor, level: Tensor, dtype: torch.dtype) -> Tensor:
-        """The map [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], by themselves. Noise fades with its level: at
-        level 1 there is nothing to see."""
+    def see(
+        self,
+        video: Tensor,
+        level: Tensor,
+        dtype: torch.dtype,
+        before: Tensor | None = None,
+        unsure: Tensor | None = None,
+    ) -> Tensor:
+        """The map [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], by themselves, and with the pictures that they
+        follow, if so. Noise fades with its level: at level 1 there is nothing to see."""
         p = self.patch
-        latents = rearrange(video * (1 - level[..., None]), "b t h w (p q c) -> (b t) c (h p) (w q)", p=p, q=p)
-        plane = level.flatten(0, 1)[:, None].repeat_interleave(p, 2).repeat_interleave(p, 3)
-        planes = torch.cat([latents, plane * 2 - 1, (3.1416 * plane).sin()], 1).to(dtype)
+
+        def spread(cells: Tensor) -> Tensor:
+            return rearrange(cells, "b t h w (p q c) -> (b t) c (h p) (w q)", p=p, q=p)
+
+        def plane_of(values: Tensor) -> Tensor:
+            return values.flatten(0, 1)[:, None].repeat_interleave(p, 2).repeat_interleave(p, 3)
+
+        plane = plane_of(level)
+        parts = [spread(video * (1 - level[..., None])), plane * 2 - 1, (3.1416 * plane).sin()]
+        if before is not None and unsure is not None:
+            parts += [spread(before), plane_of(unsure) * 2 - 1]
+        planes = torch.cat(parts, 1).to(dtype)
         found = F.gelu(self.first(planes), approximate="tanh")
         for conv in self.seeing:
             found = found + F.gelu(conv(found), approximate="tanh")

@@ -7,8 +7,8 @@ also a line through those around, which tells speeds too, and where the speeds a
 would answer if that were the truth: with x_t = (1 - t) x + t noise and the preconditioning of `kinema.model.denoiser`,
 F = (t x - (1 - t) noise) / sqrt((1 - t)^2 + t^2).
 
-Places go further: what the frames around say of a place, and how surely, is what the denoiser's preconditioning takes as the
-place's mean and spread, in place of 0 and 1. So an answer of nothing means straight on, and what the trunk has to tell is
+Places and speeds go further: what the frames around say of them, and how surely, is what the denoiser's preconditioning takes
+as their mean and spread, in place of 0 and 1. So an answer of nothing means straight on, and what the trunk has to tell is
 what happens between things, at the scale at which it happens.
 
 Axes: B batch, T frames, K slots, M columns, F features.
@@ -36,10 +36,13 @@ ANSWERED = (COLUMNS + PLACE + SPEED + PLACE) * len(REACH)
 and where the speeds around lead."""
 PER_SECOND = 3.0 / 2.5
 """A velocity of 1 on the track moves the position by this in a second."""
-EXPECTED = 5
-"""Numbers a slot is told of what was expected: the mean, how far off the noisy place is, the logarithm of the spread."""
-STRAYS = 0.6
-"""How far from straight on a place strays in a second, on the track: forces and collisions."""
+EXPECTED = 10
+"""Numbers a slot is told of what was expected, of its place and then of its speed: the mean, how far off the noisy value is, the
+logarithm of the spread."""
+STRAYS, SWERVES = 0.6, 3.0
+"""How far from straight on a place strays, and how much a speed changes, in a second, on the track: forces and collisions."""
+SPEED_VARIANCE = 0.3
+"""Of speeds, on the track, when nothing is known of them: most things are slower than the fastest."""
 EVEN_S = 0.03
 """Places closer in time than this do not say how fast a thing is."""
 
@@ -96,53 +99,69 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -
     return torch.cat(said, -1), torch.cat(trust, -1)
 
 
-def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Where the frames around say that each slot is, before it is looked at itself: mean [B, T, K, 2] and spread [B, T, K, 1].
+def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -> Expected:
+    """Where the frames around say that each slot is and how fast it goes, before it is looked at itself.
 
-    Every other frame says that the slot went straight on from its place there; the further away, the noisier its place and its
-    speed, the less it counts. With nothing known around, this is 0 and 1, which is how the track is scaled.
+    Every other frame says that the slot went straight on from its place there, as fast as it went there; the further away, and
+    the noisier its place and its speed, the less it counts. With nothing known around, this is 0 and 1, which is how the track is
+    scaled.
     """
     apart = time_s[:, :, None] - time_s[:, None]
     alone = torch.eye(state.shape[1], device=state.device)
-    seen = (1 - alone) if bias is None else (1 - alone) * (bias > -1).float()
+    seen = ((1 - alone) if bias is None else (1 - alone) * (bias > -1).float())[..., None]
 
-    def of(columns: list[int], variance: float) -> tuple[Tensor, Tensor]:
-        """What is known of a field by itself: mean [B, T, K, 2] and variance [B, T, K], from a prior around 0."""
+    def told(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
+        """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, T, T, K]."""
         t = level[..., columns].float().amax(-1)
-        gain = (1 - t) * variance / ((1 - t).square() * variance + t.square() + 1e-6)
-        return gain[..., None] * state[..., columns].float(), variance * (1 - gain * (1 - t))
+        signal = 1 - t
+        share = seen * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
+        return share, share * signal[:, None]
 
-    speed, speed_variance = of(SPEED, 0.3)
-    t = level[..., PLACE].float().amax(-1)
-    signal, place = 1 - t, state[..., PLACE].float()
-    straight = (PER_SECOND * apart).square()[..., None] * speed_variance[:, None]
-    strayed = straight + (STRAYS * apart).square()[..., None] + 1e-4
-    told = seen[..., None] * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
-    weight = told * signal[:, None]
-    going = torch.einsum("bijk,bjkm->bikm", told, place)
-    going = going + torch.einsum("bijk,bjkm->bikm", weight * apart[..., None], PER_SECOND * speed)
+    def over(share: Tensor, values: Tensor) -> Tensor:
+        return torch.einsum("bijk,bjkm->bikm", share, values)
+
+    speed, place = state[..., SPEED].float(), state[..., PLACE].float()
+    t = level[..., SPEED].float().amax(-1)
+    gain = (1 - t) * SPEED_VARIANCE / ((1 - t).square() * SPEED_VARIANCE + t.square() + 1e-6)
+    straight = (PER_SECOND * apart).square()[..., None] * (SPEED_VARIANCE * (1 - gain * (1 - t)))[:, None]
+    share, weight = told(PLACE, straight + (STRAYS * apart).square()[..., None] + 1e-4)
+    going = over(share, place) + over(weight * apart[..., None], PER_SECOND * gain[..., None] * speed)
     total = weight.sum(2)[..., None] + 1
-    return going / total, total.rsqrt()
+
+    share, weight = told(SPEED, (SWERVES * apart).square()[..., None] + 1e-3)
+    speed_total = weight.sum(2)[..., None] + 1
+    mean = torch.cat([going / total, over(share, speed) / speed_total], -1)
+    spread = torch.cat([total.rsqrt().expand_as(place), speed_total.rsqrt().expand_as(speed)], -1)
+    return Expected(mean=mean, spread=spread)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """Mean [B, T, K, 2] and spread [B, T, K, 1] of each slot's place, by the frames around."""
+    """Mean and spread [B, T, K, 4] of each slot's place and speed, by the frames around."""
 
     mean: Tensor
     spread: Tensor
 
     def over(self, features: int) -> tuple[Tensor, Tensor]:
-        """The same for all features of a slot [B, T, K, F]: 0 and 1 but for places."""
-        around = (PLACE[0], features - PLACE[-1] - 1)
-        return F.pad(self.mean, around), F.pad(self.spread.expand_as(self.mean), around, value=1.0)
+        """The same for all features of a slot [B, T, K, F]: 0 and 1 but for places and speeds."""
+        around = (PLACE[0], features - SPEED[-1] - 1)
+        return F.pad(self.mean, around), F.pad(self.spread, around, value=1.0)
 
     def place(self, state: Tensor, level: Tensor) -> Tensor:
         """The likeliest place [B, T, K, 2], given what was expected and the noisy place itself."""
         x, t = state[..., PLACE].float(), level[..., PLACE].float()
-        variance = self.spread.square()
+        mean, variance = self.mean[..., :2], self.spread[..., :2].square()
         gain = (1 - t) * variance / (((1 - t).square()) * variance + t.square()).clamp_min(1e-8)
-        return self.mean + gain * (x - (1 - t) * self.mean)
+        return mean + gain * (x - (1 - t) * mean)
+
+    def told(self, state: Tensor, level: Tensor) -> Tensor:
+        """What a slot is told of it [B, T, K, EXPECTED]."""
+        x, t = state[..., PLACE + SPEED].float(), level[..., PLACE + SPEED].float()
+        off = (x - (1 - t) * self.mean) * torch.rsqrt(((1 - t) * self.spread).square() + t.square() + 1e-4)
+        off, wide = off.clamp(-5, 5), self.spread.log()
+        return torch.cat(
+            [self.mean[..., :2], off[..., :2], wide[..., :1], self.mean[..., 2:], off[..., 2:], wide[..., 2:3]], -1
+        )
 
 
 class Trend(nn.Module):
@@ -156,14 +175,10 @@ class Trend(nn.Module):
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():
             for i, column in enumerate(ANSWERED):
-                self.out.weight[column, i] = 0.0 if column in PLACE else 0.1
+                self.out.weight[column, i] = 0.0 if column in PLACE + SPEED else 0.1
 
     def forward(self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Expected]:
         """What to add to slot tokens [B, T, K, C] and to the answers [B, T, K, F], and what was expected."""
         said, trust = answers(state, level, time_s, bias)
-        mean, spread = expected(state, level, time_s, bias)
-        found = Expected(mean=mean, spread=spread)
-        x, t = state[..., PLACE].float(), level[..., PLACE].float()
-        off = (x - (1 - t) * mean) * torch.rsqrt(((1 - t) * spread).square() + t.square() + 1e-4)
-        features = torch.cat([said, trust, mean, off.clamp(-5, 5), spread.log()], -1)
-        return self.into(features), self.out(said), found
+        found = expected(state, level, time_s, bias)
+        return self.into(torch.cat([said, trust, found.told(state, level)], -1)), self.out(said), found

@@ -12,6 +12,7 @@ Axes: B worlds, T frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,20 +25,23 @@ from numpy.typing import NDArray
 
 from kinema.api import check_seed, model_of
 from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import decode_reward, decode_scene, encode_reward
+from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
 from kinema.models import Model
 from kinema.simulate.live import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.simulate.world import check_action, tracks_of
 from kinema.worlds.playground.diet import Diet, tiny
-from kinema.worlds.playground.env import PlaygroundEnv, observed_state
+from kinema.worlds.playground.env import HIGH, LOW, PlaygroundEnv
 from kinema.worlds.playground.tasks import Task
+from kinema.worlds.window import Window
 
 SEEN = WINDOW + 1
 """Frames of the real room that a world begins with."""
 TRIES = 20
 
 Tracks = dict[str, torch.Tensor]
+Starts = Callable[[np.random.Generator, int], Tracks]
+"""Draws the first SEEN frames of so many worlds, tracks [B, SEEN, ...]."""
 
 
 def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model) -> Tracks:
@@ -68,11 +72,23 @@ def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model) -> Tr
     raise InputError(f"{TRIES} rooms ended within their first {SEEN} frames; give another task or diet")
 
 
+def observed_tracks(state: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The `state` observation [B, K, len(FEATURES)] of one frame of many worlds, from their state tracks [B, K, F]."""
+    scene = decode_slots(state[:, None])
+    here = scene["kind"] >= 0
+    columns = [scene[name] for name in ("kind", "color", "material", "size")]
+    columns += [scene[name][:, 0] for name in ("x", "y", "vx", "vy", "angle", "visible")]
+    table = np.stack([np.asarray(column, np.float32) for column in columns], -1)
+    table[..., 1:] *= here[..., None]
+    return np.clip(table, LOW, HIGH).astype(np.float32)
+
+
 class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
     """`num_envs` worlds of one model, stepped in one forward pass each frame.
 
-    model: a model, its name or folder. Everything else as in `PlaygroundEnv`. steps: of the sampler, each frame. An ended
-    world starts anew at the step after its last.
+    model: a model, its name or folder. Everything else as in `PlaygroundEnv`. steps: of the sampler, each frame. starts: where
+    worlds begin, a function of a generator and their number; None: in fresh Playground rooms. An ended world starts anew at
+    the step after its last.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -90,6 +106,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         duration_s: float = 20.0,
         diet: Diet | None = None,
         steps: int = 1,
+        starts: Starts | None = None,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"{num_envs} environments: expected at least 1")
@@ -105,8 +122,9 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         )
         self.num_envs, self.size, self.fps, self.observation = num_envs, size, fps, observation
         self.render_mode, self.steps, self.max_steps = render_mode, steps, max(1, round(duration_s * fps))
-        if render_mode not in (None, "rgb_array"):
-            raise InputError(f"render_mode {render_mode!r}: expected None or 'rgb_array'")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode {render_mode!r}: expected None or {', '.join(self.metadata['render_modes'])}")
+        self._starts = starts or self._rooms
         self.single_observation_space = self._room.observation_space
         self.single_action_space = self._room.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -133,29 +151,34 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             super().reset(seed=first)
             self._rng = np.random.default_rng(first)
         self._seed = check_seed(int(self._rng.integers(2**31)))
-        rooms = [beginning(self._room, self._rng, self.model) for _ in range(self.num_envs)]
-        tracks = {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
-        self._moments = self._begun(tracks, 0.0)
+        self._moments = self._begun(self._starts(self._rng, self.num_envs), 0.0)
         self._done = np.zeros(self.num_envs, bool)
         self._count = np.zeros(self.num_envs, np.int64)
-        return self._observe(), {}
+        return self.observe(), {}
+
+    def _rooms(self, rng: np.random.Generator, count: int) -> Tracks:
+        rooms = [beginning(self._room, rng, self.model) for _ in range(count)]
+        return {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
 
     def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[Moment]:
         moments = [replace(m, acted=True) for m in moments_of(tracks, start_s, self.fps)]
         return remember(self.model, moments, self._text if text is None else text)
 
-    def _restart(self, which: NDArray[np.bool_]) -> None:
-        """New rooms for some worlds, in the middle of the others' lives: their past is replaced as well."""
+    def restart(self, which: NDArray[np.bool_]) -> None:
+        """New rooms for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
         index = np.flatnonzero(which)
-        rooms = [beginning(self._room, self._rng, self.model) for _ in index]
-        tracks = {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
+        self._count[index], self._done[index] = 0, False
+        tracks = self._starts(self._rng, len(index))
+        if len(index) == self.num_envs:
+            self._moments = self._begun(tracks, 0.0)
+            return
         text = self._text and replace(
             self._text, states=self._text.states[: len(index)], reads=self._text.reads[: len(index)]
         )
         fresh = self._begun(tracks, self._moments[-SEEN].time_s, text)
         rows = torch.from_numpy(index).to(self.model.device)
         self._moments = [
-            _placed(old, new, rows, self.num_envs) for old, new in zip(self._moments[-SEEN:], fresh, strict=True)
+            placed(old, new, rows, self.num_envs) for old, new in zip(self._moments[-SEEN:], fresh, strict=True)
         ]
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
@@ -178,10 +201,10 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         terminated = (new.tracks["terminated"][:, 0] > 0).cpu().numpy()
         truncated = (self._count >= self.max_steps) & ~terminated
         if ended.any():
-            self._restart(ended)
-            reward[ended], terminated[ended], truncated[ended], self._count[ended] = 0.0, False, False, 0
+            self.restart(ended)
+            reward[ended], terminated[ended], truncated[ended] = 0.0, False, False
         self._done = terminated | truncated
-        return self._observe(), reward, terminated, truncated, {}
+        return self.observe(), reward, terminated, truncated, {}
 
     def scenes(self) -> list[Scene]:
         """What each world holds now, one frame each."""
@@ -194,19 +217,19 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
     def _pixels(self) -> NDArray[np.uint8]:
         return np.asarray(film(self.model, self._moments[-1:], self.size, self.size, seed=self._seed)[:, 0])
 
-    def _observe(self) -> Any:
+    def observe(self) -> Any:
+        """What `step` returns of the worlds as they are now."""
         if self.observation == "pixels":
             return self._pixels()
-        slots = self.diet.slots
-        state = np.stack([observed_state(scene)[:slots] for scene in self.scenes()])
-        return {"pixels": self._pixels(), "state": state}
+        state = observed_tracks(self._moments[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
+        return state if self.observation == "state" else {"pixels": self._pixels(), "state": state}
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A picture of each world."""
         return tuple(self._pixels()) if self.render_mode == "rgb_array" else None
 
 
-def _placed(old: Moment, new: Moment, rows: torch.Tensor, batch: int) -> Moment:
+def placed(old: Moment, new: Moment, rows: torch.Tensor, batch: int) -> Moment:
     """`old` with the samples `rows` replaced by those of `new`, which is as large as `rows`."""
     tracks = {name: x.clone().index_copy(0, rows, new.tracks[name].to(x.dtype)) for name, x in old.tracks.items()}
     if old.memory is None or new.memory is None:
@@ -222,11 +245,14 @@ def _placed(old: Moment, new: Moment, rows: torch.Tensor, batch: int) -> Moment:
 class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
     """One such world; all arguments as in `ImaginedVectorEnv`."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 16}  # noqa: RUF012
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode {render_mode!r}: expected None, 'rgb_array' or 'human'")
         self._many = ImaginedVectorEnv(1, **options)
-        self.render_mode = self._many.render_mode
+        self.render_mode = render_mode
+        self._window = Window() if render_mode == "human" else None
         self.metadata = {**self.metadata, "render_fps": round(self._many.fps)}
         self.observation_space = self._many.single_observation_space
         self.action_space = self._many.single_action_space
@@ -243,10 +269,15 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
             many = self._many
             self._many = ImaginedVectorEnv(
                 1, model=many.model, task=options["task"], size=many.size, fps=many.fps, observation=many.observation,
-                render_mode=many.render_mode, duration_s=many.max_steps / many.fps, diet=many.diet, steps=many.steps,
+                duration_s=many.max_steps / many.fps, diet=many.diet, steps=many.steps,
             )  # fmt: skip
         observation, _ = self._many.reset(seed=int(self.np_random.integers(2**31)))
+        self._show()
         return self._first(observation), self._info(False)
+
+    def _show(self) -> None:
+        if self._window is not None:
+            self._window.show(self._many._pixels()[0], self._many.fps)
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One frame further."""
@@ -254,6 +285,7 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
         observation, reward, terminated, truncated, _ = self._many.step(pair[None])
         self._many._done[:] = False
         ended = bool(terminated[0])
+        self._show()
         return self._first(observation), float(reward[0]), ended, bool(truncated[0]), self._info(ended)
 
     def _info(self, success: bool) -> dict[str, Any]:
@@ -265,8 +297,14 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
         return self._many.scenes()[0]
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The current picture, uint8 [size, size, 3]."""
+        """The current picture, uint8 [size, size, 3]; in mode "human" it is shown in a window instead."""
+        self._show()
         return self._many._pixels()[0] if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
 
 
 def register() -> None:

@@ -106,7 +106,8 @@ def _remembered(moments: Sequence[Moment]) -> tuple[Past | None, list[Pair]]:
         (torch.cat([memory[i][0] for memory in kept], 2), torch.cat([memory[i][1] for memory in kept], 2))
         for i in range(len(kept[0]))
     ]
-    return Past(time_s=time_s, state=state, level=torch.zeros_like(state)), pairs
+    video = moments[-1].tracks.get("video")
+    return Past(time_s=time_s, state=state, level=torch.zeros_like(state), video=video), pairs
 
 
 def band(before: int, frames: int, window: int, device: torch.device) -> Tensor:
@@ -173,6 +174,14 @@ def advance(
     tracks = {name: value[:, 0] for name, value in done.values.items()}
     tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
     return last, Moment(time_s=last.time_s + 1 / fps, tracks=tracks)
+
+
+@torch.inference_mode()
+def deed(model: Model, moments: Sequence[Moment], text: TextCondition | None = None, *, window: int = WINDOW) -> Tensor:
+    """What the model expects somebody to do in the last of these moments [B, D], whatever was done before."""
+    canvas = _known([replace(m, acted=False) for m in moments[-window - 1 :]], text)
+    bias = band(0, canvas.num_frames, window, model.device)
+    return model.denoiser.recall(canvas, None, Memory(past=[]), bias, dtype=model.dtype)["action"][:, -1]
 
 
 @torch.inference_mode()

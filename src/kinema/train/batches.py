@@ -17,7 +17,7 @@ from kinema.canvas.cells import to_cells
 from kinema.canvas.tracks import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.codec import Codec
 from kinema.data.bank import FRAMES, Bank, Windows
-from kinema.diffusion.levels import draw, draw_stills
+from kinema.diffusion.levels import draw, draw_live, draw_stills
 from kinema.model.denoiser import CLOSED
 from kinema.train.recipe import Recipe
 from kinema.worlds.render import render_batch
@@ -38,6 +38,7 @@ class Batch:
     stride: Tensor
     """Share of the way that each answer is for, [B]; 0 but for shortcuts."""
     captions: list[str]
+    live: bool = False
 
 
 def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float) -> Windows:
@@ -50,6 +51,19 @@ def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: in
     starts = np.where(anywhere, (rng.random(batch) * (latest + 1)).astype(np.int64), 0)
     told = ~anywhere & (rng.random(batch) >= text_drop)
     which = np.where(told, rng.choice((0, 0, 1, 2), batch), -1)
+    return bank.windows(episodes, starts, strides, frames, which)
+
+
+def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, text_drop: float) -> Windows:
+    """Stretches of whole episodes, every other one of an episode in which somebody acts."""
+    usable = len(bank) - HELD_BACK
+    acted = np.flatnonzero(bank.acted[:usable])
+    episodes = rng.integers(0, usable, batch)
+    if len(acted):
+        episodes = np.where(rng.random(batch) < 0.5, rng.choice(acted, batch), episodes)
+    strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
+    starts = (rng.random(batch) * (FRAMES - strides * (frames - 1))).astype(np.int64)
+    which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, 2, 2), batch), -1)
     return bank.windows(episodes, starts, strides, frames, which)
 
 
@@ -169,6 +183,8 @@ def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.devi
     """
     rng = np.random.default_rng((recipe.seed, step))
     film = bool(rng.random() < film_share)
+    if not film and rng.random() < recipe.live_share:
+        return _make_live(recipe, bank, rng, device)
     pieces = int(rng.choice(recipe.packs)) if film and rng.random() < recipe.packed_share else 1
     rows, length = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
     batch, frames = rows * pieces, length // pieces
@@ -195,4 +211,27 @@ def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.devi
         time_bias=torch.from_numpy(bias).to(device),
         stride=torch.zeros(rows, device=device),
         captions=windows.captions,
+    )
+
+
+def _make_live(recipe: Recipe, bank: Bank, rng: np.random.Generator, device: torch.device | str) -> Batch:
+    """A batch in which every frame that is not the past is a next frame, told by the past alone."""
+    batch, frames = recipe.plan_batch, recipe.plan_frames
+    windows = draw_live_windows(rng, bank, batch=batch, frames=frames, text_drop=recipe.text_drop)
+    values = encode_windows(windows, codec=None, patch=recipe.denoiser.patch, size=recipe.size, device=device)
+    levels, past = draw_live(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
+    index = np.arange(frames)
+    closed = (index[None, :] > index[:, None]) | (~past[None, :] & (index[None, :] != index[:, None]))
+    mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1).contiguous()
+    return Batch(
+        values=values,
+        levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
+        noise=_noise(rng, values, device),
+        time_s=torch.from_numpy(index.astype(np.float32) / windows.fps[:, None]).to(device),
+        text_states=torch.from_numpy(windows.text_states).to(device),
+        text_reads=mask.to(device),
+        time_bias=torch.from_numpy(np.where(closed, CLOSED, 0.0).astype(np.float32)).to(device),
+        stride=torch.zeros(batch, device=device),
+        captions=windows.captions,
+        live=True,
     )

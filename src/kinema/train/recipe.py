@@ -39,6 +39,8 @@ class Recipe:
     plan_frames: int
     film_batch: int
     film_frames: int
+    live_share: float
+    """Share of the batches without video that are stepped through frame by frame, half of them with somebody acting."""
     packs: tuple[int, ...]
     """Short clips in one row of a packed film batch, drawn evenly; each divides film_frames."""
     packed_share: float
@@ -111,6 +113,7 @@ def tiny() -> Recipe:
         plan_frames=64,
         film_batch=16,
         film_frames=20,
+        live_share=0.5,
         packs=(4, 10, 20),
         packed_share=0.5,
         still_batch=320,

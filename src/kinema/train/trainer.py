@@ -82,7 +82,7 @@ class Trainer:
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.running: dict[str, float] = {}
         self.kind = ""
-        """What the last step was: still, film, plan, or leap for a shortcut."""
+        """What the last step was: still, film, plan, live, or leap for a shortcut."""
         self.losses = torch.compile(losses, dynamic=False) if recipe.compile else losses
         self.still_losses = torch.compile(still_losses, dynamic=False) if recipe.compile else still_losses
         self.peak = measured_peak(self.device, self.dtype)
@@ -126,7 +126,12 @@ class Trainer:
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
         rng = np.random.default_rng((self.recipe.seed, self.step, 1))
-        if "video" in batch.values or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
+        if (
+            "video" in batch.values
+            or batch.live
+            or self.done < self.recipe.shortcuts_from
+            or rng.random() >= self.recipe.shortcut_share
+        ):
             return batch
         text = TextCondition(states=batch.text_states, reads=batch.text_reads)
         made = lesson(
@@ -145,7 +150,7 @@ class Trainer:
         plain = make(self.recipe, self.banks[phase.name], self.codec, self.step, self.device, phase.film_share)
         batch = self._shortened(plain)
         film = "video" in batch.values
-        self.kind = "film" if film else "plan" if batch is plain else "leap"
+        self.kind = "film" if film else "live" if batch.live else "plan" if batch is plain else "leap"
         cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if film else 0
         clips, frames = batch.time_s.shape
         flops = 3 * forward_flops(

@@ -23,6 +23,7 @@ from kinema.worlds.playground.registration import register
 from kinema.worlds.playground.scenarios import draw_task_cast
 from kinema.worlds.playground.tasks import Judge, Task
 from kinema.worlds.render import render
+from kinema.worlds.window import Window
 
 FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
 """Columns of the `state` observation; kind is -1 in an empty slot, angle lies in [-pi, pi]."""
@@ -31,7 +32,8 @@ LOW = (-1.0, 0.0, 0.0, 0.0, -1.0, -1.0, -50.0, -50.0, -4.0, 0.0)
 HIGH = (len(KINDS), len(COLORS), len(MATERIALS), 2 * max(SIZES.values()), 20.0, 11.0, 50.0, 50.0, 4.0, 1.0)
 
 Pixels = NDArray[np.uint8]
-Observation = Pixels | dict[str, NDArray[Any]]
+Observation = NDArray[Any] | dict[str, NDArray[Any]]
+OBSERVATIONS = ("pixels", "state", "dict")
 
 
 def observed_state(scene: Scene) -> NDArray[np.float32]:
@@ -46,12 +48,12 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
     """A robot in a small room.
 
     task: 'push the red ball to the flag', 'reach the flag', 'touch the blue box', or None for free play without reward.
-    size: height and width of the picture in pixels. observation: "pixels" gives uint8 [size, size, 3]; "dict" gives
-    {"pixels": the same, "state": float32 [K, len(FEATURES)]}. diet: what else the room may hold. duration_s: time limit.
+    size: height and width of the picture in pixels. observation: "pixels" gives uint8 [size, size, 3]; "state" gives float32
+    [K, len(FEATURES)]; "dict" gives {"pixels": ..., "state": ...}. diet: what else the room may hold. duration_s: time limit.
     The action is (right, up) in [-1, 1]; in side view up > 0.5 jumps.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 16}  # noqa: RUF012
 
     def __init__(
         self,
@@ -68,10 +70,10 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
             raise SizeError(f"size {size} pixels: expected 32 to 2048")
         if not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames per second: expected 1 to 128")
-        if observation not in ("pixels", "dict"):
-            raise InputError(f"observation {observation!r}: expected 'pixels' or 'dict'")
-        if render_mode not in (None, "rgb_array"):
-            raise InputError(f"render_mode {render_mode!r}: expected None or 'rgb_array'")
+        if observation not in OBSERVATIONS:
+            raise InputError(f"observation {observation!r}: expected {', '.join(OBSERVATIONS)}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode {render_mode!r}: expected None, 'rgb_array' or 'human'")
         self.task = None if task is None else Task.parse(task)
         self.size, self.fps, self.render_mode, self.observation = size, fps, render_mode, observation
         self.metadata = {**self.metadata, "render_fps": round(fps)}
@@ -81,8 +83,10 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         pixels = gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
         low, high = (np.tile(np.array(edge, np.float32), (self.diet.slots, 1)) for edge in (LOW, HIGH))
         state = gym.spaces.Box(low, high, dtype=np.float32)
-        self.observation_space = pixels if observation == "pixels" else gym.spaces.Dict({"pixels": pixels, "state": state})
+        spaces: dict[str, gym.Space[Any]] = {"pixels": pixels, "state": state}
+        self.observation_space = spaces.get(observation, gym.spaces.Dict(spaces))
         self._world: World | None = None
+        self._window = Window() if render_mode == "human" else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """A new room. options: {"task": ...} changes the task from here on."""
@@ -94,6 +98,8 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         self._steps, self._ended = 0, False
         self._rows = self._world.rows()
         self._judge = Judge(self.task, self._world.cast, self._rows) if self.task else None
+        if self._window is not None:
+            self.render()
         return self._observe(), self._info(False)
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -108,11 +114,25 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         self._steps += 1
         reward, success = self._judge.judge(self._rows) if self._judge else (0.0, False)
         truncated = self._steps >= self.max_steps and not success
+        if self._window is not None:
+            self.render()
         return self._observe(), float(reward), success, truncated, self._info(success)
 
     def render(self) -> Pixels | None:
-        """The current picture, uint8 [size, size, 3]."""
+        """The current picture, uint8 [size, size, 3]; in mode "human" it is shown in a window instead."""
+        if self._window is not None:
+            self._window.show(self._pixels(), self.fps)
         return self._pixels() if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+
+    @property
+    def rows(self) -> list[tuple[float, float, float, float, float]]:
+        """x, y, vx, vy, angle of everything in the room, for policies."""
+        return list(self._rows)
 
     @property
     def scene(self) -> Scene:
@@ -132,7 +152,8 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
     def _observe(self) -> Observation:
         if self.observation == "pixels":
             return self._pixels()
-        return {"pixels": self._pixels(), "state": observed_state(self.scene)}
+        state = observed_state(self.scene)
+        return state if self.observation == "state" else {"pixels": self._pixels(), "state": state}
 
     def _info(self, success: bool) -> dict[str, Any]:
         return {"task": None if self.task is None else str(self.task), "success": success}

@@ -1,0 +1,192 @@
+"""Policies without training: doing nothing, acting at random, planning in imagination, and what the model itself would do.
+
+A policy is asked once a frame for all rooms at once. It is given their `state` observations, their scenes, and the actions that
+were taken in the frame before (None in the first).
+
+Axes: B rooms, N candidates, H frames ahead, K slots, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kinema.canvas.canvas import TextCondition
+from kinema.canvas.scene import Scene
+from kinema.canvas.tracks import decode_reward
+from kinema.errors import InputError
+from kinema.models import Model
+from kinema.simulate.live import WINDOW, Moment, advance, deed, moments_of, remember
+from kinema.simulate.world import tracks_of
+from kinema.worlds.playground.tasks import Task
+
+Floats = NDArray[np.float32]
+
+
+class Policy(Protocol):
+    """What `score` asks."""
+
+    def begin(self, count: int) -> None:
+        """Forget what was; so many rooms follow."""
+
+    def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
+        """Actions [B, 2] in [-1, 1]."""
+
+
+class Still:
+    """Does nothing."""
+
+    def begin(self, count: int) -> None:
+        pass
+
+    def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
+        return np.zeros((len(state), 2), np.float32)
+
+
+class Random:
+    """Any action, held for a random while."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def begin(self, count: int) -> None:
+        self._held = np.zeros((count, 2), np.float32)
+
+    def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
+        anew = self._rng.random(len(state)) < 0.1
+        self._held = np.where(anew[:, None], self._rng.uniform(-1, 1, self._held.shape), self._held).astype(np.float32)
+        return self._held.copy()
+
+
+class Follower:
+    """Watches real rooms with a model: their frames as moments that it can go on from."""
+
+    def __init__(self, model: Model, task: str, fps: float = 16.0) -> None:
+        self.model, self.task, self.fps = model, str(Task.parse(task)), fps
+
+    def begin(self, count: int) -> None:
+        self._moments: list[Moment] = []
+        silent = torch.zeros(count, 1, device=self.model.device)
+        self.text = self.model.condition([(self.task, 0.0, 1e9)], silent)
+
+    def watch(self, scenes: list[Scene], actions: Floats | None) -> list[Moment]:
+        """One more frame of every room, after what was done in the one before."""
+        slots, device = self.model.config.denoiser.slots, self.model.device
+        rooms = [tracks_of(scene, slots, device) for scene in scenes]
+        tracks = {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
+        number = round(self._moments[-1].time_s * self.fps) + 1 if self._moments else 0
+        if actions is not None and self._moments:
+            done = torch.from_numpy(actions).to(device)
+            last = self._moments[-1]
+            self._moments[-1] = replace(last, tracks={**last.tracks, "action": done}, acted=True)
+        self._moments = [*self._moments[-WINDOW:], moments_of(tracks, number / self.fps, self.fps)[0]]
+        return self._moments
+
+
+def _repeated(moments: list[Moment], times: int) -> list[Moment]:
+    """Each room `times` over, one after the other, with what is remembered of it."""
+
+    def over(x: torch.Tensor, batch: int) -> torch.Tensor:
+        each = x.reshape(batch, -1, *x.shape[1:]).repeat_interleave(times, 0)
+        return each.reshape(-1, *x.shape[1:])
+
+    return [
+        replace(
+            m,
+            tracks={name: x.repeat_interleave(times, 0) for name, x in m.tracks.items()},
+            memory=None if m.memory is None else tuple((over(k, m.batch), over(v, m.batch)) for k, v in m.memory),
+        )
+        for m in moments
+    ]
+
+
+def _spoken(text: TextCondition | None, times: int) -> TextCondition | None:
+    return text and TextCondition(
+        states=text.states.repeat_interleave(times, 0), reads=text.reads.repeat_interleave(times, 0)
+    )
+
+
+@dataclass
+class Planner:
+    """Imagines many futures and does what began the best (the cross-entropy method).
+
+    ahead: frames imagined. hold: frames for which an action is kept, in plans and in the room. candidates, rounds, best: plans
+    imagined at once, how often they are drawn anew, and from how many of the best.
+    """
+
+    model: Model
+    task: str
+    fps: float = 16.0
+    ahead: int = 16
+    hold: int = 4
+    candidates: int = 24
+    rounds: int = 2
+    best: int = 4
+    seed: int = 0
+    _number: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.ahead < 1 or self.hold < 1 or self.rounds < 1 or not 1 <= self.best <= self.candidates:
+            raise InputError("a planner needs ahead, hold and rounds of at least 1, and 1 <= best <= candidates")
+        self._follower = Follower(self.model, self.task, self.fps)
+
+    def begin(self, count: int) -> None:
+        self._follower.begin(count)
+        self._rng = np.random.default_rng(self.seed)
+        pieces = -(-self.ahead // self.hold)
+        self._mean = np.zeros((count, pieces, 2), np.float32)
+        self._number = 0
+
+    def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
+        moments = self._follower.watch(scenes, actions)
+        if self._number % self.hold == 0:
+            if self._number:
+                self._mean = np.concatenate([self._mean[:, 1:], 0 * self._mean[:, -1:]], 1)
+            self._plan(moments)
+        self._number += 1
+        return np.clip(self._mean[:, 0], -1, 1).astype(np.float32)
+
+    def _plan(self, moments: list[Moment]) -> None:
+        rooms, pieces = self._mean.shape[:2]
+        known = _repeated(remember(self.model, moments, self._follower.text), self.candidates)
+        text = _spoken(self._follower.text, self.candidates)
+        spread = np.full((rooms, pieces, 2), 0.7, np.float32)
+        for _ in range(self.rounds):
+            noise = self._rng.standard_normal((rooms, self.candidates, pieces, 2), np.float32)
+            noise[:, 0] = 0
+            plans = np.clip(self._mean[:, None] + spread[:, None] * noise, -1, 1)
+            worth = self._imagined(known, text, plans)
+            chosen = np.argsort(-worth, axis=1)[:, : self.best]
+            elite = np.take_along_axis(plans, chosen[:, :, None, None], 1)
+            self._mean, spread = elite.mean(1), elite.std(1) + 0.05
+
+    def _imagined(self, moments: list[Moment], text: TextCondition | None, plans: Floats) -> Floats:
+        """What each plan earns [B, N]; nothing after it is done."""
+        told = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
+        earned, going = np.zeros(len(told), np.float32), np.ones(len(told), bool)
+        for t in range(self.ahead):
+            seeds = [self._number * 1009 + t] * len(told)
+            last, new = advance(self.model, moments, told[:, t // self.hold], fps=self.fps, seeds=seeds, text=text)
+            moments = [*moments[:-1], last, new][-WINDOW - 1 :]
+            earned += going * decode_reward(new.tracks["reward"].float().cpu().numpy()).reshape(-1)
+            going &= (new.tracks["terminated"][:, 0] <= 0).cpu().numpy()
+        return earned.reshape(plans.shape[:2])
+
+
+class Imitator:
+    """Does what the model expects of somebody with this task: the imitate layout, past and text known, the action unknown."""
+
+    def __init__(self, model: Model, task: str, fps: float = 16.0) -> None:
+        self._follower = Follower(model, task, fps)
+
+    def begin(self, count: int) -> None:
+        self._follower.begin(count)
+
+    def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
+        moments = self._follower.watch(scenes, actions)
+        chosen = deed(self._follower.model, moments, self._follower.text)
+        return chosen.float().cpu().numpy().clip(-1, 1).astype(np.float32)

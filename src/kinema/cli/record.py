@@ -1,0 +1,68 @@
+"""kinema record ENV_ID: record episodes of any Gymnasium environment, or take in a Minari dataset."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from kinema.cli.options import seed, whole
+from kinema.errors import InputError
+
+MINARI = "minari:"
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("record", help="record a Gymnasium environment", description=__doc__)
+    parser.add_argument("env", help="a Gymnasium id (MiniGrid-Empty-8x8-v0, ALE/Pong-v5, module:Id-v0), or minari:DATASET")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="folder of the dataset; recording again adds to it (default: by id)"
+    )
+    parser.add_argument("--episodes", type=whole, default=20, help="how many (default: 20)")
+    parser.add_argument(
+        "--policy", default="random", help="random, or a policy saved by Stable-Baselines3 (default: random)"
+    )
+    parser.add_argument(
+        "--size", default="64x64", help="WIDTHxHEIGHT of the pictures kept, multiples of 16 (default: 64x64)"
+    )
+    parser.add_argument("--most", type=whole, help="frames after which an episode is cut off (default: ten minutes' worth)")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--options", default="{}", help="for gymnasium.make, as JSON: '{\"frameskip\": 4}'")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from kinema.cli.train import Line
+    from kinema.worlds.recorder import record
+
+    sides = re.fullmatch(r"(\d{2,4})x(\d{2,4})", arguments.size)
+    if sides is None:
+        raise InputError(f"--size {arguments.size!r}: expected WIDTHxHEIGHT, like 64x64")
+    size = int(sides[2]), int(sides[1])
+    try:
+        options = json.loads(arguments.options)
+        assert isinstance(options, dict)
+    except (ValueError, AssertionError):
+        raise InputError(f"--options {arguments.options!r}: expected a JSON object, like '{{\"frameskip\": 4}}'") from None
+    out = arguments.output or Path("out") / re.sub(r"[^A-Za-z0-9]+", "-", arguments.env).strip("-").lower()
+    line = Line()
+    if arguments.env.startswith(MINARI):
+        from kinema.data.minari import load
+
+        writer = load(arguments.env.removeprefix(MINARI), out, size=size)
+    else:
+        writer = record(
+            arguments.env,
+            out,
+            episodes_wanted=arguments.episodes,
+            policy=arguments.policy,
+            size=size,
+            seed=arguments.seed,
+            most=arguments.most,
+            options=options,
+            show=lambda done, of, frames: line.write(f"episode {done} of {of}, {frames:,} frames"),
+        )
+    total = writer.rows[-1]["dataset_to_index"] if writer.rows else 0
+    line.write(f"{len(writer.rows)} episodes, {total:,} frames in {out}", True)
+    return 0

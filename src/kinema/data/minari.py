@@ -1,0 +1,60 @@
+"""Minari's offline datasets as episode datasets: those whose observations hold pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinema.data.episodes import Recorded, Writer
+from kinema.errors import InputError
+from kinema.worlds.recorder import FPS, Eyes, fitted
+from kinema.worlds.spaces import encode, spec_of, width
+
+
+def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Writer:
+    """Write the Minari dataset `name`, which must be on this machine, into the dataset at `out`."""
+    try:
+        import minari
+    except ImportError:
+        raise InputError("Minari datasets need minari: pip install 'minari[hdf5]'") from None
+    try:
+        data = minari.load_dataset(name)
+    except (FileNotFoundError, ValueError, OSError) as wrong:
+        reason = " ".join(str(wrong).split())[:120]
+        raise InputError(f"no Minari dataset {name!r} here ({reason}); get it with: minari download {name}") from None
+    space, spec = data.observation_space, spec_of(data.action_space)
+
+    class Source:
+        """What `Eyes` asks of an environment; nothing here can be rendered."""
+
+        observation_space, render_mode, spec, unwrapped = space, None, None, None
+
+    try:
+        eyes = Eyes.of(Source(), size)  # type: ignore[arg-type]  # only these attributes are asked for
+    except InputError:
+        raise InputError(f"the Minari dataset {name!r} holds no pictures (observations: {space})") from None
+    writer = Writer(out, fps=FPS, size=size, sensors=eyes.sensors, about={"env": None, "minari": name, "action": spec})
+    for episode in data.iterate_episodes():
+        count = len(episode.rewards) + 1
+
+        def at(values: Any, t: int) -> Any:
+            return {key: at(part, t) for key, part in values.items()} if isinstance(values, dict) else values[t]
+
+        seen = [at(episode.observations, t) for t in range(count)]
+        first = np.zeros(1)
+        writer.add(
+            Recorded(
+                frames=np.stack([fitted(np.asarray(eyes._part(one, eyes.picture or "")), size) for one in seen]),
+                action=np.stack(
+                    [*(encode(spec, at(episode.actions, t)) for t in range(count - 1)), np.zeros(width(spec), np.float32)]
+                ),
+                reward=np.concatenate([first, episode.rewards]).astype(np.float32),
+                terminated=np.concatenate([first, episode.terminations]).astype(bool),
+                truncated=np.concatenate([first, episode.truncations]).astype(bool),
+                sensors=np.stack([eyes.sensors_of(one) for one in seen]),
+                task=eyes.task_of(seen[0]),
+            )
+        )
+    return writer

@@ -1,0 +1,153 @@
+"""Agents: the same numbers from real and imagined rooms, learning, planning, imitating, scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_checker import check_env
+
+from kinema.agents import Agent, Imitator, Planner, Random, RecordedAgent, Settings, Still, learn, learn_recorded, score
+from kinema.agents.roles import EACH, WIDTH, roles
+from kinema.agents.rooms import ImaginedRooms, RealRooms
+from kinema.agents.starts import record
+from kinema.cli.main import main
+from kinema.errors import InputError, MediaError, OutputError
+from kinema.models import Model, load
+from kinema.simulate.env import SEEN, ImaginedEnv
+from kinema.train.world import WorldRecipe, train_world
+from kinema.worlds.playground.diet import tiny
+from kinema.worlds.playground.env import PlaygroundEnv
+from kinema.worlds.playground.tasks import Task
+from kinema.worlds.recorder import record as record_env
+
+TASK = "reach the flag"
+QUICK = Settings(frames=64, rooms=2, horizon=8, starts=2, starts_frames=SEEN + 3, epochs=1, duration_s=1.0)
+
+
+@pytest.mark.parametrize("observation", ["pixels", "state", "dict"])
+def test_stable_baselines_accepts_the_imagined_room(model: Model, observation: str) -> None:
+    check_env(ImaginedEnv(model=model, task=TASK, observation=observation, render_mode="rgb_array"), warn=False)
+
+
+def test_ppo_runs_on_the_imagined_room_unmodified(model: Model) -> None:
+    env = ImaginedEnv(model=model, task=TASK, observation="state")
+    PPO("MlpPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(16)
+
+
+def test_a_thing_is_told_by_its_part_wherever_its_slot_is() -> None:
+    room = PlaygroundEnv(task="push the red ball to the flag", observation="state")
+    state = np.asarray(room.reset(seed=3)[0])[None]
+    task = Task.parse("push the red ball to the flag")
+    turned = state[:, ::-1]
+    told = roles(state, task)
+    assert told.shape == (1, WIDTH)
+    np.testing.assert_allclose(told, roles(turned, task), atol=1e-6)
+    assert told[0, 6] == 1 and told[0, 6 + EACH] == 1, "the ball and the flag are there"
+    reach = roles(state, Task.parse(TASK))
+    assert reach[0, 6] == 0 and reach[0, 6 + EACH] == 1
+
+
+def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
+    starts = record(model, TASK, episodes=3, frames=SEEN + 5, fps=16.0, diet=tiny(), seed=1)
+    drawn = starts(np.random.default_rng(0), 4)
+    assert drawn["state"].shape[:2] == (4, SEEN) and starts.steps == starts.lengths.sum() >= 3 * SEEN
+    for one in drawn["state"]:
+        rows = [room.unfold(0, SEEN, 1).movedim(-1, 1) for room in starts.tracks["state"]]
+        assert any((stretch == one).all() for room in rows for stretch in room)
+
+
+def test_real_and_imagined_rooms_look_alike_and_start_anew_at_the_end(model: Model) -> None:
+    starts = record(model, TASK, episodes=2, frames=SEEN + 5, fps=16.0, diet=tiny(), seed=1)
+    real = RealRooms(2, TASK, fps=16.0, duration_s=4 / 16, diet=tiny(), seed=0)
+    dreamt = ImaginedRooms(2, TASK, model=model, starts=starts, fps=16.0, horizon=4, diet=tiny(), seed=0)
+    for rooms in (real, dreamt):
+        assert rooms.reset().shape == (2, WIDTH)
+        ends = np.zeros(2, int)
+        for _ in range(9):
+            seen, _, ended, infos = rooms.step(np.zeros((2, 2), np.float32))
+            ends += ended
+            assert seen.shape == (2, WIDTH) and np.isfinite(seen).all()
+            for i in np.flatnonzero(ended):
+                assert infos[i]["terminal_observation"].shape == (WIDTH,)
+        assert (ends >= 2).all()
+
+
+@pytest.mark.parametrize("imagined", [True, False])
+def test_an_agent_learns_is_kept_and_acts_the_same_again(model: Model, imagined: bool, tmp_path: Path) -> None:
+    told: list[int] = []
+    agent = learn(TASK, inside=model if imagined else None, settings=QUICK, show=lambda done, of, reward: told.append(done))
+    assert told and told[-1] == agent.made["frames"] >= 64
+    agent.save(tmp_path / "a")
+    with pytest.raises(OutputError, match="already"):
+        agent.save(tmp_path / "a")
+    again = Agent.open(tmp_path / "a")
+    assert again.task == agent.task and again.made["inside"] == (model.config.name if imagined else "real")
+    state = np.asarray(PlaygroundEnv(task=TASK, observation="state").reset(seed=1)[0])[None]
+    assert np.array_equal(agent.act(state, [], None), again.act(state, [], None))
+
+
+def test_the_same_seed_scores_the_same(model: Model) -> None:
+    first, again = (score(Random(1), TASK, episodes=3, duration_s=1.0) for _ in range(2))
+    assert np.array_equal(first.returns, again.returns) and len(first.returns) == 3
+    low, high = first.interval
+    assert low <= first.mean <= high
+    still = score(Still(), TASK, episodes=2, duration_s=0.5, inside=model)
+    assert still.returns.shape == (2,)
+
+
+def test_planning_and_imitating_act_within_bounds(model: Model) -> None:
+    planner = Planner(model, TASK, ahead=4, hold=2, candidates=3, rounds=1, best=1)
+    for policy in (planner, Imitator(model, TASK)):
+        assert len(score(policy, TASK, episodes=2, duration_s=0.4).returns) == 2
+    room = PlaygroundEnv(task=TASK, observation="state")
+    state = np.asarray(room.reset(seed=1)[0])[None]
+    planner.begin(1)
+    assert np.abs(planner.act(state, [room.scene], None)).max() <= 1
+
+
+def test_bad_wishes_say_what_to_do(model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="not understood"):
+        learn("win the game", inside=None, settings=QUICK)
+    with pytest.raises(InputError, match="at least 1"):
+        Settings(rooms=0)
+    with pytest.raises(InputError, match="at least 1"):
+        score(Still(), TASK, episodes=0)
+    with pytest.raises(InputError, match="best"):
+        Planner(model, TASK, best=99)
+    with pytest.raises(MediaError, match="no agent"):
+        Agent.open(tmp_path)
+    (tmp_path / "agent.json").write_text("{}")
+    with pytest.raises(MediaError, match="cannot be read"):
+        Agent.open(tmp_path)
+    assert main(["agent", "score", "planner"]) == 2
+    assert "--task" in capsys.readouterr().err
+
+
+def test_the_command_trains_and_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "runner")
+    assert main(["agent", "train", "--task", TASK, "--inside", "real", "--frames", "2048", "-o", out]) == 0
+    assert main(["agent", "train", "--task", TASK, "--inside", "real", "-o", out]) == 2
+    assert main(["agent", "score", out, "--episodes", "2", "--seconds", "1"]) == 0
+    assert "episodes" in capsys.readouterr().out
+
+
+def test_an_agent_learns_in_a_recorded_world_and_is_scored_in_its_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_env("CartPole-v1", tmp_path / "d", episodes_wanted=2, size=(48, 64))
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
+    folder = str(train_world(tmp_path / "d", out=tmp_path / "run", minutes=0.01, recipe=recipe))
+    out = str(tmp_path / "agent")
+    assert main(["agent", "train", "--inside", folder, "--frames", "64", "--horizon", "4", "-o", out]) == 0
+    assert main(["agent", "score", out, "--episodes", "2"]) == 0
+    assert main(["agent", "score", "random", "--env", "CartPole-v1", "--episodes", "2"]) == 0
+    assert capsys.readouterr().out.count("2 episodes") == 2
+    agent = RecordedAgent.open(out)
+    assert agent.env == "CartPole-v1" and agent.made["inside"].startswith("world-")
+    assert main(["agent", "train", "--inside", folder, "--task", TASK, "-o", str(tmp_path / "b")]) == 2
+    assert "recorded world" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no model of a recorded environment"):
+        learn_recorded(load("kinema-tiny"))

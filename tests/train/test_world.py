@@ -1,0 +1,202 @@
+"""World models of recordings: what a lesson shows, resuming, and stepping into the result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+import kinema.simulate.dream  # noqa: F401  registers kinema/Recorded-v0
+from kinema.canvas.canvas import Canvas
+from kinema.cli.main import main
+from kinema.cli.play import Play, begin
+from kinema.codec import load_codec
+from kinema.data.episodes import Dataset
+from kinema.diffusion.objective import CELL_UNITS, noised
+from kinema.errors import InputError, ModelError
+from kinema.model.block import Memory
+from kinema.model.denoiser import cleaned
+from kinema.models import load, weights_folder
+from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
+from kinema.simulate.live import band
+from kinema.train import checkpoint
+from kinema.train.world import Recordings, WorldRecipe, WorldTrainer, config_for, lesson, train_world
+from kinema.worlds.recorder import record
+
+RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded") / "cart"
+    record("CartPole-v1", folder, episodes_wanted=4, size=(32, 48))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_world(recorded, out=tmp_path_factory.mktemp("run"), minutes=0.03, recipe=RECIPE)
+
+
+@pytest.fixture(scope="module")
+def recordings(recorded: Path) -> Recordings:
+    return Recordings(Dataset.open(recorded), load_codec(weights_folder() / "codec-8x8"), RECIPE, None)
+
+
+def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
+    part = lesson(recordings, RECIPE, 3, torch.device("cpu"))
+    t = RECIPE.frames
+    for name, x in part.values.items():
+        assert torch.equal(x[:, 1:t], x[:, t:]), name
+    reads = part.bias == 0
+    for i in range(1, t):
+        assert reads[t + i - 1].nonzero()[:, 0].tolist() == [*range(i), t + i - 1]
+        assert part.order[t + i - 1] == i, "it follows the frame before it"
+        assert reads[i].nonzero()[:, 0].tolist() == list(range(i + 1))
+    assert (part.levels["video"][:, t:] > 0).all() and (part.levels["action"][:, t:] == 1).all()
+    again = lesson(recordings, RECIPE, 3, torch.device("cpu"))
+    assert all(torch.equal(x, again.values[name]) for name, x in part.values.items())
+
+
+def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
+    """For the last frame of a stretch: the answer in a lesson, and that of live mode for the same past and the same noise."""
+    config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
+    net = WorldTrainer(RECIPE, config, recordings, tmp_path, minutes=1.0, start=False).model.eval()
+    part, t = lesson(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
+    noisy = noised(part.values, part.levels, part.noise)
+    pick = torch.tensor([*range(t - 1), 2 * t - 2])
+    canvas = Canvas(
+        time_s=part.time_s[:, pick],
+        values={name: x[:, pick] for name, x in noisy.items()},
+        levels={name: x[:, pick] for name, x in part.levels.items()},
+    )
+    with torch.inference_mode():
+        stride = torch.zeros(RECIPE.batch)
+        answers = net.network(
+            noisy, part.levels, part.time_s, None, CELL_UNITS, part.bias, stride, torch.float32, order=part.order
+        )
+        taught = cleaned(noisy, part.levels, answers)
+        asked = net.recall(canvas, None, Memory(past=[]), band(0, t, t, torch.device("cpu")))
+    for name in ("video", "reward", "terminated", "sensors"):
+        torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
+    config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
+
+    def trainer() -> WorldTrainer:
+        return WorldTrainer(RECIPE, config, recordings, tmp_path, minutes=1000.0, start=False)
+
+    straight = trainer()
+    for _ in range(4):
+        straight.one_step()
+    first = trainer()
+    for _ in range(2):
+        first.one_step()
+    first.save()
+    second = trainer()
+    second.load(checkpoint.load(tmp_path))
+    for _ in range(2):
+        second.one_step()
+    for name, x in straight.model.state_dict().items():
+        assert torch.equal(x, second.model.state_dict()[name]), name
+
+
+def test_the_finished_world_loads_and_says_what_it_is(world: Path) -> None:
+    model = load(world)
+    assert model.config.world is not None and model.config.world["env"] == "CartPole-v1"
+    assert "CartPole-v1" in (world / "README.md").read_text() and (world.parent / "rollout.png").exists()
+    assert json.loads((world / "config.json").read_text())["denoiser"]["action_width"] == 2
+
+
+def test_a_dream_keeps_gymnasium_s_contract(world: Path) -> None:
+    env = gym.make("kinema/Recorded-v0", model=world, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=False)
+    real = gym.make("CartPole-v1")
+    assert env.action_space == real.action_space
+
+
+def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
+    """Same seed, same beginnings and actions; a restart of one leaves the others."""
+    runs = []
+    for restart in (False, True):
+        many = DreamVectorEnv(3, model=world)
+        many.reset(seed=1)
+        many.step(np.array([0, 1, 0]))
+        if restart:
+            many.restart(np.array([False, True, False]))
+        runs.append(many.step(np.array([1, 1, 0]))[0].astype(int))
+    assert np.abs(runs[0][[0, 2]] - runs[1][[0, 2]]).max() <= 1
+    ended = DreamVectorEnv(2, model=world, duration_s=2 / 50)
+    ended.reset(seed=1)
+    for _ in range(2):
+        _, _, terminated, truncated, _ = ended.step(np.zeros(2, int))
+    assert (terminated | truncated).all()
+    _, reward, terminated, truncated, _ = ended.step(np.zeros(2, int))
+    assert not (terminated | truncated).any() and (reward == 0).all()
+
+
+def test_a_dream_can_be_played_branched_and_rewound(world: Path) -> None:
+    dream = Dream(world, seed=3)
+    game = Play(dream)
+    for key in "1p":
+        game.key(key, 0.0)
+    game.paused = False
+    game.go(0.1)
+    for _ in range(3):
+        game.go(9.0)
+    before = dream.frame.copy()
+    other = dream.branch()
+    other.go(1)
+    assert np.array_equal(dream.frame, before) and other.time_s > dream.time_s
+    assert dream.past_frames == 4
+    dream.rewind(2)
+    assert dream.past_frames == 2
+    assert "no slots" in game.say("where is the cart?")
+    assert "▀" in game.screen(40, 20, 1.0)
+    with pytest.raises(InputError, match="remembers"):
+        dream.rewind(99)
+    with pytest.raises(InputError, match="is not in"):
+        dream.go(5)
+
+
+def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no model of a recorded world"):
+        DreamEnv(model="kinema-tiny")
+    with pytest.raises(InputError, match="no episode has"):
+        train_world(
+            recorded, out=tmp_path / "a", minutes=0.01, recipe=WorldRecipe(compile=False, frames=5000, width=32, heads=2)
+        )
+    with pytest.raises(InputError, match="already"):
+        train_world(recorded, out=world.parent, minutes=0.01, recipe=RECIPE)
+    half = tmp_path / "half"
+    shutil.copytree(world, half)
+    (half / "starts.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelError, match="train the world again"):
+        DreamEnv(model=half)
+    env = DreamVectorEnv(2, model=world)
+    with pytest.raises(InputError, match="reset"):
+        env.step(np.zeros(2, int))
+    env.reset(seed=0)
+    with pytest.raises(InputError, match="is not in"):
+        env.step(np.array([0, 7]))
+    for arguments, told in (
+        (["train", "world"], "--data"),
+        (["train", "tiny", "--data", str(recorded)], "recipe world"),
+        (["train", "world", "--data", str(tmp_path)], "no episode dataset"),
+    ):
+        assert main(arguments) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_playing_a_recording_says_to_train_it_first(recorded: Path) -> None:
+    import argparse
+
+    with pytest.raises(InputError, match="train a world of it"):
+        begin(argparse.Namespace(start=str(recorded), model=None, seed=0))

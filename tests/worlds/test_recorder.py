@@ -1,0 +1,159 @@
+"""Recording: real environments of every kind of space, whole episodes, errors that name the mend."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from kinema.cli.main import main
+from kinema.data.episodes import Dataset
+from kinema.errors import InputError, MediaError, OutputError
+from kinema.worlds.recorder import Eyes, episodes, make, random_policy, record
+from kinema.worlds.spaces import decode, spec_of
+
+
+def test_what_is_read_is_what_was_seen_and_done(tmp_path: Path) -> None:
+    """CartPole, whose episodes end soon: numbers come back exactly, pictures nearly, and the last picture is the end."""
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=3, size=(64, 96), seed=5)
+    data = Dataset.open(tmp_path / "d")
+    assert len(data) == 3 and data.about["env"] == "CartPole-v1" and data.sensors == 4
+    env = make("CartPole-v1")
+    spec, eyes = spec_of(env.action_space), Eyes.of(env, (64, 96))
+    truth = episodes(env, eyes, spec, random_policy(env, 5), seed=5, most=10_000)
+    for found, true in zip(data, truth, strict=False):
+        for name in ("action", "reward", "terminated", "truncated", "sensors"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(true, name))
+        assert np.abs(found.frames.astype(int) - true.frames).mean() < 2
+        assert found.terminated[-1] and not found.terminated[:-1].any() and not found.truncated.any()
+        assert found.reward[0] == 0 and (found.reward[1:] == 1).all()
+        assert all(env.action_space.contains(decode(spec, row)) for row in found.action[:-1])
+
+
+def test_time_running_out_is_not_an_end(tmp_path: Path) -> None:
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=5)
+    episode = Dataset.open(tmp_path / "d").episode(0)
+    assert len(episode.frames) == 5 and episode.truncated[-1] and not episode.terminated.any()
+
+
+def test_recording_again_adds_and_other_settings_are_refused(tmp_path: Path) -> None:
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=6)
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=2, most=6)
+    data = Dataset.open(tmp_path / "d")
+    assert len(data) == 3
+    assert not np.array_equal(data.episode(0).sensors, data.episode(1).sensors)
+    with pytest.raises(InputError, match="another kind"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1, size=(32, 32))
+    assert len(Dataset.open(tmp_path / "d")) == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "note.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        record("CartPole-v1", tmp_path / "other", episodes_wanted=1)
+
+
+def test_a_mission_is_the_task_and_the_grid_is_told_in_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("minigrid")
+    record("MiniGrid-Fetch-5x5-N2-v0", tmp_path / "d", episodes_wanted=2, most=8)
+    data = Dataset.open(tmp_path / "d")
+    episode = data.episode(0)
+    assert episode.task.split()[-1] in ("key", "ball") and episode.action.shape[1] == 7
+    assert data.sensors == 7 * 7 * 3 + 1 and set(np.unique(episode.sensors[:, -1])) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "CrafterReward-v1", "VizdoomBasic-v1"])
+def test_others_are_recorded_from_their_ids_alone(env_id: str, tmp_path: Path) -> None:
+    package = {"ALE/Pong-v5": "ale_py", "CrafterReward-v1": "crafter", "VizdoomBasic-v1": "vizdoom"}[env_id]
+    pytest.importorskip(package)
+    record(env_id, tmp_path / "d", episodes_wanted=1, most=6)
+    assert Dataset.open(tmp_path / "d").episode(0).frames.shape == (6, 64, 64, 3)
+
+
+class Mixed(gym.Env):
+    """Pictures of another size beside numbers, under a dictionary of actions; step 3 ends it."""
+
+    metadata = {"render_modes": [], "render_fps": 7}  # noqa: RUF012
+    observation_space = gym.spaces.Dict(
+        {"eye": gym.spaces.Box(0, 255, (30, 50, 1), np.uint8), "fuel": gym.spaces.Box(-np.inf, np.inf, (1,))}
+    )
+    action_space = gym.spaces.Dict({"gas": gym.spaces.Box(0.0, 1.0, (1,)), "gear": gym.spaces.Discrete(3)})
+
+    def reset(self, *, seed: int | None = None, options: object = None) -> tuple[dict, dict]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._seen(), {}
+
+    def _seen(self) -> dict:
+        return {"eye": np.full((30, 50, 1), 40 * self.t, np.uint8), "fuel": np.array([self.t], np.float32)}
+
+    def step(self, action: dict) -> tuple[dict, float, bool, bool, dict]:
+        assert self.action_space.contains(action)
+        self.t += 1
+        return self._seen(), float(action["gear"]), self.t == 3, False, {}
+
+
+class Blind(gym.Env):
+    observation_space = gym.spaces.Box(-1.0, 1.0, (3,))
+    action_space = gym.spaces.Discrete(2)
+
+
+def test_a_dictionary_of_actions_and_gray_pictures(tmp_path: Path) -> None:
+    if "Mixed-v0" not in gym.registry:
+        gym.register("Mixed-v0", Mixed)
+    record("Mixed-v0", tmp_path / "d", episodes_wanted=2, size=(32, 48))
+    data = Dataset.open(tmp_path / "d")
+    episode = data.episode(1)
+    assert data.fps == 7 and episode.action.shape == (4, 4) and episode.sensors[:, 0].tolist() == [0, 1, 2, 3]
+    assert [round(float(f.mean()) / 40) for f in episode.frames] == [0, 1, 2, 3]
+
+
+def test_what_cannot_be_recorded_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if "Blind-v0" not in gym.registry:
+        gym.register("Blind-v0", Blind)
+    with pytest.raises(InputError, match="no pixels"):
+        record("Blind-v0", tmp_path / "d", episodes_wanted=1)
+    with pytest.raises(InputError, match="no environment"):
+        record("NoSuchThing-v3", tmp_path / "d", episodes_wanted=1)
+    with pytest.raises(InputError, match="multiples of 16"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1, size=(50, 50))
+    with pytest.raises(InputError, match="does not exist"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1, policy=str(tmp_path / "none.zip"))
+    assert not (tmp_path / "d" / "meta").exists()
+    assert main(["record", "CartPole-v1", "--size", "huge"]) == 2
+    assert "64x64" in capsys.readouterr().err
+
+
+def test_a_dataset_cut_short_or_of_another_version_is_named(tmp_path: Path) -> None:
+    assert main(["record", "CartPole-v1", "-o", str(tmp_path / "d"), "--episodes", "2", "--most", "5"]) == 0
+    lost = tmp_path / "lost"
+    shutil.copytree(tmp_path / "d", lost)
+    next(lost.glob("videos/*/*/file-001.mp4")).unlink()
+    with pytest.raises(MediaError, match="cut short"):
+        Dataset.open(lost)
+    half = tmp_path / "half"
+    shutil.copytree(tmp_path / "d", half)
+    parquet = next(half.glob("data/*/file-000.parquet"))
+    parquet.write_bytes(parquet.read_bytes()[:200])
+    with pytest.raises(MediaError, match="cannot be read"):
+        Dataset.open(half).episode(0)
+    old = tmp_path / "old"
+    shutil.copytree(tmp_path / "d", old)
+    info = old / "meta/info.json"
+    info.write_text(info.read_text().replace('"v3.0"', '"v2.1"'))
+    with pytest.raises(MediaError, match=r"v2\.1"):
+        Dataset.open(old)
+    with pytest.raises(MediaError, match="no episode dataset"):
+        Dataset.open(tmp_path)
+
+
+def test_a_recording_killed_half_way_keeps_whole_episodes(tmp_path: Path) -> None:
+    """An episode whose files are written but not yet counted is not there, and its place is taken by the next."""
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=5)
+    info = (tmp_path / "d/meta/info.json").read_bytes()
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=5)
+    (tmp_path / "d/meta/info.json").write_bytes(info)
+    assert len(Dataset.open(tmp_path / "d")) == 1
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=7)
+    assert [len(episode.frames) for episode in Dataset.open(tmp_path / "d")] == [5, 7]

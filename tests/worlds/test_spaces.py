@@ -1,0 +1,61 @@
+"""Actions of every space survive being turned into numbers, and spaces being written down."""
+
+from __future__ import annotations
+
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from kinema.errors import InputError
+from kinema.worlds.spaces import check, decode, encode, space_of, spec_of, width
+
+SPACES = [
+    gym.spaces.Discrete(5),
+    gym.spaces.Discrete(3, start=-1),
+    gym.spaces.MultiDiscrete([2, 4, 3]),
+    gym.spaces.MultiBinary(4),
+    gym.spaces.Box(-2.0, 5.0, (3,), np.float32),
+    gym.spaces.Box(-np.inf, np.inf, (2, 2), np.float64),
+    gym.spaces.Dict({"gas": gym.spaces.Box(0.0, 1.0, (1,), np.float32), "gear": gym.spaces.Discrete(3)}),
+    gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.MultiBinary(2)]),
+]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_an_action_comes_back(space: gym.Space) -> None:
+    spec = json.loads(json.dumps(spec_of(space)))
+    assert space_of(spec) == space
+    space.seed(0)
+    for _ in range(20):
+        action = space.sample()
+        check(spec, action)
+        vector = encode(spec, action)
+        assert vector.shape == (width(spec),) and vector.dtype == np.float32
+        again = decode(spec, vector)
+        assert space.contains(again)
+        np.testing.assert_allclose(encode(spec, again), vector, atol=1e-5)
+        flat, flat_again = (gym.spaces.flatten(space, one) for one in (action, again))
+        np.testing.assert_allclose(flat, flat_again, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("space", "action"),
+    [
+        (SPACES[0], 7),
+        (SPACES[0], 1.5),
+        (SPACES[0], np.nan),
+        (SPACES[4], np.array([0.0, np.nan, 0.0])),
+        (SPACES[4], np.zeros(2)),
+        (SPACES[2], np.array([5, 0, 0])),
+    ],
+)
+def test_an_action_outside_its_space_is_named(space: gym.Space, action: object) -> None:
+    with pytest.raises(InputError, match="is not in"):
+        check(spec_of(space), action)
+
+
+def test_a_space_without_a_fixed_width_is_refused() -> None:
+    with pytest.raises(InputError, match="cannot be recorded"):
+        spec_of(gym.spaces.Text(5))
