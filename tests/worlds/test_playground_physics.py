@@ -8,10 +8,11 @@ import pytest
 from kinema.canvas.scene import COLORS, KINDS
 from kinema.errors import InputError
 from kinema.worlds.playground import Diet, Episode, full, held_out, one_shape, simulate, tiny, two_shapes
+from kinema.worlds.playground.diet import acting
 from kinema.worlds.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, World
 from kinema.worlds.playground.scenarios import draw_cast
 
-DIETS = {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full()}
+DIETS = {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full(), "acting": acting()}
 
 
 @pytest.fixture(scope="module", params=list(DIETS))
@@ -85,7 +86,7 @@ def test_diets_say_what_is_wrong() -> None:
 
 def test_named_diets_hold_what_they_promise(episodes: list[Episode], request: pytest.FixtureRequest) -> None:
     counts = {len(episode.scene.entities) for episode in episodes}
-    expected = {"one_shape": {1}, "two_shapes": {2}, "tiny": {1, 2, 3}}
+    expected = {"one_shape": {1}, "two_shapes": {2}, "tiny": {1, 2, 3}, "acting": {2, 3}}
     name = request.node.callspec.params["episodes"]
     if name in expected:
         assert counts == expected[name]
@@ -170,3 +171,16 @@ def test_frame_rates_agree_on_what_happens() -> None:
     for seed in range(12):
         slow, fast = (simulate(two_shapes(), seed, fps=fps, num_frames=int(1.5 * fps)).scene for fps in (16, 32))
         assert np.abs(slow.x - fast.x[::2]).max() < 0.05
+
+
+def test_restless_robots_change_their_minds_and_obey() -> None:
+    """Every room of `acting` has a robot; its force jumps now and then, and speeds it up the way it points."""
+    forces, changes = [], []
+    for seed in range(20):
+        episode = simulate(acting(), seed, fps=16, num_frames=64)
+        slot = episode.scene.kind.tolist().index(KINDS.index("robot"))
+        jumps = np.abs(np.diff(episode.action, axis=0)).max(1) > 0.3
+        assert episode.has_action and 2 <= jumps.sum() < 60
+        forces.append(episode.action[:-1, 0])
+        changes.append(np.diff(episode.scene.vx[:, slot]))
+    assert np.corrcoef(np.concatenate(forces), np.concatenate(changes))[0, 1] > 0.2

@@ -157,3 +157,15 @@ def test_a_recording_killed_half_way_keeps_whole_episodes(tmp_path: Path) -> Non
     assert len(Dataset.open(tmp_path / "d")) == 1
     record("CartPole-v1", tmp_path / "d", episodes_wanted=1, most=7)
     assert [len(episode.frames) for episode in Dataset.open(tmp_path / "d")] == [5, 7]
+
+
+def test_lerobot_reads_what_we_write(tmp_path: Path) -> None:
+    """By its own reader, where it is installed (it wants torchvision, which has no build for a CPU's torch)."""
+    reader = pytest.importorskip("lerobot.datasets.lerobot_dataset")
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=2, most=6)
+    ours = Dataset.open(tmp_path / "d").episode(1)
+    theirs = reader.LeRobotDataset("kinema/test", root=tmp_path / "d")
+    row = theirs[6 + 2]
+    assert len(theirs) == 12 and int(row["episode_index"]) == 1
+    np.testing.assert_allclose(row["action"], ours.action[2])
+    np.testing.assert_allclose(row["observation.image"].permute(1, 2, 0) * 255, ours.frames[2], atol=1)

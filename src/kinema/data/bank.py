@@ -132,8 +132,6 @@ class Bank:
         text_names = ("token_states", "token_start", "caption_start", "captions")
         names = [name for name in shards[0].files if name not in text_names]
         self.arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
-        self.acted: NDArray[np.bool_] = (self.arrays["action"] != 0).any((1, 2))
-        """Whether anybody acts in each episode [N]."""
 
     def __len__(self) -> int:
         return len(self.arrays["kind"])

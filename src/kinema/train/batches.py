@@ -55,12 +55,8 @@ def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: in
 
 
 def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, text_drop: float) -> Windows:
-    """Stretches of whole episodes, every other one of an episode in which somebody acts."""
-    usable = len(bank) - HELD_BACK
-    acted = np.flatnonzero(bank.acted[:usable])
-    episodes = rng.integers(0, usable, batch)
-    if len(acted):
-        episodes = np.where(rng.random(batch) < 0.5, rng.choice(acted, batch), episodes)
+    """Stretches from anywhere in whole episodes."""
+    episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
     starts = (rng.random(batch) * (FRAMES - strides * (frames - 1))).astype(np.int64)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, 2, 2), batch), -1)
@@ -175,8 +171,16 @@ def _noise(rng: np.random.Generator, values: dict[str, Tensor], device: torch.de
     return {name: torch.randn(value.shape, generator=generator).to(device) for name, value in values.items()}
 
 
-def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str, film_share: float = 0.5) -> Batch:
-    """The batch of one step.
+def make(
+    recipe: Recipe,
+    bank: Bank,
+    codec: Codec,
+    step: int,
+    device: torch.device | str,
+    film_share: float = 0.5,
+    acting: Bank | None = None,
+) -> Batch:
+    """The batch of one step; `acting` holds episodes in which somebody acts.
 
     Some film batches are packed: each row holds several short clips or stills of different episodes that cannot see each other,
     which shows perceiving and rendering as many more scenes at the same cost.
@@ -184,7 +188,8 @@ def make(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.devi
     rng = np.random.default_rng((recipe.seed, step))
     film = bool(rng.random() < film_share)
     if not film and rng.random() < recipe.live_share:
-        return _make_live(recipe, bank, rng, device)
+        moved = acting is not None and rng.random() < recipe.acting_share
+        return _make_live(recipe, acting if moved and acting is not None else bank, rng, device)
     pieces = int(rng.choice(recipe.packs)) if film and rng.random() < recipe.packed_share else 1
     rows, length = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
     batch, frames = rows * pieces, length // pieces

@@ -32,7 +32,7 @@ def folder_of(phase: Phase) -> Path:
 def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, Bank]:
     """Build what is missing, open the rest."""
     banks = {}
-    for phase in recipe.phases:
+    for phase in (*recipe.phases, recipe.acting):
         folder = folder_of(phase)
         report = (lambda done, of, name=phase.name: progress(name, done, of)) if progress else None
         build(folder, phase.diet, episodes=phase.episodes, base_seed=phase.base_seed, workers=workers, progress=report)

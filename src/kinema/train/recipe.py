@@ -40,7 +40,10 @@ class Recipe:
     film_batch: int
     film_frames: int
     live_share: float
-    """Share of the batches without video that are stepped through frame by frame, half of them with somebody acting."""
+    """Share of the batches without video that are stepped through frame by frame."""
+    acting: Phase
+    """Episodes in which somebody acts, and `acting_share` of what is stepped through; its shares mean nothing."""
+    acting_share: float
     packs: tuple[int, ...]
     """Short clips in one row of a packed film batch, drawn evenly; each divides film_frames."""
     packed_share: float
@@ -103,8 +106,8 @@ def tiny() -> Recipe:
                 episodes=16_000,
                 base_seed=10_000_000,
                 until=1.0,
-                still_share=0.5,
-                film_share=0.3,
+                still_share=0.45,
+                film_share=0.27,
             ),
         ),
         steps=12_000,
@@ -113,7 +116,17 @@ def tiny() -> Recipe:
         plan_frames=64,
         film_batch=16,
         film_frames=20,
-        live_share=0.5,
+        live_share=0.7,
+        acting=Phase(
+            name="acting",
+            diet=diet.acting(),
+            episodes=5_000,
+            base_seed=30_000_000,
+            until=0.0,
+            still_share=0.0,
+            film_share=0.0,
+        ),
+        acting_share=0.6,
         packs=(4, 10, 20),
         packed_share=0.5,
         still_batch=320,
@@ -160,6 +173,12 @@ def base() -> Recipe:
             ),
         ),
         steps=40_000,
+        acting=replace(
+            small.acting,
+            diet=replace(diet.full(), min_entities=2, scenarios={"act": 1.0}),
+            episodes=40_000,
+            base_seed=90_000_000,
+        ),
         plan_batch=256,
         film_batch=128,
         still_batch=2048,
@@ -192,6 +211,7 @@ def smoke() -> Recipe:
         steps=8,
         plan_batch=4,
         plan_frames=12,
+        acting=replace(small.acting, episodes=500, base_seed=8_000_000),
         film_batch=2,
         film_frames=8,
         still_batch=8,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ import torch
 
 from kinema.codec import Codec, load_codec
 from kinema.errors import InputError, ModelError
+from kinema.model.config import DenoiserConfig
 from kinema.models import save, weights_folder
 from kinema.train import checkpoint
 from kinema.train.data import open_banks
@@ -63,7 +63,7 @@ def train(
     if minutes is not None and minutes <= 0:
         raise InputError(f"{minutes} minutes: expected more than 0")
     state = checkpoint.load(resume) if resume is not None else None
-    if state is not None and state["recipe"]["denoiser"] != json.loads(json.dumps(run.denoiser.to_dict())):
+    if state is not None and DenoiserConfig.from_dict(state["recipe"]["denoiser"]) != run.denoiser:
         raise InputError(f"{resume} holds a run of recipe {state['recipe']['name']!r}, not {run.name!r}; name that recipe")
     if steps is not None:
         run = replace(run, steps=steps)

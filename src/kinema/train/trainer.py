@@ -147,7 +147,15 @@ class Trainer:
         return self.compute_stills(stills), self.recipe.still_batch, flops
 
     def _canvas(self, phase: Phase) -> tuple[dict[str, Tensor], int, float]:
-        plain = make(self.recipe, self.banks[phase.name], self.codec, self.step, self.device, phase.film_share)
+        plain = make(
+            self.recipe,
+            self.banks[phase.name],
+            self.codec,
+            self.step,
+            self.device,
+            phase.film_share,
+            self.banks.get("acting"),
+        )
         batch = self._shortened(plain)
         film = "video" in batch.values
         self.kind = "film" if film else "live" if batch.live else "plan" if batch is plain else "leap"

@@ -6,7 +6,7 @@ Some combinations are held out by a published rule (`held_out`), so that a model
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, VIEWS
 from kinema.errors import InputError
@@ -14,9 +14,10 @@ from kinema.errors import InputError
 HELD_OUT_SPEED = 6.0
 """Initial speeds above this, in units per second, are held out as well."""
 
-SCENARIOS = ("move", "throw", "drop", "hit", "towards", "push", "behind", "still", "leave", "flag")
+SCENARIOS = ("move", "throw", "drop", "hit", "towards", "push", "behind", "still", "leave", "flag", "act")
 """move: one mover. hit: a mover and something in its way. towards: two movers that meet. push: a robot or car and its load.
-behind: past a screen. leave: out of the picture. flag: up to a flag."""
+behind: past a screen. leave: out of the picture. flag: up to a flag.
+act: a robot does now this, now that, with things about."""
 
 SHAPES = ("ball", "box", "triangle", "star")
 
@@ -152,6 +153,11 @@ def tiny() -> Diet:
         },
         fences=0.12,
     )
+
+
+def acting() -> Diet:
+    """`tiny` with a robot in every room that does now this, now that: what actions do is learned from these."""
+    return replace(tiny(), min_entities=2, scenarios={"act": 1.0})
 
 
 def full() -> Diet:

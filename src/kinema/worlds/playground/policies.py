@@ -86,6 +86,31 @@ def push(robot: int, load: int, goal: int | None, reach: float, pace: float, sid
     return act
 
 
+def restless(robot: int, others: list[int], rng: Random, fps: float, side: bool) -> Policy:
+    """Now this, now that, each for a tenth of a second to one second: full or half force, a jump, a rest, a thing to go to."""
+    seekers = [seek(robot, other, 1.0, side) for other in others]
+    left, force = [0], [(0.0, 0.0)]
+    going: list[Policy | None] = [None]
+
+    def act(rows: Rows) -> tuple[float, float]:
+        if left[0] <= 0:
+            left[0] = max(1, round(rng.uniform(0.1, 1.0) * fps))
+            kind, going[0] = rng.random(), None
+            if kind < 0.2:
+                force[0] = (0.0, 0.0)
+            elif kind < 0.45 and seekers:
+                going[0] = rng.choice(seekers)
+            elif kind < 0.75:
+                force[0] = (rng.choice((-1.0, 1.0)), rng.choice((-1.0, 0.0, 0.0, 1.0)))
+            else:
+                force[0] = (rng.uniform(-1, 1), rng.uniform(-1, 1))
+        left[0] -= 1
+        policy = going[0]
+        return force[0] if policy is None else policy(rows)
+
+    return act
+
+
 def choose(cast: Cast, rng: Random, fps: float) -> tuple[int | None, Policy]:
     """The robot's slot, if there is one, and what it does."""
     robots = [slot for slot, actor in enumerate(cast.actors) if actor.kind == "robot"]
@@ -103,4 +128,6 @@ def choose(cast: Cast, rng: Random, fps: float) -> tuple[int | None, Policy]:
         return robot, seek(robot, target, pace, side)
     if cast.policy == "idle":
         return robot, idle
+    if cast.policy == "restless":
+        return robot, restless(robot, others, rng, fps, side)
     return robot, drift(rng, fps, side)

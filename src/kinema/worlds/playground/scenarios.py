@@ -108,6 +108,7 @@ def _possible(diet: Diet, view: str) -> dict[str, float]:
         "still": True,
         "leave": movers,
         "flag": most > 1 and movers and "flag" in kinds,
+        "act": most > 1 and "robot" in kinds,
     }
     some = {name: weight for name, weight in diet.scenarios.items() if weight > 0 and allowed[name]}
     return some or {"still": 1.0}
@@ -129,6 +130,7 @@ class _Script(Draft):
             "still": self._still,
             "leave": self._move,
             "flag": self._flag,
+            "act": self._act,
         }
         return scripts[self.scenario]()
 
@@ -237,6 +239,17 @@ class _Script(Draft):
         self.start(lead, heading, max(self.speed(), min(2.5, self.diet.speeds[1])))
         self.policy = "seek"
         return 1
+
+    def _act(self) -> int | None:
+        lead = self.actor(("robot",))
+        if lead is None:
+            return None
+        load = self.actor(FREE) if self.rng.random() < 0.8 else None
+        if len(self.actors) < self.diet.max_entities and "flag" in self.diet.kinds and self.rng.random() < 0.8:
+            self.actor(("flag",))
+        self.line_up()
+        self.policy = "restless"
+        return None if load is None else 1
 
     def _still(self) -> int | None:
         lead = self.actor(MOVERS + (SCENERY if self.side and self.diet.max_entities > 1 else ()))
