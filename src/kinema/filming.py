@@ -37,6 +37,8 @@ GLIMPSE = 0.01
 """Level at which places seen at a glance are taken: about how far off they are."""
 ROUGHLY = 0.015
 """Level at which a perceived state enters the plan: seen, not known."""
+ROUGH_SPEED = 0.2
+"""The same for perceived speeds, which are told by the difference of two places."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -222,9 +224,19 @@ def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
 def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
     """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical."""
     if "video" in canvas.values:
-        canvas = perceive(model, canvas, options, seeds)
+        canvas = doubted(perceive(model, canvas, options, seeds))
     canvas = plan(model, canvas, options, seeds, progress)
     return film(model, canvas, options, seeds, progress) if "video" in canvas.values else canvas
+
+
+def doubted(canvas: Canvas) -> Canvas:
+    """Perceived speeds enter the plan as what they are: far less sure than places."""
+    speed = group_slice("velocity")
+    level, state = canvas.levels["state"].clone(), canvas.values["state"].clone()
+    seen = (level[..., speed] > 0) & (level[..., speed] <= ROUGHLY)
+    state[..., speed] = torch.where(seen, state[..., speed] * (1 - ROUGH_SPEED), state[..., speed])
+    level[..., speed] = torch.where(seen, torch.full_like(level[..., speed], ROUGH_SPEED), level[..., speed])
+    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
 
 
 def perceive_only(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:

@@ -251,6 +251,7 @@ class Dream:
         self._many = DreamVectorEnv(1, model=model)
         self._many.reset(seed=seed)
         self.fps, self.task = self._many.fps, None
+        self._idle = int((self._many.model.config.world or {}).get("idle", 0))
         self._choices = (
             int(self._many.spec_of_actions.get("n", 0)) if self._many.spec_of_actions["type"] == "discrete" else 0
         )
@@ -304,7 +305,8 @@ class Dream:
         nothing = np.zeros(sum(1 for _ in spec.get("edges", [])), np.float32)
         for _ in range(frames):
             if self._choices:
-                self.go(min(int(action), self._choices - 1) + spec["start"] if isinstance(action, int) else spec["start"])
+                which = min(action, self._choices - 1) if isinstance(action, int) else self._idle
+                self.go(which + spec["start"])
             elif spec["type"] == "box":
                 pair = np.asarray(action if action is not None and not isinstance(action, int) else (), np.float32)
                 given = nothing.copy()

@@ -131,6 +131,18 @@ class Recordings:
         self.size = (height, across)
         self.sensors = every.shape[1]
 
+    def idle(self) -> int:
+        """Of one-of-N actions the one that changes pictures least: what is done while nobody presses a key."""
+        moved = torch.zeros(self.episodes[0]["action"].shape[1])
+        count = torch.zeros_like(moved)
+        for episode in self.episodes:
+            change = (episode["video"][1:].float() - episode["video"][:-1].float()).abs().flatten(1).mean(1)
+            taken = episode["action"][:-1].argmax(1)
+            moved.index_add_(0, taken, change)
+            count.index_add_(0, taken, torch.ones_like(change))
+        mean = torch.where(count > 0, moved / count.clamp_min(1), torch.inf)
+        return int(mean.argmin()) if mean.min() < 0.8 * mean[0] else 0
+
     def stretches(self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
         first, last = (
@@ -282,6 +294,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             "reward_scale": recordings.reward_scale,
             "sensors": {"mean": recordings.mean.tolist(), "std": recordings.std.tolist()},
             "tasks": recordings.tasks,
+            "idle": recordings.idle() if about["action"]["type"] == "discrete" else 0,
         },
     )
 

@@ -1,0 +1,107 @@
+"""Worlds of recorded environments, measured: python -m benchmarks.recorded_worlds [ENV ...] [--minutes N] [--write]
+
+Each environment is recorded by a random policy, a world is trained on the recording within a time budget, held-back episodes are
+stepped with their true actions: how near the pictures are, against copying the last known one. Then an agent that learned inside
+the world only is scored in the environment, beside acting at random. Those that are not installed are left out, by name.
+--write puts a table into docs/measurements/ and a strip of each world into docs/pictures/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from benchmarks.codec import machine
+from benchmarks.first_light import ROOT
+from PIL import Image
+
+from kinema.agents import learn_recorded, score_recorded
+from kinema.agents.recorded import QUICK
+from kinema.data.episodes import Dataset
+from kinema.errors import InputError
+from kinema.models import load, read_config
+from kinema.train.world import train_world
+from kinema.worlds.recorder import record
+
+ENVS = {
+    "MiniGrid-Empty-8x8-v0": (80, 60),
+    "ALE/Pong-v5": (6, 700),
+    "ALE/Breakout-v5": (8, 400),
+    "CrafterReward-v1": (8, 400),
+    "VizdoomBasic-v1": (30, 200),
+}
+"""Episodes recorded of each, and how long they are at most."""
+
+
+def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) -> dict[str, str]:
+    """Record, train, step, learn and score one environment."""
+    name = env.replace("/", "-").lower()
+    count, most = ENVS.get(env, (40, 200))
+    data, run = folder / name, folder / f"{name}-run"
+    if not (data / "meta/info.json").exists():
+        record(env, data, episodes_wanted=count, most=most)
+    if not (run / "world/config.json").exists():
+        shutil.rmtree(run, ignore_errors=True)
+        train_world(data, out=run, minutes=minutes, show=_show)
+    trained = read_config(run / "world").trained
+    found = trained["figures"]
+    row = {"environment": env, "frames": f"{Dataset.open(data).total_frames:,}", "minutes": str(trained["minutes"])}
+    row["next picture / copy"] = f"{found['next_db']:.1f} / {found['next_copy_db']:.1f} dB"
+    row["12 ahead / copy"] = f"{found['after_12_db']:.1f} / {found['after_12_copy_db']:.1f} dB"
+    row["ends told"] = f"{100 * found['ends_told']:.0f}%"
+    world = load(run / "world")
+    if frames:
+        began = time.time()
+        agent = learn_recorded(world, settings=replace(QUICK, frames=frames))
+        row["agent"] = str(score_recorded(agent, env, episodes=episodes, most=most))
+        row["random"] = str(score_recorded(None, env, episodes=episodes, most=most))
+        print(f"agent: {time.time() - began:.0f} s", file=sys.stderr)
+    print(row, flush=True)
+    return row
+
+
+def _show(line: str) -> None:
+    sys.stderr.write(f"\r\033[K{line}" if sys.stderr.isatty() else "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("envs", nargs="*", help=f"Gymnasium ids (default: {', '.join(ENVS)})")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training each (default: 10)")
+    parser.add_argument(
+        "--frames", type=int, default=50_000, help="an agent's imagined frames, 0 for no agent (default: 50000)"
+    )
+    parser.add_argument("--episodes", type=int, default=20, help="scored (default: 20)")
+    parser.add_argument("--out", type=Path, default=Path("out/recorded-worlds"), help="what exists there is used again")
+    parser.add_argument("--write", action="store_true", help="write docs/measurements/recorded-worlds.md")
+    given = parser.parse_args()
+    rows = []
+    for env in given.envs or list(ENVS):
+        try:
+            rows.append(measure(env, given.out, given.minutes, given.frames, given.episodes))
+        except InputError as wrong:
+            print(f"left out: {env}: {wrong}", file=sys.stderr)
+            continue
+        if given.write:
+            name = env.replace("/", "-").lower()
+            picture = Image.open(given.out / f"{name}-run" / "rollout.png").convert("RGB")
+            picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=88, subsampling=0)
+    if given.write and rows:
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        table = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+        table += [f"| {' | '.join(row.get(column, '') for column in columns)} |" for row in rows]
+        head = f"# Recorded worlds\n\n`python -m benchmarks.recorded_worlds`, {date.today()}, {machine()}\n\n"
+        folder = ROOT / "docs" / "measurements"
+        (folder / "recorded-worlds.md").write_text(head + "\n".join(table) + "\n")
+        (folder / "recorded-worlds.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
