@@ -31,9 +31,9 @@ from kinema.model.denoiser import Past
 from kinema.models import DEFAULT, Model, load
 from kinema.simulate.edit import parse
 from kinema.simulate.env import ImaginedVectorEnv
-from kinema.simulate.live import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.simulate.state import State
 from kinema.simulate.world import World, tracks_of
+from kinema.stepping import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
 from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.physics import Actor, Cast

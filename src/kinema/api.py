@@ -33,6 +33,8 @@ from kinema.text.storyboard import parse_storyboard
 Frames = NDArray[np.uint8]
 CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
+MOVING = 3
+"""Frames from which on a clip shows how things move."""
 
 _loaded: dict[str, Model] = {}
 
@@ -231,9 +233,15 @@ def extend(
     clip: Clip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
     seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are."""
+    """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are.
+
+    Where nothing is said and the clip shows how things move, what follows is planned in one step unless `options` say otherwise:
+    that is nearest to what happens (docs/training-log.md).
+    """
     engine = model_of(model)
     clip = _fit_to_model(engine, clip)
+    if options is None and clip.num_frames >= MOVING and not (prompt or clip.caption):
+        options = Options(steps=1)
     more = sizes.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]

@@ -27,18 +27,19 @@ from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, st
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
 from kinema.glimpse import glimpse
+from kinema.model.trend import PER_SECOND
 from kinema.models import Model
 
 SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
 """Frames that a window shares with the one before it."""
 PERCEIVE_STEPS = 1
-GLIMPSE = 0.01
+GLIMPSE = 0.002
 """Level at which places seen at a glance are taken: about how far off they are."""
 ROUGHLY = 0.015
 """Level at which a perceived state enters the plan: seen, not known."""
-ROUGH_SPEED = 0.2
-"""The same for perceived speeds, which are told by the difference of two places."""
+PACE_S, PACE_FRAMES = 0.125, 3
+"""Speeds are read off the places of frames this near, if there are so many."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -144,7 +145,8 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
         done.append(run(model, _pick(part, chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
-    found = part.with_values({**values, "state": settle_identity(state)}, part.levels)
+    state = paced(settle_identity(state), part.levels["state"], _pick(canvas, index).time_s)
+    found = part.with_values({**values, "state": state}, part.levels)
     canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not _has_neighbor(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
@@ -153,6 +155,22 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
         levels["state"][:, alone, :, group_slice("velocity")] = 1.0
         canvas = canvas.with_values(canvas.values, levels)
     return canvas
+
+
+def paced(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
+    """Speeds by the line through a slot's places in the frames around, wherever there are enough of them and the speed was not
+    told: that is what a few exact places say best."""
+    place, speed = state[..., group_slice("position")], group_slice("velocity")
+    apart = time_s[:, :, None] - time_s[:, None]
+    near = (apart.abs() < PACE_S + 1e-4).float()
+    count = near.sum(2)
+    middle = (near * time_s[:, None]).sum(2) / count
+    off = near * (time_s[:, None] - middle[:, :, None])
+    slope = torch.einsum("bij,bjkm->bikm", off / (off.square().sum(2, keepdim=True) + 1e-6), place) / PER_SECOND
+    fits = (count >= PACE_FRAMES)[:, :, None, None] & (level[..., speed] > 0)
+    result = state.clone()
+    result[..., speed] = torch.where(fits, slope, state[..., speed])
+    return result
 
 
 @torch.inference_mode()
@@ -224,19 +242,9 @@ def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
 def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
     """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical."""
     if "video" in canvas.values:
-        canvas = doubted(perceive(model, canvas, options, seeds))
+        canvas = perceive(model, canvas, options, seeds)
     canvas = plan(model, canvas, options, seeds, progress)
     return film(model, canvas, options, seeds, progress) if "video" in canvas.values else canvas
-
-
-def doubted(canvas: Canvas) -> Canvas:
-    """Perceived speeds enter the plan as what they are: far less sure than places."""
-    speed = group_slice("velocity")
-    level, state = canvas.levels["state"].clone(), canvas.values["state"].clone()
-    seen = (level[..., speed] > 0) & (level[..., speed] <= ROUGHLY)
-    state[..., speed] = torch.where(seen, state[..., speed] * (1 - ROUGH_SPEED), state[..., speed])
-    level[..., speed] = torch.where(seen, torch.full_like(level[..., speed], ROUGH_SPEED), level[..., speed])
-    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
 
 
 def perceive_only(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:

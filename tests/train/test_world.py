@@ -24,7 +24,7 @@ from kinema.model.block import Memory
 from kinema.model.denoiser import cleaned
 from kinema.models import load, weights_folder
 from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
-from kinema.simulate.live import band
+from kinema.stepping import band
 from kinema.train import checkpoint
 from kinema.train.world import Recordings, WorldRecipe, WorldTrainer, config_for, lesson, train_world
 from kinema.worlds.recorder import record

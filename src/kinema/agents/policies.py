@@ -20,8 +20,8 @@ from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import decode_reward
 from kinema.errors import InputError
 from kinema.models import Model
-from kinema.simulate.live import WINDOW, Moment, advance, deed, moments_of, remember
 from kinema.simulate.world import tracks_of
+from kinema.stepping import WINDOW, Moment, advance, deed, moments_of, remember
 from kinema.worlds.playground.tasks import Task
 
 Floats = NDArray[np.float32]

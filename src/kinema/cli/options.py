@@ -54,16 +54,20 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=None, help="a shipped model's name or a folder (default: kinema-tiny)")
     parser.add_argument("--seed", type=seed, default=0, help="the same seed on the same machine gives the same clip")
-    parser.add_argument("--steps", type=whole, default=None, help="steps of the plan (default: 16; 4 is fast)")
+    parser.add_argument(
+        "--steps", type=whole, default=None, help="steps of the plan (default: 16, to extend without words 1; 4 is fast)"
+    )
     parser.add_argument("--guidance", type=number, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
 
 
-def options(arguments: argparse.Namespace) -> Options:
+def options(arguments: argparse.Namespace) -> Options | None:
+    """What was asked for; None where nothing was, which leaves it to each verb."""
     from kinema.filming import Options
 
     given = {name: getattr(arguments, name, None) for name in ("steps", "film_steps", "guidance")}
-    return Options(**{name: value for name, value in given.items() if value is not None})
+    asked = {name: value for name, value in given.items() if value is not None}
+    return Options(**asked) if asked else None
 
 
 def check_output(path: Path, force: bool, *, still: bool = False) -> None:

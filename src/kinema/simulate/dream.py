@@ -32,7 +32,7 @@ from kinema.codec import to_bytes
 from kinema.errors import InputError, ModelError
 from kinema.models import Model, find
 from kinema.simulate.env import placed
-from kinema.simulate.live import Moment, advance, moments_of, remember
+from kinema.stepping import Moment, advance, moments_of, remember
 from kinema.worlds.spaces import check, encode, space_of
 
 STARTS = "starts.safetensors"

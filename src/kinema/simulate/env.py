@@ -28,8 +28,8 @@ from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
 from kinema.models import Model
-from kinema.simulate.live import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.simulate.world import check_action, tracks_of
+from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.env import HIGH, LOW, PlaygroundEnv
 from kinema.worlds.playground.tasks import Task

@@ -38,8 +38,8 @@ from kinema.media import Clip
 from kinema.models import Model
 from kinema.simulate.ask import Answer, answer
 from kinema.simulate.edit import Change, Parser, parse, parse_cause
-from kinema.simulate.live import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.simulate.state import State
+from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
 
 FORMAT = 1
 KEPT_S = 60.0

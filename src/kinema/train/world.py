@@ -39,6 +39,7 @@ from kinema.media.sheet import contact_sheet
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import CLOSED, Denoiser, cleaned
 from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folder
+from kinema.stepping import advance, moments_of, remember
 from kinema.text import default_encoder
 from kinema.train import checkpoint
 from kinema.train.optimizer import Optimizer
@@ -445,8 +446,6 @@ class WorldTrainer:
 def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: int = 16) -> tuple[dict[str, float], Any]:
     """Held-back stretches: the first half known, the rest stepped with the true actions. PSNR of the next picture and of the last,
     against copying the last known one; and a contact sheet of truth and rollout."""
-    from kinema.simulate.live import advance, moments_of, remember
-
     rng = np.random.default_rng(12345)
     known = max(recipe.frames // 2, 1)
     ahead = min(12, recipe.frames + 2)

@@ -10,7 +10,7 @@ from kinema.diffusion.samplers import start
 from kinema.model.block import Memory
 from kinema.model.denoiser import Denoiser, Past
 from kinema.models import Model
-from kinema.simulate.live import advance, band, moments_of, remember
+from kinema.stepping import advance, band, moments_of, remember
 
 FRAMES = 9
 
