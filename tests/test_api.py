@@ -119,7 +119,7 @@ def test_import_is_light_and_curated() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """cli -> agents -> simulate -> api -> train -> filming, stepping -> data, worlds, diffusion -> model, codec, text, canvas; never back."""
+    """cli -> agents -> simulate -> api -> train -> filming, stepping -> data, worlds, diffusion -> model, codec, text, canvas."""
     import ast
 
     rank = {
