@@ -20,7 +20,7 @@ from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, St
 from kinema.models import DEFAULT, Model, load
 
 TASKS = ("reach the flag", "touch the blue box", "push the red ball to the flag")
-PLANNED = 5
+PLANNED = 10
 """One in so many episodes is played by the planner, which imagines a thousand frames for each of them."""
 
 
