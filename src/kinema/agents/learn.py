@@ -61,6 +61,20 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}: expected at least 1")
 
 
+def write_agent(out: Path, learner: PPO, about: dict[str, Any], force: bool) -> Path:
+    """policy.zip, as Stable-Baselines3 writes it, and agent.json, which is there only when the policy is."""
+    if (out / "agent.json").exists() and not force:
+        raise OutputError(f"{out} holds an agent already; name another folder, or overwrite it with force")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        learner.save(out / "policy.tmp.zip")
+        (out / "policy.tmp.zip").replace(out / "policy.zip")
+        (out / "agent.json").write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
+    except OSError as wrong:
+        raise OutputError(f"the agent could not be written to {out}: {wrong.strerror}") from None
+    return out
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agent:
     """A learned policy for one task. made: how, for the record."""
@@ -81,18 +95,8 @@ class Agent:
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
         """policy.zip, as Stable-Baselines3 writes it, and agent.json."""
-        out = Path(folder)
-        if (out / "agent.json").exists() and not force:
-            raise OutputError(f"{out} holds an agent already; name another folder, or overwrite it with force")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            self.learner.save(out / "policy.tmp.zip")
-            (out / "policy.tmp.zip").replace(out / "policy.zip")
-            about = {"format": FORMAT, "task": str(self.task), "inputs": WIDTH, "made": self.made}
-            (out / "agent.json").write_text(json.dumps(about, indent=1) + "\n")
-        except OSError as wrong:
-            raise OutputError(f"the agent could not be written to {out}: {wrong.strerror}") from None
-        return out
+        about = {"task": str(self.task), "inputs": WIDTH, "made": self.made}
+        return write_agent(Path(folder), self.learner, about, force)
 
     @staticmethod
     def open(folder: Path | str) -> Agent:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from kinema.agents.learn import FORMAT, Settings, Show, Shown
+from kinema.agents.learn import FORMAT, Settings, Show, Shown, write_agent
+from kinema.agents.rooms import Rooms
 from kinema.agents.score import FIRST, Score
-from kinema.errors import InputError, MediaError, OutputError
+from kinema.errors import InputError, MediaError
 from kinema.models import Model
 from kinema.simulate.dream import DreamVectorEnv
 from kinema.worlds.recorder import Seen, make
@@ -30,7 +31,7 @@ LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBina
 QUICK = Settings(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)
 
 
-class DreamRooms(VecEnv):
+class DreamRooms(Rooms):
     """Worlds of a recorded environment's model side by side; one that ends starts anew at once."""
 
     def __init__(self, count: int, model: Model, horizon: int, seed: int) -> None:
@@ -44,34 +45,14 @@ class DreamRooms(VecEnv):
         self._first = None
         return np.asarray(seen)
 
-    def step_async(self, actions: NDArray[Any]) -> None:
-        self._actions = actions
-
     def step_wait(self) -> tuple[Any, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         seen, reward, terminated, truncated, _ = self.worlds.step(self._actions)
         ended = terminated | truncated
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for i in np.flatnonzero(ended):
-            infos[i] = {"terminal_observation": seen[i], "TimeLimit.truncated": bool(truncated[i])}
+        infos = self._infos(seen, ended, truncated)
         if ended.any():
             self.worlds.restart(ended)
             seen = self.worlds.observe()
         return seen, reward.astype(np.float32), ended, infos
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise NotImplementedError("worlds side by side have no attributes of their own")
-
-    def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **named: Any) -> list[Any]:
-        raise NotImplementedError("worlds side by side have no methods of their own")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,24 +67,8 @@ class RecordedAgent:
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
         """policy.zip, as Stable-Baselines3 writes it, and agent.json."""
-        out = Path(folder)
-        if (out / "agent.json").exists() and not force:
-            raise OutputError(f"{out} holds an agent already; name another folder, or overwrite it with force")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            self.learner.save(out / "policy.tmp.zip")
-            (out / "policy.tmp.zip").replace(out / "policy.zip")
-            about = {
-                "format": FORMAT,
-                "env": self.env,
-                "options": self.options,
-                "size": list(self.size),
-                "made": self.made,
-            }
-            (out / "agent.json").write_text(json.dumps(about, indent=1) + "\n")
-        except OSError as wrong:
-            raise OutputError(f"the agent could not be written to {out}: {wrong.strerror}") from None
-        return out
+        about = {"env": self.env, "options": self.options, "size": list(self.size), "made": self.made}
+        return write_agent(Path(folder), self.learner, about, force)
 
     @staticmethod
     def is_one(folder: Path | str) -> bool:

@@ -22,23 +22,12 @@ ACTIONS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
 class Rooms(VecEnv):
-    """What both have in common. A room that ends starts anew at once; its last sight is in info["terminal_observation"]."""
+    """Rooms side by side; one that ends starts anew at once, and its last sight is in info["terminal_observation"]."""
 
-    def __init__(self, count: int, task: str) -> None:
-        super().__init__(count, OBSERVATIONS, ACTIONS)
-        self.task = Task.parse(task)
-        self._actions = np.zeros((count, 2), np.float32)
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self._actions = actions
 
-    def seen(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the agent sees of `state` observations."""
-        return np.clip(roles(state, self.task), -20, 20)
-
-    def step_async(self, actions: NDArray[np.float32]) -> None:
-        self._actions = np.clip(actions, -1, 1)
-
-    def _infos(
-        self, last: NDArray[np.float32], ended: NDArray[np.bool_], truncated: NDArray[np.bool_]
-    ) -> list[dict[str, Any]]:
+    def _infos(self, last: NDArray[Any], ended: NDArray[np.bool_], truncated: NDArray[np.bool_]) -> list[dict[str, Any]]:
         return [
             {"terminal_observation": last[i], "TimeLimit.truncated": bool(truncated[i])} if ended[i] else {}
             for i in range(self.num_envs)
@@ -60,7 +49,22 @@ class Rooms(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
-class RealRooms(Rooms):
+class TaskRooms(Rooms):
+    """What real and imagined rooms of a task have in common."""
+
+    def __init__(self, count: int, task: str) -> None:
+        super().__init__(count, OBSERVATIONS, ACTIONS)
+        self.task = Task.parse(task)
+
+    def seen(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the agent sees of `state` observations."""
+        return np.clip(roles(state, self.task), -20, 20)
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        super().step_async(np.clip(actions, -1, 1))
+
+
+class RealRooms(TaskRooms):
     """Playground rooms."""
 
     def __init__(self, count: int, task: str, *, fps: float, duration_s: float, diet: Diet, seed: int) -> None:
@@ -88,7 +92,7 @@ class RealRooms(Rooms):
         return self.seen(state), reward, ended, self._infos(last, ended, truncated)
 
 
-class ImaginedRooms(Rooms):
+class ImaginedRooms(TaskRooms):
     """Worlds of a model, each beginning with a stretch of a recorded room and going on for `horizon` frames."""
 
     def __init__(
