@@ -21,7 +21,7 @@ from kinema.models import DEFAULT, Model, load
 
 TASKS = ("reach the flag", "touch the blue box", "push the red ball to the flag")
 PLANNED = 10
-"""One in so many episodes is played by the planner, which imagines a thousand frames for each of them."""
+"""One in so many episodes is played by those that ask the model in every room and frame.
 
 
 def told(scores: list[Score]) -> str:
@@ -46,7 +46,7 @@ def measure(model: Model, frames: int, seeds: int, episodes: int) -> list[dict[s
         plain: tuple[tuple[str, Policy, int], ...] = (
             ("nothing", Still(), episodes),
             ("random", Random(0), episodes),
-            ("imitator, no training", Imitator(model, task), episodes),
+            ("imitator, no training", Imitator(model, task), max(episodes // PLANNED, 1)),
             ("planner, no training", Planner(model, task), max(episodes // PLANNED, 1)),
         )
         for who, policy, count in plain:
