@@ -21,7 +21,7 @@ from kinema.models import DEFAULT, Model, load
 
 TASKS = ("reach the flag", "touch the blue box", "push the red ball to the flag")
 PLANNED = 10
-"""One in so many episodes is played by those that ask the model in every room and frame.
+"""One in so many episodes is played by those that ask the model in every room and frame."""
 
 
 def told(scores: list[Score]) -> str:
