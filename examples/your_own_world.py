@@ -11,7 +11,8 @@ import numpy as np
 
 import kinema.simulate.dream  # noqa: F401  makes kinema/Recorded-v0 known
 from kinema.media import Clip
-from kinema.train.world import WorldRecipe, train_world
+from kinema.train.recordings import WorldRecipe
+from kinema.train.world import train_world
 from kinema.worlds.recorder import record
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")

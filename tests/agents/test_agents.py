@@ -17,7 +17,8 @@ from kinema.cli.main import main
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models import Model, load
 from kinema.simulate.env import SEEN, ImaginedEnv
-from kinema.train.world import WorldRecipe, train_world
+from kinema.train.recordings import WorldRecipe
+from kinema.train.world import train_world
 from kinema.worlds.playground.diet import tiny
 from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.tasks import Task
@@ -34,7 +35,8 @@ def test_stable_baselines_accepts_the_imagined_room(model: Model, observation: s
 
 def test_ppo_runs_on_the_imagined_room_unmodified(model: Model) -> None:
     env = ImaginedEnv(model=model, task=TASK, observation="state")
-    PPO("MlpPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(16)
+    learner = PPO("MlpPolicy", env, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(16)
+    assert learner.num_timesteps == 16
 
 
 def test_a_thing_is_told_by_its_part_wherever_its_slot_is() -> None:

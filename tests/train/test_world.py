@@ -26,7 +26,8 @@ from kinema.models import load, weights_folder
 from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
 from kinema.stepping import band
 from kinema.train import checkpoint
-from kinema.train.world import Recordings, WorldRecipe, WorldTrainer, config_for, lesson, train_world
+from kinema.train.recordings import Recordings, WorldRecipe, lesson
+from kinema.train.world import WorldTrainer, config_for, train_world
 from kinema.worlds.recorder import record
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)

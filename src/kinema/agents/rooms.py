@@ -40,10 +40,10 @@ class Rooms(VecEnv):
         return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise NotImplementedError("rooms side by side have no attributes of their own")
+        raise AttributeError("rooms side by side have no attributes of their own")
 
     def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **named: Any) -> list[Any]:
-        raise NotImplementedError("rooms side by side have no methods of their own")
+        raise AttributeError("rooms side by side have no methods of their own")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))

@@ -1,0 +1,241 @@
+"""Recordings as lessons for a world model: what a training row shows, and what is asked of it.
+
+Each row is a stretch of an episode twice: once as the past, known, and once as what follows, unknown. Every unknown frame reads the
+past before it and itself, which is just what a step of live mode does, so every frame of a stretch is a lesson. The past is a
+little noisy, so that a rollout's own errors are nothing new.
+
+Axes: B rows, T frames, h x w cells, P numbers per cell, D numbers of a vector track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinema.canvas.canvas import TextCondition
+from kinema.canvas.cells import to_cells
+from kinema.canvas.tracks import STATE_FEATURES, VECTORS
+from kinema.codec import Codec
+from kinema.data.episodes import Dataset
+from kinema.diffusion.objective import CELL_UNITS, even, noised
+from kinema.errors import InputError
+from kinema.model.denoiser import CLOSED, Denoiser, cleaned
+from kinema.text import default_encoder
+
+MOVED = 0.25
+"""Change of a latent from one frame to the next above which its cell counts as changed."""
+CHANGED = 4.0
+"""How much more a changed cell weighs: most of a picture stands still."""
+HELD_BACK = 0.1
+"""Share of the episodes that training never sees, one at least."""
+MAX_TOKENS = 40
+VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldRecipe:
+    """frames: of a stretch, also how many the world remembers. The others are the network's and the optimizer's."""
+
+    frames: int = 10
+    batch: int = 16
+    depth: int = 8
+    width: int = 192
+    heads: int = 4
+    matrix_lr: float = 3e-3
+    other_lr: float = 1.5e-3
+    weight_decay: float = 0.01
+    warmup: int = 50
+    cooldown: float = 0.4
+    ema: float = 0.995
+    clip: float = 1.0
+    noise: float = 0.12
+    """The most that the past is disturbed by."""
+    compile: bool = True
+    seed: int = 0
+    codec: str = "codec-8x8"
+    save_every_s: float = 60.0
+    patch: int = 2
+
+
+class Recordings:
+    """A dataset as tracks in memory, pictures as latents; its last episodes are held back."""
+
+    def __init__(self, data: Dataset, codec: Codec, recipe: WorldRecipe, show: Callable[[int, int], None] | None) -> None:
+        self.codec, self.fps = codec, data.fps
+        rewards, sensors = [], []
+        self.episodes: list[dict[str, Tensor]] = []
+        self.names: list[str] = []
+        for number in range(len(data)):
+            one = data.episode(number)
+            height, across = one.frames.shape[1:3]
+            if height % 16 or across % 16:
+                raise InputError(f"pictures of {across}x{height}: expected multiples of 16; record them with --size")
+            parts = [codec.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
+            video = to_cells(torch.cat(parts)[None].float(), recipe.patch)[0]
+            rewards.append(one.reward)
+            sensors.append(one.sensors)
+            self.episodes.append(
+                {
+                    "video": video.to(torch.bfloat16),
+                    "action": torch.from_numpy(one.action),
+                    "reward": torch.from_numpy(one.reward)[:, None],
+                    "terminated": torch.from_numpy(np.where(one.terminated, 1.0, -1.0).astype(np.float32))[:, None],
+                    "sensors": torch.from_numpy(one.sensors),
+                }
+            )
+            self.names.append(one.task)
+            if show is not None:
+                show(number + 1, len(data))
+        paid = np.concatenate(rewards)
+        paid = np.abs(paid[paid != 0])
+        self.reward_scale = float(paid.mean()) if len(paid) else 1.0
+        every = np.concatenate(sensors)
+        self.mean = every.mean(0) if every.size else every[:0].sum(0)
+        self.std = np.maximum(every.std(0), 1e-3) if every.size else self.mean
+        for one_episode in self.episodes:
+            one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-3, 3)
+            scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
+            one_episode["sensors"] = scaled.float().clamp(-5, 5)
+        self.kept = max(1, round(len(data) * HELD_BACK)) if len(data) > 1 else 0
+        self.tasks = sorted(set(self.names))
+        self.text: TextCondition | None = None
+        if any(self.tasks):
+            states, mask = default_encoder().encode(self.tasks, max_tokens=MAX_TOKENS)
+            self.text = TextCondition(states=torch.from_numpy(states), reads=torch.from_numpy(mask))
+        self.size = (height, across)
+        self.sensors = every.shape[1]
+
+    def idle(self) -> int:
+        """Of one-of-N actions the one that changes pictures least: what is done while nobody presses a key."""
+        moved = torch.zeros(self.episodes[0]["action"].shape[1])
+        count = torch.zeros_like(moved)
+        for episode in self.episodes:
+            change = (episode["video"][1:].float() - episode["video"][:-1].float()).abs().flatten(1).mean(1)
+            taken = episode["action"][:-1].argmax(1)
+            moved.index_add_(0, taken, change)
+            count.index_add_(0, taken, torch.ones_like(change))
+        mean = torch.where(count > 0, moved / count.clamp_min(1), torch.inf)
+        return int(mean.argmin()) if mean.min() < 0.8 * mean[0] else 0
+
+    def stretches(self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False) -> dict[str, Tensor]:
+        """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
+        first, last = (
+            (len(self.episodes) - self.kept, len(self.episodes)) if held_back else (0, len(self.episodes) - self.kept)
+        )
+        lengths = np.array([len(self.episodes[i]["reward"]) for i in range(first, last)])
+        room = np.maximum(lengths - frames + 1, 0)
+        if not room.any():
+            raise InputError(f"no episode has {frames} frames; record longer ones, or train with fewer frames")
+        which = rng.choice(len(room), count, p=room / room.sum())
+        begins = (rng.random(count) * room[which]).astype(np.int64)
+        names = ("video", "action", "reward", "terminated", "sensors")
+        rows = [
+            {name: self.episodes[first + i][name][b : b + frames] for name in names}
+            for i, b in zip(which, begins, strict=True)
+        ]
+        tracks = {name: torch.stack([row[name] for row in rows]).float() for name in names}
+        tracks["task"] = torch.tensor([self.tasks.index(self.names[first + i]) for i in which])
+        return tracks
+
+
+def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
+    """With the tracks that a recorded world has no use for: one empty slot, camera and setting of nothing."""
+    batch, frames = tracks["reward"].shape[:2]
+    device = tracks["reward"].device
+    state = torch.zeros(batch, frames, 1, STATE_FEATURES, device=device)
+    state[..., 0] = -1.0
+    camera, scene = (torch.zeros(batch, frames, VECTORS[name], device=device) for name in ("camera", "scene"))
+    result = {name: tracks[name] for name in ("video", "action", "reward", "terminated")}
+    result |= {"state": state, "camera": camera, "scene": scene}
+    return result | ({"sensors": tracks["sensors"]} if sensors else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """The arguments of `world_losses`."""
+
+    values: dict[str, Tensor]
+    levels: dict[str, Tensor]
+    noise: dict[str, Tensor]
+    time_s: Tensor
+    text: TextCondition | None
+    bias: Tensor
+    order: Tensor
+
+
+def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> Lesson:
+    """The batch of one step, a function of (seed, step) alone."""
+    rng = np.random.default_rng((recipe.seed, step))
+    t, b = recipe.frames, recipe.batch
+    drawn = recordings.stretches(rng, b, t)
+    once = full_tracks(drawn, recordings.sensors)
+    values = {name: torch.cat([x, x[:, 1:]], 1).to(device) for name, x in once.items()}
+    rough = torch.from_numpy(np.where(rng.random(b) < 0.3, 0.0, rng.uniform(0, recipe.noise, b)).astype(np.float32))
+    ahead = np.where(rng.random((b, t - 1)) < 0.75, 1.0, rng.uniform(0.1, 1.0, (b, t - 1))).astype(np.float32)
+    per_frame = torch.cat([rough[:, None].expand(b, t), torch.from_numpy(ahead)], 1).to(device)
+    known = torch.cat([torch.zeros(b, t), torch.from_numpy(ahead)], 1).to(device)
+    h, w = values["video"].shape[2:4]
+    levels = {name: known.clone() for name in values if name not in ("video", "state")}
+    levels["video"] = per_frame[..., None, None].expand(-1, -1, h, w).contiguous()
+    levels["state"] = torch.zeros_like(values["state"])
+    for name in ("camera", "scene"):
+        levels[name].zero_()
+    levels["action"][:, t:] = 1.0
+    index = torch.arange(t)
+    when = torch.cat([index, index[1:]])
+    past = torch.cat([torch.ones(t, dtype=torch.bool), torch.zeros(t - 1, dtype=torch.bool)])
+    reads = past[None, :] & ((when[None, :] < when[:, None]) | (past[:, None] & (when[None, :] == when[:, None])))
+    reads |= torch.eye(2 * t - 1, dtype=torch.bool)
+    text = None
+    if recordings.text is not None:
+        states, mask = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]]
+        heard = torch.from_numpy(rng.random(b) > 0.1)
+        text = TextCondition(
+            states=states.to(device),
+            reads=(mask & heard[:, None])[:, None].expand(-1, 2 * t - 1, -1).contiguous().to(device),
+        )
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    noise = {name: torch.randn(x.shape, generator=generator).to(device) for name, x in values.items()}
+    return Lesson(
+        values=values,
+        levels=levels,
+        noise=noise,
+        time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
+        text=text,
+        bias=torch.where(reads, 0.0, CLOSED).to(device),
+        order=torch.cat([index, index[1:]]).to(device),
+    )
+
+
+def world_losses(
+    model: Denoiser,
+    values: dict[str, Tensor],
+    levels: dict[str, Tensor],
+    noise: dict[str, Tensor],
+    time_s: Tensor,
+    text: TextCondition | None,
+    bias: Tensor,
+    order: Tensor,
+    dtype: torch.dtype,
+) -> dict[str, Tensor]:
+    """Squared error of what follows, by track."""
+    noisy = noised(values, levels, noise)
+    stride = torch.zeros(len(time_s), device=time_s.device)
+    answers = model.network(noisy, levels, time_s, text, CELL_UNITS, bias, stride, dtype, order=order)
+    clean = cleaned(noisy, levels, answers)
+    t = (time_s.shape[1] + 1) // 2
+    follows, was = values["video"][:, t:], values["video"][:, : t - 1]
+    changed = ((follows - was).abs() > MOVED).any(-1).float()
+    weight = 1 + CHANGED * changed
+    level = levels["video"][:, t:]
+    error = (clean["video"][:, t:] - follows).square().mean(-1) * even(level, 0.4) / even(torch.ones_like(level), 0.4)
+    result = {"video": (error * weight).mean() / weight.mean()}
+    for name, share in VECTOR_WEIGHTS.items():
+        if name in values:
+            off = (clean[name][:, t:] - values[name][:, t:]).square()
+            result[name] = share * off.mean()
+    return result
