@@ -93,8 +93,8 @@ def main() -> int:
     if given.write:
         folder = ROOT / "docs" / "measurements"
         head = (
-            f"# Agents\n\n`python -m benchmarks.agents --frames {given.frames} --seeds {given.seeds} --episodes {given.episodes} --planned"
-            f" {given.planned}`,"
+            "# Agents\n\n`python -m benchmarks.agents"
+            f" --frames {given.frames} --seeds {given.seeds} --episodes {given.episodes} --planned {given.planned}`,"
             f" {given.model}, {date.today()}, {machine()}. Returns of episodes of ten seconds in the real room, and how often the"
             " task was done.\n\n| task | who | return, done | minutes |\n|---|---|---|---|\n"
         )
