@@ -317,6 +317,21 @@ def measure(name: str, share: int, pictures: Path | None) -> list[Row]:
     return rows
 
 
+def write_table(title: str, module: str, model: str, share: int, rows: list[Row]) -> None:
+    """docs/measurements/: the table with its command, machine and date, and the same as JSON."""
+    folder = ROOT / "docs" / "measurements"
+    folder.mkdir(exist_ok=True)
+    lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
+    lines += [
+        f"| {r.what} | {r.bar} | {r.measured} | {'' if r.met is None else 'yes' if r.met else '**no**'} |" for r in rows
+    ]
+    part = f"one in {share} of the episodes" if share > 1 else "all episodes"
+    head = f"# {title}\n\n`python -m benchmarks.{module}`, {model}, {part}, {date.today()}, {machine()}\n\n"
+    name = module.replace("_", "-")
+    (folder / f"{name}.md").write_text(head + "\n".join(lines) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1, default=str) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT)
@@ -325,16 +340,7 @@ def main() -> int:
     arguments = parser.parse_args()
     rows = measure(arguments.model, arguments.share, ROOT / "docs" / "pictures" if arguments.write else None)
     if arguments.write:
-        folder = ROOT / "docs" / "measurements"
-        folder.mkdir(exist_ok=True)
-        lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
-        lines += [
-            f"| {r.what} | {r.bar} | {r.measured} | {'' if r.met is None else 'yes' if r.met else '**no**'} |" for r in rows
-        ]
-        share = f"one in {arguments.share} of the episodes" if arguments.share > 1 else "all episodes"
-        head = f"`python -m benchmarks.first_light`, {arguments.model}, {share}, {date.today()}, {machine()}\n\n"
-        (folder / "first-light.md").write_text("# First light\n\n" + head + "\n".join(lines) + "\n")
-        (folder / "first-light.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1, default=str) + "\n")
+        write_table("First light", "first_light", arguments.model, arguments.share, rows)
     return 0
 
 

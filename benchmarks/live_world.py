@@ -8,18 +8,15 @@ docs/measurements/.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import date
 
 import numpy as np
 import torch
-from benchmarks.codec import machine
-from benchmarks.first_light import ROOT, SEED, Row, interval
+from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import Canvas
@@ -398,16 +395,7 @@ def main() -> int:
     arguments = parser.parse_args()
     rows = measure(arguments.model, arguments.share)
     if arguments.write:
-        folder = ROOT / "docs" / "measurements"
-        folder.mkdir(exist_ok=True)
-        lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
-        lines += [
-            f"| {r.what} | {r.bar} | {r.measured} | {'' if r.met is None else 'yes' if r.met else '**no**'} |" for r in rows
-        ]
-        share = f"one in {arguments.share} of the episodes" if arguments.share > 1 else "all episodes"
-        head = f"`python -m benchmarks.live_world`, {arguments.model}, {share}, {date.today()}, {machine()}\n\n"
-        (folder / "live-world.md").write_text("# The live world\n\n" + head + "\n".join(lines) + "\n")
-        (folder / "live-world.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1, default=str) + "\n")
+        write_table("The live world", "live_world", arguments.model, arguments.share, rows)
     return 0
 
 

@@ -7,6 +7,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 
 from kinema.errors import InputError
@@ -99,3 +100,18 @@ def test_states_seen_at_once_are_those_of_each_scene(model: Model) -> None:
     seen, _ = env.reset(seed=3)
     for state, scene in zip(seen, env.scenes(), strict=True):
         np.testing.assert_allclose(state, observed_state(scene), atol=1e-6)
+
+
+def test_beginnings_that_were_given_stay_when_the_task_changes(model: Model) -> None:
+    asked: list[int] = []
+    whole = ImaginedVectorEnv(1, model=model, task=TASK)
+
+    def starts(rng: np.random.Generator, count: int) -> dict[str, torch.Tensor]:
+        asked.append(count)
+        whole._rng = rng
+        return whole._beginnings(count)
+
+    env = ImaginedEnv(model=model, task=TASK, starts=starts)
+    env.reset(seed=1)
+    env.reset(options={"task": "touch the red ball"})
+    assert asked == [1, 1]

@@ -33,7 +33,7 @@ from kinema.errors import InputError, ModelError
 from kinema.models import Model, find
 from kinema.simulate.env import placed
 from kinema.stepping import Moment, advance, moments_of, remember
-from kinema.worlds.spaces import check, encode, space_of
+from kinema.worlds.spaces import check, decode, encode, space_of, width
 
 STARTS = "starts.safetensors"
 Tracks = dict[str, torch.Tensor]
@@ -314,7 +314,7 @@ class Dream:
                 low, high = self._many.single_action_space.low, self._many.single_action_space.high  # type: ignore[attr-defined]
                 self.go(np.clip(given.reshape(spec["shape"]), low, high).astype(spec["dtype"]))
             else:
-                self.go(self._many.single_action_space.sample())
+                self.go(decode(spec, np.zeros(width(spec), np.float32)))
         return self
 
     def ask(self, question: str) -> Any:

@@ -124,7 +124,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         self.render_mode, self.steps, self.max_steps = render_mode, steps, max(1, round(duration_s * fps))
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode {render_mode!r}: expected None or {', '.join(self.metadata['render_modes'])}")
-        self._starts = starts or self._rooms
+        self.starts = starts
         self.single_observation_space = self._room.observation_space
         self.single_action_space = self._room.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -151,13 +151,15 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             super().reset(seed=first)
             self._rng = np.random.default_rng(first)
         self._seed = check_seed(int(self._rng.integers(2**31)))
-        self._moments = self._begun(self._starts(self._rng, self.num_envs), 0.0)
+        self._moments = self._begun(self._beginnings(self.num_envs), 0.0)
         self._done = np.zeros(self.num_envs, bool)
         self._count = np.zeros(self.num_envs, np.int64)
         return self.observe(), {}
 
-    def _rooms(self, rng: np.random.Generator, count: int) -> Tracks:
-        rooms = [beginning(self._room, rng, self.model) for _ in range(count)]
+    def _beginnings(self, count: int) -> Tracks:
+        if self.starts is not None:
+            return self.starts(self._rng, count)
+        rooms = [beginning(self._room, self._rng, self.model) for _ in range(count)]
         return {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
 
     def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[Moment]:
@@ -168,7 +170,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         """New rooms for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
         index = np.flatnonzero(which)
         self._count[index], self._done[index] = 0, False
-        tracks = self._starts(self._rng, len(index))
+        tracks = self._beginnings(len(index))
         if len(index) == self.num_envs:
             self._moments = self._begun(tracks, 0.0)
             return
@@ -270,6 +272,7 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
             self._many = ImaginedVectorEnv(
                 1, model=many.model, task=options["task"], size=many.size, fps=many.fps, observation=many.observation,
                 duration_s=many.max_steps / many.fps, diet=many.diet, steps=many.steps,
+                starts=many.starts,
             )  # fmt: skip
         observation, _ = self._many.reset(seed=int(self.np_random.integers(2**31)))
         self._show()
