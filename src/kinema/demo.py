@@ -79,7 +79,7 @@ def make(out: Path, say: Callable[[str], None]) -> Path:
     say(f"{model} loaded in {time.perf_counter() - begun:.1f} s")
     prompt = "a red ball rolls right and hits a blue box"
     first = kinema.generate(prompt, model=model, seconds=4)[0]
-    still = kinema.image("a green star and an orange triangle on a field", model=model, seed=2)
+    still = kinema.image("a green star and an orange triangle on a field", model=model, seed=4)
     sections = []
 
     def film(title: str, note: str, name: str, make_clip: Callable[[], Clip]) -> Clip:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.layouts import cast
-from kinema.canvas.tracks import VECTORS, group_slice, settle_identity
+from kinema.canvas.tracks import IDENTITY, VECTORS, group_slice, settle_identity
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
@@ -242,9 +242,30 @@ def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
 def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
     """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical."""
     if "video" in canvas.values:
-        canvas = perceive(model, canvas, options, seeds)
+        canvas = held(perceive(model, canvas, options, seeds))
     canvas = plan(model, canvas, options, seeds, progress)
     return film(model, canvas, options, seeds, progress) if "video" in canvas.values else canvas
+
+
+def held(canvas: Canvas) -> Canvas:
+    """Who and what background was seen in a picture stays so in every frame, whatever the words say; empty slots stay open."""
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    seen = ((level[..., :1] <= ROUGHLY) & (state[..., :1] > 0)).float()
+    found = seen.any(1, keepdim=True)
+    mean = (seen * state).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
+    for group in IDENTITY:
+        columns = group_slice(group)
+        unknown = found & (level[..., columns] > ROUGHLY)
+        state[..., columns] = torch.where(unknown, mean[..., columns], state[..., columns])
+        level[..., columns] = torch.where(unknown, torch.zeros_like(level[..., columns]), level[..., columns])
+    scene, scene_level = canvas.values["scene"], canvas.levels["scene"]
+    told = (scene_level <= ROUGHLY).float()[..., None]
+    unknown = told.any(1, keepdim=True) & (told == 0)
+    mean = (told * scene).sum(1, keepdim=True) / told.sum(1, keepdim=True).clamp_min(1)
+    scene = torch.where(unknown, mean, scene)
+    scene_level = torch.where(unknown[..., 0], torch.zeros_like(scene_level), scene_level)
+    values = {**canvas.values, "state": state, "scene": scene}
+    return canvas.with_values(values, {**canvas.levels, "state": level, "scene": scene_level})
 
 
 def perceive_only(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:

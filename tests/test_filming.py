@@ -1,0 +1,34 @@
+"""Between perceiving and planning."""
+
+from __future__ import annotations
+
+import torch
+
+from kinema.canvas.canvas import blank
+from kinema.canvas.tracks import IDENTITY, group_slice
+from kinema.filming import ROUGHLY, held
+
+
+def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
+    canvas = blank(batch=1, frames=4, fps=16.0, slots=3)
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    shown = torch.where(torch.arange(state.shape[-1]) % 3 == 0, 1.0, -1.0)
+    state[:, 1, 0], state[:, 1, 1] = shown, -shown
+    level[:, 1] = ROUGHLY
+    level[:, 2, 0] = 0.0
+    scene, scene_level = canvas.values["scene"].clone(), canvas.levels["scene"].clone()
+    scene[:, 1], scene_level[:, 1] = 0.5, ROUGHLY
+    done = held(
+        canvas.with_values(
+            {**canvas.values, "state": state, "scene": scene}, {**canvas.levels, "state": level, "scene": scene_level}
+        )
+    )
+    for group in IDENTITY:
+        columns = group_slice(group)
+        for t in (0, 3):
+            assert torch.equal(done.values["state"][:, t, 0, columns], shown[columns][None])
+            assert (done.levels["state"][:, t, 0, columns] == 0).all()
+        assert (done.levels["state"][:, 0, 1:, columns] == 1).all(), "nothing was seen there"
+        assert torch.equal(done.values["state"][:, 2, 0, columns], state[:, 2, 0, columns]), "what is known is not touched"
+    assert (done.levels["state"][:, 0, 0, group_slice("position")] == 1).all()
+    assert (done.values["scene"] == 0.5).all() and (done.levels["scene"][:, 0] == 0).all()
