@@ -16,7 +16,7 @@ from kinema.agents.starts import record
 from kinema.cli.main import main
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models import Model, load
-from kinema.simulate.env import SEEN, ImaginedEnv
+from kinema.simulate.env import ImaginedEnv
 from kinema.train.recordings import WorldRecipe
 from kinema.train.world import train_world
 from kinema.worlds.playground.diet import tiny
@@ -25,7 +25,8 @@ from kinema.worlds.playground.tasks import Task
 from kinema.worlds.recorder import record as record_env
 
 TASK = "reach the flag"
-QUICK = Settings(frames=64, rooms=2, horizon=8, starts=2, starts_frames=SEEN + 3, epochs=1, duration_s=1.0)
+SEEN = 9
+QUICK = Settings(frames=64, rooms=2, horizon=8, starts=2, starts_frames=SEEN + 3, window=SEEN - 1, epochs=1, duration_s=1.0)
 
 
 @pytest.mark.parametrize("observation", ["pixels", "state", "dict"])
@@ -53,7 +54,7 @@ def test_a_thing_is_told_by_its_part_wherever_its_slot_is() -> None:
 
 
 def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
-    starts = record(model, TASK, episodes=3, frames=SEEN + 5, fps=16.0, diet=tiny(), seed=1)
+    starts = record(model, TASK, episodes=3, frames=SEEN + 5, seen=SEEN, fps=16.0, diet=tiny(), seed=1)
     drawn = starts(np.random.default_rng(0), 4)
     assert drawn["state"].shape[:2] == (4, SEEN) and starts.steps == starts.lengths.sum() >= 3 * SEEN
     for one in drawn["state"]:
@@ -62,7 +63,7 @@ def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
 
 
 def test_real_and_imagined_rooms_look_alike_and_start_anew_at_the_end(model: Model) -> None:
-    starts = record(model, TASK, episodes=2, frames=SEEN + 5, fps=16.0, diet=tiny(), seed=1)
+    starts = record(model, TASK, episodes=2, frames=SEEN + 5, seen=SEEN, fps=16.0, diet=tiny(), seed=1)
     real = RealRooms(2, TASK, fps=16.0, duration_s=4 / 16, diet=tiny(), seed=0)
     dreamt = ImaginedRooms(2, TASK, model=model, starts=starts, fps=16.0, horizon=4, diet=tiny(), seed=0)
     for rooms in (real, dreamt):

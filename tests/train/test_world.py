@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -24,6 +25,7 @@ from kinema.model.block import Memory
 from kinema.model.denoiser import cleaned
 from kinema.models import load, weights_folder
 from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
+from kinema.simulate.world import World
 from kinema.stepping import band
 from kinema.train import checkpoint
 from kinema.train.recordings import Recordings, WorldRecipe, lesson
@@ -143,7 +145,7 @@ def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
     assert not (terminated | truncated).any() and (reward == 0).all()
 
 
-def test_a_dream_can_be_played_branched_and_rewound(world: Path) -> None:
+def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path: Path) -> None:
     dream = Dream(world, seed=3)
     game = Play(dream)
     for key in "1p":
@@ -163,6 +165,11 @@ def test_a_dream_can_be_played_branched_and_rewound(world: Path) -> None:
     assert "▀" in game.screen(40, 20, 1.0)
     with pytest.raises(InputError, match="remembers"):
         dream.rewind(99)
+    again = Dream.open(dream.save(tmp_path / "cart.kinema"))
+    assert np.array_equal(again.go(1).frame, dream.go(1).frame) and again.reward == dream.reward
+    with pytest.raises(InputError, match="holds a dream"):
+        World.open(tmp_path / "cart.kinema")
+    assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"))), Dream)
     with pytest.raises(InputError, match="is not in"):
         dream.go(5)
 

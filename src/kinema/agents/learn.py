@@ -38,7 +38,8 @@ Show = Callable[[int, int, float], None]
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """frames: of experience. rooms: side by side. horizon: frames of an imagined episode. duration_s: time limit of a real one.
-    starts: real rooms recorded to begin from, of starts_frames each. The others are PPO's."""
+    starts: real rooms recorded to begin from, of starts_frames each. window: frames that imagination remembers. The others are
+    PPO's."""
 
     frames: int = 400_000
     rooms: int = 64
@@ -47,6 +48,7 @@ class Settings:
     fps: float = 16.0
     starts: int = 128
     starts_frames: int = 96
+    window: int = 8
     rate: float = 1e-3
     discount: float = 0.97
     entropy: float = 0.002
@@ -143,6 +145,7 @@ def rooms_for(task: str, inside: Model | None, settings: Settings, diet: Diet) -
         task,
         episodes=settings.starts,
         frames=settings.starts_frames,
+        seen=settings.window + 1,
         fps=settings.fps,
         diet=diet,
         seed=settings.seed,

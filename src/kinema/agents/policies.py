@@ -65,8 +65,8 @@ class Random:
 class Follower:
     """Watches real rooms with a model: their frames as moments that it can go on from."""
 
-    def __init__(self, model: Model, task: str, fps: float = 16.0) -> None:
-        self.model, self.task, self.fps = model, str(Task.parse(task)), fps
+    def __init__(self, model: Model, task: str, fps: float = 16.0, window: int = WINDOW) -> None:
+        self.model, self.task, self.fps, self.window = model, str(Task.parse(task)), fps, window
 
     def begin(self, count: int) -> None:
         self._moments: list[Moment] = []
@@ -83,7 +83,7 @@ class Follower:
             done = torch.from_numpy(actions).to(device)
             last = self._moments[-1]
             self._moments[-1] = replace(last, tracks={**last.tracks, "action": done}, acted=True)
-        self._moments = [*self._moments[-WINDOW:], moments_of(tracks, number / self.fps, self.fps)[0]]
+        self._moments = [*self._moments[-self.window :], moments_of(tracks, number / self.fps, self.fps)[0]]
         return self._moments
 
 
@@ -115,7 +115,7 @@ class Planner:
     """Imagines many futures and does what began the best (the cross-entropy method).
 
     ahead: frames imagined. hold: frames for which an action is kept, in plans and in the room. candidates, rounds, best: plans
-    imagined at once, how often they are drawn anew, and from how many of the best.
+    imagined at once, how often they are drawn anew, and from how many of the best. window: frames remembered.
     """
 
     model: Model
@@ -126,13 +126,14 @@ class Planner:
     candidates: int = 24
     rounds: int = 2
     best: int = 4
+    window: int = 4
     seed: int = 0
     _number: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if self.ahead < 1 or self.hold < 1 or self.rounds < 1 or not 1 <= self.best <= self.candidates:
             raise InputError("a planner needs ahead, hold and rounds of at least 1, and 1 <= best <= candidates")
-        self._follower = Follower(self.model, self.task, self.fps)
+        self._follower = Follower(self.model, self.task, self.fps, self.window)
 
     def begin(self, count: int) -> None:
         self._follower.begin(count)
@@ -152,7 +153,8 @@ class Planner:
 
     def _plan(self, moments: list[Moment]) -> None:
         rooms, pieces = self._mean.shape[:2]
-        known = _repeated(remember(self.model, moments, self._follower.text), self.candidates)
+        past = remember(self.model, moments, self._follower.text, window=self.window)
+        known = _repeated(past, self.candidates)
         text = _spoken(self._follower.text, self.candidates)
         spread = np.full((rooms, pieces, 2), 0.7, np.float32)
         for _ in range(self.rounds):
@@ -170,8 +172,10 @@ class Planner:
         earned, going = np.zeros(len(told), np.float32), np.ones(len(told), bool)
         for t in range(self.ahead):
             seeds = [self._number * 1009 + t] * len(told)
-            last, new = advance(self.model, moments, told[:, t // self.hold], fps=self.fps, seeds=seeds, text=text)
-            moments = [*moments[:-1], last, new][-WINDOW - 1 :]
+            last, new = advance(
+                self.model, moments, told[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
+            )
+            moments = [*moments[:-1], last, new][-self.window - 1 :]
             earned += going * decode_reward(new.tracks["reward"].float().cpu().numpy()).reshape(-1)
             going &= (new.tracks["terminated"][:, 0] <= 0).cpu().numpy()
         return earned.reshape(plans.shape[:2])
@@ -180,13 +184,13 @@ class Planner:
 class Imitator:
     """Does what the model expects of somebody with this task: the imitate layout, past and text known, the action unknown."""
 
-    def __init__(self, model: Model, task: str, fps: float = 16.0) -> None:
-        self._follower = Follower(model, task, fps)
+    def __init__(self, model: Model, task: str, fps: float = 16.0, window: int = 8) -> None:
+        self._follower = Follower(model, task, fps, window)
 
     def begin(self, count: int) -> None:
         self._follower.begin(count)
 
     def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
         moments = self._follower.watch(scenes, actions)
-        chosen = deed(self._follower.model, moments, self._follower.text)
+        chosen = deed(self._follower.model, moments, self._follower.text, window=self._follower.window)
         return chosen.float().cpu().numpy().clip(-1, 1).astype(np.float32)

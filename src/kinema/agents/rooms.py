@@ -100,8 +100,9 @@ class ImaginedRooms(TaskRooms):
     ) -> None:
         super().__init__(count, task)
         self.worlds = ImaginedVectorEnv(
-            count, model=model, task=task, fps=fps, observation="state", duration_s=horizon / fps, diet=diet, starts=starts
-        )
+            count, model=model, task=task, fps=fps, observation="state", duration_s=horizon / fps, diet=diet, starts=starts,
+            window=starts.seen - 1,
+        )  # fmt: skip
         self._first: int | None = seed
 
     def reset(self) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import torch
 from kinema.canvas.tracks import encode_reward
 from kinema.errors import InputError
 from kinema.models import Model
-from kinema.simulate.env import SEEN, Tracks
+from kinema.simulate.env import Tracks
 from kinema.simulate.world import tracks_of
 from kinema.worlds.playground.diet import Diet
 from kinema.worlds.playground.env import PlaygroundEnv
@@ -25,6 +25,8 @@ class Starts:
 
     tracks: Tracks
     lengths: np.ndarray[Any, np.dtype[np.int64]]
+    seen: int
+    """Frames of a beginning."""
 
     @property
     def steps(self) -> int:
@@ -32,19 +34,19 @@ class Starts:
         return int(self.lengths.sum())
 
     def __call__(self, rng: np.random.Generator, count: int) -> Tracks:
-        """The first SEEN frames [count, SEEN, ...] of so many worlds."""
+        """The first frames [count, seen, ...] of so many worlds."""
         rooms = rng.integers(0, len(self.lengths), count)
-        first = (rng.random(count) * (self.lengths[rooms] - SEEN + 1)).astype(np.int64)
-        at = torch.from_numpy(first[:, None] + np.arange(SEEN))
+        first = (rng.random(count) * (self.lengths[rooms] - self.seen + 1)).astype(np.int64)
+        at = torch.from_numpy(first[:, None] + np.arange(self.seen))
         which = torch.from_numpy(rooms)[:, None]
         device = self.tracks["state"].device
         return {name: x[which.to(device), at.to(device)] for name, x in self.tracks.items()}
 
 
-def record(model: Model, task: str, *, episodes: int, frames: int, fps: float, diet: Diet, seed: int) -> Starts:
+def record(model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, diet: Diet, seed: int) -> Starts:
     """Let a robot act at random in so many real rooms; rooms that end before they can be a beginning are left out."""
-    if frames < SEEN:
-        raise InputError(f"episodes of {frames} frames: expected at least {SEEN}, which is how long a beginning is")
+    if frames < seen:
+        raise InputError(f"episodes of {frames} frames: expected at least {seen}, which is how long a beginning is")
     rng = np.random.default_rng(seed)
     room = PlaygroundEnv(task=task, fps=fps, observation="state", duration_s=(frames + 1) / fps, diet=diet)
     kept: list[Tracks] = []
@@ -63,7 +65,7 @@ def record(model: Model, task: str, *, episodes: int, frames: int, fps: float, d
             scenes.append(room.scene)
             actions.append(np.zeros(2, np.float32))
             rewards.append(float(reward))
-        if len(scenes) < SEEN:
+        if len(scenes) < seen:
             continue
         lengths.append(len(scenes))
         last = frames - len(scenes)
@@ -73,5 +75,7 @@ def record(model: Model, task: str, *, episodes: int, frames: int, fps: float, d
         tracks["reward"] = torch.from_numpy(encode_reward(np.array([rewards], np.float32))).to(model.device)
         kept.append({name: torch.cat([x, x[:, -1:].expand(-1, last, *x.shape[2:])], 1) for name, x in tracks.items()})
     return Starts(
-        tracks={name: torch.cat([one[name] for one in kept]) for name in kept[0]}, lengths=np.array(lengths, np.int64)
+        tracks={name: torch.cat([one[name] for one in kept]) for name in kept[0]},
+        lengths=np.array(lengths, np.int64),
+        seen=seen,
     )

@@ -65,6 +65,11 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
     if start and (path / "meta" / "info.json").exists():
         raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
     if path.suffix == ".kinema":
+        from kinema.simulate.dream import Dream
+        from kinema.simulate.keep import kind_of
+
+        if kind_of(path) == "dream":
+            return Dream.open(path)
         return World.open(path, model=arguments.model)
     given: str | Clip | Scene = start
     if path.suffix in ENDINGS:

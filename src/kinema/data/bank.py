@@ -3,7 +3,7 @@
 A bank is a folder of shards. Shard i holds episodes with seeds base + i * SHARD ... and depends on nothing else, so building
 is parallel, resumable and gives the same bytes anywhere. Captions are kept as text and as the text encoder's token states.
 
-Axes: N episodes, T frames at 32 per second, K slots, L text tokens, E text width.
+Axes: N episodes, T frames, 32 a second unless said otherwise, K slots, L text tokens, E text width.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _FIXED = ("kind", "color", "material", "size")
 Arrays = dict[str, NDArray[Any]]
 
 
-def make_shard(diet: Diet, first_seed: int, count: int) -> Arrays:
+def make_shard(diet: Diet, first_seed: int, count: int, fps: float = FPS) -> Arrays:
     """Simulate `count` episodes and encode what is told of them."""
     columns: dict[str, list[Any]] = {}
     captions = []
     for seed in range(first_seed, first_seed + count):
-        episode = simulate(diet, seed, fps=FPS, num_frames=FRAMES)
+        episode = simulate(diet, seed, fps=fps, num_frames=FRAMES)
         scene = episode.scene
         row = {name: getattr(scene, name) for name in _FIXED}
         row |= {name: getattr(scene, name).astype(np.float16) for name in _MOVING}
@@ -78,12 +78,14 @@ def build(
     *,
     episodes: int,
     base_seed: int,
+    fps: float = FPS,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Fill the folder with shards; those that exist are kept, so a build that was cut off goes on."""
     folder.mkdir(parents=True, exist_ok=True)
-    label = json.dumps({"diet": asdict(diet), "base_seed": base_seed, "format": 1}, sort_keys=True, default=list)
+    of = {"diet": asdict(diet), "base_seed": base_seed, "format": 1} | ({} if fps == FPS else {"fps": fps})
+    label = json.dumps(of, sort_keys=True, default=list)
     stamp = folder / "bank.json"
     if stamp.exists() and stamp.read_text() != label:
         raise InputError(f"{folder} holds a bank of another diet or seed; name another folder or delete it")
@@ -91,7 +93,7 @@ def build(
     shards = -(-episodes // SHARD)
     missing = [i for i in range(shards) if not (folder / f"shard-{i:05d}.npz").exists()]
     with ProcessPoolExecutor(workers) as pool:
-        jobs = {i: pool.submit(make_shard, diet, base_seed + i * SHARD, SHARD) for i in missing}
+        jobs = {i: pool.submit(make_shard, diet, base_seed + i * SHARD, SHARD, fps) for i in missing}
         for done, i in enumerate(missing):
             arrays = jobs.pop(i).result()
             temporary = folder / f".shard-{i:05d}.tmp.npz"
@@ -124,6 +126,8 @@ class Bank:
             raise InputError(f"{folder} holds no episodes; expected shards made by kinema.data.bank.build")
         if episodes is not None:
             paths = paths[: -(-episodes // SHARD)]
+        stamp = folder / "bank.json"
+        self.fps = float(json.loads(stamp.read_text()).get("fps", FPS)) if stamp.exists() else FPS
         shards = [np.load(path) for path in paths]
         self._text = [
             (shard["token_states"], shard["token_start"], shard["caption_start"], json.loads(str(shard["captions"])))
@@ -132,6 +136,9 @@ class Bank:
         text_names = ("token_states", "token_start", "caption_start", "captions")
         names = [name for name in shards[0].files if name not in text_names]
         self.arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
+        ends = self.arrays["terminated"]
+        self.end: NDArray[np.int64] = np.where(ends.any(1), ends.argmax(1), -1)
+        """The frame in which the task of each episode was done, -1 where it was not."""
 
     def __len__(self) -> int:
         return len(self.arrays["kind"])
@@ -153,13 +160,15 @@ class Bank:
     ) -> Windows:
         """Frames start, start + stride, ... of each episode; `which` picks the caption, -1 leaves the window untold.
 
-        Rewards between two kept frames add up.
+        Rewards between two kept frames add up, and an end between them belongs to the later one.
         """
         picks = starts[:, None] + strides[:, None] * np.arange(frames)
         rows = episodes[:, None]
         moving: dict[str, Any] = {name: self.arrays[name][rows, picks].astype(np.float32) for name in (*_MOVING, "camera")}
         fixed: dict[str, Any] = {name: self.arrays[name][episodes] for name in (*_FIXED, "view", "background")}
-        summed = np.concatenate([np.zeros((len(episodes), 1), np.float32), np.cumsum(self.arrays["reward"][episodes], 1)], 1)
+        none = np.zeros((len(episodes), 1), np.float32)
+        summed = np.concatenate([none, np.cumsum(self.arrays["reward"][episodes], 1)], 1)
+        ended = np.concatenate([none, np.cumsum(self.arrays["terminated"][episodes], 1)], 1)
         until = picks + 1
         since = np.maximum(until - strides[:, None], 0)
         index = np.arange(len(episodes))[:, None]
@@ -174,10 +183,10 @@ class Bank:
             captions.append(text)
         return Windows(
             fields=Fields(**fixed, **moving),
-            fps=(FPS / strides).astype(np.float32),
+            fps=(self.fps / strides).astype(np.float32),
             action=self.arrays["action"][rows, picks].astype(np.float32),
             reward=summed[index, until] - summed[index, since],
-            terminated=self.arrays["terminated"][rows, picks],
+            terminated=ended[index, until] > ended[index, since],
             text_states=states,
             text_mask=mask,
             captions=captions,

@@ -41,9 +41,10 @@ TRACK_WEIGHTS = {
     "camera": 0.1,
     "scene": 0.2,
     "action": 0.1,
-    "reward": 0.1,
-    "terminated": 0.1,
+    "reward": 1.0,
+    "terminated": 3.0,
 }
+"""Of all frames one in some hundreds ends a task, so the mean error of "terminated" is small whatever is said of ends."""
 SIGHT_WEIGHT = 0.3
 PICTURE_WEIGHT = 2.0
 THINGS_SEEN = 4.0

@@ -32,6 +32,7 @@ from kinema.codec import to_bytes
 from kinema.errors import InputError, ModelError
 from kinema.models import Model, find
 from kinema.simulate.env import placed
+from kinema.simulate.keep import packed, read, unpacked, write
 from kinema.stepping import Moment, advance, moments_of, remember
 from kinema.worlds.spaces import check, decode, encode, space_of, width
 
@@ -322,8 +323,32 @@ class Dream:
 
     edit = ask
 
-    def save(self, path: Path) -> Path:
-        raise InputError("a recorded world cannot be saved yet; its model and seed begin it again")
+    def save(self, path: str | Path) -> Path:
+        """All of the world in one file; `Dream.open` goes on from it bit for bit."""
+        many = self._many
+        data = {
+            "model": many.model.source,
+            "seed": many._seed,
+            "task": many._task,
+            "count": int(many._count[0]),
+            "moments": packed(many._moments),
+        }
+        return write(Path(path), "dream", data)
+
+    @staticmethod
+    def open(path: str | Path, *, model: Model | str | Path | None = None) -> Dream:
+        """A saved world, with the model that it was saved with unless another is given."""
+        data = read(Path(path), "dream")
+        try:
+            dream = Dream(model or data["model"])
+            many = dream._many
+            many._seed, many._task = data["seed"], data["task"]
+            many._count[:] = data["count"]
+            many._text = many._heard(many._task)
+            many._moments = unpacked(data["moments"], many.model.device)
+            return dream
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as wrong:
+            raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None
 
 
 def register() -> None:

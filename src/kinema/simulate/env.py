@@ -35,22 +35,20 @@ from kinema.worlds.playground.env import HIGH, LOW, PlaygroundEnv
 from kinema.worlds.playground.tasks import Task
 from kinema.worlds.window import Window
 
-SEEN = WINDOW + 1
-"""Frames of the real room that a world begins with."""
 TRIES = 20
 
 Tracks = dict[str, torch.Tensor]
 Starts = Callable[[np.random.Generator, int], Tracks]
-"""Draws the first SEEN frames of so many worlds, tracks [B, SEEN, ...]."""
+"""Draws the first frames of so many worlds, tracks [B, T, ...], as many as they remember and one."""
 
 
-def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model) -> Tracks:
-    """A real room's first frames [1, SEEN, ...], the robot acting at random now and then; none that ends within them."""
+def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model, seen: int) -> Tracks:
+    """A real room's first frames [1, seen, ...], the robot acting at random now and then; none that ends within them."""
     for _ in range(TRIES):
         room.reset(seed=int(rng.integers(2**31)))
         scenes, actions, rewards = [room.scene], [np.zeros(2, np.float32)], [0.0]
         action, ended = np.zeros(2, np.float32), False
-        for _ in range(SEEN - 1):
+        for _ in range(seen - 1):
             if rng.random() < 0.15:
                 action = rng.uniform(-1, 1, 2).astype(np.float32) * float(rng.random() < 0.6)
             _, reward, ended, _, _ = room.step(action)
@@ -69,7 +67,7 @@ def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model) -> Tr
             tracks["action"] = torch.from_numpy(np.stack(actions))[None].to(model.device)
             tracks["reward"] = torch.from_numpy(encode_reward(np.array([rewards], np.float32))).to(model.device)
             return tracks
-    raise InputError(f"{TRIES} rooms ended within their first {SEEN} frames; give another task or diet")
+    raise InputError(f"{TRIES} rooms ended within their first {seen} frames; give another task or diet")
 
 
 def observed_tracks(state: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,8 +85,8 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
     """`num_envs` worlds of one model, stepped in one forward pass each frame.
 
     model: a model, its name or folder. Everything else as in `PlaygroundEnv`. steps: of the sampler, each frame. starts: where
-    worlds begin, a function of a generator and their number; None: in fresh Playground rooms. An ended world starts anew at
-    the step after its last.
+    worlds begin, a function of a generator and their number; None: in fresh Playground rooms. window: frames remembered;
+    fewer are faster. An ended world starts anew at the step after its last.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -107,7 +105,10 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         diet: Diet | None = None,
         steps: int = 1,
         starts: Starts | None = None,
+        window: int = WINDOW,
     ) -> None:
+        if not 1 <= window <= WINDOW:
+            raise InputError(f"a window of {window} frames: expected 1 to {WINDOW}")
         if num_envs < 1:
             raise InputError(f"{num_envs} environments: expected at least 1")
         self.model = model_of(model)
@@ -118,8 +119,14 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         if self.diet.slots > slots:
             raise InputError(f"a diet of {self.diet.slots} slots; {self.model.config.name} has {slots}")
         self._room = PlaygroundEnv(
-            task=task, size=size, fps=fps, observation=observation, duration_s=duration_s + SEEN / fps, diet=self.diet
+            task=task,
+            size=size,
+            fps=fps,
+            observation=observation,
+            duration_s=duration_s + (window + 1) / fps,
+            diet=self.diet,
         )
+        self.window = window
         self.num_envs, self.size, self.fps, self.observation = num_envs, size, fps, observation
         self.render_mode, self.steps, self.max_steps = render_mode, steps, max(1, round(duration_s * fps))
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -159,12 +166,12 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
     def _beginnings(self, count: int) -> Tracks:
         if self.starts is not None:
             return self.starts(self._rng, count)
-        rooms = [beginning(self._room, self._rng, self.model) for _ in range(count)]
+        rooms = [beginning(self._room, self._rng, self.model, self.window + 1) for _ in range(count)]
         return {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
 
     def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[Moment]:
         moments = [replace(m, acted=True) for m in moments_of(tracks, start_s, self.fps)]
-        return remember(self.model, moments, self._text if text is None else text)
+        return remember(self.model, moments, self._text if text is None else text, window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
         """New rooms for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
@@ -177,11 +184,10 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         text = self._text and replace(
             self._text, states=self._text.states[: len(index)], reads=self._text.reads[: len(index)]
         )
-        fresh = self._begun(tracks, self._moments[-SEEN].time_s, text)
+        kept = self._moments[-self.window - 1 :]
+        fresh = self._begun(tracks, kept[0].time_s, text)
         rows = torch.from_numpy(index).to(self.model.device)
-        self._moments = [
-            placed(old, new, rows, self.num_envs) for old, new in zip(self._moments[-SEEN:], fresh, strict=True)
-        ]
+        self._moments = [placed(old, new, rows, self.num_envs) for old, new in zip(kept, fresh, strict=True)]
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One frame further in every world."""
@@ -196,8 +202,10 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         told = torch.from_numpy(given.clip(-1, 1)).to(self.model.device)
         number = round(self._moments[-1].time_s * self.fps)
         seeds = [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
-        last, new = advance(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
-        self._moments = [*self._moments[1 - SEEN : -1], last, new]
+        last, new = advance(
+            self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text, window=self.window
+        )
+        self._moments = [*self._moments[-self.window : -1], last, new]
         self._count += 1
         reward = decode_reward(new.tracks["reward"].float().cpu().numpy()).astype(np.float64)
         terminated = (new.tracks["terminated"][:, 0] > 0).cpu().numpy()
@@ -272,7 +280,7 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
             self._many = ImaginedVectorEnv(
                 1, model=many.model, task=options["task"], size=many.size, fps=many.fps, observation=many.observation,
                 duration_s=many.max_steps / many.fps, diet=many.diet, steps=many.steps,
-                starts=many.starts,
+                starts=many.starts, window=many.window,
             )  # fmt: skip
         observation, _ = self._many.reset(seed=int(self.np_random.integers(2**31)))
         self._show()

@@ -32,16 +32,16 @@ from kinema.canvas.tracks import (
     encode_state,
     encode_terminated,
 )
-from kinema.errors import InputError, ModelError, OutputError
+from kinema.errors import InputError
 from kinema.filming import Options, plan
 from kinema.media import Clip
 from kinema.models import Model
 from kinema.simulate.ask import Answer, answer
 from kinema.simulate.edit import Change, Parser, parse, parse_cause
+from kinema.simulate.keep import packed, read, unpacked, write
 from kinema.simulate.state import State
 from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
 
-FORMAT = 1
 KEPT_S = 60.0
 """Seconds of the past that a world keeps; older frames are forgotten, things are not."""
 REWOUND = 64
@@ -325,43 +325,22 @@ class World:
 
     def save(self, path: str | Path) -> Path:
         """All of the world in one file; `World.open` goes on from it bit for bit."""
-        path = Path(path)
         data = {
-            "format": FORMAT,
             "model": self.model.source,
             "seed": self.seed,
             "fps": self.fps,
             "steps": self.steps,
             "size": list(self.size),
             "task": self.task,
-            "moments": [
-                {
-                    "time_s": m.time_s,
-                    "acted": m.acted,
-                    "tracks": m.tracks,
-                    "memory": None if m.memory is None else [list(pair) for pair in m.memory],
-                }
-                for m in self._moments
-            ],
+            "moments": packed(self._moments),
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp")
-            torch.save(data, temporary)
-            temporary.replace(path)
-        except OSError as wrong:
-            raise OutputError(f"the world could not be written to {path}: {wrong.strerror}") from None
-        return path
+        return write(Path(path), "world", data)
 
     @staticmethod
     def open(path: str | Path, *, model: Model | str | None = None, parser: Parser = parse) -> World:
         """A saved world, with the model that it was saved with unless another is given."""
-        if not Path(path).is_file():
-            raise InputError(f"no world at {path}")
+        data = read(Path(path), "world")
         try:
-            data = torch.load(path, weights_only=True)
-            if data["format"] != FORMAT:
-                raise ModelError(f"{path} was written by another version of Kinema; this one reads format {FORMAT}")
             world = object.__new__(World)
             world.model = model_of(model or data["model"])
             world.seed, world.fps, world.steps = data["seed"], data["fps"], data["steps"]
@@ -369,19 +348,7 @@ class World:
             world._text = None
             if world.task is not None:
                 world._text = world.model.condition([(world.task, 0.0, 1e9)], torch.zeros(1, 1, device=world.model.device))
-            world._moments = [
-                Moment(
-                    time_s=m["time_s"],
-                    acted=m["acted"],
-                    tracks={name: x.to(world.model.device) for name, x in m["tracks"].items()},
-                    memory=None if m["memory"] is None else tuple((k, v) for k, v in m["memory"]),
-                )
-                for m in data["moments"]
-            ]
+            world._moments = unpacked(data["moments"], world.model.device)
             return world
-        except (KeyError, TypeError, IndexError, EOFError, RuntimeError, AttributeError) as wrong:
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as wrong:
             raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None
-        except Exception as wrong:
-            if isinstance(wrong, InputError):
-                raise
-            raise InputError(f"{path} is not a saved world ({type(wrong).__name__})") from None

@@ -25,6 +25,9 @@ from kinema.worlds.render import render_batch
 HELD_BACK = 200
 """The last episodes of a bank are never trained on; canaries use them."""
 
+ENDING = 0.4
+"""Share of the stretches to be stepped through in which a task is done, where the bank has such."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -55,11 +58,23 @@ def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: in
 
 
 def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, text_drop: float) -> Windows:
-    """Stretches from anywhere in whole episodes."""
+    """Stretches from anywhere in whole episodes, some of which are sure to hold the frame in which a task is done.
+
+    Of episodes at 16 frames a second every frame is kept: what was done between two of them is what the first tells."""
     episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
-    starts = (rng.random(batch) * (FRAMES - strides * (frames - 1))).astype(np.int64)
+    strides = np.minimum(strides, max(int(bank.fps / 16), 1))
+    span = strides * (frames - 1)
+    starts = (rng.random(batch) * (FRAMES - span)).astype(np.int64)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, 2, 2), batch), -1)
+    done = np.flatnonzero(bank.end[: len(bank) - HELD_BACK] > 0)
+    if len(done):
+        ending = rng.random(batch) < ENDING
+        episodes = np.where(ending, rng.choice(done, batch), episodes)
+        end = bank.end[episodes]
+        first, last = np.maximum(end - span, 0), np.minimum(end - 1, FRAMES - 1 - span)
+        starts = np.where(ending, (first + rng.random(batch) * (last - first + 1)).astype(np.int64), starts)
+        which = np.where(ending & (which >= 0), 2, which)
     return bank.windows(episodes, starts, strides, frames, which)
 
 

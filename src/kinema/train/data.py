@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.data.bank import Bank, build
+from kinema.data.bank import FPS, Bank, build
 from kinema.train.recipe import Phase, Recipe
 
 Progress = Callable[[str, int, int], None]
@@ -25,7 +25,8 @@ def cache_folder() -> Path:
 
 def folder_of(phase: Phase) -> Path:
     """A folder named by what is in it, so that recipes with equal phases share a bank."""
-    label = json.dumps({"diet": asdict(phase.diet), "base_seed": phase.base_seed}, sort_keys=True, default=list)
+    of = {"diet": asdict(phase.diet), "base_seed": phase.base_seed} | ({} if phase.fps == FPS else {"fps": phase.fps})
+    label = json.dumps(of, sort_keys=True, default=list)
     return cache_folder() / "banks" / f"{phase.name.replace(' ', '-')}-{hashlib.sha256(label.encode()).hexdigest()[:10]}"
 
 
@@ -35,6 +36,14 @@ def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int
     for phase in (*recipe.phases, recipe.acting):
         folder = folder_of(phase)
         report = (lambda done, of, name=phase.name: progress(name, done, of)) if progress else None
-        build(folder, phase.diet, episodes=phase.episodes, base_seed=phase.base_seed, workers=workers, progress=report)
+        build(
+            folder,
+            phase.diet,
+            episodes=phase.episodes,
+            base_seed=phase.base_seed,
+            fps=phase.fps,
+            workers=workers,
+            progress=report,
+        )
         banks[phase.name] = Bank(folder, episodes=phase.episodes)
     return banks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kinema.data.bank import FPS
 from kinema.diffusion.levels import PatternShares
 from kinema.errors import InputError
 from kinema.model.config import DenoiserConfig
@@ -24,6 +25,8 @@ class Phase:
     """Share of the steps that show stills to the local parts alone: seeing and drawing."""
     film_share: float
     """Share of the other steps that have video on the canvas."""
+    fps: float = FPS
+    """Frames a second of its episodes, which all have the same number of frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ SHARES = PatternShares(perceive=0.3, render=0.35, predict=0.2, joint=0.15)
 
 
 def tiny() -> Recipe:
-    """kinema-tiny: two CPU cores, under three hours."""
+    """kinema-tiny: two CPU cores, about four hours."""
     return Recipe(
         name="tiny",
         denoiser=DenoiserConfig(
@@ -105,12 +108,21 @@ def tiny() -> Recipe:
                 diet=diet.tiny(),
                 episodes=16_000,
                 base_seed=10_000_000,
-                until=1.0,
+                until=0.72,
                 still_share=0.45,
                 film_share=0.27,
             ),
+            Phase(
+                name="tiny",
+                diet=diet.tiny(),
+                episodes=16_000,
+                base_seed=10_000_000,
+                until=1.0,
+                still_share=0.32,
+                film_share=0.25,
+            ),
         ),
-        steps=12_000,
+        steps=15_000,
         seed=0,
         plan_batch=16,
         plan_frames=64,
@@ -120,8 +132,9 @@ def tiny() -> Recipe:
         acting=Phase(
             name="acting",
             diet=diet.acting(),
-            episodes=5_000,
-            base_seed=30_000_000,
+            episodes=10_000,
+            base_seed=31_000_000,
+            fps=16.0,
             until=0.0,
             still_share=0.0,
             film_share=0.0,

@@ -2,7 +2,8 @@
 
 Each row is a stretch of an episode twice: once as the past, known, and once as what follows, unknown. Every unknown frame reads the
 past before it and itself, which is just what a step of live mode does, so every frame of a stretch is a lesson. The past is a
-little noisy, so that a rollout's own errors are nothing new.
+little noisy, and often it is what the network itself made of the true one, once or several times over (as in scheduled sampling,
+Bengio et al. 2015), so that a rollout's own errors are nothing new.
 
 Axes: B rows, T frames, h x w cells, P numbers per cell, D numbers of a vector track.
 """
@@ -10,7 +11,7 @@ Axes: B rows, T frames, h x w cells, P numbers per cell, D numbers of a vector t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,6 +55,10 @@ class WorldRecipe:
     clip: float = 1.0
     noise: float = 0.12
     """The most that the past is disturbed by."""
+    own_share: float = 0.5
+    """Share of the steps, once a tenth of the run is done, in which the past is the network's own work."""
+    own_most: int = 3
+    """How many times over, at most."""
     compile: bool = True
     seed: int = 0
     codec: str = "codec-8x8"
@@ -166,6 +171,13 @@ class Lesson:
     bias: Tensor
     order: Tensor
 
+    def with_past(self, made: Tensor) -> Lesson:
+        """The same with video cells [B, T - 1, h, w, P] as the past but for its first frame; what follows stays true."""
+        video = self.values["video"]
+        return replace(
+            self, values={**self.values, "video": torch.cat([video[:, :1], made, video[:, 1 + made.shape[1] :]], 1)}
+        )
+
 
 def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> Lesson:
     """The batch of one step, a function of (seed, step) alone."""
@@ -221,8 +233,8 @@ def world_losses(
     bias: Tensor,
     order: Tensor,
     dtype: torch.dtype,
-) -> dict[str, Tensor]:
-    """Squared error of what follows, by track."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
     noisy = noised(values, levels, noise)
     stride = torch.zeros(len(time_s), device=time_s.device)
     answers = model.network(noisy, levels, time_s, text, CELL_UNITS, bias, stride, dtype, order=order)
@@ -238,4 +250,4 @@ def world_losses(
         if name in values:
             off = (clean[name][:, t:] - values[name][:, t:]).square()
             result[name] = share * off.mean()
-    return result
+    return result, clean["video"][:, t:].detach()

@@ -35,7 +35,7 @@ from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folde
 from kinema.stepping import advance, moments_of, remember
 from kinema.train import checkpoint
 from kinema.train.optimizer import Optimizer
-from kinema.train.recordings import Recordings, WorldRecipe, full_tracks, lesson, world_losses
+from kinema.train.recordings import Lesson, Recordings, WorldRecipe, full_tracks, lesson, world_losses
 from kinema.worlds.spaces import width
 
 log = logging.getLogger(__name__)
@@ -145,9 +145,15 @@ class WorldTrainer:
     def done(self) -> float:
         return min(self.elapsed_s / (60 * self.minutes), 1.0)
 
-    def one_step(self) -> dict[str, float]:
-        part = lesson(self.recordings, self.recipe, self.step, self.device)
-        parts = self.losses(
+    def _own(self) -> int:
+        """How many times over the past of this step is the network's own work."""
+        rng = np.random.default_rng((self.recipe.seed, self.step, 1))
+        if self.done < 0.1 or rng.random() >= self.recipe.own_share:
+            return 0
+        return int(rng.integers(1, self.recipe.own_most + 1))
+
+    def _compute(self, part: Lesson) -> tuple[dict[str, Tensor], Tensor]:
+        return self.losses(
             self.model,
             part.values,
             part.levels,
@@ -158,6 +164,12 @@ class WorldTrainer:
             part.order,
             self.dtype,
         )
+
+    def one_step(self) -> dict[str, float]:
+        part = lesson(self.recordings, self.recipe, self.step, self.device)
+        for _ in range(self._own()):
+            part = part.with_past(self._compute(part)[1])
+        parts, _ = self._compute(part)
         loss = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")

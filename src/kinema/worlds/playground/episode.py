@@ -82,7 +82,8 @@ def simulate(diet: Diet, seed: int, *, fps: float = 32.0, num_frames: int = 128)
 
 
 def find_task(cast: Cast, robot: int | None, rng: Random) -> Task | None:
-    """A task that this scene can pose: the one its script has in mind, else one at random; None without a robot."""
+    """A task that this scene can pose: the one its script has in mind, else one at random; None without a robot. Where the robot
+    does now this, now that, every task that can be posed is as likely."""
     if robot is None:
         return None
     flags = [slot for slot, actor in enumerate(cast.actors) if actor.kind == "flag"]
@@ -90,6 +91,10 @@ def find_task(cast: Cast, robot: int | None, rng: Random) -> Task | None:
     if not flags and not things:
         return None
     thing = cast.load if cast.load in things else (rng.choice(things) if things else None)
+    if cast.policy == "restless":
+        forms = ["reach"] * bool(flags) + ["touch"] * (thing is not None) + ["push"] * bool(flags and thing is not None)
+        verb, named = rng.choice(forms), cast.actors[rng.choice(things)] if things else None
+        return Task(verb=verb) if verb == "reach" or named is None else Task(verb=verb, color=named.color, kind=named.kind)
     if flags and thing is not None and (cast.policy == "push" or rng.random() < 0.5):
         return Task(verb="push", color=cast.actors[thing].color, kind=cast.actors[thing].kind)
     if flags:

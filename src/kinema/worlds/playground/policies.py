@@ -101,7 +101,7 @@ def restless(robot: int, others: list[int], rng: Random, fps: float, side: bool)
             elif kind < 0.45 and seekers:
                 going[0] = rng.choice(seekers)
             elif kind < 0.75:
-                force[0] = (rng.choice((-1.0, 1.0)), rng.choice((-1.0, 0.0, 0.0, 1.0)))
+                force[0] = (rng.choice((-1.0, 1.0)), rng.choice((-1.0, 0.0, 1.0, 1.0) if side else (-1.0, 0.0, 0.0, 1.0)))
             else:
                 force[0] = (rng.uniform(-1, 1), rng.uniform(-1, 1))
         left[0] -= 1

@@ -1,0 +1,81 @@
+"""Worlds as files: one file each, written whole or not at all, read without running anything that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kinema.errors import InputError, ModelError, OutputError
+from kinema.stepping import Moment
+
+FORMAT = 1
+
+
+def packed(moments: Sequence[Moment]) -> list[dict[str, Any]]:
+    """Moments as plain values."""
+    return [
+        {
+            "time_s": m.time_s,
+            "acted": m.acted,
+            "tracks": m.tracks,
+            "memory": None if m.memory is None else [list(pair) for pair in m.memory],
+        }
+        for m in moments
+    ]
+
+
+def unpacked(values: list[dict[str, Any]], device: torch.device) -> list[Moment]:
+    """What `packed` made, on a device."""
+    return [
+        Moment(
+            time_s=m["time_s"],
+            acted=m["acted"],
+            tracks={name: x.to(device) for name, x in m["tracks"].items()},
+            memory=None if m["memory"] is None else tuple((k.to(device), v.to(device)) for k, v in m["memory"]),
+        )
+        for m in values
+    ]
+
+
+def write(path: Path, kind: str, data: dict[str, Any]) -> Path:
+    """Write a world of a kind ("world" or "dream")."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        torch.save({"format": FORMAT, "kind": kind, **data}, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as wrong:
+        told = wrong.strerror if isinstance(wrong, OSError) else str(wrong).splitlines()[0]
+        raise OutputError(f"the world could not be written to {path}: {told}") from None
+    return path
+
+
+def kind_of(path: Path) -> str:
+    """The kind of a saved world."""
+    return str(_read(path).get("kind", "world"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"no world at {path}")
+    try:
+        data = torch.load(path, weights_only=True, map_location="cpu")
+        found = data["format"]
+    except Exception as wrong:
+        raise InputError(f"{path} is not a saved world ({type(wrong).__name__})") from None
+    if found != FORMAT:
+        raise ModelError(f"{path} was written by another version of Kinema; this one reads format {FORMAT}")
+    return dict(data)
+
+
+def read(path: Path, kind: str) -> dict[str, Any]:
+    """What `write` wrote; InputError for anything else."""
+    data = _read(path)
+    if data.get("kind", "world") != kind:
+        raise InputError(
+            f"{path} holds a {data['kind']}; expected a {kind} (a dream is a recorded world, open it with Dream.open)"
+        )
+    return data
