@@ -20,7 +20,7 @@ from kinema.diffusion.objective import total
 from kinema.errors import InputError
 from kinema.models import load
 from kinema.train import checkpoint
-from kinema.train.batches import draw_time_bias, is_still, make, make_stills
+from kinema.train.batches import draw_live_windows, draw_time_bias, is_still, make, make_stills
 from kinema.train.data import folder_of, open_banks
 from kinema.train.recipe import RECIPES, recipe, smoke
 from kinema.train.run import open_codec, train
@@ -157,3 +157,17 @@ def test_bank_refuses_another_diet(tmp_path: Path, banks: dict[str, Bank]) -> No
         build(folder, replace(phase.diet, max_speed=3.0), episodes=500, base_seed=phase.base_seed)
     with pytest.raises(InputError, match="no episodes"):
         Bank(tmp_path)
+
+
+def test_ends_rewards_and_deeds_of_stepped_windows_are_those_of_the_episode(banks: dict[str, Bank]) -> None:
+    """Acting is shown at 16 frames a second, every one kept; elsewhere an end between two kept frames is the later one's."""
+    acting, stride = banks["acting"], 2
+    assert acting.fps == 16.0 and (acting.end > 0).mean() > 0.5
+    ended = np.flatnonzero((acting.end % stride == 1) & (acting.end > 0) & (acting.end < 126))
+    every = np.full(len(ended), stride)
+    windows = acting.windows(ended, 0 * ended, every, 64, 0 * ended - 1)
+    assert (windows.terminated.sum(1) == 1).all()
+    assert (windows.terminated.argmax(1) == (acting.end[ended] + 1) // stride).all()
+    assert (windows.reward[windows.terminated] > 0.9).all()
+    drawn = draw_live_windows(np.random.default_rng(0), acting, batch=64, frames=32, text_drop=0.15)
+    assert (drawn.fps == 16.0).all() and drawn.terminated.any(1).mean() > 0.3
