@@ -6,7 +6,7 @@ import torch
 
 from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.denoiser import CLOSED, causal_bias, precondition
-from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, answers, expected
+from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, Trend, answers, expected
 
 FRAMES = 48
 TIME_S = torch.arange(FRAMES)[None] / 16.0
@@ -27,7 +27,7 @@ def noised(level: float) -> tuple[torch.Tensor, torch.Tensor]:
 def test_their_answer_mends_most_of_a_small_noise() -> None:
     for level in (0.05, 0.15):
         x, levels = noised(level)
-        said, trust = answers(x, levels, TIME_S, None)
+        said, trust = answers(x, levels, TIME_S, None, FRAMES)
         begin = len(ANSWERED) // len(REACH)
         wide = said[..., begin : begin + len(COLUMNS)]
         mended = precondition(x[..., COLUMNS], levels[..., COLUMNS], wide)
@@ -48,7 +48,7 @@ def test_a_line_through_the_past_and_its_speeds_lead_to_the_next_place() -> None
     levels[:, -1] = 1.0
     unknown = state.clone()
     unknown[:, -1] = torch.randn(STATE_FEATURES, generator=torch.Generator().manual_seed(1))
-    said, trust = answers(unknown, levels, TIME_S, None)
+    said, trust = answers(unknown, levels, TIME_S, None, FRAMES)
     begin = len(ANSWERED) // len(REACH) + len(COLUMNS)
     line, slope, lead = said[0, -1, 0, begin : begin + 6].split(2)
     place = state[0, -1, 0, PLACE]
@@ -60,7 +60,7 @@ def test_a_line_through_the_past_and_its_speeds_lead_to_the_next_place() -> None
 
 def test_unknown_neighbors_say_nothing() -> None:
     x, levels = noised(1.0)
-    said, trust = answers(x, levels, TIME_S, None)
+    said, trust = answers(x, levels, TIME_S, None, FRAMES)
     assert said.abs().max() < 1e-3 and trust.max() < 1e-3
 
 
@@ -69,9 +69,10 @@ def test_they_keep_to_the_mask() -> None:
     other = x.clone()
     other[:, 24:] += 1.0
     for bias in (causal_bias(FRAMES, torch.device("cpu")), torch.full((FRAMES, FRAMES), CLOSED).fill_diagonal_(0.0)):
-        here, there = (answers(state, levels, TIME_S, bias)[0][:, :24] for state in (x, other))
+        here, there = (answers(state, levels, TIME_S, bias, FRAMES)[0][:, :24] for state in (x, other))
         assert torch.equal(here, there)
-    assert not torch.equal(answers(x, levels, TIME_S, None)[0][:, :24], answers(other, levels, TIME_S, None)[0][:, :24])
+    here, there = (answers(state, levels, TIME_S, None, FRAMES)[0][:, :24] for state in (x, other))
+    assert not torch.equal(here, there)
 
 
 def test_what_is_expected_of_a_place() -> None:
@@ -84,12 +85,12 @@ def test_what_is_expected_of_a_place() -> None:
     levels[:, -1] = 1.0
     unknown = state.clone()
     unknown[:, -1] = torch.randn(STATE_FEATURES, generator=torch.Generator().manual_seed(1))
-    found = expected(unknown, levels, TIME_S, None)
+    found = expected(unknown, levels, TIME_S, None, FRAMES)
     torch.testing.assert_close(found.mean[0, -1, 0], state[0, -1, 0, PLACE + SPEED], atol=0.02, rtol=0)
     assert 0.01 < found.spread[0, -1, 0, 0] < 0.06 and 0.05 < found.spread[0, -1, 0, 2] < 0.3
     torch.testing.assert_close(found.place(unknown, levels)[0, -1, 0], found.mean[0, -1, 0, :2])
     torch.testing.assert_close(found.place(unknown, levels)[0, :-1, 0], state[0, :-1, 0, PLACE], atol=1e-5, rtol=0)
-    found = expected(unknown, torch.ones_like(levels), TIME_S, None)
+    found = expected(unknown, torch.ones_like(levels), TIME_S, None, FRAMES)
     assert found.mean.abs().max() == 0.0 and found.spread.min() == 1.0
 
 
@@ -99,9 +100,19 @@ def test_an_answer_of_nothing_smooths_a_noisy_path() -> None:
     steady[..., group_slice("velocity")] = 2 / (FRAMES - 1) * 16 / PER_SECOND
     levels = torch.full_like(steady, 0.05)
     x = 0.95 * steady + 0.05 * torch.randn(steady.shape, generator=torch.Generator().manual_seed(0))
-    wide, near = expected(x, levels, TIME_S, None).over(STATE_FEATURES)
+    wide, near = expected(x, levels, TIME_S, None, FRAMES).over(STATE_FEATURES)
     clean = precondition(x, levels, torch.zeros_like(x), wide, near)
     inner = slice(8, -8)
     after = (clean - steady)[:, inner][..., PLACE].square().mean().sqrt()
     before = (x / 0.95 - steady)[:, inner][..., PLACE].square().mean().sqrt()
     assert after < 0.6 * before
+
+
+def test_the_last_frames_alone_are_told_what_they_are_told_among_all() -> None:
+    rng = torch.Generator().manual_seed(0)
+    state, levels = (torch.rand(2, FRAMES, 3, STATE_FEATURES, generator=rng) for _ in range(2))
+    times, bias = TIME_S[:1].expand(2, -1), torch.zeros(FRAMES, FRAMES)
+    trend = Trend(16)
+    whole, few = trend(state, levels, times, bias, FRAMES), trend(state, levels, times, bias[-2:], 2)
+    for a, b in zip((*whole[:2], whole[2].mean, whole[2].spread), (*few[:2], few[2].mean, few[2].spread), strict=True):
+        assert torch.allclose(a[:, -2:], b, atol=1e-5)

@@ -23,8 +23,9 @@ def rms_norm(x: Tensor) -> Tensor:
 
 def rotary(position: Tensor, width: int, *, longest: float = 256.0) -> tuple[Tensor, Tensor]:
     """Cosine and sine [..., width / 2] for positions [...]; wavelengths from 2 pi to 2 pi * longest."""
-    exponent = torch.arange(width // 2, device=position.device, dtype=torch.float32) / max(width // 2 - 1, 1)
-    angle = position.float()[..., None] * longest**-exponent
+    position = position if position.dtype == torch.float64 else position.float()
+    exponent = torch.arange(width // 2, device=position.device, dtype=position.dtype) / max(width // 2 - 1, 1)
+    angle = position[..., None] * longest**-exponent
     return angle.cos(), angle.sin()
 
 

@@ -54,16 +54,18 @@ class SelfAttention(nn.Module):
         self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
 
     def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, memory: Memory | None = None) -> Tensor:
-        """With a memory, rotation and bias cover what is remembered and then x; the keys and values of x are kept in it."""
+        """With a memory, rotation and bias cover what is remembered and then x; the keys and values of x are kept in it, and
+        scores are taken in float64: angles are counted from now, so those of one frame differ from step to step, and what differs
+        in the last bit here is rounded to another bfloat16 now and then, which the residual stream then magnifies."""
         q, k, v = rearrange(self.qkv(x), "n m (three h d) -> three n h m d", three=3, h=self.heads)
         q, k, (cos, sin) = rms_norm(q), rms_norm(k), rotation
         if memory is not None:
             memory.fresh.append((k, v))
-            k, v = memory.joined(len(memory.fresh) - 1, k, v)
+            q, (k, v) = q.double(), (y.double() for y in memory.joined(len(memory.fresh) - 1, k, v))
         now = q.shape[2]
         q = rotate(q, cos[..., -now:, :], sin[..., -now:, :]) * self.sharpness.to(q.dtype)
         k = rotate(k, cos, sin)
-        mixed: Tensor = self.out(rearrange(attend(q, k, v, bias), "n h m d -> n m (h d)"))
+        mixed: Tensor = self.out(rearrange(attend(q, k, v, bias).to(x.dtype), "n h m d -> n m (h d)"))
         return mixed
 
 
@@ -117,17 +119,22 @@ class Block(nn.Module):
         readers: int,
         memory: Memory | None = None,
     ) -> Tensor:
-        """x [B, T, S, C]; the last `readers` tokens of each frame read text [B, L, C]."""
+        """x [B, T, S, C], float32; the last `readers` tokens of each frame read text [B, L, C], whose dtype is that of all
+        products."""
         batch, frames, tokens, _ = x.shape
+
+        def normed(y: Tensor) -> Tensor:
+            return rms_norm(y).to(text.dtype)
+
         if self.along_time:
-            y = self.attention(rearrange(rms_norm(x), "b t s c -> (b s) t c"), rotation, bias, memory)
+            y = self.attention(rearrange(normed(x), "b t s c -> (b s) t c"), rotation, bias, memory)
             x = x + rearrange(y, "(b s) t c -> b t s c", b=batch)
         else:
-            y = self.attention(rearrange(rms_norm(x), "b t s c -> (b t) s c"), rotation, bias)
+            y = self.attention(rearrange(normed(x), "b t s c -> (b t) s c"), rotation, bias)
             x = x + rearrange(y, "(b t) s c -> b t s c", b=batch)
         if self.text is not None:
             seen, reading = x[:, :, : tokens - readers], x[:, :, tokens - readers :]
-            y = self.text(rearrange(rms_norm(reading), "b t r c -> b (t r) c"), text, text_bias)
+            y = self.text(rearrange(normed(reading), "b t r c -> b (t r) c"), text, text_bias)
             x = torch.cat([seen, reading + rearrange(y, "b (t r) c -> b t r c", t=frames)], 2)
-        changed: Tensor = self.mlp(rms_norm(x))
+        changed: Tensor = self.mlp(normed(x))
         return x + changed

@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
@@ -171,7 +170,7 @@ class Denoiser(nn.Module):
         likely = around.place(values["state"], levels["state"])
         state = self._embed_state(values["state"], levels["state"], likely)
         leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
-        tokens = [(state + leap + drift).to(dtype), (self._embed_vectors(values, levels) + leap).to(dtype)]
+        tokens = [state + leap + drift, self._embed_vectors(values, levels) + leap]
         readers, cells = self.config.slots + 1, 0
         where = self._slot_places(likely)
         found = seen = time_s
@@ -181,14 +180,14 @@ class Denoiser(nn.Module):
             centers = cell_centers(h, w, cell_units, time_s.device)
             before, unsure = self._before(values["video"], levels["video"], past, order)
             found, seen = self._local(values, levels, cell_units, dtype, before, unsure)
-            tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames))
+            tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames).float())
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2)
         head = self.config.width // self.config.heads
         cos, sin = rotary_2d(where.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
         clock = time_s if past is None else torch.cat([past.time_s, time_s], 1) - time_s[:, -1:]
-        cos, sin = rotary(clock * 16.0, head)
+        cos, sin = rotary((clock if memory is None else clock.double()) * 16.0, head)
         in_time = (
             cos.repeat_interleave(cells + readers, 0)[:, None],
             sin.repeat_interleave(cells + readers, 0)[:, None],
@@ -206,7 +205,7 @@ class Denoiser(nn.Module):
         answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
         if cells:
-            answers["video"] = self.video_out(x[:, :, :cells], found, frames)
+            answers["video"] = self.video_out(x[:, :, :cells].to(dtype), found, frames)
             answers["sight"] = self._sight(seen, frames)
             if before is not None and unsure is not None:
                 answers["video mean"] = before
@@ -228,14 +227,12 @@ class Denoiser(nn.Module):
     def _trend(
         self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, past: Past | None
     ) -> tuple[Tensor, Tensor, Expected]:
-        if past is None:
-            drift, trend, around = self.trend(state, level, time_s, bias)
-            return drift, trend, around
-        n = past.time_s.shape[1]
-        whole = None if bias is None else F.pad(bias, (0, 0, n, 0))
-        joined = (torch.cat(pair, 1) for pair in ((past.state, state), (past.level, level), (past.time_s, time_s)))
-        drift, trend, around = self.trend(*joined, whole)
-        return drift[:, n:], trend[:, n:], Expected(mean=around.mean[:, n:], spread=around.spread[:, n:])
+        now = state.shape[1]
+        if past is not None:
+            pairs = ((past.state, state), (past.level, level), (past.time_s, time_s))
+            state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
+        drift, trend, around = self.trend(state, level, time_s, bias, now)
+        return drift, trend, around
 
     def _local(
         self,

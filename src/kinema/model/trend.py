@@ -11,7 +11,7 @@ Places and speeds go further: what the frames around say of them, and how surely
 as their mean and spread, in place of 0 and 1. So an answer of nothing means straight on, and what the trunk has to tell is
 what happens between things, at the scale at which it happens.
 
-Axes: B batch, T frames, K slots, M columns, F features.
+Axes: B batch, T frames, N frames asked about (the last of T), K slots, M columns, F features.
 """
 
 from __future__ import annotations
@@ -53,12 +53,17 @@ def _answer(x: Tensor, t: Tensor, mean: Tensor, certain: Tensor) -> Tensor:
     return certain * (t * mean - (1 - t) * noise) * torch.rsqrt((1 - t).square() + t.square())
 
 
-def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """state, level [B, T, K, F], bias [T, T] along time -> what the neighbors answer, and how sure they are, 0 to 1:
-    [B, T, K, len(ANSWERED)] each."""
-    apart = time_s[:, None] - time_s[:, :, None]
-    alone = torch.eye(state.shape[1], device=state.device)
-    seen = (1 - alone) if bias is None else (1 - alone) * (bias > -1).float()
+def _others(time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tensor]:
+    """How much later each frame is than the last `now` [B, N, T], and which of them those read [N, T]: not themselves."""
+    apart = time_s[:, None] - time_s[:, -now:, None]
+    others = 1 - torch.eye(time_s.shape[1], device=time_s.device)[-now:]
+    return apart, others if bias is None else others * (bias > -1).float()
+
+
+def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tensor]:
+    """state, level [B, T, K, F], bias [N, T] along time -> what the neighbors of the last `now` frames answer, and how sure they
+    are, 0 to 1: [B, N, K, len(ANSWERED)] each."""
+    apart, seen = _others(time_s, bias, now)
 
     def of(columns: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Value, level, and weight of what the value says of the clean one."""
@@ -79,7 +84,7 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -
         near = torch.exp(-0.5 * (apart * 16.0 / reach).square()) * seen
         total = over(near, weight)
         certain = total / (total + 1)
-        said.append(_answer(x, t, over(near, weight * clean) / (total + 1e-3), certain))
+        said.append(_answer(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
         trust.append(certain)
 
         n, first, second = (over(near * apart**power, place_weight) for power in (0, 1, 2))
@@ -87,31 +92,30 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -
         spread = (second - first.square() / (n + 1e-3)).clamp_min(0.0)
         slope = (moment - first * middle / (n + 1e-3)) / (spread + EVEN_S**2 * n + 1e-3)
         certain = spread / (spread + 0.1)
-        said.append(_answer(place, place_t, (middle - slope * first) / (n + 1e-3), certain))
-        said.append(_answer(speed, speed_t, slope / PER_SECOND, certain))
+        said.append(_answer(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
+        said.append(_answer(speed[:, -now:], speed_t[:, -now:], slope / PER_SECOND, certain))
         trust += [certain, certain]
 
         total = over(near, both)
         certain = total / (total + 1)
         ahead = (over(near, both * clean_place) - over(near * apart, both * clean_speed)) / (total + 1e-3)
-        said.append(_answer(place, place_t, ahead, certain))
+        said.append(_answer(place[:, -now:], place_t[:, -now:], ahead, certain))
         trust.append(certain)
     return torch.cat(said, -1), torch.cat(trust, -1)
 
 
-def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -> Expected:
-    """Where the frames around say that each slot is and how fast it goes, before it is looked at itself.
+def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> Expected:
+    """Where the frames around the last `now` say that each slot is and how fast it goes, before it is looked at itself.
 
     Every other frame says that the slot went straight on from its place there, as fast as it went there; the further away, and
     the noisier its place and its speed, the less it counts. With nothing known around, this is 0 and 1, which is how the track is
     scaled.
     """
-    apart = time_s[:, :, None] - time_s[:, None]
-    alone = torch.eye(state.shape[1], device=state.device)
-    seen = ((1 - alone) if bias is None else (1 - alone) * (bias > -1).float())[..., None]
+    later, others = _others(time_s, bias, now)
+    apart, seen = -later, others[..., None]
 
     def told(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, T, T, K]."""
+        """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, N, T, K]."""
         t = level[..., columns].float().amax(-1)
         signal = 1 - t
         share = seen * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
@@ -131,7 +135,7 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) 
     share, weight = told(SPEED, (SWERVES * apart).square()[..., None] + 1e-3)
     speed_total = weight.sum(2)[..., None] + 1
     mean = torch.cat([going / total, over(share, speed) / speed_total], -1)
-    spread = torch.cat([total.rsqrt().expand_as(place), speed_total.rsqrt().expand_as(speed)], -1)
+    spread = torch.cat([total.rsqrt().expand_as(going), speed_total.rsqrt().expand_as(going)], -1)
     return Expected(mean=mean, spread=spread)
 
 
@@ -177,8 +181,12 @@ class Trend(nn.Module):
             for i, column in enumerate(ANSWERED):
                 self.out.weight[column, i] = 0.0 if column in PLACE + SPEED else 0.1
 
-    def forward(self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Expected]:
-        """What to add to slot tokens [B, T, K, C] and to the answers [B, T, K, F], and what was expected."""
-        said, trust = answers(state, level, time_s, bias)
-        found = expected(state, level, time_s, bias)
-        return self.into(torch.cat([said, trust, found.told(state, level)], -1)), self.out(said), found
+    def forward(
+        self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int
+    ) -> tuple[Tensor, Tensor, Expected]:
+        """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], and what was expected, of the last `now`
+        frames; bias [N, T]."""
+        said, trust = answers(state, level, time_s, bias, now)
+        found = expected(state, level, time_s, bias, now)
+        told = found.told(state[:, -now:], level[:, -now:])
+        return self.into(torch.cat([said, trust, told], -1)), self.out(said), found
