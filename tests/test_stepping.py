@@ -26,11 +26,14 @@ def noisy(grid: tuple[int, int] | None) -> Canvas:
 
 @pytest.mark.parametrize("grid", [None, (4, 4)])
 @pytest.mark.parametrize("window", [3, FRAMES])
-def test_stepping_from_memory_equals_looking_at_all(denoiser: Denoiser, grid: tuple[int, int] | None, window: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_stepping_from_memory_equals_looking_at_all(
+    denoiser: Denoiser, grid: tuple[int, int] | None, window: int, dtype: torch.dtype
+) -> None:
     """Frame by frame, each reading `window` remembered ones, against the whole canvas under the same band of reading."""
     canvas = noisy(grid)
     device = torch.device("cpu")
-    whole = denoiser.recall(canvas, None, Memory(past=[]), band(0, FRAMES, window, device))
+    whole = denoiser.recall(canvas, None, Memory(past=[]), band(0, FRAMES, window, device), dtype=dtype)
     kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
     for t in range(FRAMES):
         one = canvas.frames(t, t + 1)
@@ -42,10 +45,11 @@ def test_stepping_from_memory_equals_looking_at_all(denoiser: Denoiser, grid: tu
             blocks = range(len(kept[0]))
             pairs = [tuple(torch.cat([kept[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
         memory = Memory(past=pairs)  # type: ignore[arg-type]
-        found = denoiser.recall(one, past, memory, None)
+        found = denoiser.recall(one, past, memory, None, dtype=dtype)
         kept.append(memory.fresh)
         for name in whole:
-            torch.testing.assert_close(found[name][:, 0], whole[name][:, t], atol=1e-5, rtol=1e-4)
+            close = 1e-5 if dtype == torch.float32 else 1e-3
+            torch.testing.assert_close(found[name][:, 0], whole[name][:, t], atol=close, rtol=close)
 
 
 def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> None:
