@@ -52,6 +52,7 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     trained = read_config(run / "world").trained
     found = trained["figures"]
     row = {"environment": env, "frames": f"{Dataset.open(data).total_frames:,}", "minutes": str(trained["minutes"])}
+    row["codec"] = f"{found['codec_db']:.1f} dB"
     row["next picture / copy"] = f"{found['next_db']:.1f} / {found['next_copy_db']:.1f} dB"
     row["12 ahead / copy"] = f"{found['after_12_db']:.1f} / {found['after_12_copy_db']:.1f} dB"
     row["ends told"] = f"{100 * found['ends_told']:.0f}%"

@@ -165,8 +165,8 @@ def load(name: str | Path = DEFAULT, *, device: str = "cpu") -> Model:
         raise ModelError(
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
-    beside = folder.parent / config.codec
-    codec = load_codec(beside if beside.exists() else weights_folder() / config.codec, device=device)
+    places = (folder / config.codec, folder.parent / config.codec, weights_folder() / config.codec)
+    codec = load_codec(next((place for place in places if place.exists()), places[-1]), device=device)
     model = Model(config, denoiser, codec, device=device)
     model.source = str(name)
     return model

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
@@ -62,8 +63,15 @@ class WorldRecipe:
     compile: bool = True
     seed: int = 0
     codec: str = "codec-8x8"
+    codec_share: float = 0.2
+    """Share of the time in which this codec is trained on over the recording's pictures; with 0 it is kept."""
     save_every_s: float = 60.0
     patch: int = 2
+
+
+def held_back(episodes: int) -> int:
+    """How many of a recording's last episodes training never sees."""
+    return max(1, round(episodes * HELD_BACK)) if episodes > 1 else 0
 
 
 class Recordings:
@@ -74,6 +82,8 @@ class Recordings:
         rewards, sensors = [], []
         self.episodes: list[dict[str, Tensor]] = []
         self.names: list[str] = []
+        self.shown: list[NDArray[np.uint8]] = []
+        """Some true pictures of episodes that are held back."""
         for number in range(len(data)):
             one = data.episode(number)
             height, across = one.frames.shape[1:3]
@@ -81,6 +91,8 @@ class Recordings:
                 raise InputError(f"pictures of {across}x{height}: expected multiples of 16; record them with --size")
             parts = [codec.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
             video = to_cells(torch.cat(parts)[None].float(), recipe.patch)[0]
+            if number >= len(data) - max(held_back(len(data)), 1):
+                self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
             rewards.append(one.reward)
             sensors.append(one.sensors)
             self.episodes.append(
@@ -105,7 +117,7 @@ class Recordings:
             one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-3, 3)
             scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
             one_episode["sensors"] = scaled.float().clamp(-5, 5)
-        self.kept = max(1, round(len(data) * HELD_BACK)) if len(data) > 1 else 0
+        self.kept = held_back(len(data))
         self.tasks = sorted(set(self.names))
         self.text: TextCondition | None = None
         if any(self.tasks):

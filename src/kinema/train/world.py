@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kinema.canvas.cells import from_cells
-from kinema.codec import to_bytes
+from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError, ModelError
 from kinema.media.sheet import contact_sheet
@@ -34,12 +34,15 @@ from kinema.model.denoiser import Denoiser
 from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folder
 from kinema.stepping import advance, moments_of, remember
 from kinema.train import checkpoint
+from kinema.train.fit_codec import fit_codec
 from kinema.train.optimizer import Optimizer
-from kinema.train.recordings import Lesson, Recordings, WorldRecipe, full_tracks, lesson, world_losses
+from kinema.train.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
 from kinema.worlds.spaces import width
 
 log = logging.getLogger(__name__)
 
+CODEC = "codec"
+"""The folder, in the run's and in the model's, of a codec that was trained on."""
 STARTS = 48
 """Beginnings kept beside the model, for worlds to start from."""
 
@@ -62,7 +65,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             sensors=recordings.sensors,
             follows=True,
         ),
-        codec=recipe.codec,
+        codec=CODEC if recipe.codec_share else recipe.codec,
         height=recordings.size[0],
         max_side=max(recordings.size),
         window=recipe.frames - 1,
@@ -269,7 +272,10 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         return float(10 * np.log10(255.0**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-3)))
 
     said = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
+    pictures = torch.cat([recordings.codec.encode_frames(frames) for frames in recordings.shown])
+    back = np.asarray(to_bytes(recordings.codec.decode(pictures[None].float())))[0]
     figures = {
+        "codec_db": quality(back, np.concatenate(recordings.shown)),
         "next_db": quality(found[:, 0], truth[:, 0]),
         "next_copy_db": quality(copy[:, 0], truth[:, 0]),
         f"after_{ahead}_db": quality(found[:, -1], truth[:, -1]),
@@ -307,6 +313,20 @@ def card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _codec(
+    data: Dataset, recipe: WorldRecipe, out: Path, minutes: float, device: str, show: Callable[[str], None] | None
+) -> Autoencoder:
+    """The recipe's codec, trained on over the recording; done once in a run."""
+    if not recipe.codec_share:
+        return load_codec(weights_folder() / recipe.codec, device=device)
+    if not (out / CODEC / "README.md").exists():
+        start = load_codec(weights_folder() / recipe.codec, dtype=torch.float32)
+        seen = len(data) - held_back(len(data))
+        fitted = fit_codec(start, data, episodes=seen, minutes=minutes, seed=recipe.seed, say=show)
+        save_codec(fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n")
+    return load_codec(out / CODEC, device=device)
+
+
 def train_world(
     data: Path | str,
     *,
@@ -318,8 +338,6 @@ def train_world(
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world."""
-    from kinema.codec import load_codec
-
     wish = recipe or WorldRecipe()
     if minutes <= 0:
         raise InputError(f"{minutes} minutes: expected more than 0")
@@ -329,10 +347,11 @@ def train_world(
     if not resume and (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     state = checkpoint.load(out) if resume else None
-    codec = load_codec(weights_folder() / wish.codec, device=device)
+    codec = _codec(dataset, wish, out, minutes * wish.codec_share, device, show)
     recordings = Recordings(dataset, codec, wish, (lambda i, n: show(f"reading episode {i} of {n}")) if show else None)
     config = config_for(dataset, recordings, wish, f"world-{Path(data).name}")
-    trainer = WorldTrainer(wish, config, recordings, out, minutes=minutes, device=device, start=state is None)
+    left = minutes * (1 - wish.codec_share)
+    trainer = WorldTrainer(wish, config, recordings, out, minutes=left, device=device, start=state is None)
     if state is not None:
         trainer.load(state)
     trainer.run(show)
@@ -341,12 +360,14 @@ def train_world(
         "recipe": "world",
         "data": str(data),
         "steps": trainer.step,
-        "minutes": round(trainer.elapsed_s / 60, 1),
+        "minutes": round(trainer.elapsed_s / 60 + minutes * wish.codec_share, 1),
         "date": date.today().isoformat(),
         "figures": {name: round(value, 3) for name, value in figures.items()},
     }
     folder = out / "world"
     done = replace(config, trained=trained)
+    if wish.codec_share:
+        save_codec(codec, folder / CODEC)
     save(folder, done, trainer.optimizer.average, card(done, figures, dataset.total_frames))
     starts = recordings.stretches(np.random.default_rng(wish.seed), STARTS, wish.frames)
     kept = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}

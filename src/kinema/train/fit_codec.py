@@ -1,0 +1,67 @@
+"""The codec of a recording: the shipped one trained on over its pictures, before its world is.
+
+A ball of two pixels on a court that never changes is all that matters in some worlds, and next to nothing of what a codec for
+other pictures minds. So pixels that differ from what is usual in their place weigh more, as things do in the Playground.
+
+Axes: N pictures, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kinema.codec.autoencoder import Autoencoder
+from kinema.codec.train import TrainConfig, Trainer, run
+from kinema.data.episodes import Dataset
+
+MOST = 20_000
+"""Pictures that are kept in memory; of longer recordings every so many."""
+UNUSUAL = 24
+"""Difference from the median of a pixel's values above which it counts as unusual."""
+FEW = 0.3
+"""Where more of a picture than this is unusual, nothing is: the view moves."""
+
+
+class Pictures:
+    """Square crops of a recording's pictures, and where they are unusual."""
+
+    def __init__(self, data: Dataset, episodes: int) -> None:
+        """Of the first so many episodes."""
+        every = max(1, -(-data.total_frames // MOST))
+        self.frames: NDArray[np.uint8] = np.concatenate([data.episode(i).frames[::every] for i in range(episodes)])
+        some = self.frames[:: max(1, len(self.frames) // 200)]
+        self.usual = np.median(some, axis=0).astype(np.int16)
+
+    def unusual(self, frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """bool [N, H, W]."""
+        far = (np.abs(frames.astype(np.int16) - self.usual) > UNUSUAL).any(-1)
+        far[far.mean((1, 2)) > FEW] = False
+        return np.asarray(far)
+
+    def draw_things(self, rng: np.random.Generator, count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures uint8 [N, side, side, 3] and bool [N, side, side]."""
+        frames = self.frames[rng.integers(0, len(self.frames), count)]
+        height, width = frames.shape[1:3]
+        top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
+        crop = (slice(None), slice(top, top + side), slice(left, left + side))
+        return torch.from_numpy(frames[crop].copy()), torch.from_numpy(self.unusual(frames)[crop].copy())
+
+    def draw(self, rng: np.random.Generator, count: int, side: int) -> torch.Tensor:
+        """Pictures alone."""
+        return self.draw_things(rng, count, side)[0]
+
+
+def fit_codec(
+    start: Autoencoder, data: Dataset, *, episodes: int, minutes: float, seed: int, say: Callable[[str], None] | None
+) -> Autoencoder:
+    """`start` (in float32) trained on for so many minutes."""
+    pictures = Pictures(data, episodes)
+    side = min(pictures.frames.shape[1:3])
+    config = TrainConfig(sides=((side, 1.0),), rate=1e-3, warmup=20, average=0.98, seed=seed)
+    trainer = Trainer(config, start.config, pictures.draw_things, pictures.draw, start)
+    run(trainer, minutes, None, (lambda line: say(f"codec: {line}")) if say else (lambda line: None))
+    return trainer.finish()
