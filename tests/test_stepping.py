@@ -31,6 +31,7 @@ def test_stepping_from_memory_equals_looking_at_all(
     denoiser: Denoiser, grid: tuple[int, int] | None, window: int, dtype: torch.dtype
 ) -> None:
     """Frame by frame, each reading `window` remembered ones, against the whole canvas under the same band of reading."""
+    torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
     canvas = noisy(grid)
     device = torch.device("cpu")
     whole = denoiser.recall(canvas, None, Memory(past=[]), band(0, FRAMES, window, device), dtype=dtype)
@@ -41,14 +42,17 @@ def test_stepping_from_memory_equals_looking_at_all(
         before = canvas.frames(first, t)
         past, pairs = None, []
         if t:
-            past = Past(time_s=before.time_s, state=before.values["state"], level=before.levels["state"])
+            deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
+            past = Past(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
             blocks = range(len(kept[0]))
             pairs = [tuple(torch.cat([kept[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
         memory = Memory(past=pairs)  # type: ignore[arg-type]
         found = denoiser.recall(one, past, memory, None, dtype=dtype)
         kept.append(memory.fresh)
         for name in whole:
-            close = 1e-5 if dtype == torch.float32 else 1e-3
+            close = (
+                1e-5 if dtype == torch.float32 else 1e-3 if grid is None else 2e-2
+            )  # a convolution of fewer frames rounds otherwise
             torch.testing.assert_close(found[name][:, 0], whole[name][:, t], atol=close, rtol=close)
 
 

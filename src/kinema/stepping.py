@@ -106,8 +106,10 @@ def _remembered(moments: Sequence[Moment]) -> tuple[Past | None, list[Pair]]:
         (torch.cat([memory[i][0] for memory in kept], 2), torch.cat([memory[i][1] for memory in kept], 2))
         for i in range(len(kept[0]))
     ]
-    video = moments[-1].tracks.get("video")
-    return Past(time_s=time_s, state=state, level=torch.zeros_like(state), video=video), pairs
+    last = moments[-1]
+    unsure = torch.full_like(last.tracks["action"][:, :1], 0.0 if last.acted else 1.0)
+    deed = torch.cat([last.tracks["action"], unsure], -1)
+    return Past(time_s=time_s, state=state, level=torch.zeros_like(state), video=last.tracks.get("video"), deed=deed), pairs
 
 
 def band(before: int, frames: int, window: int, device: torch.device) -> Tensor:
@@ -174,6 +176,18 @@ def advance(
     tracks = {name: value[:, 0] for name, value in done.values.items()}
     tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
     return last, Moment(time_s=last.time_s + 1 / fps, tracks=tracks)
+
+
+def end_chance(moment: Moment) -> NDArray[np.float32]:
+    """How likely each world's task is done in this very frame [B]: one step answers with a mean, of a track that is 1 or -1."""
+    told = moment.tracks["terminated"][:, 0].float().cpu().numpy()
+    return np.asarray(np.clip((told + 1) / 2, 0, 1), np.float32)
+
+
+def ended(moment: Moment, seeds: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether it is done: drawn with that chance, the same for the same seed."""
+    drawn = np.array([np.random.default_rng((seed, 7)).random() for seed in seeds])
+    return np.asarray(drawn < end_chance(moment))
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from kinema.diffusion.samplers import start
 from kinema.errors import ModelError
 from kinema.model.attention import attend, rotary, rotate
 from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
+from kinema.model.denoiser import CLOSED, Denoiser, causal_bias
 
 
 def noisy(frames: int = 6, grid: tuple[int, int] | None = (4, 4), batch: int = 2) -> Canvas:
@@ -101,3 +101,21 @@ def test_config_errors() -> None:
         DenoiserConfig(**{**good, "heads": 3})
     with pytest.raises(ModelError, match="fit this version"):
         DenoiserConfig.from_dict({**good, "colour": 1})
+
+
+def test_what_was_done_is_told_to_the_frame_after_if_that_may_know(denoiser: Denoiser) -> None:
+    torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
+    frames = 5
+    action, level = torch.randn(1, frames, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(1, frames)
+    other = action.clone()
+    other[:, 2] += 1
+    time_s = torch.arange(frames)[None] / 16.0
+    closed = causal_bias(frames, torch.device("cpu"))
+    closed[3, 2] = CLOSED
+
+    def changed(level: torch.Tensor, bias: torch.Tensor | None) -> list[bool]:
+        a, b = (denoiser._deed(done, level, time_s, bias, None, None)[0, :, 0] for done in (action, other))
+        return [not torch.equal(x, y) for x, y in zip(a, b, strict=True)]
+
+    assert changed(level, None) == [False, False, False, True, False]
+    assert not any(changed(level, closed)) and not any(changed(torch.ones(1, frames), None))

@@ -116,3 +116,17 @@ def test_the_last_frames_alone_are_told_what_they_are_told_among_all() -> None:
     whole, few = trend(state, levels, times, bias, FRAMES), trend(state, levels, times, bias[-2:], 2)
     for a, b in zip((*whole[:2], whole[2].mean, whole[2].spread), (*few[:2], few[2].mean, few[2].spread), strict=True):
         assert torch.allclose(a[:, -2:], b, atol=1e-5)
+
+
+def test_where_all_is_known_the_nearest_frame_alone_says_how_fast() -> None:
+    """A frame further away has nothing to add to one in between that is known; where that is noisy it has."""
+    state = torch.zeros(1, FRAMES, 1, STATE_FEATURES)
+    state[0, :, 0, SPEED] = (torch.arange(FRAMES) * 0.05)[:, None]
+    last = float(state[0, -2, 0, SPEED[0]])
+
+    def at(level: float) -> float:
+        levels = torch.full_like(state, level)
+        levels[:, -1] = 1.0
+        return float(expected(state * (1 - level), levels, TIME_S, None, 1).mean[0, 0, 0, 2])
+
+    assert abs(at(0.0) - last) < 0.05 * last and at(0.3) < at(0.05) < at(0.0)

@@ -25,6 +25,7 @@ def world(model: Model, scene: MakeScene) -> World:
         ("How many things are there?", 3, "There are 3: the red ball, the blue box and the green robot."),
         ("how many balls are there", 1, "There is 1: the red ball."),
         ("what color is the box?", "blue", "The box is blue."),
+        ("is the robot hidden?", False, "No, 100% of the green robot is seen."),
         ("is the robot visible?", True, "Yes, 100% of the green robot is seen."),
         ("how large is the red ball", pytest.approx(0.85), "medium"),
         ("did the red ball touch the blue box?", False, "did not touch"),
@@ -56,6 +57,7 @@ def test_where_how_fast_and_what_next(world: World) -> None:
         ("move the ball up by 1.5", "move the red ball up by 1.5"),
         ("remove the robot", "remove the green robot"),
         ("add a large yellow star on the right", "add a large yellow star at x = 8"),
+        ("add a yellow ball at the bottom", "add a medium yellow ball at x = 5"),
         ("make the ball purple", "make the red ball purple"),
         ("make the box bigger", "make the blue box bigger"),
         ("stop the ball", "stop the red ball"),
@@ -95,6 +97,9 @@ def test_changes_do_what_they_say_and_nothing_else(world: World) -> None:
         ("add a red ball", "already"),
         ("add a ball", "expected a color"),
         ("move the ball left by 1000000", "10 units wide"),
+        ("move the ball to 500, 5", "outside the room"),
+        ("add a blue star next to the box", "names two"),
+        ("add a yellow star in a corner", "'in corner' in"),
     ],
 )
 def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: str, said: str) -> None:
@@ -106,6 +111,11 @@ def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: 
         world.ask("why?")
     with pytest.raises(InputError, match="there is no"):
         world.ask("where is the pink star?")
+    with pytest.raises(InputError, match="names no kind"):
+        world.ask("how many dogs are there?")
+    world.edit("add a blue ball")
+    with pytest.raises(InputError, match="a red ball already"):
+        world.edit("make the blue ball red")
 
 
 def test_another_parser_takes_the_place_of_the_grammar(model: Model, scene: MakeScene) -> None:

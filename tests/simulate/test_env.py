@@ -73,6 +73,7 @@ def test_one_world_restarted_leaves_the_others_as_they_were(model: Model) -> Non
         env = ImaginedVectorEnv(2, model=model, task=TASK, observation="dict")
         env.reset(seed=4)
         env.step(np.zeros((2, 2), np.float32))
+        env._done[:] = False
         if restart:
             env.restart(np.array([False, True]))
         runs.append(env.step(np.full((2, 2), 0.5, np.float32))[0]["state"])

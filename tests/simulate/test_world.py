@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_rewinding_and_going_on_is_as_if_never_gone(world: World) -> None:
         world.rewind(1000)
 
 
+def test_rewinding_past_a_change_undoes_it(world: World) -> None:
+    world._gone(4)
+    before = states(world)
+    world.edit("remove the ball")
+    world._gone(2)
+    assert [world.scene.name(k) for k in world.scene.entities] == ["blue box", "green robot"], "who is there now"
+    other = world.branch().rewind(2)
+    assert len(other.state.entities) == 2, "at the moment of the change it holds"
+    world.rewind(3)
+    assert torch.equal(states(world), before[:-1]) and len(world.state.entities) == 3
+    assert len(other.state.entities) == 2
+
+
 def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp_path: Path) -> None:
     path = world._gone(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
     other = World.open(path, model=model)
@@ -111,3 +125,8 @@ def test_a_world_from_words_and_from_pictures(model: Model, scene: MakeScene) ->
     assert World(model, clip).past_frames == 5
     with pytest.raises(InputError, match="frames a second"):
         World(model, "", fps=500.0)
+    with pytest.raises(InputError, match="is not understood"):
+        World(model, "", task="make me a coffee")
+    assert World(model, replace(scene(8), fps=32.0)).past_frames == 3, "a state at another rate is brought to this one"
+    with pytest.raises(InputError, match="NaN"):
+        replace(scene(), x=scene().x * np.nan)

@@ -20,7 +20,7 @@ from kinema.cli.play import Play, begin
 from kinema.codec import load_codec
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import CELL_UNITS, noised
-from kinema.errors import InputError, ModelError
+from kinema.errors import InputError, MediaError, ModelError
 from kinema.model.block import Memory
 from kinema.model.denoiser import cleaned
 from kinema.models import load, weights_folder
@@ -177,10 +177,6 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
 def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="no model of a recorded world"):
         DreamEnv(model="kinema-tiny")
-    with pytest.raises(InputError, match="no episode has"):
-        train_world(
-            recorded, out=tmp_path / "a", minutes=0.01, recipe=WorldRecipe(compile=False, frames=5000, width=32, heads=2)
-        )
     with pytest.raises(InputError, match="already"):
         train_world(recorded, out=world.parent, minutes=0.01, recipe=RECIPE)
     half = tmp_path / "half"
@@ -208,3 +204,24 @@ def test_playing_a_recording_says_to_train_it_first(recorded: Path) -> None:
 
     with pytest.raises(InputError, match="train a world of it"):
         begin(argparse.Namespace(start=str(recorded), model=None, seed=0))
+
+
+def test_short_episodes_and_a_change_of_mind_do_not_lose_a_run(recorded: Path, tmp_path: Path) -> None:
+    """Stretches longer than episodes are cut to them; a resumed run has the minutes that it was given."""
+    long = WorldRecipe(compile=False, frames=5000, batch=2, width=32, depth=2, heads=2)
+    made = train_world(recorded, out=tmp_path / "a", minutes=0.02, recipe=long)
+    lengths = sorted(int(row["length"]) for row in Dataset.open(recorded).rows)
+    assert load(made).config.window == lengths[len(lengths) // 2] - 1
+    assert checkpoint.load(tmp_path / "a")["minutes"] == pytest.approx(0.02 * (1 - long.codec_share))
+    before = checkpoint.load(tmp_path / "a")["step"]
+    train_world(recorded, out=tmp_path / "a", resume=True, recipe=long)
+    assert checkpoint.load(tmp_path / "a")["step"] == before
+
+
+def test_a_video_cut_short_is_named(recorded: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    shutil.copytree(recorded, half)
+    video = next(half.glob("videos/*/*/*.mp4"))
+    video.write_bytes(video.read_bytes()[:900])
+    with pytest.raises(MediaError, match="copy the dataset again"):
+        list(Dataset.open(half))

@@ -21,7 +21,7 @@ from kinema.canvas.tracks import decode_reward
 from kinema.errors import InputError
 from kinema.models import Model
 from kinema.simulate.world import tracks_of
-from kinema.stepping import WINDOW, Moment, advance, deed, moments_of, remember
+from kinema.stepping import WINDOW, Moment, advance, deed, end_chance, moments_of, remember
 from kinema.worlds.playground.tasks import Task
 
 Floats = NDArray[np.float32]
@@ -121,9 +121,9 @@ class Planner:
     model: Model
     task: str
     fps: float = 16.0
-    ahead: int = 16
+    ahead: int = 12
     hold: int = 4
-    candidates: int = 24
+    candidates: int = 16
     rounds: int = 2
     best: int = 4
     window: int = 4
@@ -167,9 +167,9 @@ class Planner:
             self._mean, spread = elite.mean(1), elite.std(1) + 0.05
 
     def _imagined(self, moments: list[Moment], text: TextCondition | None, plans: Floats) -> Floats:
-        """What each plan earns [B, N]; nothing after it is done."""
+        """What each plan earns [B, N], by how likely it is still to be done."""
         told = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
-        earned, going = np.zeros(len(told), np.float32), np.ones(len(told), bool)
+        earned, going = np.zeros(len(told), np.float32), np.ones(len(told), np.float32)
         for t in range(self.ahead):
             seeds = [self._number * 1009 + t] * len(told)
             last, new = advance(
@@ -177,7 +177,7 @@ class Planner:
             )
             moments = [*moments[:-1], last, new][-self.window - 1 :]
             earned += going * decode_reward(new.tracks["reward"].float().cpu().numpy()).reshape(-1)
-            going &= (new.tracks["terminated"][:, 0] <= 0).cpu().numpy()
+            going *= 1 - end_chance(new)
         return earned.reshape(plans.shape[:2])
 
 

@@ -110,7 +110,7 @@ def _learner(rooms: VecEnv, wish: Settings) -> PPO:
         n_epochs=wish.epochs,
         gamma=wish.discount,
         ent_coef=wish.entropy,
-        seed=wish.seed,
+        seed=wish.seed % 2**32,
         device="cpu",
     )
 

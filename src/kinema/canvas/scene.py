@@ -67,6 +67,8 @@ class Scene:
         for name in ("x", "y", "vx", "vy", "angle", "visible"):
             if getattr(self, name).shape != (frames, slots):
                 raise InputError(f"{name} has shape {getattr(self, name).shape}, expected {(frames, slots)} as x has")
+            if not np.isfinite(getattr(self, name)).all():
+                raise InputError(f"{name} holds NaN or infinity: expected finite numbers")
         if self.camera.shape != (frames, 3) or len(self.kind) != slots:
             raise InputError(
                 f"camera {self.camera.shape} and kind {self.kind.shape} do not fit {frames} frames, {slots} slots"
@@ -93,6 +95,13 @@ class Scene:
         """The same scene at some of its frames."""
         moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
         return replace(self, **{name: getattr(self, name)[which] for name in moving})
+
+    def resample(self, fps: float) -> Scene:
+        """The scene on another clock, each new frame the latest old one."""
+        if fps == self.fps:
+            return self
+        index = np.arange(max(round(self.num_frames * fps / self.fps), 1)) * self.fps / fps
+        return replace(self.frames(np.minimum((index + 1e-6).astype(np.int64), self.num_frames - 1)), fps=fps)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: a header, then one entry per entity with its path over time."""

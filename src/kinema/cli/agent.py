@@ -31,7 +31,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     train.add_argument("--task", help=f"{TASKS}; none in a recorded world")
     train.add_argument("--inside", default="kinema-tiny", help="a model's name or folder, or 'real' (default: kinema-tiny)")
     train.add_argument("--frames", type=whole, default=None, help="frames of experience (default: 400000)")
-    train.add_argument("--horizon", type=whole, default=None, help="frames of an imagined episode (default: 32)")
+    train.add_argument("--horizon", type=whole, default=None, help="frames of an imagined episode (default: 40)")
     train.add_argument("--seed", type=seed, default=0)
     train.add_argument("-o", "--output", type=Path, default=Path("agent"), help="folder to write (default: agent)")
     train.add_argument("--force", action="store_true", help="overwrite what is there")

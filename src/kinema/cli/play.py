@@ -28,12 +28,14 @@ KEYS = {
     "a": (-1.0, 0.0), "d": (1.0, 0.0), "w": (0.0, 1.0), "s": (0.0, -1.0),
 }  # fmt: skip
 HELP = (
-    "arrows or wasd act (0-9 in a recorded world) · p pause · b branch · n next branch · r rewind a second"
+    "arrows or wasd act (0-9, A-Z for 10 on in a recorded world) · p pause · b branch · n next branch · r rewind a second"
     " · / ask or change · q quit"
 )
 HELD_S = 0.25
 """A terminal tells when a key goes down, not when it comes up: an action lasts this long after its last key."""
 MOST_ROWS = 48
+MOST_OF_A_PATH = 200
+"""Characters; what is longer is words."""
 ENDINGS = (".mp4", ".mov", ".webm", ".gif", ".png", ".jpg", ".jpeg")
 
 
@@ -42,7 +44,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "play", help="step into a world", description=f"Step into a world in the terminal. Keys: {HELP}."
     )
     parser.add_argument(
-        "start", nargs="?", default="", help="words, a picture, a clip, a state, a saved world, or a recorded world's model"
+        "start", nargs="?", default="", help="words, a picture, a clip, a state, a saved world, or a model's name or folder"
     )
     add_model(parser)
     parser.add_argument("--fps", type=float, default=16.0)
@@ -55,22 +57,27 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
     """The world that the command line names."""
     from kinema.canvas.scene import Scene
     from kinema.media import Clip
+    from kinema.models import available
     from kinema.simulate.world import World
 
     start, path = arguments.start, Path(arguments.start)
-    if start and (path / "starts.safetensors").exists():
-        from kinema.simulate.dream import Dream
+    if len(start) < MOST_OF_A_PATH and "\n" not in start:
+        for folder in (path, path / "world") if start else ():
+            if (folder / "starts.safetensors").exists():
+                from kinema.simulate.dream import Dream
 
-        return Dream(path, seed=arguments.seed)
-    if start and (path / "meta" / "info.json").exists():
-        raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
-    if path.suffix == ".kinema":
-        from kinema.simulate.dream import Dream
-        from kinema.simulate.keep import kind_of
+                return Dream(folder, seed=arguments.seed)
+        if start and (path / "meta" / "info.json").exists():
+            raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
+        if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
+            from kinema.simulate.dream import Dream
+            from kinema.simulate.keep import kind_of
 
-        if kind_of(path) == "dream":
-            return Dream.open(path)
-        return World.open(path, model=arguments.model)
+            if kind_of(path) == "dream":
+                return Dream.open(path)
+            return World.open(path, model=arguments.model)
+        if start in available() or (path.is_dir() and (path / "config.json").exists()):
+            arguments.model, start = start, ""
     given: str | Clip | Scene = start
     if path.suffix in ENDINGS:
         given = Clip.open(path)
@@ -136,8 +143,8 @@ class Play:
             self._type(key)
         elif key in KEYS:
             self.action, self.acted_at = KEYS[key], now
-        elif key.isdigit() and self.numbered:
-            self.action, self.acted_at = int(key), now
+        elif self.numbered and (key.isdigit() or "A" <= key <= "Z"):
+            self.action, self.acted_at = int(key) if key.isdigit() else 10 + ord(key) - ord("A"), now
         elif key == "p":
             self.paused = not self.paused
             self.message = "paused" if self.paused else HELP
@@ -193,7 +200,7 @@ class Play:
         """The picture and two lines below it."""
         world = self.world
         picture = half_blocks(world.frame, columns, max(min(rows - 3, MOST_ROWS), 2))
-        reward = f"  reward {world.reward:+.2f}{'  done' if world.terminated else ''}" if world.task else ""
+        reward = f"  reward {world.reward:+.2f}{'  done' if world.terminated else ''}" if world.task or self.numbered else ""
         status = f"{world.time_s:6.2f} s  frame {frame_ms:.0f} ms, model {self.model_ms:.0f} ms{reward}"
         line = f"/{self.typed}_" if self.typing else self.message
         return f"\x1b[H{picture}\r\n{status[:columns]}\x1b[K\r\n{line[:columns]}\x1b[K\x1b[J"
@@ -234,7 +241,9 @@ def play(arguments: argparse.Namespace) -> int:
                 ready = select.select([sys.stdin], [], [], max(left, 0.0))[0]
                 if not ready:
                     break
-                for key in split_keys(os.read(sys.stdin.fileno(), 1024).decode(errors="ignore")):
+                typed = os.read(sys.stdin.fileno(), 1024)
+                game.done = not typed
+                for key in split_keys(typed.decode(errors="ignore")):
                     game.key(key, time.monotonic())
     if arguments.save is not None:
         print(game.world.save(arguments.save))

@@ -63,7 +63,7 @@ def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) ->
     folder = train_world(
         arguments.data,
         out=out,
-        minutes=10.0 if arguments.minutes is None else arguments.minutes,
+        minutes=arguments.minutes,
         resume=arguments.resume is not None,
         device=device,
         show=line.write,

@@ -68,9 +68,9 @@ def _arrow() -> Any:
 
 
 def _atomic(path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -78,7 +78,8 @@ def _atomic(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as wrong:
         raise OutputError(f"{path} could not be written: {wrong.strerror}; earlier episodes are intact") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
@@ -93,20 +94,23 @@ def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
 
 
 def _read_video(path: Path, start_s: float, count: int, fps: float) -> NDArray[np.uint8]:
-    pictures = []
-    with av.open(str(path)) as file:
-        stream = file.streams.video[0]
-        if start_s > 1:
-            file.seek(int((start_s - 1) * 1_000_000))
-        for frame in file.decode(stream):
-            if frame.time is not None and frame.time < start_s - 0.25 / fps:
-                continue
-            pictures.append(frame.to_ndarray(format="rgb24"))
-            if len(pictures) == count:
-                break
+    pictures: list[NDArray[Any]] = []
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            if start_s > 1:
+                file.seek(int((start_s - 1) * 1_000_000))
+            for frame in file.decode(stream):
+                if frame.time is not None and frame.time < start_s - 0.25 / fps:
+                    continue
+                pictures.append(frame.to_ndarray(format="rgb24"))
+                if len(pictures) == count:
+                    break
+    except (av.FFmpegError, IndexError) as wrong:
+        raise MediaError(f"{path} cannot be read as a video ({wrong}); copy the dataset again") from None
     if len(pictures) < count:
         raise MediaError(f"{path} is cut short: {len(pictures)} of {count} pictures; record the episode again")
-    return np.stack(pictures)
+    return np.stack(pictures).astype(np.uint8, copy=False)
 
 
 class Writer:
@@ -148,7 +152,7 @@ class Writer:
         self._moments: dict[str, list[Any]] = {}
         if (self.folder / "meta/info.json").exists():
             self._go_on()
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise OutputError(f"{folder} is not empty and holds no dataset; name another folder")
 
     def _go_on(self) -> None:
@@ -309,7 +313,10 @@ class Dataset:
         if len(rows) < total:
             raise MediaError(f"{folder} is cut short: {len(rows)} of {total} episodes are listed; copy it again")
         found = Dataset(folder=root, info=info, rows=rows[:total], tasks=tasks, image=images[0])
-        missing = [str(path) for path in found._files() if not path.exists()]
+        try:
+            missing = [str(path) for path in found._files() if not path.exists()]
+        except (KeyError, IndexError, ValueError) as wrong:
+            raise MediaError(f"{folder} cannot be read as an episode dataset: it does not say where {wrong} is") from None
         if missing:
             raise MediaError(f"{folder} is cut short: {missing[0]} and {len(missing) - 1} more are missing; copy it again")
         return found
@@ -379,7 +386,11 @@ class Dataset:
             return np.array([np.atleast_1d(value) for value in table[name].to_pylist()], np.float32).reshape(count, width)
 
         def before(values: NDArray[Any]) -> NDArray[Any]:
-            return np.concatenate([values[:1] * 0, values[:-1]])
+            """Of arriving at a picture. Elsewhere the last row acts as well, and what came of it has no picture of its own."""
+            moved = np.concatenate([values[:1] * 0, values[:-1]])
+            if "acted" not in table.column_names:
+                moved[-1] = moved[-1] + values[-1]
+            return moved
 
         start = float(row.get(f"videos/{self.image}/from_timestamp") or 0.0)
         task = int(column("task_index", 0)[0])

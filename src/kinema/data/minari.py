@@ -9,7 +9,7 @@ import numpy as np
 
 from kinema.data.episodes import Recorded, Writer
 from kinema.errors import InputError
-from kinema.worlds.recorder import FPS, Eyes, fitted
+from kinema.worlds.recorder import FPS, Eyes, check_size, fitted
 from kinema.worlds.spaces import encode, spec_of, width
 
 
@@ -24,6 +24,7 @@ def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Wri
     except (FileNotFoundError, ValueError, OSError) as wrong:
         reason = " ".join(str(wrong).split())[:120]
         raise InputError(f"no Minari dataset {name!r} here ({reason}); get it with: minari download {name}") from None
+    check_size(size)
     space, spec = data.observation_space, spec_of(data.action_space)
 
     class Source:
@@ -36,10 +37,14 @@ def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Wri
     except InputError:
         raise InputError(f"the Minari dataset {name!r} holds no pictures (observations: {space})") from None
     writer = Writer(out, fps=FPS, size=size, sensors=eyes.sensors, about={"env": None, "minari": name, "action": spec})
+    if writer.rows:
+        raise InputError(f"{out} holds {len(writer.rows)} episodes already; name another folder")
     for episode in data.iterate_episodes():
         count = len(episode.rewards) + 1
 
         def at(values: Any, t: int) -> Any:
+            if isinstance(values, tuple):
+                return tuple(at(part, t) for part in values)
             return {key: at(part, t) for key, part in values.items()} if isinstance(values, dict) else values[t]
 
         seen = [at(episode.observations, t) for t in range(count)]

@@ -13,6 +13,9 @@ beforehand: the frames around expect them at a mean m with a spread s (`kinema.m
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
+What was done in the frame before goes straight into every token of a frame. Left to find it by attention, the trunk knew how a
+push looks on average and not what this one does.
+
 Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, L text tokens, C width.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
@@ -78,13 +82,15 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need; and the last
-    picture [B, h, w, P], if there are pictures."""
+    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need; of the
+    last one the picture [B, h, w, P], if there are pictures, and what was done in it with how unsure that is [B, D + 1]
+    (None: not known)."""
 
     time_s: Tensor
     state: Tensor
     level: Tensor
     video: Tensor | None = None
+    deed: Tensor | None = None
 
 
 class Denoiser(nn.Module):
@@ -98,6 +104,8 @@ class Denoiser(nn.Module):
         self.vectors = config.vectors
         self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
         self.stride_in = Linear(2, c, bias=False)
+        self.deed_in = Linear(2 * config.action_width + 1, c, bias=False)
+        nn.init.zeros_(self.deed_in.weight)
         self.trend = Trend(c)
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
@@ -166,7 +174,9 @@ class Denoiser(nn.Module):
         before it.
         """
         batch, frames = time_s.shape
-        drift, trend, around = self._trend(values["state"], levels["state"], time_s, time_bias, past)
+        drift, trend, around = self._trend(
+            values["state"], levels["state"], time_s, time_bias, past, exact=memory is not None
+        )
         likely = around.place(values["state"], levels["state"])
         state = self._embed_state(values["state"], levels["state"], likely)
         leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
@@ -182,7 +192,7 @@ class Denoiser(nn.Module):
             found, seen = self._local(values, levels, cell_units, dtype, before, unsure)
             tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames).float())
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
-        x = torch.cat(tokens, 2)
+        x = torch.cat(tokens, 2) + self._deed(values["action"], levels["action"], time_s, time_bias, past, order)
         head = self.config.width // self.config.heads
         cos, sin = rotary_2d(where.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
@@ -212,6 +222,34 @@ class Denoiser(nn.Module):
                 answers["video spread"] = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
         return answers
 
+    def _deed(
+        self,
+        action: Tensor,
+        level: Tensor,
+        time_s: Tensor,
+        bias: Tensor | None,
+        past: Past | None,
+        order: Tensor | None,
+    ) -> Tensor:
+        """What each frame is told of what was done in the one before it [B, T, 1, C]; nothing where it may not read that one."""
+        frames, width = action.shape[1:]
+        told = torch.cat([action, level[..., None]], -1)
+        begin = torch.cat([torch.zeros_like(action[:, 0]), torch.ones_like(level[:, :1])], -1)
+        if past is not None and past.deed is not None:
+            begin = past.deed
+        earlier = time_s[:, :1] - 1 / 16 if past is None else past.time_s[:, -1:]
+        index = torch.arange(frames, device=action.device) if order is None else order
+        told = torch.cat([begin[:, None], told], 1)[:, index]
+        gone = (time_s - torch.cat([earlier, time_s], 1)[:, index]).clamp(0, 0.25)[..., None] * 16
+        known = 1 - told[..., width:]
+        if bias is not None and order is None:
+            remembered = bias.shape[1] - frames
+            reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(remembered) > -1
+            known = known * reads.float()[:, None]
+        done = told[..., :width] * known
+        deed: Tensor = self.deed_in(torch.cat([done, done * gone, known], -1))[:, :, None]
+        return deed
+
     def _before(
         self, video: Tensor, level: Tensor, past: Past | None, order: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -225,12 +263,15 @@ class Denoiser(nn.Module):
         return torch.cat([first, video], 1)[:, index] * (1 - unsure[..., None]), unsure
 
     def _trend(
-        self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, past: Past | None
+        self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, past: Past | None, *, exact: bool
     ) -> tuple[Tensor, Tensor, Expected]:
+        """What frames around say of each slot; `exact`: the same to the last bit, however many frames are looked at."""
         now = state.shape[1]
         if past is not None:
             pairs = ((past.state, state), (past.level, level), (past.time_s, time_s))
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
+        if exact:
+            state, level, time_s = state.double(), level.double(), time_s.double()
         drift, trend, around = self.trend(state, level, time_s, bias, now)
         return drift, trend, around
 

@@ -43,6 +43,8 @@ STRAYS, SWERVES = 0.6, 3.0
 """How far from straight on a place strays, and how much a speed changes, in a second, on the track: forces and collisions."""
 SPEED_VARIANCE = 0.3
 """Of speeds, on the track, when nothing is known of them: most things are slower than the fastest."""
+SURE = 1e-3
+"""Variance below which a value counts as known."""
 EVEN_S = 0.03
 """Places closer in time than this do not say how fast a thing is."""
 
@@ -51,6 +53,11 @@ def _answer(x: Tensor, t: Tensor, mean: Tensor, certain: Tensor) -> Tensor:
     """What the bare network would say if `mean` were the truth, as far as that is certain."""
     noise = ((x - (1 - t) * mean) / (t + 0.01)).clamp(-4, 4)
     return certain * (t * mean - (1 - t) * noise) * torch.rsqrt((1 - t).square() + t.square())
+
+
+def _real(x: Tensor) -> Tensor:
+    """float64 as it is, all else as float32."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _others(time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tensor]:
@@ -67,7 +74,7 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, n
 
     def of(columns: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Value, level, and weight of what the value says of the clean one."""
-        x, t = state[..., columns].float(), level[..., columns].float()
+        x, t = _real(state[..., columns]), _real(level[..., columns])
         return x, t, (1 - t).square() / (t.square() + 0.01)
 
     def over(kernel: Tensor, values: Tensor) -> Tensor:
@@ -113,19 +120,29 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
     """
     later, others = _others(time_s, bias, now)
     apart, seen = -later, others[..., None]
+    frames = time_s.shape[1]
+    own = torch.arange(frames - now, frames, device=time_s.device)
+    after = torch.arange(frames, device=time_s.device)[None] > own[:, None]
 
     def told(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, N, T, K]."""
-        t = level[..., columns].float().amax(-1)
+        """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, N, T, K].
+
+        What frames in between tell as well counts once: theirs is averaged with it as far as they are noisy, and where they are
+        known it adds nothing."""
+        t = _real(level[..., columns]).amax(-1)
         signal = 1 - t
+        known = seen * (signal.square() / (t.square() + SURE))[:, None]
+        until = known.cumsum(2)
+        between = (until - until[:, range(now), own][:, :, None]).abs() - torch.where(after[..., None], known, 0.0)
         share = seen * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
+        share = share / (1 + strayed * between.clamp_min(0.0))
         return share, share * signal[:, None]
 
     def over(share: Tensor, values: Tensor) -> Tensor:
         return torch.einsum("bijk,bjkm->bikm", share, values)
 
-    speed, place = state[..., SPEED].float(), state[..., PLACE].float()
-    t = level[..., SPEED].float().amax(-1)
+    speed, place = _real(state[..., SPEED]), _real(state[..., PLACE])
+    t = _real(level[..., SPEED]).amax(-1)
     gain = (1 - t) * SPEED_VARIANCE / ((1 - t).square() * SPEED_VARIANCE + t.square() + 1e-6)
     straight = (PER_SECOND * apart).square()[..., None] * (SPEED_VARIANCE * (1 - gain * (1 - t)))[:, None]
     share, weight = told(PLACE, straight + (STRAYS * apart).square()[..., None] + 1e-4)
@@ -153,14 +170,14 @@ class Expected:
 
     def place(self, state: Tensor, level: Tensor) -> Tensor:
         """The likeliest place [B, T, K, 2], given what was expected and the noisy place itself."""
-        x, t = state[..., PLACE].float(), level[..., PLACE].float()
+        x, t = _real(state[..., PLACE]), _real(level[..., PLACE])
         mean, variance = self.mean[..., :2], self.spread[..., :2].square()
         gain = (1 - t) * variance / (((1 - t).square()) * variance + t.square()).clamp_min(1e-8)
         return mean + gain * (x - (1 - t) * mean)
 
     def told(self, state: Tensor, level: Tensor) -> Tensor:
         """What a slot is told of it [B, T, K, EXPECTED]."""
-        x, t = state[..., PLACE + SPEED].float(), level[..., PLACE + SPEED].float()
+        x, t = _real(state[..., PLACE + SPEED]), _real(level[..., PLACE + SPEED])
         off = (x - (1 - t) * self.mean) * torch.rsqrt(((1 - t) * self.spread).square() + t.square() + 1e-4)
         off, wide = off.clamp(-5, 5), self.spread.log()
         return torch.cat(
@@ -185,8 +202,9 @@ class Trend(nn.Module):
         self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int
     ) -> tuple[Tensor, Tensor, Expected]:
         """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], and what was expected, of the last `now`
-        frames; bias [N, T]."""
+        frames; bias [N, T]. All in float32, from arithmetic in float64 where the state is."""
         said, trust = answers(state, level, time_s, bias, now)
         found = expected(state, level, time_s, bias, now)
         told = found.told(state[:, -now:], level[:, -now:])
-        return self.into(torch.cat([said, trust, told], -1)), self.out(said), found
+        drift = self.into(torch.cat([said, trust, told], -1)).float()
+        return drift, self.out(said).float(), Expected(mean=found.mean.float(), spread=found.spread.float())

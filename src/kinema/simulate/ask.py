@@ -14,7 +14,7 @@ from typing import Any
 
 from kinema.canvas.scene import KINDS
 from kinema.errors import InputError
-from kinema.simulate.names import every, listed, one, plain, traits
+from kinema.simulate.names import ANY, every, listed, one, plain, traits
 from kinema.simulate.state import Entity, State
 from kinema.worlds.playground.physics import ABOVE, BELOW, HALF_WIDTH
 
@@ -88,7 +88,9 @@ def _where(x: str, now: State) -> Answer:
 
 
 def _how_many(x: str, now: State) -> Answer:
-    found = every(x, now.entities) if traits(x) else list(now.entities)
+    if not traits(x) and not set(plain(x).split()) & set(ANY):
+        raise InputError(f"{x!r} names no kind, color or size; there is {listed(now.entities)}")
+    found = every(x, now.entities)
     names = f": {listed(found)}" if found else ""
     verb = "is" if len(found) == 1 else "are"
     return Answer(kind="how many", value=len(found), sentence=f"There {verb} {len(found)}{names}.")
@@ -104,13 +106,13 @@ def _how_large(x: str, now: State) -> Answer:
     return Answer(kind="how large", value=e.radius, sentence=f"The {e.name} is {e.size}, {e.radius:.1f} units in radius.")
 
 
-def _visible(x: str, now: State) -> Answer:
+def _visible(x: str, how: str, now: State) -> Answer:
     e = one(x, now.entities)
-    seen = e.visible >= HIDDEN
+    true = (e.visible >= HIDDEN) == (how != "hidden")
     return Answer(
-        kind="is visible",
-        value=seen,
-        sentence=f"{'Yes' if seen else 'No'}, {100 * min(max(e.visible, 0), 1):.0f}% of the {e.name} is seen.",
+        kind="is hidden" if how == "hidden" else "is visible",
+        value=true,
+        sentence=f"{'Yes' if true else 'No'}, {100 * min(max(e.visible, 0), 1):.0f}% of the {e.name} is seen.",
     )
 
 
@@ -135,7 +137,7 @@ def _touched(x: str, y: str, past: Sequence[State]) -> tuple[Entity, Entity, flo
         raise InputError(f"{x!r} and {y!r} are one thing, the {a.name}")
     begun: float | None = None
     for state in past:
-        slots = {e.slot: e for e in state.entities}
+        slots = {e.slot: e for e in state.entities if e.name in (a.name, b.name)}
         if a.slot in slots and b.slot in slots and touching(slots[a.slot], slots[b.slot]):
             begun = state.time_s
             break
@@ -209,7 +211,7 @@ def answer(question: str, past: Sequence[State], roll: Roll) -> Answer:
         (r"^how many (.+?)(?: are there| are here| is there)?$", lambda m: _how_many(m[1], now)),
         (r"^(?:what|which) colou?r (?:is|has) (.+)$", lambda m: _what_color(m[1], now)),
         (r"^how (?:large|big) is (.+)$", lambda m: _how_large(m[1], now)),
-        (r"^(?:is|can i see|can you see) (.+?) (?:visible|hidden|seen|in view)$", lambda m: _visible(m[1], now)),
+        (r"^(?:is|can i see|can you see) (.+?) (visible|hidden|seen|in view)$", lambda m: _visible(m[1], m[2], now)),
         (r"^(?:what|who) is behind (.+)$", lambda m: _behind(m[1], now)),
         (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _did_touch(m[1], m[2], past)),
         (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _when_touch(m[1], m[2], past)),

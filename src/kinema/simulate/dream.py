@@ -33,7 +33,7 @@ from kinema.errors import InputError, ModelError
 from kinema.models import Model, find
 from kinema.simulate.env import placed
 from kinema.simulate.keep import packed, read, unpacked, write
-from kinema.stepping import Moment, advance, moments_of, remember
+from kinema.stepping import Moment, advance, ended, moments_of, remember
 from kinema.worlds.spaces import check, decode, encode, space_of, width
 
 STARTS = "starts.safetensors"
@@ -107,6 +107,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
                 spans = [(task or " ", 0.0, 1e9)]
                 self._texts[task] = self.model.condition(spans, torch.zeros(1, 1, device=self.model.device))
             parts.append(self._texts[task])
+        if not any(parts):
+            return None
         width = max(part.states.shape[1] for part in parts if part is not None)
         states = torch.zeros(len(parts), width, self.model.config.denoiser.text_dim, device=self.model.device)
         reads = torch.zeros(len(parts), 1, width, dtype=torch.bool, device=self.model.device)
@@ -155,17 +157,27 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
 
     def told(self, actions: Any) -> torch.Tensor:
         """Actions of the environment as the model's [B, D]; InputError for those that are none."""
-        each = list(iterate(self.action_space, actions))
+        try:
+            each = list(iterate(self.action_space, actions))
+        except (TypeError, ValueError, KeyError, IndexError):
+            raise InputError(f"actions {str(actions)[:60]}: expected those of {self.action_space}") from None
         if len(each) != self.num_envs:
             raise InputError(f"{len(each)} actions for {self.num_envs} worlds: expected one for each")
         for action in each:
             check(self.spec_of_actions, action)
         return torch.from_numpy(np.stack([encode(self.spec_of_actions, action) for action in each])).to(self.model.device)
 
+    def _seeds(self) -> list[int]:
+        number = round(self._moments[-1].time_s * self.fps)
+        return [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
+
+    def ended(self) -> NDArray[np.bool_]:
+        """Which worlds end in this frame, drawn with the chance that the model gives it."""
+        return ended(self._moments[-1], self._seeds())
+
     def advance(self, told: torch.Tensor) -> None:
         """One frame further, by actions as `told` makes them."""
-        number = round(self._moments[-1].time_s * self.fps)
-        seeds = [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
+        seeds = self._seeds()
         last, new = advance(
             self.model,
             self._moments,
@@ -182,16 +194,16 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         """One frame further in every world."""
         if not self._moments:
             raise InputError("step before reset: call reset() first")
-        ended = self._done.copy()
+        over = self._done.copy()
         self.advance(self.told(actions))
         self._count += 1
         new = self._moments[-1]
         reward = new.tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.scale
-        terminated = (new.tracks["terminated"][:, 0] > 0).cpu().numpy()
+        terminated = self.ended()
         truncated = (self._count >= self.max_steps) & ~terminated
-        if ended.any():
-            self.restart(ended)
-            reward[ended], terminated[ended], truncated[ended] = 0.0, False, False
+        if over.any():
+            self.restart(over)
+            reward[over], terminated[over], truncated[over] = 0.0, False, False
         self._done = terminated | truncated
         return self.observe(), reward, terminated, truncated, {}
 
@@ -233,9 +245,9 @@ class DreamEnv(gym.Env[NDArray[np.uint8], Any]):
         many.advance(torch.from_numpy(encode(many.spec_of_actions, action))[None].to(many.model.device))
         many._count += 1
         new = many._moments[-1]
-        ended = bool(new.tracks["terminated"][0, 0] > 0)
-        cut = bool(many._count[0] >= many.max_steps) and not ended
-        return many.observe()[0], float(new.tracks["reward"][0, 0]) * many.scale, ended, cut, self._info()
+        over = bool(many.ended()[0])
+        cut = bool(many._count[0] >= many.max_steps) and not over
+        return many.observe()[0], float(new.tracks["reward"][0, 0]) * many.scale, over, cut, self._info()
 
     def _info(self) -> dict[str, Any]:
         return {"task": self._many.tasks[int(self._many._task[0])] if self._many.tasks else ""}
@@ -292,7 +304,7 @@ class Dream:
 
     @property
     def terminated(self) -> bool:
-        return bool(self._many._moments[-1].tracks["terminated"][0, 0] > 0)
+        return bool(self._many.ended()[0])
 
     def go(self, action: Any) -> Dream:
         """One frame further, by an action of the recorded environment."""
@@ -301,7 +313,8 @@ class Dream:
         return self
 
     def _gone(self, frames: int, action: Any = None) -> Dream:
-        """Frames further by a number key (its action), an arrow (two numbers, where actions are two), or nothing."""
+        """Frames further by a numbered key, an arrow (two numbers, where actions are some), or nothing. A number is one of N
+        actions; of composed actions the choice with this number, all parts counted one after the other."""
         spec = self._many.spec_of_actions
         nothing = np.zeros(sum(1 for _ in spec.get("edges", [])), np.float32)
         for _ in range(frames):
@@ -315,7 +328,10 @@ class Dream:
                 low, high = self._many.single_action_space.low, self._many.single_action_space.high  # type: ignore[attr-defined]
                 self.go(np.clip(given.reshape(spec["shape"]), low, high).astype(spec["dtype"]))
             else:
-                self.go(decode(spec, np.zeros(width(spec), np.float32)))
+                vector = np.zeros(width(spec), np.float32)
+                if isinstance(action, int) and action < len(vector):
+                    vector[action] = 2.0
+                self.go(decode(spec, vector))
         return self
 
     def ask(self, question: str) -> Any:

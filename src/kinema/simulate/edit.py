@@ -27,7 +27,7 @@ FORMS = (
     "move X to the left|right|middle|top|bottom",
     "move X to 3, 5",
     "remove X",
-    "add a [SIZE] COLOR KIND [on the left|right|in the middle]",
+    "add a [SIZE] COLOR KIND [on the left|right|in the middle|at the top|at the bottom]",
     "make X COLOR|SIZE|MATERIAL|bigger|smaller",
     "stop X",
     "push X left|right|up|down [gently|hard]",
@@ -116,6 +116,8 @@ def _move(thing: str, way: str, by: str | None, now: State) -> Change:
 
 def _move_to(thing: str, x: float | None, y: float | None, now: State) -> Change:
     e = one(thing, now.entities)
+    if not (0 <= (e.x if x is None else x) <= 10 and 0 <= (e.y if y is None else y) <= 10):
+        raise InputError(f"({x:g}, {y:g}) is outside the room: expected 0 to 10 each way")
     dx, dy = (0.0 if x is None else x - e.x), (0.0 if y is None else y - e.y)
     return Change(
         understood=f"move the {e.name} to ({e.x + dx:.1f}, {e.y + dy:.1f})",
@@ -133,6 +135,8 @@ def _make(thing: str, how: str, now: State) -> Change:
     e = one(thing, now.entities)
     said = f"make the {e.name} {how}"
     if how in COLORS:
+        if any(other.slot != e.slot and other.name == f"{how} {e.kind}" for other in now.entities):
+            raise InputError(f"there is a {how} {e.kind} already; things are told apart by color and kind")
         return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "color", COLORS.index(how)))
     if how in MATERIALS:
         return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "material", MATERIALS.index(how)))
@@ -161,11 +165,15 @@ def _take_away(thing: str, now: State) -> Change:
 
 def _new(phrase: str, where: str | None, now: State) -> Change:
     wanted = traits(phrase)
+    more = [word for word in plain(phrase).split() if word not in {*wanted.values(), "a", "an", "one", "new"}]
+    if more:
+        raise InputError(f"{' '.join(more)!r} in {phrase!r} is not understood; say: {FORMS[4]}")
     if not {"kind", "color"} <= wanted.keys():
         raise InputError(f"{phrase!r}: expected a color ({', '.join(COLORS)}) and a kind ({', '.join(KINDS)})")
     if any(e.kind == wanted["kind"] and e.color == wanted["color"] for e in now.entities):
         raise InputError(f"there is a {wanted['color']} {wanted['kind']} already; things are told apart by color and kind")
-    x, y = PLACES[where] if where else (5.0, None)
+    below = None if now.view == "side" else 2.0
+    x, y = (5.0, below) if where == "bottom" else PLACES[where] if where else (5.0, None)
     across = 5.0 if x is None else x
     said = f"add a {wanted.get('size', 'medium')} {wanted['color']} {wanted['kind']} at x = {across:g}"
     return Change(understood=said, apply=lambda scene: _add(scene, wanted, across, y))
@@ -197,7 +205,7 @@ def parse(text: str, now: State) -> Change:
          lambda m: _move_to(m[1], _number(m[2]), _number(m[3]), now)),
         (rf"^(?:move|shift|slide) (.+?) ({_WAY})$", lambda m: _move(m[1], m[2], None, now)),
         (r"^(?:remove|delete|erase|take away) (.+)$", lambda m: _take_away(m[1], now)),
-        (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({'|'.join(PLACES)}))?$",
+        (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({_PLACE}))?$",
          lambda m: _new(m[1], m[2], now)),
         (rf"^(?:make|paint|turn|color|recolor) (.+?) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
         (r"^(?:stop|halt|freeze) (.+)$", lambda m: _stop(m[1], now)),

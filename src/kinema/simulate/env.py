@@ -28,11 +28,11 @@ from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
 from kinema.models import Model
-from kinema.simulate.world import check_action, tracks_of
+from kinema.simulate.world import check_action, check_task, tracks_of
 from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
+from kinema.stepping import ended as happened
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.env import HIGH, LOW, PlaygroundEnv
-from kinema.worlds.playground.tasks import Task
 from kinema.worlds.window import Window
 
 TRIES = 20
@@ -112,9 +112,14 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         if num_envs < 1:
             raise InputError(f"{num_envs} environments: expected at least 1")
         self.model = model_of(model)
+        if self.model.config.world is not None:
+            raise InputError(f"{self.model.config.name} is a recorded world; use kinema/Recorded-v0")
+        low, high = self.model.config.fps
+        if not low <= fps <= high or steps < 1:
+            raise InputError(f"{fps} frames a second in {steps} steps: expected {low:g} to {high:g}, and 1 step or more")
         self.diet = diet or tiny()
         if task is not None:
-            self._check_task(task)
+            check_task(self.model, task)
         slots = self.model.config.denoiser.slots
         if self.diet.slots > slots:
             raise InputError(f"a diet of {self.diet.slots} slots; {self.model.config.name} has {slots}")
@@ -142,12 +147,6 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             silent = torch.zeros(num_envs, 1, device=self.model.device)
             self._text = self.model.condition([(task, 0.0, 1e9)], silent)
         self._moments: list[Moment] = []
-
-    def _check_task(self, task: str) -> None:
-        wanted = Task.parse(task)
-        missing = [name for name in (wanted.kind, wanted.color) if name is not None and name in self.model.config.lacks]
-        if missing:
-            raise InputError(f"task {task!r}: {self.model.config.name} was not fed {' or '.join(missing)}")
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -196,10 +195,10 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         given = np.asarray(actions, np.float32)
         if given.shape != (self.num_envs, 2):
             raise InputError(f"actions of shape {given.shape}: expected {(self.num_envs, 2)}, one pair for each world")
-        if not np.isfinite(given).all():
-            raise InputError("actions hold NaN or infinity: expected finite numbers in [-1, 1]")
+        if not np.isfinite(given).all() or np.abs(given).max() > 1:
+            raise InputError("actions outside the space, or NaN: expected finite numbers in [-1, 1]")
         ended = self._done.copy()
-        told = torch.from_numpy(given.clip(-1, 1)).to(self.model.device)
+        told = torch.from_numpy(given).to(self.model.device)
         number = round(self._moments[-1].time_s * self.fps)
         seeds = [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
         last, new = advance(
@@ -208,7 +207,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         self._moments = [*self._moments[-self.window : -1], last, new]
         self._count += 1
         reward = decode_reward(new.tracks["reward"].float().cpu().numpy()).astype(np.float64)
-        terminated = (new.tracks["terminated"][:, 0] > 0).cpu().numpy()
+        terminated = happened(new, seeds)
         truncated = (self._count >= self.max_steps) & ~terminated
         if ended.any():
             self.restart(ended)
@@ -292,7 +291,7 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One frame further."""
-        pair = check_action(np.clip(np.asarray(action, np.float32), -1, 1))
+        pair = check_action(action)
         observation, reward, terminated, truncated, _ = self._many.step(pair[None])
         self._many._done[:] = False
         ended = bool(terminated[0])

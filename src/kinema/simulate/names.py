@@ -19,12 +19,14 @@ def plain(text: str) -> str:
 
 
 def traits(phrase: str) -> dict[str, str]:
-    """kind, color and size that a phrase names."""
+    """kind, color and size that a phrase names; InputError if it names two of one sort."""
     found: dict[str, str] = {}
     for word in plain(phrase).split():
         single = word[:-1] if word.endswith("s") and word[:-1] in KINDS else "box" if word == "boxes" else word
         for trait, names in (("kind", KINDS), ("color", COLORS), ("size", tuple(SIZES))):
             if single in names:
+                if found.get(trait, single) != single:
+                    raise InputError(f"{phrase.strip()!r} names two: a {found[trait]} and a {single} one; name one thing")
                 found[trait] = single
     return found
 

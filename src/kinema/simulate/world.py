@@ -23,6 +23,7 @@ from kinema import sizes
 from kinema.api import blank_canvas, check_seed, model_of, perceive, tell
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import (
+    IDENTITY,
     VECTORS,
     Fields,
     decode_reward,
@@ -31,6 +32,7 @@ from kinema.canvas.tracks import (
     encode_setting,
     encode_state,
     encode_terminated,
+    group_slice,
 )
 from kinema.errors import InputError
 from kinema.filming import Options, plan
@@ -40,7 +42,8 @@ from kinema.simulate.ask import Answer, answer
 from kinema.simulate.edit import Change, Parser, parse, parse_cause
 from kinema.simulate.keep import packed, read, unpacked, write
 from kinema.simulate.state import State
-from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
+from kinema.stepping import WINDOW, Moment, advance, ended, film, moments_of, remember
+from kinema.worlds.playground.tasks import Task
 
 KEPT_S = 60.0
 """Seconds of the past that a world keeps; older frames are forgotten, things are not."""
@@ -48,6 +51,8 @@ REWOUND = 64
 """Frames that can be rewound without looking at the past anew."""
 AHEAD_S = 1.5
 """How far `ask("what will happen next")` looks."""
+CHANGES = 16
+"""Changes that can be rewound."""
 FIRST_S = 2.0
 """A world from words begins with the first frame of a plan this long."""
 
@@ -107,6 +112,14 @@ def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
+def check_task(model: Model, task: str) -> None:
+    """InputError unless a task is one that a model has been taught."""
+    wanted = Task.parse(task)
+    missing = [name for name in (wanted.kind, wanted.color) if name is not None and name in model.config.lacks]
+    if missing:
+        raise InputError(f"task {task!r}: {model.config.name} was not fed {' or '.join(missing)}")
+
+
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
     """Two finite numbers in [-1, 1]."""
     try:
@@ -134,6 +147,10 @@ class World:
         parser: Parser = parse,
     ) -> None:
         self.model = model_of(model)
+        if self.model.config.world is not None:
+            raise InputError(f"{self.model.config.name} is a recorded world; step into it with kinema.simulate.dream.Dream")
+        if task is not None:
+            check_task(self.model, task)
         if not isinstance(steps, int) or steps < 1:
             raise InputError(f"steps {steps}: expected a whole number from 1 on")
         low, high = self.model.config.fps
@@ -149,12 +166,14 @@ class World:
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         begin = -(scene.num_frames - 1) / fps
         self._moments = remember(self.model, moments_of(tracks, begin, fps), self._text)
+        self._before: list[tuple[Moment, ...]] = []
+        """For each of the latest changes, all that was kept before it."""
 
     def _first(self, start: str | Clip | Scene) -> Scene:
         if isinstance(start, Scene):
             if start.num_frames < 1:
                 raise InputError("the state has no frames")
-            return start
+            return start.resample(self.fps)
         if isinstance(start, Clip):
             return perceive(start.resample(self.fps) if start.num_frames > 1 else start, model=self.model, seed=self.seed)
         width, height = self.size
@@ -183,7 +202,7 @@ class World:
 
     @property
     def scene(self) -> Scene:
-        """All that is kept, as one scene; its last frame is now."""
+        """All that is kept, as one scene; its last frame is now, and who is in it is who is there now."""
         return self._scene(self._moments)
 
     @property
@@ -202,8 +221,11 @@ class World:
 
     @property
     def terminated(self) -> bool:
-        """Whether the task is done, by the model's own track."""
-        return bool(self._moments[-1].tracks["terminated"][0, 0] > 0)
+        """Whether the task was done in this frame, drawn with the chance that the model's own track gives it."""
+        return bool(ended(self._moments[-1], [self._seeded(round(self.time_s * self.fps))])[0])
+
+    def _seeded(self, frame: int) -> int:
+        return (self.seed * 1_000_003 + frame) % 2**62
 
     def clip(self, frames: int | None = None) -> Clip:
         """The last frames (all that are kept, if not told) as a clip."""
@@ -218,6 +240,9 @@ class World:
             name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
             for name in ("state", "camera", "scene")
         }
+        for group in IDENTITY:
+            tracks["state"][..., group_slice(group)] = tracks["state"][-1:, :, group_slice(group)]
+        tracks["scene"][:] = tracks["scene"][-1:]
         return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
 
     def _state(self, moment: Moment) -> State:
@@ -239,7 +264,7 @@ class World:
     def _go(self, action: NDArray[np.float32] | None) -> None:
         told = None if action is None else torch.from_numpy(action)[None].to(self.model.device)
         number = round(self.time_s * self.fps)
-        seeds = [(self.seed * 1_000_003 + number) % 2**62]
+        seeds = [self._seeded(number)]
         last, new = advance(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
         self._moments[-1] = last
         self._moments.append(new)
@@ -253,15 +278,22 @@ class World:
     def branch(self) -> World:
         """Another world that shares the past; neither changes the other."""
         other = object.__new__(World)
-        other.__dict__ = {**self.__dict__, "_moments": list(self._moments)}
+        other.__dict__ = {**self.__dict__, "_moments": list(self._moments), "_before": list(self._before)}
         return other
 
     def rewind(self, frames: int = 16) -> World:
-        """Go back; what was done since is forgotten. Returns the world itself."""
+        """Go back; what was done since is forgotten, changes included. Returns the world itself."""
         if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
-            self._moments = self._moments[:-frames]
+            then = len(self._moments) - frames
+            until = self._moments[then - 1].time_s
+            undone = [past for past in self._before if past[-1].time_s > until]
+            if undone:
+                self._before = self._before[: -len(undone)]
+                self._moments = [m for m in undone[0] if m.time_s <= until]
+            else:
+                self._moments = self._moments[:then]
             self._moments[-1] = replace(self._moments[-1], acted=False)
             if any(m.memory is None for m in self._moments[-WINDOW - 1 : -1]):
                 self._look_anew()
@@ -300,6 +332,7 @@ class World:
         def reordered(moment: Moment) -> Moment:
             return replace(moment, tracks={**moment.tracks, "state": moment.tracks["state"][:, pick]}, memory=None)
 
+        self._before = [*self._before, tuple(self._moments)][-CHANGES:]
         older = [reordered(m) for m in self._moments[: -WINDOW - 1]]
         changed = [
             replace(m, tracks={**m.tracks, **{name: tracks[name][:, t] for name in ("state", "camera", "scene")}})
@@ -324,7 +357,7 @@ class World:
     # Keeping
 
     def save(self, path: str | Path) -> Path:
-        """All of the world in one file; `World.open` goes on from it bit for bit."""
+        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept."""
         data = {
             "model": self.model.source,
             "seed": self.seed,
@@ -348,7 +381,12 @@ class World:
             world._text = None
             if world.task is not None:
                 world._text = world.model.condition([(world.task, 0.0, 1e9)], torch.zeros(1, 1, device=world.model.device))
-            world._moments = unpacked(data["moments"], world.model.device)
+            world._moments, world._before = unpacked(data["moments"], world.model.device), []
+            slots = world._moments[-1].tracks["state"].shape[1]
+            if slots != world.model.config.denoiser.slots or world.model.config.world is not None:
+                raise InputError(f"{path} holds a world of {slots} slots, which does not fit {world.model.config.name}")
             return world
+        except InputError:
+            raise
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as wrong:
             raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None

@@ -138,6 +138,13 @@ class Recordings:
         mean = torch.where(count > 0, moved / count.clamp_min(1), torch.inf)
         return int(mean.argmin()) if mean.min() < 0.8 * mean[0] else 0
 
+    def longest(self, *, held_back: bool) -> int:
+        """Frames of the longest episode of either share."""
+        some = (
+            self.episodes[len(self.episodes) - self.kept :] if held_back else self.episodes[: len(self.episodes) - self.kept]
+        )
+        return max(len(episode["reward"]) for episode in some)
+
     def stretches(self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
         first, last = (

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
 from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.data.episodes import Dataset
@@ -41,8 +42,11 @@ from kinema.worlds.spaces import width
 
 log = logging.getLogger(__name__)
 
+MINUTES = 10.0
 CODEC = "codec"
 """The folder, in the run's and in the model's, of a codec that was trained on."""
+AHEAD = 12
+"""Frames that an evaluation steps ahead, where episodes are that long."""
 STARTS = 48
 """Beginnings kept beside the model, for worlds to start from."""
 
@@ -215,6 +219,7 @@ class WorldTrainer:
             {
                 "config": json.loads(json.dumps(asdict(self.config))),
                 "recipe": asdict(self.recipe),
+                "minutes": self.minutes,
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
                 "running": self.running,
@@ -242,21 +247,32 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     """Held-back stretches: the first half known, the rest stepped with the true actions. PSNR of the next picture and of the last,
     against copying the last known one; and a contact sheet of truth and rollout."""
     rng = np.random.default_rng(12345)
-    known = max(recipe.frames // 2, 1)
-    ahead = min(12, recipe.frames + 2)
     held = recordings.kept > 0
-    tracks = full_tracks(recordings.stretches(rng, count, known + ahead, held_back=held), recordings.sensors)
-    tracks = {name: x.to(model.device) for name, x in tracks.items()}
+    longest = recordings.longest(held_back=held)
+    known = min(max(recipe.frames // 2, 1), longest - 1)
+    ahead = min(AHEAD, longest - known)
+    drawn = recordings.stretches(rng, count, known + ahead, held_back=held)
+    text = None
+    if recordings.text is not None:
+        states, reads = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]][:, None]
+        text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
+    tracks = {name: x.to(model.device) for name, x in full_tracks(drawn, recordings.sensors).items()}
     moments = [
         replace(m, acted=True) for m in moments_of({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
     ]
     window = model.config.window
-    moments = remember(model, moments, window=window)
+    moments = remember(model, moments, text, window=window)
     made = []
     for t in range(ahead):
         action = tracks["action"][:, known + t - 1]
         last, new = advance(
-            model, moments, action, fps=recordings.fps, seeds=[t * 1000 + i for i in range(count)], window=window
+            model,
+            moments,
+            action,
+            fps=recordings.fps,
+            seeds=[t * 1000 + i for i in range(count)],
+            text=text,
+            window=window,
         )
         moments = [*moments[:-1], last, new][-window - 1 :]
         made.append(new)
@@ -313,13 +329,30 @@ def card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _stretch(data: Dataset, frames: int) -> int:
+    """How long stretches are: as wished, or shorter where most episodes are."""
+    lengths = sorted(int(row["length"]) for row in data.rows)
+    usual = lengths[len(lengths) // 2] if lengths else 0
+    if usual < 3:
+        raise InputError(f"most episodes of {data.folder} have fewer than 3 frames; record longer ones")
+    if usual < frames:
+        log.info("episodes are short: the world remembers %d frames", usual - 1)
+    return min(frames, usual)
+
+
 def _codec(
-    data: Dataset, recipe: WorldRecipe, out: Path, minutes: float, device: str, show: Callable[[str], None] | None
+    data: Dataset,
+    recipe: WorldRecipe,
+    out: Path,
+    minutes: float,
+    again: bool,
+    device: str,
+    show: Callable[[str], None] | None,
 ) -> Autoencoder:
-    """The recipe's codec, trained on over the recording; done once in a run."""
+    """The recipe's codec, trained on over the recording; taken as it is when a run goes on (`again`)."""
     if not recipe.codec_share:
         return load_codec(weights_folder() / recipe.codec, device=device)
-    if not (out / CODEC / "README.md").exists():
+    if not again or not (out / CODEC / "README.md").exists():
         start = load_codec(weights_folder() / recipe.codec, dtype=torch.float32)
         seen = len(data) - held_back(len(data))
         fitted = fit_codec(start, data, episodes=seen, minutes=minutes, seed=recipe.seed, say=show)
@@ -331,15 +364,16 @@ def train_world(
     data: Path | str,
     *,
     out: Path,
-    minutes: float = 10.0,
+    minutes: float | None = None,
     resume: bool = False,
     recipe: WorldRecipe | None = None,
     device: str = "cpu",
     show: Callable[[str], None] | None = None,
 ) -> Path:
-    """Train a world model of a dataset; returns the folder of the finished model, `out`/world."""
+    """Train a world model of a dataset within so many minutes (10, or as many as a resumed run was given); returns the folder of
+    the finished model, `out`/world."""
     wish = recipe or WorldRecipe()
-    if minutes <= 0:
+    if minutes is not None and minutes <= 0:
         raise InputError(f"{minutes} minutes: expected more than 0")
     if wish.frames < 3:
         raise InputError(f"stretches of {wish.frames} frames: expected 3 or more")
@@ -347,7 +381,9 @@ def train_world(
     if not resume and (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     state = checkpoint.load(out) if resume else None
-    codec = _codec(dataset, wish, out, minutes * wish.codec_share, device, show)
+    minutes = minutes or (float(state.get("minutes", 0)) / (1 - wish.codec_share) if state else 0) or MINUTES
+    wish = replace(wish, frames=_stretch(dataset, wish.frames))
+    codec = _codec(dataset, wish, out, minutes * wish.codec_share, state is not None, device, show)
     recordings = Recordings(dataset, codec, wish, (lambda i, n: show(f"reading episode {i} of {n}")) if show else None)
     config = config_for(dataset, recordings, wish, f"world-{Path(data).name}")
     left = minutes * (1 - wish.codec_share)

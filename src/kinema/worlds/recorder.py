@@ -72,6 +72,8 @@ def make(env_id: str, **options: Any) -> gym.Env[Any, Any]:
                     raise
                 given.pop("render_mode")
                 return gym.make(spec, **given)
+    except TypeError as wrong:
+        raise InputError(f"{env_id} does not take these options: {' '.join(str(wrong).split())[:160]}") from None
     except (gym.error.Error, ModuleNotFoundError, ImportError) as wrong:
         raise InputError(f"no environment {env_id!r}: {' '.join(str(wrong).split())[:160]}") from None
 
@@ -173,8 +175,8 @@ def random_policy(env: gym.Env[Any, Any], seed: int) -> Act:
     return act
 
 
-def trained_policy(path: Path) -> Act:
-    """A policy that Stable-Baselines3 wrote, whichever of its algorithms made it."""
+def trained_policy(path: Path, env: gym.Env[Any, Any]) -> Act:
+    """A policy that Stable-Baselines3 wrote, whichever of its algorithms made it, for what this environment shows."""
     try:
         import stable_baselines3 as sb3
     except ImportError:
@@ -186,6 +188,11 @@ def trained_policy(path: Path) -> Act:
             learner = algorithm.load(path, device="cpu")
         except Exception:  # whatever a loader of another algorithm trips over
             continue
+        if learner.observation_space != env.observation_space or learner.action_space != env.action_space:
+            raise InputError(
+                f"{path} was trained on {learner.observation_space} and {learner.action_space}; {_id(env)} has"
+                f" {env.observation_space} and {env.action_space}"
+            )
         return lambda observation: learner.predict(observation, deterministic=False)[0]
     raise InputError(f"{path} is no policy that Stable-Baselines3 can load")
 
@@ -238,6 +245,12 @@ class Seen(gym.Wrapper[Any, Any, Any, Any]):
         return self._eyes.picture_of(self.env, seen), float(reward), terminated, truncated, info
 
 
+def check_size(size: tuple[int, int]) -> None:
+    """InputError unless pictures [height, width] can become video cells."""
+    if min(size) < LEAST or any(side % 16 for side in size):
+        raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of 16")
+
+
 def record(
     env_id: str,
     out: Path | str,
@@ -253,15 +266,14 @@ def record(
     """Record so many episodes more into the dataset at `out`; `show` gets (episodes done, of, frames so far)."""
     if episodes_wanted < 1:
         raise InputError(f"{episodes_wanted} episodes: expected at least 1")
-    if min(size) < LEAST or any(side % 16 for side in size):
-        raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of 16")
+    check_size(size)
     env = make(env_id, **(options or {}))
     try:
         spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size), rate_of(env)
         about = {"env": env_id, "options": options or {}, "action": spec}
         writer = Writer(out, fps=rate, size=size, sensors=eyes.sensors, about=about)
         begun = len(writer.rows)
-        act = random_policy(env, seed + begun) if policy == "random" else trained_policy(Path(policy))
+        act = random_policy(env, seed + begun) if policy == "random" else trained_policy(Path(policy), env)
         longest = most or round(MINUTES * 60 * rate)
         source = episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest)
         frames = 0

@@ -24,7 +24,13 @@ def spec_of(space: gym.Space[Any]) -> Spec:
     if isinstance(space, gym.spaces.Discrete):
         return {"type": "discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, gym.spaces.MultiDiscrete):
-        return {"type": "multi_discrete", "n": [int(n) for n in space.nvec.reshape(-1)], "shape": list(space.nvec.shape)}
+        start = [int(n) for n in np.asarray(space.start).reshape(-1)]
+        return {
+            "type": "multi_discrete",
+            "n": [int(n) for n in space.nvec.reshape(-1)],
+            "start": start,
+            "shape": list(space.nvec.shape),
+        }
     if isinstance(space, gym.spaces.MultiBinary):
         return {"type": "multi_binary", "shape": [int(n) for n in space.shape]}
     if isinstance(space, gym.spaces.Box):
@@ -48,7 +54,8 @@ def space_of(spec: Spec) -> gym.Space[Any]:
     if kind == "discrete":
         return gym.spaces.Discrete(spec["n"], start=spec["start"])
     if kind == "multi_discrete":
-        return gym.spaces.MultiDiscrete(np.array(spec["n"]).reshape(spec["shape"]))
+        many, start = (np.array(spec[name]).reshape(spec["shape"]) for name in ("n", "start"))
+        return gym.spaces.MultiDiscrete(many, start=start)
     if kind == "multi_binary":
         shape = spec["shape"]
         return gym.spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
@@ -106,7 +113,7 @@ def encode(spec: Spec, action: Any) -> Floats:
     if kind == "discrete":
         return _one_hot(int(np.asarray(action).reshape(-1)[0]) - spec["start"], spec["n"])
     if kind == "multi_discrete":
-        chosen = np.asarray(action).reshape(-1)
+        chosen = np.asarray(action).reshape(-1) - np.array(spec["start"])
         return np.concatenate([_one_hot(int(which), n) for which, n in zip(chosen, spec["n"], strict=True)])
     if kind == "multi_binary":
         return np.asarray(action, np.float32).reshape(-1) * 2 - 1
@@ -133,7 +140,8 @@ def decode(spec: Spec, vector: Floats) -> Any:
         return np.int64(vector.argmax() + spec["start"])
     if kind == "multi_discrete":
         ends = np.cumsum(spec["n"])[:-1]
-        return np.array([part.argmax() for part in np.split(vector, ends)], np.int64).reshape(spec["shape"])
+        chosen = np.array([part.argmax() for part in np.split(vector, ends)], np.int64) + np.array(spec["start"])
+        return chosen.reshape(spec["shape"])
     if kind == "multi_binary":
         return (vector > 0).astype(np.int8).reshape(spec["shape"])
     if kind == "box":

@@ -107,7 +107,7 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         if self._world is None:
             raise InputError("step before reset: call reset() first")
         pair = np.asarray(action, np.float32).reshape(-1)
-        if pair.shape != (2,) or not np.isfinite(pair).all():
+        if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1:
             raise InputError(f"action {action!r}: expected two finite numbers in [-1, 1]")
         self._world.step((float(pair[0]), float(pair[1])))
         self._rows = self._world.rows()
