@@ -43,7 +43,7 @@ class WorldRecipe:
     """frames: of a stretch, also how many the world remembers. The others are the network's and the optimizer's."""
 
     frames: int = 10
-    batch: int = 16
+    batch: int = 8
     depth: int = 8
     width: int = 192
     heads: int = 4

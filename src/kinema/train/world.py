@@ -134,7 +134,9 @@ class WorldTrainer:
             ema=recipe.ema,
         )
         self.dtype = torch.bfloat16
-        self.losses = torch.compile(world_losses, dynamic=False) if recipe.compile else world_losses
+        if recipe.compile:
+            for block in self.model.blocks:
+                block.compile(dynamic=False)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.running: dict[str, float] = {}
 
@@ -160,7 +162,7 @@ class WorldTrainer:
         return int(rng.integers(1, self.recipe.own_most + 1))
 
     def _compute(self, part: Lesson) -> tuple[dict[str, Tensor], Tensor]:
-        return self.losses(
+        return world_losses(
             self.model,
             part.values,
             part.levels,
