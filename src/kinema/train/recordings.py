@@ -57,8 +57,10 @@ class WorldRecipe:
     noise: float = 0.12
     """The most that the past is disturbed by."""
     own_share: float = 0.5
-    """Share of the steps, once a tenth of the run is done, in which the past is the network's own work."""
-    own_most: int = 3
+    """Share of the steps, from `own_from` (a share of the run) on, in which the past is the network's own work; before that it is
+    mush, and teaches mush."""
+    own_from: float = 0.5
+    own_most: int = 2
     """How many times over, at most."""
     compile: bool = True
     seed: int = 0

@@ -157,7 +157,7 @@ class WorldTrainer:
     def _own(self) -> int:
         """How many times over the past of this step is the network's own work."""
         rng = np.random.default_rng((self.recipe.seed, self.step, 1))
-        if self.done < 0.1 or rng.random() >= self.recipe.own_share:
+        if self.done < self.recipe.own_from or rng.random() >= self.recipe.own_share:
             return 0
         return int(rng.integers(1, self.recipe.own_most + 1))
 
