@@ -17,15 +17,18 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 from benchmarks.codec import machine
 from benchmarks.first_light import ROOT
 from PIL import Image
 
 from kinema.agents import learn_recorded, score_recorded
 from kinema.agents.recorded import QUICK
+from kinema.codec import load_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError
-from kinema.models import load, read_config
+from kinema.models import load, read_config, weights_folder
+from kinema.train.recordings import WorldRecipe, held_back
 from kinema.train.world import train_world
 from kinema.worlds.recorder import record
 
@@ -52,7 +55,7 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     trained = read_config(run / "world").trained
     found = trained["figures"]
     row = {"environment": env, "frames": f"{Dataset.open(data).total_frames:,}", "minutes": str(trained["minutes"])}
-    row["codec"] = f"{found['codec_db']:.1f} dB"
+    row["shipped codec / its own"] = f"{shipped_codec(data):.1f} / {found['codec_db']:.1f} dB"
     row["next picture / copy"] = f"{found['next_db']:.1f} / {found['next_copy_db']:.1f} dB"
     row["12 ahead / copy"] = f"{found['after_12_db']:.1f} / {found['after_12_copy_db']:.1f} dB"
     row["ends told"] = f"{100 * found['ends_told']:.0f}%"
@@ -65,6 +68,15 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
         print(f"agent: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
+
+
+def shipped_codec(data: Path) -> float:
+    """PSNR of pictures of held-back episodes, through the codec that the world's began as."""
+    codec, recording = load_codec(weights_folder() / WorldRecipe().codec), Dataset.open(data)
+    shown = [recording.episode(i).frames for i in range(len(recording) - held_back(len(recording)), len(recording))]
+    some = np.concatenate([frames[:: max(1, len(frames) // 24)] for frames in shown])
+    back = np.asarray(to_bytes(codec.decode(codec.encode_frames(some)[None].float())))[0]
+    return float(10 * np.log10(255.0**2 / np.mean((back.astype(float) - some) ** 2)))
 
 
 def _show(line: str) -> None:
