@@ -34,6 +34,8 @@ def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int
     """Build what is missing, open the rest."""
     banks = {}
     for phase in (*recipe.phases, recipe.acting):
+        if phase.name in banks:
+            continue
         folder = folder_of(phase)
         report = (lambda done, of, name=phase.name: progress(name, done, of)) if progress else None
         build(

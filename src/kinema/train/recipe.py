@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kinema.data.bank import FPS
 from kinema.diffusion.levels import PatternShares
@@ -76,6 +76,31 @@ class Recipe:
 SHARES = PatternShares(perceive=0.3, render=0.35, predict=0.2, joint=0.15)
 
 
+def _tiny_phases() -> tuple[Phase, ...]:
+    """One thing, two, then all; the last stretch steps through rooms more than it draws."""
+    one = Phase(
+        name="one shape",
+        diet=diet.one_shape(),
+        episodes=1_000,
+        base_seed=1_000_000,
+        until=0.02,
+        still_share=0.5,
+        film_share=0.5,
+    )
+    two = replace(one, name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.06)
+    every = replace(
+        two,
+        name="tiny",
+        diet=diet.tiny(),
+        episodes=16_000,
+        base_seed=10_000_000,
+        until=0.72,
+        still_share=0.45,
+        film_share=0.27,
+    )
+    return one, two, every, replace(every, until=1.0, still_share=0.2, film_share=0.2)
+
+
 def tiny() -> Recipe:
     """kinema-tiny: two CPU cores, about four hours."""
     return Recipe(
@@ -84,44 +109,7 @@ def tiny() -> Recipe:
             width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=384
         ),
         codec="codec-8x8",
-        phases=(
-            Phase(
-                name="one shape",
-                diet=diet.one_shape(),
-                episodes=1_000,
-                base_seed=1_000_000,
-                until=0.02,
-                still_share=0.5,
-                film_share=0.5,
-            ),
-            Phase(
-                name="two shapes",
-                diet=diet.two_shapes(),
-                episodes=2_000,
-                base_seed=2_000_000,
-                until=0.06,
-                still_share=0.5,
-                film_share=0.5,
-            ),
-            Phase(
-                name="tiny",
-                diet=diet.tiny(),
-                episodes=16_000,
-                base_seed=10_000_000,
-                until=0.72,
-                still_share=0.45,
-                film_share=0.27,
-            ),
-            Phase(
-                name="tiny",
-                diet=diet.tiny(),
-                episodes=16_000,
-                base_seed=10_000_000,
-                until=1.0,
-                still_share=0.2,
-                film_share=0.2,
-            ),
-        ),
+        phases=_tiny_phases(),
         steps=15_000,
         seed=0,
         plan_batch=16,
@@ -165,8 +153,6 @@ def tiny() -> Recipe:
 
 def base() -> Recipe:
     """kinema-base: the same code on one data-centre GPU."""
-    from dataclasses import replace
-
     small = tiny()
     return replace(
         small,
@@ -203,8 +189,6 @@ def base() -> Recipe:
 
 def smoke() -> Recipe:
     """Seconds on any machine: the whole path at the smallest size, for tests and for trying a set-up."""
-    from dataclasses import replace
-
     small = tiny()
     return replace(
         small,
