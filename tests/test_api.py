@@ -119,13 +119,13 @@ def test_import_is_light_and_curated() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """cli -> agents -> simulate -> api -> train -> filming, stepping -> data, worlds, diffusion -> model, codec, text, canvas."""
+    """cli -> arena -> agents -> simulate -> api -> train -> filming, stepping -> data, worlds, diffusion -> model, codec, text, canvas."""
     import ast
 
     rank = {
         "errors": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 4, "media": 3, "data": 4,
         "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "stepping": 5, "train": 6, "api": 7,
-        "simulate": 8, "agents": 9, "demo": 9, "cli": 10,
+        "simulate": 8, "agents": 9, "demo": 9, "arena": 10, "cli": 11,
     }  # fmt: skip
     allowed = {("codec", "worlds"), ("model", "canvas"), ("text", "worlds")}
     root = Path(kinema.__file__).parent

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kinema.filming import Options
     from kinema.media import Clip
     from kinema.models import Model, load
+    from kinema.simulate.surprise import surprise
     from kinema.simulate.world import World
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _HOME = {
     "Model": "kinema.models",
     "load": "kinema.models",
     "World": "kinema.simulate.world",
+    "surprise": "kinema.simulate.surprise",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "load",
     "perceive",
     "render",
+    "surprise",
 ]
 
 

@@ -14,7 +14,7 @@ from kinema.errors import InputError
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("train", help="train a model by a recipe", description=__doc__)
-    parser.add_argument("recipe", help="tiny, base or smoke; or world, with --data")
+    parser.add_argument("recipe", help="tiny, base, phyworld or smoke; or world, with --data")
     parser.add_argument("--data", type=Path, metavar="DIR", help="for world: a dataset made by kinema record, or LeRobot's")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget; the learning rate falls in time for it")

@@ -22,6 +22,7 @@ from kinema.canvas.scene import BACKGROUNDS, VIEWS
 from kinema.canvas.tracks import Fields
 from kinema.errors import InputError
 from kinema.text import MiniLM, TextEncoder
+from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import Diet, simulate
 
 SHARD = 500
@@ -32,14 +33,19 @@ _MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 _FIXED = ("kind", "color", "material", "size")
 
 Arrays = dict[str, NDArray[Any]]
+Source = Diet | PhyWorld
+"""What episodes are drawn from."""
 
 
-def make_shard(diet: Diet, first_seed: int, count: int, fps: float = FPS) -> Arrays:
+def make_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) -> Arrays:
     """Simulate `count` episodes and encode what is told of them."""
     columns: dict[str, list[Any]] = {}
     captions = []
     for seed in range(first_seed, first_seed + count):
-        episode = simulate(diet, seed, fps=fps, num_frames=FRAMES)
+        if isinstance(diet, PhyWorld):
+            episode = diet.simulate(seed, fps=fps, num_frames=FRAMES)
+        else:
+            episode = simulate(diet, seed, fps=fps, num_frames=FRAMES)
         scene = episode.scene
         row = {name: getattr(scene, name) for name in _FIXED}
         row |= {name: getattr(scene, name).astype(np.float16) for name in _MOVING}
@@ -61,9 +67,12 @@ def make_shard(diet: Diet, first_seed: int, count: int, fps: float = FPS) -> Arr
 
 def _encode_captions(captions: list[list[str]], text: TextEncoder) -> Arrays:
     flat = [caption for group in captions for caption in group]
-    states, mask = text.encode(flat, max_tokens=MAX_TOKENS)
-    lengths = mask.sum(1)
-    kept = np.concatenate([state[:length] for state, length in zip(states, lengths, strict=True)])
+    once = list(dict.fromkeys(flat))
+    states, mask = text.encode(once, max_tokens=MAX_TOKENS)
+    where = {caption: i for i, caption in enumerate(once)}
+    which = [where[caption] for caption in flat]
+    lengths = mask.sum(1)[which]
+    kept = np.concatenate([states[i][:length] for i, length in zip(which, lengths, strict=True)])
     return {
         "token_states": kept.astype(np.float16),
         "token_start": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
@@ -74,7 +83,7 @@ def _encode_captions(captions: list[list[str]], text: TextEncoder) -> Arrays:
 
 def build(
     folder: Path,
-    diet: Diet,
+    diet: Source,
     *,
     episodes: int,
     base_seed: int,

@@ -46,7 +46,7 @@ class Canaries:
         zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
         windows = bank.windows(episodes, zeros, twos, frames, zeros)
         self.values = encode_windows(windows, codec=codec, patch=recipe.denoiser.patch, size=recipe.size, device="cpu")
-        self.time_s = torch.arange(frames).float().expand(count, frames) / 16.0
+        self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]
         mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1)
         self.text = TextCondition(states=torch.from_numpy(windows.text_states), reads=mask)
         self.dtype = getattr(torch, recipe.precision)

@@ -92,7 +92,7 @@ def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, k
         "video"
     ]
     canvas = blank(
-        batch=count, frames=frames, fps=16.0, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
+        batch=count, frames=frames, fps=bank.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
     filled = fill(model, extend(canvas, video[:, :known]), Options(), list(range(count)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from kinema.data.bank import FPS
+from kinema.data.bank import FPS, Source
 from kinema.diffusion.levels import PatternShares
 from kinema.errors import InputError
 from kinema.model.config import DenoiserConfig
-from kinema.worlds.playground import Diet, diet
+from kinema.worlds.phyworld import PhyWorld
+from kinema.worlds.playground import diet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class Phase:
     """A stretch of the run on one diet, until this share of the run is done."""
 
     name: str
-    diet: Diet
+    diet: Source
     episodes: int
     base_seed: int
     until: float
@@ -222,7 +223,36 @@ def smoke() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "base": base, "smoke": smoke}
+def phyworld() -> Recipe:
+    """kinema-phyworld: PhyWorld's three worlds from nothing, on 30,000 clips within the range of training, for the arena."""
+    small = tiny()
+    only = Phase(
+        name="phyworld",
+        diet=PhyWorld(),
+        episodes=30_000,
+        base_seed=70_000_000,
+        fps=20.0,
+        until=1.0,
+        still_share=0.35,
+        film_share=0.35,
+    )
+    return replace(
+        small,
+        name="phyworld",
+        denoiser=DenoiserConfig(width=128, depth=6, heads=4, mlp_ratio=4, slots=2, latent_channels=24, patch=2, text_dim=384),
+        phases=(only,),
+        acting=only,
+        live_share=0.0,
+        acting_share=0.0,
+        steps=6_000,
+        plan_batch=32,
+        plan_frames=32,
+        shortcut_share=0.0,
+        text_drop=1.0,
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "base": base, "smoke": smoke, "phyworld": phyworld}
 
 
 def recipe(name: str) -> Recipe:

@@ -1,0 +1,139 @@
+"""Cases: what a model is shown, what is done, and what really happens then.
+
+Everything is a function of a seed, on seeds that no training uses. Truth is a scene of the Playground's own physics (or of
+PhyWorld's closed forms), drawn by the renderer.
+
+Axes: T frames, of which C are shown; K slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.canvas.scene import Scene
+from kinema.worlds.playground import Diet, Episode, simulate
+from kinema.worlds.playground.camera import visible
+from kinema.worlds.playground.episode import to_scene
+from kinema.worlds.playground.physics import Cast
+from kinema.worlds.playground.physics import World as Physics
+from kinema.worlds.render import render
+
+Frames = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+FPS = 16.0
+SIDE = 64
+"""Pixels of a picture's sides."""
+SEED = 950_000_000
+"""Episodes of the arena begin here; training stays below 900,000,000."""
+IN_SIGHT = 0.5
+"""Things of which a picture shows this share are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`known` frames of `truth` are shown. actions: what is done in each of its frames [T, 2], or None where nobody acts.
+    deaf: what would happen if nothing were done. other: another case's truth, as long."""
+
+    name: str
+    seed: int
+    truth: Scene
+    known: int
+    actions: Floats | None = None
+    text: str = ""
+    deaf: Scene | None = None
+    other: Scene | None = None
+    marks: dict[str, Any] = field(default_factory=dict)
+    """What a question wants to remember of a case."""
+
+    @cached_property
+    def frames(self) -> Frames:
+        """The true pictures [T, H, W, 3]."""
+        return draw(self.truth)
+
+    @property
+    def context(self) -> Frames:
+        return self.frames[: self.known]
+
+    @property
+    def horizon(self) -> int:
+        return self.truth.num_frames - self.known
+
+    @property
+    def fps(self) -> float:
+        return self.truth.fps
+
+
+def draw(scene: Scene) -> Frames:
+    return np.asarray(render(scene, height=SIDE, width=SIDE))
+
+
+def enact(cast: Cast, actions: Floats, *, fps: float = FPS, slots: int = 4) -> Scene:
+    """What physics makes of a cast when its robot does this, as many frames as actions."""
+    world = Physics(cast, fps)
+    path = [world.rows()]
+    for action in actions[:-1]:
+        world.step((float(action[0]), float(action[1])))
+        path.append(world.rows())
+    track = np.asarray(path, np.float32)
+    camera = np.tile(np.array([5.0, 5.0, 1.0], np.float32), (len(track), 1))
+    seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
+    return to_scene(cast, track, seen, camera, fps, slots)
+
+
+def straight(scene: Scene, known: int) -> tuple[Floats, Floats]:
+    """Where everything would be if it kept the speed of the last shown frame: x, y [T, K]."""
+    ahead = (np.arange(scene.num_frames) - (known - 1)).clip(0)[:, None] / scene.fps
+    last = known - 1
+    x = np.where(ahead > 0, scene.x[last] + scene.vx[last] * ahead, scene.x)
+    y = np.where(ahead > 0, scene.y[last] + scene.vy[last] * ahead, scene.y)
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def looped(known: int, frames: int) -> NDArray[np.int64]:
+    """Which shown frame stands at every frame when the shown ones are played over and over."""
+    return np.arange(frames) % known
+
+
+def trivial_errors(scene: Scene, known: int) -> dict[str, Floats]:
+    """Distance from the truth [T, K] of what needs no model: freezing, looping, going straight on."""
+    frames = scene.num_frames
+    hold = np.minimum(np.arange(frames), known - 1)
+    ways = {
+        "freeze": (scene.x[hold], scene.y[hold]),
+        "loop": (scene.x[looped(known, frames)], scene.y[looped(known, frames)]),
+        "straight": straight(scene, known),
+    }
+    return {name: np.hypot(x - scene.x, y - scene.y).astype(np.float32) for name, (x, y) in ways.items()}
+
+
+def least_trivial(scene: Scene, known: int, at: int) -> float:
+    """How far off the thing that the best of the trivial ways gets most wrong is at a frame, among things in sight."""
+    seen = [k for k in scene.entities if scene.visible[at, k] >= IN_SIGHT]
+    errors = trivial_errors(scene, known)
+    return min((max((float(error[at, k]) for k in seen), default=0.0) for error in errors.values()), default=0.0)
+
+
+def episodes(
+    diet: Diet, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
+) -> list[Episode]:
+    """Fresh episodes that a question can use."""
+    found: list[Episode] = []
+    seed = SEED + first
+    while len(found) < count:
+        episode = simulate(diet, seed, fps=FPS, num_frames=frames)
+        found += [episode] if keep(episode) else []
+        seed += 1
+    return found
+
+
+def with_others(cases: Sequence[Case]) -> list[Case]:
+    """Each case with the truth of the next one beside it, for the cheat that answers another question."""
+    from dataclasses import replace
+
+    return [replace(case, other=cases[(i + 1) % len(cases)].truth) for i, case in enumerate(cases)]

@@ -1,0 +1,102 @@
+"""The oracle, and the cheats that a metric must see through: each answers without knowing anything, or the wrong thing.
+
+    freeze      the last shown frame, for ever          loop        the shown frames over and over
+    straight    everything keeps its last speed         deaf        the truth of a world in which nothing is done
+    shuffled    the truth of another case
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from kinema.arena.cases import Case, Frames, draw, looped, straight
+from kinema.arena.subject import Privileged
+
+
+class Oracle(Privileged):
+    """The truth itself, drawn."""
+
+    name = "oracle"
+
+    def answer(self, case: Case) -> Frames:
+        return case.frames[case.known :]
+
+    def surprise(self, clip: Frames, possible: bool, seed: int) -> float:
+        return 0.0 if possible else 1.0
+
+
+class RoundTrip(Oracle):
+    """The truth, once through a codec: the best that a model behind it can look."""
+
+    name = "codec"
+
+    def __init__(self, there_and_back: Callable[[Frames], Frames]) -> None:
+        self.there_and_back = there_and_back
+
+    def answer(self, case: Case) -> Frames:
+        return self.there_and_back(case.frames[case.known :])
+
+
+class Cheat(Privileged):
+    """Its disbelief of a clip is a sum over single frames (their brightness): what a model that knows no time has to go by."""
+
+    def surprise(self, clip: Frames, possible: bool, seed: int) -> float:
+        return float(clip.astype(np.float64).sum())
+
+
+class Freeze(Cheat):
+    name = "freeze"
+
+    def answer(self, case: Case) -> Frames:
+        if not case.known:
+            return np.full((case.horizon, *case.frames.shape[1:]), 128, np.uint8)
+        return np.repeat(case.context[-1:], case.horizon, 0)
+
+
+class Loop(Cheat):
+    name = "loop"
+
+    def answer(self, case: Case) -> Frames:
+        if not case.known:
+            return Freeze().answer(case)
+        return case.context[looped(case.known, case.known + case.horizon)[case.known :]]
+
+
+class Straight(Cheat):
+    name = "straight"
+
+    def answer(self, case: Case) -> Frames:
+        if not case.known:
+            return Freeze().answer(case)
+        x, y = straight(case.truth, case.known)
+        return draw(replace(case.truth, x=x, y=y).frames(slice(case.known, None)))
+
+
+class Deaf(Cheat):
+    name = "deaf"
+
+    def answer(self, case: Case) -> Frames:
+        scene = case.deaf if case.deaf is not None else None
+        return Freeze().answer(case) if scene is None else draw(scene.frames(slice(case.known, None)))
+
+
+class Shuffled(Cheat):
+    name = "shuffled"
+
+    def answer(self, case: Case) -> Frames:
+        if case.other is None:
+            return Freeze().answer(case)
+        frames = draw(case.other)
+        return frames[np.minimum(np.arange(case.known, case.known + case.horizon), len(frames) - 1)]
+
+
+CHEATS: dict[str, Callable[[], Cheat]] = {
+    "freeze": Freeze,
+    "loop": Loop,
+    "straight": Straight,
+    "deaf": Deaf,
+    "shuffled": Shuffled,
+}

@@ -1,0 +1,61 @@
+"""Kinema's models as subjects: by the same functions that people call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kinema.api import extend, generate, model_of
+from kinema.arena.cases import FPS, SIDE, Floats, Frames
+from kinema.media import Clip
+from kinema.models import Model
+from kinema.simulate.surprise import surprise
+from kinema.simulate.world import World
+
+PIECE = 48
+"""Frames that a session films at once."""
+AT_ONCE = 48
+"""Frames up to which what follows is planned at once where nobody acts; longer futures are stepped through."""
+
+
+class KinemaSubject:
+    """Where there is nothing to see, it films the words; where somebody acts or it goes on for long, it steps through a world
+    begun by the shown frames; else it extends the clip."""
+
+    def __init__(self, model: Model | str) -> None:
+        self.model = model_of(model)
+        self.name = self.model.config.name
+
+    def predict(
+        self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int, fps: float = FPS
+    ) -> Frames:
+        if not len(context_frames):
+            return generate(text, model=self.model, seconds=horizon / fps, size=(SIDE, SIDE), fps=fps, seed=seed)[0].frames
+        clip = Clip(frames=context_frames, fps=fps)
+        if actions is None and (horizon <= AT_ONCE or text):
+            return extend(clip, text, seconds=horizon / fps, model=self.model, seed=seed).frames[len(context_frames) :]
+        told = None if actions is None else actions[len(context_frames) - 1 :]
+        return np.concatenate(list(self._session(clip, told, horizon, seed)))
+
+    def _session(self, clip: Clip, actions: Floats | None, horizon: int, seed: int) -> Iterator[Frames]:
+        world = World(self.model, clip, seed=seed, fps=clip.fps, size=(SIDE, SIDE))
+        for begin in range(0, horizon, PIECE):
+            count = min(PIECE, horizon - begin)
+            for t in range(begin, begin + count):
+                world._go(None if actions is None else actions[t])
+            yield world.clip(count).frames
+
+    def begin(self, context_frames: Frames, seed: int) -> None:
+        self._world = World(self.model, Clip(frames=context_frames, fps=FPS), seed=seed, size=(SIDE, SIDE))
+
+    def step(self, action: Floats | None) -> Frames:
+        return np.asarray(self._world.step(action).frame)
+
+    def loss(self, video: Frames, level: float, seed: int) -> float:
+        """`kinema.simulate.surprise` of the clip."""
+        return surprise(Clip(frames=video, fps=FPS), model=self.model, level=level, seed=seed)
+
+    def round_trip(self, frames: Frames) -> Frames:
+        """Once through its codec."""
+        return np.asarray(self.model.codec.decode_frames(self.model.codec.encode_frames(frames)))

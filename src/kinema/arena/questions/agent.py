@@ -1,0 +1,74 @@
+"""Agents (test 13): what is an agent worth in the real room that has learned inside the model?
+
+The share of what the same learner earns with as many real frames, above what acting at random earns. Only of models that can be an
+environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kinema.arena.question import Metric, Question, Result, Verdict
+from kinema.arena.statistics import bootstrap
+from kinema.arena.subject import Asked, Privileged, model_of_subject
+
+TASK = "reach the flag"
+FRAMES = {"quick": 10_240, "full": 51_200}
+EPISODES = {"quick": 60, "full": 200}
+
+
+def _measure(subject: Asked, item: str) -> Result | None:
+    from importlib.util import find_spec
+
+    model = model_of_subject(subject)
+    if find_spec("stable_baselines3") is None or not (model is not None or isinstance(subject, Privileged)):
+        return None
+    from kinema.agents import Policy, Random, Settings, learn, score
+
+    scale, seed = item.split("/")[0], int(item.split("/")[1])
+    settings = Settings(frames=FRAMES[scale], seed=seed)
+    apart = score(Random(seed), TASK, episodes=EPISODES[scale])
+    real = score(learn(TASK, settings=settings), TASK, episodes=EPISODES[scale])
+    policy: Policy
+    if isinstance(subject, Privileged):
+        inside = real if subject.name == "oracle" else apart
+    else:
+        policy = learn(TASK, inside=model, settings=settings)
+        inside = score(policy, TASK, episodes=EPISODES[scale])
+    returns = {"inside": inside.returns, "real": real.returns, "random": apart.returns}
+    share = (inside.mean - apart.mean) / max(real.mean - apart.mean, 1e-6)
+    return {
+        "value": float(np.clip(share, 0, 1)),
+        **{name: [round(float(v), 4) for v in values] for name, values in returns.items()},
+    }
+
+
+def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    columns = {name: np.concatenate([result[name] for result in results]) for name in ("inside", "real", "random")}
+    count = len(columns["inside"])
+
+    def share(pick: np.ndarray) -> float:
+        inside, real, apart = (float(columns[name][pick].mean()) for name in ("inside", "real", "random"))
+        return float(np.clip((inside - apart) / max(real - apart, 1e-6), 0, 1))
+
+    low, high = bootstrap(count, share)
+    metrics = tuple(
+        Metric(name=f"return in the real room, learned {name}", value=float(columns[key].mean()))
+        for key, name in (("inside", "inside the model"), ("real", "in it"), ("random", "nothing (at random)"))
+    )
+    return Verdict(score=share(np.arange(count)), low=low, high=high, count=count, metrics=metrics)
+
+
+AGENTS = Question(
+    name="agents",
+    number="13",
+    title="Agents",
+    says="(return of an agent that learned inside - random) / (the same learner's with as many real frames - random)",
+    items=lambda scale: [f"{scale}/{seed}" for seed in range(1 if scale == "quick" else 3)],
+    measure=_measure,
+    judge=_judge,
+    case=None,
+    gate=0,
+)

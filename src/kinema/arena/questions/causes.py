@@ -1,0 +1,185 @@
+"""Cause and effect (test 7): one cause changed, and the arrow of time.
+
+Counterfactual: the same shown frames go on twice, with two different actions. In one the robot pushes the ball (or jumps), in the
+other it does not. Events are read from both; they are compared as a set. A pair is right if both branches are.
+Arrow of time: clips in which energy is lost (bounces that get lower, things that slide to rest), forward and reversed: does the
+model's own loss believe the forward one more?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+
+from kinema.arena.cases import Case, draw, enact
+from kinema.arena.question import Metric, Question, Result, Verdict, shares
+from kinema.arena.reading import read
+from kinema.arena.statistics import bootstrap
+from kinema.arena.subject import Asked, Privileged, ask, loss_of
+from kinema.canvas.scene import Scene
+from kinema.worlds.playground.physics import Actor, Cast
+
+KNOWN, FRAMES = 8, 32
+MOVED = 0.6
+"""Units from which a thing has moved."""
+LEVELS = (0.2, 0.5, 0.8)
+COLORS = ("red", "blue", "pink", "cyan", "purple")
+
+
+@lru_cache(maxsize=256)
+def _pair(number: int) -> tuple[Case, Case]:
+    rng = Random(f"{number}/arena-cause")
+    color, other = rng.sample([c for c in COLORS if c != "purple"], 2)
+    way, at = rng.choice((-1.0, 1.0)), rng.uniform(4.0, 6.0)
+    kind, size = rng.choice((("ball", 0.85), ("ball", 1.15), ("star", 0.85)))
+    rest = 1.0 + size * (1.05 if kind == "star" else 1.0)
+    load = Actor(kind=kind, color=other, material="plain", size=size, x=at + way * 2.3, y=rest)
+    robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=at, y=1.0 + 0.96 * 0.85)
+    actors = [load, robot]
+    cast = Cast(view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="act", actors=actors)
+    branches = []
+    jump = number % 2 == 1
+    for pushes in (True, False):
+        actions = np.zeros((FRAMES, 2), np.float32)
+        actions[KNOWN - 1 : KNOWN + 16, 0] = way if pushes else (0.0 if jump else -way)
+        if jump and not pushes:
+            actions[KNOWN + 1 : KNOWN + 4, 1] = 1.0
+        still = np.zeros_like(actions)
+        branches.append((enact(cast, actions), actions, enact(cast, still)))
+    cases = [
+        Case(
+            name=f"causes/{number}-{name}", seed=number, truth=scene, known=KNOWN, actions=actions, deaf=deaf,
+            marks={"events": events(_places(scene))},
+        )
+        for name, (scene, actions, deaf) in zip(("push", "else"), branches, strict=True)
+    ]  # fmt: skip
+    return cases[0], cases[1]
+
+
+def _places(scene: Scene) -> np.ndarray:
+    return np.stack([scene.x[:, :2], scene.y[:, :2]], -1)
+
+
+def events(place: np.ndarray) -> list[str]:
+    """What happened to the load (slot 0) and the robot (slot 1), from places [T, 2, 2] from the last shown frame on."""
+    found = []
+    for slot, name in ((0, "load"), (1, "robot")):
+        path = place[KNOWN - 1 :, slot]
+        if np.isnan(path[-1]).any():
+            continue
+        dx = path[-1, 0] - path[0, 0]
+        if abs(dx) > MOVED:
+            found.append(f"{name} {'right' if dx > 0 else 'left'}")
+        if np.nanmax(path[:, 1]) - path[0, 1] > MOVED:
+            found.append(f"{name} up")
+    return found
+
+
+def _case(item: str) -> Case:
+    _, number, branch = item.split("/")
+    case = _pair(int(number))[0 if branch == "push" else 1]
+    return replace(case, other=_pair(int(number) + 1)[0 if branch == "push" else 1].truth)
+
+
+def _measure(subject: Asked, item: str) -> Result | None:
+    if item.startswith("arrow"):
+        return _measure_arrow(subject, int(item.split("/")[1]))
+    right, hits, told, true = True, 0, 0, 0
+    for branch in ("push", "else"):
+        case = _case(f"causes/{item.split('/')[1]}/{branch}")
+        at = np.concatenate([np.array([KNOWN - 1]), np.arange(KNOWN + 3, FRAMES, 4)])
+        at[-1] = FRAMES - 1
+        frames = np.concatenate([case.context, ask(subject, case)])
+        place = _places(case.truth).copy()
+        place[KNOWN:] = np.nan
+        place[at] = read(frames[at], case.truth, at).place[:, :2]
+        found, wanted = set(events(place)), set(case.marks["events"])
+        right &= found == wanted
+        hits, told, true = hits + len(found & wanted), told + len(found), true + len(wanted)
+    return {"value": float(right), "hits": hits, "told": told, "true": true}
+
+
+@lru_cache(maxsize=64)
+def _losing(number: int) -> np.ndarray:
+    """A clip of two seconds that only goes one way."""
+    rng = Random(f"{number}/arena-arrow")
+    color = rng.choice(COLORS)
+    if number % 2:
+        way = rng.choice((-1.0, 1.0))
+        thing = Actor(
+            kind="box", color=color, material="plain", size=0.85, x=5 - 3 * way, y=1.0 + 0.88 * 0.85, vx=way * rng.uniform(2.2, 3.2)
+        )
+    else:
+        size = rng.choice((0.85, 1.15))
+        thing = Actor(
+            kind="ball", color=color, material="plain", size=size, x=rng.uniform(2.0, 4.0), y=rng.uniform(4.5, 6.5),
+            vx=rng.uniform(0.8, 1.6),
+        )  # fmt: skip
+    cast = Cast(view="side", background="field", room_width=10.0, scenario="move", actors=[thing])
+    return draw(enact(cast, np.zeros((FRAMES, 2), np.float32)))
+
+
+def _measure_arrow(subject: Asked, number: int) -> Result | None:
+    clip = _losing(number)
+    if isinstance(subject, Privileged):
+        pairs = [(subject.surprise(clip, True, number), subject.surprise(clip[::-1].copy(), False, number))]
+    else:
+        loss = loss_of(subject)
+        if loss is None:
+            return None
+        pairs = [(loss(clip, level, number), loss(clip[::-1].copy(), level, number)) for level in LEVELS]
+    value = float(np.mean([0.5 if a == b else float(a < b) for a, b in pairs]))
+    return {"value": max(2 * value - 1, 0.0), "forward": value}
+
+
+def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    pairs = [result for result in results if result["item"].startswith("causes")]
+    arrow = [result for result in results if result["item"].startswith("arrow")]
+    counts = np.array([[result[key] for key in ("hits", "told", "true")] for result in pairs], float)
+
+    def f1(pick: np.ndarray) -> float:
+        hits, told, true = counts[pick].sum(0)
+        return float(2 * hits / max(told + true, 1.0))
+
+    low, high = bootstrap(len(pairs), f1)
+    both, below, above = (100 * v for v in shares(pairs))
+    metrics = [
+        Metric(name="counterfactual: both branches right", value=both, low=below, high=above, unit="%"),
+        Metric(name="counterfactual: event F1", value=f1(np.arange(len(pairs))), low=low, high=high),
+    ]
+    scores = [[float(result["value"]) for result in pairs]]
+    if arrow:
+        forward, below, above = (100 * v for v in shares(arrow, "forward"))
+        metrics.append(Metric(name="P[loss(reversed) > loss(forward)]", value=forward, low=below, high=above, unit="%"))
+        scores.append([2 * float(result["forward"]) - 1 for result in arrow])
+    rng = np.random.default_rng(0)
+    draws = [
+        np.mean([np.clip(np.mean(np.array(some)[rng.integers(0, len(some), len(some))]), 0, 1) for some in scores])
+        for _ in range(1000)
+    ]
+    value = float(np.mean([np.clip(np.mean(some), 0, 1) for some in scores]))
+    return Verdict(
+        score=value, low=float(np.percentile(draws, 2.5)), high=float(np.percentile(draws, 97.5)), count=len(results),
+        metrics=tuple(metrics),
+    )  # fmt: skip
+
+
+CAUSES = Question(
+    name="causes",
+    number="7",
+    title="Counterfactuals and the arrow of time",
+    says="mean of: share of pairs with every event right in both branches; 2 P[loss(reversed) > loss(forward)] - 1, of models that"
+    " have a loss",
+    items=lambda scale: [
+        f"{kind}/{i}" for i in range(10 if scale == "quick" else 50) for kind in ("causes", "arrow")
+    ],
+    measure=_measure,
+    judge=_judge,
+    cheats=("freeze", "loop", "straight", "deaf", "shuffled"),
+    case=lambda item: _case(f"causes/{item.split('/')[1]}/push"),
+    cases=lambda item: [_case(f"causes/{item.split('/')[1]}/{branch}") for branch in ("push", "else")],
+)

@@ -1,0 +1,112 @@
+"""Conservation (test 4): two balls on a floor meet. Nothing may be made or lost, and something must have happened.
+
+Only plain balls: momentum before (as shown) and after (as read) must agree; energy may not grow; they must part again, never go
+through each other, and stay who they are. A still picture keeps everything and fails, because nothing happens in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+
+from kinema.arena.cases import FPS, Case, enact, straight
+from kinema.arena.question import Metric, Question, Result, Verdict, shares
+from kinema.arena.reading import read
+from kinema.arena.subject import Asked, ask
+from kinema.worlds.playground.physics import Actor, Cast
+
+KNOWN, FRAMES = 8, 32
+SLACK = 0.2
+"""Of the momentum there was, so much may be missing: places are read to about a tenth of a unit."""
+ENERGY = 1.15
+THROUGH = 0.8
+"""Share of the radii's sum that stays between two centers."""
+RULES = ("momentum", "energy", "parting", "solid", "same things")
+COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+
+
+@lru_cache(maxsize=512)
+def _meeting(seed: int) -> Case | None:
+    rng = Random(f"{seed}/arena-meeting")
+    colors = rng.sample([c for c in COLORS if c != "orange"], 2)
+    colors.sort(key=COLORS.index)
+    sizes = [rng.choice((0.85, 1.15)) for _ in range(2)]
+    fast = rng.uniform(2.0, 4.0), -rng.uniform(0.0, 2.5)
+    left, right = rng.uniform(1.6, 3.0), rng.uniform(5.2, 8.0)
+    flip = rng.random() < 0.5
+    actors = [
+        Actor(kind="ball", color=color, material="plain", size=size, x=x, y=1.0 + size, vx=v)
+        for color, size, x, v in zip(colors, sizes, (right, left) if flip else (left, right), fast[::-1] if flip else fast, strict=True)
+    ]
+    cast = Cast(view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="towards", actors=actors)
+    scene = enact(cast, np.zeros((FRAMES, 2), np.float32))
+    gap = np.abs(scene.x[:, 0] - scene.x[:, 1]) - scene.size[0] - scene.size[1]
+    hit = int(gap.argmin())
+    inside = (scene.x[:, :2] - scene.size[:2] > 0.15).all() and (scene.x[:, :2] + scene.size[:2] < 9.85).all()
+    x, _ = straight(scene, KNOWN)
+    if not (inside and KNOWN + 3 <= hit <= FRAMES - 11 and np.abs(x[-1, :2] - scene.x[-1, :2]).max() > 1.0):
+        return None
+    return Case(name=f"conservation/{seed}", seed=seed, truth=scene, known=KNOWN, marks={"hit": hit})
+
+
+@lru_cache(maxsize=512)
+def _seed_of(number: int) -> int:
+    seed = 0 if number == 0 else _seed_of(number - 1) + 1
+    while _meeting(seed) is None:
+        seed += 1
+    return seed
+
+
+def _case(item: str) -> Case:
+    case, other = (_meeting(_seed_of(int(item) + i)) for i in (0, 1))
+    assert case is not None and other is not None
+    return replace(case, name=f"conservation/{item}", other=other.truth)
+
+
+def _measure(subject: Asked, item: str) -> Result:
+    case = _case(item)
+    scene, hit = case.truth, int(case.marks["hit"])
+    at = np.arange(KNOWN, FRAMES)
+    found = read(ask(subject, case), scene, at)
+    x, radius = found.place[:, :2, 0], scene.size[:2].astype(np.float64)
+    mass, before = radius**2, scene.vx[KNOWN - 1, :2].astype(np.float64)
+    late = (at >= hit + 2) & (at <= hit + 10) & ~np.isnan(x).any(1)
+    keeps = float(found.named[:, :2].all(1).mean()) >= 0.8 and float((found.extra == 0).mean()) >= 0.8
+    holds = dict.fromkeys(RULES, False) | {"same things": keeps}
+    if late.sum() >= 4:
+        after = np.array([np.polyfit(at[late] / FPS, x[late, k], 1)[0] for k in range(2)])
+        moved = float((mass * np.abs(before)).sum())
+        order = float(np.sign(scene.x[0, 1] - scene.x[0, 0]))
+        apart = order * (x[:, 1] - x[:, 0])
+        closing = order * (before[0] - before[1])
+        holds["momentum"] = bool(abs((mass * (after - before)).sum()) <= SLACK * moved)
+        holds["energy"] = bool((mass * after**2).sum() <= ENERGY * (mass * before**2).sum())
+        holds["parting"] = bool(order * (after[1] - after[0]) >= 0.2 * closing)
+        holds["solid"] = bool(np.nanmin(apart) >= THROUGH * radius.sum())
+    return {"value": float(all(holds.values())), **{rule: float(held) for rule, held in holds.items()}}
+
+
+def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    metrics = []
+    for rule in RULES:
+        value, low, high = (100 * v for v in shares(results, rule))
+        metrics.append(Metric(name=rule, value=value, low=low, high=high, unit="%"))
+    value, low, high = shares(results)
+    return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
+
+
+CONSERVATION = Question(
+    name="conservation",
+    number="4",
+    title="Conservation",
+    says="share of collisions of two balls that keep momentum (20%), make no energy, part again, never pass through, and keep both",
+    items=lambda scale: [str(i) for i in range(20 if scale == "quick" else 100)],
+    measure=_measure,
+    judge=_judge,
+    cheats=("freeze", "loop", "straight", "shuffled"),
+    case=_case,
+)

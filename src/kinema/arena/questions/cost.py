@@ -1,0 +1,99 @@
+"""Cost (test 12): what a second of video takes on this machine. No score: a machine is not a law.
+
+Wall-clock times of the interface itself, warmed up; a process's peak memory; joules where the processor tells them. FLOPs by
+counting every matrix product and convolution that one prediction runs (torch's own counter).
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kinema.arena.cases import FPS, Case, enact
+from kinema.arena.question import Metric, Question, Result, Verdict
+from kinema.arena.subject import Asked, Privileged, ask
+from kinema.worlds.playground.physics import Actor, Cast
+
+SECONDS = 4
+ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+
+
+def _case(item: str) -> Case:
+    robot = Actor(kind="robot", color="red", material="plain", size=0.85, x=3.0, y=1.0 + 0.96 * 0.85)
+    ball = Actor(kind="ball", color="blue", material="plain", size=0.85, x=7.0, y=1.85)
+    cast = Cast(view="side", background="field", room_width=10.0, scenario="act", actors=[ball, robot])
+    frames = 8 + round((1 / FPS if item == "first" else SECONDS) * FPS)
+    acts = item in ("stepped", "first")
+    actions = np.zeros((frames, 2), np.float32)
+    actions[:, 0] = 0.5
+    truth = enact(cast, actions)
+    return Case(name=f"cost/{item}", seed=0, truth=truth, known=8, actions=actions if acts else None)
+
+
+def _joules() -> float | None:
+    try:
+        return int(ENERGY.read_text()) / 1e6
+    except (OSError, ValueError):
+        return None
+
+
+def _measure(subject: Asked, item: str) -> Result | None:
+    if isinstance(subject, Privileged):
+        return None
+    case = _case(item)
+    case.frames  # noqa: B018  drawn before the clock starts
+    ask(subject, case)
+    before, taken = _joules(), []
+    for _ in range(3):
+        begun = time.perf_counter()
+        ask(subject, case)
+        taken.append(time.perf_counter() - begun)
+    after = _joules()
+    result = {"value": 1.0, "seconds": float(np.median(taken)), "frames": case.horizon}
+    result["mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if before is not None and after is not None and after > before:
+        result["joules"] = (after - before) / 3
+    result["flops"] = _flops(subject, case)
+    return result
+
+
+def _flops(subject: Asked, case: Case) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        ask(subject, case)
+    return float(counter.get_total_flops())
+
+
+def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    metrics = []
+    names = {"stepped": "stepped through", "at-once": "at once"}
+    for result in results:
+        if result["item"] == "first":
+            metrics.append(Metric(name="first frame after the context", value=1000 * result["seconds"], unit="ms"))
+            continue
+        name, seconds = names[result["item"]], result["frames"] / FPS
+        metrics.append(Metric(name=f"{name}: speed", value=result["frames"] / result["seconds"], unit="frames/s"))
+        metrics.append(Metric(name=f"{name}: a second of video", value=result["flops"] / seconds / 1e9, unit="GFLOP"))
+        if "joules" in result:
+            metrics.append(Metric(name=f"{name}: a second of video", value=result["joules"] / seconds, unit="J"))
+    if results:
+        metrics.append(Metric(name="peak memory of the process", value=max(result["mib"] for result in results), unit="MiB"))
+    return Verdict(score=None, count=len(results), metrics=tuple(metrics))
+
+
+COST = Question(
+    name="cost",
+    number="12",
+    title="Cost",
+    says="frames a second, latency of the first frame, peak memory, FLOPs (and joules where readable) for a second of 64x64 video",
+    items=lambda scale: ["first", "stepped", "at-once"],
+    measure=_measure,
+    judge=_judge,
+    case=None,
+    gate=0,
+)

@@ -1,0 +1,318 @@
+"""What happens next, read from pixels: places over time (test 8), held-out combinations (test 3), actions (test 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from kinema.arena.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivial, trivial_errors, with_others
+from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
+from kinema.arena.reading import every, in_sight, read
+from kinema.arena.statistics import bootstrap
+from kinema.arena.subject import Asked, ask, model_of_subject
+from kinema.canvas.scene import KINDS, Scene
+from kinema.media import Clip
+from kinema.worlds.playground import Episode, tiny
+from kinema.worlds.playground.physics import Actor, Cast
+from kinema.worlds.playground.policies import restless
+
+KNOWN = 8
+"""Half a second is shown: enough to see how things move."""
+HARD = 1.2
+"""Units by which the best trivial way is off in a case, at least; so nothing trivial is right in any."""
+RIGHT = 0.6
+"""A clip is right if every thing in sight is found by kind and color within this."""
+TOLERANCE = 0.5
+"""T_eps: how long the mean error stays below this."""
+COUNTS = {"quick": 20, "full": 100}
+
+
+def _hard(at: int):  # type: ignore[no-untyped-def]
+    def keep(episode: Episode) -> bool:
+        scene = episode.scene
+        shown = all(scene.visible[KNOWN - 3 : KNOWN, k].min() >= IN_SIGHT for k in scene.entities)
+        return shown and not episode.has_action and least_trivial(scene, KNOWN, at) >= HARD
+
+    return keep
+
+
+def _flags_clear(scene: Scene, at: np.ndarray) -> bool:
+    """Whether nothing stands before a flag, which then could not be read."""
+    flag = KINDS.index("flag")
+    for k in scene.entities:
+        for j in scene.entities:
+            if j != k and scene.kind[k] == flag and scene.kind[j] != flag:
+                near = scene.size[k] * 1.3 + scene.size[j]
+                if (np.hypot(scene.x[at, k] - scene.x[at, j], scene.y[at, k] + 0.4 - scene.y[at, j]) < near).any():
+                    return False
+    return True
+
+
+# Test 8: places over time
+
+AHEAD = 48
+"""Three seconds."""
+LOOKS = np.array([4, 8, 16, 24, 32, 40, 48])
+
+
+@lru_cache(maxsize=2)
+def _future_cases(scale: str) -> list[Case]:
+    found = episodes(tiny(), COUNTS[scale], 0, frames=KNOWN + AHEAD, keep=_hard(KNOWN + AHEAD // 2))
+    return with_others(
+        [Case(name=f"future/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(found)]
+    )  # fmt: skip
+
+
+def _future_case(item: str) -> Case:
+    number = int(item)
+    return _future_cases("quick" if number < COUNTS["quick"] - 1 else "full")[number]
+
+
+def _measure_future(subject: Asked, item: str) -> Result:
+    case = _future_case(item)
+    scene, at = case.truth, KNOWN - 1 + LOOKS
+    errors = read(ask(subject, case)[LOOKS - 1], scene, at).errors(scene)
+    lazy = trivial_errors(scene, KNOWN)
+    asked = in_sight(scene, at)
+    over_time = [float(np.nanmean(row)) if asked[i].any() else None for i, row in enumerate(errors)]
+    trivial_time = {
+        name: [float(off[t][asked[i]].mean()) if asked[i].any() else None for i, t in enumerate(at)] for name, off in lazy.items()
+    }
+    error = float(np.nanmean(errors))
+    trivial = {name: float(np.mean([v for v in row if v is not None])) for name, row in trivial_time.items()}
+    result: Result = {"error": error, "trivial": trivial, "times": over_time, "trivial_times": trivial_time}
+    result["value"] = float(np.clip(1 - error / max(min(trivial.values()), 1e-6), 0, 1))
+    model = model_of_subject(subject)
+    if model is not None:
+        result |= _own_state(model, case)
+    return result
+
+
+def _own_state(model, case: Case) -> Result:  # type: ignore[no-untyped-def]
+    """perceive and render, of models that offer them: error of the perceived places, PSNR of the drawn state."""
+    from kinema.api import perceive, render
+
+    scene = case.truth.frames(slice(0, case.known))
+    found = perceive(Clip(frames=case.context, fps=case.fps), model=model, seed=case.seed)
+    off = []
+    for k in scene.entities:
+        mine = [j for j in found.entities if found.name(j) == scene.name(k)]
+        off.append(
+            min((float(np.hypot(found.x[:, j] - scene.x[:, k], found.y[:, j] - scene.y[:, k]).mean()) for j in mine), default=5.0)
+        )
+    drawn = render(scene, model=model, size=(64, 64), seed=case.seed).frames
+    wrong = np.mean((drawn.astype(np.float64) - case.context) ** 2)
+    return {"perceived": float(np.mean(off)), "psnr": float(10 * np.log10(255.0**2 / wrong))}
+
+
+def _judge_future(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    value, low, high = skill(results, floor)
+
+    def at(rows: Sequence[Sequence[float | None]]) -> list[tuple[float, float]]:
+        points = []
+        for i, look in enumerate(LOOKS):
+            some = [row[i] for row in rows if row[i] is not None]
+            points.append((float(look / FPS), float(np.mean([v for v in some if v is not None]))))
+        return points
+
+    curves = {"subject": at([result["times"] for result in results])}
+    if floor:
+        curves["truth as read"] = at([result["times"] for result in floor])
+    for way in results[0]["trivial_times"]:
+        curves[way] = at([result["trivial_times"][way] for result in results])
+    metrics = [Metric(name=f"error after {t:g} s", value=v, unit="units") for t, v in curves["subject"] if t in (0.5, 1.0, 3.0)]
+    beyond = [t for t, v in curves["subject"] if v > TOLERANCE]
+    horizon = beyond[0] if beyond else float(LOOKS[-1] / FPS)
+    metrics.append(Metric(name=f"T_eps, eps {TOLERANCE:g} units" + ("" if beyond else " (or more)"), value=horizon, unit="s"))
+    for key, name, unit in (("perceived", "perceive: position error", "units"), ("psnr", "render: PSNR", "dB")):
+        if key in results[0]:
+            mean, below, above = shares(results, key)
+            metrics.append(Metric(name=name, value=mean, low=below, high=above, unit=unit))
+    return Verdict(
+        score=value, low=low, high=high, count=len(results), metrics=tuple(metrics), curves=curves,
+        axes=("seconds ahead", "position error, units"),
+    )  # fmt: skip
+
+
+FUTURE = Question(
+    name="future",
+    number="8",
+    title="State over time; perceive; render",
+    says="position error over 3 s as the parser reads it, against the best of freezing, looping and going straight on",
+    items=lambda scale: [str(i) for i in range(COUNTS[scale])],
+    measure=_measure_future,
+    judge=_judge_future,
+    cheats=("freeze", "loop", "straight", "shuffled"),
+    case=_future_case,
+)
+
+# Test 3: held-out combinations
+
+GROUPS = ("known", "pairs", "speeds")
+SHORT = 20
+
+
+@lru_cache(maxsize=8)
+def _combos(group: str, scale: str) -> list[Case]:
+    diet = replace(tiny(), held_out="only" if group == "pairs" else "exclude", min_entities=1, max_entities=2)
+    if group == "speeds":
+        diet = replace(diet, min_speed=6.0, max_speed=8.0, held_out="any")
+    count, hard, at = COUNTS[scale] // 2, _hard(KNOWN + SHORT - 1), every(KNOWN, KNOWN + SHORT, 4)
+    keep = lambda episode: hard(episode) and _flags_clear(episode.scene, at)
+    found = episodes(diet, count, 1_000_000 * (1 + GROUPS.index(group)), frames=KNOWN + SHORT, keep=keep)
+    return with_others(
+        [Case(name=f"combinations/{group}/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(found)]
+    )
+
+
+def _combo_case(item: str) -> Case:
+    group, number = item.split("/")
+    return _combos(group, "quick" if int(number) < COUNTS["quick"] // 2 - 1 else "full")[int(number)]
+
+
+def _measure_combo(subject: Asked, item: str) -> Result:
+    case = _combo_case(item)
+    scene, at = case.truth, every(KNOWN, case.truth.num_frames, 4)
+    found = read(ask(subject, case)[at - KNOWN], scene, at)
+    errors, asked = found.errors(scene), in_sight(scene, at)
+    complete = (found.named | ~asked).all(1)
+    normal = float(complete.mean()) >= 0.8 and float((found.extra == 0).mean()) >= 0.8
+    right = bool(complete[-1] and np.nanmax(errors[-1]) <= RIGHT)
+    return {"value": float(right), "abnormal": float(not normal), "error": float(np.nanmean(errors[-1]))}
+
+
+def _judge_combo(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    metrics = []
+    names = {"known": "known combinations", "pairs": "held-out color and kind", "speeds": "held-out speeds"}
+    for group, label in names.items():
+        some = [result for result in results if result["item"].startswith(group)]
+        for key, what, unit in (("value", "right", "%"), ("abnormal", "abnormal clips", "%"), ("error", "state error", "units")):
+            if some:
+                value, low, high = shares(some, key)
+                scale = 100 if unit == "%" else 1
+                metrics.append(
+                    Metric(name=f"{label}: {what}", value=scale * value, low=scale * low, high=scale * high, unit=unit)
+                )
+    held = [result for result in results if not result["item"].startswith("known")]
+    value, low, high = shares(held or results)
+    return Verdict(score=value, low=low, high=high, count=len(held or results), metrics=tuple(metrics))
+
+
+COMBINATIONS = Question(
+    name="combinations",
+    number="3",
+    title="Held-out combinations",
+    says=f"share of clips with every thing within {RIGHT} units by name after {SHORT / FPS:g} s, of pairs and speeds never trained"
+    " on; abnormal: things missing, misnamed or added in a fifth of the frames",
+    items=lambda scale: [f"{group}/{i}" for i in range(COUNTS[scale] // 2) for group in GROUPS],
+    measure=_measure_combo,
+    judge=_judge_combo,
+    cheats=("freeze", "loop", "straight", "shuffled"),
+    case=_combo_case,
+)
+
+# Test 9: actions
+
+ACTED = 16
+
+
+def _acting(seed: int) -> Case:
+    """A robot among things that does now this, now that; beside it the same room where it does what it does in another."""
+    from random import Random
+
+    rng = Random(f"{seed}/arena-action")
+    color, other = rng.sample(("red", "blue", "orange", "purple", "pink"), 2)
+    side = rng.random() < 0.7
+    y = 1.0 + 0.96 * 0.85 if side else rng.uniform(3.0, 7.0)
+    robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=rng.uniform(2.5, 7.5), y=y)
+    far = robot.x + (3.0 if robot.x < 5 else -3.0)
+    ball = Actor(kind="ball", color=other, material="plain", size=0.85, x=far, y=1.85 if side else 10.0 - y)
+    cast = Cast(
+        view="side" if side else "top", background=rng.choice(("field", "desert", "lab")), room_width=10.0, scenario="act",
+        actors=[ball, robot],
+    )  # fmt: skip
+
+    def plan(which: str) -> np.ndarray:
+        policy = restless(1, [0], Random(f"{seed}/{which}"), FPS, side)
+        rows = [(a.x, a.y, 0.0, 0.0, 0.0) for a in cast.actors]
+        return np.array([policy(rows) for _ in range(KNOWN + ACTED)], np.float32).clip(-1, 1)
+
+    actions, others = plan("actions"), plan("others")
+    others[: KNOWN - 1] = actions[: KNOWN - 1]
+    scene, swapped = enact(cast, actions), enact(cast, others)
+    still = actions.copy()
+    still[KNOWN - 1 :] = 0.0
+    return Case(
+        name=f"actions/{seed}", seed=seed, truth=scene, known=KNOWN, actions=actions, deaf=enact(cast, still),
+        marks={"shuffled": swapped, "told": others},
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _action_case(item: str) -> Case:
+    """Of many rooms those in which the other actions lead elsewhere."""
+    wanted, seed, found = int(item), 0, -1
+    while True:
+        case = _acting(seed)
+        robot = _robot(case.truth)
+        swapped: Scene = case.marks["shuffled"]
+        if np.hypot(case.truth.x[-1, robot] - swapped.x[-1, robot], case.truth.y[-1, robot] - swapped.y[-1, robot]) >= 1.0:
+            found += 1
+            if found == wanted:
+                return replace(case, name=f"actions/{item}", other=_acting(seed + 1).truth)
+        seed += 1
+
+
+def _robot(scene: Scene) -> int:
+    return next(k for k in scene.entities if KINDS[scene.kind[k]] == "robot")
+
+
+def _measure_action(subject: Asked, item: str) -> Result:
+    case = _action_case(item)
+    scene, last = case.truth, np.array([case.truth.num_frames - 1])
+    robot = _robot(scene)
+
+    def off(asked: Case) -> float:
+        place = read(ask(subject, asked)[-1:], scene, last).place[0, robot]
+        away = float(np.hypot(place[0] - scene.x[-1, robot], place[1] - scene.y[-1, robot]))
+        return 5.0 if np.isnan(away) else min(away, 5.0)
+
+    own, swapped = off(case), off(_swapped(case))
+    return {"error": own, "swapped": swapped, "value": float(np.clip(1 - own / max(swapped, 1e-6), 0, 1))}
+
+
+def _swapped(case: Case) -> Case:
+    """The same shown frames with another room's actions."""
+    return replace(case, name=f"{case.name}-swapped", actions=case.marks["told"], truth=case.marks["shuffled"])
+
+
+def _judge_action(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    own, swapped = (np.array([result[key] for result in results]) for key in ("error", "swapped"))
+
+    def following(pick: np.ndarray) -> float:
+        return float(np.clip(1 - own[pick].mean() / max(swapped[pick].mean(), 1e-6), 0, 1))
+
+    low, high = bootstrap(len(own), following)
+    metrics = (
+        Metric(name="error with the true actions", value=float(own.mean()), unit="units"),
+        Metric(name="error with another room's actions", value=float(swapped.mean()), unit="units"),
+    )
+    return Verdict(score=following(np.arange(len(own))), low=low, high=high, count=len(own), metrics=metrics)
+
+
+ACTIONS = Question(
+    name="actions",
+    number="9",
+    title="Action following",
+    says="1 - err(a) / err(shuffled a): where the robot is after a second of its true actions, and of another room's",
+    items=lambda scale: [str(i) for i in range(COUNTS[scale])],
+    measure=_measure_action,
+    judge=_judge_action,
+    cheats=("freeze", "loop", "straight", "deaf", "shuffled"),
+    case=_action_case,
+    cases=lambda item: [_action_case(item), _swapped(_action_case(item))],
+)
+

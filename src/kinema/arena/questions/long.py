@@ -1,0 +1,136 @@
+"""Long clips (test 10): a minute of a robot that is told where to go, step by step.
+
+Script: a robot is sent to the left wall, the right wall, or told to wait, five seconds each, in an order drawn by seed; a flag
+stands by. Events in order are read from pixels every quarter of a second. Identity swaps: frames in which somebody's
+name changes, a minute. Drift: the mean picture of the first and last 15% (FramePack's), and the slope of the background's color.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+
+from kinema.arena.cases import FPS, Case, enact
+from kinema.arena.question import Metric, Question, Result, Verdict, shares
+from kinema.arena.reading import read
+from kinema.arena.subject import Asked, ask
+from kinema.canvas.scene import KINDS
+from kinema.worlds.playground.physics import Actor, Cast
+
+KNOWN = 8
+STRETCH = 80
+"""Frames of one order: five seconds."""
+SECONDS = {"quick": 60, "full": 60}
+LOOK = 8
+DRIFTED = 6.0
+"""Levels of 255 from which a drift counts in full."""
+SWAPS = 12.0
+"""Identity swaps a minute that count in full."""
+
+
+@lru_cache(maxsize=64)
+def _base(number: int) -> Case:
+    rng = Random(f"{number}/arena-long")
+    color, other = rng.sample(("red", "blue", "pink", "cyan", "yellow"), 2)
+    robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=5.0, y=1.0 + 0.96 * 0.85)
+    flag = Actor(kind="flag", color=other, material="plain", size=0.85, x=rng.uniform(3.5, 6.5), y=1.85)
+    cast = Cast(view="top", background=rng.choice(("field", "lab")), room_width=10.0, scenario="act", actors=[robot, flag])
+    robot.y, flag.y = rng.uniform(6.0, 8.0), rng.uniform(2.5, 4.5)
+    frames = KNOWN + round(SECONDS["quick"] * FPS)
+    actions = np.zeros((frames, 2), np.float32)
+    at, last = KNOWN - 1, ""
+    while at < frames:
+        order = rng.choice([o for o in ("left", "right", "wait") if o != last and not (at < KNOWN and o == "wait")])
+        actions[at : at + STRETCH, 0] = {"left": -1.0, "right": 1.0, "wait": 0.0}[order]
+        last, at = order, at + STRETCH
+    truth = enact(cast, actions)
+    return Case(
+        name=f"long/{number}", seed=number, truth=truth, known=KNOWN, actions=actions,
+        deaf=enact(cast, np.zeros_like(actions)),
+    )  # fmt: skip
+
+
+def _case(item: str) -> Case:
+    return replace(_base(int(item)), other=_base(int(item) + 1).truth)
+
+
+def _visits(x: np.ndarray) -> list[str]:
+    """Which wall the robot came to, in order."""
+    found: list[str] = []
+    for place in x:
+        where = "left" if place < 2.2 else "right" if place > 7.8 else ""
+        if where and (not found or found[-1] != where):
+            found.append(where)
+    return found
+
+
+def _in_order(found: list[str], wanted: list[str]) -> int:
+    """Length of the longest common subsequence."""
+    table = np.zeros((len(found) + 1, len(wanted) + 1), int)
+    for i, a in enumerate(found):
+        for j, b in enumerate(wanted):
+            table[i + 1, j + 1] = table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
+    return int(table[-1, -1])
+
+
+def _measure(subject: Asked, item: str) -> Result:
+    case = _case(item)
+    scene, at = case.truth, np.arange(KNOWN, case.truth.num_frames, LOOK)
+    frames = ask(subject, case)
+    found = read(frames[at - KNOWN], scene, at)
+    robot = next(k for k in scene.entities if KINDS[scene.kind[k]] == "robot")
+    path = found.place[:, robot, 0]
+    seen, wanted = _visits(path[~np.isnan(path)]), _visits(scene.x[at, robot])
+    # Each visit is also checked in its time: halves of the script are compared one by one.
+    hits = 0
+    told, true = 0, 0
+    for part in np.array_split(np.arange(len(at)), 6):
+        here = path[part]
+        one, two = _visits(here[~np.isnan(here)]), _visits(scene.x[at[part], robot])
+        hits, told, true = hits + _in_order(one, two), told + len(one), true + len(two)
+    f1 = 2 * hits / max(told + true, 1)
+    named = found.named[:, scene.entities]
+    changes = float((named[1:] != named[:-1]).any(1).sum())
+    minutes = len(frames) / FPS / 60
+    corner = frames[:, 1:5, 1:63].reshape(len(frames), -1).mean(1).astype(np.float64)
+    edge = max(int(0.15 * len(frames)), 1)
+    drift = abs(float(corner[:edge].mean() - corner[-edge:].mean()))
+    slope = float(np.polyfit(np.arange(len(corner)) / FPS / 60, corner, 1)[0])
+    swaps = changes / minutes
+    value = f1 * max(0.0, 1 - swaps / SWAPS) * max(0.0, 1 - drift / DRIFTED)
+    return {
+        "value": float(value), "f1": float(f1), "swaps": swaps, "drift": drift, "slope": slope,
+        "visits": len(seen), "wanted": len(wanted),
+    }  # fmt: skip
+
+
+def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    metrics = []
+    for key, name, unit in (
+        ("f1", "events in order, F1", ""),
+        ("swaps", "identity swaps", "a minute"),
+        ("drift", "drift of the background, first to last 15%", "levels of 255"),
+        ("slope", "slope of the background", "levels a minute"),
+    ):
+        value, low, high = shares(results, key)
+        metrics.append(Metric(name=name, value=value, low=low, high=high, unit=unit))
+    value, low, high = shares(results)
+    return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
+
+
+LONG = Question(
+    name="long",
+    number="10",
+    title="A minute and longer",
+    says=f"F1 of a script's events in order over 60 s, less identity swaps ({SWAPS:g} a minute: 0) and drift ({DRIFTED:g} levels: 0)",
+    items=lambda scale: [str(i) for i in range(3 if scale == "quick" else 10)],
+    measure=_measure,
+    judge=_judge,
+    cheats=("freeze", "loop", "straight", "deaf"),
+    case=_case,
+    gate=2,
+)

@@ -1,0 +1,168 @@
+"""PhyWorld (Kang et al. 2024): do velocities follow the law, within the range of training and beyond it?
+
+Three frames are shown, 29 follow. A ball's place is the center of its color's mask, its velocity the difference from frame to
+frame, counted where the true ball is wholly in view. Two errors: of the mean over time, |mean_t(v_hat - v)|, and the mean of
+errors, mean_t |v_hat - v|. A pixel's center is half a pixel from its edge, which the published parser forgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from kinema.arena.cases import Case, Floats, Frames, straight
+from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
+from kinema.arena.subject import Asked, ask
+from kinema.canvas.scene import Scene
+from kinema.worlds.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
+from kinema.worlds.pieces import shares as color_shares
+
+INKED = 0.35
+"""Share of a color's chroma from which a pixel is a ball's."""
+LEAST = 6.0
+"""Pixels that make a ball."""
+GONE = 4.0
+"""Added to the speed of a ball that cannot be found, as its error: the fastest that is trained on."""
+SEED = 980_000_000
+PUBLISHED = "DiT-S, 30,000 clips, Kang et al. 2024: uniform .0221 in, .435 out; collision .0267, .187; parabola .0509, .307"
+
+
+def centers(frames: Frames, scene: Scene) -> Floats:
+    """Center of each ball's mask [T, K, 2] in units, NaN where there is none."""
+    color, share = color_shares(torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float())
+    height, width = frames.shape[1:3]
+    unit = height / 10.0
+    columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    found = np.full((len(frames), scene.num_slots, 2), np.nan, np.float32)
+    for k in scene.entities:
+        mask = ((share - INKED) / (1 - INKED)).clamp(0, 1) * (color == int(scene.color[k]))
+        mass = mask.sum((1, 2))
+        x = (mask.sum(1) * columns).sum(1) / mass.clamp(min=1e-6)
+        y = (mask.sum(2) * rows).sum(1) / mass.clamp(min=1e-6)
+        place = np.stack([5.0 + (x.numpy() - width / 2) / unit, 5.0 + (height / 2 - y.numpy()) / unit], -1)
+        found[:, k] = np.where(mass.numpy()[:, None] >= LEAST * min(1.0, float(scene.size[k])) ** 2, place, np.nan)
+    return found
+
+
+def _whole(scene: Scene) -> np.ndarray:
+    """Frames in which a ball is wholly in the picture [T, K]."""
+    inside = [np.abs(axis - 5.0) + scene.size <= 5.0 for axis in (scene.x, scene.y)]
+    return np.asarray(inside[0] & inside[1])
+
+
+def _speed(place: Floats, fps: float) -> Floats:
+    return np.asarray(np.diff(place, axis=0) * fps, np.float32)
+
+
+def _off(found: Floats, scene: Scene) -> tuple[float, float]:
+    """Both errors of velocities [T - 1, K, 2] found from the last shown frame on, mean over balls."""
+    truth = _speed(np.stack([scene.x, scene.y], -1), scene.fps)
+    whole = _whole(scene)
+    of_mean, each = [], []
+    for k in scene.entities:
+        use = (whole[1:] & whole[:-1])[:, k]
+        use[: KNOWN - 1] = False
+        if not use.any():
+            continue
+        wrong = found[use, k] - truth[use, k]
+        lost = np.isnan(wrong).any(-1)
+        size = np.where(lost, np.linalg.norm(truth[use, k], axis=-1) + GONE, np.linalg.norm(np.nan_to_num(wrong), axis=-1))
+        each.append(float(size.mean()))
+        kept = float(np.linalg.norm(wrong[~lost].mean(0))) if (~lost).any() else 0.0
+        of_mean.append(float(kept * (~lost).mean() + size[lost].sum() / len(size)))
+    return float(np.mean(of_mean)), float(np.mean(each))
+
+
+def _case(item: str) -> Case:
+    level, shift, number = item.split("/")
+    number_ = int(number)
+    base = SEED + 100_000 * LEVELS.index(level) + 10_000 * SHIFTS.index(shift)
+    scenes, seed = [], base
+    while len(scenes) <= number_ + 1:
+        scene = PhyWorld(levels=(level,), shift=shift).simulate(seed).scene
+        whole = _whole(scene)[:, scene.entities].all(-1)
+        if whole[: KNOWN + 4].all():
+            scenes.append(scene)
+        seed += 1
+    return Case(name=f"phyworld/{item}", seed=number_, truth=scenes[number_], known=KNOWN, other=scenes[number_ + 1])
+
+
+def _measure(subject: Asked, item: str) -> Result:
+    case = _case(item)
+    scene = case.truth
+    frames = np.concatenate([case.context, ask(subject, case)])
+    of_mean, each = _off(_speed(centers(frames, scene), scene.fps), scene)
+    x, y = straight(scene, KNOWN)
+    assert case.other is not None
+    lazy = {
+        "freeze": np.zeros((scene.num_frames - 1, scene.num_slots, 2), np.float32),
+        "shuffled": _speed(np.stack([case.other.x, case.other.y], -1), scene.fps),
+    }
+    if not item.startswith("uniform"):
+        lazy["straight"] = _speed(np.stack([x, y], -1), scene.fps)
+    trivial = {name: _off(speed, scene)[1] for name, speed in lazy.items()}
+    value = float(np.clip(1.0 - each / max(min(trivial.values()), 1e-6), 0, 1))
+    return {"error": each, "of_mean": of_mean, "trivial": trivial, "value": value}
+
+
+def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        level, shift, _ = result["item"].split("/")
+        groups.setdefault((level, shift), []).append(result)
+    metrics = []
+    for (level, shift), some in groups.items():
+        for key, name in (("of_mean", "error of the mean"), ("error", "mean error")):
+            value, low, high = shares(some, key)
+            where = "in distribution" if shift == "in" else f"{shift} out"
+            metrics.append(Metric(name=f"{level}, {where}: {name}", value=value, low=low, high=high, unit="units/s"))
+    inside = [result for result in results if "/in/" in result["item"]]
+    outside = [result for result in results if "/in/" not in result["item"]]
+    levels = {result["item"].split("/")[0] for result in results}
+
+    def of_each(some: Sequence[Result]) -> float:
+        under = lambda level, rows: [row for row in rows if row["item"].startswith(level)]
+        found = [skill(under(level, some), under(level, floor))[0] for level in sorted(levels) if under(level, some)]
+        return float(np.mean(found)) if found else 0.0
+
+    metrics.append(Metric(name="skill in distribution", value=of_each(inside)))
+    metrics.append(Metric(name="skill out of distribution", value=of_each(outside)))
+    value, low, high = skill(results, floor)
+    return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
+
+
+def _items(levels: tuple[str, ...], quick: int, full: int):  # type: ignore[no-untyped-def]
+    def items(scale: str) -> list[str]:
+        count = quick if scale == "quick" else full
+        return [f"{level}/{shift}/{i}" for i in range(count) for level in levels for shift in SHIFTS]
+
+    return items
+
+
+UNIFORM = Question(
+    name="uniform",
+    number="1",
+    title="PhyWorld: uniform motion",
+    says=f"velocity error against freezing. {PUBLISHED}",
+    items=_items(("uniform",), 5, 25),
+    measure=_measure,
+    judge=_judge,
+    cheats=("freeze", "loop", "shuffled"),
+    case=_case,
+    gate=4,
+)
+
+MOTION = Question(
+    name="collision",
+    number="2",
+    title="PhyWorld: collision and parabola",
+    says="velocity error against the better of freezing and going straight on",
+    items=_items(("collision", "parabola"), 4, 25),
+    measure=_measure,
+    judge=_judge,
+    cheats=("freeze", "loop", "straight", "shuffled"),
+    case=_case,
+    gate=8,
+)

@@ -1,0 +1,217 @@
+"""Asking a subject every question: item by item, each kept as soon as it is known, so a run that was killed goes on.
+
+A question is first put to the truth and to its round trip through the subject's codec, on its first items, by the same reading:
+that is the parser gate. Where they do not pass, the reading is at fault and the subject is not scored.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kinema.arena.cases import Case
+from kinema.arena.cheats import CHEATS, Oracle, RoundTrip
+from kinema.arena.question import SCALES, Question, Result, Verdict
+from kinema.arena.questions import QUESTIONS
+from kinema.arena.subject import Asked, ask
+from kinema.errors import InputError
+
+PASS_TRUTH, PASS_CODEC = 0.85, 0.6
+"""Scores that truth and codec need before a model is scored."""
+KEPT, CARD = "results.jsonl", "arena.json"
+FORMAT = 1
+
+Show = Callable[[str, int, int, float], None]
+"""Called with the question's title, items done, items in all, and seconds left."""
+
+
+@dataclass
+class Run:
+    """One subject at one scale, in a folder."""
+
+    subject: Asked
+    out: Path
+    scale: str = "quick"
+    names: Sequence[str] = ()
+    seen: dict[tuple[str, str, str], Result | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.names if name not in QUESTIONS]
+        if unknown:
+            raise InputError(f"no test {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+        if self.scale not in SCALES:
+            raise InputError(f"scale {self.scale!r}: expected {' or '.join(SCALES)}")
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._read()
+
+    @property
+    def questions(self) -> list[Question]:
+        return [QUESTIONS[name] for name in (self.names or QUESTIONS)]
+
+    def _read(self) -> None:
+        """What an earlier run of the same subject and scale has found; a line that was cut off is asked again."""
+        path = self.out / KEPT
+        if not path.exists():
+            return
+        for number, line in enumerate(path.read_text().splitlines()):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if number == 0 and "subject" in row:
+                if (row["subject"], row["scale"]) != (self.subject.name, self.scale):
+                    raise InputError(
+                        f"{self.out} holds a run of {row['subject']} ({row['scale']}); name another folder with --out, or delete it"
+                    )
+                continue
+            if {"question", "who", "item", "result"} <= row.keys():
+                self.seen[row["question"], row["who"], row["item"]] = row["result"]
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        path = self.out / KEPT
+        fresh = not path.exists() or path.stat().st_size == 0
+        cut = not fresh and not path.read_bytes().endswith(b"\n")
+        with path.open("a") as file:
+            if fresh:
+                file.write(json.dumps({"subject": self.subject.name, "scale": self.scale, "format": FORMAT}) + "\n")
+            file.write("\n" * cut + json.dumps(row) + "\n")
+
+    def _asked(self, question: Question) -> list[tuple[str, Asked, list[str]]]:
+        """Who is asked which items: truth and codec pass the gate first, cheats stand beside."""
+        items = question.items(self.scale)
+        gate = items[: question.gate]
+        own = self.subject.name
+        if not question.gate:
+            return [(own, self.subject, items)]
+        beside: list[tuple[str, Asked, list[str]]] = [("oracle", Oracle(), gate)]
+        round_trip = getattr(self.subject, "round_trip", None)
+        if question.case is not None and round_trip is not None:
+            beside.append(("codec", RoundTrip(round_trip), gate))
+        beside += [(name, CHEATS[name](), gate) for name in question.cheats]
+        return [*beside, (own, self.subject, items)]
+
+    def work(self, show: Show | None = None) -> dict[str, Any]:
+        """Ask what is not yet known; returns the card that is written beside it."""
+        todo = [
+            (question, who, asked, item)
+            for question in self.questions
+            for who, asked, items in self._asked(question)
+            for item in items
+        ]
+        open_ = [one for one in todo if (one[0].name, one[1], one[3]) not in self.seen]
+        begun, spent = time.monotonic(), {question.name: [0.0, 0] for question in self.questions}
+        for number, (question, who, asked, item) in enumerate(open_):
+            if show is not None:
+                show(question.title, len(todo) - len(open_) + number, len(todo), _left(open_[number:], spent, begun, number))
+            started = time.monotonic()
+            result = question.measure(asked, item)
+            taken = time.monotonic() - started
+            spent[question.name][0] += taken
+            spent[question.name][1] += 1
+            if result is not None:
+                result = {**result, "item": item, "took_s": round(taken, 3)}
+            self.seen[question.name, who, item] = result
+            self._keep({"question": question.name, "who": who, "item": item, "result": result})
+        if show is not None:
+            show("done", len(todo), len(todo), 0.0)
+        card = self.card()
+        temporary = self.out / f".{CARD}.tmp"
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+        temporary.replace(self.out / CARD)
+        return card
+
+    def _results(self, question: Question, who: str, items: list[str]) -> list[Result]:
+        found = (self.seen.get((question.name, who, item)) for item in items)
+        return [result for result in found if result is not None]
+
+    def card(self) -> dict[str, Any]:
+        """Verdicts of the subject and, beside each, of the truth, the codec and the cheats on the gate's items."""
+        rows = [self._row(question) for question in self.questions]
+        return {
+            "format": FORMAT,
+            "subject": self.subject.name,
+            "scale": self.scale,
+            "date": date.today().isoformat(),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+            "tests": rows,
+        }
+
+    def _row(self, question: Question) -> dict[str, Any]:
+        items = question.items(self.scale)
+        gate = items[: question.gate]
+        floor = self._results(question, "oracle", gate)
+        beside = {}
+        for who in ("oracle", "codec", *question.cheats):
+            some = self._results(question, who, gate)
+            if some:
+                beside[who] = question.judge(some, floor).score
+        own = self._results(question, self.subject.name, items)
+        row: dict[str, Any] = {
+            "name": question.name, "number": question.number, "title": question.title, "says": question.says, "beside": beside,
+        }  # fmt: skip
+        truth, codec = beside.get("oracle"), beside.get("codec")
+        if truth is not None and truth < PASS_TRUTH:
+            return row | {"state": "gate", "why": f"the reading fails the truth itself ({truth:.2f} < {PASS_TRUTH})"}
+        if codec is not None and codec < PASS_CODEC:
+            return row | {"state": "gate", "why": f"what passed the codec cannot be read ({codec:.2f} < {PASS_CODEC})"}
+        if not own:
+            return row | {"state": "unasked", "why": "the subject has no interface for it"}
+        verdict: Verdict = question.judge(own, floor)
+        ranked = sorted(own, key=lambda result: float(result["value"]))
+        shown = [result["item"] for result in ranked if question.case is not None and _is_shown(question, result["item"])]
+        return row | {
+            "state": "scored",
+            "verdict": verdict.to_dict(),
+            "worst": shown[:2],
+            "best": shown[-1:],
+            "values": {result["item"]: float(result["value"]) for result in own},
+        }
+
+
+def _is_shown(question: Question, item: str) -> bool:
+    """Whether an item is a case with pictures."""
+    return not item.startswith(("arrow", "kept"))
+
+
+def case_items(question: Question, scale: str) -> Iterator[Case]:
+    """Every case that a question asks a subject."""
+    if question.case is None:
+        return
+    for item in question.items(scale):
+        if _is_shown(question, item):
+            yield from question.cases(item) if question.cases else [question.case(item)]
+
+
+def _left(
+    open_: Sequence[tuple[Question, str, Asked, str]], spent: dict[str, list[float]], begun: float, done: int
+) -> float:
+    """Seconds left: each question's own mean so far, else the mean of all."""
+    mean = (time.monotonic() - begun) / done if done else 1.0
+    return sum(spent[q.name][0] / spent[q.name][1] if spent[q.name][1] else mean for q, _, _, _ in open_)
+
+
+def strips(run_: Run, card: dict[str, Any], *, columns: int = 8) -> dict[str, list[dict[str, Any]]]:
+    """For each scored test the best and the worst cases: truth beside what the subject made of it, as images."""
+    from kinema.media.sheet import strip
+
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in card["tests"]:
+        question = QUESTIONS[row["name"]]
+        if row["state"] != "scored" or question.case is None:
+            continue
+        for which, item in [("worst", item) for item in row["worst"]] + [("best", item) for item in row["best"]]:
+            case = question.case(item)
+            made = ask(run_.subject, case)
+            rows = {"truth": case.frames[case.known :], run_.subject.name[:14]: made}
+            image = strip(rows, columns=columns, scale=1)
+            note = {"which": which, "item": item, "seed": case.seed, "text": case.text, "value": row["values"][item]}
+            found.setdefault(row["name"], []).append({**note, "image": image})
+    return found

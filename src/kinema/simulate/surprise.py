@@ -1,0 +1,101 @@
+"""How little a model believes a clip: what it saw coming, and whether what it says is there looks like that.
+
+Two errors, each by one network and the same perceived state. Coming: every frame's places as predicted from the frames before it
+alone, against those that are perceived. Looking: the pictures, noised to a level, as the state settled over the whole clip lets
+them be denoised; so a thing that becomes another, or is gone while nothing took it away, looks wrong in half of its frames.
+Their logarithms are added, so neither needs a scale.
+
+Axes: T frames, W frames before, B windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kinema.api import blank_canvas, encode, model_of
+from kinema.canvas import layouts
+from kinema.canvas.canvas import Canvas
+from kinema.canvas.tracks import group_slice
+from kinema.diffusion.samplers import start
+from kinema.errors import InputError
+from kinema.filming import Options, perceive_only
+from kinema.media import Clip
+from kinema.models import Model
+
+BEFORE = 12
+"""Frames that a prediction looks back."""
+LEAST = 4
+"""Frames before the first that is predicted."""
+TINY = 1e-6
+_MOVING = ("position", "velocity", "visible")
+
+
+@torch.inference_mode()
+def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
+    """Lower is more believable; only differences between clips of the same things mean something. level: noise of the pictures."""
+    if not 0.0 < level <= 1.0:
+        raise InputError(f"level {level}: expected above 0, up to 1")
+    if clip.num_frames <= LEAST:
+        raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
+    engine = model_of(model)
+    perceived, cells = _perceived(engine, clip, seed)
+    return math.log(_coming(engine, perceived, seed) + TINY) + math.log(_looking(engine, perceived, cells, level, seed) + TINY)
+
+
+def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
+    """A canvas with the clip and what is perceived in it, all known but what was done; and the video cells."""
+    height, width = clip.frames.shape[1:3]
+    empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
+    cells = encode(model, clip.frames, -(-height // 16) * 16, -(-width // 16) * 16)
+    found = perceive_only(model, layouts.perceive(empty, cells), Options(), [seed])
+    levels = {name: torch.zeros_like(level) for name, level in found.levels.items()}
+    levels["action"] = torch.ones_like(levels["action"])
+    return found.with_values(found.values, levels), cells
+
+
+def _looking(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: int) -> float:
+    levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
+    window, errors = model.config.film_window, []
+    for begin in range(0, canvas.num_frames, window):
+        part = canvas.with_values(canvas.values, levels).frames(begin, min(begin + window, canvas.num_frames))
+        clean = model.denoiser(start(part, [seed]), dtype=model.dtype)["video"]
+        errors.append((clean - cells[:, begin : begin + part.num_frames]).square().mean((0, 2, 3, 4)))
+    return float(torch.cat(errors).mean())
+
+
+def _coming(model: Model, canvas: Canvas, seed: int) -> float:
+    """Mean squared error of next places, over frames and things."""
+    state = canvas.values["state"]
+    here = (state[..., :1] > 0).float()
+    names = [name for name in canvas.values if name != "video"]
+    plan = canvas.with_values({n: canvas.values[n] for n in names}, {n: canvas.levels[n] for n in names})
+    total = torch.zeros(())
+    place = group_slice("position")
+    for length in range(LEAST, BEFORE + 1):
+        ends = [t for t in range(LEAST, canvas.num_frames) if min(t, BEFORE) == length]
+        if not ends:
+            continue
+        windows = _stacked(plan, [(t - length, t + 1) for t in ends])
+        level = windows.levels["state"].clone()
+        for group in _MOVING:
+            level[:, -1, :, group_slice(group)] = 1.0
+        noised = start(windows.with_values(windows.values, {**windows.levels, "state": level}), [seed] * len(ends))
+        found = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
+        total = total + ((found - state[0, ends]) * here[0, ends])[..., place].square().sum().cpu()
+    return float(total / here[0, LEAST:].sum().clamp(min=1).cpu())
+
+
+def _stacked(canvas: Canvas, spans: list[tuple[int, int]]) -> Canvas:
+    """Windows of one clip as a batch."""
+    cut: Callable[[Tensor], Tensor] = lambda x: torch.cat([x[:, begin:stop] for begin, stop in spans])
+    return replace(
+        canvas,
+        time_s=cut(canvas.time_s),
+        values={name: cut(x) for name, x in canvas.values.items()},
+        levels={name: cut(x) for name, x in canvas.levels.items()},
+    )

@@ -1,0 +1,61 @@
+"""The figures' own laws: unbiased where they say so, ties by half, intervals that hold the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kinema.arena import statistics
+from kinema.arena.questions.distribution import likeness
+from kinema.arena.questions.long import _in_order
+
+
+def test_mmd_finds_a_shift_and_nothing_where_there_is_none() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(60, 8)), rng.normal(size=(60, 8))
+    found, p, null = statistics.mmd_test(a, b)
+    assert p > 0.05 and found < null
+    found, p, null = statistics.mmd_test(a, b + 0.8)
+    assert p < 0.01 and found > null
+
+
+def test_mmd_is_unbiased() -> None:
+    rng = np.random.default_rng(1)
+    values = [statistics.mmd2(rng.normal(size=(20, 4)), rng.normal(size=(20, 4))) for _ in range(300)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(300)
+
+
+def test_frechet_at_infinity_takes_the_bias_of_few_samples_away() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(120, 16)), rng.normal(size=(120, 16))
+    plain = statistics.frechet(a, b)
+    infinite, null = statistics.frechet_infinity(a, b)
+    assert abs(infinite) < 0.5 * plain
+    assert statistics.frechet_infinity(a, b + 1.0)[0] > 10 > abs(null)
+
+
+def test_ties_count_half() -> None:
+    assert statistics.auroc([1.0, 1.0], [1.0, 1.0]) == 0.5
+    assert statistics.pair_share([(1.0, 1.0), (0.0, 1.0)]) == 0.75
+    assert statistics.auroc([2.0, 3.0], [0.0, 1.0]) == 1.0
+
+
+def test_intervals_hold_the_mean() -> None:
+    mean, low, high = statistics.mean_interval([0.0, 1.0, 1.0, 0.0, 1.0])
+    assert low <= mean <= high and mean == pytest.approx(0.6)
+
+
+def test_empty_masks_agree_on_nothing() -> None:
+    """A frozen video beside a frozen video has no motion to be right about."""
+    still = np.full((6, 8, 8, 3), 90, np.uint8)
+    found = likeness(still, still)
+    assert found["where"] == found["where and when"] == found["where, how much"] == 0.0
+    moving = still.copy()
+    moving[3:, 2:4, 2:4] = 255
+    assert likeness(moving, moving)["where"] == 1.0
+
+
+def test_events_in_order() -> None:
+    assert _in_order(["a", "b", "a"], ["a", "b", "a"]) == 3
+    assert _in_order(["b", "a"], ["a", "b"]) == 1
+    assert _in_order([], ["a"]) == 0

@@ -1,0 +1,40 @@
+"""Surprise: a number for any clip, the same for the same seed, on a real tiny model; the shipped model prefers what can happen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import kinema
+from kinema.arena.questions.surprise import quadruplet
+from kinema.errors import InputError
+from kinema.media import Clip
+from kinema.models import Model
+
+
+def test_a_number_that_repeats(model: Model) -> None:
+    clip = Clip(frames=quadruplet("permanence", 0)[0][0], fps=16.0)
+    first = kinema.surprise(clip, model=model, level=0.5, seed=3)
+    assert np.isfinite(first) and first == kinema.surprise(clip, model=model, level=0.5, seed=3)
+    assert first != kinema.surprise(clip, model=model, level=0.9, seed=3)
+
+
+def test_the_shipped_model_is_surprised_by_what_cannot_be() -> None:
+    """Of three quadruplets most pairs the right way round."""
+    right = []
+    for concept in ("permanence", "continuity", "solidity"):
+        possible, impossible = quadruplet(concept, 11)
+        good, bad = (
+            [kinema.surprise(Clip(frames=frames, fps=16.0), model="kinema-tiny", level=0.55) for frames in pair]
+            for pair in (possible, impossible)
+        )
+        right += [a < b for a in good for b in bad]
+    assert np.mean(right) > 0.8
+
+
+def test_bad_input_is_told(model: Model) -> None:
+    clip = Clip(frames=np.zeros((3, 64, 64, 3), np.uint8), fps=16.0)
+    with pytest.raises(InputError, match="3 frames"):
+        kinema.surprise(clip, model=model)
+    with pytest.raises(InputError, match="level"):
+        kinema.surprise(Clip(frames=np.zeros((8, 64, 64, 3), np.uint8), fps=16.0), model=model, level=0.0)
