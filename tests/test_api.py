@@ -119,7 +119,8 @@ def test_import_is_light_and_curated() -> None:
 
 
 def test_imports_point_one_way() -> None:
-    """cli -> arena -> agents -> simulate -> api -> train -> filming, stepping -> data, worlds, diffusion -> model, codec, text, canvas."""
+    """cli -> arena -> agents
+    -> simulate -> api -> train -> filming, stepping -> data, worlds, diffusion -> model, codec, text, canvas."""
     import ast
 
     rank = {

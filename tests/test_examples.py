@@ -17,7 +17,7 @@ def test_example(path: Path, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) < 60
     done = subprocess.run([sys.executable, str(path), str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.glob("*.mp4"))
+    assert [*tmp_path.glob("*.mp4"), *tmp_path.glob("*.html")]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.layouts import cast
-from kinema.canvas.tracks import IDENTITY, VECTORS, group_slice, settle_identity
+from kinema.canvas.tracks import IDENTITY, VECTORS, group_slice, settle_identity, settle_looks
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
@@ -39,7 +39,8 @@ GLIMPSE = 0.002
 ROUGHLY = 0.015
 """Level at which a perceived state enters the plan: seen, not known."""
 PACE_S, PACE_FRAMES = 0.125, 3
-"""Speeds are read off the places of frames this near, if there are so many."""
+"""Speeds are read off the places of frames this near, or of the so many nearest, if they are within PACE_MOST_S."""
+PACE_MOST_S = 0.25
 
 Progress = Callable[[str, int, int], None]
 
@@ -71,10 +72,7 @@ def _denoiser(model: Model, causal: bool, guidance: float, stride: float) -> Den
     def with_text(canvas: Canvas) -> dict[str, Tensor]:
         return model.denoiser(canvas, causal=causal, stride=stride, dtype=model.dtype)  # type: ignore[no-any-return]
 
-    def without_text(canvas: Canvas) -> dict[str, Tensor]:
-        return with_text(replace(canvas, text=None))
-
-    return guided(with_text, without_text, guidance)
+    return guided(with_text, guidance)
 
 
 def _without_video(canvas: Canvas) -> Canvas:
@@ -162,7 +160,8 @@ def paced(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
     told: that is what a few exact places say best."""
     place, speed = state[..., group_slice("position")], group_slice("velocity")
     apart = time_s[:, :, None] - time_s[:, None]
-    near = (apart.abs() < PACE_S + 1e-4).float()
+    third = apart.abs().sort(2).values[:, :, min(PACE_FRAMES, apart.shape[2]) - 1, None]
+    near = (apart.abs() < third.clamp(PACE_S, PACE_MOST_S) + 1e-4).float()
     count = near.sum(2)
     middle = (near * time_s[:, None]).sum(2) / count
     off = near * (time_s[:, None] - middle[:, :, None])
@@ -226,6 +225,8 @@ def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
 def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
     """Draw the video for what has been settled, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
+    planned = canvas.values["state"]
+    canvas = canvas.with_values({**canvas.values, "state": settle_looks(planned)}, canvas.levels)
     windows = _windows(canvas.num_frames, model.config.film_window, 0)
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
@@ -236,7 +237,7 @@ def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
             canvas = _write(canvas, part, index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))
-    return canvas
+    return canvas.with_values({**canvas.values, "state": planned}, canvas.levels)
 
 
 def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:

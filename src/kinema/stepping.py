@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,18 +20,36 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.cells import from_cells
-from kinema.canvas.tracks import IDENTITY, group_slice
+from kinema.canvas.tracks import IDENTITY, group_slice, settle_looks
 from kinema.codec import to_bytes
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.model.block import Memory
-from kinema.model.denoiser import CLOSED, Past
+from kinema.model.denoiser import CLOSED, Denoiser, Past
 from kinema.models import Model
 
 WINDOW = 32
 """Frames that are remembered: two seconds at 16 a second."""
 
 Pair = tuple[Tensor, Tensor]
+
+
+class Configured(Protocol):
+    @property
+    def shortcuts(self) -> bool: ...
+
+
+class Stepper(Protocol):
+    """What can be stepped: a model, or a denoiser in training."""
+
+    @property
+    def denoiser(self) -> Denoiser: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def config(self) -> Configured: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +144,7 @@ def _split(fresh: list[Pair], frame: int) -> tuple[Pair, ...]:
 
 @torch.inference_mode()
 def remember(
-    model: Model, moments: Sequence[Moment], text: TextCondition | None = None, *, window: int = WINDOW
+    model: Stepper, moments: Sequence[Moment], text: TextCondition | None = None, *, window: int = WINDOW
 ) -> list[Moment]:
     """Moments of which all but the last are remembered, in one pass; those that were remembered before are looked at anew."""
     if len(moments) < 2:
@@ -138,7 +157,7 @@ def remember(
 
 @torch.inference_mode()
 def advance(
-    model: Model,
+    model: Stepper,
     moments: Sequence[Moment],
     action: Tensor | None,
     *,
@@ -205,6 +224,7 @@ def film(model: Model, moments: Sequence[Moment], height: int, width: int, *, se
     cell = 8 * patch
     grid = (-(-height // cell), -(-width // cell))
     known = _known(moments, None)
+    known = known.with_values({**known.values, "state": settle_looks(known.values["state"])}, known.levels)
     batch, frames = known.time_s.shape
     one = {name: x.flatten(0, 1)[:, None] for name, x in known.values.items()}
     levels = {name: x.flatten(0, 1)[:, None] for name, x in known.levels.items()}

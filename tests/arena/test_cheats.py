@@ -1,4 +1,4 @@
-"""Every test of the arena scores the truth near 1 and every cheat near 0. These are the laws that make its figures mean something."""
+"""Every test of the arena scores the truth near 1 and every cheat near 0: the laws that make its figures mean something."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from kinema.canvas.tracks import (
     encode_state,
     group_slice,
     settle_identity,
+    settle_looks,
 )
 from kinema.errors import InputError
 from kinema.worlds.playground import simulate, tiny
@@ -84,3 +85,17 @@ def test_identity_is_settled_once_and_exactly() -> None:
     assert (settled[..., :width] == settled[:, :1, :, :width]).all()
     empty = state[..., 0] < 0
     assert (settled[empty][:, 1:] == 0).all()
+
+
+def test_looks_are_settled_and_stay_settled() -> None:
+    """A shortened arrow becomes a turn, what is never seen turned has none, and a settled state is left as it is."""
+    scene = simulate(tiny(), 3, fps=16.0, num_frames=4).scene
+    state = torch.from_numpy(encode_state(Fields.of(scene)))[0]
+    assert torch.allclose(settle_looks(state), state, atol=1e-5)
+    faint = state.clone()
+    faint[..., group_slice("angle")] *= 0.3
+    faint[..., group_slice("visible")] += 0.5
+    settled = settle_looks(faint)
+    here = state[..., 0] > 0
+    assert torch.allclose(settled[here][..., group_slice("angle")], state[here][..., group_slice("angle")], atol=1e-4)
+    assert float(settled[..., group_slice("visible")].max()) <= 1.0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from kinema.canvas.canvas import Canvas, blank
+from kinema.canvas.canvas import Canvas, TextCondition, blank
 from kinema.diffusion.levels import PatternShares, draw, shift
 from kinema.diffusion.objective import TRACK_WEIGHTS, even, feature_weights, noised, ramp
 from kinema.diffusion.samplers import euler, guided, heun, schedule, start
 from kinema.errors import InputError
+from kinema.model.denoiser import Denoiser
 
 SHARES = PatternShares(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
 MEAN, SPREAD = 0.7, 0.4
@@ -56,10 +58,27 @@ def test_schedules_begin_at_one_end_at_zero_and_never_rise() -> None:
 
 
 def test_guidance_one_is_none_and_more_pushes_away() -> None:
-    with_text = lambda canvas: {"state": torch.ones(1)}
-    without = lambda canvas: {"state": torch.zeros(1)}
-    assert guided(with_text, without, 1.0) is with_text
-    assert float(guided(with_text, without, 3.0)(None)["state"]) == 3.0  # type: ignore[arg-type]
+    """The denoiser says 1 where it may read words and 0 where it may not, so guidance by 3 makes it say 3, in one pass of two."""
+    passes: list[int] = []
+
+    def denoise(canvas: Canvas) -> dict[str, torch.Tensor]:
+        passes.append(canvas.batch)
+        assert canvas.text is not None
+        return {"state": canvas.text.reads.any(-1).float()}
+
+    canvas = blank(batch=2, frames=3, fps=16.0, slots=2)
+    text = TextCondition(states=torch.randn(2, 4, 8), reads=torch.ones(2, 3, 4, dtype=torch.bool))
+    told = replace(canvas, text=text)
+    assert guided(denoise, 1.0) is denoise
+    assert torch.equal(guided(denoise, 3.0)(told)["state"], torch.full((2, 3), 3.0)) and passes == [4]
+
+
+def test_words_that_nobody_may_read_are_no_words(denoiser: Denoiser) -> None:
+    """What guidance pushes away from: the same as an answer without text."""
+    canvas = blank(batch=1, frames=4, fps=16.0, slots=4)
+    text = TextCondition(states=torch.randn(1, 5, 384), reads=torch.zeros(1, 4, 5, dtype=torch.bool))
+    silent, unread = denoiser(canvas)["state"], denoiser(replace(canvas, text=text))["state"]
+    assert torch.allclose(silent, unread, atol=1e-6)
 
 
 def test_seeds_name_samples() -> None:

@@ -9,7 +9,7 @@ Axes: T frames, of which C are shown; K slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -122,7 +122,8 @@ def least_trivial(scene: Scene, known: int, at: int) -> float:
 def episodes(
     diet: Diet, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
-    """Fresh episodes that a question can use."""
+    """Fresh episodes that a question can use, of plain things: how bouncy or heavy a thing is, no picture shows."""
+    diet = replace(diet, materials={"plain": 1.0})
     found: list[Episode] = []
     seed = SEED + first
     while len(found) < count:
@@ -134,6 +135,4 @@ def episodes(
 
 def with_others(cases: Sequence[Case]) -> list[Case]:
     """Each case with the truth of the next one beside it, for the cheat that answers another question."""
-    from dataclasses import replace
-
     return [replace(case, other=cases[(i + 1) % len(cases)].truth) for i, case in enumerate(cases)]

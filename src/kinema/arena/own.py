@@ -15,13 +15,11 @@ from kinema.simulate.world import World
 
 PIECE = 48
 """Frames that a session films at once."""
-AT_ONCE = 48
-"""Frames up to which what follows is planned at once where nobody acts; longer futures are stepped through."""
 
 
 class KinemaSubject:
-    """Where there is nothing to see, it films the words; where somebody acts or it goes on for long, it steps through a world
-    begun by the shown frames; else it extends the clip."""
+    """Where there is nothing to see, it films the words; where both are given, it extends the clip by them; else it steps through a
+    world begun by the shown frames."""
 
     def __init__(self, model: Model | str) -> None:
         self.model = model_of(model)
@@ -33,7 +31,7 @@ class KinemaSubject:
         if not len(context_frames):
             return generate(text, model=self.model, seconds=horizon / fps, size=(SIDE, SIDE), fps=fps, seed=seed)[0].frames
         clip = Clip(frames=context_frames, fps=fps)
-        if actions is None and (horizon <= AT_ONCE or text):
+        if text:
             return extend(clip, text, seconds=horizon / fps, model=self.model, seed=seed).frames[len(context_frames) :]
         told = None if actions is None else actions[len(context_frames) - 1 :]
         return np.concatenate(list(self._session(clip, told, horizon, seed)))

@@ -1,4 +1,4 @@
-"""The report: one self-contained page. Radar, table with intervals beside truth, codec and cheats, curves, strips; and a leaderboard."""
+"""The report: one self-contained page with radar, table with intervals, curves and strips; and a leaderboard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import html
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,23 @@ from kinema.errors import InputError
 COLORS = ("#2f6fde", "#d9534f", "#3a9d5d", "#b07be0", "#e08a1e", "#5bb8c7")
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #667; --line: #d8dce2; --paper: #fff; --card: #f6f7f9 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #9aa3ad; --line: #3a4048; --paper: #16191d; --card: #1f2429 } }
+@media (prefers-color-scheme: dark) {
+:root { --ink: #e8eaed; --soft: #9aa3ad; --line: #3a4048; --paper: #16191d; --card: #1f2429 } }
 * { box-sizing: border-box } body { margin: 0 auto; max-width: 1060px; padding: 24px 16px 64px; background: var(--paper);
-color: var(--ink); font: 15px/1.5 system-ui, sans-serif } h1 { margin: 0 0 4px; font-size: 26px } h2 { margin: 40px 0 4px; font-size: 19px }
-p, figcaption { color: var(--soft); margin: 2px 0 10px } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: 5px 8px; border-bottom: 1px solid var(--line); vertical-align: middle } th { color: var(--soft);
-font-weight: 500 } td.n { text-align: right; white-space: nowrap } .wide { overflow-x: auto } .bar { position: relative; height: 16px;
-min-width: 150px; background: var(--card); border-radius: 3px } .bar i { position: absolute; top: 3px; bottom: 3px; left: 0; background:
-#2f6fde; border-radius: 2px } .bar b { position: absolute; top: 7px; height: 2px; background: var(--ink); opacity: .65 } .bar u {
-position: absolute; top: 0; bottom: 0; width: 2px } figure { margin: 10px 0 } img { max-width: 100%; image-rendering: pixelated;
+color: var(--ink); font: 15px/1.5 system-ui, sans-serif } h1 { margin: 0 0 4px; font-size: 26px } h2 { margin: 40px
+0 4px; font-size: 19px }
+p, figcaption { color: var(--soft); margin: 2px 0 10px } table { border-collapse: collapse; width: 100%;
+font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: 5px 8px; border-bottom: 1px solid var(--line); vertical-align: middle } th {
+color: var(--soft);
+font-weight: 500 } td.n { text-align: right; white-space: nowrap } .wide { overflow-x: auto } .bar { position:
+relative; height: 16px;
+min-width: 150px; background: var(--card); border-radius: 3px } .bar i { position: absolute; top: 3px; bottom: 3px;
+left: 0; background:
+#2f6fde; border-radius: 2px } .bar b { position: absolute; top: 7px; height: 2px; background: var(--ink); opacity:
+.65 } .bar u {
+position: absolute; top: 0; bottom: 0; width: 2px } figure { margin: 10px 0 } img { max-width: 100%;
+image-rendering: pixelated;
 background: #fff; border-radius: 4px } svg text { fill: var(--ink) } .miss { color: #d9534f } details { margin: 6px 0 }
 summary { cursor: pointer; color: var(--soft) } section { border-top: 1px solid var(--line); margin-top: 28px }
 """
@@ -36,8 +44,9 @@ def report(card: dict[str, Any], strips: dict[str, list[dict[str, Any]]]) -> str
     """The page of one subject."""
     name = html.escape(str(card["subject"]))
     intro = (
-        "Each test is scored from 0, what needs no model, to 1, what the truth gets by the same reading. Pictures are read by a parser that"
-        " knows nothing of the model. Ticks: the truth (green), the truth through the codec (orange), the best cheat (red)."
+        "Each test is scored from 0, what needs no model, to 1, what the truth gets by the same reading. Pictures are read by a"
+        " parser that knows nothing of the model. Ticks: the truth (green), the truth through the codec (orange), the best"
+        " cheat (red)."
     )
     parts = [
         f"<h1>Arena: {name}</h1>",
@@ -155,7 +164,9 @@ def _tick(value: float | None, color: str, title: str) -> str:
 
 
 def _table(card: dict[str, Any]) -> str:
-    lines = ["<tr><th>#</th><th>test</th><th></th><th>score</th><th>95%</th><th>truth</th><th>codec</th><th>best cheat</th></tr>"]
+    lines = [
+        "<tr><th>#</th><th>test</th><th></th><th>score</th><th>95%</th><th>truth</th><th>codec</th><th>best cheat</th></tr>"
+    ]
     for row in card["tests"]:
         beside = row["beside"]
         cheats = {who: value for who, value in beside.items() if who not in ("oracle", "codec")}
@@ -165,7 +176,11 @@ def _table(card: dict[str, Any]) -> str:
         score = _score(row)
         if score is None:
             why = row.get("why") or "no score: see below"
-            middle, told, between = f"<span class=miss>{html.escape(why)}</span>" if row["state"] != "scored" else "", "–", ""
+            middle, told, between = (
+                f"<span class=miss>{html.escape(why)}</span>" if row["state"] != "scored" else "",
+                "–",
+                "",
+            )
         else:
             verdict = row["verdict"]
             low, high = verdict["low"], verdict["high"]
@@ -183,7 +198,9 @@ def _table(card: dict[str, Any]) -> str:
 
 
 def _section(row: dict[str, Any], strips: Sequence[dict[str, Any]]) -> str:
-    parts = [f"<section id='{row['name']}'><h2>{row['number']}. {html.escape(row['title'])}</h2><p>{html.escape(row['says'])}</p>"]
+    parts = [
+        f"<section id='{row['name']}'><h2>{row['number']}. {html.escape(row['title'])}</h2><p>{html.escape(row['says'])}</p>"
+    ]
     if row["state"] != "scored":
         return "".join([*parts, f"<p class=miss>{html.escape(row['why'])}</p></section>"])
     verdict = row["verdict"]
@@ -198,8 +215,13 @@ def _section(row: dict[str, Any], strips: Sequence[dict[str, Any]]) -> str:
     if any(len(points) > 1 for points in verdict["curves"].values()):
         parts.append(_curves(verdict["curves"], verdict["axes"]))
     for one in strips:
-        told = f"{one['which']}: {one['item']}, seed {one['seed']}, {one['value']:.2f}" + (f", “{one['text']}”" if one["text"] else "")
-        parts.append(f"<figure><img alt='{html.escape(told)}' src='{_inline(one['image'])}'><figcaption>{html.escape(told)}</figcaption></figure>")
+        told = f"{one['which']}: {one['item']}, seed {one['seed']}, {one['value']:.2f}" + (
+            f", “{one['text']}”" if one["text"] else ""
+        )
+        parts.append(
+            f"<figure><img alt='{html.escape(told)}' src='{_inline(one['image'])}'>"
+            f"<figcaption>{html.escape(told)}</figcaption></figure>"
+        )
     return "".join([*parts, "</section>"])
 
 
@@ -214,8 +236,8 @@ def _curves(curves: dict[str, list[Any]], axes: Sequence[str]) -> str:
     points = [point for line in curves.values() for point in line]
     most_x = max(point[0] for point in points) or 1.0
     most_y = max(point[1] for point in points) or 1.0
-    across = lambda x: left + (width - left - 10) * x / most_x
-    down = lambda y: height - low - (height - low - 12) * y / most_y
+    across: Callable[[float], float] = lambda x: left + (width - left - 10) * x / most_x
+    down: Callable[[float], float] = lambda y: height - low - (height - low - 12) * y / most_y
     parts = []
     for share in (0.0, 0.5, 1.0):
         y = down(most_y * share)

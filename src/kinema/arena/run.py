@@ -96,6 +96,7 @@ class Run:
         if question.case is not None and round_trip is not None:
             beside.append(("codec", RoundTrip(round_trip), gate))
         beside += [(name, CHEATS[name](), gate) for name in question.cheats]
+        beside = [one for one in beside if one[0] != own]
         return [*beside, (own, self.subject, items)]
 
     def work(self, show: Show | None = None) -> dict[str, Any]:

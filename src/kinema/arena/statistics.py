@@ -90,8 +90,8 @@ def frechet_infinity(a: Doubles, b: Doubles) -> tuple[float, float]:
         for count in counts:
             some = [frechet(x[rng.permutation(len(x))[:count]], y[rng.permutation(len(y))[:count]]) for _ in range(8)]
             points.append((1.0 / count, float(np.mean(some))))
-        slope, at_zero = np.polyfit(*np.array(points).T, 1) if len(points) > 1 else (0.0, points[0][1])
-        return float(at_zero)
+        at = np.array(points)
+        return float(np.polyfit(at[:, 0], at[:, 1], 1)[1]) if len(points) > 1 else float(at[0, 1])
 
     half = len(a) // 2
     halves = sorted({max(count // 2, 4) for count in sizes})

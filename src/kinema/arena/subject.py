@@ -3,7 +3,8 @@
 Optional, where a model has it:
 
     loss(video, level, seed) -> float      how little the model believes a clip, at a noise level
-    step(action) -> frame                  the next frame of a session begun by `begin(context_frames, seed)`
+    begin(context_frames, seed), step(action) -> frame      a live session, timed by the test of cost
+    round_trip(frames) -> frames           once through its codec, for the parser gate
     predict(..., fps=)                     told the frame rate, if it takes one; 16 unless a question says otherwise
 
 A folder of files is a subject too (`FolderSubject`): one array or video a case, made anywhere, by anything.
@@ -34,9 +35,7 @@ class Subject(Protocol):
 
     name: str
 
-    def predict(
-        self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int
-    ) -> Frames: ...
+    def predict(self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int) -> Frames: ...
 
 
 class Privileged:
@@ -61,12 +60,12 @@ def ask(subject: Asked, case: Case) -> Frames:
     if isinstance(subject, Privileged):
         frames = subject.answer(case)
     else:
-        more = {"fps": case.fps} if "fps" in inspect.signature(subject.predict).parameters else {}
+        more: dict[str, Any] = {"fps": case.fps} if "fps" in inspect.signature(subject.predict).parameters else {}
         if isinstance(subject, FolderSubject):
             more = {"case": case.name}
         frames = subject.predict(
             case.context.copy(), None if case.actions is None else case.actions.copy(), case.text, case.horizon, case.seed,
-            **more,  # type: ignore[arg-type]
+            **more,
         )  # fmt: skip
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) != case.horizon:
@@ -153,7 +152,9 @@ def open_subject(name: str) -> Any:
         except (ImportError, AttributeError) as wrong:
             raise InputError(f"no subject {name!r}: {wrong}; expected package.module:factory") from None
         if not callable(getattr(made, "predict", None)) or not isinstance(getattr(made, "name", None), str):
-            raise InputError(f"{name} made a {type(made).__name__}; expected a name and predict(context_frames, actions, ...)")
+            raise InputError(
+                f"{name} made a {type(made).__name__}; expected a name and predict(context_frames, actions, ...)"
+            )
         return made
     from kinema.arena.own import KinemaSubject
 

@@ -184,6 +184,23 @@ def settle_identity(state: Tensor) -> Tensor:
     return settled
 
 
+def settle_looks(state: Tensor) -> Tensor:
+    """States as pictures are drawn from them, [..., K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is drawn
+    by it is a blot), kinds that are never seen turned have none, and no more than all is visible."""
+    settled = state.clone()
+    turn, kind = group_slice("angle"), group_slice("kind")
+    arrow = state[..., turn]
+    length = arrow.norm(dim=-1, keepdim=True)
+    turned = torch.where(length > 1e-3, arrow / length.clamp_min(1e-3), torch.zeros_like(arrow))
+    symmetry = torch.from_numpy(_SYMMETRY).to(state.device)[state[..., kind].argmax(-1)]
+    upright = torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device)
+    turned = torch.where((symmetry > 0)[..., None], turned, upright)
+    settled[..., turn] = turned * (state[..., :1] > 0)
+    visible = group_slice("visible")
+    settled[..., visible] = state[..., visible].clamp(-1, 1)
+    return settled
+
+
 def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
     """State tracks [..., T, K, F] as a scene's fields: kind, color, material, size [..., K], the others [..., T, K].
 

@@ -12,14 +12,18 @@ from kinema.errors import InputError
 if TYPE_CHECKING:
     from kinema.arena.run import Run
 
-SUBJECTS = "a model's name or folder; folder:DIR with answers in files; package.module:factory; oracle, or the name of a cheat"
+SUBJECTS = (
+    "a model's name or folder; folder:DIR with answers in files; package.module:factory; oracle, or the name of a cheat"
+)
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     arena = subparsers.add_parser("arena", help="test how true a world model is", description=__doc__)
     verbs = arena.add_subparsers(required=True, metavar="run|report|board|tests|cases")
 
-    run = verbs.add_parser("run", help="ask a model every question; goes on where it was stopped", description=run_run.__doc__)
+    run = verbs.add_parser(
+        "run", help="ask a model every question; goes on where it was stopped", description=run_run.__doc__
+    )
     _subject(run)
     run.set_defaults(run=run_run)
 
@@ -37,7 +41,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     tests = verbs.add_parser("tests", help="what is asked", description=run_tests.__doc__)
     tests.set_defaults(run=run_tests)
 
-    cases = verbs.add_parser("cases", help="write the cases as files, to be answered in files", description=run_cases.__doc__)
+    cases = verbs.add_parser(
+        "cases", help="write the cases as files, to be answered in files", description=run_cases.__doc__
+    )
     cases.add_argument("--tests", nargs="+", default=[], metavar="NAME", help="(default: all that have cases)")
     cases.add_argument("--quick", action="store_true", help="those of a quick run")
     cases.add_argument("-o", "--output", type=Path, default=Path("arena-cases"), help="folder (default: arena-cases)")
@@ -46,7 +52,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="kinema-tiny", help=f"{SUBJECTS} (default: kinema-tiny)")
-    parser.add_argument("--tests", nargs="+", default=[], metavar="NAME", help="some of them (default: all; see kinema arena tests)")
+    parser.add_argument(
+        "--tests", nargs="+", default=[], metavar="NAME", help="some of them (default: all; see kinema arena tests)"
+    )
     parser.add_argument("--quick", action="store_true", help="few cases of each: minutes instead of an hour")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/arena-MODEL)")
 

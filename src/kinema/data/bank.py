@@ -145,6 +145,8 @@ class Bank:
         text_names = ("token_states", "token_start", "caption_start", "captions")
         names = [name for name in shards[0].files if name not in text_names]
         self.arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
+        self.acts = bool((self.arrays["action"] != 0).any())
+        """Whether anybody does anything in it."""
         ends = self.arrays["terminated"]
         self.end: NDArray[np.int64] = np.where(ends.any(1), ends.argmax(1), -1)
         """The frame in which the task of each episode was done, -1 where it was not."""

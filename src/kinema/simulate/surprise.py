@@ -44,7 +44,9 @@ def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
     engine = model_of(model)
     perceived, cells = _perceived(engine, clip, seed)
-    return math.log(_coming(engine, perceived, seed) + TINY) + math.log(_looking(engine, perceived, cells, level, seed) + TINY)
+    return math.log(_coming(engine, perceived, seed) + TINY) + math.log(
+        _looking(engine, perceived, cells, level, seed) + TINY
+    )
 
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:

@@ -42,6 +42,8 @@ class Batch:
     """Share of the way that each answer is for, [B]; 0 but for shortcuts."""
     captions: list[str]
     live: bool = False
+    past: Tensor | None = None
+    """Of a batch that is stepped through: which frames are the past [T]."""
 
 
 def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float) -> Windows:
@@ -60,10 +62,12 @@ def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: in
 def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, text_drop: float) -> Windows:
     """Stretches from anywhere in whole episodes, some of which are sure to hold the frame in which a task is done.
 
-    Of episodes at 16 frames a second every frame is kept: what was done between two of them is what the first tells."""
+    Of episodes at 16 frames a second in which somebody acts every frame is kept: what was done between two of
+    them is what the first tells."""
     episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
-    strides = np.minimum(strides, max(int(bank.fps / 16), 1))
+    if bank.acts:
+        strides = np.minimum(strides, max(int(bank.fps / 16), 1))
     span = strides * (frames - 1)
     starts = (rng.random(batch) * (FRAMES - span)).astype(np.int64)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, 2, 2), batch), -1)
@@ -254,4 +258,5 @@ def _make_live(recipe: Recipe, bank: Bank, rng: np.random.Generator, device: tor
         stride=torch.zeros(batch, device=device),
         captions=windows.captions,
         live=True,
+        past=torch.from_numpy(past),
     )

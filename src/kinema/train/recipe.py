@@ -48,6 +48,10 @@ class Recipe:
     acting: Phase
     """Episodes in which somebody acts, and `acting_share` of what is stepped through; its shares mean nothing."""
     acting_share: float
+    own_share: float
+    """Share of the batches that are stepped through in which part of the past is what the model itself made of it."""
+    own_most: int
+    """Frames of such a past, at most."""
     packs: tuple[int, ...]
     """Short clips in one row of a packed film batch, drawn evenly; each divides film_frames."""
     packed_share: float
@@ -99,7 +103,7 @@ def _tiny_phases() -> tuple[Phase, ...]:
         still_share=0.45,
         film_share=0.27,
     )
-    return one, two, every, replace(every, until=1.0, still_share=0.2, film_share=0.2)
+    return one, two, every, replace(every, until=1.0, still_share=0.15, film_share=0.1)
 
 
 def tiny() -> Recipe:
@@ -128,7 +132,9 @@ def tiny() -> Recipe:
             still_share=0.0,
             film_share=0.0,
         ),
-        acting_share=0.8,
+        acting_share=0.5,
+        own_share=0.7,
+        own_most=20,
         packs=(4, 10, 20),
         packed_share=0.5,
         still_batch=320,
@@ -210,6 +216,7 @@ def smoke() -> Recipe:
         plan_batch=4,
         plan_frames=12,
         acting=replace(small.acting, episodes=500, base_seed=8_000_000),
+        own_most=2,
         film_batch=2,
         film_frames=8,
         still_batch=8,
@@ -234,17 +241,20 @@ def phyworld() -> Recipe:
         fps=20.0,
         until=1.0,
         still_share=0.35,
-        film_share=0.35,
+        film_share=0.3,
     )
     return replace(
         small,
         name="phyworld",
-        denoiser=DenoiserConfig(width=128, depth=6, heads=4, mlp_ratio=4, slots=2, latent_channels=24, patch=2, text_dim=384),
+        denoiser=DenoiserConfig(
+            width=128, depth=6, heads=4, mlp_ratio=4, slots=2, latent_channels=24, patch=2, text_dim=384
+        ),
         phases=(only,),
         acting=only,
-        live_share=0.0,
+        live_share=0.8,
         acting_share=0.0,
-        steps=6_000,
+        own_most=16,
+        steps=8_000,
         plan_batch=32,
         plan_frames=32,
         shortcut_share=0.0,

@@ -31,6 +31,7 @@ from kinema.train.batches import Batch, Stills, is_still, make, make_stills
 from kinema.train.canaries import Canaries
 from kinema.train.flops import forward_flops, measured_peak, sketch_flops
 from kinema.train.optimizer import Optimizer
+from kinema.train.own import Training, own_past
 from kinema.train.recipe import Phase, Recipe
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,13 @@ class Trainer:
         )
         return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.stride)
 
+    def _own(self, batch: Batch) -> Batch:
+        """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
+        rng = np.random.default_rng((self.recipe.seed, self.step, 3))
+        if not batch.live or rng.random() >= self.recipe.own_share:
+            return batch
+        return own_past(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
+
     def _still(self, phase: Phase) -> tuple[dict[str, Tensor], int, float]:
         stills = make_stills(self.recipe, self.banks[phase.name], self.codec, self.step, self.device)
         self.kind = "still"
@@ -156,9 +164,9 @@ class Trainer:
             phase.film_share,
             self.banks.get("acting"),
         )
-        batch = self._shortened(plain)
+        batch = self._own(self._shortened(plain))
         film = "video" in batch.values
-        self.kind = "film" if film else "live" if batch.live else "plan" if batch is plain else "leap"
+        self.kind = "film" if film else "live" if batch.live else "plan" if not bool(batch.stride.any()) else "leap"
         cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if film else 0
         clips, frames = batch.time_s.shape
         flops = 3 * forward_flops(

@@ -32,7 +32,11 @@ GRAVITY = 2.5
 RADII = {"uniform": (0.7, 1.4), "collision": (0.5, 1.5), "parabola": (0.7, 1.4)}
 SPEEDS = (1.0, 4.0)
 """What is trained on."""
-RADII_OUT = {"uniform": ((0.3, 0.6), (1.5, 2.0)), "collision": ((0.3, 0.4), (1.6, 2.0)), "parabola": ((0.3, 0.6), (1.5, 2.0))}
+RADII_OUT = {
+    "uniform": ((0.3, 0.6), (1.5, 2.0)),
+    "collision": ((0.3, 0.4), (1.6, 2.0)),
+    "parabola": ((0.3, 0.6), (1.5, 2.0)),
+}
 SPEEDS_OUT = ((0.0, 0.8), (4.5, 6.0))
 MEET_S = (0.5, 2.2)
 """When two balls meet, so that a test sees them before and after."""
@@ -136,7 +140,9 @@ def _halted(path: Floats, radius: float) -> Floats:
 
 def _episode(level: str, radii: list[float], paths: Floats, fps: float, seed: int, slots: int) -> Episode:
     count, frames = paths.shape[:2]
-    moving: dict[str, Any] = {name: np.zeros((frames, slots), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")}
+    moving: dict[str, Any] = {
+        name: np.zeros((frames, slots), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")
+    }
     kind = np.full(slots, -1, np.int8)
     color, size = np.zeros(slots, np.int8), np.zeros(slots, np.float32)
     for k in range(count):

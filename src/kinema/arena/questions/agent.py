@@ -30,7 +30,7 @@ def _measure(subject: Asked, item: str) -> Result | None:
     scale, seed = item.split("/")[0], int(item.split("/")[1])
     settings = Settings(frames=FRAMES[scale], seed=seed)
     apart = score(Random(seed), TASK, episodes=EPISODES[scale])
-    real = score(learn(TASK, settings=settings), TASK, episodes=EPISODES[scale])
+    real = score(learn(TASK, inside=None, settings=settings), TASK, episodes=EPISODES[scale])
     policy: Policy
     if isinstance(subject, Privileged):
         inside = real if subject.name == "oracle" else apart

@@ -111,7 +111,13 @@ def _losing(number: int) -> np.ndarray:
     if number % 2:
         way = rng.choice((-1.0, 1.0))
         thing = Actor(
-            kind="box", color=color, material="plain", size=0.85, x=5 - 3 * way, y=1.0 + 0.88 * 0.85, vx=way * rng.uniform(2.2, 3.2)
+            kind="box",
+            color=color,
+            material="plain",
+            size=0.85,
+            x=5 - 3 * way,
+            y=1.0 + 0.88 * 0.85,
+            vx=way * rng.uniform(2.2, 3.2),
         )
     else:
         size = rng.choice((0.85, 1.15))
@@ -174,9 +180,7 @@ CAUSES = Question(
     title="Counterfactuals and the arrow of time",
     says="mean of: share of pairs with every event right in both branches; 2 P[loss(reversed) > loss(forward)] - 1, of models that"
     " have a loss",
-    items=lambda scale: [
-        f"{kind}/{i}" for i in range(10 if scale == "quick" else 50) for kind in ("causes", "arrow")
-    ],
+    items=lambda scale: [f"{kind}/{i}" for i in range(10 if scale == "quick" else 50) for kind in ("causes", "arrow")],
     measure=_measure,
     judge=_judge,
     cheats=("freeze", "loop", "straight", "deaf", "shuffled"),

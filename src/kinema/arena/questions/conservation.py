@@ -40,9 +40,13 @@ def _meeting(seed: int) -> Case | None:
     flip = rng.random() < 0.5
     actors = [
         Actor(kind="ball", color=color, material="plain", size=size, x=x, y=1.0 + size, vx=v)
-        for color, size, x, v in zip(colors, sizes, (right, left) if flip else (left, right), fast[::-1] if flip else fast, strict=True)
+        for color, size, x, v in zip(
+            colors, sizes, (right, left) if flip else (left, right), fast[::-1] if flip else fast, strict=True
+        )
     ]
-    cast = Cast(view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="towards", actors=actors)
+    cast = Cast(
+        view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="towards", actors=actors
+    )
     scene = enact(cast, np.zeros((FRAMES, 2), np.float32))
     gap = np.abs(scene.x[:, 0] - scene.x[:, 1]) - scene.size[0] - scene.size[1]
     hit = int(gap.argmin())

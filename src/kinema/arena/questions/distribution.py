@@ -3,15 +3,14 @@
 Films of captions are compared with films of the same captions' truths: by what the parser reads of them (state features) and by
 latents of a frozen autoencoder. MMD is the unbiased U-statistic with a permutation test; the Frechet distance is extrapolated to
 infinitely many samples and stands beside its null. Neither is FVD, whose features are I3D's.
-Physics-IQ (Motamed et al. 2025), synthetic: from shown frames, where and when does something move? Its four figures, each divided by
-what a second take of the same scene gets, begun a little differently. An empty mask agrees with nothing.
+Physics-IQ (Motamed et al. 2025), synthetic: from shown frames, where and when does something move? Its four figures, each divided
+by what a second take of the same scene gets, begun a little differently. An empty mask agrees with nothing.
 The classifier score: names read by the parser in film after film: exp of the mutual information of film and name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -49,9 +48,11 @@ def _films(count: int) -> list[Case]:
 
 def _moves(episode: Episode) -> bool:
     scene = episode.scene
-    return not episode.has_action and least_trivial(scene, KNOWN, KNOWN + FRAMES - 1) >= 1.0 and "car" not in {
-        KINDS[scene.kind[k]] for k in scene.entities
-    }
+    return (
+        not episode.has_action
+        and least_trivial(scene, KNOWN, KNOWN + FRAMES - 1) >= 1.0
+        and "car" not in {KINDS[scene.kind[k]] for k in scene.entities}
+    )
 
 
 @lru_cache(maxsize=2)
@@ -80,9 +81,7 @@ def _again(scene: Scene, rng: np.random.Generator) -> Scene:
                 angle=float(scene.angle[KNOWN - 1, k]),
             )
         )  # fmt: skip
-    cast = Cast(
-        view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors
-    )
+    cast = Cast(view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors)
     return enact(cast, np.zeros((FRAMES + 1, 2), np.float32)).frames(slice(1, None))
 
 
@@ -98,8 +97,8 @@ def state_features(seen: list[list[Seen]]) -> list[float]:
     first, last = seen[0], seen[-1]
     paths = []
     for thing in first:
-        ways = [next((s for s in frame if (s.kind, s.color) == (thing.kind, thing.color)), None) for frame in seen]
-        places = [(s.x, s.y) for s in ways if s is not None]
+        found = [next((s for s in frame if (s.kind, s.color) == (thing.kind, thing.color)), None) for frame in seen]
+        places = [(s.x, s.y) for s in found if s is not None]
         if len(places) > 1:
             paths.append(np.array(places))
     steps = [np.linalg.norm(np.diff(path, axis=0), axis=1) for path in paths]
@@ -204,14 +203,14 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     for key in ("where", "where and when", "where, how much", "pixels"):
         if takes:
             value, low, high = (100 * v for v in shares(takes, key))
-            metrics.append(Metric(name=f"Physics-IQ, {key}: share of a second take", value=value, low=low, high=high, unit="%"))
+            metrics.append(
+                Metric(name=f"Physics-IQ, {key}: share of a second take", value=value, low=low, high=high, unit="%")
+            )
     motion = shares(takes)[0] if takes else 0.0
     values = np.array([result["value"] for result in takes])
     low, high = bootstrap(len(values), lambda pick: float(like * values[pick].mean())) if takes else (0.0, 0.0)
     metrics.append(Metric(name="likeness of the distribution: exp(-(MMD^2 beyond its null)), state features", value=like))
-    return Verdict(
-        score=like * motion, low=low, high=high, count=len(results), metrics=tuple(metrics)
-    )
+    return Verdict(score=like * motion, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
 def _inception(films: Sequence[Result]) -> float:
@@ -239,8 +238,8 @@ DISTRIBUTION = Question(
     name="distribution",
     number="11",
     title="Distribution",
-    says=f"product of: exp(-(MMD^2 beyond its null)) of state features of filmed captions; motion and pixels over {FRAMES / FPS:g} s as"
-    " a share of what a second take gets",
+    says=f"product of: exp(-(MMD^2 beyond its null)) of state features of filmed captions; motion and pixels over"
+    f" {FRAMES / FPS:g} s as a share of what a second take gets",
     items=_items,
     measure=_measure,
     judge=_judge,

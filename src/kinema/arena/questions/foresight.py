@@ -79,7 +79,8 @@ def _measure_future(subject: Asked, item: str) -> Result:
     asked = in_sight(scene, at)
     over_time = [float(np.nanmean(row)) if asked[i].any() else None for i, row in enumerate(errors)]
     trivial_time = {
-        name: [float(off[t][asked[i]].mean()) if asked[i].any() else None for i, t in enumerate(at)] for name, off in lazy.items()
+        name: [float(off[t][asked[i]].mean()) if asked[i].any() else None for i, t in enumerate(at)]
+        for name, off in lazy.items()
     }
     error = float(np.nanmean(errors))
     trivial = {name: float(np.mean([v for v in row if v is not None])) for name, row in trivial_time.items()}
@@ -101,7 +102,10 @@ def _own_state(model, case: Case) -> Result:  # type: ignore[no-untyped-def]
     for k in scene.entities:
         mine = [j for j in found.entities if found.name(j) == scene.name(k)]
         off.append(
-            min((float(np.hypot(found.x[:, j] - scene.x[:, k], found.y[:, j] - scene.y[:, k]).mean()) for j in mine), default=5.0)
+            min(
+                (float(np.hypot(found.x[:, j] - scene.x[:, k], found.y[:, j] - scene.y[:, k]).mean()) for j in mine),
+                default=5.0,
+            )
         )
     drawn = render(scene, model=model, size=(64, 64), seed=case.seed).frames
     wrong = np.mean((drawn.astype(np.float64) - case.context) ** 2)
@@ -123,10 +127,14 @@ def _judge_future(results: Sequence[Result], floor: Sequence[Result]) -> Verdict
         curves["truth as read"] = at([result["times"] for result in floor])
     for way in results[0]["trivial_times"]:
         curves[way] = at([result["trivial_times"][way] for result in results])
-    metrics = [Metric(name=f"error after {t:g} s", value=v, unit="units") for t, v in curves["subject"] if t in (0.5, 1.0, 3.0)]
+    metrics = [
+        Metric(name=f"error after {t:g} s", value=v, unit="units") for t, v in curves["subject"] if t in (0.5, 1.0, 3.0)
+    ]
     beyond = [t for t, v in curves["subject"] if v > TOLERANCE]
     horizon = beyond[0] if beyond else float(LOOKS[-1] / FPS)
-    metrics.append(Metric(name=f"T_eps, eps {TOLERANCE:g} units" + ("" if beyond else " (or more)"), value=horizon, unit="s"))
+    metrics.append(
+        Metric(name=f"T_eps, eps {TOLERANCE:g} units" + ("" if beyond else " (or more)"), value=horizon, unit="s")
+    )
     for key, name, unit in (("perceived", "perceive: position error", "units"), ("psnr", "render: PSNR", "dB")):
         if key in results[0]:
             mean, below, above = shares(results, key)
@@ -178,7 +186,7 @@ def _measure_combo(subject: Asked, item: str) -> Result:
     scene, at = case.truth, every(KNOWN, case.truth.num_frames, 4)
     found = read(ask(subject, case)[at - KNOWN], scene, at)
     errors, asked = found.errors(scene), in_sight(scene, at)
-    complete = (found.named | ~asked).all(1)
+    complete = np.asarray((found.named | ~asked).all(1))
     normal = float(complete.mean()) >= 0.8 and float((found.extra == 0).mean()) >= 0.8
     right = bool(complete[-1] and np.nanmax(errors[-1]) <= RIGHT)
     return {"value": float(right), "abnormal": float(not normal), "error": float(np.nanmean(errors[-1]))}
@@ -189,7 +197,11 @@ def _judge_combo(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     names = {"known": "known combinations", "pairs": "held-out color and kind", "speeds": "held-out speeds"}
     for group, label in names.items():
         some = [result for result in results if result["item"].startswith(group)]
-        for key, what, unit in (("value", "right", "%"), ("abnormal", "abnormal clips", "%"), ("error", "state error", "units")):
+        for key, what, unit in (
+            ("value", "right", "%"),
+            ("abnormal", "abnormal clips", "%"),
+            ("error", "state error", "units"),
+        ):
             if some:
                 value, low, high = shares(some, key)
                 scale = 100 if unit == "%" else 1
@@ -315,4 +327,3 @@ ACTIONS = Question(
     case=_action_case,
     cases=lambda item: [_action_case(item), _swapped(_action_case(item))],
 )
-

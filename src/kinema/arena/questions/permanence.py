@@ -43,7 +43,9 @@ def _waiting(gap_s: float, number: int) -> Case:
         Actor(kind="screen", color=dark, material="plain", size=1.15, x=center, y=1.0 + 2.2 * 1.15),
     ]
     goal = center - rng.uniform(2.0, 3.2) * side
-    cast = Cast(view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="behind", actors=actors)
+    cast = Cast(
+        view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="behind", actors=actors
+    )
     world = Physics(cast, FPS)
     rows, path, actions = world.rows(), [world.rows()], []
     waited, hidden_at = 0, None
@@ -68,7 +70,9 @@ def _waiting(gap_s: float, number: int) -> Case:
     scene = _scene(cast, np.asarray(path, np.float32))
     told = np.array(actions, np.float32)
     still = replace(scene, x=scene.x[np.minimum(np.arange(len(told)), SHOWN - 1)])
-    return Case(name=f"permanence/waiting-{gap_s:g}/{number}", seed=number, truth=scene, known=SHOWN, actions=told, deaf=still)
+    return Case(
+        name=f"permanence/waiting-{gap_s:g}/{number}", seed=number, truth=scene, known=SHOWN, actions=told, deaf=still
+    )
 
 
 def _scene(cast: Cast, track: Floats) -> Scene:
@@ -114,7 +118,7 @@ def _leaving(number: int) -> Case:
         rng = Random(f"{SEED + seed}/arena-leaving")
         size = rng.choice((0.85, 1.15))
         ball = Actor(
-            kind="ball", color=rng.choice(COLORS), material="bouncy", size=size, x=rng.uniform(5.0, 7.5), y=1.0 + size,
+            kind="ball", color=rng.choice(COLORS), material="plain", size=size, x=rng.uniform(5.0, 7.5), y=1.0 + size,
             vx=rng.uniform(3.0, 5.0),
         )  # fmt: skip
         cast = Cast(view="side", background="field", room_width=rng.uniform(12.5, 14.0), scenario="leave", actors=[ball])
@@ -155,7 +159,13 @@ def _measure(subject: Asked, item: str) -> Result:
     back, same = not np.isnan(off), bool(found.named[0, slot])
     there = back and off <= float(scene.size[slot])
     gone_s = float((scene.visible[:, slot] < 0.2).sum() / FPS)
-    return {"value": float(there and same), "back": float(back), "place": float(there), "same": float(same), "gone_s": gone_s}
+    return {
+        "value": float(there and same),
+        "back": float(back),
+        "place": float(there),
+        "same": float(same),
+        "gone_s": gone_s,
+    }
 
 
 def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:

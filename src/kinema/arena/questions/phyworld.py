@@ -7,10 +7,11 @@ errors, mean_t |v_hat - v|. A pixel's center is half a pixel from its edge, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kinema.arena.cases import Case, Floats, Frames, straight
 from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
@@ -46,7 +47,7 @@ def centers(frames: Frames, scene: Scene) -> Floats:
     return found
 
 
-def _whole(scene: Scene) -> np.ndarray:
+def _whole(scene: Scene) -> NDArray[np.bool_]:
     """Frames in which a ball is wholly in the picture [T, K]."""
     inside = [np.abs(axis - 5.0) + scene.size <= 5.0 for axis in (scene.x, scene.y)]
     return np.asarray(inside[0] & inside[1])
@@ -79,11 +80,11 @@ def _case(item: str) -> Case:
     level, shift, number = item.split("/")
     number_ = int(number)
     base = SEED + 100_000 * LEVELS.index(level) + 10_000 * SHIFTS.index(shift)
-    scenes, seed = [], base
+    scenes: list[Scene] = []
+    seed = base
     while len(scenes) <= number_ + 1:
         scene = PhyWorld(levels=(level,), shift=shift).simulate(seed).scene
-        whole = _whole(scene)[:, scene.entities].all(-1)
-        if whole[: KNOWN + 4].all():
+        if bool(_whole(scene)[: KNOWN + 4, scene.entities].all()):
             scenes.append(scene)
         seed += 1
     return Case(name=f"phyworld/{item}", seed=number_, truth=scenes[number_], known=KNOWN, other=scenes[number_ + 1])
@@ -107,6 +108,10 @@ def _measure(subject: Asked, item: str) -> Result:
     return {"error": each, "of_mean": of_mean, "trivial": trivial, "value": value}
 
 
+def _under(level: str, results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result["item"].startswith(level)]
+
+
 def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
@@ -123,8 +128,7 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     levels = {result["item"].split("/")[0] for result in results}
 
     def of_each(some: Sequence[Result]) -> float:
-        under = lambda level, rows: [row for row in rows if row["item"].startswith(level)]
-        found = [skill(under(level, some), under(level, floor))[0] for level in sorted(levels) if under(level, some)]
+        found = [skill(_under(level, some), _under(level, floor))[0] for level in sorted(levels) if _under(level, some)]
         return float(np.mean(found)) if found else 0.0
 
     metrics.append(Metric(name="skill in distribution", value=of_each(inside)))
@@ -133,7 +137,7 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
-def _items(levels: tuple[str, ...], quick: int, full: int):  # type: ignore[no-untyped-def]
+def _items(levels: tuple[str, ...], quick: int, full: int) -> Callable[[str], list[str]]:
     def items(scale: str) -> list[str]:
         count = quick if scale == "quick" else full
         return [f"{level}/{shift}/{i}" for i in range(count) for level in levels for shift in SHIFTS]

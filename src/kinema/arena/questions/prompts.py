@@ -37,10 +37,7 @@ def _prompts(count: int) -> list[Case]:
     diet = replace(tiny(), min_entities=2, max_entities=2)
     found = episodes(diet, count + 1, 8_000_000, frames=FRAMES, keep=lambda e: _both_seen(e.scene))
     return with_others(
-        [
-            Case(name=f"prompts/cast/{i}", seed=i, truth=e.scene, known=0, text=e.captions.short)
-            for i, e in enumerate(found)
-        ]
+        [Case(name=f"prompts/cast/{i}", seed=i, truth=e.scene, known=0, text=e.captions.short) for i, e in enumerate(found)]
     )
 
 
@@ -112,7 +109,9 @@ def _measure_kept(subject: Asked, number: int) -> Result | None:
     case = _prompts(COUNTS["quick"][0])[number]
     clip = Clip(frames=case.frames[:12], fps=FPS)
     longer = extend(clip, seconds=0.5, model=model, seed=number)
-    between = infill([(Clip(frames=clip.frames[:1], fps=FPS), 0.0), (Clip(frames=clip.frames[-1:], fps=FPS), 0.75)], model=model)
+    between = infill(
+        [(Clip(frames=clip.frames[:1], fps=FPS), 0.0), (Clip(frames=clip.frames[-1:], fps=FPS), 0.75)], model=model
+    )
     kept = np.array_equal(longer.frames[:12], clip.frames) and np.array_equal(between.frames[0], clip.frames[0])
     mask = np.zeros((1, 64, 64, 3), np.uint8)
     mask[:, :, 32:] = 255

@@ -67,7 +67,7 @@ def _through(rng: Random) -> tuple[Frames, Frames, int]:
     """A ball bounces off a box from one side; beside it the same from the other side. Cut when it touches."""
     color, dark = rng.sample(COLORS, 2)
     speed = rng.uniform(2.6, 3.2)
-    box = Actor(kind="box", color=dark, material="heavy", size=1.15, x=5.0, y=1.0 + 0.88 * 1.15)
+    box = Actor(kind="box", color=dark, material="plain", size=1.15, x=5.0, y=1.0 + 0.88 * 1.15)
     sides = [_cast(_roller("ball", color, 5.0 - way * (1.9 + 0.9 * speed), way * speed), box) for way in (-1.0, 1.0)]
     hit = int(np.abs(sides[0].x[:, 0] - sides[0].x[:, 1]).argmin())
     return draw(sides[0]), draw(sides[1]), hit

@@ -1,0 +1,501 @@
+"""Kinema beside its peers in one run: python -m benchmarks.peers [--quick] [--codec-minutes M] [--write]
+
+The denoiser against diffusers' `WanTransformer3DModel` and `LTXVideoTransformer3DModel` of the same width, depth and number of
+tokens, forward and training step, each eager and compiled, in float32 and bfloat16; a second of video by our sampler against their
+pipelines; our codec against `AutoencoderKLLTXVideo` and `AutoencoderKLWan` at 8 x 8 x 4 compression, each trained for the same
+minutes on the same pictures first (without that their PSNR is that of noise). Runs are interleaved, figures are medians.
+Needs `pip install 'kinema[peers]'`.
+
+Axes: B clips, T frames, N tokens of a frame, C latent channels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from benchmarks.codec import machine
+from benchmarks.first_light import ROOT
+from torch import Tensor, nn
+
+import kinema
+from kinema.canvas.canvas import TextCondition, blank
+from kinema.codec import Autoencoder, CodecConfig, load_codec
+from kinema.filming import Options
+from kinema.model.config import DenoiserConfig
+from kinema.model.denoiser import Denoiser
+from kinema.models import weights_folder
+from kinema.worlds.playground import simulate, tiny
+from kinema.worlds.render import render
+
+WIDTH, DEPTH, HEADS, TEXT = 192, 8, 4, 384
+CHANNELS = 96
+"""Numbers of a token: a cell of 2 x 2 latents of 24 channels."""
+WORDS = 16
+GRID = (3, 7)
+"""Tokens of a frame for peers: as many as our 4 x 4 cells, four slots and one vector."""
+CLIPS, FRAMES = 8, 20
+NAMES = ("kinema", "wan", "ltx")
+MODES = (("eager", torch.float32), ("eager", torch.bfloat16), ("compiled", torch.float32), ("compiled", torch.bfloat16))
+
+Step = Callable[[], Tensor]
+
+
+@dataclass
+class Row:
+    what: str
+    who: str
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def peer(name: str) -> nn.Module:
+    """A peer's transformer of our width and depth."""
+    from diffusers import LTXVideoTransformer3DModel, WanTransformer3DModel
+
+    head = WIDTH // HEADS
+    if name == "wan":
+        made: nn.Module = WanTransformer3DModel(
+            patch_size=(1, 1, 1), num_attention_heads=HEADS, attention_head_dim=head, in_channels=CHANNELS, out_channels=CHANNELS,
+            text_dim=TEXT, ffn_dim=4 * WIDTH, num_layers=DEPTH,
+        )  # fmt: skip
+    else:
+        made = LTXVideoTransformer3DModel(
+            in_channels=CHANNELS, out_channels=CHANNELS, num_attention_heads=HEADS, attention_head_dim=head,
+            cross_attention_dim=WIDTH, num_layers=DEPTH, caption_channels=TEXT,
+        )  # fmt: skip
+    return made
+
+
+def forward_of(name: str, clips: int, frames: int, dtype: torch.dtype) -> tuple[nn.Module, Step]:
+    """A network and one forward pass of it, to a mean squared error of its video answer."""
+    torch.manual_seed(0)
+    words = torch.randn(clips, WORDS, TEXT)
+    if name == "kinema":
+        config = DenoiserConfig(
+            width=WIDTH, depth=DEPTH, heads=HEADS, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=TEXT
+        )
+        model: nn.Module = Denoiser(config)
+        canvas = blank(batch=clips, frames=frames, fps=16.0, slots=4, grid=(4, 4), cell_values=CHANNELS)
+        values = {key: torch.randn_like(value) for key, value in canvas.values.items()}
+        text = TextCondition(states=words, reads=torch.ones(clips, frames, WORDS, dtype=torch.bool))
+        bias, stride = torch.zeros(frames, frames), torch.zeros(clips)
+        target = torch.randn_like(values["video"])
+
+        def ours() -> Tensor:
+            found = model.network(values, canvas.levels, canvas.time_s, text, 2.5, bias, stride, dtype)  # type: ignore[operator]
+            return F.mse_loss(found["video"], target) + 0.1 * found["state"].square().mean()
+
+        return model, ours
+    model = peer(name)
+    height, width = GRID
+    level = torch.full((clips,), 500.0)
+    noisy = torch.randn(clips, CHANNELS, frames, height, width)
+    if name == "wan":
+        goal = torch.randn_like(noisy)
+
+        def wan() -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+                found = model(noisy, level, words, return_dict=False)[0]
+            return F.mse_loss(found.float(), goal)
+
+        return model, wan
+    flat = noisy.flatten(2).transpose(1, 2).contiguous()
+    aim, mask = torch.randn_like(flat), torch.ones(clips, WORDS)
+
+    def ltx() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            found = model(flat, words, level, mask, num_frames=frames, height=height, width=width, return_dict=False)[0]
+        return F.mse_loss(found.float(), aim)
+
+    return model, ltx
+
+
+def median_of(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of each call, taken in turns."""
+    for call in calls.values():
+        call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            begun = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - begun)
+    return {name: float(np.median(values)) for name, values in taken.items()}
+
+
+def training(
+    clips: int, frames: int, rounds: int, modes: tuple[tuple[str, torch.dtype], ...] = MODES
+) -> tuple[list[Row], float]:
+    """Seconds of a forward pass and of a training step (AdamW for all) of every network in every mode; and FLOPs of ours."""
+    forwards: dict[str, Callable[[], object]] = {}
+    steps: dict[str, Callable[[], object]] = {}
+    for name in NAMES:
+        for how, dtype in modes:
+            model, loss = forward_of(name, clips, frames, dtype)
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+            if how == "compiled":
+                loss = torch.compile(loss, dynamic=False)
+            label = f"{name}, {how}, {str(dtype).removeprefix('torch.')}"
+
+            def step(loss: Step = loss, optimizer: torch.optim.AdamW = optimizer) -> None:
+                optimizer.zero_grad(set_to_none=True)
+                loss().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+
+            def forward(loss: Step = loss) -> None:
+                with torch.no_grad():
+                    loss()
+
+            steps[label], forwards[label] = step, forward
+    rows = []
+    for what, calls in (("training step", steps), ("forward", forwards)):
+        for label, seconds in median_of(calls, rounds).items():
+            rows.append(Row(what, label, {"seconds": seconds}))
+            print(f"{what}: {label}: {seconds:.3f} s", flush=True)
+    return rows, flops_of(clips, frames)
+
+
+def flops_of(clips: int, frames: int) -> float:
+    """Of one forward pass of ours."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    _, loss = forward_of("kinema", clips, frames, torch.float32)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        loss()
+    return float(counter.get_total_flops())
+
+
+def best(rows: list[Row], what: str, who: str, how: str) -> float:
+    """Seconds of a network's best precision."""
+    return min(r.values["seconds"] for r in rows if r.what == what and r.who.startswith(f"{who}, {how}"))
+
+
+def ratios(rows: list[Row]) -> list[Row]:
+    """Ours, as it trains (compiled), against the better peer, eager and compiled."""
+    found = []
+    for what in ("training step", "forward"):
+        own = best(rows, what, "kinema", "compiled")
+        for how in ("eager", "compiled"):
+            other = min(best(rows, what, name, how) for name in NAMES[1:])
+            found.append(Row(f"{what}: ours against the better peer {how}", "", {"ratio": other / own}))
+        eager = best(rows, what, "kinema", "eager")
+        other = min(best(rows, what, name, "eager") for name in NAMES[1:])
+        found.append(Row(f"{what}: both eager", "", {"ratio": other / eager}))
+    return found
+
+
+# Sampling
+
+
+def pipelines(steps: int) -> dict[str, Callable[[], object]]:
+    """A second of 64 x 64 video from words by each: the same network size, as many steps of the plan or the film, guidance on.
+
+    Text is given as states, and ours encodes its words within. Their autoencoders compress 8 x 8 x 4, ours 8 x 8 x 1 as
+    shipped, so their networks have a fourth of our frames to go through."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline, WanPipeline
+
+    words, none = torch.randn(1, WORDS, TEXT), torch.randn(1, WORDS, TEXT)
+    wan = WanPipeline(
+        tokenizer=None,
+        text_encoder=None,
+        vae=wan_codec(),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        transformer=_for_latents("wan", 24),
+    )
+    ltx = LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=ltx_codec(),
+        text_encoder=None,
+        tokenizer=None,
+        transformer=_for_latents("ltx", 24),
+    )
+    wan.set_progress_bar_config(disable=True)
+    ltx.set_progress_bar_config(disable=True)
+    mask = torch.ones(1, WORDS)
+    model = kinema.load("kinema-tiny")
+
+    def theirs_wan() -> object:
+        return wan(
+            height=64, width=64, num_frames=17, num_inference_steps=steps, guidance_scale=2.0, prompt_embeds=words,
+            negative_prompt_embeds=none, output_type="np",
+        )  # fmt: skip
+
+    def theirs_ltx() -> object:
+        return ltx(
+            height=64, width=64, num_frames=17, num_inference_steps=steps, guidance_scale=2.0, prompt_embeds=words,
+            prompt_attention_mask=mask, negative_prompt_embeds=none, negative_prompt_attention_mask=mask, output_type="np",
+        )  # fmt: skip
+
+    def ours() -> object:
+        return kinema.generate(
+            "a red ball rolls right and hits a blue box", model=model, seconds=1, size=(64, 64), options=Options(steps=steps)
+        )
+
+    return {"kinema": ours, "wan": theirs_wan, "ltx": theirs_ltx}
+
+
+def _for_latents(name: str, channels: int) -> nn.Module:
+    """The peer's transformer on its autoencoder's latents, 2 x 2 of them a token where it can."""
+    from diffusers import LTXVideoTransformer3DModel, WanTransformer3DModel
+
+    head = WIDTH // HEADS
+    if name == "wan":
+        return WanTransformer3DModel(  # type: ignore[no-any-return]
+            patch_size=(1, 2, 2), num_attention_heads=HEADS, attention_head_dim=head, in_channels=channels, out_channels=channels,
+            text_dim=TEXT, ffn_dim=4 * WIDTH, num_layers=DEPTH,
+        )  # fmt: skip
+    return LTXVideoTransformer3DModel(  # type: ignore[no-any-return]
+        in_channels=channels, out_channels=channels, num_attention_heads=HEADS, attention_head_dim=head, cross_attention_dim=WIDTH,
+        num_layers=DEPTH, caption_channels=TEXT,
+    )  # fmt: skip
+
+
+# Codecs
+
+
+def wan_codec() -> nn.Module:
+    """8 x 8 x 4 as it comes, narrowed to about as many numbers as ours."""
+    from diffusers import AutoencoderKLWan
+
+    made: nn.Module = AutoencoderKLWan(
+        base_dim=16, z_dim=24, dim_mult=[1, 2, 2, 2], num_res_blocks=1, latents_mean=[0.0] * 24, latents_std=[1.0] * 24
+    )  # fmt: skip
+    return made.eval()
+
+
+def ltx_codec() -> nn.Module:
+    """8 x 8 x 4: patches of 2 x 2, then two halvings of space and time."""
+    from diffusers import AutoencoderKLLTXVideo
+
+    made: nn.Module = AutoencoderKLLTXVideo(
+        latent_channels=24, block_out_channels=(24, 32, 48), decoder_block_out_channels=(24, 32, 48),
+        down_block_types=("LTXVideoDownBlock3D",) * 3,
+        layers_per_block=(1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1), spatio_temporal_scaling=(True, True, False),
+        decoder_spatio_temporal_scaling=(True, True, False), decoder_inject_noise=(False,) * 4, downsample_type=("conv",) * 3,
+        upsample_residual=(False,) * 3, upsample_factor=(1,) * 3, patch_size=2, patch_size_t=1,
+    )  # fmt: skip
+    return made.eval()
+
+
+def pictures(first: int, count: int, frames: int = 9) -> Tensor:
+    """Playground clips [B, 3, T, 64, 64] in [-1, 1]."""
+    clips = [
+        np.asarray(render(simulate(tiny(), first + i, fps=16.0, num_frames=frames).scene, height=64, width=64))
+        for i in range(count)
+    ]
+    return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+
+
+def there_and_back(name: str, codec: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Encode and decode clips [B, 3, T, H, W]."""
+    if name.startswith("kinema"):
+        return (lambda x: codec.encode(x.transpose(1, 2))), (lambda z: codec.decode(z).transpose(1, 2))  # type: ignore[operator]
+    return (lambda x: codec.encode(x).latent_dist.mode()), (lambda z: codec.decode(z, return_dict=False)[0])  # type: ignore[operator]
+
+
+def codecs(minutes: float, rounds: int) -> list[Row]:
+    """Each trained for as many minutes on the same pictures; then PSNR on fresh ones and frames a second of decoding."""
+    made: dict[str, nn.Module] = {
+        "kinema": Autoencoder(CodecConfig(channels=24, depth=3, time_factor=4)),
+        "wan": wan_codec(),
+        "ltx": ltx_codec(),
+    }
+    test, rows = pictures(900_500_000, 12), []
+    train = pictures(800_000_000, 400) if minutes else test
+    for name, codec in made.items():
+        encode, decode = there_and_back(name, codec.train().requires_grad_(True))
+        optimizer = torch.optim.AdamW(codec.parameters(), lr=2e-3)
+        begun, step = time.time(), 0
+        while time.time() - begun < 60 * minutes:
+            rate = min(1.0, (1 - (time.time() - begun) / (60 * minutes)) / 0.5)
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-3 * max(rate, 0.02)
+            some = train[torch.randint(0, len(train), (4,))]
+            with torch.autocast("cpu", torch.bfloat16):
+                back = decode(encode(some))
+            optimizer.zero_grad(set_to_none=True)
+            F.l1_loss(back.float()[:, :, : some.shape[2]], some).backward()
+            nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+        codec.eval().requires_grad_(False)
+        rows.append(Row("codec", name, {"steps": step, "parameters": sum(p.numel() for p in codec.parameters())}))
+    shipped = load_codec(weights_folder() / "codec-8x8")
+    made["kinema, as shipped"] = shipped  # type: ignore[assignment]
+    rows.append(Row("codec", "kinema, as shipped", {}))
+    calls: dict[str, Callable[[], object]] = {}
+    with torch.inference_mode():
+        for row, (name, codec) in zip(rows, made.items(), strict=True):
+            encode, decode = there_and_back(name, codec)
+            latents = encode(test)
+            back = decode(latents).float()[:, :, : test.shape[2]].clamp(-1, 1)
+            row.values["psnr"] = float(10 * math.log10(4.0 / float((back - test).square().mean())))
+            for dtype in (torch.float32, torch.bfloat16):
+                calls[f"{name}/{dtype}"] = _decoding(decode, latents, dtype)
+        seconds = median_of(calls, rounds)
+    frames = len(test) * test.shape[2]
+    for row in rows:
+        row.values["decode"] = frames / min(value for key, value in seconds.items() if key.startswith(f"{row.who}/"))
+        print(f"codec {row.who}: {row.values}", flush=True)
+    return rows
+
+
+def _decoding(decode: Callable[[Tensor], Tensor], latents: Tensor, dtype: torch.dtype) -> Callable[[], object]:
+    def call() -> object:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            return decode(latents)
+
+    return call
+
+
+# What limits
+
+
+def ceilings() -> dict[str, float]:
+    """Measured: GFLOP/s of a large product in both precisions, GB/s of a copy."""
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(2048, 2048).to(dtype)
+        seconds = median_of({"": lambda a=a: a @ a}, 10)[""]  # type: ignore[misc]
+        found[f"GFLOP/s {str(dtype).removeprefix('torch.')}"] = 2 * 2048**3 / seconds / 1e9
+    plain, copy = torch.randn(1 << 26), torch.empty(1 << 26)
+    found["GB/s copied"] = 2 * plain.numel() * 4 / median_of({"": lambda: copy.copy_(plain)}, 8)[""] / 1e9
+    return found
+
+
+def traffic(clips: int, frames: int) -> float:
+    """Bytes that a compiled training step has to move at least: weights three times, kept activations once each way."""
+    tokens = clips * frames * 21
+    weights = sum(p.numel() for p in forward_of("kinema", 1, 2, torch.float32)[0].parameters())
+    per_block = 10 * WIDTH * 2 + 4 * WIDTH * 2 * 2
+    return 3 * 4 * weights + 2 * tokens * per_block * DEPTH
+
+
+def growth(rounds: int) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Seconds of a forward pass by frames and by clips, eager, each network in its better precision."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {"frames": {}, "clips": {}}
+    for axis, sizes in (("frames", (10, 20, 40, 80)), ("clips", (1, 4, 16))):
+        for size in sizes:
+            clips, frames = (2, size) if axis == "frames" else (size, FRAMES)
+            calls: dict[str, Callable[[], object]] = {}
+            for name in NAMES:
+                for dtype in (torch.float32, torch.bfloat16):
+                    _, loss = forward_of(name, clips, frames, dtype)
+
+                    def call(loss: Step = loss) -> None:
+                        with torch.no_grad():
+                            loss()
+
+                    calls[f"{name}/{dtype}"] = call
+            seconds = median_of(calls, rounds)
+            for name in NAMES:
+                least = min(value for key, value in seconds.items() if key.startswith(f"{name}/"))
+                found[axis].setdefault(name, []).append((float(size), least))
+            print(f"{axis} {size}: " + ", ".join(f"{name} {found[axis][name][-1][1]:.3f} s" for name in NAMES), flush=True)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, no compiling in float32")
+    parser.add_argument(
+        "--codec-minutes", type=float, default=3.0, help="training of each codec before it is timed (default: 3)"
+    )
+    parser.add_argument("--steps", type=int, default=16, help="of every sampler (default: 16)")
+    parser.add_argument("--write", action="store_true", help="write docs/measurements/peers.md")
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    rounds = 3 if given.quick else 7
+    print(machine())
+    limits = ceilings()
+    print(limits)
+    rows, flops = training(CLIPS, FRAMES, rounds, tuple(m for m in MODES if not (given.quick and m == MODES[2])))
+    summary = ratios(rows)
+    sampled = median_of(pipelines(given.steps), rounds)
+    rows += [Row("a second of video", name, {"seconds": seconds}) for name, seconds in sampled.items()]
+    other = min(sampled[name] for name in NAMES[1:])
+    summary.append(Row("a second of video: ours against the better pipeline", "", {"ratio": other / sampled["kinema"]}))
+    own = best(rows, "training step", "kinema", "compiled")
+    rate = 3 * flops / own / 1e9
+    bound = traffic(CLIPS, FRAMES) / limits["GB/s copied"] / 1e9
+    products = 3 * flops / limits["GFLOP/s bfloat16"] / 1e9
+    roof = {"GFLOP/s of our training step": rate, "share of the product peak": rate / limits["GFLOP/s bfloat16"],
+            "seconds by products alone": products, "seconds by memory alone": bound, "seconds": own}  # fmt: skip
+    print(roof)
+    found = codecs(given.codec_minutes, rounds)
+    rows += found
+    by = {row.who: row.values for row in found}
+    speed = by["kinema"]["decode"] / max(by["wan"]["decode"], by["ltx"]["decode"])
+    summary.append(Row("codec decode: ours against the faster peer", "", {"ratio": speed}))
+    curves = growth(2 if given.quick else 5)
+    for row in summary:
+        print(f"{row.what}: {row.values['ratio']:.2f}x", flush=True)
+    if given.write:
+        write(rows, summary, limits | roof, curves, given)
+    return 0
+
+
+def write(
+    rows: list[Row], summary: list[Row], limits: dict[str, float], curves: dict[str, dict[str, list[tuple[float, float]]]],
+    given: argparse.Namespace,
+) -> None:  # fmt: skip
+    from kinema.arena.page import _curves
+
+    bars = {
+        "training step: ours against the better peer eager": 3.0,
+        "training step: ours against the better peer compiled": 1.2,
+        "a second of video: ours against the better pipeline": 3.0,
+        "codec decode: ours against the faster peer": 2.0,
+    }
+    lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
+    for row in summary:
+        bar, ratio = bars.get(row.what), row.values["ratio"]
+        lines.append(
+            f"| {row.what} | {'-' if bar is None else f'>= {bar:g}x'} | {ratio:.2f}x |"
+            f" {'' if bar is None else 'yes' if ratio >= bar else '**no**'} |"
+        )
+    lines += ["", "| what | who | |", "|---|---|---|"]
+    for row in rows:
+        told = ", ".join(
+            f"{key} {value:,.3f}" if value < 100 else f"{key} {value:,.0f}" for key, value in row.values.items()
+        )
+        lines.append(f"| {row.what} | {row.who} | {told} |")
+    lines += ["", "| limits | |", "|---|---|", *(f"| {key} | {value:,.3g} |" for key, value in limits.items())]
+    folder = ROOT / "docs" / "measurements"
+    command = (
+        f"python -m benchmarks.peers{' --quick' * given.quick} --codec-minutes {given.codec_minutes:g} --steps {given.steps}"
+    )
+    head = (
+        f"# Beside peers\n\n`{command}`, {date.today()}, {machine()}\n\nWidth {WIDTH}, depth {DEPTH}, {HEADS} heads, {CLIPS} clips"
+        f" of {FRAMES} frames of 21 tokens.\n\n"
+    )
+    pictures_folder = ROOT / "docs" / "pictures"
+    shown = []
+    for axis, lines_ in curves.items():
+        drawn = _curves(lines_, (axis, "seconds of a forward pass"))
+        page = drawn[drawn.index("<svg") : drawn.index("</svg>") + 6]
+        page = page.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ", 1).replace("var(--line)", "#bbb")
+        (pictures_folder / f"peers-{axis}.svg").write_text(page + "\n")
+        shown.append(f"![forward pass by {axis}](../pictures/peers-{axis}.svg)")
+    keys = "Blue: kinema, red: wan, green: ltx."
+    (folder / "peers.md").write_text(head + "\n".join([*lines, "", *shown, "", keys]) + "\n")
+    data = {
+        "rows": [row.__dict__ for row in rows],
+        "summary": [row.__dict__ for row in summary],
+        "limits": limits,
+        "growth": curves,
+    }
+    (folder / "peers.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
