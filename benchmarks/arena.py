@@ -2,8 +2,8 @@
 
 Reads finished runs (`kinema arena run --out FOLDER`, each with its arena.json), prints one table of scores with their intervals,
 the truth, the codec and the best cheat beside them; --before names an older card of the first subject for a table of before and
-after. --write puts them into docs/measurements/arena.md, keeps the cards in docs/measurements/arena/, and pictures of the first
-subject's best and worst cases in docs/pictures/.
+after. --write puts them into docs/measurements/arena.md, keeps the cards in docs/measurements/arena/, and pictures of shipped
+models' best and worst cases in docs/pictures/.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.first_light import ROOT
 from kinema.arena.page import _score, read_cards
 from kinema.arena.run import Run, strips
 from kinema.arena.subject import open_subject
+from kinema.models import available
 
 SHOWN = ("uniform", "collision", "combinations", "conservation", "permanence", "causes", "future", "actions", "prompts")
 
@@ -72,6 +73,16 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return lines
 
 
+def picture(card: dict[str, Any], place: Path) -> None:
+    """The worst and the best case of each test that is shown."""
+    run = Run(open_subject(card["subject"]), place, card["scale"], [row["name"] for row in card["tests"]])
+    for name, some in strips(run, run.card()).items():
+        for one in (some[0], some[-1]):
+            if name in SHOWN:
+                path = ROOT / "docs" / "pictures" / f"arena-{card['subject']}-{name}-{one['which']}.jpg"
+                one["image"].convert("RGB").save(path, quality=88)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="*", help="of runs (default: a quick run of kinema-tiny, made now)")
@@ -103,12 +114,9 @@ def main() -> int:
         parts.append("## Before and after\n\n" + "\n".join(compared(old, first)))
     parts += [f"## {card['subject']}\n\n" + "\n".join(details(card)) for card in cards]
     (folder / "arena.md").write_text("\n\n".join(parts) + "\n")
-    run = Run(open_subject(first["subject"]), given.folders[0], first["scale"], [row["name"] for row in first["tests"]])
-    for name, some in strips(run, run.card()).items():
-        for one in some:
-            if (name in SHOWN and one["which"] == "best") or one is some[0]:
-                path = ROOT / "docs" / "pictures" / f"arena-{name}-{one['which']}.jpg"
-                one["image"].convert("RGB").save(path, quality=88)
+    for card, place in zip(cards, given.folders, strict=True):
+        if card["subject"] in available():
+            picture(card, place)
     return 0
 
 

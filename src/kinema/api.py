@@ -21,18 +21,22 @@ from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.cells import from_cells, to_cells
 from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import Fields, decode_scene, encode_camera, encode_setting, encode_state
+from kinema.canvas.tracks import VECTORS, Fields, decode_scene, encode_camera, encode_setting, encode_state
 from kinema.codec import to_bytes, to_unit
 from kinema.errors import InputError, SizeError
 from kinema.filming import Options, Progress, fill, perceive_only
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, load
 from kinema.prompts import check_words
+from kinema.stepping import advance, moments_of, remember
+from kinema.stepping import film as film_moments
 from kinema.text.storyboard import parse_storyboard
 
 Frames = NDArray[np.uint8]
 CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
+AT_ONCE = 64
+"""Frames whose pictures are drawn in one pass."""
 MOVING = 3
 """Frames from which on a clip shows how things move."""
 
@@ -235,22 +239,23 @@ def extend(
 ) -> Clip:  # fmt: skip
     """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are.
 
-    Where nothing is said and the clip shows how things move, what follows is planned in one step unless `options` say otherwise:
-    that is nearest to what happens (docs/training-log.md).
+    Where nothing is said and the clip shows how things move, what follows is stepped through frame by frame unless `options` say
+    otherwise: that is nearest to what happens (docs/training-log.md).
     """
     engine = model_of(model)
     clip = _fit_to_model(engine, clip)
-    if options is None and clip.num_frames >= MOVING and not (prompt or clip.caption):
-        options = Options(steps=1)
     more = sizes.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
-    made = _fill_known(
-        engine, known, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
-        strict=strict, layout=layout, progress=progress,
-    )  # fmt: skip
+    if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
+        made = _stepped(engine, edge, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress)
+    else:
+        made = _fill_known(
+            engine, known, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
+            strict=strict, layout=layout, progress=progress,
+        )  # fmt: skip
     rest = clip.frames[kept:] if before else clip.frames[:-kept]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
     state = (
@@ -259,6 +264,42 @@ def extend(
         else _join_states(made.state, clip.state, kept, before)
     )
     return replace(made, frames=joined, state=state)
+
+
+def _stepped(
+    model: Model, known: Frames, more: int, fps: float, seed: int, settings: dict[str, Any], progress: Progress | None
+) -> Clip:
+    """Known frames and `more` that are stepped through after them, as live worlds are."""
+    check_seed(seed)
+    height, width = known.shape[1:3]
+    canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
+    seen = perceive_only(
+        model, layouts.perceive(canvas, encode(model, known, *_padded(model, height, width))), Options(), [seed]
+    )
+    tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
+    tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
+    tracks["terminated"] = -torch.ones_like(tracks["terminated"])
+    moments = remember(model, moments_of(tracks, 0.0, fps))
+    for t in range(more):
+        last, new = advance(model, moments, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
+        moments = [*moments[:-1], last, new]
+        if progress is not None:
+            progress("plan", t + 1, more)
+    pictures = [
+        film_moments(model, moments[i : i + AT_ONCE], height, width, seed=seed)[0] for i in range(0, len(moments), AT_ONCE)
+    ]
+    named = {
+        name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
+        for name in ("state", "camera", "scene")
+    }
+    frames = np.concatenate(pictures)
+    frames[: len(known)] = known
+    return Clip(
+        frames=frames,
+        fps=fps,
+        state=decode_scene(named["state"], named["camera"], named["scene"], fps=fps),
+        settings={**settings, "seed": seed},
+    )
 
 
 def _join_states(made: Scene, given: Scene | None, kept: int, before: bool) -> Scene:

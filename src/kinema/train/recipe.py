@@ -103,7 +103,7 @@ def _tiny_phases() -> tuple[Phase, ...]:
         still_share=0.45,
         film_share=0.27,
     )
-    return one, two, every, replace(every, until=1.0, still_share=0.15, film_share=0.1)
+    return one, two, every, replace(every, until=1.0, still_share=0.3, film_share=0.1)
 
 
 def tiny() -> Recipe:
