@@ -47,6 +47,12 @@ def test_a_run_is_kept_and_goes_on(tmp_path: Path) -> None:
     assert json.loads((tmp_path / CARD).read_text())["subject"] == "still"
 
 
+def test_tests_asked_later_join_the_card(tmp_path: Path) -> None:
+    Run(Still(), tmp_path, "quick", ["uniform"]).work()
+    card = Run(Still(), tmp_path, "quick", ["collision"]).work()
+    assert [row["name"] for row in card["tests"]] == ["uniform", "collision"]
+
+
 def test_another_subject_does_not_go_on_with_it(tmp_path: Path) -> None:
     Run(Still(), tmp_path, "quick", ["uniform"]).work()
     other = Still()

@@ -10,7 +10,7 @@ from kinema.api import extend, generate, model_of
 from kinema.arena.cases import FPS, SIDE, Floats, Frames
 from kinema.media import Clip
 from kinema.models import Model
-from kinema.simulate.surprise import surprise
+from kinema.simulate.surprise import Look, look
 from kinema.simulate.world import World
 
 PIECE = 48
@@ -24,6 +24,7 @@ class KinemaSubject:
     def __init__(self, model: Model | str) -> None:
         self.model = model_of(model)
         self.name = self.model.config.name
+        self._looked: tuple[tuple[bytes, int], Look] | None = None
 
     def predict(
         self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int, fps: float = FPS
@@ -51,8 +52,11 @@ class KinemaSubject:
         return np.asarray(self._world.step(action).frame)
 
     def loss(self, video: Frames, level: float, seed: int) -> float:
-        """`kinema.simulate.surprise` of the clip."""
-        return surprise(Clip(frames=video, fps=FPS), model=self.model, level=level, seed=seed)
+        """`kinema.surprise` of the clip; what was looked at is kept for the next level."""
+        key = (video.tobytes(), seed)
+        if self._looked is None or self._looked[0] != key:
+            self._looked = key, look(Clip(frames=video, fps=FPS), self.model, seed)
+        return self._looked[1].at(level)
 
     def round_trip(self, frames: Frames) -> Frames:
         """Once through its codec."""

@@ -134,8 +134,9 @@ class Run:
         return [result for result in found if result is not None]
 
     def card(self) -> dict[str, Any]:
-        """Verdicts of the subject and, beside each, of the truth, the codec and the cheats on the gate's items."""
-        rows = [self._row(question) for question in self.questions]
+        """The subject's verdicts on every test in this folder; beside each those of truth, codec and cheats on the gate's items."""
+        asked = {question for question, who, _ in self.seen if who == self.subject.name} | {q.name for q in self.questions}
+        rows = [self._row(question) for name, question in QUESTIONS.items() if name in asked]
         return {
             "format": FORMAT,
             "subject": self.subject.name,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,18 +35,36 @@ TINY = 1e-6
 _MOVING = ("position", "velocity", "visible")
 
 
-@torch.inference_mode()
 def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
     """Lower is more believable; only differences between clips of the same things mean something. level: noise of the pictures."""
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
-    engine = model_of(model)
-    perceived, cells = _perceived(engine, clip, seed)
-    return math.log(_coming(engine, perceived, seed) + TINY) + math.log(
-        _looking(engine, perceived, cells, level, seed) + TINY
-    )
+    return look(clip, model_of(model), seed).at(level)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A clip that has been looked at once, for surprise at any level."""
+
+    model: Model
+    canvas: Canvas
+    cells: Tensor
+    coming: float
+    seed: int
+
+    @torch.inference_mode()
+    def at(self, level: float) -> float:
+        looking = _looking(self.model, self.canvas, self.cells, level, self.seed)
+        return math.log(self.coming + TINY) + math.log(looking + TINY)
+
+
+@torch.inference_mode()
+def look(clip: Clip, model: Model, seed: int) -> Look:
+    """What does not depend on a level."""
+    canvas, cells = _perceived(model, clip, seed)
+    return Look(model, canvas, cells, _coming(model, canvas, seed), seed)
 
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
