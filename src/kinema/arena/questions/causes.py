@@ -137,7 +137,8 @@ def _measure_arrow(subject: Asked, number: int) -> Result | None:
         loss = loss_of(subject)
         if loss is None:
             return None
-        pairs = [(loss(clip, level, number), loss(clip[::-1].copy(), level, number)) for level in LEVELS]
+        forward, reversed_ = ([loss(frames, level, number) for level in LEVELS] for frames in (clip, clip[::-1].copy()))
+        pairs = list(zip(forward, reversed_, strict=True))
     value = float(np.mean([0.5 if a == b else float(a < b) for a, b in pairs]))
     return {"value": max(2 * value - 1, 0.0), "forward": value}
 
