@@ -107,7 +107,7 @@ def _tiny_phases() -> tuple[Phase, ...]:
 
 
 def tiny() -> Recipe:
-    """kinema-tiny: two CPU cores, about four hours."""
+    """kinema-tiny: two CPU cores, about five hours."""
     return Recipe(
         name="tiny",
         denoiser=DenoiserConfig(
@@ -115,7 +115,7 @@ def tiny() -> Recipe:
         ),
         codec="codec-8x8",
         phases=_tiny_phases(),
-        steps=15_000,
+        steps=17_000,
         seed=0,
         plan_batch=16,
         plan_frames=64,
