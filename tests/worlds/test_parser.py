@@ -11,7 +11,8 @@ import torch
 from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 from kinema.errors import SizeError
 from kinema.worlds.parser import Seen, parse_clip, parse_frame
-from kinema.worlds.render import render_batch
+from kinema.worlds.playground import simulate, tiny
+from kinema.worlds.render import render, render_batch
 from kinema.worlds.shapes import BOUND
 
 Args = dict[str, Any]
@@ -153,3 +154,18 @@ def test_a_clip_is_read_frame_by_frame() -> None:
 def test_frames_of_the_wrong_shape_are_refused() -> None:
     with pytest.raises(SizeError, match="expected"):
         parse_clip(np.zeros((4, 64, 64), np.uint8))
+
+
+def test_threads_change_nothing() -> None:
+    """What is read of a clip is the same every time, however many threads read it."""
+    frames = render(simulate(tiny(), 7, fps=16.0, num_frames=24).scene, height=64, width=64)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        many = [parse_clip(frames) for _ in range(4)]
+        torch.set_num_threads(1)
+        one = parse_clip(frames)
+    finally:
+        torch.set_num_threads(before)
+    names = lambda read: [[(s.kind, s.color, round(s.x, 3), round(s.y, 3)) for s in frame] for frame in read]
+    assert all(names(read) == names(one) for read in many)

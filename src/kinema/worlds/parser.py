@@ -199,12 +199,14 @@ def _hidden_starts(job: int, piece: Piece, unit: float) -> Guesses:
 
 def _finalists(guesses: Guesses, scores: Tensor, jobs: int, kinds: int) -> tuple[Guesses, Tensor]:
     """The best pose of each of the `kinds` best painters of every job."""
-    best = torch.full((jobs, len(PAINTERS)), -1.0)
-    where = torch.full((jobs, len(PAINTERS)), -1)
-    order = scores.argsort()
-    best[guesses.job[order], guesses.code[order]] = scores[order]
-    where[guesses.job[order], guesses.code[order]] = order
-    chosen = where.gather(1, best.topk(kinds, 1).indices).flatten()
+    # In numpy, where the last of equal places wins; torch writes them in any order once there are several threads.
+    best = np.full((jobs, len(PAINTERS)), -1.0, np.float32)
+    where = np.full((jobs, len(PAINTERS)), -1, np.int64)
+    order = scores.argsort(stable=True).numpy()
+    job, code = guesses.job.numpy()[order], guesses.code.numpy()[order]
+    best[job, code] = scores.numpy()[order]
+    where[job, code] = order
+    chosen = torch.from_numpy(where).gather(1, torch.from_numpy(best).topk(kinds, 1).indices).flatten()
     chosen = chosen[chosen >= 0]
     return guesses[chosen], scores[chosen]
 
