@@ -149,14 +149,19 @@ def _case(item: str) -> Case:
 
 
 def _measure(subject: Asked, item: str) -> Result:
-    """At the end the thing is in sight again: within its radius of the truth, by kind and color?"""
+    """In the middle of its absence the thing is not seen, and at the end it is: within its radius of the truth, by kind and color?
+    What never left has not come back."""
     case = _case(item)
-    scene, last = case.truth, np.array([case.truth.num_frames - 1])
+    scene = case.truth
     slot = int(case.marks.get("slot", 0))
-    found = read(ask(subject, case)[-1:], scene, last)
-    place = found.place[0, slot]
+    absent = np.flatnonzero(scene.visible[:, slot] < 0.2)
+    absent = absent[absent >= case.known]
+    at = np.array([int(absent[len(absent) // 2]), scene.num_frames - 1])
+    found = read(ask(subject, case)[at - case.known], scene, at)
+    gone = bool(np.isnan(found.place[0, slot, 0]))
+    place = found.place[1, slot]
     off = float(np.hypot(place[0] - scene.x[-1, slot], place[1] - scene.y[-1, slot]))
-    back, same = not np.isnan(off), bool(found.named[0, slot])
+    back, same = gone and not np.isnan(off), bool(found.named[1, slot])
     there = back and off <= float(scene.size[slot])
     gone_s = float((scene.visible[:, slot] < 0.2).sum() / FPS)
     return {
@@ -164,6 +169,7 @@ def _measure(subject: Asked, item: str) -> Result:
         "back": float(back),
         "place": float(there),
         "same": float(same),
+        "gone": float(gone),
         "gone_s": gone_s,
     }
 
@@ -178,7 +184,12 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
         metrics.append(Metric(name=f"{label}: back, in place, the same", value=value, low=low, high=high, unit="%"))
         if group.startswith("waiting"):
             curve.append((float(group.partition("-")[2]), value / 100))
-    for key, label in (("back", "back"), ("place", "in the right place"), ("same", "of the right kind and color")):
+    for key, label in (
+        ("gone", "not seen meanwhile"),
+        ("back", "gone and back"),
+        ("place", "in the right place"),
+        ("same", "of the right kind and color"),
+    ):
         value, low, high = (100 * v for v in shares(results, key))
         metrics.append(Metric(name=f"all: {label}", value=value, low=low, high=high, unit="%"))
     value, low, high = shares(results)
@@ -198,7 +209,8 @@ PERMANENCE = Question(
     name="permanence",
     number="6",
     title="Permanence",
-    says="share of things that are back after 0.5 to 10 s out of sight, within a radius of the truth, of the right kind and color",
+    says="share of things that are not seen meanwhile and are back after 0.5 to 10 s out of sight, within a radius of the truth,"
+    " of the right kind and color",
     items=_items,
     measure=_measure,
     judge=_judge,
