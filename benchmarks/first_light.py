@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 import kinema
 from kinema.api import encode
+from kinema.arena.questions.prompts import read_cast
 from kinema.canvas import layouts
 from kinema.canvas.canvas import blank
 from kinema.canvas.scene import COLORS, KINDS, Scene
@@ -77,13 +78,6 @@ def cast_of(scene: Scene) -> Counter[str]:
     return Counter(scene.name(slot) for slot in scene.entities)
 
 
-def seen_cast(frames: Frames) -> Counter[str]:
-    """What a clip shows: the cast that most of eight frames agree on."""
-    picks = np.linspace(0, len(frames) - 1, 8).round().astype(int)
-    casts = [tuple(sorted(f"{seen.color} {seen.kind}" for seen in frame)) for frame in parse_clip(frames[picks])]
-    return Counter(Counter(casts).most_common(1)[0][0])
-
-
 def round_trip(model: Model, frames: Frames) -> Frames:
     return model.codec.decode_frames(model.codec.encode_frames(frames))  # type: ignore[no-any-return]
 
@@ -95,11 +89,11 @@ def prompts(model: Model, held_out: str, count: int) -> tuple[list[bool], list[b
     for i, episode in enumerate(episodes(diet, count, 0 if held_out == "exclude" else 500_000)):
         wanted = cast_of(episode.scene)
         clip = kinema.generate(episode.captions.short, model=model, seconds=2, seed=i)[0]
-        made.append(seen_cast(clip.frames) == wanted)
+        made.append(read_cast(clip.frames) == wanted)
         if i < count // 4:
             truth = render(episode.scene.frames(slice(0, 32)), height=64, width=64)
-            true.append(seen_cast(truth) == wanted)
-            coded.append(seen_cast(round_trip(model, truth)) == wanted)
+            true.append(read_cast(truth) == wanted)
+            coded.append(read_cast(round_trip(model, truth)) == wanted)
         rows.append((f"{'right' if made[-1] else 'WRONG'}: {episode.captions.short}", clip.frames))
     return made, true, coded, rows
 

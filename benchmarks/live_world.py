@@ -19,6 +19,8 @@ import torch
 from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
+from kinema.arena.questions.permanence import absences
+from kinema.arena.statistics import auroc
 from kinema.canvas.canvas import Canvas
 from kinema.canvas.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.canvas.tracks import encode_reward, group_slice
@@ -195,20 +197,6 @@ def action_following(model: Model, share: int) -> tuple[float, float, float]:
     return 1 - errors[0] / errors[1], errors[0], errors[1]
 
 
-def auroc(score: Floats, label: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores above a negative (ties count half)."""
-    order = np.argsort(score, kind="stable")
-    ranks = np.empty(len(score))
-    ranks[order] = np.arange(1, len(score) + 1)
-    for value in np.unique(score):
-        same = score == value
-        ranks[same] = ranks[same].mean()
-    positives = int(label.sum())
-    if positives in (0, len(label)):
-        return float("nan")
-    return float((ranks[label].sum() - positives * (positives + 1) / 2) / (positives * (len(label) - positives)))
-
-
 def rewards(model: Model, share: int) -> tuple[float, float, int]:
     """AUROC of reward (progress or not) and of termination (ends in this frame or not) over imagined seconds of three tasks
     in which a robot does what it is for and, in every other room, the opposite for a while, against the real room with the same
@@ -261,7 +249,8 @@ def rewards(model: Model, share: int) -> tuple[float, float, int]:
             real_reward.append(paid[begin + t + 1] > 0.02)
             real_end.append(ends[begin + t + 1])
     both = (np.array(said_reward, np.float32), np.array(real_reward)), (np.array(said_end, np.float32), np.array(real_end))
-    return auroc(*both[0]), auroc(*both[1]), int(np.sum(real_end))
+    found = [auroc(said[real], said[~real]) for said, real in both]
+    return found[0], found[1], int(np.sum(real_end))
 
 
 def hidden(model: Model, share: int) -> list[tuple[bool, float]]:
@@ -272,32 +261,16 @@ def hidden(model: Model, share: int) -> list[tuple[bool, float]]:
     rights = []
 
     def hides(episode: Episode) -> bool:
-        return bool(_gone(episode))
+        return bool(absences(episode.scene, 3))
 
     episodes = fresh(replace(tiny(), scenarios={"behind": 1.0}), 256 // share, 4_000_000, hides)
     for episode in episodes:
-        slot, out, back = _gone(episode)[0]
+        slot, out, back = absences(episode.scene, 3)[0]
         batch = Batch.of(model, [episode])
         found = places(roll(model, batch, out, back - out))[0, -1, slot]
         truth = torch.tensor([episode.scene.x[back, slot], episode.scene.y[back, slot]])
         rights.append((bool((found - truth).norm() <= episode.scene.size[slot]), (back - out) / FPS))
     return rights
-
-
-def _gone(episode: Episode) -> list[tuple[int, int, int]]:
-    """(slot, last frame in sight, first frame back) of every absence of half a second or more."""
-    found = []
-    for slot in episode.scene.entities:
-        seen = episode.scene.visible[:, slot]
-        out = None
-        for t in range(4, len(seen)):
-            if out is None and seen[t] < 0.2 <= seen[t - 1]:
-                out = t - 1
-            elif out is not None and seen[t] > 0.9:
-                if 8 <= t - out <= 48 and out >= 3:
-                    found.append((slot, out, t))
-                out = None
-    return found
 
 
 def physics_of(scene: Scene) -> Physics:

@@ -101,17 +101,22 @@ class Run:
 
     def work(self, show: Show | None = None) -> dict[str, Any]:
         """Ask what is not yet known; returns the card that is written beside it."""
-        todo = [
+        wanted = [
             (question, who, asked, item)
             for question in self.questions
             for who, asked, items in self._asked(question)
             for item in items
         ]
-        open_ = [one for one in todo if (one[0].name, one[1], one[3]) not in self.seen]
+        missing = [one for one in wanted if (one[0].name, one[1], one[3]) not in self.seen]
         begun, spent = time.monotonic(), {question.name: [0.0, 0] for question in self.questions}
-        for number, (question, who, asked, item) in enumerate(open_):
+        for number, (question, who, asked, item) in enumerate(missing):
             if show is not None:
-                show(question.title, len(todo) - len(open_) + number, len(todo), _left(open_[number:], spent, begun, number))
+                show(
+                    question.title,
+                    len(wanted) - len(missing) + number,
+                    len(wanted),
+                    _left(missing[number:], spent, begun, number),
+                )
             started = time.monotonic()
             result = question.measure(asked, item)
             taken = time.monotonic() - started
@@ -122,7 +127,7 @@ class Run:
             self.seen[question.name, who, item] = result
             self._keep({"question": question.name, "who": who, "item": item, "result": result})
         if show is not None:
-            show("done", len(todo), len(todo), 0.0)
+            show("done", len(wanted), len(wanted), 0.0)
         card = self.card()
         temporary = self.out / f".{CARD}.tmp"
         temporary.write_text(json.dumps(card, indent=1) + "\n")
@@ -193,11 +198,11 @@ def case_items(question: Question, scale: str) -> Iterator[Case]:
 
 
 def _left(
-    open_: Sequence[tuple[Question, str, Asked, str]], spent: dict[str, list[float]], begun: float, done: int
+    missing: Sequence[tuple[Question, str, Asked, str]], spent: dict[str, list[float]], begun: float, done: int
 ) -> float:
     """Seconds left: each question's own mean so far, else the mean of all."""
     mean = (time.monotonic() - begun) / done if done else 1.0
-    return sum(spent[q.name][0] / spent[q.name][1] if spent[q.name][1] else mean for q, _, _, _ in open_)
+    return sum(spent[q.name][0] / spent[q.name][1] if spent[q.name][1] else mean for q, _, _, _ in missing)
 
 
 def strips(run_: Run, card: dict[str, Any], *, columns: int = 8) -> dict[str, list[dict[str, Any]]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -38,18 +39,18 @@ class Subject(Protocol):
     def predict(self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int) -> Frames: ...
 
 
-class Privileged:
+class Privileged(ABC):
     """Knows the truth: oracles and cheats, never a model."""
 
     name = "privileged"
 
+    @abstractmethod
     def answer(self, case: Case) -> Frames:
         """Frames after the shown ones [horizon, H, W, 3]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def surprise(self, clip: Frames, possible: bool, seed: int) -> float:
         """Stands for `loss`."""
-        raise NotImplementedError
 
 
 Asked = Subject | Privileged

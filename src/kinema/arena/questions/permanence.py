@@ -81,8 +81,8 @@ def _scene(cast: Cast, track: Floats) -> Scene:
     return to_scene(cast, track, seen, camera, FPS, 4)
 
 
-def absences(scene: Scene) -> list[tuple[int, int, int]]:
-    """(slot, last frame in sight, first frame back) of every absence of half a second to three."""
+def absences(scene: Scene, least: int = 4) -> list[tuple[int, int, int]]:
+    """(slot, last frame in sight, first frame back) of every absence of half a second to three, from frame `least` on."""
     found = []
     for slot in scene.entities:
         seen, out = scene.visible[:, slot], None
@@ -90,7 +90,7 @@ def absences(scene: Scene) -> list[tuple[int, int, int]]:
             if out is None and seen[t] < 0.2 <= seen[t - 1]:
                 out = t - 1
             elif out is not None and seen[t] > 0.9:
-                if 8 <= t - out <= 48 and out >= 4:
+                if 8 <= t - out <= 48 and out >= least:
                     found.append((slot, out, t))
                 out = None
     return found
