@@ -99,3 +99,16 @@ def test_looks_are_settled_and_stay_settled() -> None:
     here = state[..., 0] > 0
     assert torch.allclose(settled[here][..., group_slice("angle")], state[here][..., group_slice("angle")], atol=1e-4)
     assert float(settled[..., group_slice("visible")].max()) <= 1.0
+
+
+def test_a_turn_hardly_known_is_that_of_the_nearest_frame() -> None:
+    """An arrow near zero points anywhere: what is drawn by it would flip for a frame."""
+    scene = simulate(tiny(), 3, fps=16.0, num_frames=6).scene
+    state = torch.from_numpy(encode_state(Fields.of(scene)))[0]
+    turn = group_slice("angle")
+    lost = state.clone()
+    lost[2:4, :, turn] *= -0.05
+    settled = settle_looks(lost)
+    here = state[0, :, 0] > 0
+    assert torch.allclose(settled[2, here][:, turn], settle_looks(state)[1, here][:, turn], atol=1e-5)
+    assert torch.allclose(settled[3, here][:, turn], settle_looks(state)[4, here][:, turn], atol=1e-5)

@@ -52,6 +52,8 @@ _SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
 _CENTER, _SPREAD, _SPEED, _REWARD = 5.0, 2.5, 3.0, 0.1
 SIZE, SIZE_SPREAD = 0.85, 0.25
 """What a size of 0 and a step of 1 on the state track are, in units."""
+_SURE_TURN = 0.4
+"""The length of a turn's arrow from which it says which way."""
 
 
 def group_slice(name: str) -> slice:
@@ -185,11 +187,14 @@ def settle_identity(state: Tensor) -> Tensor:
 
 
 def settle_looks(state: Tensor) -> Tensor:
-    """States as pictures are drawn from them, [..., K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is drawn
-    by it is a blot), kinds that are never seen turned have none, and no more than all is visible."""
+    """States as pictures are drawn from them, [..., T, K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is drawn
+    by it is a blot), one that is hardly known is that of the nearest frame that knows (its arrow points anywhere), kinds that are
+    never seen turned have none, and no more than all is visible."""
     settled = state.clone()
     turn, kind = group_slice("angle"), group_slice("kind")
     arrow = state[..., turn]
+    length = arrow.norm(dim=-1)
+    arrow = arrow.gather(-3, _nearest(length > _SURE_TURN)[..., None].expand_as(arrow))
     length = arrow.norm(dim=-1, keepdim=True)
     turned = torch.where(length > 1e-3, arrow / length.clamp_min(1e-3), torch.zeros_like(arrow))
     symmetry = torch.from_numpy(_SYMMETRY).to(state.device)[state[..., kind].argmax(-1)]
@@ -199,6 +204,16 @@ def settle_looks(state: Tensor) -> Tensor:
     visible = group_slice("visible")
     settled[..., visible] = state[..., visible].clamp(-1, 1)
     return settled
+
+
+def _nearest(sure: Tensor) -> Tensor:
+    """The nearest frame that is sure, for each frame: bool [..., T, K] -> int64 of the same shape; itself where none is."""
+    frames = sure.shape[-2]
+    index = torch.arange(frames, device=sure.device)[:, None].expand_as(sure)
+    before = torch.where(sure, index, -1).cummax(-2).values
+    after = torch.where(sure, index, 2 * frames).flip(-2).cummin(-2).values.flip(-2)
+    near = torch.where((before >= 0) & (index - before <= after - index), before, after)
+    return torch.where(sure.any(-2, keepdim=True), near, index)
 
 
 def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
