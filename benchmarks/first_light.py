@@ -26,7 +26,7 @@ from benchmarks.codec import machine
 from numpy.typing import NDArray
 
 import kinema
-from kinema.api import encode
+from kinema.laying import encode
 from kinema.arena.questions.prompts import read_cast
 from kinema.canvas import layouts
 from kinema.canvas.canvas import blank

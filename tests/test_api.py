@@ -36,6 +36,21 @@ def test_generate_gives_what_was_asked(model: Model) -> None:
     assert np.abs(again.frames.astype(int) - clips[1].frames).max() <= 1
 
 
+def test_films_of_several_prompts_are_those_of_each_alone(model: Model) -> None:
+    prompts, seeds = ["a red ball rolls right and hits a blue box", "", "a star"], [5, 2**40, 7]
+    shown: list[int] = []
+    clips = kinema.films(
+        prompts, seeds, model=model, seconds=0.5, options=FAST, watch=lambda canvas, done: shown.append(done)
+    )
+    for clip, prompt, seed in zip(clips, prompts, seeds, strict=True):
+        alone = kinema.generate(prompt, model=model, seconds=0.5, seed=seed, options=FAST)[0]
+        assert np.abs(alone.frames.astype(int) - clip.frames).max() <= 2
+        assert alone.settings == clip.settings and alone.caption == clip.caption == prompt
+    assert shown == [0, 8]
+    with pytest.raises(InputError, match="3 prompts and 2 seeds"):
+        kinema.films(prompts, seeds[:2], model=model)
+
+
 def test_odd_aspect_is_padded_and_cut(model: Model) -> None:
     clip = kinema.generate("a blue box", model=model, seconds=0.25, size="128x72", options=FAST)[0]
     assert clip.frames.shape == (4, 72, 128, 3)
@@ -125,8 +140,8 @@ def test_imports_point_one_way() -> None:
 
     rank = {
         "errors": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 4, "media": 3, "data": 4,
-        "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "stepping": 5, "train": 6, "api": 7,
-        "simulate": 8, "agents": 9, "demo": 9, "arena": 10, "cli": 11,
+        "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "laying": 5, "stepping": 5, "train": 6, "api": 7,
+        "simulate": 8, "agents": 9, "demo": 9, "arena": 10, "provenance": 4, "remote": 9, "serve": 11, "cli": 12,
     }  # fmt: skip
     allowed = {("codec", "worlds"), ("model", "canvas"), ("text", "worlds")}
     root = Path(kinema.__file__).parent

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kinema.api import blend, edit, extend, generate, image, infill, interpolate, perceive, render
+    from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render
     from kinema.canvas.scene import Scene
     from kinema.filming import Options
     from kinema.media import Clip
@@ -25,7 +25,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     **dict.fromkeys(
-        ("blend", "edit", "extend", "generate", "image", "infill", "interpolate", "perceive", "render"), "kinema.api"
+        ("blend", "edit", "extend", "films", "generate", "image", "infill", "interpolate", "perceive", "render"),
+        "kinema.api",
     ),
     "Scene": "kinema.canvas.scene",
     "Options": "kinema.filming",
@@ -45,6 +46,7 @@ __all__ = [
     "blend",
     "edit",
     "extend",
+    "films",
     "generate",
     "image",
     "infill",

@@ -14,23 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from kinema import sizes
 from kinema.canvas import layouts
-from kinema.canvas.canvas import Canvas, blank
-from kinema.canvas.cells import from_cells, to_cells
+from kinema.canvas.canvas import Canvas, stack
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import VECTORS, Fields, decode_scene, encode_camera, encode_setting, encode_state
-from kinema.codec import to_bytes, to_unit
 from kinema.errors import InputError, SizeError
-from kinema.filming import Options, Progress, fill, perceive_only
+from kinema.filming import Options, Progress, Watch, fill, perceive_only
+from kinema.laying import blank_canvas, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
-from kinema.models import DEFAULT, Model, load
-from kinema.prompts import check_words
+from kinema.models import Model
 from kinema.stepping import advance, moments_of, remember
 from kinema.stepping import film as film_moments
-from kinema.text.storyboard import parse_storyboard
 
 Frames = NDArray[np.uint8]
 CONTEXT = 16
@@ -39,77 +35,6 @@ AT_ONCE = 64
 """Frames whose pictures are drawn in one pass."""
 MOVING = 3
 """Frames from which on a clip shows how things move."""
-
-_loaded: dict[str, Model] = {}
-
-
-def model_of(model: Model | str | None) -> Model:
-    """The model itself, or by name or folder; loaded once per process."""
-    if isinstance(model, Model):
-        return model
-    name = str(model or DEFAULT)
-    if name not in _loaded:
-        _loaded[name] = load(name)
-    return _loaded[name]
-
-
-def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
-    """Pixels [T, H, W, 3] -> cells [1, T, h, w, P], padded at the right and bottom to whole cells of (height, width)."""
-    pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
-    video = to_unit(np.pad(frames, pad, mode="edge"))[None].to(model.device)
-    with torch.inference_mode():
-        return to_cells(model.codec.encode(video).float(), model.config.denoiser.patch)
-
-
-def blank_canvas(
-    model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0
-) -> Canvas:
-    cell = 8 * model.config.denoiser.patch
-    grid = (-(-height // cell), -(-width // cell))
-    return blank(
-        batch=count, frames=frames, fps=fps, slots=model.config.denoiser.slots, grid=grid,
-        cell_values=model.config.denoiser.cell_values, cell_units=10.0 * cell / height, start_s=start_s, device=model.device,
-    )  # fmt: skip
-
-
-def _padded(model: Model, height: int, width: int) -> tuple[int, int]:
-    cell = 8 * model.config.denoiser.patch
-    return -(-height // cell) * cell, -(-width // cell) * cell
-
-
-def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
-    spans = parse_storyboard(prompt)
-    for text, _, _ in spans:
-        check_words(text, strict=strict, model=model.config.name, lacks=model.config.lacks)
-    return replace(canvas, text=model.condition(spans, canvas.time_s))
-
-
-def read_clips(
-    model: Model,
-    canvas: Canvas,
-    *,
-    fps: float,
-    height: int,
-    width: int,
-    caption: str,
-    settings: dict[str, Any],
-    first_seed: int,
-) -> list[Clip]:
-    """The finished canvas as clips: pixels from the video track, the scene from the others."""
-    with torch.inference_mode():
-        video = model.codec.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
-    pictures = to_bytes(video)[:, :, :height, :width]
-    tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
-    return [
-        Clip(
-            frames=np.ascontiguousarray(pictures[i]),
-            fps=fps,
-            state=decode_scene(tracks["state"][i], tracks["camera"][i], tracks["scene"][i], fps=fps),
-            caption=caption,
-            settings={**settings, "seed": first_seed + i},
-        )
-        for i in range(len(pictures))
-    ]
 
 
 def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
@@ -120,30 +45,49 @@ def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
     return replace(clip, frames=frames)
 
 
-def check_seed(seed: int) -> int:
-    """A whole number from 0 up to 2^62."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**62:
-        raise InputError(f"seed {seed}: expected a whole number from 0 to 2^62")
-    return seed
-
-
 def _finish(
     model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
     settings: dict[str, Any], progress: Progress | None,
 ) -> list[Clip]:  # fmt: skip
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
     filled = fill(model, canvas, options, seeds, progress)
-    record = {
+    record = _record(model, options, prompt) | settings
+    return read_clips(
+        model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
+        settings=[{**record, "seed": seed} for seed in seeds],
+    )  # fmt: skip
+
+
+def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
+    return {
         "model": model.source,
         "prompt": prompt,
         "steps": options.steps,
         "film_steps": options.film_steps,
         "guidance": options.guidance,
-        **settings,
     }
-    return read_clips(
-        model, filled, fps=fps, height=size[1], width=size[0], caption=prompt, settings=record, first_seed=seed
-    )
+
+
+def films(
+    prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
+    size: str | tuple[int, int] | None = None, fps: float = 16.0, options: Options | None = None, strict: bool = False,
+    progress: Progress | None = None, watch: Watch | None = None,
+) -> list[Clip]:  # fmt: skip
+    """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
+    engine, options = model_of(model), options or Options()
+    if len(prompts) != len(seeds) or not prompts:
+        raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
+    width, height = sizes.check_size(engine.config, size)
+    count = sizes.check_duration(engine.config, seconds, fps, width, height, len(prompts))
+    canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
+    told = [tell(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
+    canvas = replace(canvas, text=stack(told, canvas.time_s))
+    filled = fill(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
+    layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
+    records = [
+        {**_record(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
+    ]
+    return read_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
 
 
 def generate(
@@ -172,7 +116,7 @@ def generate(
         if given is not None:
             fitted = given.fit(width, height)
             known[index] = fitted.frames[0 if index == 0 else -1]
-            cells = encode(engine, known[index][None], *_padded(engine, height, width))
+            cells = encode(engine, known[index][None], *padded(engine, height, width))
             canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
@@ -218,7 +162,7 @@ def _from_frames(
     height, width = next(iter(known.values())).shape[:2]
     canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(model, canvas, prompt, strict)
-    cells = encode(model, np.stack(list(known.values())), *_padded(model, height, width))
+    cells = encode(model, np.stack(list(known.values())), *padded(model, height, width))
     return layouts.infill(canvas, list(known), cells), (width, height)
 
 
@@ -274,7 +218,7 @@ def _stepped(
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     seen = perceive_only(
-        model, layouts.perceive(canvas, encode(model, known, *_padded(model, height, width))), Options(), [seed]
+        model, layouts.perceive(canvas, encode(model, known, *padded(model, height, width))), Options(), [seed]
     )
     tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
@@ -396,13 +340,13 @@ def edit(
     height, width = clip.frames.shape[1:3]
     sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(engine, clip.frames, *_padded(engine, height, width))
+    cells = encode(engine, clip.frames, *padded(engine, height, width))
     seen = perceive_only(engine, layouts.perceive(canvas, cells), options or Options(), [seed])
     changed = None
     if mask is not None:
         white = mask.fit(width, height).frames[0].mean(-1) > 127
         cell = 8 * engine.config.denoiser.patch
-        pad = (_padded(engine, height, width)[0] - height, _padded(engine, height, width)[1] - width)
+        pad = (padded(engine, height, width)[0] - height, padded(engine, height, width)[1] - width)
         blocks = np.pad(white, ((0, pad[0]), (0, pad[1])), mode="edge")
         blocks = blocks.reshape(blocks.shape[0] // cell, cell, blocks.shape[1] // cell, cell)
         changed = torch.from_numpy(blocks.any((1, 3)))
@@ -425,7 +369,7 @@ def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, opt
     clip = _fit_to_model(engine, clip)
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = layouts.perceive(canvas, encode(engine, clip.frames, *_padded(engine, height, width)))
+    canvas = layouts.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
     done = perceive_only(engine, canvas, options or Options(), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)

@@ -43,6 +43,8 @@ PACE_S, PACE_FRAMES = 0.125, 3
 PACE_MOST_S = 0.25
 
 Progress = Callable[[str, int, int], None]
+Watch = Callable[[Canvas, int], None]
+"""Is shown a canvas while it is filled: what happens is settled, and so many of its frames are filmed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +224,10 @@ def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
     return canvas
 
 
-def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+def film(
+    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> Canvas:  # fmt: skip
     """Draw the video for what has been settled, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
     planned = canvas.values["state"]
@@ -237,15 +242,24 @@ def film(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
             canvas = _write(canvas, part, index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))
+        if watch is not None:
+            watch(canvas, stop)
     return canvas.with_values({**canvas.values, "state": planned}, canvas.levels)
 
 
-def fill(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+def fill(
+    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> Canvas:  # fmt: skip
     """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical."""
     if "video" in canvas.values:
         canvas = held(perceive(model, canvas, options, seeds))
     canvas = plan(model, canvas, options, seeds, progress)
-    return film(model, canvas, options, seeds, progress) if "video" in canvas.values else canvas
+    if "video" not in canvas.values:
+        return canvas
+    if watch is not None:
+        watch(canvas, 0)
+    return film(model, canvas, options, seeds, progress, watch)
 
 
 def held(canvas: Canvas) -> Canvas:

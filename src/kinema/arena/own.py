@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kinema.api import extend, generate, model_of
+from kinema.api import extend, generate
 from kinema.arena.cases import FPS, SIDE, Floats, Frames
+from kinema.laying import model_of
 from kinema.media import Clip
 from kinema.models import Model
 from kinema.simulate.surprise import Look, look

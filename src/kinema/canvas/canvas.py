@@ -13,6 +13,7 @@ Axes: B batch, T frames, h x w video cells (patches of codec latents), P numbers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -65,6 +66,19 @@ class Canvas:
     def with_values(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Canvas:
         return replace(self, values=values, levels=levels)
 
+    def sample(self, index: int) -> Canvas:
+        """One sample of the batch, as a batch of one."""
+        text = self.text and TextCondition(
+            states=self.text.states[index : index + 1], reads=self.text.reads[index : index + 1]
+        )
+        return replace(
+            self,
+            time_s=self.time_s[index : index + 1],
+            values={k: v[index : index + 1] for k, v in self.values.items()},
+            levels={k: v[index : index + 1] for k, v in self.levels.items()},
+            text=text,
+        )
+
     def frames(self, start: int, stop: int) -> Canvas:
         """The canvas between two frames; text keeps the tokens that those frames may read."""
         text = self.text and TextCondition(states=self.text.states, reads=self.text.reads[:, start:stop])
@@ -75,6 +89,22 @@ class Canvas:
             levels={k: v[:, start:stop] for k, v in self.levels.items()},
             text=text,
         )
+
+
+def stack(texts: Sequence[TextCondition | None], time_s: Tensor) -> TextCondition | None:
+    """Texts of one sample each as the text of a batch on the clock time_s [B, T]; the shorter are filled up with tokens that no
+    frame reads."""
+    told = [text for text in texts if text is not None]
+    if not told:
+        return None
+    longest = max(text.states.shape[1] for text in told)
+    states = time_s.new_zeros(len(texts), longest, told[0].states.shape[-1], dtype=told[0].states.dtype)
+    reads = torch.zeros(*time_s.shape, longest, dtype=torch.bool, device=time_s.device)
+    for i, text in enumerate(texts):
+        if text is not None:
+            states[i, : text.states.shape[1]] = text.states[0]
+            reads[i, :, : text.reads.shape[-1]] = text.reads[0]
+    return TextCondition(states=states, reads=reads)
 
 
 def blank(

@@ -187,9 +187,9 @@ def settle_identity(state: Tensor) -> Tensor:
 
 
 def settle_looks(state: Tensor) -> Tensor:
-    """States as pictures are drawn from them, [..., T, K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is drawn
-    by it is a blot), one that is hardly known is that of the nearest frame that knows (its arrow points anywhere), kinds that are
-    never seen turned have none, and no more than all is visible."""
+    """States as pictures are drawn from them, [..., T, K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is
+    drawn by it is a blot), one that is hardly known is that of the nearest frame that knows (its arrow points anywhere), kinds that
+    are never seen turned have none, and no more than all is visible."""
     settled = state.clone()
     turn, kind = group_slice("angle"), group_slice("kind")
     arrow = state[..., turn]

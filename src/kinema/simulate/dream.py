@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from kinema.api import check_seed, model_of
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
 from kinema.canvas.tracks import STATE_FEATURES
 from kinema.codec import to_bytes
 from kinema.errors import InputError, ModelError
+from kinema.laying import check_seed, model_of
 from kinema.models import Model, find
 from kinema.simulate.env import placed
 from kinema.simulate.keep import packed, read, unpacked, write

@@ -23,10 +23,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from kinema.api import check_seed, model_of
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
+from kinema.laying import check_seed, model_of
 from kinema.models import Model
 from kinema.simulate.world import check_action, check_task, tracks_of
 from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kinema.api import blank_canvas, encode, model_of
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas
 from kinema.canvas.tracks import group_slice
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
 from kinema.filming import Options, perceive_only
+from kinema.laying import blank_canvas, encode, model_of
 from kinema.media import Clip
 from kinema.models import Model
 

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from kinema import sizes
-from kinema.api import blank_canvas, check_seed, model_of, perceive, tell
+from kinema.api import perceive
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import (
     IDENTITY,
@@ -36,6 +36,7 @@ from kinema.canvas.tracks import (
 )
 from kinema.errors import InputError
 from kinema.filming import Options, plan
+from kinema.laying import blank_canvas, check_seed, model_of, tell
 from kinema.media import Clip
 from kinema.models import Model
 from kinema.simulate.ask import Answer, answer

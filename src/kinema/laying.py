@@ -1,0 +1,107 @@
+"""Laying out a canvas for what is asked, and reading clips off it when it is filled.
+
+Axes: T frames, H x W pixels, h x w video cells, P numbers per cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kinema.canvas.canvas import Canvas, blank
+from kinema.canvas.cells import from_cells, to_cells
+from kinema.canvas.tracks import decode_scene
+from kinema.codec import to_bytes, to_unit
+from kinema.errors import InputError
+from kinema.media import Clip
+from kinema.models import DEFAULT, Model, load
+from kinema.prompts import check_words
+from kinema.text.storyboard import parse_storyboard
+
+Frames = NDArray[np.uint8]
+
+_loaded: dict[str, Model] = {}
+
+
+def model_of(model: Model | str | None) -> Model:
+    """The model itself, or by name or folder; loaded once per process."""
+    if isinstance(model, Model):
+        return model
+    name = str(model or DEFAULT)
+    if name not in _loaded:
+        _loaded[name] = load(name)
+    return _loaded[name]
+
+
+def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
+    """Pixels [T, H, W, 3] -> cells [1, T, h, w, P], padded at the right and bottom to whole cells of (height, width)."""
+    pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
+    video = to_unit(np.pad(frames, pad, mode="edge"))[None].to(model.device)
+    with torch.inference_mode():
+        return to_cells(model.codec.encode(video).float(), model.config.denoiser.patch)
+
+
+def blank_canvas(
+    model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0
+) -> Canvas:
+    """A canvas of this model on which nothing is known."""
+    cell = 8 * model.config.denoiser.patch
+    grid = (-(-height // cell), -(-width // cell))
+    return blank(
+        batch=count, frames=frames, fps=fps, slots=model.config.denoiser.slots, grid=grid,
+        cell_values=model.config.denoiser.cell_values, cell_units=10.0 * cell / height, start_s=start_s, device=model.device,
+    )  # fmt: skip
+
+
+def padded(model: Model, height: int, width: int) -> tuple[int, int]:
+    """Height and width in pixels, up to whole cells."""
+    cell = 8 * model.config.denoiser.patch
+    return -(-height // cell) * cell, -(-width // cell) * cell
+
+
+def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
+    """The canvas with a prompt, or a storyboard, to go by."""
+    spans = parse_storyboard(prompt)
+    for text, _, _ in spans:
+        check_words(text, strict=strict, model=model.config.name, lacks=model.config.lacks)
+    return replace(canvas, text=model.condition(spans, canvas.time_s))
+
+
+def read_clips(
+    model: Model,
+    canvas: Canvas,
+    *,
+    fps: float,
+    height: int,
+    width: int,
+    captions: Sequence[str],
+    settings: Sequence[dict[str, Any]],
+) -> list[Clip]:
+    """The finished canvas as clips, one for each sample: pixels from the video track, the scene from the others."""
+    with torch.inference_mode():
+        video = model.codec.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
+    pictures = to_bytes(video)[:, :, :height, :width]
+    tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    return [
+        Clip(
+            frames=np.ascontiguousarray(pictures[i]),
+            fps=fps,
+            state=decode_scene(tracks["state"][i], tracks["camera"][i], tracks["scene"][i], fps=fps),
+            caption=captions[i],
+            settings=settings[i],
+        )
+        for i in range(len(pictures))
+    ]
+
+
+def check_seed(seed: int) -> int:
+    """A whole number from 0 up to 2^62."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**62:
+        raise InputError(f"seed {seed}: expected a whole number from 0 to 2^62")
+    return seed
