@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,16 @@ def test_films_of_several_prompts_are_those_of_each_alone(model: Model) -> None:
     assert shown == [0, 8]
     with pytest.raises(InputError, match="3 prompts and 2 seeds"):
         kinema.films(prompts, seeds[:2], model=model)
+
+
+def test_pictures_stand_where_they_were_put(model: Model, truth: Clip) -> None:
+    pictures = [(truth, 0.0), (replace(truth, frames=truth.frames[10:]), 0.5)]
+    clip = kinema.generate("a red ball", model=model, seconds=1, pictures=pictures, options=FAST)[0]
+    assert (clip.frames[0] == truth.frames[0]).all() and (clip.frames[8] == truth.frames[10]).all()
+    with pytest.raises(InputError, match=r"a picture at 1 s: the film goes from 0 to 0.9375 s"):
+        kinema.generate("", model=model, seconds=1, pictures=[(truth, 1.0)], options=FAST)
+    with pytest.raises(InputError, match="two pictures at 0 s"):
+        kinema.generate("", model=model, seconds=1, image=truth, pictures=[(truth, 0.0)], options=FAST)
 
 
 def test_odd_aspect_is_padded_and_cut(model: Model) -> None:

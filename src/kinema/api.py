@@ -99,25 +99,33 @@ def generate(
     fps: float = 16.0,
     image: Clip | None = None,
     last: Clip | None = None,
+    pictures: Sequence[tuple[Clip, float]] = (),
     seed: int = 0,
     count: int = 1,
     options: Options | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> list[Clip]:
-    """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips."""
+    """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips, and
+    `pictures` at any second between."""
     engine = model_of(model)
     width, height = sizes.check_size(engine.config, size)
     frames = sizes.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(engine, canvas, prompt, strict)
     known: dict[int, Frames] = {}
-    for index, given in ((0, image), (frames - 1, last)):
-        if given is not None:
-            fitted = given.fit(width, height)
-            known[index] = fitted.frames[0 if index == 0 else -1]
-            cells = encode(engine, known[index][None], *padded(engine, height, width))
-            canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
+    given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in pictures]
+    for index, at_s, _ in given_at:
+        if not 0 <= index < frames:
+            raise InputError(f"a picture at {at_s:g} s: the film goes from 0 to {(frames - 1) / fps:g} s")
+    ends = [(index, 0.0, given) for index, given in ((0, image), (frames - 1, last)) if given is not None]
+    for index, _, given in [*ends, *given_at]:
+        if index in known:
+            raise InputError(f"two pictures at {index / fps:g} s: expected one for each frame (1/{fps:g} s)")
+        fitted = given.fit(width, height)
+        known[index] = fitted.frames[-1 if given is last and index else 0]
+        cells = encode(engine, known[index][None], *padded(engine, height, width))
+        canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
         settings["pictures"] = sorted(known)

@@ -381,8 +381,10 @@ class Queue:
                 self._end(db, job, code, message, refund=True)
             return job is not None
 
-    def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", blame: bool = False) -> bool:
-        """Back to the queue, at its old place; `blame` counts the attempt."""
+    def release(
+        self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", blame: bool = False, alone: bool = False
+    ) -> bool:
+        """Back to the queue, at its old place; `blame` counts the attempt, `alone` keeps it from being made with others."""
         with self.database.writing() as db:
             now = self.database.now(db)
             values: dict[str, Any] = {
@@ -393,6 +395,8 @@ class Queue:
                 "progress": 0.0,
             }
             values["not_before"] = now + wait_s if wait_s else 0.0
+            if alone:
+                values["shape"] = None
             if not blame:
                 values["attempts"] = jobs.c.attempts - 1
             return bool(db.execute(jobs.update().where(_held(claim)).values(**values)).rowcount)

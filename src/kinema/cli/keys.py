@@ -1,0 +1,82 @@
+"""kinema keys: who may use a server. add NAME | list | revoke ID | audit"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from kinema.cli.options import number, whole
+from kinema.cli.serve import DATA, check_installed
+from kinema.errors import InputError
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("keys", help="API keys of a server", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for verb, about in (("add", "a new key, told this once"), ("list", "all keys"), ("revoke", "a key opens nothing any more"),
+                        ("audit", "who did what")):  # fmt: skip
+        one = verbs.add_parser(verb, help=about)
+        one.add_argument(
+            "--data", type=Path, default=DATA, metavar="DIR", help=f"the server's data folder (default: {DATA})"
+        )
+        one.add_argument("--database", metavar="URL", help="the server's database, if it is not in the data folder")
+        one.set_defaults(run=run, verb=verb)
+        if verb == "add":
+            one.add_argument("name", help="what the key is for")
+            one.add_argument(
+                "--scopes", default="read,videos,worlds", help="of read, videos, worlds, admin (default: %(default)s)"
+            )
+            one.add_argument("--days", type=number, help="days until it opens nothing any more")
+            one.add_argument("--quota", type=number, help="pixel-seconds in all")
+            one.add_argument("--rate", type=whole, help="requests a minute")
+            one.add_argument("--concurrency", type=whole, help="videos waiting or being made")
+        elif verb == "revoke":
+            one.add_argument("id", help="key_...")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    check_installed()
+    from sqlalchemy import select
+
+    from kinema.serve.access import Access
+    from kinema.serve.errors import ApiError
+    from kinema.serve.tables import Database, audit, sqlite_url
+
+    if arguments.database is None and not (arguments.data / "kinema.db").is_file():
+        raise InputError(f"{arguments.data} holds no server's data; name its folder with --data")
+    database = Database(arguments.database or sqlite_url(arguments.data))
+    access = Access(database)
+    try:
+        if arguments.verb == "add":
+            scopes = tuple(scope.strip() for scope in arguments.scopes.split(",") if scope.strip())
+            expires = None if arguments.days is None else 86400 * arguments.days
+            text, row = access.make(
+                arguments.name, scopes, expires_s=expires, quota=arguments.quota, rate=arguments.rate,
+                concurrency=arguments.concurrency,
+            )  # fmt: skip
+            print(f"{row.id}  {text}")
+        elif arguments.verb == "revoke":
+            print(f"{access.revoke(arguments.id).id} opens nothing any more")
+        elif arguments.verb == "list":
+            for row in access.all():
+                state = (
+                    "revoked"
+                    if row.revoked_at
+                    else "expired"
+                    if row.expires_at and row.expires_at < time.time()
+                    else "holds"
+                )
+                quota = "" if row.quota is None else f" of {row.quota:,.0f}"
+                used = f"{row.used:,.0f}{quota} pixel-seconds"
+                print(f"{row.id}  {row.prefix}...  {row.name}  {','.join(row.scopes)}  {used}  {state}")
+        else:
+            with database.reading() as db:
+                for line in db.execute(select(audit).order_by(audit.c.id)):
+                    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
+                    print(f"{stamp}  {line.key_id or '-'}  {line.action}  {line.target or ''}  {line.detail or ''}".rstrip())
+    except ApiError as wrong:
+        raise InputError(str(wrong)) from None
+    finally:
+        database.close()
+    return 0

@@ -1,0 +1,89 @@
+"""kinema serve: an HTTP API, a worker and the Studio, with nothing else to install or configure."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinema.cli.options import number, whole
+from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from kinema.serve.settings import Settings
+
+DATA = Path("kinema-data")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Flags that the server and workers on other machines share."""
+    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help=f"where everything is kept (default: {DATA})")
+    parser.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: SQLite in the data folder)")
+    parser.add_argument("--batch", type=whole, default=4, help="jobs of equal shape filmed together at most (default: 4)")
+    parser.add_argument("--threads", type=whole, help="processor threads of each worker (default: all cores)")
+    parser.add_argument("--label", action="store_true", help="a visible mark on every film")
+    parser.add_argument("--blocked-words", type=Path, metavar="FILE", help="words that prompts must not hold, one a line")
+    parser.add_argument("--policy", metavar="MODULE:OBJECT", help="an object that may refuse prompts and frames")
+    parser.add_argument("--sign-chain", type=Path, metavar="PEM", help="your own certificates to sign with, leaf first")
+    parser.add_argument("--sign-key", type=Path, metavar="PEM", help="the key of the first of them")
+
+
+def settings(arguments: argparse.Namespace) -> Settings:
+    from kinema.serve.settings import Settings
+
+    return Settings(
+        data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, policy=arguments.policy,
+        blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
+        remote=getattr(arguments, "allow_urls", False), private_hooks=getattr(arguments, "allow_private_webhooks", False),
+        kept_days=getattr(arguments, "keep_days", 30.0),
+    )  # fmt: skip
+
+
+def check_installed() -> None:
+    """InputError unless the extra is installed."""
+    try:
+        import c2pa
+        import fastapi
+        import sqlalchemy
+        import uvicorn
+    except ImportError as missing:
+        raise InputError(f"{missing.name} is not installed; the server needs: pip install 'kinema[serve]'") from None
+    del c2pa, fastapi, sqlalchemy, uvicorn
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("serve", help="HTTP API, workers and the Studio", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
+    parser.add_argument("--port", type=whole, default=8000, help="(default: 8000; 0: any that is free)")
+    parser.add_argument(
+        "--workers", type=whole, default=1, help="worker processes on this machine (default: 1; 0: elsewhere)"
+    )
+    add_settings(parser)
+    parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
+    parser.add_argument("--allow-urls", action="store_true", help="fetch pictures from public web addresses")
+    parser.add_argument("--allow-private-webhooks", action="store_true", help="deliver webhooks to private addresses too")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    check_installed()
+    if not 0 <= arguments.port <= 65535:
+        raise InputError(f"port {arguments.port}: expected 0 to 65535")
+    if not 0 <= arguments.workers <= 64:
+        raise InputError(f"{arguments.workers} workers: expected 0 to 64")
+    from kinema.serve.server import serve
+
+    listener = _listen(arguments.host, arguments.port)
+    return serve(settings(arguments), listener, workers=arguments.workers)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as wrong:
+        raise InputError(f"cannot listen on {host}:{port}: {wrong.strerror or wrong}; choose another with --port") from None
+    return listener

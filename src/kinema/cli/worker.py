@@ -1,0 +1,20 @@
+"""kinema worker: makes the jobs of a server, on its machine or on another that shares its database and data folder."""
+
+from __future__ import annotations
+
+import argparse
+
+from kinema.cli.serve import add_settings, check_installed, settings
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("worker", help="one more worker for a server", description=__doc__)
+    add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    check_installed()
+    from kinema.serve.process import work
+
+    return work(settings(arguments))

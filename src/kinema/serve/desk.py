@@ -1,0 +1,395 @@
+"""Everything beside videos and worlds: models, estimates, files, the queue, usage, keys, webhooks, sessions, verifying, health."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import select
+
+from kinema import sizes
+from kinema.canvas.scene import COLORS, KINDS
+from kinema.errors import KinemaError
+from kinema.models import CARD, available, find
+from kinema.serve.access import COOKIE, SCOPES
+from kinema.serve.access import shown as key_shown
+from kinema.serve.errors import ApiError, not_found
+from kinema.serve.forms import Field, body_of, described, raw_body
+from kinema.serve.hooks import EVENTS
+from kinema.serve.house import House
+from kinema.serve.tables import jobs, keys, ledger
+from kinema.serve.uploads import MOST_BYTES, Sent
+from kinema.serve.videos import CREATE, config_of, cost, default_model, normal, shown, words_of
+from kinema.worlds.playground import VOCABULARY
+
+EXAMPLES = (
+    "a red ball rolls right and hits a blue box",
+    "a yellow car drives left behind a gray screen on a field",
+    "a green robot jumps over a box at night",
+    "0-2: a blue ball bounces | 2-4: the blue ball rolls left",
+)
+KEY = (
+    Field(name="name", kind="text", about="what it is for", required=True),
+    Field(name="scopes", kind="list", about=f"some of {', '.join(SCOPES)}"),
+    Field(name="expires_in_days", kind="number", about="days until it opens nothing any more", low=0.0001, high=36500),
+    Field(name="quota", kind="number", about="pixel-seconds in all", low=1),
+    Field(name="rate", kind="whole", about="requests a minute", low=1, high=10**6),
+    Field(name="concurrency", kind="whole", about="videos waiting or being made", low=1, high=10**6),
+)
+HOOK = (
+    Field(name="url", kind="text", about="where to", required=True),
+    Field(name="events", kind="list", about=f"some of {', '.join(EVENTS)}"),
+)
+FILE = (Field(name="file", kind="any", about="a picture or video, as a file part", required=True),)
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}
+                }
+            }
+        },
+    }
+}  # fmt: skip
+
+
+async def sent_file(request: Request) -> Sent:
+    given = await raw_body(request)
+    sent = given.get("file")
+    if not isinstance(sent, Sent):
+        raise ApiError(400, "file is missing: send multipart/form-data with a file part named `file`", param="file",
+                       code="missing_value")  # fmt: skip
+    return sent
+
+
+def routes(house: House) -> APIRouter:
+    router = APIRouter()
+    _health(router, house)
+    _models(router, house)
+    _files(router, house)
+    _usage(router, house)
+    _keys(router, house)
+    _webhooks(router, house)
+    _verify(router, house)
+    return router
+
+
+def _health(router: APIRouter, house: House) -> None:
+    @router.get("/healthz", tags=["health"], summary="The process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", tags=["health"], summary="Database, disk and workers are there", responses=house.errors)
+    async def readyz() -> JSONResponse:
+        def look() -> tuple[bool, dict[str, Any]]:
+            told: dict[str, Any] = {}
+            try:
+                told["jobs"] = house.queue.counts()
+                told["workers"] = house.queue.hands()
+                house.store.check_space()
+            except (KinemaError, OSError) as wrong:
+                return False, {**told, "status": "not ready", "reason": str(wrong)}
+            ready = told["workers"] > 0
+            return ready, {**told, "status": "ready" if ready else "not ready: no worker was heard of lately"}
+
+        fine, told = await run_in_threadpool(look)
+        return JSONResponse(told, status_code=200 if fine else 503)
+
+    @router.get("/metrics", tags=["health"], summary="For Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(await run_in_threadpool(house.metrics.page), media_type="text/plain; version=0.0.4")
+
+
+def model_shown(name: str) -> dict[str, Any]:
+    config = config_of(name)
+    folder = find(name)
+    card = folder / CARD
+    sides = sorted({side for side in (64, 96, 128, 192, 256, config.height) if side <= config.max_side})
+    wide = [sizes.nearest(config, side, side * 9 // 16) for side in sides if side > 64]
+    return {
+        "id": name, "object": "model", "created": int((folder / "config.json").stat().st_mtime), "owned_by": "kinema",
+        "kinema": {
+            "default": name == default_model(), "size": f"{config.height}x{config.height}",
+            "sizes": [f"{side}x{side}" for side in sides] + [f"{width}x{height}" for width, height in wide],
+            "fps": list(config.fps), "max_side": config.max_side, "max_seconds": 60, "world": config.world is not None,
+            "card": card.read_text() if card.exists() else "", "lacks": list(config.lacks),
+            "vocabulary": {
+                "kinds": list(KINDS), "colors": list(COLORS), "words": sorted(VOCABULARY - set(config.lacks)),
+                "verbs": [verb for verb in VERBS if verb in VOCABULARY], "examples": list(EXAMPLES),
+            },
+        },
+    }  # fmt: skip
+
+
+VERBS = (
+    "rolls",
+    "hits",
+    "bounces",
+    "drives",
+    "jumps",
+    "falls",
+    "stops",
+    "turns",
+    "moves",
+    "pushes",
+    "hides",
+    "slides",
+    "walks",
+)
+
+
+def _models(router: APIRouter, house: House) -> None:
+    @router.get("/v1/models", tags=["models"], summary="Models that film", responses=house.errors)
+    async def list_models(request: Request) -> dict[str, Any]:
+        await house.caller(request, "read")
+        return {"object": "list", "data": await run_in_threadpool(lambda: [model_shown(name) for name in available()])}
+
+    @router.get("/v1/models/{model_id}", tags=["models"], summary="One model", responses=house.errors)
+    async def get_model(request: Request, model_id: str) -> dict[str, Any]:
+        await house.caller(request, "read")
+        if model_id not in available():
+            raise not_found("model", model_id)
+        return await run_in_threadpool(model_shown, model_id)
+
+    @router.post(
+        "/v1/estimate", tags=["videos"], summary="What a video would take, before it is asked for",
+        openapi_extra=described(CREATE), responses=house.errors,
+    )  # fmt: skip
+    async def estimate(request: Request) -> dict[str, Any]:
+        caller = await house.caller(request, "read")
+        given = await body_of(request, CREATE)
+
+        def reckon() -> dict[str, Any]:
+            model, asked, notes = normal(house, given, caller)
+            width, height = (int(side) for side in asked["size"].split("x"))
+            pixels = cost(width, height, asked["seconds"])
+            speed = house.queue.speed(model, "generate")
+            before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in house.queue.waiting(None) if not job.paused)
+            strange, hint = words_of(asked["prompt"], model)
+            return {
+                "model": model, "size": asked["size"], "pixel_seconds": pixels,
+                "run_s": None if speed is None else round(speed * pixels, 2),
+                "wait_s": None if speed is None else round(speed * before / max(house.queue.hands(), 1), 2),
+                "unknown_words": strange, "hint": hint, "notes": notes, "quota": quota(house, caller.key_id),
+            }  # fmt: skip
+
+        return await run_in_threadpool(reckon)
+
+
+def quota(house: House, key_id: str) -> dict[str, Any]:
+    with house.database.reading() as db:
+        row = db.execute(select(keys.c.quota, keys.c.used, keys.c.reserved).where(keys.c.id == key_id)).one()
+    return {"limit": row.quota, "used": row.used, "reserved": row.reserved}
+
+
+def _files(router: APIRouter, house: House) -> None:
+    def file_shown(row: Any) -> dict[str, Any]:
+        return {
+            "id": row.id, "object": "file", "bytes": row.bytes, "created_at": int(row.created_at), "filename": row.filename,
+            "width": row.width, "height": row.height, "frames": row.frames, "fps": row.fps, "purpose": "input",
+        }  # fmt: skip
+
+    @router.post("/v1/files", tags=["files"], summary="Send a picture or video", openapi_extra=FORM, responses=house.errors)
+    async def create_file(request: Request) -> dict[str, Any]:
+        caller = await house.caller(request, "videos")
+        sent = await sent_file(request)
+        return file_shown(await run_in_threadpool(house.uploads.keep, caller.key_id, sent))
+
+    @router.get("/v1/files/{file_id}", tags=["files"], summary="What was sent", responses=house.errors)
+    async def get_file(request: Request, file_id: str) -> dict[str, Any]:
+        caller = await house.caller(request, "read")
+        return file_shown(await run_in_threadpool(house.uploads.find, file_id, caller.sees))
+
+    @router.get("/v1/files/{file_id}/content", tags=["files"], summary="Its pixels, written anew", responses=house.errors)
+    async def file_content(request: Request, file_id: str) -> Response:
+        caller = await house.caller(request, "read")
+
+        def written() -> Response:
+            row = house.uploads.find(file_id, caller.sees)
+            clip = house.clip({"file": row.id})
+            ending, media_type = (".png", "image/png") if clip.num_frames == 1 else (".mp4", "video/mp4")
+            with tempfile.TemporaryDirectory(prefix="kinema-file-") as folder:
+                return Response(clip.save(Path(folder) / f"file{ending}").read_bytes(), media_type=media_type)
+
+        return await run_in_threadpool(written)
+
+    @router.delete("/v1/files/{file_id}", tags=["files"], summary="Delete what was sent", responses=house.errors)
+    async def delete_file(request: Request, file_id: str) -> dict[str, Any]:
+        caller = await house.caller(request, "videos")
+        await run_in_threadpool(house.uploads.remove, file_id, caller.sees)
+        return {"id": file_id, "object": "file", "deleted": True}
+
+
+def _usage(router: APIRouter, house: House) -> None:
+    @router.get("/v1/queue", tags=["queue"], summary="What is being made and what waits, in order", responses=house.errors)
+    async def the_queue(request: Request) -> dict[str, Any]:
+        caller = await house.caller(request, "read")
+
+        def look() -> dict[str, Any]:
+            data, before, place = [], 0.0, 0
+            for job in house.queue.waiting(caller.sees):
+                if job.status == "in_progress" or job.paused:
+                    data.append(shown(house, job))
+                else:
+                    data.append(shown(house, job, place=(place, before)))
+                    place += 1
+                if not job.paused:
+                    before += job.pixel_seconds * (1 - job.progress / 100)
+            return {"object": "list", "data": data, "paused": house.queue.is_held()}
+
+        return await run_in_threadpool(look)
+
+    for name, held in (("pause", True), ("resume", False)):
+
+        @router.post(
+            f"/v1/queue/{name}", tags=["queue"], summary="Begin nothing more" if held else "Go on", responses=house.errors,
+            name=f"{name}_queue",
+        )  # fmt: skip
+        async def hold(request: Request, held: bool = held) -> dict[str, Any]:
+            caller = await house.caller(request, "admin")
+            await run_in_threadpool(house.queue.hold, held)
+            await run_in_threadpool(house.queue.note, caller.key_id, "queue.paused" if held else "queue.resumed")
+            return {"paused": held}
+
+    @router.get("/v1/usage", tags=["access"], summary="Quota and ledger of this key", responses=house.errors)
+    async def usage(request: Request, limit: int = 100) -> dict[str, Any]:
+        caller = await house.caller(request, "read")
+
+        def look() -> dict[str, Any]:
+            query = select(ledger).where(ledger.c.key_id == caller.key_id).order_by(ledger.c.id.desc())
+            with house.database.reading() as db:
+                rows = db.execute(query.limit(min(max(limit, 1), 1000))).all()
+            lines = [{"at": row.at, "video": row.job, "kind": row.kind, "pixel_seconds": row.pixel_seconds} for row in rows]
+            return {
+                "quota": quota(house, caller.key_id), "rate_per_minute": caller.rate, "concurrency": caller.concurrency,
+                "ledger": lines,
+            }  # fmt: skip
+
+        return await run_in_threadpool(look)
+
+
+def _keys(router: APIRouter, house: House) -> None:
+    @router.get("/v1/keys", tags=["access"], summary="All keys", responses=house.errors)
+    async def list_keys(request: Request) -> dict[str, Any]:
+        await house.caller(request, "admin")
+        rows = await run_in_threadpool(house.access.all)
+        return {"object": "list", "data": [key_shown(row) for row in rows]}
+
+    @router.post(
+        "/v1/keys",
+        tags=["access"],
+        summary="A new key; told this once",
+        openapi_extra=described(KEY),
+        responses=house.errors,
+    )
+    async def make_key(request: Request) -> dict[str, Any]:
+        caller = await house.caller(request, "admin")
+        given = await body_of(request, KEY)
+        days = given["expires_in_days"]
+
+        def make() -> dict[str, Any]:
+            scopes = tuple(str(scope) for scope in given["scopes"] or ("read", "videos", "worlds"))
+            text, row = house.access.make(
+                given["name"], scopes, expires_s=None if days is None else 86400 * days, quota=given["quota"], rate=given["rate"],
+                concurrency=given["concurrency"], by=caller.key_id,
+            )  # fmt: skip
+            return {**key_shown(row), "key": text}
+
+        return await run_in_threadpool(make)
+
+    @router.delete("/v1/keys/{key_id}", tags=["access"], summary="A key opens nothing any more", responses=house.errors)
+    async def revoke_key(request: Request, key_id: str) -> dict[str, Any]:
+        caller = await house.caller(request, "admin")
+        return key_shown(await run_in_threadpool(lambda: house.access.revoke(key_id, by=caller.key_id)))
+
+    SESSION = (Field(name="key", kind="text", about="an API key", required=True),)
+
+    @router.post(
+        "/v1/session",
+        tags=["access"],
+        summary="Sign in to the Studio",
+        openapi_extra=described(SESSION),
+        responses=house.errors,
+    )
+    async def sign_in(request: Request) -> JSONResponse:
+        given = await body_of(request, SESSION)
+        caller = await run_in_threadpool(house.access.caller, given["key"].strip())
+        answer = JSONResponse({"key": who(caller)})
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, given["key"].strip(), max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    @router.get("/v1/session", tags=["access"], summary="Who is signed in", responses=house.errors)
+    async def session(request: Request) -> dict[str, Any]:
+        return {"key": who(await house.caller(request, "read"))}
+
+    @router.delete("/v1/session", tags=["access"], summary="Sign out", responses=house.errors)
+    async def sign_out() -> JSONResponse:
+        answer = JSONResponse({"key": None})
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    def who(caller: Any) -> dict[str, Any]:
+        return {"id": caller.key_id, "name": caller.name, "scopes": list(caller.scopes)}
+
+
+def _webhooks(router: APIRouter, house: House) -> None:
+    def hook_shown(row: Any, *, secret: bool = False) -> dict[str, Any]:
+        told = {"id": row.id, "object": "webhook", "url": row.url, "events": row.events, "created_at": int(row.created_at)}
+        return {**told, "secret": row.secret} if secret else told
+
+    @router.get("/v1/webhooks", tags=["access"], summary="Webhooks", responses=house.errors)
+    async def list_hooks(request: Request) -> dict[str, Any]:
+        caller = await house.caller(request, "read")
+        rows = await run_in_threadpool(house.hooks.all, caller.key_id)
+        return {"object": "list", "data": [hook_shown(row) for row in rows]}
+
+    @router.post(
+        "/v1/webhooks",
+        tags=["access"],
+        summary="Be told when videos end",
+        openapi_extra=described(HOOK),
+        responses=house.errors,
+    )
+    async def make_hook(request: Request) -> dict[str, Any]:
+        caller = await house.caller(request, "videos")
+        given = await body_of(request, HOOK)
+        row = await run_in_threadpool(house.hooks.make, caller.key_id, given["url"], given["events"] or [])
+        return hook_shown(row, secret=True)
+
+    @router.delete("/v1/webhooks/{hook_id}", tags=["access"], summary="Be told no more", responses=house.errors)
+    async def remove_hook(request: Request, hook_id: str) -> dict[str, Any]:
+        caller = await house.caller(request, "videos")
+        await run_in_threadpool(house.hooks.remove, hook_id, caller.key_id)
+        return {"id": hook_id, "object": "webhook", "deleted": True}
+
+
+def _verify(router: APIRouter, house: House) -> None:
+    @router.post(
+        "/v1/verify",
+        tags=["provenance"],
+        summary="Was this made by Kinema? For anyone",
+        openapi_extra=FORM,
+        responses=house.errors,
+    )
+    async def verify_file(request: Request) -> dict[str, Any]:
+        sent = await sent_file(request)
+
+        def look() -> dict[str, Any]:
+            if len(sent.content) > MOST_BYTES:
+                raise ApiError(413, f"the file has more than {MOST_BYTES >> 20} MiB", code="too_large")
+            told = house.uploads.judge(sent, house.anchors)
+            id = told.get("watermark", {}).get("id")
+            known = None
+            if id:
+                with house.database.reading() as db:
+                    known = db.scalar(select(jobs.c.id).where(jobs.c.mark == id))
+            return {**told, "known_video": known}
+
+        return await run_in_threadpool(look)

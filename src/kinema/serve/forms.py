@@ -1,0 +1,245 @@
+"""Bodies of requests: JSON, or multipart with bracket keys (`guides[0][at]`), read against a list of what is expected.
+
+The same list tells the OpenAPI page what there is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from kinema.serve.errors import ApiError, refuse
+from kinema.serve.uploads import MOST_BYTES, Sent
+
+MOST_TEXT = 8000
+MOST_LIST = 1000
+MOST_STATE = 32 << 20
+DEPTH = 6
+
+Kind = Literal["text", "number", "whole", "flag", "reference", "list", "object", "any"]
+_SCHEMA: dict[str, dict[str, Any]] = {
+    "text": {"type": "string", "maxLength": MOST_TEXT},
+    "number": {"type": "number"},
+    "whole": {"type": "integer"},
+    "flag": {"type": "boolean"},
+    "reference": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+    "list": {"type": "array", "items": {}},
+    "object": {"type": "object"},
+    "any": {},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One thing that a body may hold. Numbers may come as text, as multipart sends them."""
+
+    name: str
+    kind: Kind
+    about: str
+    required: bool = False
+    default: Any = None
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] | None = None
+
+    def schema(self) -> dict[str, Any]:
+        made = {**_SCHEMA[self.kind], "description": self.about}
+        if self.kind in ("number", "whole"):
+            made |= {k: v for k, v in (("minimum", self.low), ("maximum", self.high)) if v is not None}
+            made = {"anyOf": [made, {"type": "string", "maxLength": 32}], "description": self.about}
+        if self.choices is not None:
+            made["enum"] = list(self.choices)
+        if self.default is not None:
+            made["default"] = self.default
+        return made
+
+    def read(self, given: Any) -> Any:
+        """The value, of the right type and within bounds; 400 in one line."""
+        if given is None or (given == "" and self.kind != "text"):
+            if self.required:
+                raise ApiError(400, f"{self.name} is missing: {self.about}", param=self.name, code="missing_value")
+            return self.default
+        return getattr(self, f"_{self.kind}")(given)
+
+    def _text(self, given: Any) -> str:
+        if not isinstance(given, str):
+            raise refuse(self.name, given, "text")
+        if len(given) > MOST_TEXT:
+            raise ApiError(
+                400, f"{self.name} has {len(given)} characters; {MOST_TEXT} are allowed", param=self.name, code="too_long"
+            )
+        if self.required and not given.strip():
+            raise ApiError(400, f"{self.name} is empty: {self.about}", param=self.name, code="missing_value")
+        if any(ord(c) < 32 and c not in "\n\r\t" for c in given) or any(0xD800 <= ord(c) < 0xE000 for c in given):
+            raise ApiError(400, f"{self.name} holds characters that are no text", param=self.name, code="invalid_value")
+        if self.choices is not None and given not in self.choices:
+            raise refuse(self.name, given, " or ".join(self.choices))
+        return given
+
+    def _number(self, given: Any) -> float:
+        try:
+            value = math.nan if isinstance(given, bool) else float(given)
+        except (TypeError, ValueError, OverflowError):
+            value = math.nan
+        low, high = -math.inf if self.low is None else self.low, 1e12 if self.high is None else self.high
+        if not (math.isfinite(value) and low <= value <= high):
+            raise refuse(self.name, given, _between(self.low, self.high))
+        return value
+
+    def _whole(self, given: Any) -> int:
+        if (isinstance(given, str) and re.fullmatch(r"-?\d{1,20}", given)) or (
+            isinstance(given, float) and given.is_integer()
+        ):
+            given = int(given)
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise refuse(self.name, given, "a whole number")
+        if not (self.low is None or given >= self.low) or not (self.high is None or given <= self.high):
+            raise refuse(self.name, given, "a whole number, " + _between(self.low, self.high))
+        return given
+
+    def _flag(self, given: Any) -> bool:
+        if isinstance(given, bool):
+            return given
+        if isinstance(given, str) and given.lower() in ("true", "false", "1", "0"):
+            return given.lower() in ("true", "1")
+        raise refuse(self.name, given, "true or false")
+
+    def _reference(self, given: Any) -> Any:
+        if isinstance(given, str) and given.startswith("{"):
+            return _parsed(given, self.name)
+        return given
+
+    def _list(self, given: Any) -> list[Any]:
+        if isinstance(given, str):
+            given = _parsed(given, self.name)
+        if not isinstance(given, list):
+            raise refuse(self.name, given, "a list")
+        if len(given) > MOST_LIST:
+            raise refuse(self.name, f"{len(given)} entries", f"up to {MOST_LIST}")
+        return given
+
+    def _object(self, given: Any) -> dict[str, Any]:
+        if isinstance(given, str):
+            given = _parsed(given, self.name)
+        if not isinstance(given, dict):
+            raise refuse(self.name, given, "an object")
+        return given
+
+    def _any(self, given: Any) -> Any:
+        return given
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "a number"
+    if high is None:
+        return f"a number from {low:g} on"
+    return f"a number from {low or 0:g} to {high:g}"
+
+
+def _parsed(text: str, name: str) -> Any:
+    if len(text) > MOST_STATE:
+        raise refuse(name, f"{len(text)} characters", f"up to {MOST_STATE}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise refuse(name, text, "JSON") from None
+
+
+async def body_of(request: Request, fields: Sequence[Field]) -> dict[str, Any]:
+    """The body, checked. What is unknown is refused with what was perhaps meant."""
+    given = await raw_body(request)
+    known = {field.name for field in fields}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
+            raise ApiError(400, f"unknown parameter {name[:60]!r}{hint}", param=name[:60], code="unknown_parameter")
+    return {field.name: field.read(given.get(field.name)) for field in fields}
+
+
+async def raw_body(request: Request) -> dict[str, Any]:
+    """A body as a dict of values, files as `Sent`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        try:
+            form = await request.form(max_files=64, max_fields=4 * MOST_LIST, max_part_size=MOST_STATE)
+        except HTTPException as wrong:
+            raise ApiError(400, f"the form cannot be read: {wrong.detail}", code="invalid_form") from None
+        except Exception as wrong:
+            raise ApiError(400, f"the form cannot be read ({type(wrong).__name__})", code="invalid_form") from None
+        try:
+            pairs = [(name, await _value(value)) for name, value in form.multi_items()]
+        finally:
+            await form.close()
+        return unbracket(pairs)
+    content = await request.body()
+    if not content.strip():
+        return {}
+    try:
+        given = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ApiError(400, "the body is not JSON; expected an object", code="invalid_json") from None
+    if not isinstance(given, dict):
+        raise ApiError(400, f"the body is {type(given).__name__}; expected a JSON object", code="invalid_json")
+    return given
+
+
+async def _value(value: UploadFile | str) -> Any:
+    if isinstance(value, str):
+        return value
+    if value.size is not None and value.size > MOST_BYTES:
+        raise ApiError(413, f"a file has {value.size >> 20} MiB; {MOST_BYTES >> 20} are allowed", code="too_large")
+    return Sent(name=value.filename or "file", content=await value.read())
+
+
+def unbracket(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """[("a[b]", 1), ("c[]", 2), ("d[0][e]", 3)] -> {"a": {"b": 1}, "c": [2], "d": [{"e": 3}]}; the last of equals counts."""
+    tree: dict[str, Any] = {}
+    for name, value in pairs:
+        head, *rest = re.split(r"\[", name)
+        path = [head, *(part.removesuffix("]") for part in rest)]
+        if len(path) > DEPTH or not head:
+            raise ApiError(400, f"the field {name[:60]!r} is nested too deeply or has no name", code="invalid_form")
+        here = tree
+        for part in path[:-1]:
+            below = here.setdefault(part if part != "" else str(len(here)), {})
+            if not isinstance(below, dict):
+                raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
+            here = below
+        last = path[-1] if path[-1] != "" else str(len(here))
+        if isinstance(here.get(last), dict):
+            raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
+        here[last] = value
+    return {name: _lists(value) for name, value in tree.items()}
+
+
+def _lists(value: Any) -> Any:
+    """Dicts whose names count 0, 1, 2, ... are lists."""
+    if not isinstance(value, dict):
+        return value
+    made = {name: _lists(inner) for name, inner in value.items()}
+    if made and all(re.fullmatch(r"\d{1,4}", name) for name in made):
+        return [made[name] for name in sorted(made, key=int)]
+    return made
+
+
+def described(fields: Sequence[Field], *, answer: str = "the answer") -> dict[str, Any]:
+    """For FastAPI's openapi_extra: the body, and errors in their shape."""
+    required = [field.name for field in fields if field.required]
+    schema: dict[str, Any] = {
+        "type": "object", "properties": {field.name: field.schema() for field in fields}, "additionalProperties": False
+    }  # fmt: skip
+    if required:
+        schema["required"] = required
+    body = {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+    return {"requestBody": body} if fields else {}

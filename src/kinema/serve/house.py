@@ -1,0 +1,119 @@
+"""One server's parts, made once and handed to its routes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+
+from kinema.media import Clip
+from kinema.serve.access import Access, Caller
+from kinema.serve.errors import ApiError
+from kinema.serve.hooks import Hooks
+from kinema.serve.identity import identity_of
+from kinema.serve.metrics import Metrics
+from kinema.serve.policy import policies
+from kinema.serve.publish import STATE, VIDEO
+from kinema.serve.queue import Queue
+from kinema.serve.settings import Settings
+from kinema.serve.store import Store, load_clip
+from kinema.serve.tables import Database
+from kinema.serve.uploads import Uploads
+
+SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+"""Every error."""
+
+
+class House:
+    """What the routes work with. `errors` describes error answers for the OpenAPI page."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.data)
+        self.database = Database(settings.url)
+        self.queue = Queue(self.database)
+        self.access = Access(self.database)
+        self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
+        self.hooks = Hooks(self.database, private=settings.private_hooks)
+        self.metrics = Metrics(self.queue)
+        self.policies = policies(settings.policy, settings.blocked)
+        self.anchors = identity_of(settings).anchors
+        """The roots that manifests of this server are trusted by."""
+        self.errors: dict[int | str, dict[str, Any]] = {
+            status: {"description": text, "content": {"application/json": {"schema": SCHEMA}}}
+            for status, text in (
+                (400, "a value cannot be used"), (401, "no key, or none that holds"), (403, "the key may not do that"),
+                (404, "there is none"), (409, "not in this state"), (413, "too large"), (422, "a value cannot be used"),
+                (429, "too often, or beyond the quota"), (507, "the disk is full"),
+            )
+        }  # fmt: skip
+        self._looks = threading.Lock()
+
+    async def caller(self, request: HTTPConnection, scope: str) -> Caller:
+        """Who asks, and that they may."""
+        found = await run_in_threadpool(self.access.of, request)
+        found.need(scope)
+        request.scope["kinema_key"] = found.key_id
+        return found
+
+    def clip(self, reference: dict[str, str]) -> Clip:
+        """The clip that a resolved reference stands for."""
+        if "file" in reference:
+            return load_clip(self.store.file(reference["file"]))
+        job = self.queue.get(reference["video"], None)
+        if job.artifact is None:
+            raise ApiError(409, f"{job.id} is not completed", code="not_completed")
+        return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
+
+    def state_file(self, video: str) -> Path | None:
+        job = self.queue.get(video, None)
+        path = None if job.artifact is None else self.store.video(job.id, job.artifact) / STATE
+        return path if path is not None and path.exists() else None
+
+    def looks(self, reference: dict[str, str]) -> str:
+        """Who is seen most in a clip, in words: 'red ball'."""
+        from kinema import api
+
+        with self._looks:
+            clip = self.clip(reference)
+            scene = clip.state or api.perceive(clip)
+        shown = {slot: float(scene.visible[:, slot].sum() * scene.size[slot]) for slot in scene.entities}
+        if not shown:
+            raise ApiError(
+                400, "nobody is seen in this video; expected one thing in view", param="video", code="no_character"
+            )
+        return scene.name(max(shown, key=lambda slot: shown[slot]))
+
+    async def resolve(self, given: Any, caller: Any) -> Clip:
+        """A reference as a clip, for worlds."""
+        sees = None if "admin" in caller.scopes else caller.key_id
+        reference = await run_in_threadpool(self.uploads.resolve, given, sees, caller.key_id, "start")
+        return await run_in_threadpool(self.clip, reference)
+
+    def allowed(self, text: str) -> None:
+        """400 for words that the operator does not want."""
+        refused = self.policies.check_prompt(text)
+        if refused:
+            raise ApiError(400, refused, code="content_policy_violation")
+
+    def close(self) -> None:
+        self.hooks.stop()
+        self.database.close()

@@ -1,0 +1,13 @@
+"""Who signs the films of a server."""
+
+from __future__ import annotations
+
+from kinema.provenance.identity import Identity, identity_from, own_identity
+from kinema.serve.settings import Settings
+
+
+def identity_of(settings: Settings) -> Identity:
+    """The operator's certificates, or the server's own, made at first need."""
+    if settings.chain is not None and settings.key is not None:
+        return identity_from(settings.chain, settings.key)
+    return own_identity(settings.data / "identity")

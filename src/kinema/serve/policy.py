@@ -1,0 +1,76 @@
+"""What an operator does not want filmed: a list of words, and an object that looks at prompts and frames. Off unless asked for."""
+
+from __future__ import annotations
+
+import logging
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class Policy(Protocol):
+    """Says why a prompt or a film is refused, in one line, or None."""
+
+    def check_prompt(self, prompt: str) -> str | None: ...
+
+    def check_frames(self, frames: NDArray[np.uint8]) -> str | None: ...
+
+
+class Words:
+    """Refuses prompts that hold one of these words, whole and in any case."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = [word.strip().lower() for word in words if word.strip()]
+
+    @staticmethod
+    def read(path: Path) -> Words:
+        return Words(path.read_text(encoding="utf-8").splitlines())
+
+    def check_prompt(self, prompt: str) -> str | None:
+        for word in self.words:
+            if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt.lower()):
+                return f"the operator of this server does not allow {word!r} in prompts"
+        return None
+
+    def check_frames(self, frames: NDArray[np.uint8]) -> str | None:
+        return None
+
+
+class Policies:
+    """Several, the first refusal counts; every refusal is logged."""
+
+    def __init__(self, policies: list[Policy]) -> None:
+        self.policies = policies
+
+    def check_prompt(self, prompt: str) -> str | None:
+        return self._first("prompt", [policy.check_prompt(prompt) for policy in self.policies])
+
+    def check_frames(self, frames: NDArray[np.uint8]) -> str | None:
+        return self._first("frames", [policy.check_frames(frames) for policy in self.policies])
+
+    def _first(self, what: str, answers: list[str | None]) -> str | None:
+        reason = next((answer for answer in answers if answer), None)
+        if reason:
+            log.warning("policy refused %s: %s", what, reason)
+        return reason
+
+
+def policies(spec: str | None, blocked: Path | None) -> Policies:
+    """From what the operator gave: "package.module:object" (a Policy, or what makes one when called) and a list of words."""
+    found: list[Policy] = [] if blocked is None else [Words.read(blocked)]
+    if spec is not None:
+        module, _, name = spec.partition(":")
+        try:
+            made = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as wrong:
+            raise InputError(f"policy {spec!r}: {wrong}; expected package.module:object") from None
+        found.append(made() if isinstance(made, type) or not hasattr(made, "check_prompt") else made)
+    return Policies(found)

@@ -1,0 +1,96 @@
+"""A worker as a process: stops what it does within a step when told to, and goes when the server that started it is gone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+
+from kinema.serve.metrics import log_to
+from kinema.serve.settings import Settings
+
+log = logging.getLogger("kinema.serve")
+
+RESTART_S, RESTART_MOST_S = 0.5, 30.0
+"""A worker that ended is started again after this long, and longer each time that it does not last."""
+LASTING_S = 60.0
+STOP_S = 20.0
+
+
+def work(settings: Settings, *, parent: int | None = None) -> int:
+    """Run a worker until SIGTERM or SIGINT, or until the parent is gone."""
+    log_to()
+    from kinema.serve.worker import Worker
+
+    worker = Worker(settings)
+
+    def stop(_: int, __: FrameType | None) -> None:
+        worker.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if parent is not None:
+        threading.Thread(target=_watch, args=(worker.stopping, parent), daemon=True).start()
+    log.info("worker started", extra={"worker": worker.name})
+    worker.run()
+    worker.close()
+    log.info("worker stopped", extra={"worker": worker.name})
+    return 0
+
+
+def _watch(stopping: threading.Event, parent: int) -> None:
+    while not stopping.wait(1.0):
+        if os.getppid() != parent:
+            stopping.set()
+
+
+class Crew:
+    """The worker processes of a server: kept running, and stopped with it."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self.settings, self.count = settings, count
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for slot in range(self.count):
+            thread = threading.Thread(target=self._keep, args=(slot,), name=f"kinema-crew-{slot}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _keep(self, slot: int) -> None:
+        wait_s = RESTART_S
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            command = [sys.executable, "-m", "kinema.serve.process", self.settings.to_json(), str(os.getpid())]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            self.processes[slot] = process
+            if self._stop.is_set():
+                process.terminate()
+            code = process.wait()
+            if self._stop.is_set():
+                return
+            wait_s = RESTART_S if time.monotonic() - begun > LASTING_S else min(2 * wait_s, RESTART_MOST_S)
+            log.warning("a worker ended; another is started", extra={"code": code, "wait_s": wait_s})
+            self._stop.wait(wait_s)
+
+    def stop(self) -> None:
+        """Ask all to stop; what they hold goes back to the queue."""
+        self._stop.set()
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(work(Settings.from_json(sys.argv[1]), parent=int(sys.argv[2])))

@@ -1,0 +1,93 @@
+"""From a clip to the files that are handed out: marked, labelled if asked, signed, with a thumbnail and a spritesheet."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kinema.media import Clip
+from kinema.provenance.identity import Identity
+from kinema.provenance.manifest import can_sign, sign
+from kinema.provenance.watermark import mark
+
+VIDEO, THUMBNAIL, SHEET, STATE = "video.mp4", "thumbnail.jpg", "spritesheet.jpg", "state.json"
+THUMBNAIL_SIDE = 256
+SHEET_MOST, SHEET_SIDE = 64, 128
+"""Frames of a spritesheet, and the longest side of one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What was written: its size in bytes, the mark's id as hex."""
+
+    bytes: int
+    mark: str
+
+
+def mark_of(video: str) -> int:
+    """The 40 bits of a video's id that its pictures carry."""
+    return int(video.removeprefix("video_")[:10], 16)
+
+
+def _labelled(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from kinema.provenance.label import label
+
+    return label(frames)
+
+
+def mark_text(id: int) -> str:
+    return f"{id:010x}"
+
+
+def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Made:
+    """All files of a film into a folder."""
+    id = mark_of(video)
+    frames = _labelled(clip.frames) if visible else clip.frames
+    kept = {**clip.settings, "video": video}
+    shown = replace(clip, frames=mark(frames, id), settings=kept)
+    path = shown.save(folder / VIDEO)
+    if can_sign(path):
+        sign(
+            path, identity, model=model, settings=kept, made_at=datetime.now(UTC), title=clip.caption[:200], watermark_id=id
+        )
+    middle = shown.picture(shown.num_frames // 2)
+    _fit(middle, THUMBNAIL_SIDE).save(folder / THUMBNAIL, quality=85)
+    _sheet(shown).save(folder / SHEET, quality=80)
+    if clip.state is not None:
+        (folder / STATE).write_text(json.dumps(clip.state.to_dict()))
+    return Made(bytes=path.stat().st_size, mark=mark_text(id))
+
+
+def sheet_shape(frames: int) -> tuple[int, int, int]:
+    """(columns, rows, frames shown) of a spritesheet."""
+    shown = min(frames, SHEET_MOST)
+    columns = math.ceil(math.sqrt(shown))
+    return columns, math.ceil(shown / columns), shown
+
+
+def _sheet(clip: Clip) -> Image.Image:
+    columns, rows, shown = sheet_shape(clip.num_frames)
+    picks = np.round(np.linspace(0, clip.num_frames - 1, shown)).astype(int)
+    first = _fit(clip.picture(0), SHEET_SIDE)
+    page = Image.new("RGB", (columns * first.width, rows * first.height))
+    for place, index in enumerate(picks):
+        at = (place % columns * first.width, place // columns * first.height)
+        page.paste(_fit(clip.picture(int(index)), SHEET_SIDE), at)
+    return page
+
+
+def _fit(picture: Image.Image, side: int) -> Image.Image:
+    """So that its longer side is about `side`: small pictures by whole pixels, large ones smoothly."""
+    scale = side / max(picture.size)
+    if scale >= 1:
+        by = max(int(scale), 1)
+        return picture.resize((picture.width * by, picture.height * by), Image.Resampling.NEAREST)
+    size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
+    return picture.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,48 @@
+"""A server process: says where it is, starts its workers, drains when told to stop."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from kinema.serve.app import create_app
+from kinema.serve.metrics import log_to
+from kinema.serve.process import Crew
+from kinema.serve.settings import Settings
+
+DRAIN_S = 15
+"""Requests that are being answered may take this long after SIGTERM."""
+
+
+def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> int:
+    """Until SIGTERM or SIGINT; requests are finished, worlds saved, jobs given back to the queue."""
+    log_to()
+    app = create_app(settings)
+    key = app.state.house.access.first()
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}"
+    print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
+    if key is not None:
+        print(f"The first API key, shown this once: {key}", flush=True)
+        print(f"Open the Studio with it: {address}/#key={key}", flush=True)
+    else:
+        print(f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}", flush=True)
+    crew = Crew(settings, workers)
+    crew.start()
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        ws="websockets-sansio",
+        server_header=False,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        crew.stop()
+    return 0

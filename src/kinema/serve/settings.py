@@ -1,0 +1,59 @@
+"""What an operator decides once; the same for the server and each of its workers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kinema.errors import InputError
+from kinema.serve.tables import sqlite_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """data: the folder that holds everything. database: postgresql://..., or None for SQLite in the data folder.
+
+    batch: jobs of one shape run together at most. label: put a visible mark on every film. policy: package.module:object that may
+    refuse prompts and frames; blocked: a file with words that prompts must not hold, one a line. chain, key: the operator's own
+    certificates. remote: whether pictures may be fetched from public addresses. private_hooks: whether webhooks may go to private
+    addresses. kept_days: how long videos are kept. threads: of each worker, None: as torch chooses.
+    """
+
+    data: Path
+    database: str | None = None
+    batch: int = 4
+    label: bool = False
+    policy: str | None = None
+    blocked: Path | None = None
+    chain: Path | None = None
+    key: Path | None = None
+    remote: bool = False
+    private_hooks: bool = False
+    kept_days: float = 30.0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InputError(f"batch {self.batch}: expected at least 1")
+        if not self.kept_days > 0:
+            raise InputError(f"videos kept {self.kept_days} days: expected more than 0")
+        if (self.chain is None) != (self.key is None):
+            raise InputError("a certificate chain and its key belong together; give both or neither")
+        if self.blocked is not None and not self.blocked.is_file():
+            raise InputError(f"the list of blocked words {self.blocked} is no file")
+
+    @property
+    def url(self) -> str:
+        return self.database or sqlite_url(self.data)
+
+    def to_json(self) -> str:
+        """For the workers that the server starts."""
+        return json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()})
+
+    @staticmethod
+    def from_json(text: str) -> Settings:
+        kept = json.loads(text)
+        for name in ("data", "blocked", "chain", "key"):
+            kept[name] = None if kept[name] is None else Path(kept[name])
+        return Settings(**kept)

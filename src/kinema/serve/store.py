@@ -1,0 +1,180 @@
+"""The data folder: films that are published whole or not at all, uploads, and the sweeping of what is nobody's.
+
+    DATA/kinema.db            the database, where no other is named
+    DATA/videos/ID/FENCE/     one published film: video.mp4, thumbnail.jpg, spritesheet.jpg, state.json
+    DATA/work/ID/             what a worker keeps while it makes a film; preview.jpg
+    DATA/files/ID.npz         an upload, decoded
+    DATA/worlds/, DATA/identity/
+
+Every name below it is made here; nothing that a caller says becomes part of a path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kinema.canvas.scene import Scene
+from kinema.errors import OutputError
+from kinema.media import Clip
+
+SPARE_BYTES = 64 << 20
+"""No job is begun on a disk with less than this free."""
+ORPHANED_S = 3600.0
+"""What is nobody's and older than this is swept away."""
+
+
+def new_id(kind: str) -> str:
+    return f"{kind}_{secrets.token_hex(12)}"
+
+
+def is_id(text: str, kind: str) -> bool:
+    return re.fullmatch(rf"{kind}_[0-9a-f]{{24}}", text) is not None
+
+
+class Store:
+    """Files below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        try:
+            for name in ("videos", "work", "files", "worlds", "identity"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{secrets.token_hex(4)}"
+            probe.write_bytes(b"x")
+            probe.unlink()
+        except OSError as wrong:
+            raise OutputError(
+                f"the data folder {root} cannot be written: {wrong.strerror}; name another with --data"
+            ) from None
+
+    def check_space(self) -> None:
+        """OutputError while the disk is as good as full."""
+        free = shutil.disk_usage(self.root).free
+        if free < SPARE_BYTES:
+            raise OutputError(f"the disk of {self.root} has {free >> 20} MiB free, {SPARE_BYTES >> 20} are wanted")
+
+    # Films
+
+    def video(self, id: str, artifact: str) -> Path:
+        return self.root / "videos" / id / artifact
+
+    def stage(self, id: str) -> Path:
+        """An empty folder in which a film is laid ready."""
+        folder = self.root / "videos" / id / f".ready-{secrets.token_hex(6)}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def settle(self, staged: Path, artifact: str) -> None:
+        """From ready to its name: every file is on disk before the folder is called by it."""
+        for file in staged.iterdir():
+            sync(file)
+        sync(staged)
+        target = staged.parent / artifact
+        if target.exists():
+            shutil.rmtree(target)
+        staged.rename(target)
+        sync(staged.parent)
+
+    def drop(self, id: str, artifact: str | None = None) -> None:
+        """Remove one artifact, or all that belongs to a video."""
+        folder = self.root / "videos" / id
+        shutil.rmtree(folder if artifact is None else folder / artifact, ignore_errors=True)
+        if artifact is None:
+            shutil.rmtree(self.work(id, make=False), ignore_errors=True)
+
+    def keep_only(self, id: str, artifact: str) -> None:
+        """Remove what earlier claims of a job left behind."""
+        for other in (self.root / "videos" / id).iterdir():
+            if other.name != artifact:
+                shutil.rmtree(other, ignore_errors=True)
+        shutil.rmtree(self.work(id, make=False), ignore_errors=True)
+
+    def work(self, id: str, *, make: bool = True) -> Path:
+        folder = self.root / "work" / id
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def sweep(self, known: dict[str, tuple[str | None, str, int]], *, older_s: float = ORPHANED_S) -> list[str]:
+        """Remove files that belong to no job; `known` as the queue tells it. Returns what was removed."""
+        then = time.time() - older_s
+        gone: list[str] = []
+        for folder in [*(self.root / "videos").iterdir(), *(self.root / "work").iterdir()]:
+            work = folder.parent.name == "work"
+            artifact, status, _ = known.get(folder.name, (None, "", 0))
+            if status == "in_progress" or (work and status == "queued"):
+                continue
+            for part in [folder] if work or not status else list(folder.iterdir()):
+                ours = not work and part.name == artifact
+                if not ours and part.stat().st_mtime < then:
+                    shutil.rmtree(part, ignore_errors=True)
+                    gone.append(f"{part.parent.name}/{part.name}")
+        return gone
+
+    # What a worker keeps
+
+    def keep_film(self, id: str, clip: Clip) -> None:
+        """The finished pictures, so that a worker that dies while writing does not film them again."""
+        path = self.work(id) / "film.npz"
+        keep_clip(path, clip)
+
+    def kept_film(self, id: str) -> Clip | None:
+        path = self.root / "work" / id / "film.npz"
+        try:
+            return load_clip(path) if path.exists() else None
+        except (OSError, ValueError, KeyError):
+            path.unlink(missing_ok=True)
+            return None
+
+    def preview(self, id: str) -> Path:
+        return self.root / "work" / id / "preview.jpg"
+
+    # Uploads
+
+    def file(self, id: str) -> Path:
+        return self.root / "files" / f"{id}.npz"
+
+
+def keep_clip(path: Path, clip: Clip) -> None:
+    """A clip without loss, by temporary file and rename."""
+    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
+    rest = {
+        "fps": clip.fps,
+        "caption": clip.caption,
+        "settings": clip.settings,
+        "state": None if clip.state is None else clip.state.to_dict(),
+    }
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, frames=clip.frames, rest=np.frombuffer(json.dumps(rest).encode(), np.uint8))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as wrong:
+        raise OutputError(f"{path.name} could not be written: {wrong.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_clip(path: Path) -> Clip:
+    with np.load(path, allow_pickle=False) as kept:
+        rest = json.loads(kept["rest"].tobytes())
+        state = rest.pop("state")
+        return Clip(frames=kept["frames"], state=None if state is None else Scene.from_dict(state), **rest)
+
+
+def sync(path: Path) -> None:
+    """Onto the disk: a file's bytes, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

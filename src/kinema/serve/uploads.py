@@ -1,0 +1,228 @@
+"""What callers send in: pictures and videos, as file parts, ids, data: addresses or (if the operator allows) web addresses.
+
+Bytes are never decoded in this process. A process with limits reads them (`decode`), and what is kept are its pixels under a name
+made here; the sender's bytes are thrown away.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from sqlalchemy import Row, select
+
+from kinema.serve.errors import ApiError, not_found
+from kinema.serve.queue import Queue
+from kinema.serve.store import Store, is_id, new_id
+from kinema.serve.tables import files
+
+MOST_BYTES = 64 << 20
+MOST_PIXELS = 1920 * 1088
+MOST_FRAMES = 2000
+LIMIT_S = 40.0
+AT_ONCE = 2
+"""Files that are decoded at the same time."""
+FETCH_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A file part of a request."""
+
+    name: str
+    content: bytes
+
+
+class Uploads:
+    """Uploads of one server, and what references to pictures and videos stand for."""
+
+    def __init__(self, store: Store, queue: Queue, *, remote: bool = False) -> None:
+        self.store, self.queue, self.remote = store, queue, remote
+        self._slots = threading.Semaphore(AT_ONCE)
+
+    def keep(self, key_id: str, sent: Sent) -> Row[Any]:
+        """Decode and keep a file; 400 says in one line what is wrong with it."""
+        if not sent.content:
+            raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
+        if len(sent.content) > MOST_BYTES:
+            raise ApiError(
+                413, f"the file has {len(sent.content) >> 20} MiB, {MOST_BYTES >> 20} are allowed; cut it first", code="too_large"
+            )  # fmt: skip
+        self.store.check_space()
+        id = new_id("file")
+        target = self.store.file(id)
+        told = self._decoded(sent.content, target)
+        with self.queue.database.writing() as db:
+            now = self.queue.database.now(db)
+            row = {
+                "id": id, "key_id": key_id, "created_at": now, "filename": _plain(sent.name), "bytes": target.stat().st_size,
+                **{name: told[name] for name in ("width", "height", "frames", "fps")},
+            }  # fmt: skip
+            db.execute(files.insert().values(**row))
+            return db.execute(select(files).where(files.c.id == id)).one()
+
+    def _decoded(self, content: bytes, target: Path) -> dict[str, Any]:
+        told = self._apart(content, "keep", [str(target), str(MOST_PIXELS), str(MOST_FRAMES)])
+        if "error" in told:
+            target.unlink(missing_ok=True)
+            raise _bad(told["error"])
+        return told
+
+    def judge(self, sent: Sent, anchors: bytes) -> dict[str, Any]:
+        """Whether Kinema made a file: its manifest and its watermark, read apart as every upload is."""
+        if not sent.content:
+            raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
+        told = self._apart(sent.content, "verify", [str(MOST_PIXELS), str(MOST_FRAMES), anchors.decode("ascii", "replace")])
+        if "error" in told:
+            raise _bad(told["error"])
+        return told
+
+    def _apart(self, content: bytes, what: str, rest: list[str]) -> dict[str, Any]:
+        """What a process with limits has to say of some bytes."""
+        with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
+            source = Path(folder) / "upload"
+            source.write_bytes(content)
+            command = [sys.executable, "-m", "kinema.serve.decode", what, str(source), *rest]
+            quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            with self._slots:
+                try:
+                    done = subprocess.run(
+                        command, capture_output=True, timeout=LIMIT_S, check=False, stdin=subprocess.DEVNULL, cwd=folder,
+                        env={**os.environ, **quiet},
+                    )  # fmt: skip
+                except subprocess.TimeoutExpired:
+                    raise _bad(f"the file takes longer than {LIMIT_S:g} s to read; cut it first") from None
+        try:
+            told: dict[str, Any] = json.loads(done.stdout.decode().strip().splitlines()[-1])
+        except (IndexError, json.JSONDecodeError, UnicodeDecodeError):
+            return {"error": "the file could not be read within the limits of memory and time; make it smaller first"}
+        return told
+
+    def find(self, id: str, key_id: str | None) -> Row[Any]:
+        with self.queue.database.reading() as db:
+            row = db.execute(select(files).where(files.c.id == id)).first()
+        if row is None or (key_id is not None and row.key_id != key_id) or not self.store.file(id).exists():
+            raise not_found("file", id)
+        return row
+
+    def remove(self, id: str, key_id: str | None) -> None:
+        self.find(id, key_id)
+        with self.queue.database.writing() as db:
+            db.execute(files.delete().where(files.c.id == id))
+        self.store.file(id).unlink(missing_ok=True)
+
+    def resolve(self, given: Any, key_id: str | None, owner: str, param: str) -> dict[str, str]:
+        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to be the caller's."""
+        if isinstance(given, Sent):
+            return {"file": self.keep(owner, given).id}
+        if isinstance(given, str):
+            return self._by_id(given, key_id, owner, param)
+        if isinstance(given, dict):
+            for name in ("file_id", "video_id", "id", "image_url", "video_url", "url"):
+                inner = given.get(name)
+                if isinstance(inner, dict) and "url" in inner:
+                    inner = inner["url"]
+                if isinstance(inner, str) and inner:
+                    return self._by_id(inner, key_id, owner, param)
+        raise ApiError(
+            400, f'{param}: expected a file, an id, {{"file_id": ...}}, {{"id": "video_..."}} or {{"image_url": "data:..."}}',
+            param=param, code="invalid_reference",
+        )  # fmt: skip
+
+    def _by_id(self, text: str, key_id: str | None, owner: str, param: str) -> dict[str, str]:
+        if text.startswith("data:"):
+            return {"file": self.keep(owner, _from_data(text, param)).id}
+        if text.startswith(("http://", "https://")):
+            return {"file": self.keep(owner, self._fetch(text, param)).id}
+        if is_id(text, "file"):
+            return {"file": self.find(text, key_id).id}
+        if is_id(text, "video"):
+            job = self.queue.get(text, key_id)
+            if job.status != "completed":
+                raise ApiError(
+                    409, f"{text} is {job.status.replace('_', ' ')}; wait until it is completed", param=param, code="not_completed"
+                )  # fmt: skip
+            return {"video": job.id}
+        raise not_found("file or video", text)
+
+    def _fetch(self, url: str, param: str) -> Sent:
+        """From a public address, looked up once and connected to just there; no redirects, and no more bytes than allowed."""
+        if not self.remote:
+            raise ApiError(
+                400, f"{param}: web addresses are switched off on this server; send the file itself", param=param,
+                code="remote_urls_off",
+            )  # fmt: skip
+        import httpx
+
+        address = public_address(url)
+        parts = urlsplit(url)
+        pinned = f"[{address}]" if ":" in address else address
+        port = f":{parts.port}" if parts.port else ""
+        target = parts._replace(netloc=f"{pinned}{port}").geturl()
+        extensions = {"sni_hostname": parts.hostname} if parts.scheme == "https" else {}
+        content = bytearray()
+        try:
+            with (
+                httpx.Client(timeout=FETCH_S, follow_redirects=False, trust_env=False) as client,
+                client.stream("GET", target, headers={"host": parts.netloc}, extensions=extensions) as answer,
+            ):
+                if answer.status_code != 200:
+                    raise _bad(f"{url[:120]} answered {answer.status_code}; expected 200")
+                for chunk in answer.iter_bytes():
+                    content += chunk
+                    if len(content) > MOST_BYTES:
+                        raise _bad(f"{url[:120]} has more than the {MOST_BYTES >> 20} MiB that are allowed")
+        except httpx.HTTPError as wrong:
+            raise _bad(f"{url[:120]} could not be fetched ({type(wrong).__name__})") from None
+        return Sent(name=Path(parts.path).name or "fetched", content=bytes(content))
+
+
+def public_address(url: str) -> str:
+    """The one address that a name stands for now; 400 if any that it stands for is not public."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise _bad(f"{url[:120]!r}: expected http:// or https:// and a host")
+    try:
+        found = socket.getaddrinfo(
+            parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM
+        )
+    except (OSError, ValueError, UnicodeError):
+        raise _bad(f"{parts.hostname[:80]!r} is not known") from None
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if not ipaddress.ip_address(address.split("%")[0]).is_global:
+            raise _bad(f"{parts.hostname[:80]!r} is not a public address")
+    return addresses[0]
+
+
+def _bad(message: str) -> ApiError:
+    return ApiError(400, message, code="invalid_media")
+
+
+def _plain(name: str) -> str:
+    """A name for people; never a path."""
+    kept = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
+    return kept[:120] or "file"
+
+
+def _from_data(text: str, param: str) -> Sent:
+    head, comma, body = text.partition(",")
+    try:
+        if not comma:
+            raise ValueError
+        content = base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+    except (ValueError, binascii.Error):
+        raise ApiError(400, f"{param}: the data: address is damaged", param=param, code="invalid_reference") from None
+    return Sent(name="data", content=content)

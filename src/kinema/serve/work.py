@@ -1,0 +1,102 @@
+"""From what was asked to a film: each kind of job as a call of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kinema import api
+from kinema.canvas.scene import Scene
+from kinema.errors import InputError
+from kinema.filming import Options, Progress, Watch
+from kinema.media import Clip
+
+Load = Callable[[dict[str, Any]], Clip]
+"""The clip that a reference {"file": id} or {"video": id} stands for."""
+
+KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "render")
+
+
+def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
+    """Jobs with equal answers can be made in one pass; None: only alone."""
+    if kind != "generate" or any(request.get(name) for name in ("image", "last", "keyframes")):
+        return None
+    parts = [model, *(request.get(name) for name in ("seconds", "size", "fps", "steps", "guidance", "strict"))]
+    return "|".join(str(part) for part in parts)
+
+
+def options_of(request: dict[str, Any]) -> Options | None:
+    """What was asked of the sampler; None where nothing was."""
+    asked = {name: request[name] for name in ("steps", "guidance") if request.get(name) is not None}
+    return Options(**asked) if asked else None
+
+
+def make_together(
+    model: str, requests: Sequence[dict[str, Any]], progress: Progress, watch: Watch | None = None
+) -> list[Clip]:
+    """Jobs of one shape in one pass."""
+    first = requests[0]
+    return api.films(
+        [request["prompt"] for request in requests], [request["seed"] for request in requests], model=model,
+        seconds=first["seconds"], size=first["size"], fps=first["fps"], options=options_of(first),
+        strict=bool(first.get("strict")), progress=progress, watch=watch,
+    )  # fmt: skip
+
+
+def make(kind: str, model: str, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
+    """One job that is made alone."""
+    common: dict[str, Any] = {
+        "model": model,
+        "seed": request["seed"],
+        "options": options_of(request),
+        "progress": progress,
+    }
+    told: dict[str, Any] = {**common, "strict": bool(request.get("strict"))}
+    prompt = request.get("prompt", "")
+    if kind == "generate":
+        return _generate(request, load, told)
+    if kind in ("edit", "remix"):
+        mask = load(request["mask"]) if request.get("mask") else None
+        return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **told)
+    if kind == "extend":
+        return api.extend(
+            load(request["video"]), prompt, seconds=request["seconds"], before=bool(request.get("before")), **told
+        )
+    if kind == "blend":
+        return api.blend(load(request["a"]), load(request["b"]), prompt, seconds=request["seconds"], **told)
+    if kind == "loop":
+        clip = load(request["video"])
+        joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **told)
+        return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
+    if kind == "trim":
+        return trim(load(request["video"]), request["cuts"])
+    if kind == "render":
+        return api.render(Scene.from_dict(request["state"]), size=request.get("size"), **common)
+    raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
+
+
+def _generate(request: dict[str, Any], load: Load, told: dict[str, Any]) -> Clip:
+    """Words with pictures: at the ends, or anywhere."""
+    image, last = (load(request[name]) if request.get(name) else None for name in ("image", "last"))
+    pictures = [(load(frame["picture"]), float(frame["at"])) for frame in request.get("keyframes") or ()]
+    return api.generate(
+        request["prompt"], seconds=request["seconds"], size=request["size"], fps=request["fps"], image=image, last=last,
+        pictures=pictures, **told,
+    )[0]  # fmt: skip
+
+
+def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:
+    """Parts of a clip, in the order given, joined; seconds from the beginning."""
+    picks: list[int] = []
+    for start, end in cuts:
+        first, last = round(start * clip.fps), min(round(end * clip.fps), clip.num_frames)
+        if not 0 <= first < last:
+            raise InputError(f"cut {start:g} to {end:g} s: expected a part of the {clip.duration_s:g} s that there are")
+        picks += range(first, last)
+    index = np.array(picks)
+    state = None if clip.state is None else clip.state.frames(index)
+    settings = {**clip.settings, "layout": "trim", "cuts": [list(cut) for cut in cuts]}
+    return replace(clip, frames=clip.frames[index], state=state, settings=settings)

@@ -1,0 +1,312 @@
+"""A worker: takes jobs from the queue, makes them, publishes them; any number of them on any number of machines.
+
+It may be killed at every point of it. Whatever it had in hand is taken over when its lease ends, and what it left half done is
+swept away; `reached` is called with the name of each of POINTS, so that tests can kill it just there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import numpy as np
+import torch
+from PIL import Image
+
+from kinema.canvas.canvas import Canvas
+from kinema.errors import InputError, KinemaError, OutputError
+from kinema.media import Clip
+from kinema.serve import work
+from kinema.serve.identity import identity_of
+from kinema.serve.policy import policies
+from kinema.serve.publish import VIDEO, write_film
+from kinema.serve.queue import Claim, Finished, Queue
+from kinema.serve.settings import Settings
+from kinema.serve.store import Store, load_clip
+from kinema.serve.tables import Database
+
+log = logging.getLogger(__name__)
+
+POINTS = ("claimed", "filmed", "kept", "written", "settled", "published", "cleaned")
+IDLE_S, IDLE_MOST_S = 0.02, 0.5
+BEAT_S = 0.25
+"""Progress is reported, and asked whether to go on, at most this often between the steps of a sampler."""
+FULL_S = 5.0
+"""How long a job waits that met a full disk."""
+
+
+class LetGo(Exception):
+    """Nobody wants any more what is being made."""
+
+
+class Hand:
+    """The jobs in hand: their progress, and a thread that renews their leases while a step takes long."""
+
+    def __init__(self, queue: Queue, claims: Sequence[Claim]) -> None:
+        self.queue, self.claims = queue, list(claims)
+        self.progress = {claim.id: (0.0, "starting") for claim in claims}
+        self.stop: dict[str, str] = {}
+        self._last = 0.0
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Hand:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def left(self) -> list[Claim]:
+        """Those that are still wanted."""
+        return [claim for claim in self.claims if claim.id not in self.stop]
+
+    def _renew(self) -> None:
+        while not self._done.wait(self.queue.lease_s / 5):
+            with suppress(Exception):
+                self.beat()
+
+    def beat(self) -> None:
+        with self._lock:
+            self._last = time.monotonic()
+            if self.left:
+                self.stop |= self.queue.beat(self.left, self.progress)
+
+    def report(self, stage: str, share: float) -> None:
+        """Called between the steps of a sampler; LetGo when no job in hand is wanted any more."""
+        for claim in self.claims:
+            self.progress[claim.id] = (round(100 * share, 1), stage)
+        if time.monotonic() - self._last >= BEAT_S:
+            self.beat()
+        if not self.left:
+            raise LetGo
+
+
+class Worker:
+    """Makes jobs one after another, or several of one shape at once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str | None = None,
+        reached: Callable[[str], None] = lambda point: None,
+        lease_s: float | None = None,
+    ) -> None:
+        self.settings, self.reached = settings, reached
+        self.store = Store(settings.data)
+        self.database = Database(settings.url)
+        self.queue = Queue(self.database) if lease_s is None else Queue(self.database, lease_s=lease_s)
+        self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.identity = identity_of(settings)
+        self.policies = policies(settings.policy, settings.blocked)
+        self.warm: list[str] = []
+        self.stopping = threading.Event()
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+
+    def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
+        """Until told to stop, or until `idle` says so when there is nothing to do."""
+        wait_s = IDLE_S
+        while not self.stopping.is_set():
+            if self.once():
+                wait_s = IDLE_S
+            elif idle():
+                return
+            else:
+                self.stopping.wait(wait_s)
+                wait_s = min(1.5 * wait_s, IDLE_MOST_S)
+
+    def once(self) -> bool:
+        """Make the next jobs, if there are any."""
+        try:
+            self.store.check_space()
+            claims = self.queue.claim(self.name, self.warm, most=self.settings.batch)
+        except KinemaError as wrong:
+            log.error("%s; waiting", wrong)
+            self.stopping.wait(FULL_S)
+            return False
+        if not claims:
+            return False
+        self.reached("claimed")
+        with Hand(self.queue, claims) as hand:
+            try:
+                self._make(hand)
+            except LetGo:
+                pass
+            except OutputError as wrong:
+                log.error("%s; the job goes back to the queue", wrong)
+                self._back(hand, wait_s=FULL_S, stage="waiting for space")
+            except MemoryError:
+                self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+            except KinemaError as wrong:
+                self._fail(hand, "invalid_request", str(wrong))
+            except Exception as wrong:
+                if isinstance(wrong, RuntimeError) and "allocate memory" in str(wrong):
+                    self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+                else:
+                    log.exception("a job met an error that nobody foresaw")
+                    self._fail(
+                        hand, "internal_error", f"the film could not be made ({type(wrong).__name__}); see the server's log"
+                    )
+            self._let_go(hand)
+        return True
+
+    def _back(self, hand: Hand, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
+        for claim in hand.left:
+            self.queue.release(claim, wait_s=wait_s, stage=stage)
+            hand.stop[claim.id] = "released"
+
+    def _fail(self, hand: Hand, code: str, message: str) -> None:
+        """A job made alone has failed; of several each is tried alone, so that none fails for another's sake."""
+        together = len(hand.claims) > 1
+        for claim in hand.left:
+            if together:
+                self.queue.release(claim, alone=True)
+            else:
+                self.queue.fail(claim, code, message)
+            hand.stop[claim.id] = "failed"
+            shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
+
+    def _let_go(self, hand: Hand) -> None:
+        """End what was cancelled, and put back what was paused, or what a stopping worker holds."""
+        for claim in hand.claims:
+            reason = hand.stop.get(claim.id)
+            if reason == "cancelled":
+                self.queue.fail(claim, "cancelled", "cancelled by its owner")
+            elif reason in ("paused", "stopping"):
+                self.queue.release(claim)
+            if reason in ("cancelled", "paused"):
+                shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
+
+    def _make(self, hand: Hand) -> None:
+        begun = time.perf_counter()
+        clips = self._films(hand)
+        self.reached("filmed")
+        for claim in hand.left:
+            clip = clips[claim.id]
+            refused = self.policies.check_frames(clip.frames)
+            if refused:
+                self.queue.fail(claim, "content_policy_violation", refused)
+                hand.stop[claim.id] = "refused"
+            elif len(hand.claims) > 1 or claim.pixel_seconds > 1e6:
+                self.store.keep_film(claim.id, clip)
+        self.reached("kept")
+        took_s = (time.perf_counter() - begun) / len(hand.claims)
+        for claim in hand.left:
+            hand.report("write", 0.97)
+            self._publish(hand, claim, clips[claim.id], took_s)
+
+    def _films(self, hand: Hand) -> dict[str, Clip]:
+        """What has been filmed before and kept, and the rest in one pass where that can be."""
+        kept = {claim.id: self.store.kept_film(claim.id) for claim in hand.claims}
+        clips = {id: clip for id, clip in kept.items() if clip is not None}
+        open_claims = [claim for claim in hand.claims if claim.id not in clips]
+        if not open_claims:
+            return clips
+
+        def progress(stage: str, done: int, of: int) -> None:
+            if self.stopping.is_set():
+                hand.stop |= {claim.id: "stopping" for claim in hand.left}
+                raise LetGo
+            share = done / max(of, 1)
+            hand.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
+
+        first = open_claims[0]
+        if work.shape_of(first.kind, first.model, first.request) is not None:
+
+            def watch(canvas: Canvas, filmed: int) -> None:
+                for i, claim in enumerate(open_claims):
+                    self._preview(claim, canvas, i, filmed)
+
+            requests = [claim.request for claim in open_claims]
+            films = work.make_together(first.model, requests, progress, watch)
+            clips |= {claim.id: clip for claim, clip in zip(open_claims, films, strict=True)}
+        else:
+            for claim in open_claims:
+                clips[claim.id] = work.make(claim.kind, claim.model, claim.request, self._load, progress)
+        self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
+        return clips
+
+    def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
+        """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
+        from kinema.filming import Options, film
+        from kinema.laying import model_of, read_clips
+
+        model = model_of(claim.model)
+        one = canvas.sample(sample)
+        index = filmed - 1 if filmed else one.num_frames // 2
+        frame = one.frames(index, index + 1)
+        if not filmed:
+            frame = film(model, frame, Options(), [0])
+        height = one.values["video"].shape[2] * 8 * model.config.denoiser.patch
+        width = one.values["video"].shape[3] * 8 * model.config.denoiser.patch
+        clip = read_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
+        path = self.store.preview(claim.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        by = max(256 // max(height, width), 1)
+        picture = Image.fromarray(np.ascontiguousarray(clip.frames[0])).resize(
+            (width * by, height * by), Image.Resampling.NEAREST
+        )
+        picture.save(temporary, "JPEG", quality=85)
+        temporary.replace(path)
+
+    def _load(self, reference: dict[str, str]) -> Clip:
+        """What a reference stands for, checked again: its owner may have deleted it since."""
+        if "file" in reference:
+            try:
+                return load_clip(self.store.file(reference["file"]))
+            except (OSError, ValueError, KeyError):
+                raise InputError(f"the file {reference['file']} is gone; upload it again") from None
+        job = self.queue.get(reference["video"], None, deleted=True)
+        if job.artifact is None:
+            raise InputError(f"the video {reference['video']} is gone; make it again")
+        return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
+
+    def _publish(self, hand: Hand, claim: Claim, clip: Clip, took_s: float) -> None:
+        """Laid ready, synced, renamed, then told to the queue in one transaction; refused there, the files go."""
+        begun = time.perf_counter()
+        artifact = str(claim.fence)
+        staged = self.store.stage(claim.id)
+        try:
+            visible = self.settings.label or bool(claim.request.get("label"))
+            made = write_film(
+                staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model
+            )  # fmt: skip
+            self.reached("written")
+            self.store.settle(staged, artifact)
+            self.reached("settled")
+        except OSError as wrong:
+            shutil.rmtree(staged, ignore_errors=True)
+            self.store.drop(claim.id, artifact)
+            if isinstance(wrong, KinemaError):
+                raise
+            raise OutputError(f"the film could not be written: {wrong.strerror or wrong}") from None
+        took_s += time.perf_counter() - begun
+        finished = Finished(
+            bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=clip.settings, mark=made.mark,
+            size=clip.size, seconds=f"{clip.duration_s:g}",
+        )  # fmt: skip
+        if not self.queue.publish(claim, artifact, finished):
+            self.store.drop(claim.id, artifact)
+            hand.stop[claim.id] = "lost"
+            return
+        hand.stop[claim.id] = "published"
+        self.reached("published")
+        self.store.keep_only(claim.id, artifact)
+        self.queue.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
+        self.reached("cleaned")
+        log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})
+
+    def close(self) -> None:
+        self.database.close()
