@@ -22,7 +22,7 @@ from kinema.serve.errors import ApiError, not_found
 from kinema.serve.tables import Database, audit, deliveries, facts, jobs, keys, ledger, speeds, webhooks, workers
 
 LEASE_S = 15.0
-ATTEMPTS = 5
+ATTEMPTS = 12
 """A job that was begun this often and never came to an end is given up: it may be what ends the workers."""
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""

@@ -1,0 +1,98 @@
+"""A server as users start it: `kinema serve` in a process of its own, on a free port and a fresh folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs kinema[serve]")
+
+import httpx
+
+
+@dataclass
+class Running:
+    """A server process, where it is and its first key."""
+
+    process: subprocess.Popen[str]
+    url: str
+    key: str
+    data: Path
+    log: Path
+
+    def http(self, key: str | None = None) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=60)
+
+    def wait(self, id: str, seconds: float = 90.0) -> dict[str, object]:
+        """A video when it has ended."""
+        end = time.monotonic() + seconds
+        with self.http() as client:
+            while time.monotonic() < end:
+                video: dict[str, object] = client.get(f"/v1/videos/{id}").json()
+                if video["status"] in ("completed", "failed"):
+                    return video
+                time.sleep(0.05)
+        raise AssertionError(f"{id} did not end in {seconds} s")
+
+
+def start(data: Path, *flags: str, port: int = 0, key: str = "") -> Running:
+    """`kinema serve`, and what it says when it is there."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    log = data.parent / f"{data.name}.log"
+    command = [
+        sys.executable,
+        "-m",
+        "kinema.cli.main",
+        "serve",
+        "--data",
+        str(data),
+        "--port",
+        str(port),
+        "--threads",
+        "1",
+        *flags,
+    ]
+    with log.open("a") as sink:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=sink, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+    assert process.stdout is not None
+    url = ""
+    for _ in range(2 if key else 3):
+        line = process.stdout.readline()
+        url = url or (re.findall(r"http://[\d.]+:\d+", line) or [""])[0]
+        key = key or (re.findall(r": (kinema_\S+)", line) or [""])[0]
+    assert url, log.read_text()[-2000:]
+    running = Running(process=process, url=url, key=key, data=data, log=log)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return running
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"the server was not ready: {log.read_text()[-2000:]}")
+
+
+def stop(running: Running) -> int:
+    running.process.terminate()
+    code = running.process.wait(40)
+    if running.process.stdout is not None:
+        running.process.stdout.close()
+    return code
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(tmp_path_factory.mktemp("served") / "data", "--allow-private-webhooks")
+    yield running
+    stop(running)

@@ -1,0 +1,28 @@
+"""A worker that ends itself by kill -9 at a point of its work: python tests/serve/killed.py DATA POINT [COUNT]"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from kinema.serve.settings import Settings
+from kinema.serve.worker import Worker
+
+
+def main() -> None:
+    data, point, passes = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    left = [passes]
+
+    def reached(name: str) -> None:
+        if name == point:
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    Worker(Settings(data=data, threads=1), reached=reached, lease_s=1.0).run(idle=lambda: True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Workers on real jobs: killed at every point, met by a full disk, asked to stop; what they publish is whole and there once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="needs kinema[serve]")
+
+from kinema.errors import OutputError
+from kinema.media import Clip
+from kinema.serve.access import Access
+from kinema.serve.queue import Queue
+from kinema.serve.settings import Settings
+from kinema.serve.store import Store, keep_clip, new_id
+from kinema.serve.tables import Database
+from kinema.serve.work import shape_of, trim
+from kinema.serve.worker import POINTS, Worker
+
+KILLED = Path(__file__).with_name("killed.py")
+
+
+class Yard:
+    """A data folder with a key, and jobs that need no model: parts of an upload."""
+
+    def __init__(self, data: Path) -> None:
+        self.settings = Settings(data=data, threads=1)
+        self.store = Store(data)
+        self.database = Database(self.settings.url)
+        self.queue = Queue(self.database, lease_s=1.0)
+        self.key = str(Access(self.database).make("me")[1].id)
+        self.file = new_id("file")
+        frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
+        keep_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
+
+    def job(self, kind: str = "trim", **request: Any) -> str:
+        wanted = {"video": {"file": self.file}, "cuts": [[0.0, 0.5]], "seed": 0, "prompt": "", **request}
+        row = {
+            "id": new_id("video"), "key_id": self.key, "kind": kind, "model": "kinema-tiny", "prompt": wanted["prompt"],
+            "seconds": "0.5", "size": "32x32", "request": wanted, "sources": [], "remixed_from": None, "priority": 0,
+            "shape": shape_of(kind, "kinema-tiny", wanted), "pixel_seconds": 512.0,
+        }  # fmt: skip
+        return str(self.queue.submit(row).id)
+
+    def film(self, prompt: str = "a red ball", **more: Any) -> str:
+        asked = {"seconds": 0.25, "size": "32x32", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
+        return self.job("generate", prompt=prompt, **{**asked, **more})
+
+    def worker(self, **more: Any) -> Worker:
+        return Worker(self.settings, lease_s=1.0, **more)
+
+    def work(self) -> None:
+        worker = self.worker()
+        worker.run(idle=lambda: not self.queue.waiting(None))
+        worker.close()
+
+    def check_published(self, id: str, frames: int = 8) -> Clip:
+        row = self.queue.get(id, None)
+        assert row.status == "completed", (row.error_code, row.error_message)
+        folders = list((self.settings.data / "videos" / id).iterdir())
+        assert [folder.name for folder in folders] == [row.artifact], "one artifact, and nothing beside it"
+        clip = Clip.open(folders[0] / "video.mp4")
+        assert clip.num_frames == frames and clip.settings["video"] == id
+        assert {file.name for file in folders[0].iterdir()} >= {"video.mp4", "thumbnail.jpg", "spritesheet.jpg"}
+        return clip
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    return Yard(tmp_path / "data")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_every_point(yard: Yard, point: str) -> None:
+    """kill -9: the job is taken over, published once, paid once; nothing of the dead is left."""
+    ids = [yard.job(), yard.job()]
+    done = subprocess.run([sys.executable, str(KILLED), str(yard.settings.data), point], check=False)
+    assert done.returncode == -signal.SIGKILL
+    yard.work()
+    for id in ids:
+        yard.check_published(id)
+    assert not list((yard.settings.data / "work").iterdir()), "what workers keep goes when it is not needed"
+    (row,) = Access(yard.database).all()
+    assert (row.used, row.reserved) == (1024.0, 0.0)
+    yard.store.sweep(yard.queue.artifacts(), older_s=-1)
+    for id in ids:
+        yard.check_published(id)
+
+
+def test_a_worker_that_slept_past_its_lease_publishes_nothing(yard: Yard) -> None:
+    """SIGSTOP in the middle, another takes over, SIGCONT: one artifact, and it is the other's."""
+    id = yard.job()
+    stopped = threading.Event()
+    going = threading.Event()
+
+    def reached(point: str) -> None:
+        if point == "settled":
+            stopped.set()
+            assert going.wait(20)
+
+    sleeper = yard.worker(reached=reached)
+    sleeper.queue.lease_s = 0.3
+    sleeper.queue.beat = lambda claims, progress: {}  # type: ignore[method-assign]
+    thread = threading.Thread(target=sleeper.once)
+    thread.start()
+    assert stopped.wait(20)
+    time.sleep(0.5)
+    yard.work()
+    going.set()
+    thread.join()
+    yard.check_published(id)
+    assert yard.queue.get(id, None).artifact == "2"
+
+
+def test_a_full_disk_loses_nothing(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = yard.job()
+    worker = yard.worker()
+
+    def full(folder: Path, clip: Clip, **_: Any) -> None:
+        (folder / "video.mp4").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kinema.serve.worker.write_film", full)
+    monkeypatch.setattr("kinema.serve.worker.FULL_S", 0.1)
+    assert worker.once()
+    row = yard.queue.get(id, None)
+    assert (row.status, row.stage, row.attempts) == ("queued", "waiting for space", 0)
+    assert not list((yard.settings.data / "videos" / id).iterdir())
+    monkeypatch.setattr(worker.store, "check_space", lambda: (_ for _ in ()).throw(OutputError("full")))
+    assert not worker.once()
+    monkeypatch.undo()
+    yard.work()
+    yard.check_published(id)
+
+
+def test_cancelled_within_a_step(yard: Yard) -> None:
+    """A film of a thousand steps stops when its owner says so, and the worker goes on with the next."""
+    id, after = yard.film(steps=200, seconds=4.0, size="64x64"), yard.job()
+    worker = yard.worker()
+    thread = threading.Thread(target=worker.once)
+    thread.start()
+    _until(lambda: yard.queue.get(id, None).stage == "plan")
+    yard.queue.cancel(id, None)
+    thread.join(10)
+    assert not thread.is_alive()
+    row = yard.queue.get(id, None)
+    assert (row.status, row.error_code) == ("failed", "cancelled") and row.progress < 60
+    yard.work()
+    yard.check_published(after)
+
+
+def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
+    id = yard.film(steps=200, seconds=4.0, size="64x64")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kinema.serve.process", yard.settings.to_json(), str(os.getpid())], stderr=subprocess.PIPE
+    )
+    _until(lambda: yard.queue.get(id, None).stage == "plan", 60)
+    process.terminate()
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 0
+    row = yard.queue.get(id, None)
+    assert (row.status, row.attempts) == ("queued", 0)
+    assert [json.loads(line)["message"] for line in told.decode().splitlines()][-1] == "worker stopped"
+
+
+def test_jobs_made_together_are_those_made_alone(yard: Yard) -> None:
+    prompts = ["a red ball rolls right", "a blue box", "a green robot jumps"]
+    together = [yard.film(prompt, seed=i) for i, prompt in enumerate(prompts)]
+    worker = yard.worker()
+    assert worker.once() and yard.queue.counts() == {"completed": 3}, "one pass for all three"
+    alone = []
+    for i, prompt in enumerate(prompts):
+        alone.append(yard.film(prompt, seed=i))
+        worker.once()
+    for a, b in zip(together, alone, strict=True):
+        one, other = yard.check_published(a, 4), yard.check_published(b, 4)
+        assert one.state is not None and other.state is not None
+        np.testing.assert_allclose(one.state.x, other.state.x, atol=0.05)
+        assert (one.state.kind == other.state.kind).all()
+        assert np.abs(one.frames.astype(int) - other.frames).mean() < 8, "but for their marks"
+    worker.close()
+
+
+def test_one_bad_job_fails_alone(yard: Yard) -> None:
+    good, bad = yard.film("a red ball", strict=True), yard.film("a purple wolf", strict=True)
+    yard.work()
+    yard.check_published(good, 4)
+    row = yard.queue.get(bad, None)
+    assert row.error_code == "invalid_request" and "wolf" in row.error_message
+
+
+def test_a_source_that_is_gone_is_named(yard: Yard) -> None:
+    id = yard.job(video={"file": "file_" + "0" * 24})
+    yard.work()
+    assert "upload it again" in yard.queue.get(id, None).error_message
+
+
+def test_the_policy_looks_at_frames(yard: Yard) -> None:
+    yard.settings = Settings(data=yard.settings.data, threads=1, policy="tests.serve.test_worker:NoNoise")
+    id = yard.job()
+    yard.work()
+    row = yard.queue.get(id, None)
+    assert (row.error_code, row.error_message) == ("content_policy_violation", "noise is not allowed")
+
+
+class NoNoise:
+    """Refuses films that are noise."""
+
+    def check_prompt(self, prompt: str) -> str | None:
+        return None
+
+    def check_frames(self, frames: Any) -> str | None:
+        return "noise is not allowed" if frames.std() > 60 else None
+
+
+def test_what_is_nobodys_is_swept(yard: Yard) -> None:
+    id = yard.job()
+    yard.work()
+    row = yard.queue.get(id, None)
+    stray = [yard.store.video(id, "9"), yard.store.video("video_" + "a" * 24, "1"), yard.store.work("video_" + "b" * 24)]
+    for folder in stray:
+        folder.mkdir(parents=True, exist_ok=True)
+    assert yard.store.sweep(yard.queue.artifacts()) == [], "what is young may be in the making"
+    yard.store.sweep(yard.queue.artifacts(), older_s=-1)
+    assert not any(folder.exists() for folder in stray) and yard.store.video(id, row.artifact).exists()
+
+
+def test_trimming_joins_parts_in_order() -> None:
+    frames = np.arange(16, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    made = trim(Clip(frames=frames, fps=8.0), [[1.0, 1.5], [0.0, 0.25]])
+    assert made.frames[:, 0, 0, 0].tolist() == [8, 9, 10, 11, 0, 1]
+
+
+def _until(ready: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
