@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-openai = pytest.importorskip("openai", reason="needs the openai package")
-
 from tests.e2e.conftest import Running
 
 from kinema.media import Clip
+
+openai = pytest.importorskip("openai", reason="needs the openai package")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 QUICK = {"fps": 8, "seed": 3, "steps": 2}
@@ -133,12 +132,12 @@ def test_lists_page_by_cursor(client: Any, video: Any) -> None:
 
 def test_errors_have_the_documented_shape(client: Any) -> None:
     cases: tuple[tuple[Any, str, str | None], ...] = (
-        (dict(prompt=""), "prompt is missing", "prompt"),
-        (dict(prompt="x", seconds="0"), "seconds '0': expected a number from 0.01 to 600", "seconds"),
-        (dict(prompt="x", size="7x7"), "the nearest is 32x32", None),
-        (dict(prompt="x", size="big"), "expected WIDTHxHEIGHT", None),
-        (dict(prompt="x", extra_body={"fpss": 3}), "did you mean 'fps'?", "fpss"),
-        (dict(prompt="x", extra_body={"seed": -1}), "seed '-1': expected a whole number", "seed"),
+        ({"prompt": ""}, "prompt is missing", "prompt"),
+        ({"prompt": "x", "seconds": "0"}, "seconds '0': expected a number from 0.01 to 600", "seconds"),
+        ({"prompt": "x", "size": "7x7"}, "the nearest is 32x32", None),
+        ({"prompt": "x", "size": "big"}, "expected WIDTHxHEIGHT", None),
+        ({"prompt": "x", "extra_body": {"fpss": 3}}, "did you mean 'fps'?", "fpss"),
+        ({"prompt": "x", "extra_body": {"seed": -1}}, "seed '-1': expected a whole number", "seed"),
     )
     for given, message, param in cases:
         with pytest.raises(openai.BadRequestError) as refused:

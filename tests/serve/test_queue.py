@@ -178,7 +178,7 @@ def _like(desk: Desk) -> dict[str, object]:
         "shape",
         "pixel_seconds",
     )
-    return {"id": "video_" + "0" * 24, **{name: getattr(row, name) for name in names}}
+    return {"id": "video_" + "0" * 24, "pixel_seconds": 1.0, **{name: getattr(row, name) for name in names}}
 
 
 def test_others_see_nothing(desk: Desk) -> None:

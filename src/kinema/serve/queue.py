@@ -245,6 +245,23 @@ class Queue:
 
     # For workers
 
+    def ready(self) -> bool:
+        """Whether a claim may find something; read without a lock, many times a second."""
+        with self.database.reading() as db:
+            now = self.database.now(db)
+            found = select(jobs.c.id).where(
+                or_(
+                    and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now),
+                    and_(jobs.c.status == "in_progress", jobs.c.lease_until < now),
+                )
+            )
+            return db.execute(found.limit(1)).first() is not None
+
+    def seen(self, worker: str, warm: Sequence[str] = ()) -> None:
+        """A worker is there, though it has nothing to do."""
+        with self.database.writing() as db:
+            _seen(db, worker, warm, self.database.now(db))
+
     def claim(self, worker: str, warm: Sequence[str] = (), *, most: int = 1) -> list[Claim]:
         """The next job, and up to `most` in all that can be run together with it; each begun again with a new fence."""
         with self.database.writing() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 
 import uvicorn
@@ -39,10 +40,10 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
         ws="websockets-sansio",
         server_header=False,
     )
+    for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it has drained
+        signal.signal(name, lambda *_: None)
     try:
         uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass
     finally:
         crew.stop()
     return 0

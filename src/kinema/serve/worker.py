@@ -18,6 +18,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
@@ -34,7 +35,8 @@ from kinema.serve.tables import Database
 log = logging.getLogger(__name__)
 
 POINTS = ("claimed", "filmed", "kept", "written", "settled", "published", "cleaned")
-IDLE_S, IDLE_MOST_S = 0.02, 0.5
+IDLE_S, SEEN_S = 0.03, 3.0
+"""Between looks for something to do; between signs of life while there is nothing."""
 BEAT_S = 0.25
 """Progress is reported, and asked whether to go on, at most this often between the steps of a sampler."""
 FULL_S = 5.0
@@ -116,15 +118,20 @@ class Worker:
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
         """Until told to stop, or until `idle` says so when there is nothing to do."""
-        wait_s = IDLE_S
+        seen = 0.0
         while not self.stopping.is_set():
-            if self.once():
-                wait_s = IDLE_S
-            elif idle():
+            try:
+                if self.queue.ready() and self.once():
+                    continue
+                if time.monotonic() - seen > SEEN_S:
+                    self.queue.seen(self.name, self.warm)
+                    seen = time.monotonic()
+            except OperationalError as wrong:
+                log.error("the database does not answer (%s); waiting", str(wrong.orig).splitlines()[0])
+                self.stopping.wait(SEEN_S)
+            if idle():
                 return
-            else:
-                self.stopping.wait(wait_s)
-                wait_s = min(1.5 * wait_s, IDLE_MOST_S)
+            self.stopping.wait(IDLE_S)
 
     def once(self) -> bool:
         """Make the next jobs, if there are any."""

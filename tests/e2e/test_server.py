@@ -1,0 +1,185 @@
+"""A server as its operator knows it: killed and started again, drained, asked by strangers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.e2e.conftest import Running, start, stop
+
+QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Running]:
+    """A server of this test alone."""
+    running = start(tmp_path / "data")
+    yield running
+    if running.process.poll() is None:
+        stop(running)
+
+
+def test_killed_and_started_again_it_loses_nothing(own: Running) -> None:
+    """kill -9 with ten jobs accepted: after a new start all are made, each once."""
+    with own.http() as client:
+        ids = [client.post("/v1/videos", json={"prompt": f"a red ball {i}", **QUICK}).json()["id"] for i in range(10)]
+    own.process.kill()
+    own.process.wait()
+    again = start(own.data, key=own.key)
+    try:
+        for id in ids:
+            assert again.wait(id)["status"] == "completed"
+            assert len(list((own.data / "videos" / id).iterdir())) == 1
+        with again.http() as client:
+            usage = client.get("/v1/usage").json()
+        assert usage["quota"]["reserved"] == 0 and usage["quota"]["used"] == 10 * 64 * 64 * 0.25
+        assert not list((own.data / "work").iterdir())
+    finally:
+        assert stop(again) == 0
+
+
+def test_a_killed_worker_is_replaced(own: Running) -> None:
+    with own.http() as client:
+        ids = [client.post("/v1/videos", json={"prompt": "a star", **QUICK}).json()["id"] for _ in range(3)]
+    found = subprocess.run(["pgrep", "-P", str(own.process.pid)], capture_output=True, text=True, check=True)
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    assert [own.wait(id)["status"] for id in ids] == ["completed"] * 3
+
+
+def test_told_to_stop_it_drains(own: Running) -> None:
+    """SIGTERM: exit code 0, the job in hand back in the queue, workers gone."""
+    with own.http() as client:
+        body = {"prompt": "a red ball", "seconds": 8, "steps": 200}
+        id = client.post("/v1/videos", json=body).json()["id"]
+        end = time.monotonic() + 60
+        while client.get(f"/v1/videos/{id}").json()["status"] != "in_progress" and time.monotonic() < end:
+            time.sleep(0.05)
+    assert stop(own) == 0
+    assert '"worker stopped"' in own.log.read_text()
+    again = start(own.data, key=own.key)
+    with again.http() as client:
+        assert client.get(f"/v1/videos/{id}").json()["status"] in ("queued", "in_progress")
+        assert client.post(f"/v1/videos/{id}/cancel").status_code == 200
+    assert again.wait(id)["error"] == {"code": "cancelled", "message": "cancelled by its owner"}
+    stop(again)
+
+
+def test_strangers_and_scopes(server: Running) -> None:
+    with server.http() as client:
+        made = client.post("/v1/keys", json={"name": "reader", "scopes": ["read"], "rate": 5}).json()
+        reader = server.http(made["key"])
+        assert reader.get("/v1/videos").json()["data"] == []
+        refused = reader.post("/v1/videos", json={"prompt": "x"})
+        assert refused.status_code == 403 and refused.json()["error"]["type"] == "permission_error"
+        for _ in range(10):
+            answer = reader.get("/v1/usage")
+        assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0
+        assert client.delete(f"/v1/keys/{made['id']}").json()["revoked_at"]
+        revoked = reader.get("/v1/videos")
+        assert revoked.status_code == 401 and "was revoked" in revoked.json()["error"]["message"]
+        listed = client.get("/v1/keys").json()["data"]
+        assert not any("digest" in key or "key" in key for key in listed)
+    nobody = httpx.get(f"{server.url}/v1/videos")
+    assert nobody.status_code == 401 and "Authorization: Bearer" in nobody.json()["error"]["message"]
+
+
+def test_sessions_open_the_studio(server: Running) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        assert client.get("/v1/session").status_code == 401
+        assert client.post("/v1/session", json={"key": "kinema_no"}).status_code == 401
+        answer = client.post("/v1/session", json={"key": server.key})
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie and "samesite=strict" in cookie
+        assert client.get("/v1/session").json()["key"]["name"] == "first"
+        client.delete("/v1/session")
+        assert client.get("/v1/session").status_code == 401
+
+
+def test_health_metrics_and_request_ids(server: Running) -> None:
+    assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
+    ready = httpx.get(f"{server.url}/readyz")
+    assert ready.status_code == 200 and ready.json()["workers"] >= 1
+    page = httpx.get(f"{server.url}/metrics").text
+    assert 'kinema_jobs{status="completed"}' in page and "kinema_request_seconds_bucket" in page
+    assert httpx.get(f"{server.url}/nowhere").headers["x-request-id"].startswith("req_")
+    assert httpx.get(f"{server.url}/nowhere").json()["error"]["type"] == "not_found_error"
+    assert '"request": "req_' in server.log.read_text()
+
+
+def test_the_queue_is_in_the_hands_of_its_owner(server: Running) -> None:
+    with server.http() as client:
+        assert client.post("/v1/queue/pause").json() == {"paused": True}
+        a, b, c = (client.post("/v1/videos", json={"prompt": f"a ball {i}", **QUICK}).json() for i in range(3))
+        moved = client.post(f"/v1/videos/{c['id']}/move", json={"before": a["id"]}).json()
+        assert moved["kinema"]["position"] == 0
+        queue = client.get("/v1/queue").json()
+        assert queue["paused"] and [job["id"] for job in queue["data"]][:3] == [c["id"], a["id"], b["id"]]
+        assert client.post(f"/v1/videos/{b['id']}/pause").json()["kinema"]["paused"]
+        client.post("/v1/queue/resume")
+        assert server.wait(a["id"])["status"] == "completed"
+        assert client.get(f"/v1/videos/{b['id']}").json()["status"] == "queued"
+        client.post(f"/v1/videos/{b['id']}/resume")
+        assert server.wait(b["id"])["status"] == "completed"
+
+
+def test_estimates_come_before_the_bill(server: Running) -> None:
+    with server.http() as client:
+        told = client.post("/v1/estimate", json={"prompt": "a red bal rolls", "seconds": 4}).json()
+        assert told["pixel_seconds"] == 64 * 64 * 4 and told["unknown_words"] == ["bal"] and "ball" in told["hint"]
+
+
+def test_every_kind_of_change(server: Running) -> None:
+    with server.http() as client:
+
+        def made(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            answer = client.post(f"/v1/videos{path}", json={"steps": 2, "seed": 1, **body})
+            assert answer.status_code == 200, answer.text
+            done = server.wait(answer.json()["id"])
+            assert done["status"] == "completed", done["error"]
+            return done
+
+        one = made("", {"prompt": "a red ball rolls right", "seconds": 1, "fps": 8})
+        two = made("", {"prompt": "a blue box", "seconds": 1, "fps": 8, "keyframes": [{"picture": one["id"], "at": 0.5}]})
+        assert two["kinema"]["sources"] == [one["id"]]
+        assert made("/blends", {"a": one["id"], "b": two["id"], "seconds": 1})["kinema"]["frames"] == 24
+        assert made("/loops", {"video": one["id"], "seconds": 1})["kinema"]["frames"] == 16
+        assert made("/trims", {"video": one["id"], "cuts": [[0.5, 1], [0, 0.25]]})["kinema"]["frames"] == 6
+        assert (
+            made("/extensions", {"video": one["id"], "seconds": 1, "before": True, "prompt": "a red ball"})["kinema"][
+                "frames"
+            ]
+            == 16
+        )
+        state = client.get(f"/v1/videos/{one['id']}/content?variant=state").json()
+        state["background"] = "night"
+        rendered = made("/renders", {"state": state})
+        changed = client.get(f"/v1/videos/{rendered['id']}/content?variant=state").json()
+        assert changed["background"] == "night"
+        assert client.delete(f"/v1/videos/{two['id']}").status_code == 200
+        assert client.get(f"/v1/videos/{two['id']}").status_code == 404
+        assert client.post(f"/v1/videos/{two['id']}/restore").json()["id"] == two["id"]
+        half = client.get(f"/v1/videos/{one['id']}/content", headers={"range": "bytes=0-99"})
+        assert half.status_code == 206 and len(half.content) == 100
+
+
+def test_bad_starts_are_told_in_one_line(tmp_path: Path, server: Running) -> None:
+    port = server.url.rpartition(":")[2]
+    for flags, message in (
+        (["--port", port], "choose another with --port"),
+        (["--port", "99999"], "expected 0 to 65535"),
+        (["--data", "/proc/nowhere"], "name another with --data"),
+        (["--database", "mysql://x"], "expected sqlite:///FILE or postgresql://"),
+        (["--policy", "no.such:thing"], "expected package.module:object"),
+    ):
+        command = [sys.executable, "-m", "kinema.cli.main", "serve", "--port", "0", "--data", str(tmp_path / "x"), *flags]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 2 and message in done.stderr, (flags, done.stderr)
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
