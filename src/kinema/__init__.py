@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kinema.filming import Options
     from kinema.media import Clip
     from kinema.models import Model, load
+    from kinema.remote import RemoteWorld
     from kinema.simulate.surprise import surprise
     from kinema.simulate.world import World
 
@@ -33,6 +34,7 @@ _HOME = {
     "Clip": "kinema.media",
     "Model": "kinema.models",
     "load": "kinema.models",
+    "RemoteWorld": "kinema.remote",
     "World": "kinema.simulate.world",
     "surprise": "kinema.simulate.surprise",
 }
@@ -41,6 +43,7 @@ __all__ = [
     "Clip",
     "Model",
     "Options",
+    "RemoteWorld",
     "Scene",
     "World",
     "blend",

@@ -75,6 +75,20 @@ def test_rewinding_past_a_change_undoes_it(world: World) -> None:
     assert len(other.state.entities) == 2
 
 
+def test_a_dragged_thing_is_where_it_was_put_and_rewinding_puts_it_back(world: World) -> None:
+    world._gone(3)
+    before, box = states(world), next(e for e in world.state.entities if e.name == "blue box")
+    assert world.move(box.slot, 7.5, 6.0) == "move the blue box to (7.5, 6.0)"
+    moved = next(e for e in world.state.entities if e.name == "blue box")
+    assert (moved.x, moved.y) == pytest.approx((7.5, 6.0), abs=1e-4) and len(world.state.entities) == 3
+    with pytest.raises(InputError, match="slot 3 is empty"):
+        world.move(3, 5.0, 5.0)
+    with pytest.raises(InputError, match="outside the room"):
+        world.move(box.slot, 11.0, 5.0)
+    world._gone(1).rewind(2)
+    assert torch.equal(states(world), before[:-1])
+
+
 def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp_path: Path) -> None:
     path = world._gone(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
     other = World.open(path, model=model)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy import Row, select
 
 from kinema import sizes
-from kinema.canvas.scene import Scene
-from kinema.errors import InputError
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
 from kinema.serve.access import Caller
 from kinema.serve.errors import ApiError, not_found, refuse
@@ -26,6 +22,7 @@ from kinema.serve.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
 from kinema.serve.store import new_id
 from kinema.serve.tables import characters
 from kinema.serve.work import shape_of
+from kinema.serve.worldfile import scene_of
 from kinema.text.vocabulary import suggest, unknown_words
 from kinema.worlds.playground import VOCABULARY
 
@@ -87,7 +84,6 @@ CHARACTER = (
     Field(name="name", kind="text", about="what prompts call it", required=True), VIDEO_FIELD,
 )  # fmt: skip
 MOVE = (Field(name="before", kind="text", about="the waiting video to stand before; none: to the end"),)
-MOST_STATE_FRAMES, MOST_STATE_SLOTS = 12_000, 64
 
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -153,28 +149,6 @@ def words_of(prompt: str, model: str) -> tuple[list[str], str | None]:
     meant = {word: suggest(word, known) for word in strange}
     hints = [f"{word} → {near}" for word, near in meant.items() if near]
     return strange, ", ".join(hints) or None
-
-
-def state_of(given: dict[str, Any]) -> Scene:
-    """A scene that a caller sends, after its size was looked at."""
-    for name, most in (("num_frames", MOST_STATE_FRAMES), ("num_slots", MOST_STATE_SLOTS)):
-        count = given.get(name)
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= most:
-            raise refuse(f"state.{name}", count, f"a whole number from 1 to {most}")
-    if not isinstance(given.get("entities"), list) or len(given["entities"]) > MOST_STATE_SLOTS:
-        raise refuse("state.entities", type(given.get("entities")).__name__, f"a list of up to {MOST_STATE_SLOTS} things")
-    try:
-        scene = Scene.from_dict(given)
-        if any(not -1 <= slot < scene.num_slots for slot in scene.entities) or not 0 < scene.fps <= 1000:
-            raise ValueError("a slot or the frame rate is out of range")
-        sizes_fine = np.isfinite(scene.size).all() and np.isfinite(scene.camera).all() and math.isfinite(scene.room_width)
-        if not sizes_fine or float(scene.camera[:, 2].min()) <= 0:
-            raise ValueError("a size or the camera is out of range")
-    except InputError:
-        raise
-    except (TypeError, ValueError, IndexError, OverflowError, AttributeError) as wrong:
-        raise ApiError(400, f"state: {str(wrong)[:200]}", param="state", code="invalid_state") from None
-    return scene
 
 
 def shown(house: House, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:
@@ -396,7 +370,7 @@ def routes(house: House) -> APIRouter:
 
         def film() -> dict[str, Any]:
             model, asked, _ = normal(house, given, caller)
-            scene = state_of(given["state"])
+            scene = scene_of(given["state"])
             seconds = scene.num_frames / scene.fps
             width, height = sizes.parse_size(asked["size"])
             sizes.check_duration(config_of(model), seconds, scene.fps, width, height, 1)

@@ -40,7 +40,7 @@ from kinema.laying import blank_canvas, check_seed, model_of, tell
 from kinema.media import Clip
 from kinema.models import Model
 from kinema.simulate.ask import Answer, answer
-from kinema.simulate.edit import Change, Parser, parse, parse_cause
+from kinema.simulate.edit import Change, Parser, _shift, parse, parse_cause
 from kinema.simulate.keep import packed, read, unpacked, write
 from kinema.simulate.state import State
 from kinema.stepping import WINDOW, Moment, advance, ended, film, moments_of, remember
@@ -323,6 +323,19 @@ class World:
         change = self.parser(text, self.state)
         self._change(change)
         return change.understood
+
+    def move(self, slot: int, x: float, y: float) -> str:
+        """Drag the thing in a slot to (x, y) in units of the room; it keeps its motion. Returns what was understood."""
+        thing = next((e for e in self.state.entities if e.slot == slot), None)
+        if thing is None:
+            there = ", ".join(f"{e.slot} ({e.name})" for e in self.state.entities)
+            raise InputError(f"slot {slot} is empty; expected one of: {there or 'none, the room is empty'}")
+        if not (0 <= x <= 10 and 0 <= y <= 10):
+            raise InputError(f"({x:g}, {y:g}) is outside the room: expected 0 to 10 each way")
+        dx, dy = x - thing.x, y - thing.y
+        said = f"move the {thing.name} to ({x:.1f}, {y:.1f})"
+        self._change(Change(understood=said, apply=lambda scene: _shift(scene, slot, dx, dy)))
+        return said
 
     def _change(self, change: Change) -> None:
         recent = self._moments[-WINDOW - 1 :]

@@ -1,0 +1,279 @@
+"""Live play: a world steps on while its pictures go to a client and the client's actions come back, over one WebSocket.
+
+At most two pictures are under way that the client has not acknowledged; until it does the world waits, so nothing piles up on a
+slow line. One session at a time makes time go on by itself: paces and actions of two could not both hold. Further sessions of
+the same world watch: they are shown every change, whoever made it, as far as they acknowledge, and may step by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import math
+import re
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from fastapi import WebSocket
+from numpy.typing import NDArray
+from PIL import Image
+from starlette.websockets import WebSocketDisconnect
+
+from kinema.errors import InputError, KinemaError, OutputError
+from kinema.serve.errors import ApiError, not_found
+from kinema.serve.hall import Hall
+from kinema.serve.room import Look, Room, step_of
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 2
+"""Pictures under way that are not acknowledged."""
+WAITING_STEPS = 64
+LONGEST_MESSAGE = 4096
+SIZES = (32, 1024)
+PACES = (0.25, 120.0)
+REFUSED, NOT_FOUND, CLOSING, FAILED = 4401, 4404, 1012, 1011
+"""Codes that a session is closed with."""
+
+
+def encoded(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
+    """A picture as JPEG or PNG, drawn larger by whole pixels' colors until its longer side is `size`."""
+    picture = Image.fromarray(frame)
+    longer = max(picture.size)
+    if size is not None and size != longer:
+        wide, high = (max(round(side * size / longer), 1) for side in picture.size)
+        picture = picture.resize((wide, high), Image.Resampling.NEAREST)
+    made = io.BytesIO()
+    if lossless:
+        picture.save(made, "PNG", compress_level=1)
+    else:
+        picture.save(made, "JPEG", quality=90, subsampling=0)
+    return made.getvalue()
+
+
+def same_origin(socket: WebSocket) -> bool:
+    """Whether a page of this very server opened it, or no page at all: a cookie alone must not let other pages play."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+
+
+def told_as(wrong: KinemaError) -> ApiError:
+    """An error of the library as the API's; the code says which kind it is, such as size_error."""
+    if isinstance(wrong, ApiError):
+        return wrong
+    if isinstance(wrong, OutputError):
+        return ApiError(507, str(wrong), code="storage_full")
+    if not isinstance(wrong, InputError):
+        return ApiError(500, str(wrong))
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(wrong).__name__).lower()
+    return ApiError(400, str(wrong), code="invalid_value" if kind == "input_error" else kind)
+
+
+def error_text(wrong: KinemaError) -> str:
+    return json.dumps({"type": "error", **told_as(wrong).body()})
+
+
+class Pace:
+    """When the next frame is due: even steps from the first on, without drift; time lost is not made up for."""
+
+    def __init__(self, fps: float) -> None:
+        self.fps, self.due = fps, 0.0
+
+    def wait_s(self) -> float:
+        return self.due - time.monotonic()
+
+    def went(self) -> None:
+        """A frame was begun."""
+        now, period = time.monotonic(), 1 / self.fps
+        self.due = self.due + period if self.due > now - period else now + period
+
+    def change(self, fps: float) -> None:
+        self.fps = fps
+        self.due = min(self.due, time.monotonic() + 1 / fps)
+
+
+class Session:
+    """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG."""
+
+    def __init__(self, hall: Hall, room: Room, socket: WebSocket, *, size: int | None, lossless: bool) -> None:
+        self.hall, self.room, self.socket, self.size, self.lossless = hall, room, socket, size, lossless
+        self.pace = Pace(room.meta.fps)
+        self.action: list[float] | None = None
+        self.steps: deque[list[float] | None] = deque()
+        """The actions of steps that were asked for and are not done."""
+        self.stepped = 0
+        self.sent, self.acknowledged = 0, 0
+        self.version = -1
+        self.left = False
+        self.wake = asyncio.Event()
+
+    @property
+    def playing(self) -> bool:
+        return self.room.player is self
+
+    def play(self) -> None:
+        """Make time go on; ApiError where another session does."""
+        if self.room.player not in (None, self):
+            raise ApiError(
+                409, "another session is playing this world; it is shown here and can be stepped, or played once the other pauses",
+                code="world_in_play",
+            )  # fmt: skip
+        if not self.playing:
+            self.room.player, self.pace.due = self, time.monotonic()
+
+    def pause(self) -> None:
+        if self.playing:
+            self.room.player = None
+
+    async def run(self, *, playing: bool) -> None:
+        """Until the client leaves, the world is deleted or the server closes."""
+        reader = asyncio.create_task(self._read())
+        self.room.watchers.add(self.wake)
+        try:
+            if playing:
+                try:
+                    self.play()
+                except ApiError as wrong:
+                    await self._send(error_text(wrong))
+            while not (self.left or self.room.gone or self.hall.closed):
+                self.wake.clear()
+                try:
+                    await self._go_on()
+                except KinemaError as wrong:
+                    self.pause()
+                    self.version = self.room.version
+                    await self._send(error_text(wrong))
+            if self.room.gone:
+                await self._end(not_found("world", self.room.meta.id), NOT_FOUND)
+            elif self.hall.closed:
+                await self._end(ApiError(503, "the server is closing; the world is kept", code="closing"), CLOSING)
+        except Exception:
+            log.exception("live session of %s", self.room.meta.id)
+            await self._end(ApiError(500, "the world could not go on; it is kept as it was", code="failed"), FAILED)
+        finally:
+            self.pause()
+            self.room.watchers.discard(self.wake)
+            reader.cancel()
+            self.hall.left(self.room)
+
+    async def _send(self, message: str | bytes) -> None:
+        try:
+            await (self.socket.send_text(message) if isinstance(message, str) else self.socket.send_bytes(message))
+        except (WebSocketDisconnect, RuntimeError):
+            self.left = True
+
+    async def _end(self, wrong: ApiError, code: int) -> None:
+        await self._send(error_text(wrong))
+        if not self.left:
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self.socket.close(code)
+
+    async def _go_on(self) -> None:
+        """Do the next thing that is due, or wait for one."""
+        if self.sent - self.acknowledged >= IN_FLIGHT:
+            await self.wake.wait()
+        elif self.steps:
+            await self._step(self.steps.popleft(), by_hand=True)
+        elif self.version != self.room.version:
+            look = await self.hall.look(self.room, urgent=True)
+            self.version = self.room.version
+            await self._show(look)
+        elif not self.playing:
+            await self.wake.wait()
+        elif (left_s := self.pace.wait_s()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self.wake.wait()
+            except TimeoutError:
+                return
+        else:
+            self.pace.went()
+            await self._step(self.action)
+
+    async def _step(self, action: list[float] | None, *, by_hand: bool = False) -> None:
+        try:
+            look = await self.hall.do(self.room, ["step", action], urgent=True)
+        finally:
+            self.stepped += by_hand
+        self.version = self.room.version
+        await self._show(look)
+
+    async def _show(self, look: Look) -> None:
+        assert look.frame is not None
+        picture = encoded(look.frame, self.size, lossless=self.lossless)
+        told = {
+            "frame": self.sent, **look.now, "action": look.action, "stepped": self.stepped, "playing": self.playing,
+            "model_ms": round(look.model_ms, 3), "sent_ms": round(1000 * time.time(), 3),
+        }  # fmt: skip
+        head = json.dumps(told).encode()
+        self.sent += 1
+        await self._send(len(head).to_bytes(4, "big") + head + picture)
+
+    async def _read(self) -> None:
+        """Take messages until the client leaves; a bad one is answered and changes nothing."""
+        while True:
+            message = await self.socket.receive()
+            if message["type"] != "websocket.receive":
+                self.left = True
+                self.wake.set()
+                return
+            try:
+                self._take(message.get("text"))
+            except KinemaError as wrong:
+                await self._send(error_text(wrong))
+            self.wake.set()
+
+    def _take(self, text: str | None) -> None:
+        if text is None or len(text) > LONGEST_MESSAGE:
+            raise InputError(f"expected a text message of at most {LONGEST_MESSAGE} characters")
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            raise InputError(f"{text[:80]!r} is not JSON") from None
+        kind = message.get("type") if isinstance(message, dict) else None
+        match kind:
+            case "action":
+                self.action = step_of(message.get("action"))[1]
+            case "ack":
+                number = message.get("frame")
+                if type(number) is not int or not 0 <= number < self.sent:
+                    raise InputError(f"ack of frame {str(number)[:40]}: expected one that was sent, up to {self.sent - 1}")
+                self.acknowledged = max(self.acknowledged, number + 1)
+            case "pause":
+                self.pause()
+            case "play":
+                self.play()
+            case "step":
+                if len(self.steps) >= WAITING_STEPS:
+                    raise InputError(f"{WAITING_STEPS} steps are waiting already; acknowledge frames before asking for more")
+                self.steps.append(self.action)
+            case "fps":
+                self.pace.change(_pace(message.get("fps")))
+            case _:
+                raise InputError(f"type {str(kind)[:40]!r}: expected action, ack, pause, play, step or fps")
+
+
+def _pace(fps: Any) -> float:
+    low, high = PACES
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not math.isfinite(fps) or not low <= fps <= high:
+        raise InputError(f"fps {str(fps)[:40]}: expected {low:g} to {high:g} frames a second")
+    return float(fps)
+
+
+async def live(hall: Hall, room: Room, socket: WebSocket) -> None:
+    """Play a world over an accepted socket. Query: size=256 (longer side), format=jpeg or png, paused=1 to begin paused."""
+    query = socket.query_params
+    low, high = SIZES
+    size, form = query.get("size"), query.get("format", "jpeg")
+    if size is not None and not (size.isdecimal() and len(size) < 6 and low <= int(size) <= high):
+        raise InputError(f"size {size[:40]!r}: expected the longer side in pixels, {low} to {high}")
+    if form not in ("jpeg", "png"):
+        raise InputError(f"format {form[:40]!r}: expected jpeg or png")
+    session = Session(hall, room, socket, size=None if size is None else int(size), lossless=form == "png")
+    await session.run(playing=query.get("paused", "0") in ("", "0"))

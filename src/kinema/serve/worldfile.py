@@ -1,0 +1,185 @@
+"""World files and states that strangers send: opened only when every part of them is what a world has.
+
+`World.open` runs nothing that a file holds (`torch.load` with weights only), but trusts that its numbers fit the model. Here they
+are checked: sizes before anything is unpacked, then every tensor's shape, kind and range. What a model remembers of a frame is
+taken over where it fits and looked at anew where it does not.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kinema import sizes
+from kinema.canvas.scene import Scene
+from kinema.canvas.tracks import STATE_FEATURES, VECTORS
+from kinema.errors import InputError
+from kinema.laying import check_seed
+from kinema.models import Model
+from kinema.simulate.keep import FORMAT
+from kinema.simulate.world import KEPT_S, World, check_task
+from kinema.stepping import WINDOW, Moment
+
+MAX_BYTES = 64 << 20
+MAX_STEPS = 8
+"""Of the sampler, each frame: a file must not make a world that nobody can wait for."""
+LARGEST = 1e4
+"""No number of a track is beyond this."""
+LATEST_S = 1e7
+LONGEST_TASK = 200
+MOST_STATES, MOST_SLOTS = 4000, 256
+"""Frames and slots of a state."""
+
+
+def _refuse(what: str) -> InputError:
+    return InputError(f"the file is not a world that can be opened here: {what}")
+
+
+def scene_of(data: Any) -> Scene:
+    """A state as `Scene.from_dict` reads it, its sizes checked before and its numbers after."""
+    if not isinstance(data, dict):
+        raise InputError("the state is no JSON object; expected the format that `kinema perceive` writes")
+    frames, slots, fps = (data.get(name) for name in ("num_frames", "num_slots", "fps"))
+    for name, value, most in (("num_frames", frames, MOST_STATES), ("num_slots", slots, MOST_SLOTS)):
+        if value is not None and not _whole(value, 1, most):
+            raise InputError(f"the state's {name} is {_shown(value)}: expected 1 to {most}")
+    if fps is not None and not (type(fps) in (int, float) and 0.1 <= fps <= 1000):
+        raise InputError(f"the state has {_shown(fps)} frames a second: expected 0.1 to 1000")
+    try:
+        scene = Scene.from_dict(data)
+    except (AttributeError, OverflowError) as wrong:
+        raise InputError(f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes") from None
+    moving = (scene.x, scene.y, scene.vx, scene.vy, scene.angle, scene.visible, scene.camera[:, :2])
+    if any(not (np.abs(values) < LARGEST).all() for values in moving) or not 1 <= scene.room_width <= 100:
+        raise InputError("the state holds numbers far outside any room")
+    if (
+        not ((scene.size >= 0) & (scene.size <= 10)).all()
+        or not ((scene.camera[:, 2] > 0.01) & (scene.camera[:, 2] < 100)).all()
+    ):
+        raise InputError("the state holds sizes or a zoom that nothing has: expected sizes up to 10, a zoom of 0.01 to 100")
+    return scene
+
+
+def source_of(path: Path) -> str:
+    """The model that the world in a file is of, by the name it was loaded by."""
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"a world file of {path.stat().st_size >> 20} MiB: expected at most {MAX_BYTES >> 20} MiB")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        raise _refuse("it is no file that World.save wrote") from None
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(p.file_size for p in parts) > MAX_BYTES:
+        raise _refuse("its parts are compressed or overlap")
+    source = _read(path).get("model")
+    if not isinstance(source, str):
+        raise _refuse("it names no model")
+    return source
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file holds; `keep.read` would put parts of it into its message, and parts of it may be endless when printed."""
+    try:
+        data = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as wrong:
+        raise _refuse(f"it cannot be read ({type(wrong).__name__})") from None
+    if type(data) is not dict or data.get("format") != FORMAT or data.get("kind", "world") != "world":
+        raise _refuse(f"expected a world of format {FORMAT}, as World.save writes it")
+    return data
+
+
+def _shown(value: Any) -> str:
+    """A number as it is, of anything else its kind only."""
+    return f"{value:g}" if type(value) is float or (type(value) is int and abs(value) < 10**12) else type(value).__name__
+
+
+def opened(path: Path, model: Model) -> World:
+    """The world in a file, all of it checked."""
+    data = _read(path)
+    try:
+        _check_settings(data, model)
+        moments = data["moments"]
+        if not isinstance(moments, list) or not 1 <= len(moments) <= round(KEPT_S * data["fps"]) + WINDOW + 1:
+            raise _refuse("it holds too many frames, or none")
+        before = -math.inf
+        for moment in moments:
+            _check_moment(moment, model)
+            if not before < moment["time_s"] < LATEST_S:
+                raise _refuse("its frames are not in order")
+            before = float(moment["time_s"])
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as wrong:
+        raise _refuse(f"{type(wrong).__name__}: {(str(wrong).splitlines() or [''])[0][:120]}") from None
+    world = World.open(path, model=model)
+    world._moments = [m if _fits(m, model) else replace(m, memory=None) for m in world._moments]
+    return world
+
+
+def mended(world: World) -> World:
+    """Looks anew at frames of which nothing is remembered and something has to be."""
+    if any(m.memory is None for m in world._moments[-WINDOW - 1 : -1]):
+        world._look_anew()
+    return world
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _check_settings(data: dict[str, Any], model: Model) -> None:
+    low, high = model.config.fps
+    if type(data["fps"]) not in (int, float) or not low <= data["fps"] <= high:
+        raise _refuse(f"it has {_shown(data['fps'])} frames a second; {model.config.name} steps at {low:g} to {high:g}")
+    if not _whole(data["steps"], 1, MAX_STEPS) or type(data["seed"]) is not int:
+        raise _refuse(f"its seed or its {_shown(data['steps'])} steps are none; expected 1 to {MAX_STEPS}")
+    check_seed(data["seed"])
+    width, height = data["size"]
+    if type(width) is not int or type(height) is not int:
+        raise _refuse("its size is none")
+    sizes.check_size(model.config, (width, height))
+    task = data["task"]
+    if task is not None:
+        if not isinstance(task, str) or len(task) > LONGEST_TASK:
+            raise _refuse("its task is none")
+        check_task(model, task)
+
+
+def _check_moment(moment: dict[str, Any], model: Model) -> None:
+    slots = model.config.denoiser.slots
+    shapes = {"state": (1, slots, STATE_FEATURES), **{name: (1, width) for name, width in VECTORS.items()}}
+    if type(moment["time_s"]) is not float or type(moment["acted"]) is not bool or moment["tracks"].keys() != shapes.keys():
+        raise _refuse("a frame has other parts than a frame of this model")
+    for name, shape in shapes.items():
+        if not _plain(moment["tracks"][name], shape, torch.float32):
+            raise _refuse(f"{name} of a frame is not {shape} finite numbers, as {model.config.name} has")
+    memory = moment["memory"]
+    if memory is not None and not (
+        isinstance(memory, list) and all(isinstance(x, torch.Tensor) for pair in memory for x in pair)
+    ):
+        raise _refuse("what is remembered of a frame cannot be read")
+
+
+def _plain(x: Any, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
+    """Whether it is an ordinary tensor of this shape with numbers in reach."""
+    if type(x) is not torch.Tensor or x.layout != torch.strided or x.device.type not in ("cpu", "cuda"):
+        return False
+    return x.dtype == dtype and tuple(x.shape) == shape and bool((x.float().abs() < LARGEST).all())
+
+
+def _fits(moment: Moment, model: Model) -> bool:
+    """Whether what is remembered of a frame is what this model remembers."""
+    if moment.memory is None:
+        return True
+    config = model.config.denoiser
+    shape = (config.slots + 1, config.heads, 1, config.width // config.heads)
+    pairs = [pair for pair in moment.memory if len(pair) == 2]
+    return len(pairs) == len(moment.memory) == config.depth // 2 and all(
+        _plain(x, shape, model.dtype) for pair in pairs for x in pair
+    )

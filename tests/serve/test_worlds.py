@@ -1,0 +1,672 @@
+"""Laws of served worlds: nothing done is lost, keys do not meet, branches are free, live play waits for its client."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import io
+import json
+import pickle
+import socket
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from PIL import Image
+from starlette.requests import HTTPConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from kinema.canvas.scene import Scene
+from kinema.errors import InputError
+from kinema.media import Clip
+from kinema.serve import hall as halls
+from kinema.serve.engine import Engine
+from kinema.serve.errors import ApiError, body
+from kinema.serve.hall import Hall
+from kinema.serve.live import Pace
+from kinema.serve.room import Room, step_of
+from kinema.serve.worlds import film, routes
+from kinema.simulate.world import World
+
+PROMPT = "a red ball, a blue box and a green robot on a field"
+SCOPES = {"ann": {"worlds"}, "bob": {"worlds"}, "reader": {"read"}, "root": {"admin"}, "films": {"videos"}}
+
+
+@dataclass(frozen=True)
+class Key:
+    key_id: str
+    scopes: frozenset[str]
+
+
+def key_of(connection: HTTPConnection) -> Key | None:
+    told = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
+    name = {"reader": "ann"}.get(told, told)
+    return Key(name, frozenset(SCOPES[told])) if told in SCOPES else None
+
+
+def asking(request: Request) -> Key:
+    found = key_of(request)
+    if found is None:
+        raise ApiError(401, "no key")
+    return found
+
+
+async def resolve(reference: Any, caller: Any) -> Clip:
+    data = base64.b64decode(reference["image_url"].partition(",")[2])
+    with Image.open(io.BytesIO(data)) as picture:
+        frames = []
+        for index in range(getattr(picture, "n_frames", 1)):
+            picture.seek(index)
+            frames.append(np.array(picture.convert("RGB")))
+    return Clip(frames=np.stack(frames), fps=16.0)
+
+
+def bare_app(hall: Hall, *, drained: bool = True) -> FastAPI:
+    """The routes alone, with four keys whose names are their secrets."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        yield
+        if drained:
+            await hall.close()
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(routes(hall, caller=asking, caller_of=key_of, resolve=resolve))
+
+    @app.exception_handler(InputError)
+    async def refused(request: Request, wrong: InputError) -> JSONResponse:
+        return JSONResponse(body(str(wrong), "invalid_request_error"), 400)
+
+    @app.exception_handler(ApiError)
+    async def told(request: Request, wrong: ApiError) -> JSONResponse:
+        return JSONResponse(wrong.body(), wrong.status)
+
+    return app
+
+
+@contextmanager
+def serving(hall: Hall) -> Iterator[str]:
+    """A server in a thread."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(bare_app(hall), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(Hall(tmp_path_factory.mktemp("data") / "worlds", threads=1)) as address:
+        yield address
+
+
+@pytest.fixture
+def ann(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, headers={"authorization": "Bearer ann"}, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def parent(url: str) -> str:
+    """A world that tests branch from, three frames old."""
+    with httpx.Client(base_url=url, headers={"authorization": "Bearer ann"}, timeout=30) as client:
+        id = client.post("/v1/worlds", json={"prompt": PROMPT, "seed": 3, "name": "parent"}).json()["id"]
+        client.post(f"/v1/worlds/{id}/step", json={"action": [0.5, 0.0], "frames": 3})
+    return str(id)
+
+
+@pytest.fixture
+def world(ann: httpx.Client, parent: str) -> str:
+    return str(ann.post(f"/v1/worlds/{parent}/branch", json={}).json()["id"])
+
+
+def test_a_world_comes_is_listed_is_renamed_and_goes(ann: httpx.Client) -> None:
+    made = ann.post("/v1/worlds", json={"start": {"prompt": PROMPT}, "seed": 5, "task": "reach the flag"}).json()
+    assert made["object"] == "world" and made["id"].startswith("world_") and len(made["id"]) == 30
+    assert (made["seed"], made["fps"], made["size"], made["model"]) == (5, 16.0, "64x64", "kinema-tiny")
+    assert made["name"] == PROMPT and made["parent"] is None and made["time_s"] == 0 and made["past_frames"] == 0
+    assert {"slot", "name", "kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible"} == set(
+        made["state"]["things"][0]
+    )
+    at = f"/v1/worlds/{made['id']}"
+    assert ann.get(at).json() == made
+    assert ann.post(f"{at}/rename", json={"name": "my world"}).json()["name"] == "my world"
+    listed = ann.get("/v1/worlds").json()["data"]
+    assert next(one for one in listed if one["id"] == made["id"])["name"] == "my world"
+    assert ann.delete(at).json() == {"id": made["id"], "object": "world.deleted", "deleted": True}
+    assert ann.get(at).status_code == 404 and made["id"] not in [one["id"] for one in ann.get("/v1/worlds").json()["data"]]
+
+
+def test_for_another_key_there_is_no_such_world(url: str, world: str, ann: httpx.Client) -> None:
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "", {}), ("DELETE", "", {}), ("GET", "/frame", {}), ("GET", "/clip", {}), ("GET", "/file", {}),
+        ("GET", "/scene", {}),
+        ("POST", "/step", {}), ("POST", "/ask", {"question": "what is there?"}), ("POST", "/edit", {"text": "remove the ball"}),
+        ("POST", "/move", {"slot": 0, "x": 1, "y": 1}), ("POST", "/what_if", {"cause": "x"}), ("POST", "/branch", {}),
+        ("POST", "/rewind", {"frames": 1}), ("POST", "/rename", {"name": "mine"}),
+    ]  # fmt: skip
+    with httpx.Client(base_url=url, headers={"authorization": "Bearer bob"}) as bob:
+        for method, path, told in asked:
+            answer = bob.request(method, f"/v1/worlds/{world}{path}", json=told or None)
+            assert answer.status_code == 404, path
+            assert answer.json()["error"]["code"] == "world_not_found"
+        assert world not in [one["id"] for one in bob.get("/v1/worlds").json()["data"]]
+        with connect(f"ws{url[4:]}/v1/worlds/{world}/live?key=bob") as line:
+            assert json.loads(line.recv())["error"]["type"] == "not_found_error"
+            with pytest.raises(ConnectionClosed):
+                line.recv()
+    reader, root, nobody = ({"authorization": f"Bearer {name}"} for name in ("reader", "root", "nobody"))
+    assert ann.get(f"/v1/worlds/{world}", headers=root).status_code == 200
+    assert ann.get(f"/v1/worlds/{world}", headers=reader).status_code == 200
+    assert ann.post(f"/v1/worlds/{world}/step", headers=reader).status_code == 403
+    assert ann.get(f"/v1/worlds/{world}", headers=nobody).status_code == 401
+    assert ann.get("/v1/worlds", headers={"authorization": "Bearer films"}).status_code == 403
+
+
+def test_a_branch_does_not_change_its_parent_and_a_rewound_world_is_as_it_was(
+    ann: httpx.Client, parent: str, world: str
+) -> None:
+    before = ann.get(f"/v1/worlds/{parent}").json()
+    picture = ann.get(f"/v1/worlds/{parent}/frame").content
+    child = ann.get(f"/v1/worlds/{world}").json()
+    assert child["parent"] == parent and child["branched_at_s"] == before["time_s"] == pytest.approx(3 / 16)
+    assert child["state"] == before["state"]
+    moved = ann.post(f"/v1/worlds/{world}/move", json={"slot": 0, "x": 7, "y": 6}).json()
+    assert moved["understood"].endswith("to (7.0, 6.0)")
+    assert ann.post(f"/v1/worlds/{world}/edit", json={"text": "remove the robot"}).json()["understood"]
+    ann.post(f"/v1/worlds/{world}/step", json={"frames": 2})
+    assert ann.get(f"/v1/worlds/{parent}").json() == before
+    assert ann.get(f"/v1/worlds/{parent}/frame").content == picture
+    back = ann.post(f"/v1/worlds/{world}/rewind", json={"frames": 3}).json()
+    assert back["time_s"] == pytest.approx(2 / 16) and len(back["state"]["things"]) == len(before["state"]["things"])
+    again = ann.post(f"/v1/worlds/{world}/step", json={"action": [0.5, 0.0]}).json()
+    assert again["state"] == before["state"]
+
+
+def test_pictures_films_files_and_answers(ann: httpx.Client, world: str, tmp_path: Path) -> None:
+    picture = ann.get(f"/v1/worlds/{world}/frame", params={"scale": 4})
+    with Image.open(io.BytesIO(picture.content)) as opened:
+        large = np.array(opened)
+    with Image.open(io.BytesIO(ann.get(f"/v1/worlds/{world}/frame").content)) as opened:
+        small = np.array(opened)
+    assert large.shape == (256, 256, 3) and np.array_equal(large[::4, ::4], small)
+    for form, kind in (("mp4", "video/mp4"), ("png", "image/png")):
+        made = ann.get(f"/v1/worlds/{world}/clip", params={"frames": 3, "format": form})
+        path = tmp_path / f"clip.{form}"
+        path.write_bytes(made.content)
+        clip = Clip.open(path)
+        assert made.headers["content-type"] == kind and clip.num_frames == 3 and clip.fps == 16 and clip.state is not None
+    assert np.array_equal(clip.frames[-1], small), "an animated PNG holds every pixel as it is"
+    assert Scene.from_dict(ann.get(f"/v1/worlds/{world}/scene").json()).num_frames == 4
+    said = ann.post(f"/v1/worlds/{world}/ask", json={"question": "how many balls are there?"}).json()
+    assert said["value"] == 1 and said["text"] == "There is 1: the red ball."
+    assert ann.post(f"/v1/worlds/{world}/ask", json={"question": "what will happen next?"}).json()["text"]
+    both = ann.post(f"/v1/worlds/{world}/what_if", json={"cause": "the ball had been yellow", "since": 2}).json()
+    assert both["understood"] == "make the red ball yellow" and both["instead"].startswith("data:video/mp4;base64,")
+    path = tmp_path / "it.world"
+    path.write_bytes(ann.get(f"/v1/worlds/{world}/file").content)
+    sent = ann.post("/v1/worlds/open", files={"file": ("it.world", path.read_bytes())}).json()
+    assert sent["name"] == "it" and sent["state"] == ann.get(f"/v1/worlds/{world}").json()["state"]
+    here = World.open(path).step((1.0, 0.0))
+    there = ann.post(f"/v1/worlds/{sent['id']}/step", json={"action": [1, 0]}).json()
+    with Image.open(io.BytesIO(base64.b64decode(there["frame"].partition(",")[2]))) as opened:
+        assert np.array_equal(np.array(opened), here.frame)
+
+
+def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: Callable[..., Scene]) -> None:
+    states = scene(4).to_dict()
+    made = ann.post("/v1/worlds", json={"start": {"state": states}}).json()
+    assert [thing["name"] for thing in made["state"]["things"]] == ["red ball", "blue box", "green robot"]
+    assert made["past_frames"] == 3
+    picture = ann.get(f"/v1/worlds/{made['id']}/frame").content
+    url = "data:image/png;base64," + base64.b64encode(picture).decode()
+    seen = ann.post("/v1/worlds", json={"start": {"picture": {"image_url": url}}, "name": "seen"}).json()
+    assert {"red ball", "blue box"} <= {thing["name"] for thing in seen["state"]["things"]} and seen["past_frames"] == 0
+    film_png = film(Clip(frames=np.repeat(np.array(Image.open(io.BytesIO(picture)))[None], 3, 0), fps=16.0), "png")
+    url = "data:image/png;base64," + base64.b64encode(film_png).decode()
+    assert ann.post("/v1/worlds", json={"start": {"video": {"image_url": url}}}).status_code == 200
+    both = ann.post("/v1/worlds", json={"prompt": "x", "start": {"state": states}})
+    assert both.status_code == 400 and "state and prompt" in both.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "says"),
+    [
+        ("/step", {"action": [2, 0]}, "expected two finite numbers"),
+        ("/step", {"action": "left"}, "expected two numbers"),
+        ("/step", {"action": [1, None]}, "expected two"),
+        ("/move", {"slot": 3, "x": 99, "y": 1}, ""),
+        ("/edit", {"text": "make it nice"}, "is not understood"),
+        ("/ask", {"question": "why?"}, "is not understood"),
+        ("/rewind", {"frames": 4000}, "expected 0 to 3"),
+        ("/rename", {"name": " "}, "is empty"),
+        ("/rename", {"name": "x" * 201}, "expected 1 to"),
+        ("/what_if", {"cause": "x", "since": 3}, "is not understood"),
+        ("/what_if", {"cause": "the ball had been blue", "since": 100}, "expected 1 to 3"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line_and_changes_nothing(
+    ann: httpx.Client, parent: str, path: str, told: dict[str, Any], says: str
+) -> None:
+    before = ann.get(f"/v1/worlds/{parent}").json()
+    answer = ann.post(f"/v1/worlds/{parent}{path}", json=told)
+    line = answer.json()["error"]["message"]
+    assert answer.status_code == 400 and says in line and "\n" not in line
+    assert ann.get(f"/v1/worlds/{parent}").json() == before
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"fps": 500}, "frames a second"),
+        ({"fps": float("nan")}, "a number"),
+        ({"size": "9999x9999"}, "the nearest is"),
+        ({"model": "../../etc"}, "no model"),
+        ({"task": "make me a coffee"}, "is not understood"),
+        ({"seed": "x"}, "seed"),
+        ({"start": {"prompts": "x"}}, "prompts"),
+        ({"colour": "red"}, "colour"),
+        ({"start": {"state": {"format": 1}}}, "has no field"),
+    ],
+)
+def test_worlds_that_cannot_begin(ann: httpx.Client, told: dict[str, Any], says: str) -> None:
+    answer = ann.post("/v1/worlds", content=json.dumps(told))
+    assert answer.status_code == 400 and says in answer.json()["error"]["message"], answer.text
+    assert ann.post("/v1/worlds", content=b"{").status_code == 400
+
+
+# Files and states from strangers
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_frames": 10**9}, {"num_slots": 10**9}, {"num_frames": "x"}, {"fps": 0}, {"fps": 1e-9}, {"fps": float("nan")},
+        {"camera": []},
+        {"camera": [[5, 5, 0]] * 4}, {"room_width": 1e300}, {"entities": 3}, {"entities": [[]]}, {"background": []}, {"view": {}},
+    ],
+)  # fmt: skip
+def test_states_that_are_none_are_refused(ann: httpx.Client, scene: Callable[..., Scene], change: dict[str, Any]) -> None:
+    answer = ann.post("/v1/worlds", content=json.dumps({"start": {"state": scene(4).to_dict() | change}}))
+    assert answer.status_code == 400, answer.text
+    assert "\n" not in answer.json()["error"]["message"]
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("__import__('pathlib').Path('/tmp/kinema-was-here').touch()",)
+
+
+def endless() -> list[Any]:
+    """Small in a file, without end when printed."""
+    inner: list[Any] = [0]
+    for _ in range(60):
+        inner = [inner, inner]
+    return inner
+
+
+def hostile(good: bytes, folder: Path) -> dict[str, bytes]:
+    """Files that are no worlds, by what is wrong with them."""
+
+    def changed(change: Callable[[dict[str, Any]], None]) -> bytes:
+        data = torch.load(io.BytesIO(good), weights_only=True)
+        change(data)
+        made = io.BytesIO()
+        torch.save(data, made)
+        return made.getvalue()
+
+    def set_track(name: str, value: torch.Tensor) -> bytes:
+        return changed(lambda data: data["moments"][-1]["tracks"].update({name: value}))
+
+    evil = io.BytesIO()
+    torch.save({"format": 1, "kind": "world", "model": Evil()}, evil)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(good)) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for part in source.infolist():
+            target.writestr(part.filename, source.read(part))
+    state = torch.load(io.BytesIO(good), weights_only=True)["moments"][-1]["tracks"]["state"]
+    return {
+        "empty": b"",
+        "text": b"hello",
+        "cut": good[: len(good) // 2],
+        "pickle": pickle.dumps(Evil()),
+        "evil": evil.getvalue(),
+        "packed": packed.getvalue(),
+        "nan": set_track("state", state * float("nan")),
+        "huge": set_track("state", torch.zeros(1).expand(1, 1_000_000, 1_000_000)),
+        "shape": set_track("state", state[:, :1].clone()),
+        "double": set_track("state", state.double()),
+        "sparse": set_track("state", state.to_sparse()),
+        "more": set_track("more", state),
+        "no moments": changed(lambda data: data.update(moments=[])),
+        "words": changed(lambda data: data.update(moments="x")),
+        "fps": changed(lambda data: data.update(fps=1e9)),
+        "steps": changed(lambda data: data.update(steps=10**6)),
+        "seed": changed(lambda data: data.update(seed="x")),
+        "size": changed(lambda data: data.update(size=[100_000, 100_000])),
+        "task": changed(lambda data: data.update(task="x" * 10_000)),
+        "model": changed(lambda data: data.update(model="/etc")),
+        "kind": changed(lambda data: data.update(kind=endless())),
+        "endless": changed(lambda data: data.update(fps=endless())),
+        "order": changed(lambda data: data["moments"].reverse()),
+        "time": changed(lambda data: data["moments"][-1].update(time_s=float("nan"))),
+    }
+
+
+def test_files_from_strangers_are_refused_in_one_line(ann: httpx.Client, world: str, tmp_path: Path) -> None:
+    good = ann.get(f"/v1/worlds/{world}/file").content
+    for what, data in hostile(good, tmp_path).items():
+        answer = ann.post("/v1/worlds/open", files={"file": ("x.world", data)})
+        assert answer.status_code == 400, (what, answer.text)
+        assert "\n" not in answer.json()["error"]["message"] and "/tmp" not in answer.json()["error"]["message"], what
+    assert not Path("/tmp/kinema-was-here").exists()
+    assert ann.post("/v1/worlds/open", files={"other": ("x.world", good)}).status_code == 400
+    line = http.client.HTTPConnection(ann.base_url.host, ann.base_url.port or 0)
+    line.putrequest("POST", "/v1/worlds/open")
+    for name, value in (("authorization", "Bearer ann"), ("content-length", str(1 << 30))):
+        line.putheader(name, value)
+    line.endheaders()
+    assert line.getresponse().status == 413, "told before it is read"
+    line.close()
+
+
+def test_what_a_file_remembers_wrongly_is_looked_at_anew(ann: httpx.Client, world: str) -> None:
+    data = torch.load(io.BytesIO(ann.get(f"/v1/worlds/{world}/file").content), weights_only=True)
+    data["moments"][-2]["memory"] = [[torch.zeros(3), torch.zeros(3)]]
+    made = io.BytesIO()
+    torch.save(data, made)
+    opened = ann.post("/v1/worlds/open", files={"file": ("x.world", made.getvalue())}).json()
+    step = {"action": [0.2, 0.0]}
+    a, b = (ann.post(f"/v1/worlds/{id}/step", json=step).json()["state"] for id in (opened["id"], world))
+    np.testing.assert_allclose([t["x"] for t in a["things"]], [t["x"] for t in b["things"]], atol=0.05)
+
+
+# Live
+
+
+@contextmanager
+def playing(url: str, id: str, query: str = "") -> Iterator[ClientConnection]:
+    with connect(f"ws{url[4:]}/v1/worlds/{id}/live?key=ann{query}", max_size=None) as line:
+        yield line
+
+
+def say(line: ClientConnection, **message: Any) -> None:
+    line.send(json.dumps(message))
+
+
+def shown(line: ClientConnection, timeout: float = 5.0) -> tuple[dict[str, Any], Image.Image]:
+    message = line.recv(timeout)
+    assert isinstance(message, bytes), message
+    length = int.from_bytes(message[:4], "big")
+    return json.loads(message[4 : 4 + length]), Image.open(io.BytesIO(message[4 + length :]))
+
+
+def test_two_frames_are_in_flight_at_most_and_the_world_waits(url: str, world: str, ann: httpx.Client) -> None:
+    with playing(url, world, "&size=256") as line:
+        first, picture = shown(line)
+        assert picture.format == "JPEG" and picture.size == (256, 256)
+        second, _ = shown(line)
+        assert (first["frame"], second["frame"]) == (0, 1)
+        assert second["time_s"] == pytest.approx(first["time_s"] + 1 / 16) and second["model_ms"] > 0
+        with pytest.raises(TimeoutError):
+            line.recv(0.4)
+        assert ann.get(f"/v1/worlds/{world}").json()["time_s"] == second["time_s"], "the world waits"
+        say(line, type="action", action=[1, 0])
+        say(line, type="ack", frame=1)
+        third, _ = shown(line)
+        assert third["action"] == [1.0, 0.0] and third["frame"] == 2
+        fourth, _ = shown(line)
+        assert fourth["action"] == [1.0, 0.0], "the latest action holds"
+        with pytest.raises(TimeoutError):
+            line.recv(0.2)
+    with playing(url, world, "&paused=1") as line:
+        assert shown(line)[0]["state"] == fourth["state"], "what was played is kept"
+
+
+def test_by_hand_each_step_is_asked_for(url: str, world: str) -> None:
+    with playing(url, world, "&paused=1&format=png") as line:
+        begin, picture = shown(line)
+        assert picture.format == "PNG" and picture.size == (64, 64) and not begin["playing"]
+        say(line, type="ack", frame=0)
+        for action in ([0.5, 0.0], [-0.5, 0.0]):
+            say(line, type="action", action=action)
+            say(line, type="step")
+        told = [shown(line)[0] for _ in range(2)]
+        assert [one["action"] for one in told] == [[0.5, 0.0], [-0.5, 0.0]]
+        assert [one["stepped"] for one in told] == [1, 2]
+        with pytest.raises(TimeoutError):
+            line.recv(0.2)
+
+
+def test_a_bad_message_is_answered_and_the_session_goes_on(url: str, world: str) -> None:
+    with playing(url, world, "&paused=1") as line:
+        shown(line)
+        bad = [
+            "x", "[]", "{}", '{"type":"dance"}', '{"type":"action","action":[5,0]}', '{"type":"ack","frame":9}',
+            '{"type":"ack","frame":null}', '{"type":"fps","fps":0}', '{"type":"fps","fps":NaN}', "x" * 9000, "[" * 4000, b"x",
+        ]  # fmt: skip
+        for message in bad:
+            line.send(message)
+            told = json.loads(line.recv(5))
+            assert told["type"] == "error" and told["error"]["type"] == "invalid_request_error", message
+            assert "\n" not in told["error"]["message"]
+        say(line, type="step")
+        assert shown(line)[0]["stepped"] == 1
+    with playing(url, world, "&size=9") as line:
+        assert "expected the longer side" in json.loads(line.recv(5))["error"]["message"]
+
+
+def test_one_plays_and_others_watch(url: str, world: str, ann: httpx.Client) -> None:
+    with playing(url, world) as one, playing(url, world) as two:
+        assert json.loads(two.recv(5))["error"]["code"] == "world_in_play"
+        assert shown(one)[0]["playing"] and not shown(two)[0]["playing"]
+        say(one, type="pause")
+        time.sleep(0.3)
+        for line in (one, two):
+            with pytest.raises(TimeoutError):
+                while True:
+                    say(line, type="ack", frame=shown(line, 0.3)[0]["frame"])
+        ann.post(f"/v1/worlds/{world}/edit", json={"text": "make the box yellow"})
+        for line in (one, two):
+            names = [thing["name"] for thing in shown(line)[0]["state"]["things"]]
+            assert "yellow box" in names, "a change is shown to all, paused or not"
+        say(two, type="play")
+        assert shown(two)[0]["playing"]
+        ann.delete(f"/v1/worlds/{world}")
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                one.recv(5)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4404
+
+
+def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
+    with playing(url, world) as line:
+        say(line, type="fps", fps=5)
+        arrived: list[float] = []
+        while len(arrived) < 7:
+            told, _ = shown(line)
+            arrived.append(time.monotonic())
+            say(line, type="ack", frame=told["frame"])
+        assert (arrived[-1] - arrived[2]) / 4 > 0.15, "a slow machine may be slower, none is faster"
+
+
+def test_the_pace_is_even_and_lost_time_is_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("kinema.serve.live.time.monotonic", lambda: now)
+    pace, begun = Pace(16.0), []
+    pace.due = now
+    for i in range(64):
+        now = pace.due + 0.004 * (i % 3)
+        begun.append(now)
+        pace.went()
+    assert pace.due == pytest.approx(100 + 64 / 16), "late frames do not move those after them"
+    now += 5
+    pace.went()
+    assert pace.wait_s() == pytest.approx(1 / 16)
+    pace.change(64.0)
+    assert pace.wait_s() == pytest.approx(1 / 64)
+
+
+def test_another_site_may_not_play_by_cookie(url: str, world: str) -> None:
+    at = f"ws{url[4:]}/v1/worlds/{world}/live?paused=1"
+    with connect(f"{at}&key=ann", origin="https://evil.example") as line:  # type: ignore[arg-type]
+        shown(line)
+    with connect(at) as line:
+        assert json.loads(line.recv(5))["error"]["type"] == "authentication_error"
+
+
+# Keeping, without a server
+
+
+def same(a: World, b: World) -> bool:
+    return len(a._moments) == len(b._moments) and all(
+        torch.equal(x.tracks[name], y.tracks[name]) for x, y in zip(a._moments, b._moments, strict=True) for name in x.tracks
+    )
+
+
+async def begun(folder: Path) -> tuple[Hall, Room]:
+    hall = Hall(folder, threads=1)
+    return hall, await hall.create("ann", PROMPT, seed=3)
+
+
+@pytest.mark.parametrize("saved_after", [None, 2, 4])
+def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) -> None:
+    """The hall is dropped without a word, with its deeds only written down, or some of them in a saved world."""
+    deeds = [
+        step_of((0.5, 0.0)),
+        ["edit", "make the ball yellow"],
+        step_of(None),
+        ["rewind", 1],
+        ["move", 0, 6.0, 6.0],
+        step_of((0, 1)),
+    ]
+
+    async def before() -> tuple[str, World]:
+        hall, room = await begun(tmp_path)
+        for i, deed in enumerate(deeds):
+            await hall.do(room, deed)
+            if i == saved_after:
+                await hall.keep(room)
+        assert room.timer is not None
+        room.timer.cancel()
+        assert room.world is not None
+        return room.meta.id, room.world
+
+    async def after(id: str, was: World) -> None:
+        for cut in (False, True):
+            hall = Hall(tmp_path, threads=1)
+            room = hall.rooms[id]
+            world = await hall.snapshot(room)
+            assert same(world, was), cut
+            await hall.do(room, step_of(None))
+            was._gone(1)
+            (steps,) = sorted(room.folder.glob("*.steps"))[-1:]
+            with steps.open("a") as file:
+                file.write('["step", [0.')
+
+    asyncio.run(after(*asyncio.run(before())))
+
+
+def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halls, "QUIET_S", 0.05)
+
+    async def run() -> None:
+        hall, room = await begun(tmp_path)
+        await hall.do(room, step_of(None))
+        assert len(list(room.folder.glob("*.steps"))) == 1
+        while room.written:
+            await asyncio.sleep(0.02)
+        assert [path.name for path in sorted(room.folder.iterdir())] == ["000002.world", "meta.json"]
+        look = await hall.do(room, step_of(None))
+        await hall.close()
+        with pytest.raises(ApiError, match="closing"):
+            await hall.do(room, step_of(None))
+        assert [path.name for path in sorted(room.folder.iterdir())] == ["000003.world", "meta.json"]
+        again = Hall(tmp_path, threads=1)
+        assert again.rooms[room.meta.id].meta.now == look.now
+        await again.close()
+
+    asyncio.run(run())
+
+
+def test_few_are_awake_and_all_go_on(tmp_path: Path, scene: Callable[..., Scene]) -> None:
+    async def run() -> None:
+        hall = Hall(tmp_path, alive=1, threads=1)
+        rooms = [await hall.create("ann", scene(4), seed=seed) for seed in (1, 2)]
+        for _ in range(3):
+            for room in rooms:
+                await hall.do(room, step_of((0.1, 0.0)))
+        while hall._tasks:
+            await asyncio.sleep(0.01)
+        assert [room.world is None for room in rooms] == [True, False]
+        for seed, room in enumerate(rooms, 1):
+            here = World(None, scene(4), seed=seed)._gone(3, (0.1, 0.0))
+            assert same(await hall.snapshot(room), here)
+        await hall.close()
+
+    asyncio.run(run())
+
+
+def test_urgent_jobs_go_into_the_middle_of_long_ones() -> None:
+    engine, order, begun_, go = Engine(), [], threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun_.set()
+        go.wait(5)
+        order.append("begin")
+        engine.breathe()
+        order.append("end")
+
+    first = engine.submit(long)
+    begun_.wait(5)
+    second = engine.submit(lambda: order.append("later"))
+    third = engine.submit(lambda: order.append("urgent"), urgent=True)
+    go.set()
+    for job in (first, second, third):
+        job.result(5)
+    engine.close()
+    assert order == ["begin", "urgent", "end", "later"]
+    with pytest.raises(ApiError):
+        engine.submit(lambda: None)
+
+
+def test_a_live_step_does_not_wait_for_a_long_question(tmp_path: Path) -> None:
+    async def run() -> None:
+        hall, room = await begun(tmp_path)
+        other = await hall.create("ann", PROMPT, seed=4)
+        for _ in range(4):
+            await hall.do(room, step_of(None), picture=False)
+        long = asyncio.create_task(hall.what_if(room, "the ball had been yellow", 4))
+        steps = 0
+        await asyncio.sleep(0.02)
+        while not long.done():
+            await hall.do(other, step_of(None), urgent=True)
+            steps += 1
+        assert steps >= 3
+        here = World(None, PROMPT, seed=3)._gone(4).what_if("the ball had been yellow", 4)
+        assert np.array_equal(long.result().instead.frames, here.instead.frames), "nothing is changed by what came between"
+        await hall.close()
+
+    asyncio.run(run())

@@ -1,0 +1,219 @@
+"""Laws of remote worlds: one on a server is, bit for bit, the one that the same words and seed give here."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from gymnasium.utils.env_checker import check_env
+from starlette.requests import HTTPConnection
+
+import kinema
+from kinema.canvas.scene import Scene
+from kinema.errors import InputError, KinemaError, ModelError, SizeError
+from kinema.media import Clip
+from kinema.remote import RemoteWorld
+from kinema.serve.errors import ApiError, body
+from kinema.serve.hall import Hall
+from kinema.serve.worlds import routes
+from kinema.simulate.state import State
+from kinema.simulate.world import World
+
+PROMPT = "a red ball, a blue box and a green robot on a field"
+
+
+@dataclass(frozen=True)
+class Key:
+    key_id: str
+    scopes: tuple[str, ...] = ("worlds",)
+
+
+def key_of(connection: HTTPConnection) -> Key:
+    told = connection.headers.get("authorization", "").removeprefix("Bearer ")
+    if told not in ("ann", "bob"):
+        raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
+    return Key(told)
+
+
+def asking(request: Request) -> Key:
+    return key_of(request)
+
+
+async def resolve(reference: Any, caller: Any) -> Clip:
+    from kinema.remote import clip_of, from_url
+
+    return clip_of(from_url(reference["image_url"]))
+
+
+def bare_app(hall: Hall) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        yield
+        await hall.close()
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(routes(hall, caller=asking, caller_of=key_of, resolve=resolve))
+
+    @app.exception_handler(InputError)
+    async def refused(request: Request, wrong: InputError) -> JSONResponse:
+        return JSONResponse(body(str(wrong), "invalid_request_error"), 400)
+
+    @app.exception_handler(ApiError)
+    async def told(request: Request, wrong: ApiError) -> JSONResponse:
+        return JSONResponse(wrong.body(), wrong.status)
+
+    return app
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    hall = Hall(tmp_path_factory.mktemp("data") / "worlds", threads=1)
+    server = uvicorn.Server(uvicorn.Config(bare_app(hall), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def alike(a: State, b: State) -> None:
+    assert a.time_s == b.time_s and a.entities == b.entities and (a.view, a.background) == (b.view, b.background)
+    assert a.scene.fps == b.scene.fps and a.scene.room_width == b.scene.room_width
+    for name in ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible", "camera"):
+        here, there = getattr(a.scene, name), getattr(b.scene, name)
+        assert here.dtype == there.dtype and np.array_equal(here, there), name
+
+
+@pytest.mark.parametrize("by_socket", [True, False])
+def test_there_is_as_here_bit_for_bit(url: str, by_socket: bool) -> None:
+    here = World(None, PROMPT, seed=7, task="reach the flag")
+    with RemoteWorld(url, PROMPT, key="ann", seed=7, task="reach the flag") as there:
+        there._sockets = by_socket
+        alike(here.state, there.state)
+        assert np.array_equal(here.frame, there.frame)
+        for action in ((0.7, 0.1), None, (-1.0, 0.3)):
+            a, b = here.step(action), there.step(action)
+            assert np.array_equal(a.frame, b.frame) and b.frame.dtype == np.uint8 and a.reward == b.reward
+            alike(a.state, b.state)
+            assert (here.time_s, here.past_frames, here.terminated) == (there.time_s, there.past_frames, there.terminated)
+        assert (there._stepping is not None) == by_socket
+        there.delete()
+
+
+def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
+    here = World(None, PROMPT, seed=2)._gone(3, (0.5, 0.0))
+    there = RemoteWorld(url, PROMPT, key="ann", seed=2)
+    for _ in range(3):
+        there.step((0.5, 0.0))
+    for question in ("where is the red ball?", "what is there?", "how fast is the robot?"):
+        assert str(here.ask(question)) == str(there.ask(question))
+    assert here.ask("where is the red ball?") == there.ask("where is the red ball?")
+    a, b = here.what_if("the ball had been yellow", since=2), there.what_if("the ball had been yellow", since=2)
+    assert a.understood == b.understood
+    assert np.array_equal(a.instead.frames, b.instead.frames) and np.array_equal(a.happened.frames, b.happened.frames)
+    clips = here.clip(3), there.clip(3)
+    assert np.array_equal(clips[0].frames, clips[1].frames) and clips[0].fps == clips[1].fps
+    assert there.clip().num_frames == 4
+    np.testing.assert_allclose(here.scene.x, there.scene.x, atol=1e-4)
+    other = there.branch("aside")
+    assert other.name == "aside" and other.parent == there.id
+    assert here.edit("make the ball yellow") == other.edit("make the ball yellow")
+    slot = here.state.entities[0].slot
+    assert here.move(slot, 6.0, 7.0) == other.move(slot, 6.0, 7.0)
+    alike(here.state, other.state)
+    assert np.array_equal(here.frame, other.frame)
+    before = here.step().state
+    alike(before, other.step().state)
+    assert "red ball" in [e.name for e in there.state.entities] and there.look().past_frames == 3, "the parent is as it was"
+    here.rewind(1).step()
+    assert other.rewind(1) is other
+    alike(here.state, other.step().state)
+    saved = World.open(other.save(tmp_path / "it.world"))
+    alike(saved.step((0.1, 0.1)).state, other.step((0.1, 0.1)).state)
+    joined = RemoteWorld.join(url, other.id, key="ann")
+    alike(joined.state, other.state)
+    assert np.array_equal(joined.frame, other.frame)
+    other.step()
+    assert joined.time_s < other.time_s == joined.look().time_s
+    for world in (there, other, joined):
+        world.close()
+
+
+def test_it_begins_from_pictures_and_states(url: str, scene: Callable[..., Scene]) -> None:
+    start = scene(4)
+    alike(World(None, start, seed=1).state, RemoteWorld(url, start, key="ann", seed=1).state)
+    clip = kinema.render(start, size=(64, 64))
+    for given in (clip, Clip(frames=clip.frames[:1], fps=16.0)):
+        here, there = World(None, given, seed=1), RemoteWorld(url, given, key="ann", seed=1)
+        alike(here.state, there.state)
+        assert here.past_frames == there.past_frames
+
+
+def test_mistakes_are_told_as_they_are_here(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = World(None, PROMPT, seed=2), RemoteWorld(url, PROMPT, key="ann", seed=2)
+    mistakes: list[Callable[[Any], Any]] = [
+        lambda world: world.step((2.0, 0.0)),
+        lambda world: world.step("left"),
+        lambda world: world.ask("why?"),
+        lambda world: world.edit("make it nice"),
+        lambda world: world.move(0, 11.0, 1.0),
+        lambda world: world.rewind(5),
+    ]
+    for mistake in mistakes:
+        lines = []
+        for world in (here, there):
+            with pytest.raises(InputError) as raised:
+                mistake(world)
+            lines.append(str(raised.value))
+        assert lines[0] == lines[1]
+    assert there.look().time_s == 0
+    with pytest.raises(SizeError, match="the nearest is"):
+        RemoteWorld(url, PROMPT, key="ann", size="999x999")
+    with pytest.raises(ModelError, match="no model"):
+        RemoteWorld(url, PROMPT, key="ann", model="gpt")
+    with pytest.raises(InputError, match="no world 'world_0'"):
+        RemoteWorld.join(url, "world_0", key="ann")
+    with pytest.raises(InputError, match="no world"):
+        RemoteWorld.join(url, there.id, key="bob")
+    monkeypatch.delenv("KINEMA_KEY", raising=False)
+    with pytest.raises(KinemaError, match="no such API key"):
+        RemoteWorld.join(url, there.id)
+    monkeypatch.setenv("KINEMA_KEY", "ann")
+    with RemoteWorld.join(url, there.id) as again:
+        again.step()
+        there.delete()
+        with pytest.raises(InputError, match="no world"):
+            again.step()
+    with pytest.raises(KinemaError, match="is `kinema serve` running there"):
+        RemoteWorld("http://127.0.0.1:9", PROMPT)
+
+
+@pytest.mark.parametrize("observation", ["pixels", "dict"])
+def test_gymnasium_s_checker_has_nothing_to_say(url: str, observation: str, scene: Callable[..., Scene]) -> None:
+    options = {"start": scene(), "key": "ann", "observation": observation, "duration_s": 3 / 16}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = gymnasium.make("kinema/Remote-v0", url=url, render_mode="rgb_array", **options).unwrapped
+        check_env(env, skip_render_check=False)
+    env.reset(seed=1)
+    cut = [env.step(np.zeros(2, np.float32))[3] for _ in range(3)]
+    assert cut == [False, False, True]
+    env.close()
