@@ -23,10 +23,10 @@ from starlette.requests import HTTPConnection
 
 import kinema
 from kinema.canvas.scene import Scene
-from kinema.errors import InputError, KinemaError, ModelError, SizeError
+from kinema.errors import ApiError, InputError, KinemaError, ModelError, SizeError
 from kinema.media import Clip
 from kinema.remote import RemoteWorld
-from kinema.serve.errors import ApiError, body
+from kinema.serve.errors import body
 from kinema.serve.hall import Hall
 from kinema.serve.worlds import routes
 from kinema.simulate.state import State

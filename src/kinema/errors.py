@@ -6,7 +6,8 @@
     │   ├── SizeError                  a size, duration or rate that the model or the machine cannot do
     │   ├── VocabularyError            words outside the model's world
     │   └── ModelError                 an unknown model, or weights that do not fit their config
-    └── OutputError (OSError)          the result could not be written: exists already, disk full, no permission
+    ├── OutputError (OSError)          the result could not be written: exists already, disk full, no permission
+    └── ApiError                       a server's answer other than success: its status, type, parameter and code
 
 Every message is one line a person can act on. `cli/` prints it and leaves with exit code 2.
 """
@@ -38,3 +39,36 @@ class ModelError(InputError):
 
 class OutputError(KinemaError, OSError):
     """The result could not be written; nothing was overwritten."""
+
+
+class ApiError(KinemaError):
+    """What a server answers when it cannot do what it was asked; the message is one line that a person can act on."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+        self.type = type or API_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        self.headers = headers or {}
+
+    def body(self) -> dict[str, object]:
+        """As JSON says it."""
+        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": told}
+
+
+API_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+"""What kind of error a status stands for, where it is not told."""

@@ -29,10 +29,9 @@ from PIL import Image
 
 from kinema import errors
 from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
-from kinema.errors import InputError, KinemaError
+from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import replace_file
-from kinema.serve.errors import ApiError
 from kinema.simulate.ask import Answer
 from kinema.simulate.state import State
 from kinema.simulate.world import Step, WhatIf, check_action
@@ -211,9 +210,9 @@ class RemoteWorld:
         if isinstance(start, Scene):
             begin["start"] = {"state": start.to_dict()}
         elif isinstance(start, Clip):
-            from kinema.serve.worlds import film
+            from kinema.media.bytes import to_bytes
 
-            data = "data:image/png;base64," + base64.b64encode(film(start, "png")).decode()
+            data = "data:image/png;base64," + base64.b64encode(to_bytes(start, "png")).decode()
             begin["start"] = {"picture" if start.num_frames == 1 else "video": {"image_url": data}}
         else:
             begin["prompt"] = start

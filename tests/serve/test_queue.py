@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from tests.serve.conftest import DONE, Desk
 
-from kinema.errors import InputError
-from kinema.serve.errors import ApiError
+from kinema.errors import ApiError, InputError
 from kinema.serve.queue import ATTEMPTS, Queue
 from kinema.serve.tables import Database, deliveries, facts, ledger, sqlite_url, webhooks
 

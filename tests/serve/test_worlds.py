@@ -31,15 +31,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from kinema.canvas.scene import Scene
-from kinema.errors import InputError
+from kinema.errors import ApiError, InputError
 from kinema.media import Clip
+from kinema.media.bytes import to_bytes
 from kinema.serve import hall as halls
 from kinema.serve.engine import Engine
-from kinema.serve.errors import ApiError, body
+from kinema.serve.errors import body
 from kinema.serve.hall import Hall
 from kinema.serve.live import Pace
 from kinema.serve.room import Room, step_of
-from kinema.serve.worlds import film, routes
+from kinema.serve.worlds import routes
 from kinema.simulate.world import World
 
 PROMPT = "a red ball, a blue box and a green robot on a field"
@@ -244,7 +245,7 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
     url = "data:image/png;base64," + base64.b64encode(picture).decode()
     seen = ann.post("/v1/worlds", json={"start": {"picture": {"image_url": url}}, "name": "seen"}).json()
     assert {"red ball", "blue box"} <= {thing["name"] for thing in seen["state"]["things"]} and seen["past_frames"] == 0
-    film_png = film(Clip(frames=np.repeat(np.array(Image.open(io.BytesIO(picture)))[None], 3, 0), fps=16.0), "png")
+    film_png = to_bytes(Clip(frames=np.repeat(np.array(Image.open(io.BytesIO(picture)))[None], 3, 0), fps=16.0), "png")
     url = "data:image/png;base64," + base64.b64encode(film_png).decode()
     assert ann.post("/v1/worlds", json={"start": {"video": {"image_url": url}}}).status_code == 200
     both = ann.post("/v1/worlds", json={"prompt": "x", "start": {"state": states}})

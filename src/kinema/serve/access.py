@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from starlette.requests import HTTPConnection
 
-from kinema.errors import InputError
-from kinema.serve.errors import ApiError
+from kinema.errors import ApiError, InputError
 from kinema.serve.store import new_id
 from kinema.serve.tables import Database, audit, keys
 

@@ -21,10 +21,10 @@ from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kinema.errors import InputError, KinemaError, OutputError
+from kinema.errors import API_TYPES, ApiError, InputError, KinemaError, OutputError
 from kinema.serve import desk, videos, worlds
 from kinema.serve.access import Caller
-from kinema.serve.errors import TYPES, ApiError, body
+from kinema.serve.errors import body
 from kinema.serve.hall import Hall
 from kinema.serve.house import House
 from kinema.serve.metrics import LOG
@@ -178,7 +178,7 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, wrong: HTTPException) -> JSONResponse:
-        kind = TYPES.get(wrong.status_code, "invalid_request_error")
+        kind = API_TYPES.get(wrong.status_code, "invalid_request_error")
         message = f"{request.method} {request.url.path[:120]}: {wrong.detail}"
         headers: dict[str, Any] = dict(wrong.headers or {})
         return JSONResponse(body(message, kind, None, None), status_code=wrong.status_code, headers=headers)

@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from kinema import sizes
 from kinema.canvas.scene import COLORS, KINDS
-from kinema.errors import KinemaError
+from kinema.errors import ApiError, KinemaError
 from kinema.models import CARD, available, find
 from kinema.serve.access import COOKIE, SCOPES
 from kinema.serve.access import shown as key_shown
-from kinema.serve.errors import ApiError, not_found
+from kinema.serve.errors import not_found
 from kinema.serve.forms import Field, body_of, described, raw_body
 from kinema.serve.hooks import EVENTS
 from kinema.serve.house import House

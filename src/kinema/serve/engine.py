@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from kinema.errors import ApiError
 from kinema.models import Model
-from kinema.serve.errors import ApiError
 
 T = TypeVar("T")
 

@@ -4,36 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kinema.errors import KinemaError
-
-TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
-
-
-class ApiError(KinemaError):
-    """An answer other than success; the message is one line that a person can act on."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        type: str | None = None,
-        param: str | None = None,
-        code: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.param, self.code = status, message, param, code
-        self.type = type or TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-        self.headers = headers or {}
-
-    def body(self) -> dict[str, Any]:
-        return body(self.message, self.type, self.param, self.code)
+from kinema.errors import ApiError
 
 
 def body(message: str, type: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from kinema.serve.errors import ApiError, refuse
+from kinema.errors import ApiError
+from kinema.serve.errors import refuse
 from kinema.serve.uploads import MOST_BYTES, Sent
 
 MOST_TEXT = 8000

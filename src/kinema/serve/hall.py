@@ -24,12 +24,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from kinema.canvas.scene import Scene
-from kinema.errors import InputError, KinemaError, ModelError
+from kinema.errors import ApiError, InputError, KinemaError, ModelError
 from kinema.laying import model_of
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, available
 from kinema.serve.engine import Engine
-from kinema.serve.errors import ApiError, not_found
+from kinema.serve.errors import not_found
 from kinema.serve.room import Deed, Look, Meta, Past, Room, done, now_of
 from kinema.serve.worldfile import mended, opened, source_of
 from kinema.simulate.ask import Answer, answer

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 from sqlalchemy import Row, select
 
-from kinema.serve.errors import ApiError, not_found
+from kinema.errors import ApiError
+from kinema.serve.errors import not_found
 from kinema.serve.store import new_id
 from kinema.serve.tables import Database, deliveries, webhooks
 from kinema.serve.uploads import public_address

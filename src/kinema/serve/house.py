@@ -9,9 +9,9 @@ from typing import Any
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.serve.access import Access, Caller
-from kinema.serve.errors import ApiError
 from kinema.serve.hooks import Hooks
 from kinema.serve.identity import identity_of
 from kinema.serve.metrics import Metrics

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
-from kinema.errors import InputError, KinemaError, OutputError
-from kinema.serve.errors import ApiError, not_found
+from kinema.errors import ApiError, InputError, KinemaError, OutputError
+from kinema.serve.errors import not_found
 from kinema.serve.hall import Hall
 from kinema.serve.room import Look, Room, step_of
 

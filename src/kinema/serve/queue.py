@@ -18,7 +18,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
-from kinema.serve.errors import ApiError, not_found
+from kinema.errors import ApiError
+from kinema.serve.errors import not_found
 from kinema.serve.tables import Database, audit, deliveries, facts, jobs, keys, ledger, speeds, webhooks, workers
 
 LEASE_S = 15.0

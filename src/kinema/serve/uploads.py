@@ -23,7 +23,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from sqlalchemy import Row, select
 
-from kinema.serve.errors import ApiError, not_found
+from kinema.errors import ApiError
+from kinema.serve.errors import not_found
 from kinema.serve.queue import Queue
 from kinema.serve.store import Store, is_id, new_id
 from kinema.serve.tables import files

@@ -13,9 +13,10 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy import Row, select
 
 from kinema import sizes
+from kinema.errors import ApiError
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
 from kinema.serve.access import Caller
-from kinema.serve.errors import ApiError, not_found, refuse
+from kinema.serve.errors import not_found, refuse
 from kinema.serve.forms import Field, body_of, described
 from kinema.serve.house import House
 from kinema.serve.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape

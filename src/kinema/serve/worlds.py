@@ -6,8 +6,6 @@ which words its policy refuses. A world belongs to the key that made it; for oth
 
 import asyncio
 import base64
-import io
-import json
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -19,15 +17,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
 from starlette.background import BackgroundTask
 from starlette.requests import HTTPConnection
 
 from kinema.canvas.scene import Scene
-from kinema.errors import InputError, KinemaError
+from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
-from kinema.media.write import KEY, pack
-from kinema.serve.errors import ApiError, refuse
+from kinema.media.bytes import to_bytes
+from kinema.serve.errors import refuse
 from kinema.serve.forms import Field, body_of, described, raw_body
 from kinema.serve.hall import Caller, Hall
 from kinema.serve.live import FAILED, NOT_FOUND, REFUSED, encoded, error_text, live, same_origin, told_as
@@ -136,23 +133,8 @@ def picture_url(frame: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(encoded(frame, None, lossless=True)).decode()
 
 
-def film(clip: Clip, form: str) -> bytes:
-    """A clip as MP4, or as an animated PNG that holds every pixel as it is."""
-    if form == "mp4":
-        with tempfile.TemporaryDirectory() as folder:
-            return clip.save(Path(folder) / "clip.mp4").read_bytes()
-    pictures = [Image.fromarray(frame) for frame in clip.frames]
-    waits = np.diff(np.round(np.arange(clip.num_frames + 1) * 1000 / clip.fps)).tolist()
-    text = PngImagePlugin.PngInfo()
-    text.add_text("comment", json.dumps(clip.settings))
-    text.add_text(KEY, pack(clip))
-    made = io.BytesIO()
-    pictures[0].save(made, "PNG", save_all=True, append_images=pictures[1:], duration=waits, loop=0, pnginfo=text)
-    return made.getvalue()
-
-
 async def film_url(clip: Clip, form: str) -> str:
-    data = await asyncio.to_thread(film, clip, form)
+    data = await asyncio.to_thread(to_bytes, clip, form)
     return f"data:{'video/mp4' if form == 'mp4' else 'image/png'};base64," + base64.b64encode(data).decode()
 
 
@@ -270,7 +252,7 @@ def _looking(router: APIRouter, given: Given) -> None:
     ) -> Response:
         made = await hall.clip(hall.find(id, permit(who, READ)), frames)
         kind = "video/mp4" if format == "mp4" else "image/png"
-        data = await asyncio.to_thread(film, made, format)
+        data = await asyncio.to_thread(to_bytes, made, format)
         return Response(data, media_type=kind, headers={"cache-control": "no-store"})
 
     @router.get("/v1/worlds/{id}/scene")
