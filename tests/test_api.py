@@ -161,8 +161,8 @@ def test_imports_point_one_way() -> None:
         if place == "__init__":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
-            for name in names if isinstance(node, (ast.Import, ast.ImportFrom)) else []:
+            named = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            for name in [node.module] if isinstance(node, ast.ImportFrom) else named:
                 if name and name.startswith("kinema."):
                     target = name.split(".")[1]
                     fine = rank[target] <= rank[place] or (place, target) in allowed

@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_installed()
     from sqlalchemy import select
 
+    from kinema.errors import ApiError
     from kinema.serve.access import Access
-    from kinema.serve.errors import ApiError
     from kinema.serve.tables import Database, audit, sqlite_url
 
     if arguments.database is None and not (arguments.data / "kinema.db").is_file():
