@@ -16,7 +16,7 @@ from kinema.serve.queue import Claim, Finished, Queue
 from kinema.serve.store import new_id
 from kinema.serve.tables import Database, sqlite_url
 
-DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, mark="00", size="32x32", seconds="1")
+DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, mark="00", size="32x32", seconds="1")
 
 
 @dataclass

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
+from safetensors import safe_open
 from sqlalchemy import select
 
 from kinema import sizes
 from kinema.canvas.scene import COLORS, KINDS
 from kinema.errors import ApiError, KinemaError
-from kinema.models import CARD, available, find
+from kinema.models import CARD, WEIGHTS, available, find
 from kinema.serve.access import COOKIE, SCOPES
 from kinema.serve.access import shown as key_shown
 from kinema.serve.errors import not_found
@@ -23,13 +26,13 @@ from kinema.serve.hooks import EVENTS
 from kinema.serve.house import House
 from kinema.serve.tables import jobs, keys, ledger
 from kinema.serve.uploads import MOST_BYTES, Sent
-from kinema.serve.videos import CREATE, config_of, cost, default_model, normal, shown, words_of
+from kinema.serve.videos import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, shown, words_of
 from kinema.worlds.playground import VOCABULARY
 
 EXAMPLES = (
     "a red ball rolls right and hits a blue box",
-    "a yellow car drives left behind a gray screen on a field",
-    "a green robot jumps over a box at night",
+    "a yellow car drives left behind a screen on a field",
+    "a green robot jumps at night",
     "0-2: a blue ball bounces | 2-4: the blue ball rolls left",
 )
 KEY = (
@@ -106,6 +109,13 @@ def _health(router: APIRouter, house: House) -> None:
         return Response(await run_in_threadpool(house.metrics.page), media_type="text/plain; version=0.0.4")
 
 
+@cache
+def parameters(folder: Path) -> int:
+    """Weights of a model, read off the head of its file."""
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
 def model_shown(name: str) -> dict[str, Any]:
     config = config_of(name)
     folder = find(name)
@@ -117,7 +127,8 @@ def model_shown(name: str) -> dict[str, Any]:
         "kinema": {
             "default": name == default_model(), "size": f"{config.height}x{config.height}",
             "sizes": [f"{side}x{side}" for side in sides] + [f"{width}x{height}" for width, height in wide],
-            "fps": list(config.fps), "max_side": config.max_side, "max_seconds": 60, "world": config.world is not None,
+            "fps": list(config.fps), "max_side": config.max_side, "max_seconds": MOST_SECONDS,
+            "parameters": parameters(folder), "world": config.world is not None,
             "card": card.read_text() if card.exists() else "", "lacks": list(config.lacks),
             "vocabulary": {
                 "kinds": list(KINDS), "colors": list(COLORS), "words": sorted(VOCABULARY - set(config.lacks)),
@@ -327,7 +338,12 @@ def _keys(router: APIRouter, house: House) -> None:
 
     @router.get("/v1/session", tags=["access"], summary="Who is signed in", responses=house.errors)
     async def session(request: Request) -> dict[str, Any]:
-        return {"key": who(await house.caller(request, "read"))}
+        try:
+            return {"key": who(await house.caller(request, "read"))}
+        except ApiError as wrong:
+            if wrong.code == "missing_api_key":
+                return {"key": None}
+            raise
 
     @router.delete("/v1/session", tags=["access"], summary="Sign out", responses=house.errors)
     async def sign_out() -> JSONResponse:

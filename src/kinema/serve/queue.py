@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ ATTEMPTS = 12
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
 RETAINED_S = 30 * 86400.0
+LATELY_S = 1.0
+"""Speeds and the number of workers are looked up this often."""
 LIVE = ("queued", "in_progress")
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""
@@ -55,6 +58,7 @@ class Finished:
     frames: int
     took_s: float
     settings: dict[str, Any]
+    has_state: bool
     mark: str
     size: str
     seconds: str
@@ -65,6 +69,8 @@ class Queue:
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
         self.database, self.lease_s = database, lease_s
+        self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
+        self._hands = (0.0, 0)
 
     # For those who ask
 
@@ -376,6 +382,7 @@ class Queue:
                     frames=done.frames,
                     took_s=done.took_s,
                     settings=done.settings,
+                    has_state=done.has_state,
                     mark=done.mark,
                     size=done.size,
                     seconds=done.seconds,
@@ -464,19 +471,27 @@ class Queue:
                 db.execute(speeds.update().where(here).values(per_pixel_second=0.7 * known.per_pixel_second + 0.3 * fresh))
 
     def speed(self, model: str, kind: str) -> float | None:
-        """Seconds of work a pixel-second, as measured; None before the first job."""
-        with self.database.reading() as db:
-            own = db.scalar(select(speeds.c.per_pixel_second).where(speeds.c.model == model, speeds.c.kind == kind))
-            found = own or db.scalar(select(func.avg(speeds.c.per_pixel_second)).where(speeds.c.model == model))
-            return None if found is None else float(found)
+        """Seconds of work a pixel-second, as measured lately; None before the first job."""
+        then, known = self._known.get((model, kind), (0.0, None))
+        if time.monotonic() - then > LATELY_S:
+            with self.database.reading() as db:
+                own = db.scalar(select(speeds.c.per_pixel_second).where(speeds.c.model == model, speeds.c.kind == kind))
+                found = own or db.scalar(select(func.avg(speeds.c.per_pixel_second)).where(speeds.c.model == model))
+            known = None if found is None else float(found)
+            self._known[model, kind] = (time.monotonic(), known)
+        return known
 
     def hands(self) -> int:
         """Workers that were heard of lately."""
-        with self.database.reading() as db:
-            now = self.database.now(db)
-            return int(
-                db.scalar(select(func.count()).select_from(workers).where(workers.c.seen_at > now - self.lease_s)) or 0
-            )
+        then, count = self._hands
+        if time.monotonic() - then > LATELY_S:
+            with self.database.reading() as db:
+                alive = (
+                    select(func.count()).select_from(workers).where(workers.c.seen_at > self.database.now(db) - self.lease_s)
+                )
+                count = int(db.scalar(alive) or 0)
+            self._hands = (time.monotonic(), count)
+        return count
 
     def counts(self) -> dict[str, int]:
         with self.database.reading() as db:

@@ -99,6 +99,7 @@ jobs = Table(
     Column("bytes", BigInteger),
     Column("took_s", Float),
     Column("frames", Integer),
+    Column("has_state", Boolean, nullable=False, default=False),
     Column("settings", JSON),
     Column("mark", String(16)),
     Column("error_code", String(60)),

@@ -177,7 +177,7 @@ def shown(house: House, job: Row[Any], *, place: tuple[int, float] | None = None
             "position": None if place is None else place[0], "eta_s": eta, "started_at": job.started_at,
             "pixel_seconds": job.pixel_seconds, "frames": job.frames, "sources": job.sources, "attempts": job.attempts,
             "has_preview": job.status == "in_progress" and house.store.preview(job.id).exists(),
-            "has_state": job.artifact is not None and (house.store.video(job.id, job.artifact) / STATE).exists(),
+            "has_state": job.has_state,
             "deleted": job.deleted_at is not None, "bytes": job.bytes, "took_s": job.took_s, "settings": job.settings,
             "watermark": job.mark, "notes": request.get("notes") or [],
         },
@@ -190,7 +190,7 @@ def routes(house: House) -> APIRouter:
 
     def accept(
         caller: Caller, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: dict[str, Any],
-        remixed_from: str | None = None, seconds: float, size: str,
+        remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         refused = house.policies.check_prompt(request["prompt"])
         if refused:
@@ -198,7 +198,7 @@ def routes(house: House) -> APIRouter:
             raise ApiError(400, refused, param="prompt", code="content_policy_violation")
         width, height = sizes.parse_size(size)
         job = {
-            "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": request["prompt"],
+            "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
             "priority": given.get("priority") or 0, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds),
@@ -225,7 +225,7 @@ def routes(house: House) -> APIRouter:
     def fitted(model: str, size: str) -> str:
         return "x".join(map(str, sizes.nearest(config_of(model), *sizes.parse_size(size))))
 
-    def called(prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
+    def by_looks(prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
         """The prompt with the names of characters as what they look like."""
         for entry in wanted or []:
             id = entry.get("id") if isinstance(entry, dict) else entry
@@ -273,8 +273,9 @@ def routes(house: House) -> APIRouter:
         }  # fmt: skip
         sources = [reference["video"] for reference in known.values() if "video" in reference]
         return accept(
-            caller, kind, model, request, sources=sources, given=given, remixed_from=remixed_from, seconds=seconds, size=size
-        )
+            caller, kind, model, request, sources=sources, given=given, remixed_from=remixed_from, seconds=seconds, size=size,
+            called=request["prompt"] or first["prompt"],
+        )  # fmt: skip
 
     def create(given: dict[str, Any], caller: Caller) -> dict[str, Any]:
         model, request, _ = normal(house, given, caller)
@@ -283,7 +284,7 @@ def routes(house: House) -> APIRouter:
             raise ApiError(
                 400, "prompt is missing: say what happens, or give a picture", param="prompt", code="missing_value"
             )
-        request["prompt"] = called(request["prompt"], given["characters"], caller)
+        request["prompt"] = by_looks(request["prompt"], given["characters"], caller)
         for name, reference in pictures.items():
             if reference is not None:
                 param = "input_reference" if name == "image" else name
@@ -325,7 +326,7 @@ def routes(house: House) -> APIRouter:
     async def list_videos(
         request: Request, after: str | None = None, limit: int = 20, order: str = "desc", status: str | None = None,
         search: str | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> JSONResponse:  # fmt: skip
         caller = await house.caller(request, "read")
         if not 0 <= limit <= 100:
             raise refuse("limit", limit, "a whole number from 0 to 100")
@@ -342,7 +343,7 @@ def routes(house: House) -> APIRouter:
             ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
             return {"object": "list", "data": data, **ends, "has_more": more}
 
-        return await run_in_threadpool(page)
+        return JSONResponse(await run_in_threadpool(page))
 
     for path, kind, fields, about in (
         ("/edits", "edit", EDIT, "Remake a video by words, all of it or where a mask is white"),

@@ -302,6 +302,7 @@ class Worker:
         took_s += time.perf_counter() - begun
         finished = Finished(
             bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=clip.settings, mark=made.mark,
+            has_state=clip.state is not None,
             size=clip.size, seconds=f"{clip.duration_s:g}",
         )  # fmt: skip
         if not self.queue.publish(claim, artifact, finished):

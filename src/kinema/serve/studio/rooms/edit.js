@@ -1,0 +1,146 @@
+/** Edit: a clip on the monitor, tools beside it, and what they made below. */
+import { html, useEffect, useRef, useState } from "../ui.js";
+import { files, videos } from "../api.js";
+import { attempt, ended, queue, recent, submit } from "../store.js";
+import { go, href, place } from "../router.js";
+import { slate, stageName, title } from "../format.js";
+import { Button, Empty, FileButton, Note, Progress, Skeleton, useLoaded } from "../components/basics.js";
+import { ClipDialog, ClipGrid } from "../components/pictures.js";
+import { Player } from "../components/player.js";
+import { Preview } from "../components/queue.js";
+import { Thumb } from "../components/thumb.js";
+import { Compare } from "./gallery/compare.js";
+import { Extend, Blend, Loop } from "./edit/longer.js";
+import { Recut } from "./edit/recut.js";
+import { MaskOverlay, Repaint, useMask } from "./edit/repaint.js";
+import { Background, Motion, SceneOverlay, useScene } from "./edit/scene.js";
+
+const TOOLS = [
+  ["extend", "Extend", Extend], ["recut", "Trim", Recut], ["blend", "Blend", Blend], ["loop", "Loop", Loop],
+  ["repaint", "Repaint", Repaint], ["background", "Background", Background], ["motion", "Motion", Motion],
+];
+
+export function Edit({ id }) {
+  if (!id) return html`<${Choose} />`;
+  return html`<${Open} id=${id} key=${id} />`;
+}
+
+/** Takes a clip of one's own into the gallery: uploaded, then kept from its beginning to its end. */
+function useOwnClip() {
+  const [waiting, setWaiting] = useState(null);
+  useEffect(() => {
+    if (waiting && ended.value?.id === waiting) ended.value.status === "completed" ? go("edit", waiting) : setWaiting(null);
+  }, [waiting, ended.value?.id]);
+  const take = async (file) => {
+    setWaiting("upload");
+    const video = await submit(async () => {
+      const kept = await files.upload(file, file.name);
+      return videos.trim({ video: { file_id: kept.id }, cuts: [[0, kept.frames / kept.fps]] });
+    });
+    setWaiting(video?.id ?? null);
+  };
+  return [Boolean(waiting), take];
+}
+
+function Choose() {
+  const [busy, take] = useOwnClip();
+  return html`<header class="room-head"><div><h1>Edit</h1><p>Choose a clip to make longer, cut, blend, repaint or move things in.</p></div>
+      <${FileButton} accept="video/*" icon="film" busy=${busy} onFile=${take}
+        testid="own-clip">${busy ? "Taking it in …" : "Bring in a clip of your own"}<//></header>
+    ${recent.value?.length === 0
+      ? html`<${Empty} title="Nothing to edit yet">Film a clip in <a href="#/create">Create</a>, then open it here.<//>`
+      : html`<${ClipGrid} onPick=${(clip) => go("edit", clip.id)} label="Edit" />`}`;
+}
+
+function Open({ id }) {
+  const { data: clip, error, reload } = useLoaded(() => videos.get(id), [id]);
+  useEffect(() => {
+    if (clip) place.value = title(clip);
+  }, [clip]);
+  if (error) return html`<h1>Edit</h1><br /><${Note} error=${error} retry=${reload} />`;
+  if (!clip) return html`<${Skeleton} count=${1} />`;
+  return html`<${Bench} clip=${clip} />`;
+}
+
+function Bench({ clip }) {
+  const [tool, setTool] = useState("extend");
+  const [made, setMade] = useState([]);
+  const [other, setOther] = useState(false);
+  const handle = useRef(null);
+  const [frame, setFrame] = useState(0);
+  const mask = useMask(clip);
+  const scene = useScene(clip, tool === "background" || tool === "motion");
+  const send = async (run) => {
+    const video = await submit(run);
+    if (video) setMade((before) => [video, ...before]);
+    return video;
+  };
+  const overlay = (at) =>
+    tool === "repaint" ? html`<${MaskOverlay} mask=${mask} onStart=${() => handle.current?.pause()} />`
+      : tool === "motion" && scene.state ? html`<${SceneOverlay} scene=${scene} frame=${at} clip=${clip}
+        onStart=${() => handle.current?.pause()} />` : null;
+  const Tool = TOOLS.find(([name]) => name === tool)[2];
+  const keys = (event) => {
+    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!way) return;
+    event.preventDefault();
+    const next = (TOOLS.findIndex(([name]) => name === tool) + way + TOOLS.length) % TOOLS.length;
+    setTool(TOOLS[next][0]);
+    event.currentTarget.children[next].focus();
+  };
+  return html`<header class="room-head">
+      <div><h1>${title(clip)}</h1><p class="mono">${slate(clip)}</p></div>
+      <div class="row"><${Button} icon="gallery" onClick=${() => setOther(true)} testid="other-clip">Other clip<//><${Button}
+        icon="world" onClick=${() => go("world", "new", clip.id)}>Step into it<//></div>
+    </header>
+    <div class="edit">
+      <div class="edit-stage">
+        <${Player} src=${videos.url(clip.id)} fps=${clip.kinema.fps} frames=${clip.kinema.frames} size=${clip.size} handle=${handle} overlay=${overlay}
+          onFrame=${setFrame} label=${title(clip)} />
+        <${Results} made=${made} clip=${clip} />
+      </div>
+      <section class="panel" aria-label="Tools">
+        <div class="tabs" role="tablist" aria-label="Tools" onKeyDown=${keys}>
+          ${TOOLS.map(([name, text]) => html`<button type="button" role="tab" class="tab" key=${name} id=${`tab-${name}`}
+            aria-selected=${tool === name ? "true" : "false"} aria-controls="tool" tabindex=${tool === name ? 0 : -1}
+            onClick=${() => setTool(name)} data-testid=${`tool-${name}`}>${text}</button>`)}
+        </div>
+        <div class="tool" id="tool" role="tabpanel" aria-labelledby=${`tab-${tool}`}>
+          <${Tool} clip=${clip} send=${send} mask=${mask} scene=${scene} handle=${handle} frame=${frame} />
+        </div>
+      </section>
+    </div>
+    ${other && html`<${ClipDialog} onClose=${() => setOther(false)}
+      onPick=${(picked) => (setOther(false), go("edit", picked.id))} exclude=${[clip.id]} />`}`;
+}
+
+/** What was made here, newest first: under way, then as a clip to go on with. */
+function Results({ made, clip }) {
+  if (!made.length) return null;
+  return html`<section aria-label="Made here" class="results" data-testid="results">
+    <h2>Made here</h2>${made.map((video) => html`<${Result} key=${video.id} first=${video} clip=${clip} />`)}</section>`;
+}
+
+function Result({ first, clip }) {
+  const [comparing, setComparing] = useState(false);
+  const [video, setVideo] = useState(first);
+  const job = queue.value.data.find((one) => one.id === first.id);
+  useEffect(() => {
+    if (job) setVideo(job);
+    else attempt(() => videos.get(first.id)).then((now) => now && setVideo(now));
+  }, [job?.progress, job?.status, Boolean(job), ended.value?.id === first.id]);
+  const done = video.status === "completed";
+  return html`<div class="result" data-testid="result" data-status=${video.status}>
+    ${done ? html`<${Thumb} video=${video} onOpen=${() => go("gallery", video.id)} />` : html`<${Preview} job=${video} />`}
+    <div class="stack" style=${{ gap: "6px" }}>
+      <p>${title(video)}</p><p class="mono quiet">${slate(video)}</p>
+      ${video.status === "failed" && html`<${Note} error=${video.error?.message ?? "It failed."} />`}
+      ${job && html`<p class="mono quiet">${stageName(video.kinema.stage)}</p><${Progress} value=${video.progress} label="Progress" />`}
+      ${done && html`<div class="row"><a class="button small" href=${href("edit", video.id)}
+        data-testid="go-on">Go on with this</a><${Button} kind="small" onClick=${() => setComparing(true)}
+        testid="compare-result">Compare<//><a
+        class="button small" href=${videos.url(video.id, "download")} download>Download</a></div>`}
+      ${comparing && html`<${Compare} clips=${[clip, video]} onClose=${() => setComparing(false)} />`}
+    </div>
+  </div>`;
+}

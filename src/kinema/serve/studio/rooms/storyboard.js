@@ -1,0 +1,156 @@
+/** Storyboard: cards in a row, filmed as one clip whose words change on the way. */
+import { html, classes, useRef, useState } from "../ui.js";
+import { compact, videos } from "../api.js";
+import { draft, modelOf, remembered, submit } from "../store.js";
+import { go } from "../router.js";
+import { count, duration, trim } from "../format.js";
+import { Button, FileButton, NumberField } from "../components/basics.js";
+import { FrameDialog, droppedFile, frameOf, upload } from "../components/pictures.js";
+import { droppedFrame } from "../components/thumb.js";
+import { useEstimate } from "./create.js";
+
+const CARD_TYPE = "application/x-kinema-card";
+const FIRST = [
+  { key: 1, text: "", seconds: 2, picture: null },
+  { key: 2, text: "", seconds: 2, picture: null },
+];
+const board = remembered("storyboard", { cards: FIRST, seed: 0 });
+
+/** Where each card begins and ends. */
+export function spans(cards) {
+  let at = 0;
+  return cards.map((card) => ({ ...card, from: at, to: (at = Number((at + card.seconds).toFixed(3))) }));
+}
+
+/** "0-2: a red ball rolls right | 2-4: it hits a box" */
+export function boardPrompt(cards) {
+  return spans(cards)
+    .filter((card) => card.text.trim())
+    .map((card) => `${trim(card.from, 3)}-${trim(card.to, 3)}: ${card.text.trim().replaceAll("|", ",")}`)
+    .join(" | ");
+}
+
+export function boardRequest({ cards, seed }) {
+  const timed = spans(cards);
+  const reference = (card) => ({ file_id: card.picture.file_id });
+  const later = timed.filter((card) => card.picture && card.from > 0);
+  const keyframes = later.map((card) => ({ picture: reference(card), at: card.from }));
+  const model = modelOf(draft.value.model);
+  return compact({
+    prompt: boardPrompt(cards),
+    seconds: trim(timed[timed.length - 1]?.to ?? 0, 3),
+    model: model?.id,
+    size: draft.value.size ?? model?.kinema.size,
+    fps: draft.value.fps,
+    seed: seed ?? 0,
+    input_reference: timed[0]?.picture ? reference(timed[0]) : null,
+    keyframes: keyframes.length ? keyframes : null,
+  });
+}
+
+export function Storyboard() {
+  const { cards, seed } = board.value;
+  const setCards = (next) => (board.value = { ...board.value, cards: next });
+  const change = (key, changes) => setCards(board.value.cards.map((card) => (card.key === key ? { ...card, ...changes } : card)));
+  const move = (at, to) => {
+    const next = [...cards];
+    const [card] = next.splice(at, 1);
+    next.splice(to, 0, card);
+    setCards(next);
+  };
+  const timed = spans(cards);
+  const total = timed[timed.length - 1]?.to ?? 0;
+  const body = boardRequest(board.value);
+  const { estimate, error } = useEstimate(body, Boolean(body.prompt && total));
+  const [sending, setSending] = useState(false);
+  const film = async () => {
+    setSending(true);
+    const sent = await submit(() => videos.create(body));
+    setSending(false);
+    if (sent) go("create");
+  };
+  return html`<header class="room-head"><div><h1>Storyboard</h1>
+    <p>Each card holds for its seconds. All of them are filmed as one clip, so things go on from card to card.</p></div>
+      <div class="row"><${Button} kind="quiet" onClick=${() => (board.value = { cards: FIRST, seed: 0 })}
+        testid="clear-board">Start over<//></div></header>
+    <div class="story-line" aria-hidden="true">${timed.map((card, i) => html`<span key=${card.key}
+      style=${{ flex: card.seconds }}>${i + 1}</span>`)}</div>
+    <ol class="cards" aria-label="Cards" data-testid="cards">
+      ${timed.map((card, i) => html`<${Card} key=${card.key} card=${card} index=${i} last=${i === cards.length - 1}
+        unknown=${estimate?.unknown_words ?? []} change=${(changes) => change(card.key, changes)} move=${move}
+        remove=${cards.length > 1 ? () => setCards(cards.filter((one) => one.key !== card.key)) : null} />`)}
+      <li style=${{ display: "grid" }}><${Button} icon="plus" kind="story-add"
+        onClick=${() => setCards([...cards, { key: Date.now(), text: "", seconds: 2, picture: null }])}
+        testid="add-card">Add a card<//></li>
+    </ol>
+    <section class="panel composer" aria-label="The film">
+      <p class="as-prompt" data-testid="board-prompt">${body.prompt || html`<span
+        class="quiet">Write on the cards what happens in each part.</span>`}</p>
+      <div style=${{ width: "120px" }}><${NumberField} label="Seed" value=${seed} min=${0}
+        onChange=${(value) => (board.value = { ...board.value, seed: value })} testid="board-seed" /></div>
+      <div class="slate"><div class="slate-text" aria-live="polite">
+          ${error && html`<p class="error-text" role="alert">${error.message}</p>`}
+          ${estimate && html`<dl><div><dt>Length</dt><dd>${duration(total)}</dd></div><div><dt>Filming</dt>
+            <dd>${estimate.run_s === null ? "not known yet" : duration(estimate.run_s)}</dd></div><div><dt>Cost</dt>
+            <dd>${count(estimate.pixel_seconds)}<small> px·s</small></dd></div></dl>
+            ${estimate.unknown_words.length > 0 && html`<p class="prompt-words"
+              style=${{ marginTop: "8px" }}>Not in its vocabulary: <span class="strange">${estimate.unknown_words.join(", ")}
+              </span>${estimate.hint ? html`<br />${estimate.hint}` : ""}</p>`}`}
+          ${!estimate && !error && html`<p class="quiet-note">${trim(total)} s in ${cards.length} cards</p>`}
+        </div><${Button} kind="film" disabled=${!body.prompt} busy=${sending} onClick=${film} testid="film-board">Film ${trim(total)} s<//></div>
+    </section>`;
+}
+
+function Card({ card, index, last, change, move, remove, unknown }) {
+  const [over, setOver] = useState(false);
+  const [choosing, setChoosing] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const grip = useRef(false);
+  const strange = unknown.filter((word) => new RegExp(`(?<![\\p{L}])${word.replace(/[^\p{L}\p{N}]/gu, "\\$&")}(?![\\p{L}])`, "iu").test(card.text));
+  const give = async (getting) => {
+    setBusy(true);
+    const picture = await getting;
+    setBusy(false);
+    if (picture) change({ picture });
+  };
+  const drop = (event) => {
+    event.preventDefault();
+    setOver(false);
+    const moved = event.dataTransfer.getData(CARD_TYPE);
+    const [file, frame] = [droppedFile(event), droppedFrame(event)];
+    if (moved !== "") move(Number(moved), index);
+    else if (file) give(upload(file));
+    else if (frame) give(frameOf(frame.id, frame.at));
+  };
+  return html`<li class=${classes("story-card", { over })} data-testid="story-card" aria-label=${`Card ${index + 1}`} draggable
+    onPointerDown=${(event) => (grip.current = Boolean(event.target.closest(".story-top")))}
+    onDragStart=${(event) => (grip.current ? event.dataTransfer.setData(CARD_TYPE, String(index)) : event.preventDefault())}
+    onDragOver=${(event) => (event.preventDefault(), setOver(true))} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+    <div class="row between story-top" style=${{ cursor: "grab" }}><span
+      class="story-number">${index + 1} · ${trim(card.from)}–${trim(card.to)} s</span>
+      <span class="row" style=${{ gap: 0 }}>
+        <${Button} icon="left" kind="quiet small" label=${`Card ${index + 1} earlier`} disabled=${index === 0}
+          onClick=${() => move(index, index - 1)} testid="card-left" />
+        <${Button} icon="right" kind="quiet small" label=${`Card ${index + 1} later`} disabled=${last}
+          onClick=${() => move(index, index + 1)} testid="card-right" />
+        <${Button} icon="trash" kind="quiet small" label=${`Remove card ${index + 1}`} disabled=${!remove}
+          onClick=${() => remove()} testid="card-remove" /></span></div>
+    <div class=${classes("story-picture", { has: card.picture })}>
+      ${card.picture ? html`<img src=${card.picture.url} alt=${`Picture ${card.picture.name}`} draggable=${false} />
+        <${Button} icon="close" kind="tiny" label=${`Take the picture off card ${index + 1}`}
+        onClick=${() => change({ picture: null })} />`
+        : html`<div class="stack" style=${{ gap: "8px", justifyItems: "center" }}>
+          <span>${index === 0 ? "First frame" : `Picture at ${trim(card.from)} s`}</span><div class="row">
+          <${FileButton} accept="image/*,video/*" kind="small" icon="picture" busy=${busy}
+          onFile=${(file) => give(upload(file))} testid="card-file">File<//><${Button} kind="small" icon="gallery"
+          onClick=${() => setChoosing(true)} testid="card-frame">Clip<//></div></div>`}
+    </div>
+    <div><textarea aria-label=${`What happens on card ${index + 1}`}
+      placeholder=${index === 0 ? "a red ball rolls right" : "a red ball hits a blue box"} value=${card.text}
+      onInput=${(event) => change({ text: event.currentTarget.value })} data-testid="card-text"></textarea>
+      ${strange.length > 0 && html`<p class="prompt-words">Unknown: <span class="strange">${strange.join(", ")}</span></p>`}</div>
+    <${NumberField} label="Seconds" value=${card.seconds} min=${0.25} step=${0.5} suffix="s"
+      onChange=${(seconds) => seconds > 0 && change({ seconds })} testid="card-seconds" />
+    ${choosing && html`<${FrameDialog} onClose=${() => setChoosing(false)} onPick=${(picture) => (setChoosing(false), change({ picture }))} />`}
+  </li>`;
+}

@@ -1,0 +1,147 @@
+/**
+ * The wire to a world that goes on: frames in, deeds out. A frame is acknowledged once it is drawn, so that the server never
+ * runs ahead of what is seen. Each binary message is a length (4 bytes, big-endian), that many bytes of JSON, then a JPEG.
+ */
+import { worlds } from "../../api.js";
+
+const RETRY_MS = 1500;
+const TRIES = 5;
+
+export class Live {
+  /**
+   * @param {string} id
+   * @param {{onFrame: (told: Object, picture: ImageBitmap) => void, onState: (state: "open"|"closed"|"lost") => void, onError: (error: {message: string, code?: string}) => void}} to
+   */
+  constructor(id, to) {
+    this.id = id;
+    this.to = to;
+    this.tries = 0;
+    this.action = null;
+    this.done = false;
+    this.asked = null;
+    this.drawing = Promise.resolve();
+    this.connect();
+  }
+
+  connect() {
+    const socket = new WebSocket(worlds.liveUrl(this.id, 256));
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      this.tries = 0;
+      this.to.onState("open");
+    };
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") this.told(JSON.parse(data));
+      else this.drawing = this.drawing.then(() => this.draw(data)).catch(() => {});
+    };
+    socket.onclose = () => {
+      if (this.done) return;
+      this.to.onState(this.tries < TRIES ? "closed" : "lost");
+      if (this.tries++ < TRIES) this.timer = setTimeout(() => this.connect(), RETRY_MS);
+    };
+    this.socket = socket;
+  }
+
+  told(message) {
+    if (message.type === "error") this.to.onError(message.error ?? { message: "The world has stopped." });
+  }
+
+  async draw(data) {
+    const length = new DataView(data).getUint32(0);
+    const told = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+    const picture = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }));
+    if (this.done) return;
+    if (this.asked && same(told.action, this.asked.action)) {
+      told.round_trip_ms = performance.now() - this.asked.at;
+      this.asked = null;
+    }
+    this.to.onFrame(told, picture);
+    picture.close();
+    this.send({ type: "ack", frame: told.frame });
+  }
+
+  send(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  /** What is done from now on: [right, up], or null. The time until a frame shows it is the round trip. */
+  act(action) {
+    if (same(action, this.action)) return;
+    this.action = action;
+    this.asked = { action, at: performance.now() };
+    this.send({ type: "action", action });
+  }
+
+  again() {
+    this.tries = 0;
+    this.connect();
+  }
+
+  close() {
+    this.done = true;
+    clearTimeout(this.timer);
+    this.socket.close();
+  }
+}
+
+function same(a, b) {
+  if (!a || !b) return (a ?? null) === (b ?? null);
+  return Math.abs(a[0] - b[0]) < 0.01 && Math.abs(a[1] - b[1]) < 0.01;
+}
+
+const KEYS = {
+  ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+  KeyA: [-1, 0], KeyD: [1, 0], KeyW: [0, 1], KeyS: [0, -1],
+};
+const DEAD_ZONE = 0.18;
+
+/** Keys, buttons on the screen and a gamepad's left stick, as one action. */
+export class Controls {
+  constructor(onAction) {
+    this.onAction = onAction;
+    this.held = new Map();
+    this.stick = null;
+    this.turn = requestAnimationFrame(() => this.poll());
+  }
+
+  /** @returns {boolean} whether the key means something here */
+  key(event, down) {
+    const way = KEYS[event.code];
+    if (!way || event.ctrlKey || event.metaKey || event.altKey) return false;
+    this.hold(event.code, down ? way : null);
+    return true;
+  }
+
+  hold(name, way) {
+    if (way) this.held.set(name, way);
+    else this.held.delete(name);
+    this.tell();
+  }
+
+  release() {
+    this.held.clear();
+    this.tell();
+  }
+
+  tell() {
+    if (!this.held.size) return this.onAction(this.stick);
+    const clamp = (value) => Math.max(-1, Math.min(1, value));
+    const sum = [...this.held.values()].reduce(([x, y], way) => [x + way[0], y + way[1]], [0, 0]);
+    return this.onAction(sum.map(clamp));
+  }
+
+  poll() {
+    const pad = [...(navigator.getGamepads?.() ?? [])].find(Boolean);
+    const [x, y] = pad ? [pad.axes[0] ?? 0, -(pad.axes[1] ?? 0)] : [0, 0];
+    const now = Math.hypot(x, y) > DEAD_ZONE ? [x, y].map((value) => Math.round(value * 20) / 20) : null;
+    if (!same(now, this.stick)) {
+      this.stick = now;
+      this.tell();
+    }
+    this.turn = requestAnimationFrame(() => this.poll());
+  }
+
+  close() {
+    cancelAnimationFrame(this.turn);
+  }
+}

@@ -1,0 +1,80 @@
+/** Questions to a world and changes to it, in words; and what would have been otherwise. */
+import { html, useState } from "../../ui.js";
+import { worlds } from "../../api.js";
+import { Button, NumberField, Note } from "../../components/basics.js";
+
+const LONGEST_SINCE = 128;
+const QUESTION = /\?\s*$|^(where|how|what|is|are|did|do|does|when|will|which|who|was)\b/i;
+
+export function Talk({ world, onChange, things }) {
+  const [text, setText] = useState("");
+  const [log, setLog] = useState([]);
+  const [busy, setBusy] = useState(false);
+  const one = things[0]?.name ?? "red ball";
+  const say = async (event) => {
+    event.preventDefault();
+    const said = text.trim();
+    setBusy(true);
+    try {
+      let answer;
+      if (QUESTION.test(said)) answer = (await worlds.ask(world.id, said)).text;
+      else {
+        const done = await worlds.edit(world.id, said);
+        answer = done.understood;
+        onChange(done.world);
+      }
+      setLog((before) => [{ said, answer }, ...before].slice(0, 20));
+      setText("");
+    } catch (error) {
+      setLog((before) => [{ said, answer: error.message, bad: true }, ...before].slice(0, 20));
+    }
+    setBusy(false);
+  };
+  const examples = [`where is the ${one}?`, "what will happen next?", `move the ${one} left`, `push the ${one} right hard`, "add a blue box on the right", "change the background to snow"];
+  return html`<section class="panel talk" aria-label="Ask and change">
+    <h2>Ask, or change something</h2>
+    <form onSubmit=${say}><input type="text" aria-label="A question or a change" placeholder=${`where is the ${one}?`}
+      value=${text} onInput=${(event) => setText(event.currentTarget.value)} data-testid="talk" />
+      <button class="button primary" type="submit" disabled=${!text.trim() || busy} data-testid="say">Say</button></form>
+    <div class="chips" role="group" aria-label="Examples">${examples.map((example) => html`<button type="button"
+      class="chip" key=${example} onClick=${() => setText(example)} data-testid="talk-example">${example}</button>`)}</div>
+    <div class="talk-log" aria-live="polite"
+      data-testid="talk-log">${log.map(({ said, answer, bad }, i) => html`<div key=${log.length - i}><p class="said">${said}
+      </p><p class=${bad ? "bad" : ""}>${answer}</p></div>`)}</div>
+  </section>`;
+}
+
+export function WhatIf({ world, pause, things, onAnswer }) {
+  const [cause, setCause] = useState("");
+  const [since, setSince] = useState(1);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState(null);
+  const one = things[0]?.name ?? "red ball";
+  const ask = async (event) => {
+    event.preventDefault();
+    pause();
+    setBusy(true);
+    setError(null);
+    try {
+      onAnswer(await worlds.whatIf(world.id, cause.trim(), Math.min(Math.max(Math.round(since * world.fps), 1), LONGEST_SINCE)));
+    } catch (wrong) {
+      setError(wrong);
+    }
+    setBusy(false);
+  };
+  return html`<section class="panel talk" aria-label="What if">
+    <h2>What if …</h2>
+    <form onSubmit=${ask} class="inline-form">
+      <div class="field" style=${{ flex: "3 1 200px" }}><label for="cause">What had been otherwise</label>
+        <input id="cause" type="text" placeholder=${`the ${one} had not been pushed`} value=${cause}
+        onInput=${(event) => setCause(event.currentTarget.value)} data-testid="cause" /></div>
+      <div style=${{ flex: "0 0 96px" }}><${NumberField} label="Since" value=${since} min=${0.1} step=${0.5} suffix="s"
+        onChange=${(value) => value && setSince(value)} testid="since" /></div>
+      <${Button} busy=${busy} disabled=${!cause.trim()} testid="what-if" onClick=${ask}>See both<//>
+    </form>
+    <div class="chips" role="group"
+      aria-label="Examples">${[`the ${one} had not been there`, `the ${one} had been pushed left`].map((example) => html`<button type="button"
+      class="chip" key=${example} onClick=${() => setCause(example)}>${example}</button>`)}</div>
+    <${Note} error=${error} />
+  </section>`;
+}

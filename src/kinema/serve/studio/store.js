@@ -1,0 +1,235 @@
+/**
+ * What all rooms share: the session, the models, the queue as the server last told it, and short messages.
+ * The server holds the state; only the theme and the last form values are kept in the browser.
+ */
+import { signal, computed, effect } from "./ui.js";
+import { stageName } from "./format.js";
+import { hooks, session as sessions, models as modelCalls, videos, account } from "./api.js";
+
+/** undefined while asking, null when signed out, else {key}. */
+export const session = signal(undefined);
+export const models = signal(null);
+export const usage = signal(null);
+/** @type {{value: {data: import("./api.js").Video[], paused: boolean}}} */
+export const queue = signal({ data: [], paused: false });
+/** The latest clips, newest first; null until they are known. */
+export const recent = signal(null);
+/** The last job that ended, so that rooms can show it. */
+export const ended = signal(null);
+export const offline = signal(false);
+export const toasts = signal([]);
+/** Read aloud by screen readers. */
+export const spoken = signal("");
+
+export const running = computed(() => queue.value.data.filter((job) => job.status === "in_progress"));
+/** Models that film from words, the default one first. */
+export const filmers = computed(() =>
+  (models.value ?? []).filter((model) => !model.kinema.world).sort((a, b) => Number(b.kinema.default) - Number(a.kinema.default)),
+);
+export const modelOf = (id) => filmers.value.find((model) => model.id === id) ?? filmers.value[0] ?? null;
+
+/** Screen readers hear each stage once. */
+const stage = computed(() => running.value[0]?.kinema.stage ?? "");
+effect(() => {
+  if (stage.value) spoken.value = stageName(stage.value);
+});
+
+// Kept in the browser
+
+const KEPT = "kinema.studio.";
+
+/** A signal whose value outlives the page. */
+export function remembered(name, initial) {
+  let value = initial;
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT + name));
+    if (kept !== null) value = Array.isArray(initial) || typeof initial !== "object" ? kept : { ...initial, ...kept };
+  } catch {
+    // Unreadable or forbidden: the initial value is as good.
+  }
+  const kept = signal(value);
+  effect(() => {
+    try {
+      localStorage.setItem(KEPT + name, JSON.stringify(kept.value));
+    } catch {
+      // Private windows may refuse; nothing depends on it.
+    }
+  });
+  return kept;
+}
+
+export const theme = remembered("theme", "system");
+effect(() => {
+  if (theme.value === "system") document.documentElement.removeAttribute("data-theme");
+  else document.documentElement.dataset.theme = theme.value;
+});
+
+/** The form of Create; the gallery's "reuse settings" fills it. */
+export const draft = remembered("create", {
+  prompt: "", model: null, seconds: 4, size: null, fps: 16, seed: 0, steps: null, guidance: null, count: 1, label: false, strict: false,
+  priority: 0, pictures: [], characters: [],
+});
+
+// Messages
+
+let nextToast = 1;
+
+/** @param {string} text @param {{kind?: "info"|"good"|"bad", action?: {label: string, run: () => void}, seconds?: number}} [options] */
+export function toast(text, { kind = "info", action = null, seconds = kind === "bad" ? 14 : action ? 9 : 5 } = {}) {
+  const id = nextToast++;
+  toasts.value = [...toasts.value.slice(-3), { id, text, kind, action }];
+  setTimeout(() => dismiss(id), seconds * 1000);
+  return id;
+}
+
+export function dismiss(id) {
+  toasts.value = toasts.value.filter((one) => one.id !== id);
+}
+
+/** Runs a call and shows what the server says when it refuses. @returns the result, or undefined */
+export async function attempt(run) {
+  try {
+    return await run();
+  } catch (wrong) {
+    if (wrong.name !== "AbortError" && wrong.status !== 401) toast(wrong.message, { kind: "bad" });
+    if (!wrong.name?.endsWith("Error")) throw wrong;
+    return undefined;
+  }
+}
+
+// The session
+
+hooks.signedOut = () => {
+  session.value = null;
+};
+
+/** Reads a key from the address (and takes it out of there), else asks whether the cookie still holds. */
+export async function begin() {
+  const told = location.hash.match(/^#key=(.+)$/);
+  if (told) history.replaceState(null, "", `${location.pathname}#/create`);
+  try {
+    session.value = told ? await signInQuietly(decodeURIComponent(told[1])) : await sessions.get();
+  } catch (wrong) {
+    session.value = null;
+    if (told || wrong.status !== 401) toast(wrong.message, { kind: "bad" });
+  }
+}
+
+async function signInQuietly(key) {
+  const answer = await sessions.start(key);
+  return answer?.key ? answer : sessions.get();
+}
+
+export async function signIn(key) {
+  session.value = await signInQuietly(key);
+}
+
+export async function signOut() {
+  await attempt(() => sessions.end());
+  session.value = null;
+}
+
+effect(() => {
+  if (!session.value) return;
+  loadModels();
+  refreshQueue();
+  refreshRecent();
+  refreshUsage();
+});
+
+export async function loadModels() {
+  const answer = await attempt(() => modelCalls.list());
+  if (answer) models.value = answer.data;
+}
+
+export async function refreshUsage() {
+  try {
+    usage.value = await account.usage();
+  } catch {
+    // Shown in Settings, where it is asked for again and its error is told.
+  }
+}
+
+// The queue
+
+const BUSY_MS = 700;
+const CALM_MS = 5000;
+const AWAY_MS = 20000;
+let timer = 0;
+let asking = false;
+
+/** Asks for the queue now and from then on; says which jobs have ended since. */
+export async function refreshQueue() {
+  clearTimeout(timer);
+  if (!session.peek() || asking) return;
+  asking = true;
+  try {
+    const before = queue.peek().data;
+    const now = await videos.queue();
+    queue.value = now;
+    offline.value = false;
+    const left = before.filter((job) => !now.data.some((other) => other.id === job.id));
+    if (left.length) await tellEnded(left);
+  } catch (wrong) {
+    offline.value = wrong.status === 0;
+  } finally {
+    asking = false;
+  }
+  const active = queue.peek().data.some((job) => !job.kinema.paused);
+  timer = setTimeout(refreshQueue, document.hidden ? AWAY_MS : active && !offline.peek() ? BUSY_MS : CALM_MS);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) refreshQueue();
+});
+
+async function tellEnded(jobs) {
+  for (const job of jobs) {
+    const video = await videos.get(job.id).catch(() => null);
+    if (!video) continue;
+    ended.value = video;
+    if (video.status === "completed") spoken.value = `Finished: ${video.prompt || "clip"}`;
+    else if (video.status === "failed" && !video.kinema.cancelled) {
+      toast(video.error?.message ?? "The clip could not be filmed.", {
+        kind: "bad",
+        action: { label: "Retry", run: () => attempt(() => videos.retry(video.id)).then(refreshQueue) },
+      });
+    }
+  }
+  refreshRecent();
+  refreshUsage();
+}
+
+export async function refreshRecent() {
+  const answer = await attempt(() => videos.list({ limit: 12, order: "desc" }));
+  if (answer) recent.value = answer.data.filter((video) => !video.kinema.deleted);
+}
+
+/** Sends a job and lets the queue show it. @param {() => Promise<import("./api.js").Video>} run */
+export async function submit(run, told = "In the queue") {
+  const video = await attempt(run);
+  if (!video) return null;
+  spoken.value = told;
+  await refreshQueue();
+  if (!queue.peek().data.some((job) => job.id === video.id) && video.status === "completed") await tellEnded([video]);
+  return video;
+}
+
+/** Deletes with an undo. @param {import("./api.js").Video[]} clips @param {() => void} [after] */
+export async function removeWithUndo(clips, after = () => {}) {
+  const gone = [];
+  for (const clip of clips) if (await attempt(() => videos.remove(clip.id))) gone.push(clip);
+  after();
+  refreshRecent();
+  if (!gone.length) return;
+  toast(gone.length === 1 ? "Clip deleted" : `${gone.length} clips deleted`, {
+    action: {
+      label: "Undo",
+      run: async () => {
+        for (const clip of gone) await attempt(() => videos.restore(clip.id));
+        after();
+        refreshRecent();
+      },
+    },
+  });
+}
