@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from kinema.errors import InputError, KinemaError
 
-VERBS = ("generate", "change", "state", "play", "agent", "arena", "record", "train", "serve", "worker", "keys")
+VERBS = ("generate", "change", "state", "play", "agent", "arena", "record", "train", "serve", "worker", "keys", "verify")
 USER_ERROR, STOPPED = 2, 130
 
 
