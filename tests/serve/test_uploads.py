@@ -1,0 +1,127 @@
+"""Uploads: whatever comes is decoded apart or refused in one line, and no name or text in it reaches another file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="needs kinema[serve]")
+
+from kinema.errors import ApiError
+from kinema.media import Clip
+from kinema.provenance import own_identity, sign
+from kinema.serve.access import Access
+from kinema.serve.queue import Queue
+from kinema.serve.store import Store, load_clip
+from kinema.serve.tables import Database, sqlite_url
+from kinema.serve.uploads import MOST_BYTES, Sent, Uploads, public_address
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Iterator[Uploads]:
+    database = Database(sqlite_url(tmp_path))
+    yield Uploads(Store(tmp_path), Queue(database))
+    database.close()
+
+
+@pytest.fixture
+def key(uploads: Uploads) -> str:
+    return str(Access(uploads.queue.database).make("me")[1].id)
+
+
+def png(width: int = 8, height: int = 6) -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 10, 10)).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def test_what_is_kept_are_pixels_under_a_name_made_here(uploads: Uploads, key: str, tmp_path: Path) -> None:
+    row = uploads.keep(key, Sent(name="../../etc/x\n\0.png", content=png()))
+    assert (row.width, row.height, row.frames, row.filename) == (8, 6, 1, "x.png")
+    assert [path.name for path in (tmp_path / "files").iterdir()] == [f"{row.id}.npz"]
+    assert (load_clip(uploads.store.file(row.id)).frames[0, 0, 0] == (200, 10, 10)).all()
+
+
+def test_a_clip_keeps_its_state(uploads: Uploads, key: str, tmp_path: Path, scene_clip: Clip) -> None:
+    path = scene_clip.save(tmp_path / "clip.mp4")
+    row = uploads.keep(key, Sent(name="clip.mp4", content=path.read_bytes()))
+    kept = load_clip(uploads.store.file(row.id))
+    assert kept.state is not None and kept.caption == "a ball" and kept.num_frames == row.frames == 4
+
+
+@pytest.fixture
+def scene_clip() -> Clip:
+    from kinema.worlds.playground import simulate, tiny
+    from kinema.worlds.render import render
+
+    scene = simulate(tiny(), 1, fps=16.0, num_frames=4).scene
+    return Clip(frames=render(scene, height=32, width=32), fps=16.0, state=scene, caption="a ball")
+
+
+@pytest.mark.parametrize("kind", ["empty", "playlist", "concat", "bomb", "cut", "text", "svg"])
+def test_what_is_no_picture_is_refused_in_one_line(uploads: Uploads, key: str, tmp_path: Path, kind: str) -> None:
+    secret = Clip(frames=np.zeros((2, 16, 16, 3), np.uint8), fps=8.0).save(tmp_path / "secret.mp4")
+    bomb = io.BytesIO()
+    Image.new("1", (20000, 20000)).save(bomb, "PNG")
+    content = {
+        "empty": b"",
+        "playlist": f"#EXTM3U\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n".encode(),
+        "concat": f"ffconcat version 1.0\nfile '{secret}'\n".encode(),
+        "bomb": bomb.getvalue(),
+        "cut": png(64, 64)[:40],
+        "text": b"hello " * 100,
+        "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    }[kind]
+    with pytest.raises(ApiError) as refused:
+        uploads.keep(key, Sent(name="film.mp4", content=content))
+    message = str(refused.value)
+    assert refused.value.status == 400 and len(message.splitlines()) == 1 and str(tmp_path) not in message, message
+    assert not list((tmp_path / "files").iterdir())
+
+
+def test_too_much_is_refused_before_it_is_read(uploads: Uploads, key: str) -> None:
+    with pytest.raises(ApiError, match="64 are allowed"):
+        uploads.keep(key, Sent(name="x", content=bytes(MOST_BYTES + 1)))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/x", "http://localhost:9/x", "http://[::1]/x", "http://169.254.1.1/", "http://10.0.0.1/", "ftp://x/y",
+            "http://user:pw@example.com/", "http://0.0.0.0/", "http:///x"],
+)  # fmt: skip
+def test_only_public_addresses_are_fetched(url: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        public_address(url)
+    assert refused.value.status == 400
+
+
+def test_web_addresses_are_off_unless_the_operator_wants_them(uploads: Uploads, key: str) -> None:
+    with pytest.raises(ApiError, match="switched off"):
+        uploads.resolve({"image_url": "https://example.com/x.png"}, None, key, "input_reference")
+
+
+def test_references_are_the_callers_own(uploads: Uploads, key: str) -> None:
+    row = uploads.keep(key, Sent(name="a.png", content=png()))
+    assert uploads.resolve(row.id, key, key, "video") == {"file": row.id}
+    for given in (row.id, {"file_id": row.id}, {"image_url": {"url": row.id}}):
+        with pytest.raises(ApiError, match="no file"):
+            uploads.resolve(given, "key_other", "key_other", "video")
+    for given in ({}, 7, {"file_id": 3}, [], "../x", "file_zz"):
+        with pytest.raises(ApiError):
+            uploads.resolve(given, key, key, "video")
+
+
+def test_verdicts_come_from_apart_too(uploads: Uploads, tmp_path: Path) -> None:
+    identity = own_identity(tmp_path / "own")
+    clip = Clip(frames=np.zeros((4, 32, 32, 3), np.uint8), fps=8.0)
+    path = clip.save(tmp_path / "x.mp4")
+    sign(path, identity, model="kinema-tiny", settings={})
+    told = uploads.judge(Sent(name="x.mp4", content=path.read_bytes()), identity.anchors)
+    assert told["made_by_kinema"] and told["manifest"]["state"] == "valid"
+    assert not uploads.judge(Sent(name="x.png", content=png(64, 64)), identity.anchors)["made_by_kinema"]
+    with pytest.raises(ApiError):
+        uploads.judge(Sent(name="x", content=b"nothing"), identity.anchors)
