@@ -62,6 +62,18 @@ def test_pictures_stand_where_they_were_put(model: Model, truth: Clip) -> None:
         kinema.generate("", model=model, seconds=1, image=truth, pictures=[(truth, 0.0)], options=FAST)
 
 
+def test_the_camera_goes_where_it_is_told(model: Model) -> None:
+    path = [(0.0, 5.0, 5.0, 1.0), (0.5, 7.0, 5.0, 2.0)]
+    clip = kinema.generate("a red ball", model=model, seconds=1, camera=path, options=FAST)[0]
+    assert clip.state is not None
+    np.testing.assert_allclose(
+        clip.state.camera[[0, 4, 8, 15]], [[5, 5, 1], [6, 5, 2**0.5], [7, 5, 2], [7, 5, 2]], atol=0.02
+    )
+    for bad in ([(0.0, 5.0)], [(0.0, 5.0, 5.0, 0.0)], [(1.0, 5.0, 5.0, 1.0), (0.5, 5.0, 5.0, 1.0)], [(0.0, 99.0, 5.0, 1.0)]):
+        with pytest.raises(InputError, match="camera"):
+            kinema.generate("", model=model, seconds=1, camera=bad, options=FAST)  # type: ignore[arg-type]
+
+
 def test_odd_aspect_is_padded_and_cut(model: Model) -> None:
     clip = kinema.generate("a blue box", model=model, seconds=0.25, size="128x72", options=FAST)[0]
     assert clip.frames.shape == (4, 72, 128, 3)

@@ -22,7 +22,7 @@ from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import VECTORS, Fields, decode_scene, encode_camera, encode_setting, encode_state
 from kinema.errors import InputError, SizeError
 from kinema.filming import Options, Progress, Watch, fill, perceive_only
-from kinema.laying import blank_canvas, check_seed, encode, model_of, padded, read_clips, tell
+from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
 from kinema.stepping import advance, moments_of, remember
@@ -100,6 +100,7 @@ def generate(
     image: Clip | None = None,
     last: Clip | None = None,
     pictures: Sequence[tuple[Clip, float]] = (),
+    camera: Sequence[tuple[float, float, float, float]] = (),
     seed: int = 0,
     count: int = 1,
     options: Options | None = None,
@@ -107,12 +108,15 @@ def generate(
     progress: Progress | None = None,
 ) -> list[Clip]:
     """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips, and
-    `pictures` at any second between."""
+    `pictures` at any second between. `camera` holds (second, x, y, zoom), which the camera goes through on straight ways; the
+    room's middle is (5, 5), and at zoom 1 a picture shows ten units."""
     engine = model_of(model)
     width, height = sizes.check_size(engine.config, size)
     frames = sizes.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(engine, canvas, prompt, strict)
+    if camera:
+        canvas = layouts.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
     known: dict[int, Frames] = {}
     given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in pictures]
     for index, at_s, _ in given_at:
@@ -129,6 +133,8 @@ def generate(
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
         settings["pictures"] = sorted(known)
+    if camera:
+        settings["camera"] = [list(stop) for stop in camera]
     clips = _finish(
         engine, canvas, options or Options(), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
         progress=progress,

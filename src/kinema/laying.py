@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.cells import from_cells, to_cells
-from kinema.canvas.tracks import decode_scene
+from kinema.canvas.tracks import decode_scene, encode_camera
 from kinema.codec import to_bytes, to_unit
 from kinema.errors import InputError
 from kinema.media import Clip
@@ -71,6 +71,23 @@ def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
     for text, _, _ in spans:
         check_words(text, strict=strict, model=model.config.name, lacks=model.config.lacks)
     return replace(canvas, text=model.condition(spans, canvas.time_s))
+
+
+def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tensor) -> Tensor:
+    """The camera track [B, T, 3] that goes through stops (second, x, y, zoom) on straight ways, on the clock time_s [B, T]."""
+    try:
+        path = np.asarray(stops, np.float64).reshape(-1, 4)
+    except (TypeError, ValueError):
+        raise InputError(f"camera {stops!r}: expected (second, x, y, zoom) for each stop") from None
+    if not np.isfinite(path).all() or (path[:, 0] < 0).any() or (np.diff(path[:, 0]) <= 0).any():
+        raise InputError("camera: expected stops at rising seconds from 0 on, all of them finite")
+    if not ((path[:, 3] >= 0.25) & (path[:, 3] <= 8)).all() or np.abs(path[:, 1:3] - 5).max() > 20:
+        raise InputError("camera: expected a zoom from 0.25 to 8, and places within 20 units of the room's middle, (5, 5)")
+    clock = time_s.cpu().numpy()
+    log_zoom = np.interp(clock, path[:, 0], np.log2(path[:, 3]))
+    where = [np.interp(clock, path[:, 0], path[:, axis]) for axis in (1, 2)]
+    camera = np.stack([*where, 2.0**log_zoom], -1).astype(np.float32)
+    return torch.from_numpy(encode_camera(camera)).to(time_s.device)
 
 
 def read_clips(

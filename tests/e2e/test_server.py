@@ -150,6 +150,10 @@ def test_every_kind_of_change(server: Running) -> None:
         two = made("", {"prompt": "a blue box", "seconds": 1, "fps": 8, "keyframes": [{"picture": one["id"], "at": 0.5}]})
         assert two["kinema"]["sources"] == [one["id"]]
         assert made("/blends", {"a": one["id"], "b": two["id"], "seconds": 1})["kinema"]["frames"] == 24
+        assert made("", {"seconds": 1, "blend": {"a": one["id"], "b": two["id"]}})["kinema"]["kind"] == "blend"
+        zoomed = made("", {"prompt": "a star", "seconds": 1, "guides": {"camera": [[0, 5, 5, 1], [1, 5, 5, 2]]}})
+        seen = client.get(f"/v1/videos/{zoomed['id']}/content?variant=state").json()["camera"]
+        assert seen[0][2] < 1.1 and seen[-1][2] > 1.8
         assert made("/loops", {"video": one["id"], "seconds": 1})["kinema"]["frames"] == 16
         assert made("/trims", {"video": one["id"], "cuts": [[0.5, 1], [0, 0.25]]})["kinema"]["frames"] == 6
         assert (

@@ -38,7 +38,8 @@ def test_values(field: Field, given: object, value: object) -> None:
 @pytest.mark.parametrize(
     ("kind", "given"),
     [
-        ("number", "nan"), ("number", "1e999"), ("number", True), ("number", []), ("number", "1" * 400), ("whole", 1.5), ("whole", "0x1"),
+        ("number", "nan"), ("number", "1e999"), ("number", True), ("number", []), ("number", "1" * 400), ("whole", 1.5),
+        ("whole", "0x1"),
         ("whole", True), ("flag", "maybe"), ("list", "{"), ("list", "[" * 100_000), ("list", list(range(2000))), ("object", "[]"),
         ("text", 5), ("text", "\0"), ("text", "x" * 9000), ("text", "\ud800"),
     ],

@@ -125,3 +125,14 @@ def test_verdicts_come_from_apart_too(uploads: Uploads, tmp_path: Path) -> None:
     assert not uploads.judge(Sent(name="x.png", content=png(64, 64)), identity.anchors)["made_by_kinema"]
     with pytest.raises(ApiError):
         uploads.judge(Sent(name="x", content=b"nothing"), identity.anchors)
+
+
+def test_files_are_forgotten_in_time(uploads: Uploads, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinema.serve.uploads.STRAY_S", -1.0)
+    row = uploads.keep(key, Sent(name="a.png", content=png()))
+    stray = uploads.store.file("file_stray")
+    stray.write_bytes(b"x")
+    assert uploads.forget(60.0) == 1 and not stray.exists() and uploads.store.file(row.id).exists()
+    assert uploads.forget(-1.0) == 1 and not uploads.store.file(row.id).exists()
+    with pytest.raises(ApiError):
+        uploads.find(row.id, key)

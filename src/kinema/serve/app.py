@@ -146,6 +146,7 @@ async def _sweep(house: House) -> None:
             for id in gone:
                 await run_in_threadpool(house.store.drop, id)
             swept = await run_in_threadpool(lambda: house.store.sweep(house.queue.artifacts()))
+            await run_in_threadpool(house.uploads.forget, 86400 * house.settings.kept_days)
             if gone or swept:
                 LOG.info("swept", extra={"expired": len(gone), "orphans": swept[:20]})
         except (KinemaError, OperationalError, OSError) as wrong:

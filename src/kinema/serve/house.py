@@ -49,7 +49,7 @@ class House:
         self.settings = settings
         self.store = Store(settings.data)
         self.database = Database(settings.url)
-        self.queue = Queue(self.database)
+        self.queue = Queue(self.database, retained_s=86400 * settings.kept_days)
         self.access = Access(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
         self.hooks = Hooks(self.database, private=settings.private_hooks)

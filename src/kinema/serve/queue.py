@@ -29,6 +29,7 @@ ATTEMPTS = 12
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
 RETAINED_S = 30 * 86400.0
+"""How long videos are kept, if the operator does not say."""
 LATELY_S = 1.0
 """Speeds and the number of workers are looked up this often."""
 LIVE = ("queued", "in_progress")
@@ -67,8 +68,8 @@ class Finished:
 class Queue:
     """Jobs in a database."""
 
-    def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
-        self.database, self.lease_s = database, lease_s
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S) -> None:
+        self.database, self.lease_s, self.retained_s = database, lease_s, retained_s
         self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
         self._hands = (0.0, 0)
 
@@ -93,7 +94,7 @@ class Queue:
             )
             last = db.scalar(select(func.max(jobs.c.place)).where(jobs.c.key_id == key.id, jobs.c.status == "queued"))
             row = {
-                **job, "status": "queued", "created_at": now, "place": (last or 0.0) + STEPS, "expires_at": now + RETAINED_S,
+                **job, "status": "queued", "created_at": now, "place": (last or 0.0) + STEPS, "expires_at": now + self.retained_s,
                 "paused": False, "cancelled": False, "progress": 0.0, "stage": "waiting", "attempts": 0, "fence": 0,
                 "not_before": 0.0,
             }  # fmt: skip
@@ -226,7 +227,7 @@ class Queue:
             again: dict[str, Any] = {
                 "status": "queued", "cancelled": False, "paused": False, "progress": 0.0, "stage": "waiting", "attempts": 0,
                 "not_before": 0.0, "error_code": None, "error_message": None, "started_at": None, "completed_at": None,
-                "expires_at": now + RETAINED_S,
+                "expires_at": now + self.retained_s,
             }  # fmt: skip
             db.execute(jobs.update().where(jobs.c.id == id).values(**again))
             db.execute(keys.update().where(keys.c.id == key.id).values(reserved=keys.c.reserved + job.pixel_seconds))
@@ -374,7 +375,7 @@ class Queue:
                 .values(
                     status="completed",
                     completed_at=now,
-                    expires_at=now + RETAINED_S,
+                    expires_at=now + self.retained_s,
                     progress=100.0,
                     stage="completed",
                     artifact=artifact,

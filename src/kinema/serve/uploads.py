@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ LIMIT_S = 40.0
 AT_ONCE = 2
 """Files that are decoded at the same time."""
 FETCH_S = 15.0
+STRAY_S = 3600.0
+"""Pixels without a row may be those of an upload that is just being kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,19 @@ class Uploads:
             db.execute(files.delete().where(files.c.id == id))
         self.store.file(id).unlink(missing_ok=True)
 
+    def forget(self, older_s: float) -> int:
+        """Remove files that were sent so long ago, and pixels that no row speaks of; how many."""
+        with self.queue.database.writing() as db:
+            now = self.queue.database.now(db)
+            old = list(db.execute(select(files.c.id).where(files.c.created_at < now - older_s)).scalars())
+            for id in old:
+                db.execute(files.delete().where(files.c.id == id))
+            kept = set(db.execute(select(files.c.id)).scalars())
+        strays = [path for path in self.store.file("x").parent.iterdir() if path.stem not in kept and _age_s(path) > STRAY_S]
+        for path in strays:
+            path.unlink(missing_ok=True)
+        return len(strays)
+
     def resolve(self, given: Any, key_id: str | None, owner: str, param: str) -> dict[str, str]:
         """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to be the caller's."""
         if isinstance(given, Sent):
@@ -188,6 +204,13 @@ class Uploads:
         except httpx.HTTPError as wrong:
             raise _bad(f"{url[:120]} could not be fetched ({type(wrong).__name__})") from None
         return Sent(name=Path(parts.path).name or "fetched", content=bytes(content))
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def public_address(url: str) -> str:

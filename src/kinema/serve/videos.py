@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -14,6 +15,7 @@ from sqlalchemy import Row, select
 
 from kinema import sizes
 from kinema.errors import ApiError
+from kinema.laying import camera_path
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
 from kinema.serve.access import Caller
 from kinema.serve.errors import not_found, refuse
@@ -50,6 +52,8 @@ CREATE = (
     Field(name="input_reference", kind="reference", about="the first picture"),
     Field(name="last", kind="reference", about="the last picture"),
     Field(name="keyframes", kind="list", about='pictures on the way: [{"picture": reference, "at": seconds}]'),
+    Field(name="guides", kind="object", about='what is known of the way: {"camera": [[second, x, y, zoom], ...]}'),
+    Field(name="blend", kind="object", about='lead from one video to another instead: {"a": reference, "b": reference}'),
     Field(name="characters", kind="list", about='[{"id": "char_..."}], by whose names the prompt may call them'),
     *EMPTY,
 )
@@ -278,6 +282,12 @@ def routes(house: House) -> APIRouter:
         )  # fmt: skip
 
     def create(given: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        if given["blend"]:
+            ends = {name: given["blend"].get(name) for name in ("a", "b")}
+            for name, end in ends.items():
+                if end is None:
+                    raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
+            return made_from(caller, "blend", {**given, **ends}, ("a", "b"))
         model, request, _ = normal(house, given, caller)
         pictures = {"image": given["input_reference"], "last": given["last"]}
         if not request["prompt"].strip() and not any(pictures.values()) and not given["keyframes"]:
@@ -301,6 +311,8 @@ def routes(house: House) -> APIRouter:
             frames.append({"picture": picture, "at": second})
         if frames:
             request["keyframes"] = frames
+        if given["guides"]:
+            request["camera"] = _camera(given["guides"])
         references = [request.get("image"), request.get("last"), *(frame["picture"] for frame in frames)]
         return accept(
             caller, "generate", model, request, sources=[r["video"] for r in references if r and "video" in r], given=given,
@@ -505,6 +517,24 @@ def routes(house: House) -> APIRouter:
         return FileResponse(path, media_type=media_type, headers=headers, filename=given_name)
 
     return router
+
+
+def _camera(guides: dict[str, Any]) -> list[list[float]]:
+    """The stops of a camera, checked as the library will check them."""
+    unknown = [name for name in guides if name != "camera"]
+    if unknown:
+        raise refuse("guides", ", ".join(unknown), '{"camera": [[second, x, y, zoom], ...]}')
+    stops = guides.get("camera")
+    one = Field(name="guides.camera", kind="number", about="second, x, y, zoom", low=-1e6, required=True)
+    if (
+        not isinstance(stops, list)
+        or not all(isinstance(stop, list) and len(stop) == 4 for stop in stops)
+        or len(stops) > 1000
+    ):
+        raise refuse("guides.camera", stops, "[[second, x, y, zoom], ...]")
+    path = [[one.read(value) for value in stop] for stop in stops]
+    camera_path([(a, b, c, d) for a, b, c, d in path], torch.zeros(1, 1))
+    return path
 
 
 def _cuts(given: list[Any], seconds: float) -> list[list[float]]:

@@ -22,7 +22,7 @@ KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "render
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
     """Jobs with equal answers can be made in one pass; None: only alone."""
-    if kind != "generate" or any(request.get(name) for name in ("image", "last", "keyframes")):
+    if kind != "generate" or any(request.get(name) for name in ("image", "last", "keyframes", "camera")):
         return None
     parts = [model, *(request.get(name) for name in ("seconds", "size", "fps", "steps", "guidance", "strict"))]
     return "|".join(str(part) for part in parts)
@@ -83,7 +83,8 @@ def _generate(request: dict[str, Any], load: Load, told: dict[str, Any]) -> Clip
     image, last = (load(request[name]) if request.get(name) else None for name in ("image", "last"))
     pictures = [(load(frame["picture"]), float(frame["at"])) for frame in request.get("keyframes") or ()]
     return api.generate(
-        request["prompt"], seconds=request["seconds"], size=request["size"], fps=request["fps"], image=image, last=last,
+        request["prompt"], seconds=request["seconds"], size=request["size"], fps=request["fps"],
+        image=image, last=last, camera=request.get("camera") or (),
         pictures=pictures, **told,
     )[0]  # fmt: skip
 

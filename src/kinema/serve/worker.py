@@ -27,7 +27,7 @@ from kinema.serve import work
 from kinema.serve.identity import identity_of
 from kinema.serve.policy import policies
 from kinema.serve.publish import VIDEO, write_film
-from kinema.serve.queue import Claim, Finished, Queue
+from kinema.serve.queue import LEASE_S, Claim, Finished, Queue
 from kinema.serve.settings import Settings
 from kinema.serve.store import Store, load_clip
 from kinema.serve.tables import Database
@@ -102,12 +102,12 @@ class Worker:
         *,
         name: str | None = None,
         reached: Callable[[str], None] = lambda point: None,
-        lease_s: float | None = None,
+        lease_s: float = LEASE_S,
     ) -> None:
         self.settings, self.reached = settings, reached
         self.store = Store(settings.data)
         self.database = Database(settings.url)
-        self.queue = Queue(self.database) if lease_s is None else Queue(self.database, lease_s=lease_s)
+        self.queue = Queue(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
         self.policies = policies(settings.policy, settings.blocked)

@@ -108,7 +108,9 @@ export async function begin() {
   const told = location.hash.match(/^#key=(.+)$/);
   if (told) history.replaceState(null, "", `${location.pathname}#/create`);
   try {
-    session.value = told ? await signInQuietly(decodeURIComponent(told[1])) : await sessions.get();
+    const answer = told ? await signInQuietly(decodeURIComponent(told[1])) : await sessions.get();
+    // Without a cookie the answer is {key: null}.
+    session.value = answer?.key ? answer : null;
   } catch (wrong) {
     session.value = null;
     if (told || wrong.status !== 401) toast(wrong.message, { kind: "bad" });
