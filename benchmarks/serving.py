@@ -229,8 +229,8 @@ def kills(count: int) -> list[Row]:
     database.close()
     shutil.rmtree(data)
     told = (
-        f"{count} kills: {len(accepted)} accepted, {len(lost)} lost, {len(twice)} not published once, {len(strays)} orphans after a "
-        f"sweep, {len(unreadable)} unreadable; database {whole}; books {'balance' if balanced else 'DIFFER'}"
+        f"{count} kills: {len(accepted)} accepted, {len(lost)} lost, {len(twice)} not published once, "
+        f"{len(strays)} orphans after a sweep, {len(unreadable)} unreadable; database {whole}; books {'balance' if balanced else 'DIFFER'}"
     )
     met = not (lost or twice or strays or unreadable) and whole == "ok" and balanced
     bar = "none lost, none twice, no orphan, no corrupt database"
@@ -254,11 +254,14 @@ def requests(count: int, seconds: float) -> list[Row]:
     request = {"prompt": "a red ball", "seconds": 4.0, "fps": 16.0, "seed": 1, "steps": None, "guidance": None}
     made = [
         {
-            "id": id, "key_id": row.id if i % 2 else others[i % 9], "kind": "generate", "status": "completed" if i % 50 else "queued",
-            "paused": False, "cancelled": False, "created_at": now - count + i, "model": "kinema-tiny", "prompt": f"a red ball {i}",
+            "id": id, "key_id": row.id if i % 2 else others[i % 9], "kind": "generate",
+            "status": "completed" if i % 50 else "queued",
+            "paused": False, "cancelled": False, "created_at": now - count + i, "model": "kinema-tiny",
+            "prompt": f"a red ball {i}",
             "seconds": "4", "size": "64x64", "request": request, "sources": [], "priority": 0, "place": float(i), "shape": "x",
             "pixel_seconds": 16384.0, "progress": 100.0, "stage": "completed", "attempts": 1, "not_before": 0.0, "fence": 1,
-            "artifact": "1", "bytes": 10, "frames": 64, "took_s": 2.0, "settings": {}, "has_state": True, "mark": "0", "expires_at": now + 1e6,
+            "artifact": "1", "bytes": 10, "frames": 64, "took_s": 2.0, "settings": {}, "has_state": True, "mark": "0",
+            "expires_at": now + 1e6,
         }
         for i, id in enumerate(ids)
     ]  # fmt: skip
@@ -365,10 +368,11 @@ def workers(count: int) -> list[Row]:
     for name, flags in plans.items():
         data = Path(tempfile.mkdtemp(prefix="kinema-workers-"))
         with server(data, *flags) as (url, key, _), talk(url, key) as client:
-            wait_for(lambda: client.get("/readyz").json().get("workers", 0) >= int(flags[1]))
+            hands = int(flags[1])
+            wait_for(lambda client=client, hands=hands: client.get("/readyz").json().get("workers", 0) >= hands)
             for _ in range(int(flags[1]) * 4):
                 client.post("/v1/videos", json={"prompt": "a star", "seconds": 2})
-            wait_for(lambda: not client.get("/v1/queue").json()["data"], 120)
+            wait_for(lambda client=client: not client.get("/v1/queue").json()["data"], 120)
             other = client.post("/v1/keys", json={"name": "other"}).json()["key"]
             client.post("/v1/queue/pause")
             first = [
@@ -527,7 +531,8 @@ def schemathesis(url: str, key: str, count: int) -> tuple[int, list[str]]:
                 strategy = operation.as_strategy(generation_mode=mode)
                 quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
                 limits = settings(
-                    max_examples=max(each // 2, 1), deadline=None, database=None, phases=[Phase.generate], suppress_health_check=quiet,
+                    max_examples=max(each // 2, 1), deadline=None, database=None, phases=[Phase.generate],
+                    suppress_health_check=quiet,
                     derandomize=True,
                 )  # fmt: skip
                 limits(given(case=strategy)(one))()
@@ -560,7 +565,8 @@ def memory(count: int) -> list[Row]:
     shutil.rmtree(data)
     first = next(row for row in seen if row[0] >= count // 5)
     last = seen[-1]
-    told = f"worker {first[1]:.0f} -> {last[1]:.0f} MiB, server {first[2]:.0f} -> {last[2]:.0f} MiB from job {first[0]} to {last[0]}"
+    grown = f"worker {first[1]:.0f} -> {last[1]:.0f} MiB, server {first[2]:.0f} -> {last[2]:.0f} MiB"
+    told = f"{grown} from job {first[0]} to {last[0]}"
     met = last[1] <= 1.05 * first[1] and last[2] <= 1.05 * first[2]
     return [(f"memory over {count} jobs", "flat", told, yes(met))]
 
@@ -598,8 +604,9 @@ def disk() -> list[Row]:
             database.close()
         fine = [video for video in videos if video["status"] == "completed"]
         met = alive and len(fine) == len(ids) and refused.status_code in (503, 507) and whole == "ok" and once
-        text = f"{len(fine)} of {len(ids)} completed after it was freed; meanwhile {refused.status_code} {told['message']!r}; database {whole}"
-        return [(what, bar, re.sub(r"/\S+/", "", text), yes(met))]
+        message = re.sub(r"/\S+/", "", told["message"])
+        text = f"{len(fine)} of {len(ids)} completed after it was freed; meanwhile {refused.status_code} {message!r}; database {whole}"
+        return [(what, bar, text, yes(met))]
     finally:
         subprocess.run(["umount", "-l", str(data)], check=False)
         shutil.rmtree(data, ignore_errors=True)
