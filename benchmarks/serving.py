@@ -212,10 +212,11 @@ def kills(count: int) -> list[Row]:
         child.kill()
     rows = {id: queue.get(id, None) for id in accepted}
     lost = [id for id, row in rows.items() if row.status != "completed"]
+    done_ids = [id for id in accepted if id not in lost]
     for id in lost[:5]:
         print("  not completed:", id, rows[id].status, rows[id].error_code, rows[id].attempts)
     store.sweep(queue.artifacts(), older_s=-1)
-    twice = [id for id in accepted if len(list((data / "videos" / id).iterdir())) != 1]
+    twice = [id for id in done_ids if len(list((data / "videos" / id).iterdir())) != 1]
     known = set(queue.artifacts())
     strays = [f for f in (data / "videos").iterdir() if f.name not in known] + list((data / "work").iterdir())
     unreadable = [
@@ -230,7 +231,8 @@ def kills(count: int) -> list[Row]:
     shutil.rmtree(data)
     told = (
         f"{count} kills: {len(accepted)} accepted, {len(lost)} lost, {len(twice)} not published once, "
-        f"{len(strays)} orphans after a sweep, {len(unreadable)} unreadable; database {whole}; books {'balance' if balanced else 'DIFFER'}"
+        f"{len(strays)} orphans after a sweep, {len(unreadable)} unreadable; "
+        f"database {whole}; books {'balance' if balanced else 'DIFFER'}"
     )
     met = not (lost or twice or strays or unreadable) and whole == "ok" and balanced
     bar = "none lost, none twice, no orphan, no corrupt database"
@@ -605,7 +607,8 @@ def disk() -> list[Row]:
         fine = [video for video in videos if video["status"] == "completed"]
         met = alive and len(fine) == len(ids) and refused.status_code in (503, 507) and whole == "ok" and once
         message = re.sub(r"/\S+/", "", told["message"])
-        text = f"{len(fine)} of {len(ids)} completed after it was freed; meanwhile {refused.status_code} {message!r}; database {whole}"
+        text = f"{len(fine)} of {len(ids)} completed after it was freed; meanwhile {refused.status_code} {message!r}; "
+        text += f"database {whole}"
         return [(what, bar, text, yes(met))]
     finally:
         subprocess.run(["umount", "-l", str(data)], check=False)

@@ -10,7 +10,7 @@ import pytest
 from tests.serve.conftest import DONE, Desk
 
 from kinema.errors import ApiError, InputError
-from kinema.serve.queue import ATTEMPTS, Queue
+from kinema.serve.queue import LIVE, Queue
 from kinema.serve.tables import Database, deliveries, facts, ledger, sqlite_url, webhooks
 
 
@@ -50,11 +50,18 @@ def test_beating_keeps_the_lease(desk: Desk) -> None:
     assert desk.queue.get(claim.id, None).progress == 40.0
 
 
-def test_what_ends_its_workers_is_given_up(desk: Desk) -> None:
+def test_what_ends_its_workers_waits_and_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinema.serve.queue.ATTEMPTS", 3)
+    monkeypatch.setattr("kinema.serve.queue.WAIT_MOST_S", 0.4)
+    monkeypatch.setattr("kinema.serve.queue.PATIENCE", 2)
     id = desk.job()
-    for _ in range(ATTEMPTS):
-        assert desk.claim()
-        time.sleep(0.25)
+    for number in range(3):
+        while not desk.claim():
+            assert desk.queue.get(id, None).status in LIVE, number
+            time.sleep(0.05)
+    late = desk.queue.get(id, None)
+    assert late.attempts == 3 and late.shape is None, "from the second loss on it is made alone"
+    time.sleep(0.25)
     assert desk.claim() == []
     row = desk.queue.get(id, None)
     assert (row.status, row.error_code) == ("failed", "worker_lost") and desk.books() == (0.0, 0.0)

@@ -13,8 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR = 24
-"""Frames to either side over which a pixel is averaged."""
+CALM_REACH, RESTLESS_REACH = 24, 6
+"""Frames to either side over which a pixel is averaged, where the camera rests and where it moves."""
+RESTS = 0.8
+"""Share of the pixels that stand still from which on the camera is taken to rest."""
 FEWEST = 8
 """Frames below which space stands in for time."""
 STILL = 12.0
@@ -68,8 +70,9 @@ def residual(bright: Floats) -> Floats:
     step = max(GROUP // bright[0].size, 1)
     for at in range(0, len(change), step):
         change[at : at + step] -= _light(change[at : at + step])
+    reach = CALM_REACH if (np.abs(change) < STILL).mean() > RESTS else RESTLESS_REACH
     rows = max(GROUP // bright[:, 0].size, 1)
-    return np.concatenate([_unsteady(change[:, at : at + rows]) for at in range(0, change.shape[1], rows)], 1)
+    return np.concatenate([_unsteady(change[:, at : at + rows], reach) for at in range(0, change.shape[1], rows)], 1)
 
 
 def _light(change: Floats) -> Floats:
@@ -82,16 +85,16 @@ def _light(change: Floats) -> Floats:
     return light
 
 
-def _unsteady(change: Floats) -> Floats:
+def _unsteady(change: Floats, reach: int) -> Floats:
     """What differs from a pixel's own average over the frames around, by how far the pixel can be relied on."""
-    if len(change) > 2 * NEAR:
-        scene = _around(change, NEAR, 0)
+    if len(change) > 2 * reach:
+        scene = _around(change, reach, 0)
     else:
         scene = np.median(change, 0)[None].astype(np.float32)
     for _ in range(2):
         still = (np.abs(change - scene) < STILL).astype(np.float32)
-        seen = np.maximum(_around(still, NEAR, 0), 1e-3, dtype=np.float32)
-        scene = np.divide(_around(change * still, NEAR, 0), seen, dtype=np.float32)
+        seen = np.maximum(_around(still, reach, 0), 1e-3, dtype=np.float32)
+        scene = np.divide(_around(change * still, reach, 0), seen, dtype=np.float32)
     left = (change - scene) * still
     restless: Floats = np.square(left).mean(0, dtype=np.float32)
     out: Floats = np.divide(_within(left), 1 + restless / CALM, dtype=np.float32)

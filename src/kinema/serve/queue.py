@@ -24,8 +24,9 @@ from kinema.serve.errors import not_found
 from kinema.serve.tables import Database, audit, deliveries, facts, jobs, keys, ledger, speeds, webhooks, workers
 
 LEASE_S = 15.0
-ATTEMPTS = 12
-"""A job that was begun this often and never came to an end is given up: it may be what ends the workers."""
+ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0
+"""A job that was lost with its worker this often is given up: it may be what ends them. From the third time on it is made alone,
+and waits longer each time, so that others are not held up by it."""
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
 RETAINED_S = 30 * 86400.0
@@ -277,12 +278,8 @@ class Queue:
             _seen(db, worker, warm, now)
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return []
-            self._give_up(db, now)
-            ready = and_(
-                jobs.c.paused.is_(False),
-                jobs.c.not_before <= now,
-                or_(jobs.c.status == "queued", and_(jobs.c.status == "in_progress", jobs.c.lease_until < now)),
-            )
+            self._reap(db, now)
+            ready = and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now)
             waiting = select(jobs.c.key_id).where(ready).distinct()
             turns = (
                 db.execute(select(keys.c.id).where(keys.c.id.in_(waiting)).order_by(keys.c.served, keys.c.id))
@@ -327,15 +324,29 @@ class Queue:
             created_at=job.created_at, key_id=job.key_id,
         )  # fmt: skip
 
-    def _give_up(self, db: Connection, now: float) -> None:
-        """End what was begun too often, and what was cancelled while its worker died."""
-        dead = and_(jobs.c.status == "in_progress", jobs.c.lease_until < now)
-        for job in db.execute(select(jobs).where(dead, or_(jobs.c.cancelled.is_(True), jobs.c.attempts >= ATTEMPTS))).all():
+    def _reap(self, db: Connection, now: float) -> None:
+        """Take what lost its worker back into the queue; end what was cancelled meanwhile, or was lost too often."""
+        for job in db.execute(select(jobs).where(jobs.c.status == "in_progress", jobs.c.lease_until < now)).all():
             if job.cancelled:
                 self._end(db, job, "cancelled", "cancelled by its owner", refund=True)
+            elif job.attempts >= ATTEMPTS:
+                lost = f"its worker was lost {job.attempts} times while it was being made"
+                self._end(db, job, "worker_lost", lost, refund=True)
             else:
-                self._end(
-                    db, job, "worker_lost", f"its worker was lost {job.attempts} times while it was being made", refund=True
+                late = max(job.attempts - PATIENCE + 1, 0)
+                values: dict[str, Any] = {"shape": None} if late else {}
+                db.execute(
+                    jobs.update()
+                    .where(jobs.c.id == job.id)
+                    .values(
+                        status="queued",
+                        worker=None,
+                        lease_until=None,
+                        stage="waiting",
+                        progress=0.0,
+                        not_before=now + min(late, WAIT_MOST_S) if late else 0.0,
+                        **values,
+                    )
                 )
 
     def beat(self, claims: Iterable[Claim], progress: dict[str, tuple[float, str]]) -> dict[str, str]:

@@ -58,11 +58,11 @@ function Usage() {
   </section>`;
 }
 
-const SCOPES = ["videos", "worlds", "read", "admin"];
+const SCOPES = ["read", "videos", "worlds", "admin"];
 
 function Keys({ own }) {
   const { data, error, reload } = useLoaded(() => account.keys(), []);
-  const [form, setForm] = useState({ name: "", scopes: ["videos", "worlds"], expires_in_days: null, quota: null });
+  const [form, setForm] = useState({ name: "", scopes: ["read", "videos", "worlds"], expires_in_days: null, quota: null });
   const [made, setMade] = useState(null);
   const [asked, setAsked] = useState(null);
   const set = (changes) => setForm({ ...form, ...changes });
