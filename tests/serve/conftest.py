@@ -1,7 +1,14 @@
-"""A queue on SQLite in a fresh folder, with a key to submit by."""
+"""A queue on SQLite in a fresh folder, and on Postgres where there is one, with a key to submit by."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +18,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
+from kinema.errors import InputError
 from kinema.serve.access import Access
 from kinema.serve.queue import Claim, Finished, Queue
 from kinema.serve.store import new_id
-from kinema.serve.tables import Database, sqlite_url
+from kinema.serve.tables import Database, metadata, sqlite_url
 
 DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, mark="00", size="32x32", seconds="1")
 
@@ -51,9 +59,55 @@ class Desk:
         return row.used, row.reserved
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    database = Database(sqlite_url(tmp_path))
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres of these tests alone, where one is installed: its URL."""
+    found = [
+        Path(path).parent for path in (shutil.which("initdb"), *Path("/usr/lib/postgresql").glob("*/bin/initdb")) if path
+    ]
+    if not found:
+        pytest.skip("no Postgres is installed")
+    folder = Path(tempfile.mkdtemp(prefix="kinema-pg-"))
+    run_as: dict[str, Any] = {}
+    if os.getuid() == 0:
+        user = pwd.getpwnam("nobody")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        run_as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **run_as}
+    made = subprocess.run([found[0] / "initdb", "-D", folder / "db", "-U", "kinema", "-A", "trust"], check=False, **quiet)
+    if made.returncode:
+        pytest.skip("Postgres cannot be set up here")
+    options = ["-p", str(port), "-k", str(folder), "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
+    process = subprocess.Popen([found[0] / "postgres", "-D", folder / "db", *options], **quiet)
+    url = f"postgresql://kinema@127.0.0.1:{port}/postgres"
+    try:
+        end = time.monotonic() + 30
+        while True:
+            try:
+                Database(url).close()
+                break
+            except InputError:
+                assert time.monotonic() < end, "Postgres did not start"
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    url = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres")
+    database = Database(url)
+    if request.param == "postgres":
+        with database.writing() as db:
+            for table in metadata.sorted_tables:
+                if table.name != "facts":
+                    db.execute(table.delete())
     access = Access(database)
-    yield Desk(queue=Queue(database, lease_s=0.2), access=access, key=str(access.make("me")[1].id))
+    yield Desk(queue=Queue(database, lease_s=60.0), access=access, key=str(access.make("me")[1].id))
     database.close()

@@ -29,9 +29,11 @@ def test_a_job_is_made_once_and_paid_once(desk: Desk) -> None:
 
 def test_who_lost_the_lease_can_neither_report_nor_publish(desk: Desk) -> None:
     """A worker that slept past its lease wakes to find its job with another."""
+    desk.queue.lease_s = 0.1
     desk.job()
     (old,) = desk.claim("sleeper")
-    time.sleep(0.3)
+    time.sleep(0.2)
+    desk.queue.lease_s = 60.0
     (new,) = desk.claim("other")
     assert new.id == old.id and new.fence == old.fence + 1
     assert desk.queue.beat([old], {}) == {old.id: "lost"}
@@ -41,10 +43,11 @@ def test_who_lost_the_lease_can_neither_report_nor_publish(desk: Desk) -> None:
 
 
 def test_beating_keeps_the_lease(desk: Desk) -> None:
+    desk.queue.lease_s = 2.0
     desk.job()
     (claim,) = desk.claim()
     for _ in range(4):
-        time.sleep(0.1)
+        time.sleep(0.8)
         assert desk.queue.beat([claim], {claim.id: (40.0, "plan")}) == {}
         assert desk.claim("other") == []
     assert desk.queue.get(claim.id, None).progress == 40.0
@@ -54,6 +57,7 @@ def test_what_ends_its_workers_waits_and_is_given_up(desk: Desk, monkeypatch: py
     monkeypatch.setattr("kinema.serve.queue.ATTEMPTS", 3)
     monkeypatch.setattr("kinema.serve.queue.WAIT_MOST_S", 0.4)
     monkeypatch.setattr("kinema.serve.queue.PATIENCE", 2)
+    desk.queue.lease_s = 0.1
     id = desk.job()
     for number in range(3):
         while not desk.claim():
@@ -83,10 +87,11 @@ def test_cancelling(desk: Desk) -> None:
 
 
 def test_cancelled_while_its_worker_died(desk: Desk) -> None:
+    desk.queue.lease_s = 0.1
     id = desk.job()
     desk.claim()
     desk.queue.cancel(id, None)
-    time.sleep(0.3)
+    time.sleep(0.2)
     assert desk.claim() == [] and desk.queue.get(id, None).error_code == "cancelled"
 
 
