@@ -47,7 +47,7 @@ def _keep(source: Path, target: str, pixels: str, frames: str) -> dict[str, Any]
 
 def _verify(source: Path, pixels: str, frames: str, anchors: str) -> dict[str, Any]:
     from kinema.media import Limits
-    from kinema.provenance.verify import verify
+    from kinema.provenance import verify
 
     limits = Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MOST_BYTES)
     verdict: dict[str, Any] = verify(source, anchors=anchors.encode(), limits=limits).to_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kinema.provenance.identity import Identity, identity_from, own_identity
+from kinema.provenance import Identity, identity_from, own_identity
 from kinema.serve.settings import Settings
 
 

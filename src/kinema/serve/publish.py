@@ -9,13 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.media import Clip
-from kinema.provenance.identity import Identity
-from kinema.provenance.manifest import can_sign, sign
-from kinema.provenance.watermark import mark
+from kinema.provenance import Identity, can_sign, label, mark, sign
 
 VIDEO, THUMBNAIL, SHEET, STATE = "video.mp4", "thumbnail.jpg", "spritesheet.jpg", "state.json"
 THUMBNAIL_SIDE = 256
@@ -36,12 +33,6 @@ def mark_of(video: str) -> int:
     return int(video.removeprefix("video_")[:10], 16)
 
 
-def _labelled(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from kinema.provenance.label import label
-
-    return label(frames)
-
-
 def mark_text(id: int) -> str:
     return f"{id:010x}"
 
@@ -49,7 +40,7 @@ def mark_text(id: int) -> str:
 def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Made:
     """All files of a film into a folder."""
     id = mark_of(video)
-    frames = _labelled(clip.frames) if visible else clip.frames
+    frames = label(clip.frames) if visible else clip.frames
     kept = {**clip.settings, "video": video}
     shown = replace(clip, frames=mark(frames, id), settings=kept)
     path = shown.save(folder / VIDEO)

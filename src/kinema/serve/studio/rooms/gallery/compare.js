@@ -18,6 +18,7 @@ export function Synced({ items, testid = "synced" }) {
   const [time, setTime] = useState(0);
   const [length, setLength] = useState(0);
   const clock = useRef({ from: 0, at: 0 });
+  const going = useRef(false);
   const all = () => players.current.filter(Boolean);
   const measure = () => setLength(Math.max(0, ...all().map((video) => video.duration || 0)));
   const put = (to) => {
@@ -30,8 +31,10 @@ export function Synced({ items, testid = "synced" }) {
   }, [length > 0]);
   useEffect(() => {
     if (!playing || !length) return undefined;
+    going.current = true;
     clock.current = { from: performance.now(), at: time >= length ? 0 : time };
     let turn = requestAnimationFrame(function tick(moment) {
+      if (!going.current) return;
       let now = clock.current.at + Math.max(moment - clock.current.from, 0) / 1000;
       if (now >= length) {
         put(0);
@@ -54,6 +57,9 @@ export function Synced({ items, testid = "synced" }) {
     };
   }, [playing, length]);
   const seek = (to) => {
+    // At once: until the next drawing a tick could start the videos again.
+    going.current = false;
+    for (const video of all()) video.pause();
     setPlaying(false);
     put(to);
   };
