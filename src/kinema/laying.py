@@ -79,6 +79,8 @@ def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tens
         path = np.asarray(stops, np.float64).reshape(-1, 4)
     except (TypeError, ValueError):
         raise InputError(f"camera {stops!r}: expected (second, x, y, zoom) for each stop") from None
+    if not len(path):
+        raise InputError("camera: expected at least one stop, (second, x, y, zoom)")
     if not np.isfinite(path).all() or (path[:, 0] < 0).any() or (np.diff(path[:, 0]) <= 0).any():
         raise InputError("camera: expected stops at rising seconds from 0 on, all of them finite")
     if not ((path[:, 3] >= 0.25) & (path[:, 3] <= 8)).all() or np.abs(path[:, 1:3] - 5).max() > 20:

@@ -476,9 +476,10 @@ class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):
 
     def close(self) -> None:
         """Delete the world of the last episode."""
-        if self.world is not None:
-            self.world.delete()
-            self.world = None
+        world, self.world = self.world, None
+        if world is not None:
+            with suppress(ApiError):  # gone already
+                world.delete()
 
 
 def register() -> None:

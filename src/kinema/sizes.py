@@ -13,9 +13,9 @@ SMALLEST = 32
 
 def parse_size(text: str) -> tuple[int, int]:
     """'128x72' -> (128, 72), width first."""
-    found = re.fullmatch(r"\s*(\d+)\s*[xX*]\s*(\d+)\s*", text)
+    found = re.fullmatch(r"\s*(\d{1,6})\s*[xX*]\s*(\d{1,6})\s*", text)
     if not found:
-        raise SizeError(f"size {text!r}: expected WIDTHxHEIGHT in pixels, such as 64x64")
+        raise SizeError(f"size {text[:80]!r}: expected WIDTHxHEIGHT in pixels, such as 64x64")
     return int(found[1]), int(found[2])
 
 

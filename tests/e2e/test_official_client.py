@@ -135,6 +135,9 @@ def test_errors_have_the_documented_shape(client: Any) -> None:
         ({"prompt": ""}, "prompt is missing", "prompt"),
         ({"prompt": "x", "seconds": "0"}, "seconds '0': expected a number from 0.01 to 600", "seconds"),
         ({"prompt": "x", "size": "7x7"}, "the nearest is 32x32", None),
+        ({"prompt": "a purple wolf", "extra_body": {"strict": True}}, "does not know 'wolf'", None),
+        ({"prompt": "0-2: a ball | 1-9: a box"}, "starts before 2 s", None),
+        ({"prompt": "x", "size": "9" * 400 + "x9"}, "expected WIDTHxHEIGHT", None),
         ({"prompt": "x", "size": "big"}, "expected WIDTHxHEIGHT", None),
         ({"prompt": "x", "extra_body": {"fpss": 3}}, "did you mean 'fps'?", "fpss"),
         ({"prompt": "x", "extra_body": {"seed": -1}}, "seed '-1': expected a whole number", "seed"),
@@ -153,9 +156,12 @@ def test_errors_have_the_documented_shape(client: Any) -> None:
         client.with_options(api_key="kinema_wrong").videos.list()
 
 
-def test_failed_films_end_the_poll(client: Any) -> None:
-    video = client.videos.create_and_poll(prompt="a purple wolf", seconds="0.5", extra_body={**QUICK, "strict": True})
-    assert video.status == "failed" and video.error.code == "invalid_request" and "wolf" in video.error.message
+def test_failed_films_end_the_poll(client: Any, server: Running) -> None:
+    video = client.videos.create(prompt="a red ball", seconds="8", extra_body={"steps": 200})
+    with server.http() as http:
+        http.post(f"/v1/videos/{video.id}/cancel")
+    ended = client.videos.poll(video.id)
+    assert ended.status == "failed" and ended.error.code == "cancelled"
 
 
 def test_webhooks_are_signed_as_the_client_checks(client: Any, server: Running) -> None:

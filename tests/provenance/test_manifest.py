@@ -50,8 +50,9 @@ def flip(path: Path, at: int) -> Path:
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.png", "a.jpg"])
 def test_a_signed_file_says_what_made_it_and_is_still_the_same_clip(name: str, me: Identity, tmp_path: Path) -> None:
-    before = Clip.open(saved(tmp_path / f"plain{Path(name).suffix}"))
-    path = signed(tmp_path / name, me, watermark_id=0xABCDEF0123)
+    path = saved(tmp_path / name)
+    before = Clip.open(path)
+    sign(path, me, model="kinema-tiny", settings=SETTINGS, made_at=MADE_AT, title="a ball", watermark_id=0xABCDEF0123)
     told = read_manifest(path, me.anchors)
     assert (told.state, told.trusted, told.model, told.signer) == ("valid", True, "kinema-tiny", "Kinema")
     assert (told.made_at, told.watermark_id, told.title) == ("2026-05-04T12:30:00+00:00", 0xABCDEF0123, "a ball")

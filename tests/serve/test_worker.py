@@ -45,7 +45,7 @@ class Yard:
         keep_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
 
     def job(self, kind: str = "trim", **request: Any) -> str:
-        wanted = {"video": {"file": self.file}, "cuts": [[0.0, 0.5]], "seed": 0, "prompt": "", **request}
+        wanted = {"video": {"file": self.file}, "cuts": [[0.0, 0.5]], "size": "32x32", "seed": 0, "prompt": "", **request}
         row = {
             "id": new_id("video"), "key_id": self.key, "kind": kind, "model": "kinema-tiny", "prompt": wanted["prompt"],
             "seconds": "0.5", "size": "32x32", "request": wanted, "sources": [], "remixed_from": None, "priority": 0,
@@ -111,7 +111,7 @@ def test_a_worker_that_slept_past_its_lease_publishes_nothing(yard: Yard) -> Non
 
     sleeper = yard.worker(reached=reached)
     sleeper.queue.lease_s = 0.3
-    sleeper.queue.beat = lambda claims, progress: {}  # type: ignore[method-assign]
+    sleeper.queue.beat = lambda claims, progress, worker=None: {}  # type: ignore[method-assign]
     thread = threading.Thread(target=sleeper.once)
     thread.start()
     assert stopped.wait(20)
@@ -163,8 +163,12 @@ def test_cancelled_within_a_step(yard: Yard) -> None:
 def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
     id = yard.film(steps=200, seconds=4.0, size="64x64")
     process = subprocess.Popen(
-        [sys.executable, "-m", "kinema.serve.process", yard.settings.to_json(), str(os.getpid())], stderr=subprocess.PIPE
+        [sys.executable, "-m", "kinema.serve.process", str(os.getpid())], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )
+    assert process.stdin is not None
+    process.stdin.write(yard.settings.to_json().encode())
+    process.stdin.close()
+    process.stdin = None
     _until(lambda: yard.queue.get(id, None).stage == "plan", 60)
     process.terminate()
     _, told = process.communicate(timeout=20)

@@ -22,6 +22,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: SQLite in the data folder)")
     parser.add_argument("--batch", type=whole, default=4, help="jobs of equal shape filmed together at most (default: 4)")
     parser.add_argument("--threads", type=whole, help="processor threads of each worker (default: all cores)")
+    parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
     parser.add_argument("--label", action="store_true", help="a visible mark on every film")
     parser.add_argument("--blocked-words", type=Path, metavar="FILE", help="words that prompts must not hold, one a line")
     parser.add_argument("--policy", metavar="MODULE:OBJECT", help="an object that may refuse prompts and frames")
@@ -36,7 +37,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, policy=arguments.policy,
         blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
         remote=getattr(arguments, "allow_urls", False), private_hooks=getattr(arguments, "allow_private_webhooks", False),
-        kept_days=getattr(arguments, "keep_days", 30.0),
+        kept_days=arguments.keep_days,
     )  # fmt: skip
 
 
@@ -60,7 +61,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--workers", type=whole, default=1, help="worker processes on this machine (default: 1; 0: elsewhere)"
     )
     add_settings(parser)
-    parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
     parser.add_argument("--allow-urls", action="store_true", help="fetch pictures from public web addresses")
     parser.add_argument("--allow-private-webhooks", action="store_true", help="deliver webhooks to private addresses too")
     parser.set_defaults(run=run)

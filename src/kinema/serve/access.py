@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Row, func, select
 from starlette.requests import HTTPConnection
@@ -153,7 +154,11 @@ class Access:
     def of(self, connection: HTTPConnection) -> Caller:
         """The caller of a request or WebSocket: by header, by the session's cookie, or (WebSocket) by ?key=."""
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        key = given.strip() if scheme.lower() == "bearer" else connection.cookies.get(COOKIE, "")
+        key = given.strip() if scheme.lower() == "bearer" else ""
+        if not key:
+            key = connection.cookies.get(COOKIE, "")
+            if key and connection.scope.get("method", "GET") not in ("GET", "HEAD"):
+                check_origin(connection)
         if not key and connection.scope["type"] == "websocket":
             key = connection.query_params.get("key", "")
         if not key:
@@ -181,6 +186,15 @@ class Access:
             429, f"this key may ask {caller.rate} times a minute; try again in {wait} s", code="rate_limit_exceeded",
             headers={"retry-after": str(wait)},
         )  # fmt: skip
+
+
+def check_origin(connection: HTTPConnection) -> None:
+    """403 for what a page of another server sends in this one's name: a cookie goes along with that, a header does not."""
+    origin = connection.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
+        raise ApiError(
+            403, "the request comes from a page of another server; open the Studio of this one", code="foreign_origin"
+        )
 
 
 def shown(row: Row[Any]) -> dict[str, Any]:

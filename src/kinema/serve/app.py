@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
@@ -78,8 +80,26 @@ class Edge:
                 message = {**message, "headers": [*message["headers"], *headers]}
             await send(message)
 
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await answered(message)
+
         try:
-            await self.app(scope, limited, answered)
+            if b"\0" in unquote_to_bytes(scope["path"]) or "%00" in scope["query_string"].decode("latin-1"):
+                wrong = body("the address holds characters that are no text", "invalid_request_error", None, "invalid_value")
+                await JSONResponse(wrong, status_code=400)(scope, limited, noted)
+            else:
+                await self.app(scope, limited, noted)
+        except Exception as wrong:
+            LOG.exception("an error that nobody foresaw", exc_info=wrong, extra={"request": id})
+            if started:
+                raise
+            message = f"the server met an error ({type(wrong).__name__}); see its log for {id}"
+            told = JSONResponse(body(message, "server_error", None, "internal_error"), status_code=500)
+            await told(scope, limited, noted)
         finally:
             took = time.perf_counter() - begun
             route = getattr(scope.get("route"), "path", "static")
@@ -169,9 +189,16 @@ def _errors(app: FastAPI) -> None:
             body(str(wrong), "server_error", None, "storage_full"), status_code=507, headers={"retry-after": "30"}
         )
 
+    @app.exception_handler(DataError)
+    async def data(request: Request, wrong: DataError) -> JSONResponse:
+        return JSONResponse(
+            body("a value cannot be kept in the database", "invalid_request_error", None, "invalid_value"), status_code=400
+        )
+
     @app.exception_handler(OperationalError)
-    async def database(request: Request, wrong: OperationalError) -> JSONResponse:
-        LOG.error("database: %s", str(wrong.orig).splitlines()[0])
+    @app.exception_handler(NoConnection)
+    async def database(request: Request, wrong: OperationalError | NoConnection) -> JSONResponse:
+        LOG.error("database: %s", str(wrong).splitlines()[0])
         return JSONResponse(
             body("the database does not answer now; try again", "server_error", None, "unavailable"), status_code=503,
             headers={"retry-after": "2"},
@@ -190,9 +217,3 @@ def _errors(app: FastAPI) -> None:
         name = ".".join(str(part) for part in first["loc"][1:]) or None
         message = f"{name or 'the request'}: {first['msg']}"
         return JSONResponse(body(message, "invalid_request_error", name, "invalid_value"), status_code=422)
-
-    @app.exception_handler(Exception)
-    async def unforeseen(request: Request, wrong: Exception) -> JSONResponse:
-        LOG.exception("an error that nobody foresaw", exc_info=wrong, extra={"request": request.scope.get("kinema_request")})
-        message = f"the server met an error ({type(wrong).__name__}); see its log for {request.scope.get('kinema_request')}"
-        return JSONResponse(body(message, "server_error", None, "internal_error"), status_code=500)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def _keep(source: Path, target: str, pixels: str, frames: str) -> dict[str, Any]
     from kinema.serve.store import keep_clip
 
     clip = read(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MOST_BYTES))
-    keep_clip(Path(target), clip)
+    keep_clip(Path(target), replace(clip, caption="", settings={}))  # words in a file are nobody's prompt
     height, width = clip.frames.shape[1:3]
     return {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
 

@@ -18,10 +18,10 @@ from kinema import sizes
 from kinema.canvas.scene import COLORS, KINDS
 from kinema.errors import ApiError, KinemaError
 from kinema.models import CARD, WEIGHTS, available, find
-from kinema.serve.access import COOKIE, SCOPES
+from kinema.serve.access import COOKIE, SCOPES, check_origin
 from kinema.serve.access import shown as key_shown
 from kinema.serve.errors import not_found
-from kinema.serve.forms import Field, body_of, described, raw_body
+from kinema.serve.forms import SMALL, Field, body_of, described, raw_body
 from kinema.serve.hooks import EVENTS
 from kinema.serve.house import House
 from kinema.serve.tables import jobs, keys, ledger
@@ -179,7 +179,7 @@ def _models(router: APIRouter, house: House) -> None:
         def reckon() -> dict[str, Any]:
             model, asked, notes = normal(house, given, caller)
             width, height = (int(side) for side in asked["size"].split("x"))
-            pixels = cost(width, height, asked["seconds"])
+            pixels = cost(width, height, asked["seconds"], asked["fps"], asked["steps"])
             speed = house.queue.speed(model, "generate")
             before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in house.queue.waiting(None) if not job.paused)
             strange, hint = words_of(asked["prompt"], model)
@@ -210,7 +210,7 @@ def _files(router: APIRouter, house: House) -> None:
     async def create_file(request: Request) -> dict[str, Any]:
         caller = await house.caller(request, "videos")
         sent = await sent_file(request)
-        return file_shown(await run_in_threadpool(house.uploads.keep, caller.key_id, sent))
+        return file_shown(await house.apart(house.uploads.keep, caller.key_id, sent))
 
     @router.get("/v1/files/{file_id}", tags=["files"], summary="What was sent", responses=house.errors)
     async def get_file(request: Request, file_id: str) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _files(router: APIRouter, house: House) -> None:
             with tempfile.TemporaryDirectory(prefix="kinema-file-") as folder:
                 return Response(clip.save(Path(folder) / f"file{ending}").read_bytes(), media_type=media_type)
 
-        return await run_in_threadpool(written)
+        return await house.apart(written)
 
     @router.delete("/v1/files/{file_id}", tags=["files"], summary="Delete what was sent", responses=house.errors)
     async def delete_file(request: Request, file_id: str) -> dict[str, Any]:
@@ -329,7 +329,8 @@ def _keys(router: APIRouter, house: House) -> None:
         responses=house.errors,
     )
     async def sign_in(request: Request) -> JSONResponse:
-        given = await body_of(request, SESSION)
+        check_origin(request)
+        given = await body_of(request, SESSION, most=SMALL)
         caller = await run_in_threadpool(house.access.caller, given["key"].strip())
         answer = JSONResponse({"key": who(caller)})
         secure = request.url.scheme == "https"
@@ -346,7 +347,8 @@ def _keys(router: APIRouter, house: House) -> None:
             raise
 
     @router.delete("/v1/session", tags=["access"], summary="Sign out", responses=house.errors)
-    async def sign_out() -> JSONResponse:
+    async def sign_out(request: Request) -> JSONResponse:
+        check_origin(request)
         answer = JSONResponse({"key": None})
         answer.delete_cookie(COOKIE)
         return answer
@@ -408,4 +410,4 @@ def _verify(router: APIRouter, house: House) -> None:
                     known = db.scalar(select(jobs.c.id).where(jobs.c.mark == id))
             return {**told, "known_video": known}
 
-        return await run_in_threadpool(look)
+        return await house.apart(look)

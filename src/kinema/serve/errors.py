@@ -18,4 +18,7 @@ def not_found(what: str, id: str) -> ApiError:
 
 def refuse(param: str, came: object, expected: str) -> ApiError:
     """What came, what was expected."""
-    return ApiError(400, f"{param} {str(came)[:120]!r}: expected {expected}", param=param, code="invalid_value")
+    if isinstance(came, (list, dict)):
+        came = f"{type(came).__name__} of {len(came)}"
+    shown = came[:120] if isinstance(came, str) else str(came)[:120]
+    return ApiError(400, f"{param} {shown!r}: expected {expected}", param=param, code="invalid_value")

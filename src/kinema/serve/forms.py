@@ -13,17 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from kinema.errors import ApiError
+from kinema.errors import ApiError, OutputError
 from kinema.serve.errors import refuse
 from kinema.serve.uploads import MOST_BYTES, Sent
 
 MOST_TEXT = 8000
 MOST_LIST = 1000
-MOST_STATE = 32 << 20
+MOST_STATE = MOST_JSON = 12 << 20
+SMALL = 64 << 10
+"""Bytes of a body of JSON at most: any; one that is read before it is known who sends it. Larger files come as file parts."""
 DEPTH = 6
 
 Kind = Literal["text", "number", "whole", "flag", "reference", "list", "object", "any"]
@@ -156,26 +159,32 @@ def _parsed(text: str, name: str) -> Any:
         raise refuse(name, text, "JSON") from None
 
 
-async def body_of(request: Request, fields: Sequence[Field]) -> dict[str, Any]:
+async def body_of(request: Request, fields: Sequence[Field], *, most: int = MOST_JSON) -> dict[str, Any]:
     """The body, checked. What is unknown is refused with what was perhaps meant."""
-    given = await raw_body(request)
+    given = await raw_body(request, most=most)
     known = {field.name for field in fields}
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name[:60], known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
             raise ApiError(400, f"unknown parameter {name[:60]!r}{hint}", param=name[:60], code="unknown_parameter")
     return {field.name: field.read(given.get(field.name)) for field in fields}
 
 
-async def raw_body(request: Request) -> dict[str, Any]:
+async def raw_body(request: Request, *, most: int = MOST_JSON) -> dict[str, Any]:
     """A body as a dict of values, files as `Sent`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        if most < MOST_JSON:
+            raise ApiError(415, "expected a body of JSON", code="invalid_json")
         try:
             form = await request.form(max_files=64, max_fields=4 * MOST_LIST, max_part_size=MOST_STATE)
         except HTTPException as wrong:
             raise ApiError(400, f"the form cannot be read: {wrong.detail}", code="invalid_form") from None
+        except ApiError:
+            raise
+        except OSError as wrong:
+            raise OutputError(f"the form cannot be kept: {wrong.strerror or wrong}") from None
         except Exception as wrong:
             raise ApiError(400, f"the form cannot be read ({type(wrong).__name__})", code="invalid_form") from None
         try:
@@ -183,11 +192,16 @@ async def raw_body(request: Request) -> dict[str, Any]:
         finally:
             await form.close()
         return unbracket(pairs)
-    content = await request.body()
+    taken = bytearray()
+    async for part in request.stream():
+        taken += part
+        if len(taken) > most:
+            raise ApiError(413, f"JSON of more than {most >> 10} KiB; send files as file parts", code="too_large")
+    content = bytes(taken)
     if not content.strip():
         return {}
     try:
-        given = json.loads(content)
+        given = json.loads(content) if len(content) < SMALL else await run_in_threadpool(json.loads, content)
     except (ValueError, RecursionError):
         raise ApiError(400, "the body is not JSON; expected an object", code="invalid_json") from None
     if not isinstance(given, dict):

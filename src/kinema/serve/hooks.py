@@ -5,6 +5,7 @@ Deliveries are rows that were written with what they tell of, so none is lost wh
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,14 +13,15 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from kinema.errors import ApiError
-from kinema.serve.errors import not_found
+from kinema.serve.errors import not_found, refuse
 from kinema.serve.store import new_id
 from kinema.serve.tables import Database, deliveries, webhooks
 from kinema.serve.uploads import public_address
@@ -29,6 +31,10 @@ log = logging.getLogger(__name__)
 EVENTS = ("video.completed", "video.failed")
 TRIES = 12
 TIMEOUT_S = 10.0
+MOST_HOOKS, MOST_URL = 10, 1000
+AT_ONCE = 32
+KEPT_S = 7 * 86400.0
+"""How long it is remembered what was delivered."""
 
 
 def signature(secret: str, id: str, stamp: int, body: str) -> str:
@@ -47,11 +53,13 @@ class Hooks:
         self._thread: threading.Thread | None = None
 
     def make(self, key_id: str, url: str, events: list[Any]) -> Row[Any]:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ApiError(
-                400, f"url {url[:120]!r}: expected http:// or https:// and a host", param="url", code="invalid_value"
-            )
+        try:
+            if len(url) > MOST_URL or httpx.URL(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ValueError
+        except (httpx.InvalidURL, ValueError):
+            raise refuse(
+                "url", url, f"an address with http:// or https:// and a host, up to {MOST_URL} characters"
+            ) from None
         if not self.private:
             public_address(url)
         wanted = list(events) or list(EVENTS)
@@ -60,6 +68,9 @@ class Hooks:
                 400, f"events {wanted}: expected some of {', '.join(EVENTS)}", param="events", code="invalid_value"
             )
         with self.database.writing() as db:
+            own = select(func.count()).select_from(webhooks).where(webhooks.c.key_id == key_id)
+            if int(db.scalar(own) or 0) >= MOST_HOOKS:
+                raise ApiError(409, f"this key has {MOST_HOOKS} webhooks; delete one first", code="too_many_webhooks")
             id = new_id("wh")
             secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
             now = self.database.now(db)
@@ -98,7 +109,7 @@ class Hooks:
             self._stop.wait(0.5)
 
     def deliver(self) -> bool:
-        """Send what is due, one after another; whether there was any."""
+        """Send what is due, side by side; whether there was any. None waits for another's slow receiver longer than TIMEOUT_S."""
         with self.database.reading() as db:
             now = self.database.now(db)
             query = (
@@ -106,40 +117,48 @@ class Hooks:
                 .join(webhooks, webhooks.c.id == deliveries.c.webhook)
                 .where(deliveries.c.done_at.is_(None), deliveries.c.next_at <= now)
                 .order_by(deliveries.c.next_at)
-                .limit(16)
+                .limit(AT_ONCE)
             )
             due = db.execute(query).all()
-        for row in due:
-            received = self._send(row)
-            with self.database.writing() as db:
-                now = self.database.now(db)
-                done = received or row.attempts + 1 >= TRIES
+        if not due:
+            return False
+        received = asyncio.run(self._send_all(due))
+        with self.database.writing() as db:
+            now = self.database.now(db)
+            for row, fine in zip(due, received, strict=True):
+                done = fine or row.attempts + 1 >= TRIES
                 wait = min(2.0**row.attempts, 3600.0)
-                db.execute(
-                    deliveries.update()
-                    .where(deliveries.c.id == row.id)
-                    .values(attempts=row.attempts + 1, next_at=now + wait, done_at=now if done else None)
-                )
-        return bool(due)
+                values = {"attempts": row.attempts + 1, "next_at": now + wait, "done_at": now if done else None}
+                db.execute(deliveries.update().where(deliveries.c.id == row.id).values(**values))
+            db.execute(deliveries.delete().where(deliveries.c.done_at < now - KEPT_S))
+        return True
 
-    def _send(self, row: Row[Any]) -> bool:
+    async def _send_all(self, due: Sequence[Row[Any]]) -> list[bool]:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+            return list(await asyncio.gather(*(self._sent(client, row) for row in due)))
+
+    async def _sent(self, client: httpx.AsyncClient, row: Row[Any]) -> bool:
+        """Whether a receiver said yes in time. What it says beside that is not read."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                url, headers, extensions = await asyncio.to_thread(self._addressed, row)
+                async with client.stream("POST", url, content=row.body, headers=headers, extensions=extensions) as answer:
+                    return bool(answer.is_success)
+        except Exception as wrong:  # whatever a receiver does, others must be told
+            log.info("webhook not delivered: %s", wrong, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
+            return False
+
+    def _addressed(self, row: Row[Any]) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """Where to send, pinned to the public address that the name stands for now; and the signed headers."""
         stamp = int(time.time())
         headers = {
             "content-type": "application/json", "webhook-id": row.id, "webhook-timestamp": str(stamp),
             "webhook-signature": signature(row.secret, row.id, stamp, row.body), "user-agent": "kinema",
         }  # fmt: skip
-        try:
-            url, extensions = row.url, {}
-            if not self.private:
-                parts = urlsplit(row.url)
-                address = public_address(row.url)
-                host = f"[{address}]" if ":" in address else address
-                url = parts._replace(netloc=host + (f":{parts.port}" if parts.port else "")).geturl()
-                headers["host"] = parts.netloc
-                extensions = {"sni_hostname": parts.hostname} if parts.scheme == "https" else {}
-            with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-                answer = client.post(url, content=row.body, headers=headers, extensions=extensions)
-            return answer.is_success
-        except (httpx.HTTPError, ApiError) as wrong:
-            log.info("webhook not delivered: %s", wrong, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
-            return False
+        if self.private:
+            return row.url, headers, {}
+        asked = httpx.URL(row.url)
+        address = public_address(row.url)
+        host = asked.raw_host.decode("ascii")
+        headers["host"] = host if asked.port is None else f"{host}:{asked.port}"
+        return str(asked.copy_with(host=address)), headers, {"sni_hostname": host} if asked.scheme == "https" else {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
@@ -16,7 +18,7 @@ from kinema.serve.hooks import Hooks
 from kinema.serve.identity import identity_of
 from kinema.serve.metrics import Metrics
 from kinema.serve.policy import policies
-from kinema.serve.publish import STATE, VIDEO
+from kinema.serve.publish import VIDEO
 from kinema.serve.queue import Queue
 from kinema.serve.settings import Settings
 from kinema.serve.store import Store, load_clip
@@ -42,6 +44,13 @@ SCHEMA = {
 """Every error."""
 
 
+HEAVY, QUEUED = 3, 24
+"""Requests that read files at the same time, and those that may be there in all."""
+SEEN = 64
+"""Frames of a clip that are looked at for who is in it."""
+T = TypeVar("T")
+
+
 class House:
     """What the routes work with. `errors` describes error answers for the OpenAPI page."""
 
@@ -49,6 +58,7 @@ class House:
         self.settings = settings
         self.store = Store(settings.data)
         self.database = Database(settings.url)
+        self.database.belongs(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.kept_days)
         self.access = Access(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
@@ -66,6 +76,8 @@ class House:
             )
         }  # fmt: skip
         self._looks = threading.Lock()
+        self._heavy = CapacityLimiter(HEAVY)
+        self._waiting = 0
 
     async def caller(self, request: HTTPConnection, scope: str) -> Caller:
         """Who asks, and that they may."""
@@ -73,6 +85,20 @@ class House:
         found.need(scope)
         request.scope["kinema_key"] = found.key_id
         return found
+
+    async def apart(self, work: Callable[..., T], *given: Any, heavy: bool = True) -> T:
+        """Run in a thread; what reads files takes turns of its own, so that those who only ask need not wait behind it."""
+        if not heavy:
+            return await run_in_threadpool(work, *given)
+        if self._waiting >= QUEUED:
+            raise ApiError(
+                503, "many files are being read; try again in a moment", code="busy", headers={"retry-after": "5"}
+            )
+        self._waiting += 1
+        try:
+            return await to_thread.run_sync(lambda: work(*given), limiter=self._heavy)
+        finally:
+            self._waiting -= 1
 
     def clip(self, reference: dict[str, str]) -> Clip:
         """The clip that a resolved reference stands for."""
@@ -83,18 +109,13 @@ class House:
             raise ApiError(409, f"{job.id} is not completed", code="not_completed")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
-    def state_file(self, video: str) -> Path | None:
-        job = self.queue.get(video, None)
-        path = None if job.artifact is None else self.store.video(job.id, job.artifact) / STATE
-        return path if path is not None and path.exists() else None
-
     def looks(self, reference: dict[str, str]) -> str:
         """Who is seen most in a clip, in words: 'red ball'."""
         from kinema import api
 
         with self._looks:
             clip = self.clip(reference)
-            scene = clip.state or api.perceive(clip)
+            scene = clip.state or api.perceive(replace(clip, frames=clip.frames[:SEEN]))
         shown = {slot: float(scene.visible[:, slot].sum() * scene.size[slot]) for slot in scene.entities}
         if not shown:
             raise ApiError(
@@ -105,8 +126,8 @@ class House:
     async def resolve(self, given: Any, caller: Any) -> Clip:
         """A reference as a clip, for worlds."""
         sees = None if "admin" in caller.scopes else caller.key_id
-        reference = await run_in_threadpool(self.uploads.resolve, given, sees, caller.key_id, "start")
-        return await run_in_threadpool(self.clip, reference)
+        reference = await self.apart(self.uploads.resolve, given, sees, caller.key_id, "start")
+        return await self.apart(self.clip, reference)
 
     def allowed(self, text: str) -> None:
         """400 for words that the operator does not want."""

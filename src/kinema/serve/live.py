@@ -217,16 +217,18 @@ class Session:
 
     async def _read(self) -> None:
         """Take messages until the client leaves; a bad one is answered and changes nothing."""
-        while True:
-            message = await self.socket.receive()
-            if message["type"] != "websocket.receive":
-                self.left = True
+        try:
+            while True:
+                message = await self.socket.receive()
+                if message["type"] != "websocket.receive":
+                    return
+                try:
+                    self._take(message.get("text"))
+                except KinemaError as wrong:
+                    await self._send(error_text(wrong))
                 self.wake.set()
-                return
-            try:
-                self._take(message.get("text"))
-            except KinemaError as wrong:
-                await self._send(error_text(wrong))
+        finally:
+            self.left = True
             self.wake.set()
 
     def _take(self, text: str | None) -> None:

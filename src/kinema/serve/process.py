@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 
 from kinema.serve.metrics import log_to
@@ -68,8 +69,12 @@ class Crew:
         wait_s = RESTART_S
         while not self._stop.is_set():
             begun = time.monotonic()
-            command = [sys.executable, "-m", "kinema.serve.process", self.settings.to_json(), str(os.getpid())]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            try:
+                process = self._started()
+            except OSError as wrong:
+                log.error("a worker could not be started: %s", wrong)
+                self._stop.wait(RESTART_MOST_S)
+                continue
             self.processes[slot] = process
             if self._stop.is_set():
                 process.terminate()
@@ -79,6 +84,15 @@ class Crew:
             wait_s = RESTART_S if time.monotonic() - begun > LASTING_S else min(2 * wait_s, RESTART_MOST_S)
             log.warning("a worker ended; another is started", extra={"code": code, "wait_s": wait_s})
             self._stop.wait(wait_s)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        """A worker; its settings go in by a pipe, because they may hold the database's password."""
+        command = [sys.executable, "-m", "kinema.serve.process", str(os.getpid())]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(self.settings.to_json().encode())
+        return process
 
     def stop(self) -> None:
         """Ask all to stop; what they hold goes back to the queue."""
@@ -93,4 +107,4 @@ class Crew:
 
 
 if __name__ == "__main__":
-    sys.exit(work(Settings.from_json(sys.argv[1]), parent=int(sys.argv[2])))
+    sys.exit(work(Settings.from_json(sys.stdin.read()), parent=int(sys.argv[1])))

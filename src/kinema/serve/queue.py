@@ -82,11 +82,7 @@ class Queue:
             now = self.database.now(db)
             key = db.execute(select(keys).where(keys.c.id == job["key_id"])).one()
             _check_quota(key, job["pixel_seconds"])
-            if limit is not None and _live(db, key.id) >= limit:
-                raise ApiError(
-                    429, f"{limit} videos of this key are already waiting or being made; wait for one or delete one",
-                    code="queue_full", headers={"retry-after": "5"},
-                )  # fmt: skip
+            _check_room(db, key.id, limit)
             served = self._lifted(db, key)
             db.execute(
                 keys.update()
@@ -102,6 +98,11 @@ class Queue:
             db.execute(jobs.insert().values(**row))
             _bill(db, now, key.id, job["id"], "reserve", job["pixel_seconds"])
             return db.execute(select(jobs).where(jobs.c.id == job["id"])).one()
+
+    def check_quota(self, key_id: str, pixel_seconds: float) -> None:
+        """429 for what would be refused anyway, before any work is done for it."""
+        with self.database.reading() as db:
+            _check_quota(db.execute(select(keys).where(keys.c.id == key_id)).one(), pixel_seconds)
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
         """A key that had nothing to do does not come back with a claim on all the time it was away."""
@@ -216,7 +217,7 @@ class Queue:
             db.execute(jobs.update().where(jobs.c.id == id).values(place=place, priority=priority))
             return _own(db, id, key_id)
 
-    def retry(self, id: str, key_id: str | None) -> Row[Any]:
+    def retry(self, id: str, key_id: str | None, *, limit: int | None = None) -> Row[Any]:
         """Make a failed job again; its cost is reserved anew."""
         with self.database.writing() as db:
             job = _own(db, id, key_id)
@@ -225,13 +226,16 @@ class Queue:
             now = self.database.now(db)
             key = db.execute(select(keys).where(keys.c.id == job.key_id)).one()
             _check_quota(key, job.pixel_seconds)
+            _check_room(db, key.id, limit)
+            served = self._lifted(db, key)
             again: dict[str, Any] = {
                 "status": "queued", "cancelled": False, "paused": False, "progress": 0.0, "stage": "waiting", "attempts": 0,
                 "not_before": 0.0, "error_code": None, "error_message": None, "started_at": None, "completed_at": None,
                 "expires_at": now + self.retained_s,
             }  # fmt: skip
             db.execute(jobs.update().where(jobs.c.id == id).values(**again))
-            db.execute(keys.update().where(keys.c.id == key.id).values(reserved=keys.c.reserved + job.pixel_seconds))
+            reserved = keys.c.reserved + job.pixel_seconds
+            db.execute(keys.update().where(keys.c.id == key.id).values(reserved=reserved, served=served))
             _bill(db, now, key.id, id, "reserve", job.pixel_seconds)
             return _own(db, id, key_id)
 
@@ -257,6 +261,8 @@ class Queue:
     def ready(self) -> bool:
         """Whether a claim may find something; read without a lock, many times a second."""
         with self.database.reading() as db:
+            if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
+                return False
             now = self.database.now(db)
             found = select(jobs.c.id).where(
                 or_(
@@ -276,9 +282,9 @@ class Queue:
         with self.database.writing() as db:
             now = self.database.now(db)
             _seen(db, worker, warm, now)
+            self._reap(db, now)
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return []
-            self._reap(db, now)
             ready = and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now)
             waiting = select(jobs.c.key_id).where(ready).distinct()
             turns = (
@@ -349,11 +355,15 @@ class Queue:
                     )
                 )
 
-    def beat(self, claims: Iterable[Claim], progress: dict[str, tuple[float, str]]) -> dict[str, str]:
+    def beat(
+        self, claims: Iterable[Claim], progress: dict[str, tuple[float, str]], worker: str | None = None
+    ) -> dict[str, str]:
         """Renew leases and report progress; returns for each job that must be let go why: 'lost', 'cancelled', 'paused'."""
         stop: dict[str, str] = {}
         with self.database.writing() as db:
             now = self.database.now(db)
+            if worker is not None:
+                db.execute(workers.update().where(workers.c.id == worker).values(seen_at=now))
             for claim in claims:
                 done, stage = progress.get(claim.id, (0.0, "starting"))
                 held = _held(claim)
@@ -418,12 +428,16 @@ class Queue:
                 self._end(db, job, code, message, refund=True)
             return job is not None
 
-    def release(
-        self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", blame: bool = False, alone: bool = False
-    ) -> bool:
-        """Back to the queue, at its old place; `blame` counts the attempt, `alone` keeps it from being made with others."""
+    def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", alone: bool = False) -> bool:
+        """Back to the queue, at its old place, as if it had not been begun; `alone` keeps it from being made with others. One that
+        was cancelled meanwhile ends."""
         with self.database.writing() as db:
             now = self.database.now(db)
+            job = db.execute(select(jobs).where(_held(claim))).first()
+            if job is not None and job.cancelled:
+                self._end(db, job, "cancelled", "cancelled by its owner", refund=True)
+            if job is None or job.cancelled:
+                return False
             values: dict[str, Any] = {
                 "status": "queued",
                 "worker": None,
@@ -431,12 +445,11 @@ class Queue:
                 "stage": stage,
                 "progress": 0.0,
             }
-            values["not_before"] = now + wait_s if wait_s else 0.0
+            values |= {"not_before": now + wait_s if wait_s else 0.0, "attempts": max(job.attempts - 1, 0)}
             if alone:
                 values["shape"] = None
-            if not blame:
-                values["attempts"] = jobs.c.attempts - 1
-            return bool(db.execute(jobs.update().where(_held(claim)).values(**values)).rowcount)
+            db.execute(jobs.update().where(jobs.c.id == claim.id).values(**values))
+            return True
 
     def _end(self, db: Connection, job: Row[Any], code: str, message: str, *, refund: bool) -> None:
         now = self.database.now(db)
@@ -478,7 +491,7 @@ class Queue:
             here = and_(speeds.c.model == model, speeds.c.kind == kind)
             known = db.execute(select(speeds).where(here)).first()
             if known is None:
-                db.execute(speeds.insert().values(model=model, kind=kind, per_pixel_second=fresh, fixed_s=0.0))
+                db.execute(speeds.insert().values(model=model, kind=kind, per_pixel_second=fresh))
             else:
                 db.execute(speeds.update().where(here).values(per_pixel_second=0.7 * known.per_pixel_second + 0.3 * fresh))
 
@@ -573,7 +586,15 @@ def _check_quota(key: Row[Any], pixel_seconds: float) -> None:
         left = max(key.quota - key.used - key.reserved, 0.0)
         raise ApiError(
             429, f"this would take {pixel_seconds:,.0f} pixel-seconds; the key has {left:,.0f} of {key.quota:,.0f} left",
-            code="insufficient_quota",
+            code="insufficient_quota", headers={"x-should-retry": "false"},
+        )  # fmt: skip
+
+
+def _check_room(db: Connection, key_id: str, limit: int | None) -> None:
+    if limit is not None and _live(db, key_id) >= limit:
+        raise ApiError(
+            429, f"{limit} videos of this key are already waiting or being made; wait for one or delete one", code="queue_full",
+            headers={"retry-after": "5"},
         )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise InputError(f"batch {self.batch}: expected at least 1")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads {self.threads}: expected at least 1")
         if not self.kept_days > 0:
             raise InputError(f"videos kept {self.kept_days} days: expected more than 0")
         if (self.chain is None) != (self.key is None):

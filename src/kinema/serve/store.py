@@ -82,6 +82,7 @@ class Store:
             shutil.rmtree(target)
         staged.rename(target)
         sync(staged.parent)
+        sync(staged.parent.parent)
 
     def drop(self, id: str, artifact: str | None = None) -> None:
         """Remove one artifact, or all that belongs to a video."""
@@ -111,6 +112,8 @@ class Store:
             work = folder.parent.name == "work"
             artifact, status, _ = known.get(folder.name, (None, "", 0))
             if status == "in_progress" or (work and status == "queued"):
+                continue
+            if not folder.is_dir():
                 continue
             for part in [folder] if work or not status else list(folder.iterdir()):
                 ours = not work and part.name == artifact

@@ -5,6 +5,7 @@ Times are seconds since 1970; the clock is the database's own machine, so that w
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    select,
     text,
 )
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
@@ -37,6 +39,8 @@ from kinema.errors import InputError
 FORMAT = 1
 """Raised when tables change; a store of another format is refused, not guessed at."""
 BUSY_S = 30.0
+PATIENCE_MS = 15_000
+"""On Postgres: a writer that waits, or is stopped, for longer is given up, so that others can go on."""
 WRITERS = 0x6B696E65
 """The advisory lock that writers hold on Postgres, where SQLite has its own."""
 
@@ -125,7 +129,6 @@ speeds = Table(
     Column("model", String(200), primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("per_pixel_second", Float, nullable=False),
-    Column("fixed_s", Float, nullable=False),
 )
 """Measured on finished jobs: seconds of work for each pixel-second."""
 
@@ -158,7 +161,6 @@ files = Table(
     Column("id", String(40), primary_key=True),
     Column("key_id", String(40), nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("expires_at", Float),
     Column("filename", String(200), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("width", Integer, nullable=False),
@@ -248,6 +250,22 @@ class Database:
             return float(db.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")) or 0.0)
         return float(db.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
 
+    def belongs(self, root: Path) -> None:
+        """InputError unless a data folder is the one that this database tells of; both are new together."""
+        mark = root / "store-id"
+        written = mark.read_text().strip() if mark.exists() else None
+        with self.writing() as db:
+            known = db.scalar(select(facts.c.value).where(facts.c.name == "store"))
+            if known is None and written is None:
+                known = written = secrets.token_hex(12)
+                db.execute(facts.insert().values(name="store", value=known))
+                mark.write_text(written)
+        if known != written:
+            raise InputError(
+                f"the data folder {root} and the database do not belong together; name the folder that was used with it, "
+                "or a new folder with a new database"
+            )
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -256,7 +274,11 @@ def _engine(url: str) -> Engine:
     if url.startswith("postgresql://"):
         url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)
+        limits = f"-c lock_timeout={PATIENCE_MS} -c idle_in_transaction_session_timeout={PATIENCE_MS}"
+        alive = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+        return create_engine(
+            url, pool_size=24, max_overflow=40, pool_pre_ping=True, connect_args={"options": limits, **alive}
+        )  # fmt: skip
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=16, max_overflow=32, connect_args={"timeout": BUSY_S, "check_same_thread": False}
     )

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from kinema.errors import ApiError
 from kinema.serve.errors import not_found
@@ -37,6 +37,10 @@ LIMIT_S = 40.0
 AT_ONCE = 2
 """Files that are decoded at the same time."""
 FETCH_S = 15.0
+PASSED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+"""All that a process which reads a stranger's bytes gets of this one's environment."""
+MOST_KEPT = 4 << 30
+"""Bytes of pixels that one key may have here."""
 STRAY_S = 3600.0
 """Pixels without a row may be those of an upload that is just being kept."""
 
@@ -47,6 +51,9 @@ class Sent:
 
     name: str
     content: bytes
+
+    def __repr__(self) -> str:
+        return f"a file of {len(self.content)} bytes"
 
 
 class Uploads:
@@ -65,6 +72,10 @@ class Uploads:
                 413, f"the file has {len(sent.content) >> 20} MiB, {MOST_BYTES >> 20} are allowed; cut it first", code="too_large"
             )  # fmt: skip
         self.store.check_space()
+        with self.queue.database.reading() as db:
+            kept = int(db.scalar(select(func.sum(files.c.bytes)).where(files.c.key_id == key_id)) or 0)
+        if kept > MOST_KEPT:
+            raise ApiError(409, f"this key has {kept >> 20} MiB of files here; delete some first", code="too_many_files")
         id = new_id("file")
         target = self.store.file(id)
         told = self._decoded(sent.content, target)
@@ -104,7 +115,7 @@ class Uploads:
                 try:
                     done = subprocess.run(
                         command, capture_output=True, timeout=LIMIT_S, check=False, stdin=subprocess.DEVNULL, cwd=folder,
-                        env={**os.environ, **quiet},
+                        env={**{name: os.environ[name] for name in PASSED if name in os.environ}, **quiet},
                     )  # fmt: skip
                 except subprocess.TimeoutExpired:
                     raise _bad(f"the file takes longer than {LIMIT_S:g} s to read; cut it first") from None
@@ -172,7 +183,7 @@ class Uploads:
                     409, f"{text} is {job.status.replace('_', ' ')}; wait until it is completed", param=param, code="not_completed"
                 )  # fmt: skip
             return {"video": job.id}
-        raise not_found("file or video", text)
+        raise ApiError(404, f"no file or video {text[:80]!r}", param=param, code="reference_not_found")
 
     def _fetch(self, url: str, param: str) -> Sent:
         """From a public address, looked up once and connected to just there; no redirects, and no more bytes than allowed."""
@@ -215,9 +226,12 @@ def _age_s(path: Path) -> float:
 
 def public_address(url: str) -> str:
     """The one address that a name stands for now; 400 if any that it stands for is not public."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise _bad(f"{url[:120]!r}: expected http:// or https:// and a host")
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+            raise ValueError
+    except ValueError:
+        raise _bad(f"{url[:120]!r}: expected http:// or https:// and a host") from None
     try:
         found = socket.getaddrinfo(
             parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM

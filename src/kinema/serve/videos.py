@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,21 +18,27 @@ from kinema import sizes
 from kinema.errors import ApiError
 from kinema.laying import camera_path
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
+from kinema.prompts import check_words
 from kinema.serve.access import Caller
 from kinema.serve.errors import not_found, refuse
-from kinema.serve.forms import Field, body_of, described
+from kinema.serve.forms import MOST_TEXT, Field, body_of, described
 from kinema.serve.house import House
 from kinema.serve.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
-from kinema.serve.store import new_id
+from kinema.serve.store import is_id, new_id
 from kinema.serve.tables import characters
+from kinema.serve.uploads import Sent
 from kinema.serve.work import shape_of
 from kinema.serve.worldfile import scene_of
+from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
 from kinema.worlds.playground import VOCABULARY
 
 ALIASES = ("sora-2", "sora-2-pro")
 """Names that unmodified clients ask for; the default model answers, and the video says so."""
 MOST_SECONDS = 600.0
+MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
+USUAL_FPS, USUAL_STEPS = 16.0, 16
+"""What a pixel-second is made of; more frames or steps cost as many more."""
 EMPTY = (
     Field(name="seed", kind="whole", about="the same seed on the same machine makes the same video", low=0, high=2**62 - 1),
     Field(name="steps", kind="whole", about="steps of the plan", low=1, high=200),
@@ -134,17 +141,23 @@ def normal(house: House, given: dict[str, Any], caller: Caller) -> tuple[str, di
     seconds = given.get("seconds") or 4.0
     fps = given.get("fps") or 16.0
     sizes.check_duration(config, seconds, fps, width, height, 1)
+    prompt = given.get("prompt") or ""
+    for text, _, _ in parse_storyboard(prompt):
+        check_words(text, strict=bool(given.get("strict")), model=model, lacks=config.lacks)
+    house.allowed(prompt)
     seed = given.get("seed")
     request = {
-        "prompt": given.get("prompt") or "", "seconds": seconds, "size": f"{width}x{height}", "fps": fps,
+        "prompt": prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps,
         "seed": secrets.randbelow(2**31) if seed is None else seed, "steps": given.get("steps"), "guidance": given.get("guidance"),
         "strict": given.get("strict"), "label": given.get("label"), "notes": notes,
     }  # fmt: skip
     return model, request, notes
 
 
-def cost(width: int, height: int, seconds: float) -> float:
-    return float(width * height * seconds)
+def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:
+    """Pixel-seconds, as at the usual frame rate and number of steps; more of either costs more, and one frame is the least."""
+    frames = max(round(seconds * fps), 1)
+    return float(width * height * max(seconds, frames / USUAL_FPS) * max((steps or USUAL_STEPS) / USUAL_STEPS, 1.0))
 
 
 def words_of(prompt: str, model: str) -> tuple[list[str], str | None]:
@@ -205,7 +218,7 @@ def routes(house: House) -> APIRouter:
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
             "priority": given.get("priority") or 0, "shape": shape_of(kind, model, request),
-            "pixel_seconds": cost(width, height, seconds),
+            "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
         store.check_space()
         row = queue.submit(job, limit=caller.concurrency)
@@ -230,14 +243,22 @@ def routes(house: House) -> APIRouter:
         return "x".join(map(str, sizes.nearest(config_of(model), *sizes.parse_size(size))))
 
     def by_looks(prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
-        """The prompt with the names of characters as what they look like."""
-        for entry in wanted or []:
-            id = entry.get("id") if isinstance(entry, dict) else entry
-            found = character(str(id), caller)
-            prompt = prompt.replace(found.name, f"the {found.looks}")
-        return prompt
+        """The prompt with the names of characters as what they look like, each name looked for once in what was written."""
+        ids = dict.fromkeys(str(entry.get("id") if isinstance(entry, dict) else entry) for entry in wanted or [])
+        if len(ids) > MOST_CHARACTERS:
+            raise refuse("characters", f"{len(ids)} of them", f"up to {MOST_CHARACTERS}")
+        cast = {found.name: found.looks for found in (character(id, caller) for id in ids)}
+        if not cast:
+            return prompt
+        names = "|".join(re.escape(name) for name in sorted(cast, key=len, reverse=True))
+        told = re.sub(rf"(?<!\w)({names})(?!\w)", lambda found: f"the {cast[found[1]]}", prompt)
+        if len(told) > MOST_TEXT:
+            raise refuse("prompt", f"{len(told)} characters with its characters put in", f"up to {MOST_TEXT}")
+        return told
 
     def character(id: str, caller: Caller) -> Row[Any]:
+        if not is_id(id, "char"):
+            raise not_found("character", id)
         with house.database.reading() as db:
             row = db.execute(select(characters).where(characters.c.id == id)).first()
         if row is None or (caller.sees is not None and row.key_id != caller.sees):
@@ -250,7 +271,9 @@ def routes(house: House) -> APIRouter:
         """A video made from others: edit, remix, extend, blend, loop, trim."""
         model, notes = model_for(given.get("model"))
         known = {
-            name: house.uploads.resolve(given[name], caller.sees, caller.key_id, name) for name in names if given.get(name)
+            name: house.uploads.resolve(given[name], caller.sees, caller.key_id, name)
+            for name in names
+            if given.get(name) is not None
         }
         if given.get("mask") is not None:
             known["mask"] = house.uploads.resolve(given["mask"], caller.sees, caller.key_id, "mask")
@@ -289,6 +312,8 @@ def routes(house: House) -> APIRouter:
                     raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
             return made_from(caller, "blend", {**given, **ends}, ("a", "b"))
         model, request, _ = normal(house, given, caller)
+        width, height = sizes.parse_size(request["size"])
+        queue.check_quota(caller.key_id, cost(width, height, request["seconds"], request["fps"], request["steps"]))
         pictures = {"image": given["input_reference"], "last": given["last"]}
         if not request["prompt"].strip() and not any(pictures.values()) and not given["keyframes"]:
             raise ApiError(
@@ -300,6 +325,8 @@ def routes(house: House) -> APIRouter:
                 param = "input_reference" if name == "image" else name
                 request[name] = house.uploads.resolve(reference, caller.sees, caller.key_id, param)
         frames: list[dict[str, Any]] = []
+        if len(given["keyframes"] or []) > MOST_KEYFRAMES:
+            raise refuse("keyframes", f"{len(given['keyframes'])} of them", f"up to {MOST_KEYFRAMES}")
         for i, entry in enumerate(given["keyframes"] or []):
             if not isinstance(entry, dict) or "picture" not in entry:
                 raise refuse(f"keyframes[{i}]", entry, '{"picture": reference, "at": seconds}')
@@ -332,7 +359,8 @@ def routes(house: House) -> APIRouter:
     async def create_video(request: Request) -> JSONResponse:
         caller = await house.caller(request, "videos")
         given = await body_of(request, CREATE)
-        return answered(await run_in_threadpool(create, given, caller))
+        heavy = any(map(is_heavy, given.values()))
+        return answered(await house.apart(create, given, caller, heavy=heavy))
 
     @router.get("", summary="Videos, newest first", responses=house.errors)
     async def list_videos(
@@ -370,7 +398,8 @@ def routes(house: House) -> APIRouter:
                 caller = await house.caller(request, "videos")
                 given = await body_of(request, fields)
                 names = ("a", "b") if kind == "blend" else ("video",)
-                return answered(await run_in_threadpool(made_from, caller, kind, given, names))
+                heavy = any(map(is_heavy, given.values()))
+                return answered(await house.apart(made_from, caller, kind, given, names, heavy=heavy))
 
             change.__name__ = f"{kind}_video"
             return change
@@ -413,7 +442,7 @@ def routes(house: House) -> APIRouter:
                 db.execute(characters.insert().values(**row))
             return character_shown(row)
 
-        return await run_in_threadpool(remember)
+        return await house.apart(remember)
 
     def character_shown(row: Any) -> dict[str, Any]:
         kept = row if isinstance(row, dict) else row._mapping
@@ -460,6 +489,8 @@ def routes(house: House) -> APIRouter:
     @post("/{video_id}/remix", REMIX, "Remake a video by other words")
     async def remix_video(request: Request, video_id: str) -> JSONResponse:
         caller = await house.caller(request, "videos")
+        if not is_id(video_id, "video"):
+            raise not_found("video", video_id)
         given = {**await body_of(request, REMIX), "video": video_id, "strength": 0.7}
         return answered(await run_in_threadpool(made_from, caller, "remix", given, ("video",), remixed_from=video_id))
 
@@ -467,7 +498,8 @@ def routes(house: House) -> APIRouter:
         @router.post(f"/{{video_id}}/{name}", summary=about, responses=house.errors, name=f"{name}_video")
         async def act(request: Request, video_id: str) -> dict[str, Any]:
             caller = await house.caller(request, "videos")
-            job = await run_in_threadpool(do, video_id, caller.sees)
+            more = {"limit": caller.concurrency} if name == "retry" else {}
+            job = await run_in_threadpool(lambda: do(video_id, caller.sees, **more))
             await run_in_threadpool(queue.note, caller.key_id, f"video.{name}", video_id)
             place = await run_in_threadpool(queue.ahead, job) if job.status == "queued" else None
             return await run_in_threadpool(shown, house, job, place=place)
@@ -475,6 +507,7 @@ def routes(house: House) -> APIRouter:
     action("cancel", "Stop what waits or is being made", queue.cancel)
     action("pause", "Keep a place in the queue without being begun", lambda id, sees: queue.pause(id, sees, True))
     action("resume", "Go on after a pause", lambda id, sees: queue.pause(id, sees, False))
+
     action("retry", "Make a failed video again", queue.retry)
     action("restore", "Take a deletion back", queue.restore)
 
@@ -485,7 +518,9 @@ def routes(house: House) -> APIRouter:
         job = await run_in_threadpool(queue.move, video_id, caller.sees, given["before"])
         return await run_in_threadpool(lambda: shown(house, job, place=queue.ahead(job)))
 
-    @router.get("/{video_id}/content", summary="The video itself, or pictures of it", responses=house.errors)
+    @router.api_route(
+        "/{video_id}/content", methods=["GET", "HEAD"], summary="The video itself, or pictures of it", responses=house.errors
+    )
     async def content(request: Request, video_id: str, variant: str = "video") -> Response:
         caller = await house.caller(request, "read")
         kinds = {
@@ -519,6 +554,15 @@ def routes(house: House) -> APIRouter:
     return router
 
 
+def is_heavy(given: Any) -> bool:
+    """Whether a value holds bytes to be decoded, or an address to fetch them from."""
+    if isinstance(given, str):
+        return given.startswith(("data:", "http://", "https://"))
+    if isinstance(given, dict):
+        return any(map(is_heavy, given.values()))
+    return isinstance(given, Sent) or (isinstance(given, list) and any(map(is_heavy, given)))
+
+
 def _camera(guides: dict[str, Any]) -> list[list[float]]:
     """The stops of a camera, checked as the library will check them."""
     unknown = [name for name in guides if name != "camera"]
@@ -529,7 +573,7 @@ def _camera(guides: dict[str, Any]) -> list[list[float]]:
     if (
         not isinstance(stops, list)
         or not all(isinstance(stop, list) and len(stop) == 4 for stop in stops)
-        or len(stops) > 1000
+        or not 0 < len(stops) <= 1000
     ):
         raise refuse("guides.camera", stops, "[[second, x, y, zoom], ...]")
     path = [[one.read(value) for value in stop] for stop in stops]

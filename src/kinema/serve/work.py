@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kinema import api
+from kinema import api, sizes
 from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.filming import Options, Progress, Watch
@@ -72,7 +72,7 @@ def make(kind: str, model: str, request: dict[str, Any], load: Load, progress: P
         joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **told)
         return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
     if kind == "trim":
-        return trim(load(request["video"]), request["cuts"])
+        return trim(load(request["video"]).fit(*sizes.parse_size(request["size"])), request["cuts"])
     if kind == "render":
         return api.render(Scene.from_dict(request["state"]), size=request.get("size"), **common)
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")

@@ -6,6 +6,7 @@ swept away; `reached` is called with the name of each of POINTS, so that tests c
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -14,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
@@ -50,10 +52,12 @@ class LetGo(Exception):
 class Hand:
     """The jobs in hand: their progress, and a thread that renews their leases while a step takes long."""
 
-    def __init__(self, queue: Queue, claims: Sequence[Claim]) -> None:
-        self.queue, self.claims = queue, list(claims)
+    def __init__(self, queue: Queue, claims: Sequence[Claim], worker: str) -> None:
+        self.queue, self.claims, self.worker = queue, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
+        self.filmed: set[str] = set()
+        """Those that were made from nothing, and not from what an earlier worker had kept."""
         self._last = 0.0
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -81,14 +85,15 @@ class Hand:
         with self._lock:
             self._last = time.monotonic()
             if self.left:
-                self.stop |= self.queue.beat(self.left, self.progress)
+                self.stop |= self.queue.beat(self.left, self.progress, self.worker)
 
     def report(self, stage: str, share: float) -> None:
         """Called between the steps of a sampler; LetGo when no job in hand is wanted any more."""
         for claim in self.claims:
             self.progress[claim.id] = (round(100 * share, 1), stage)
         if time.monotonic() - self._last >= BEAT_S:
-            self.beat()
+            with suppress(SQLAlchemyError):  # a database that hiccups costs a beat; the lease says when it has cost the job
+                self.beat()
         if not self.left:
             raise LetGo
 
@@ -107,6 +112,7 @@ class Worker:
         self.settings, self.reached = settings, reached
         self.store = Store(settings.data)
         self.database = Database(settings.url)
+        self.database.belongs(self.store.root)
         self.queue = Queue(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
@@ -145,7 +151,7 @@ class Worker:
         if not claims:
             return False
         self.reached("claimed")
-        with Hand(self.queue, claims) as hand:
+        with Hand(self.queue, claims, self.name) as hand:
             try:
                 self._make(hand)
             except LetGo:
@@ -153,12 +159,17 @@ class Worker:
             except OutputError as wrong:
                 log.error("%s; the job goes back to the queue", wrong)
                 self._back(hand, wait_s=FULL_S, stage="waiting for space")
+            except OperationalError:
+                raise
             except MemoryError:
                 self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
             except KinemaError as wrong:
                 self._fail(hand, "invalid_request", str(wrong))
             except Exception as wrong:
-                if isinstance(wrong, RuntimeError) and "allocate memory" in str(wrong):
+                if isinstance(wrong, OSError) and wrong.errno in (errno.ENOSPC, errno.EDQUOT):
+                    log.error("%s; the job goes back to the queue", wrong)
+                    self._back(hand, wait_s=FULL_S, stage="waiting for space")
+                elif isinstance(wrong, RuntimeError) and "allocate memory" in str(wrong):
                     self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
                 else:
                     log.exception("a job met an error that nobody foresaw")
@@ -228,12 +239,14 @@ class Worker:
             share = done / max(of, 1)
             hand.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
 
+        hand.filmed = {claim.id for claim in open_claims}
         first = open_claims[0]
         if work.shape_of(first.kind, first.model, first.request) is not None:
 
             def watch(canvas: Canvas, filmed: int) -> None:
                 for i, claim in enumerate(open_claims):
-                    self._preview(claim, canvas, i, filmed)
+                    with suppress(OSError):  # a preview is not worth a film
+                        self._preview(claim, canvas, i, filmed)
 
             requests = [claim.request for claim in open_claims]
             films = work.make_together(first.model, requests, progress, watch)
@@ -284,8 +297,9 @@ class Worker:
         """Laid ready, synced, renamed, then told to the queue in one transaction; refused there, the files go."""
         begun = time.perf_counter()
         artifact = str(claim.fence)
-        staged = self.store.stage(claim.id)
+        staged: Path | None = None
         try:
+            staged = self.store.stage(claim.id)
             visible = self.settings.label or bool(claim.request.get("label"))
             made = write_film(
                 staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model
@@ -294,7 +308,8 @@ class Worker:
             self.store.settle(staged, artifact)
             self.reached("settled")
         except OSError as wrong:
-            shutil.rmtree(staged, ignore_errors=True)
+            if staged is not None:
+                shutil.rmtree(staged, ignore_errors=True)
             self.store.drop(claim.id, artifact)
             if isinstance(wrong, KinemaError):
                 raise
@@ -312,7 +327,8 @@ class Worker:
         hand.stop[claim.id] = "published"
         self.reached("published")
         self.store.keep_only(claim.id, artifact)
-        self.queue.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
+        if claim.id in hand.filmed:
+            self.queue.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
         self.reached("cleaned")
         log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})
 

@@ -125,7 +125,7 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
     """Two finite numbers in [-1, 1]."""
     try:
         pair = np.asarray(action, np.float32).reshape(-1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"action {action!r}: expected two numbers in [-1, 1], right and up, or None") from None
     if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1.0:
         raise InputError(f"action {action!r}: expected two finite numbers in [-1, 1], right and up, or None")

@@ -2,7 +2,7 @@
 import { html, classes, useState, useRef } from "../ui.js";
 import { videos } from "../api.js";
 import { attempt, queue, refreshQueue, toast } from "../store.js";
-import { duration, kindName, slate, stageName, title } from "../format.js";
+import { duration, kindName, stageName, title, trim } from "../format.js";
 import { aspect } from "../room.js";
 import { Button, Progress } from "./basics.js";
 
@@ -65,7 +65,7 @@ function Job({ job, waiting, move }) {
       <p class="job-title" title=${name}>${name}</p>
       <p class="job-state mono" data-testid="job-state">${stateOf(job, place)}</p>
       ${(active || job.progress > 0) ? html`<${Progress} value=${job.progress} label=${`Progress of ${name}`} />` : html`<p
-        class="job-slate mono">${about.kind === "generate" ? "" : `${kindName(about.kind)} · `}${slate(job)}</p>`}
+        class="job-slate mono">${about.kind === "generate" ? "" : `${kindName(about.kind)} · `}${trim(job.seconds)} s · ${job.size.replace("x", "×")}</p>`}
     </div>
     <div class="job-tools">
       ${queued && waiting.length > 1 && html`<${Button} icon="up" label=${`Earlier: ${name}`} kind="quiet small"

@@ -46,8 +46,8 @@ function Usage() {
             <p class="quiet" style=${{ marginTop: "6px" }}>${count(quota.used)} of ${count(quota.limit)} pixel-seconds used, ${count(quota.reserved)} reserved</p>
               </div>`
         : html`<p>${count(quota.used)} pixel-seconds used, no limit.</p>`}
-      <p class="quiet">${[data.rate_per_minute && `${data.rate_per_minute} requests a minute`, data.concurrency && `${plural(data.concurrency, "clip")} at a time`].filter(Boolean).join(", ")}
-        </p>
+      ${(data.rate_per_minute || data.concurrency) && html`<p class="quiet">${[data.rate_per_minute && `${data.rate_per_minute} requests a minute`, data.concurrency && `${plural(data.concurrency, "clip")} at a time`].filter(Boolean).join(", ")}
+        </p>`}
       ${data.ledger?.length > 0 && html`<details><summary>Ledger</summary><div class="scroll-x" tabindex="0"><table
         data-testid="ledger"><thead><tr><th>When</th><th>Clip</th><th>What</th><th class="number">Pixel-seconds</th></tr>
         </thead>

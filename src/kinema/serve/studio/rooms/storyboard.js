@@ -84,9 +84,9 @@ export function Storyboard() {
         testid="add-card">Add a card<//></li>
     </ol>
     <section class="panel composer" aria-label="The film">
-      <p class="as-prompt" data-testid="board-prompt">${body.prompt || html`<span
+      <div class="board"><p class="as-prompt" data-testid="board-prompt">${body.prompt || html`<span
         class="quiet">Write on the cards what happens in each part.</span>`}</p>
-      <div style=${{ width: "120px" }}><${NumberField} label="Seed" value=${seed} min=${0}
+        <${NumberField} label="Seed" value=${seed} min=${0}
         onChange=${(value) => (board.value = { ...board.value, seed: value })} testid="board-seed" /></div>
       <div class="slate"><div class="slate-text" aria-live="polite">
           ${error && html`<p class="error-text" role="alert">${error.message}</p>`}

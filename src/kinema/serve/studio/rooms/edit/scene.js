@@ -83,7 +83,10 @@ export function SceneOverlay({ scene, frame, clip, onStart }) {
   const at = Math.min(frame, state.num_frames - 1);
   const ratio = aspect(clip.size);
   const camera = state.camera[at];
-  const here = state.entities.map((thing) => ({ ...thing, x: thing.x[at], y: thing.y[at] }));
+  // What is no longer where the picture shows it is filled with its color.
+  const shown = new Map(scene.first.entities.map((thing) => [thing.slot, thing]));
+  const strays = (thing) => Math.hypot(thing.x[at] - shown.get(thing.slot).x[at], thing.y[at] - shown.get(thing.slot).y[at]) > 0.05;
+  const here = state.entities.map((thing) => ({ ...thing, x: thing.x[at], y: thing.y[at], moved: strays(thing) }));
   const spot = (event) => toRoom(...pointerShare(event, layer.current), camera, ratio);
   const down = (event) => {
     onStart();
@@ -132,8 +135,10 @@ export function SceneOverlay({ scene, frame, clip, onStart }) {
       const [across, above, below] = OUTLINES[thing.kind] ?? [1, 1, 1];
       const [rx, ry] = [((across * thing.size * zoom + 0.2) * 10) / ratio, (((above + below) / 2) * thing.size * zoom + 0.2) * 10];
       const middle = v * 100 - ((above - below) / 2) * thing.size * zoom * 10;
-      return html`<g key=${thing.slot}><rect class="thing-ring shade" x=${u * 100 - rx} y=${middle - ry} width=${rx * 2} height=${ry * 2} />
-        <rect class=${classes("thing-ring", { on: thing.slot === slot })} x=${u * 100 - rx} y=${middle - ry} width=${rx * 2} height=${ry * 2} tabindex="0" role="button"
+      const shape = { x: u * 100 - rx, y: middle - ry, width: rx * 2, height: ry * 2, ...(thing.kind === "ball" ? { rx, ry } : {}) };
+      return html`<g key=${thing.slot}><rect class="thing-ring shade" ...${shape} />
+        <rect class=${classes("thing-ring", { on: thing.slot === slot, moved: thing.moved })}
+          style=${thing.moved ? { fill: PALETTE[thing.color] } : {}} ...${shape} tabindex="0" role="button"
           aria-label=${`${nameOf(thing)}: arrow keys move it`} data-testid="entity" data-slot=${thing.slot}
             onKeyDown=${(event) => keys(event, thing)} onFocus=${() => mode !== "draw" && scene.setSlot(thing.slot)} /></g>`;
     })}

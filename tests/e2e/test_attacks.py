@@ -1,0 +1,169 @@
+"""What somebody with a key, or without one, may try on a server; none of it costs others anything."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+from tests.e2e.conftest import Running
+
+QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
+
+
+def png(text: dict[str, str] | None = None, size: tuple[int, int] = (64, 64)) -> bytes:
+    sink, info = io.BytesIO(), PngImagePlugin.PngInfo()
+    for name, value in (text or {}).items():
+        info.add_text(name, value)
+    Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).save(sink, "PNG", pnginfo=info)
+    return sink.getvalue()
+
+
+def test_names_in_prompts_are_put_in_once(server: Running) -> None:
+    with server.http() as client:
+        one = client.post("/v1/videos", json={"prompt": "a red ball rolls right", **QUICK}).json()
+        server.wait(one["id"])
+        made = client.post("/v1/videos/characters", json={"name": "e", "video": one["id"]}).json()
+        asked = {"prompt": "e", "characters": [made["id"]] * 1000, **QUICK}
+        told = client.post("/v1/videos", json=asked).json()
+        assert told["prompt"] == f"the {made['looks']}"
+        body = json.dumps({**asked, "characters": ["\ud800"]}).encode()
+        refused = client.post("/v1/videos", content=body, headers={"content-type": "application/json"})
+        assert refused.status_code == 404
+
+
+def test_settings_in_files_stay_there(server: Running) -> None:
+    """Words and numbers that a stranger put into a file reach neither jobs nor prompts."""
+    with server.http() as client:
+        content = png({"comment": '{"seconds": NaN}', "kinema": "x"})
+        file = client.post("/v1/files", files={"file": ("x.png", content)}).json()
+        made = client.post("/v1/videos/extensions", json={"video": file["id"], "seconds": 0.25, "steps": 1}).json()
+        assert server.wait(made["id"])["status"] == "completed"
+        listed = client.get("/v1/videos?limit=5")
+        assert listed.status_code == 200 and "NaN" not in listed.text
+
+
+def test_a_trim_of_an_upload_is_made_at_the_size_that_was_paid(server: Running) -> None:
+    with server.http() as client:
+        file = client.post("/v1/files", files={"file": ("x.png", png(size=(1280, 720)))}).json()
+        cuts = [[0, 1 / 16]] * 4
+        made = client.post("/v1/videos/trims", json={"video": file["id"], "cuts": cuts}).json()
+        done = server.wait(made["id"])
+        assert (done["status"], done["size"]) == ("completed", "128x72"), done
+        assert done["kinema"]["pixel_seconds"] == pytest.approx(128 * 72 * 4 / 16)  # type: ignore[index]
+
+
+def test_more_work_costs_more(server: Running) -> None:
+    with server.http() as client:
+
+        def price(**more: Any) -> float:
+            return float(
+                client.post("/v1/estimate", json={"prompt": "a star", "seconds": 4, **more}).json()["pixel_seconds"]
+            )
+
+        assert price() == price(fps=8) == 64 * 64 * 4
+        assert price(fps=32) == 2 * price() and price(steps=160) == 10 * price()
+        assert price(seconds=0.01) == 64 * 64 / 16
+
+
+def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
+    """Receivers that never answer, that answer without end, and one that listens."""
+    heard: list[str] = []
+
+    class Ear(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            heard.append(self.path)
+            if self.path == "/slow":
+                time.sleep(30)
+            self.send_response(200)
+            self.end_headers()
+            if self.path == "/endless":
+                try:
+                    while True:
+                        self.wfile.write(bytes(1 << 16))
+                except OSError:
+                    pass
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    class Many(HTTPServer):
+        daemon_threads = True
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            threading.Thread(target=self.finish_request, args=(request, client_address), daemon=True).start()
+
+    ear = Many(("127.0.0.1", 0), Ear)
+    threading.Thread(target=ear.serve_forever, daemon=True).start()
+    with server.http() as client:
+        hooks = [
+            client.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{ear.server_port}{path}"}).json()["id"]
+            for path in ("/slow", "/endless", "/good")
+        ]
+        for bad in ("http://[", "http://1.1.1.1/\x7f", "ftp://x", "nothing"):
+            assert client.post("/v1/webhooks", json={"url": bad}).status_code == 400, bad
+        made = client.post("/v1/videos", json={"prompt": "a star", **QUICK}).json()
+        server.wait(made["id"])
+        end = time.monotonic() + 15
+        while heard.count("/good") < 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert "/good" in heard
+        again = client.post("/v1/videos", json={"prompt": "a star", **QUICK}).json()
+        server.wait(again["id"])
+        end = time.monotonic() + 30
+        while heard.count("/good") < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert heard.count("/good") >= 2
+        for hook in hooks:
+            client.delete(f"/v1/webhooks/{hook}")
+    ear.shutdown()
+
+
+def test_pages_of_other_servers_get_nowhere(server: Running) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        client.post("/v1/session", json={"key": server.key})
+        foreign = {"origin": "http://127.0.0.1:9"}
+        refused = client.post("/v1/videos", json={"prompt": "x"}, headers=foreign)
+        assert refused.status_code == 403 and "another server" in refused.json()["error"]["message"]
+        assert client.post("/v1/session", json={"key": server.key}, headers=foreign).status_code == 403
+        assert client.get("/v1/usage", headers={"origin": server.url}).status_code == 200
+        assert client.post("/v1/estimate", json={"prompt": "a star"}, headers={"origin": server.url}).status_code == 200
+
+
+def test_bodies_are_bounded(server: Running) -> None:
+    with server.http() as client:
+        large = client.post("/v1/session", content=b'{"key": "' + b"x" * 100_000 + b'"}')
+        assert large.status_code == 413 and large.json()["error"]["code"] == "too_large"
+        deep = client.post("/v1/videos", content=b'{"keyframes": ' + b"[" * 200_000)
+        assert deep.status_code == 400
+        many = client.post("/v1/videos", json={"prompt": "x", "keyframes": [{"picture": "file_x", "at": 0}] * 65})
+        assert many.status_code == 400 and "up to 64" in many.json()["error"]["message"]
+        file_as_text = client.post("/v1/videos", files={"prompt": ("x", bytes(3_000_000))})
+        assert file_as_text.status_code == 400 and len(file_as_text.text) < 500
+
+
+def test_odd_values_are_refused_in_the_documented_shape(server: Running) -> None:
+    with server.http() as client:
+        for path, body in (
+            ("/v1/estimate", {"prompt": "x", "size": "9" * 5000 + "x9"}),
+            ("/v1/estimate", {"prompt": "x", "size": "9" * 400 + "x" + "9" * 400}),
+            ("/v1/videos", {"prompt": "x", "guides": {"camera": []}}),
+            ("/v1/videos", {"prompt": "x", "guides": {"camera": [[0, 5, 5, 1e400]]}}),
+            ("/v1/videos/loops", {"video": {}}),
+            ("/v1/videos/renders", {"state": {"num_frames": 10**9}}),
+        ):
+            answer = client.post(path, content=json.dumps(body).encode())
+            assert answer.status_code == 400, (path, answer.text[:200])
+            assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+        for path in ("/v1/videos/a%00b", "/v1/videos?search=%00", "/v1/videos?after=%00"):
+            assert client.get(path).status_code == 400, path
+        head = client.head("/v1/videos/video_" + "0" * 24 + "/content")
+        assert head.status_code == 404
