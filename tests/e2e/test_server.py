@@ -75,6 +75,8 @@ def test_told_to_stop_it_drains(own: Running) -> None:
 def test_strangers_and_scopes(server: Running) -> None:
     with server.http() as client:
         made = client.post("/v1/keys", json={"name": "reader", "scopes": ["read"], "rate": 5}).json()
+        films = server.http(client.post("/v1/keys", json={"name": "films", "scopes": ["videos"]}).json()["key"])
+        assert films.get("/v1/videos").status_code == 200, "every key may look at its own"
         reader = server.http(made["key"])
         assert reader.get("/v1/videos").json()["data"] == []
         refused = reader.post("/v1/videos", json={"prompt": "x"})
@@ -170,6 +172,9 @@ def test_every_kind_of_change(server: Running) -> None:
         assert client.delete(f"/v1/videos/{two['id']}").status_code == 200
         assert client.get(f"/v1/videos/{two['id']}").status_code == 404
         assert client.post(f"/v1/videos/{two['id']}/restore").json()["id"] == two["id"]
+        content = client.get(f"/v1/videos/{one['id']}/content").content
+        told = httpx.post(f"{server.url}/v1/verify", files={"file": ("x.mp4", content)}, timeout=60).json()
+        assert told["made_by_kinema"] and told["known_video"] == one["id"] and told["manifest"]["trusted"]
         half = client.get(f"/v1/videos/{one['id']}/content", headers={"range": "bytes=0-99"})
         assert half.status_code == 206 and len(half.content) == 100
 

@@ -18,7 +18,7 @@ from kinema.serve.store import new_id
 from kinema.serve.tables import Database, audit, keys
 
 SCOPES = ("read", "videos", "worlds", "admin")
-"""read: look at one's own; videos: make them; worlds: step into them; admin: keys, and everybody's jobs."""
+"""read: look at one's own, which every key may; videos: make them; worlds: step into them; admin: keys, and everybody's jobs."""
 COOKIE = "kinema_session"
 PREFIX = "kinema_"
 USED_S = 60.0
@@ -45,7 +45,7 @@ class Caller:
 
     def need(self, scope: str) -> None:
         """403 unless the key may do this."""
-        if scope not in self.scopes and not self.admin:
+        if scope != "read" and scope not in self.scopes and not self.admin:
             raise ApiError(
                 403, f"this key may not do that: it has {', '.join(self.scopes)}, {scope!r} is wanted", code="missing_scope"
             )  # fmt: skip

@@ -20,13 +20,14 @@ from kinema.errors import ApiError, KinemaError
 from kinema.models import CARD, WEIGHTS, available, find
 from kinema.serve.access import COOKIE, SCOPES, check_origin
 from kinema.serve.access import shown as key_shown
+from kinema.serve.asked import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, words_of
 from kinema.serve.errors import not_found
 from kinema.serve.forms import SMALL, Field, body_of, described, raw_body
 from kinema.serve.hooks import EVENTS
 from kinema.serve.house import House
 from kinema.serve.tables import jobs, keys, ledger
 from kinema.serve.uploads import MOST_BYTES, Sent
-from kinema.serve.videos import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, shown, words_of
+from kinema.serve.videos import shown
 from kinema.worlds.playground import VOCABULARY
 
 EXAMPLES = (
@@ -177,7 +178,7 @@ def _models(router: APIRouter, house: House) -> None:
         given = await body_of(request, CREATE)
 
         def reckon() -> dict[str, Any]:
-            model, asked, notes = normal(house, given, caller)
+            model, asked, notes = normal(house, given)
             width, height = (int(side) for side in asked["size"].split("x"))
             pixels = cost(width, height, asked["seconds"], asked["fps"], asked["steps"])
             speed = house.queue.speed(model, "generate")
@@ -403,11 +404,10 @@ def _verify(router: APIRouter, house: House) -> None:
             if len(sent.content) > MOST_BYTES:
                 raise ApiError(413, f"the file has more than {MOST_BYTES >> 20} MiB", code="too_large")
             told = house.uploads.judge(sent, house.anchors)
-            id = told.get("watermark", {}).get("id")
-            known = None
-            if id:
-                with house.database.reading() as db:
-                    known = db.scalar(select(jobs.c.id).where(jobs.c.mark == id))
+            signed = told["manifest"]["watermark_id"] if told["manifest"]["state"] == "valid" else None
+            marks = [mark for mark in (told["watermark"]["id"], None if signed is None else f"{signed:010x}") if mark]
+            with house.database.reading() as db:
+                known = db.scalar(select(jobs.c.id).where(jobs.c.mark.in_(marks)).limit(1)) if marks else None
             return {**told, "known_video": known}
 
         return await house.apart(look)

@@ -1,0 +1,195 @@
+"""What may be asked of the Videos API, and what is made of it: defaults filled in, models found, prices told."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import torch
+
+from kinema import sizes
+from kinema.errors import ApiError
+from kinema.laying import camera_path
+from kinema.models import DEFAULT, ModelConfig, available, find, read_config
+from kinema.prompts import check_words
+from kinema.serve.errors import refuse
+from kinema.serve.forms import Field
+from kinema.serve.house import House
+from kinema.serve.uploads import Sent
+from kinema.text.storyboard import parse_storyboard
+from kinema.text.vocabulary import suggest, unknown_words
+from kinema.worlds.playground import VOCABULARY
+
+ALIASES = ("sora-2", "sora-2-pro")
+"""Names that unmodified clients ask for; the default model answers, and the video says so."""
+MOST_SECONDS = 600.0
+MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
+USUAL_FPS, USUAL_STEPS = 16.0, 16
+"""What a pixel-second is made of; more frames or steps cost as many more."""
+EMPTY = (
+    Field(name="seed", kind="whole", about="the same seed on the same machine makes the same video", low=0, high=2**62 - 1),
+    Field(name="steps", kind="whole", about="steps of the plan", low=1, high=200),
+    Field(name="guidance", kind="number", about="how hard the words pull; 1: not at all", low=0, high=20),
+    Field(name="strict", kind="flag", about="refuse words that the model does not know", default=False),
+    Field(name="priority", kind="whole", about="within your own queue, higher first", low=-10, high=10, default=0),
+    Field(name="label", kind="flag", about="a visible mark in the corner", default=False),
+    Field(name="model", kind="text", about="a model's name"),
+)
+"""What every kind of video may be told."""
+SECONDS = Field(name="seconds", kind="number", about="length of the video", low=0.01, high=MOST_SECONDS)
+SIZE = Field(name="size", kind="text", about="WIDTHxHEIGHT in pixels")
+CREATE = (
+    Field(name="prompt", kind="text", about="what happens; '0-2: text | 2-4: text' in seconds is a storyboard", default=""),
+    SECONDS,
+    SIZE,
+    Field(name="fps", kind="number", about="frames a second", low=1, high=120),
+    Field(name="input_reference", kind="reference", about="the first picture"),
+    Field(name="last", kind="reference", about="the last picture"),
+    Field(name="keyframes", kind="list", about='pictures on the way: [{"picture": reference, "at": seconds}]'),
+    Field(name="guides", kind="object", about='what is known of the way: {"camera": [[second, x, y, zoom], ...]}'),
+    Field(name="blend", kind="object", about='lead from one video to another instead: {"a": reference, "b": reference}'),
+    Field(name="characters", kind="list", about='[{"id": "char_..."}], by whose names the prompt may call them'),
+    *EMPTY,
+)
+VIDEO_FIELD = Field(name="video", kind="reference", about="the video to go by", required=True)
+PROMPT = Field(name="prompt", kind="text", about="what happens", default="")
+EDIT = (
+    Field(name="prompt", kind="text", about="what the video is remade by", required=True),
+    VIDEO_FIELD,
+    Field(name="strength", kind="number", about="0 keeps all, 1 nothing", low=0, high=1, default=0.6),
+    Field(name="mask", kind="reference", about="a picture, white where the video may change"),
+    *EMPTY,
+)
+REMIX = (Field(name="prompt", kind="text", about="what the video is remade by", required=True), *EMPTY)
+EXTEND = (
+    VIDEO_FIELD, SECONDS, PROMPT,
+    Field(name="before", kind="flag", about="lead up to the video instead of going on after it", default=False), *EMPTY,
+)  # fmt: skip
+BLEND = (
+    Field(name="a", kind="reference", about="the first video", required=True),
+    Field(name="b", kind="reference", about="the second video", required=True), SECONDS, PROMPT, *EMPTY,
+)  # fmt: skip
+LOOP = (VIDEO_FIELD, SECONDS, PROMPT, *EMPTY)
+TRIM = (
+    VIDEO_FIELD,
+    Field(name="cuts", kind="list", about="[[start, end], ...] in seconds, joined in this order", required=True),
+    *EMPTY,
+)
+RENDER = (
+    Field(name="state", kind="object", about="a scene, as variant=state tells it", required=True), SIZE,
+    Field(name="prompt", kind="text", about="a note for the gallery", default=""), *EMPTY,
+)  # fmt: skip
+CHARACTER = (
+    Field(name="name", kind="text", about="what prompts call it", required=True), VIDEO_FIELD,
+)  # fmt: skip
+MOVE = (Field(name="before", kind="text", about="the waiting video to stand before; none: to the end"),)
+
+
+def default_model() -> str:
+    names = available()
+    return DEFAULT if DEFAULT in names else names[0]
+
+
+def config_of(name: str) -> ModelConfig:
+    return read_config(find(name))
+
+
+def model_for(given: str | None) -> tuple[str, list[str]]:
+    """The model that films, and what is to be said about it. Only shipped or installed models have names here; folders do not."""
+    if given in (None, ""):
+        return default_model(), []
+    if given in ALIASES:
+        return default_model(), [f"{given} does not exist any more; {default_model()} films instead"]
+    if given not in available():
+        raise ApiError(
+            404, f"no model {given[:80]!r}; there are {', '.join(available())}", type="invalid_request_error", param="model",
+            code="model_not_found",
+        )  # fmt: skip
+    return given, []
+
+
+def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
+    """The model, the request with all that was left open filled in, and notes; nothing is uploaded or accepted yet."""
+    model, notes = model_for(given.get("model"))
+    config = config_of(model)
+    size = given.get("size")
+    if size and given.get("model") in ALIASES:
+        width, height = sizes.parse_size(size)
+        if width < 1 or height < 1:
+            raise refuse("size", size, "WIDTHxHEIGHT in pixels")
+        near = "x".join(map(str, sizes.nearest(config, width, height)))
+        if near != size:
+            notes.append(f"{size} is more than {model} films; {near} instead")
+            size = near
+    width, height = sizes.check_size(config, size or None)
+    seconds = given.get("seconds") or 4.0
+    fps = given.get("fps") or 16.0
+    sizes.check_duration(config, seconds, fps, width, height, 1)
+    prompt = given.get("prompt") or ""
+    for text, _, _ in parse_storyboard(prompt):
+        check_words(text, strict=bool(given.get("strict")), model=model, lacks=config.lacks)
+    house.allowed(prompt)
+    seed = given.get("seed")
+    request = {
+        "prompt": prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps,
+        "seed": secrets.randbelow(2**31) if seed is None else seed, "steps": given.get("steps"), "guidance": given.get("guidance"),
+        "strict": given.get("strict"), "label": given.get("label"), "notes": notes,
+    }  # fmt: skip
+    return model, request, notes
+
+
+def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:
+    """Pixel-seconds, as at the usual frame rate and number of steps; more of either costs more, and one frame is the least."""
+    frames = max(round(seconds * fps), 1)
+    return float(width * height * max(seconds, frames / USUAL_FPS) * max((steps or USUAL_STEPS) / USUAL_STEPS, 1.0))
+
+
+def words_of(prompt: str, model: str) -> tuple[list[str], str | None]:
+    """Words that a model has never met, and what was perhaps meant."""
+    known = VOCABULARY - set(config_of(model).lacks)
+    strange = unknown_words(prompt, known)
+    meant = {word: suggest(word, known) for word in strange}
+    hints = [f"{word} → {near}" for word, near in meant.items() if near]
+    return strange, ", ".join(hints) or None
+
+
+def is_heavy(given: Any) -> bool:
+    """Whether a value holds bytes to be decoded, or an address to fetch them from."""
+    if isinstance(given, str):
+        return given.startswith(("data:", "http://", "https://"))
+    if isinstance(given, dict):
+        return any(map(is_heavy, given.values()))
+    return isinstance(given, Sent) or (isinstance(given, list) and any(map(is_heavy, given)))
+
+
+def camera_of(guides: dict[str, Any]) -> list[list[float]]:
+    """The stops of a camera, checked as the library will check them."""
+    unknown = [name for name in guides if name != "camera"]
+    if unknown:
+        raise refuse("guides", ", ".join(unknown), '{"camera": [[second, x, y, zoom], ...]}')
+    stops = guides.get("camera")
+    one = Field(name="guides.camera", kind="number", about="second, x, y, zoom", low=-1e6, required=True)
+    if (
+        not isinstance(stops, list)
+        or not all(isinstance(stop, list) and len(stop) == 4 for stop in stops)
+        or not 0 < len(stops) <= 1000
+    ):
+        raise refuse("guides.camera", stops, "[[second, x, y, zoom], ...]")
+    path = [[one.read(value) for value in stop] for stop in stops]
+    camera_path([(a, b, c, d) for a, b, c, d in path], torch.zeros(1, 1))
+    return path
+
+
+def cuts_of(given: list[Any], seconds: float) -> list[list[float]]:
+    made = []
+    for i, cut in enumerate(given):
+        if not isinstance(cut, (list, tuple)) or len(cut) != 2:
+            raise refuse(f"cuts[{i}]", json.dumps(cut), "[start, end] in seconds")
+        start, end = (Field(name=f"cuts[{i}]", kind="number", about="seconds", low=0, required=True).read(v) for v in cut)
+        if not start < end or end > seconds + 0.05:
+            raise refuse(f"cuts[{i}]", cut, f"a part of the {seconds:g} s that there are")
+        made.append([start, min(end, seconds)])
+    if not made:
+        raise refuse("cuts", given, "at least one [start, end] in seconds")
+    return made
