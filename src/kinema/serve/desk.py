@@ -405,7 +405,7 @@ def _verify(router: APIRouter, house: House) -> None:
                 raise ApiError(413, f"the file has more than {MOST_BYTES >> 20} MiB", code="too_large")
             told = house.uploads.judge(sent, house.anchors)
             signed = told["manifest"]["watermark_id"] if told["manifest"]["state"] == "valid" else None
-            marks = [mark for mark in (told["watermark"]["id"], None if signed is None else f"{signed:010x}") if mark]
+            marks = [mark for mark in (told["watermark"]["id"], signed) if mark]
             with house.database.reading() as db:
                 known = db.scalar(select(jobs.c.id).where(jobs.c.mark.in_(marks)).limit(1)) if marks else None
             return {**told, "known_video": known}
