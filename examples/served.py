@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
             world = kinema.RemoteWorld(address, kinema.Clip.open(folder / "served.mp4"), key=key)
             for _ in range(8):
                 step = world.step()
-            print(f"{world.time_s:.2f} s later:", ", ".join(thing.name for thing in step.state.things))
+            print(f"{world.time_s:.2f} s later:", ", ".join(thing.name for thing in step.state.entities))
             print(world.ask("where is the red ball?"))
         finally:
             server.terminate()
