@@ -337,18 +337,25 @@ def overhead(rounds: int) -> list[Row]:
                 kinema.generate(prompt, seed=seed)[0].save(Path(folder) / "clip.mp4")
             return time.perf_counter() - begun
 
+        database = Database(Settings(data=data).url)
+        queue = Queue(database)
+
         def by_server(seed: int) -> float:
+            """Until it is accepted, and from there to the end by the store's own clock: asking all the time would slow it down."""
             begun = time.perf_counter()
             id = client.post("/v1/videos", json={"prompt": prompt, "seed": seed}).json()["id"]
-            (video,) = ended(client, [id])
-            assert video["status"] == "completed", video
-            return time.perf_counter() - begun
+            accepted = time.perf_counter() - begun
+            while (video := queue.get(id, None)).status in ("queued", "in_progress"):
+                time.sleep(0.1)
+            assert video.status == "completed", video.error_message
+            return accepted + float(video.completed_at - video.created_at)
 
         for seed in range(rounds + 1):
             pair = by_library(seed), by_server(seed)
             if seed:
                 alone.append(pair[0])
                 served.append(pair[1])
+        database.close()
     shutil.rmtree(data)
     a, b = float(np.median(alone)), float(np.median(served))
     over = b / a - 1
@@ -490,6 +497,9 @@ def malformed(count: int) -> list[Row]:
         asked, findings = schemathesis(url, key, count - uploads)
         wrong += findings
         alive = process.poll() is None and client.get("/healthz").status_code == 200
+        while waiting := client.get("/v1/queue").json()["data"]:  # what was made up and happened to be valid may be long
+            for job in waiting:
+                client.post(f"/v1/videos/{job['id']}/cancel")
         video = client.post("/v1/videos", json=SMALL).json()
         (done,) = ended(client, [video["id"]], 60) or ({"status": "lost"},)
     shutil.rmtree(data)
@@ -525,7 +535,11 @@ def schemathesis(url: str, key: str, count: int) -> tuple[int, list[str]]:
         told = answer.status_code
         if told >= 500 and told != 503:
             wrong.append(f"{case.method} {case.path}: {told} {answer.text[:160]} {str(case.body)[:80]}")
-        elif told >= 400 and set(answer.json().get("error", {})) != {"message", "type", "param", "code"}:
+        elif (
+            told >= 400
+            and case.method != "HEAD"
+            and set(answer.json().get("error", {})) != {"message", "type", "param", "code"}
+        ):
             wrong.append(f"{case.method} {case.path}: {told} without a documented error")
 
     while asked < count:

@@ -6,11 +6,14 @@ import hashlib
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Row, func, select
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError, InputError
@@ -63,6 +66,8 @@ class Access:
         self.database = database
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
+        self._noted: dict[str, float] = {}
+        self._notes = ThreadPoolExecutor(1, thread_name_prefix="kinema-keys")
 
     def make(
         self,
@@ -144,12 +149,16 @@ class Access:
             raise ApiError(
                 401, f"the API key {row.prefix}... {what}; make another with `kinema keys add`", code="invalid_api_key"
             )
-        if row.last_used_at is None or now - row.last_used_at > USED_S:
-            with self.database.writing() as db:
-                db.execute(keys.update().where(keys.c.id == row.id).values(last_used_at=now))
+        if now - max(row.last_used_at or 0.0, self._noted.get(row.id, 0.0)) > USED_S:
+            self._noted[row.id] = now
+            self._notes.submit(self._note, row.id, now)
         return Caller(
             key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
         )  # fmt: skip
+
+    def _note(self, id: str, now: float) -> None:
+        with suppress(SQLAlchemyError), self.database.writing() as db:
+            db.execute(keys.update().where(keys.c.id == id).values(last_used_at=now))
 
     def of(self, connection: HTTPConnection) -> Caller:
         """The caller of a request or WebSocket: by header, by the session's cookie, or (WebSocket) by ?key=."""

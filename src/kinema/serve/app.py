@@ -134,13 +134,13 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     app.state.house, app.state.hall = house, hall
 
     async def caller(request: Request) -> Caller:
-        found = await run_in_threadpool(house.access.of, request)
+        found = await house.quick(house.access.of, request)
         request.scope["kinema_key"] = found.key_id
         return found
 
     async def caller_of(connection: HTTPConnection) -> Caller | None:
         try:
-            return await run_in_threadpool(house.access.of, connection)
+            return await house.quick(house.access.of, connection)
         except ApiError:
             return None
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 
 from kinema.errors import ApiError
 from kinema.serve.errors import not_found
@@ -139,10 +139,8 @@ class Queue:
         with self.database.reading() as db:
             if after is not None:
                 then = _own(db, after, key_id, deleted=True)
-                at = (jobs.c.created_at, then.created_at), (jobs.c.id, then.id)
-                (a, a0), (b, b0) = at
-                beyond = or_(a > a0, and_(a == a0, b > b0)) if ascending else or_(a < a0, and_(a == a0, b < b0))
-                query = query.where(beyond)
+                here, there = tuple_(jobs.c.created_at, jobs.c.id), tuple_(then.created_at, then.id)
+                query = query.where(here > there if ascending else here < there)
             order = (jobs.c.created_at.asc(), jobs.c.id.asc()) if ascending else (jobs.c.created_at.desc(), jobs.c.id.desc())
             found = db.execute(query.order_by(*order).limit(limit + 1)).all()
         return list(found[:limit]), len(found) > limit

@@ -263,7 +263,7 @@ def routes(house: House) -> APIRouter:
             ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
             return {"object": "list", "data": data, **ends, "has_more": more}
 
-        return JSONResponse(await run_in_threadpool(page))
+        return JSONResponse(await house.quick(page))
 
     for path, kind, fields, about in (
         ("/edits", "edit", EDIT, "Remake a video by words, all of it or where a mask is white"),
@@ -357,7 +357,7 @@ def routes(house: House) -> APIRouter:
             job = queue.get(video_id, caller.sees)
             return shown(house, job, place=queue.ahead(job) if job.status == "queued" else None)
 
-        return answered(await run_in_threadpool(look))
+        return answered(await house.quick(look))
 
     @router.delete("/{video_id}", summary="Delete a video; what is being made stops", responses=house.errors)
     async def delete_video(request: Request, video_id: str) -> dict[str, Any]:
@@ -409,7 +409,7 @@ def routes(house: House) -> APIRouter:
         }  # fmt: skip
         if variant not in kinds:
             raise refuse("variant", variant, "one of " + ", ".join(kinds))
-        job = await run_in_threadpool(queue.get, video_id, caller.sees)
+        job = await house.quick(queue.get, video_id, caller.sees)
         name, media_type = kinds[variant]
         if variant == "preview":
             try:  # read at once: a worker may replace it, or be done with it, at any moment

@@ -41,6 +41,8 @@ IDLE_S, SEEN_S = 0.03, 3.0
 """Between looks for something to do; between signs of life while there is nothing."""
 BEAT_S = 0.25
 """Progress is reported, and asked whether to go on, at most this often between the steps of a sampler."""
+LOOK_S = 1.0
+"""Previews are drawn at most this often."""
 FULL_S = 5.0
 """How long a job waits that met a full disk."""
 
@@ -56,6 +58,8 @@ class Hand:
         self.queue, self.claims, self.worker = queue, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
+        self.looked = 0.0
+        """When the last previews were drawn."""
         self.filmed: set[str] = set()
         """Those that were made from nothing, and not from what an earlier worker had kept."""
         self._last = 0.0
@@ -244,6 +248,9 @@ class Worker:
         if work.shape_of(first.kind, first.model, first.request) is not None:
 
             def watch(canvas: Canvas, filmed: int) -> None:
+                if time.monotonic() - hand.looked < LOOK_S:
+                    return
+                hand.looked = time.monotonic()
                 for i, claim in enumerate(open_claims):
                     with suppress(OSError):  # a preview is not worth a film
                         self._preview(claim, canvas, i, filmed)
