@@ -50,6 +50,8 @@ from kinema.serve.tables import Database, jobs, keys
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "serving.md"
+LONG_S = 2.6
+"""Longer than the leases of `kills`, which are of two seconds."""
 SMALL = {"prompt": "a red ball rolls right", "seconds": 0.25, "size": "32x32", "steps": 1, "guidance": 1.0}
 Row = tuple[str, str, str, str]
 """What, bar, measured, met."""
@@ -142,13 +144,25 @@ class Child:
             finally:
                 os._exit(0)
 
+    def sleep(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT when the leases it holds have ended; it may be killed before."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+
+        def wake() -> None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+        threading.Timer(seconds, wake).start()
+
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
 
 def kills(count: int) -> list[Row]:
-    """Two workers and the HTTP server, one of them killed at random every half second; jobs come in all the while."""
+    """Two workers and the HTTP server, one of them killed at random every half second, and now and then a worker stopped for longer
+    than its lease; jobs come in all the while."""
     import uvicorn
 
     from kinema.serve.app import create_app
@@ -172,7 +186,7 @@ def kills(count: int) -> list[Row]:
 
     children = [Child(work), Child(work), Child(answer)]
     accepted: list[str] = []
-    done = 0
+    done = slept = 0
     client = talk(f"http://127.0.0.1:{port}", key)
     sink = io.BytesIO()
     Image.fromarray(frames[0]).save(sink, "PNG")
@@ -196,6 +210,9 @@ def kills(count: int) -> list[Row]:
     begun = time.monotonic()
     while done < count:
         time.sleep(chance.uniform(0.1, 0.9))
+        if chance.random() < 0.1:
+            chance.choice(children[:2]).sleep(LONG_S)
+            slept += 1
         victim = chance.choice(children)
         victim.kill()
         victim.start()
@@ -230,7 +247,7 @@ def kills(count: int) -> list[Row]:
     database.close()
     shutil.rmtree(data)
     told = (
-        f"{count} kills: {len(accepted)} accepted, {len(lost)} lost, {len(twice)} not published once, "
+        f"{count} kills, {slept} workers stopped past their lease: {len(accepted)} accepted, {len(lost)} lost, {len(twice)} not published once, "
         f"{len(strays)} orphans after a sweep, {len(unreadable)} unreadable; "
         f"database {whole}; books {'balance' if balanced else 'DIFFER'}"
     )
