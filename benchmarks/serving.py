@@ -247,7 +247,8 @@ def kills(count: int) -> list[Row]:
     database.close()
     shutil.rmtree(data)
     told = (
-        f"{count} kills, {slept} workers stopped past their lease: {len(accepted)} accepted, {len(lost)} lost, {len(twice)} not published once, "
+        f"{count} kills, {slept} workers stopped past their lease: {len(accepted)} accepted, {len(lost)} lost, "
+        f"{len(twice)} not published once, "
         f"{len(strays)} orphans after a sweep, {len(unreadable)} unreadable; "
         f"database {whole}; books {'balance' if balanced else 'DIFFER'}"
     )
