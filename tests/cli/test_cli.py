@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kinema import api
+from kinema import api, laying
 from kinema.canvas.scene import Scene
 from kinema.cli.main import main
 from kinema.codec import Autoencoder, CodecConfig, save_codec
@@ -58,7 +58,7 @@ def place(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Every command runs in an empty folder, with the untrained model as the default."""
     monkeypatch.setenv("KINEMA_WEIGHTS", str(weights))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "_loaded", {})
+    monkeypatch.setattr(laying, "_loaded", {})
 
 
 @pytest.fixture(scope="session")
