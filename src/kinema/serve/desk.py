@@ -25,9 +25,9 @@ from kinema.serve.errors import not_found
 from kinema.serve.forms import SMALL, Field, body_of, described, raw_body
 from kinema.serve.hooks import EVENTS
 from kinema.serve.house import House
+from kinema.serve.shown import shown
 from kinema.serve.tables import jobs, keys, ledger
 from kinema.serve.uploads import MOST_BYTES, Sent
-from kinema.serve.videos import shown
 from kinema.worlds.playground import VOCABULARY
 
 EXAMPLES = (

@@ -1,0 +1,72 @@
+"""Characters: who was seen in a video, remembered by a name that prompts may use."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from kinema.serve.access import Caller
+from kinema.serve.asked import MOST_CHARACTERS
+from kinema.serve.errors import not_found, refuse
+from kinema.serve.forms import MOST_TEXT
+from kinema.serve.house import House
+from kinema.serve.store import is_id, new_id
+from kinema.serve.tables import characters
+
+
+class Cast:
+    """The characters of a server."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def find(self, id: str, caller: Caller) -> Row[Any]:
+        if not is_id(id, "char"):
+            raise not_found("character", id)
+        with self.house.database.reading() as db:
+            row = db.execute(select(characters).where(characters.c.id == id)).first()
+        if row is None or (caller.sees is not None and row.key_id != caller.sees):
+            raise not_found("character", id)
+        return row
+
+    def all(self, caller: Caller) -> list[Row[Any]]:
+        query = select(characters).order_by(characters.c.created_at)
+        if caller.sees is not None:
+            query = query.where(characters.c.key_id == caller.sees)
+        with self.house.database.reading() as db:
+            return list(db.execute(query).all())
+
+    def remember(self, given: dict[str, Any], caller: Caller) -> Row[Any]:
+        """Look at a video for who is seen most in it."""
+        reference = self.house.uploads.resolve(given["video"], caller.sees, caller.key_id, "video")
+        looks, id = self.house.looks(reference), new_id("char")
+        with self.house.database.writing() as db:
+            row = {"id": id, "key_id": caller.key_id, "created_at": self.house.database.now(db), "name": given["name"][:80]}
+            db.execute(characters.insert().values(**row, looks=looks))
+        return self.find(id, caller)
+
+    def by_looks(self, prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
+        """The prompt with the names of characters as what they look like, each name looked for once in what was written."""
+        ids = dict.fromkeys(str(entry.get("id") if isinstance(entry, dict) else entry) for entry in wanted or [])
+        if len(ids) > MOST_CHARACTERS:
+            raise refuse("characters", f"{len(ids)} of them", f"up to {MOST_CHARACTERS}")
+        cast = {found.name: found.looks for found in (self.find(id, caller) for id in ids)}
+        if not cast:
+            return prompt
+        names = "|".join(re.escape(name) for name in sorted(cast, key=len, reverse=True))
+        told = re.sub(rf"(?<!\w)({names})(?!\w)", lambda found: f"the {cast[found[1]]}", prompt)
+        if len(told) > MOST_TEXT:
+            raise refuse("prompt", f"{len(told)} characters with its characters put in", f"up to {MOST_TEXT}")
+        return told
+
+
+def character_shown(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "object": "character",
+        "name": row.name,
+        "created_at": int(row.created_at),
+        "looks": row.looks,
+    }

@@ -1,0 +1,164 @@
+"""From what was asked to a job in the queue: references found, lengths and sizes told, prices set, policies asked."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from kinema import sizes
+from kinema.errors import ApiError
+from kinema.serve.access import Caller
+from kinema.serve.asked import MOST_KEYFRAMES, MOST_SECONDS, camera_of, config_of, cost, cuts_of, model_for, normal
+from kinema.serve.cast import Cast
+from kinema.serve.errors import refuse
+from kinema.serve.forms import Field
+from kinema.serve.house import House
+from kinema.serve.shown import shown
+from kinema.serve.store import new_id
+from kinema.serve.work import shape_of
+from kinema.serve.worldfile import scene_of
+
+
+class Orders:
+    """Takes orders for videos; each answers with the video object of an accepted job."""
+
+    def __init__(self, house: House) -> None:
+        self.house, self.cast = house, Cast(house)
+
+    def create(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """From words and pictures."""
+        if given["blend"]:
+            ends = {name: given["blend"].get(name) for name in ("a", "b")}
+            for name, end in ends.items():
+                if end is None:
+                    raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
+            return self.change(caller, "blend", {**given, **ends}, ("a", "b"))
+        model, request, _ = normal(self.house, given)
+        width, height = sizes.parse_size(request["size"])
+        self.house.queue.check_quota(
+            caller.key_id, cost(width, height, request["seconds"], request["fps"], request["steps"])
+        )
+        pictures = {"image": given["input_reference"], "last": given["last"]}
+        if not request["prompt"].strip() and not any(pictures.values()) and not given["keyframes"]:
+            raise ApiError(
+                400, "prompt is missing: say what happens, or give a picture", param="prompt", code="missing_value"
+            )
+        request["prompt"] = self.cast.by_looks(request["prompt"], given["characters"], caller)
+        for name, reference in pictures.items():
+            if reference is not None:
+                param = "input_reference" if name == "image" else name
+                request[name] = self.house.uploads.resolve(reference, caller.sees, caller.key_id, param)
+        frames = self._keyframes(given["keyframes"] or [], request, caller)
+        if frames:
+            request["keyframes"] = frames
+        if given["guides"]:
+            request["camera"] = camera_of(given["guides"])
+        references = [request.get("image"), request.get("last"), *(frame["picture"] for frame in frames)]
+        return self._accept(
+            caller, "generate", model, request, sources=[r["video"] for r in references if r and "video" in r], given=given,
+            seconds=request["seconds"], size=request["size"],
+        )  # fmt: skip
+
+    def _keyframes(self, given: list[Any], request: dict[str, Any], caller: Caller) -> list[dict[str, Any]]:
+        """Pictures at seconds, each found and each within the film."""
+        frames: list[dict[str, Any]] = []
+        if len(given) > MOST_KEYFRAMES:
+            raise refuse("keyframes", f"{len(given)} of them", f"up to {MOST_KEYFRAMES}")
+        for i, entry in enumerate(given):
+            if not isinstance(entry, dict) or "picture" not in entry:
+                raise refuse(f"keyframes[{i}]", entry, '{"picture": reference, "at": seconds}')
+            at = Field(name=f"keyframes[{i}].at", kind="number", about="seconds", low=0, high=MOST_SECONDS, required=True)
+            second = at.read(entry.get("at"))
+            if round(second * request["fps"]) >= round(request["seconds"] * request["fps"]):
+                raise refuse(f"keyframes[{i}].at", second, f"a second before the end, {request['seconds']:g}")
+            picture = self.house.uploads.resolve(entry["picture"], caller.sees, caller.key_id, f"keyframes[{i}].picture")
+            frames.append({"picture": picture, "at": second})
+        return frames
+
+    def change(
+        self, caller: Caller, kind: str, given: dict[str, Any], names: tuple[str, ...], *, remixed_from: str | None = None
+    ) -> dict[str, Any]:
+        """A video made from others: edit, remix, extend, blend, loop, trim."""
+        model, notes = model_for(given.get("model"))
+        known = {
+            name: self.house.uploads.resolve(given[name], caller.sees, caller.key_id, name)
+            for name in names
+            if given.get(name) is not None
+        }
+        if given.get("mask") is not None:
+            known["mask"] = self.house.uploads.resolve(given["mask"], caller.sees, caller.key_id, "mask")
+        first = _source(self.house, known[names[0]])
+        size = _fitted(model, first["size"])
+        width, height = sizes.parse_size(size)
+        more = given.get("seconds") or (1.0 if kind == "loop" else 2.0)
+        lengths = {
+            "extend": first["seconds"] + more, "loop": first["seconds"] + more, "trim": 0.0, "edit": first["seconds"],
+            "remix": first["seconds"], "blend": 0.0,
+        }  # fmt: skip
+        seconds = lengths[kind]
+        if kind == "blend":
+            seconds = first["seconds"] + more + _source(self.house, known["b"])["seconds"]
+        if kind == "trim":
+            cuts = cuts_of(given["cuts"], first["seconds"])
+            given, seconds = {**given, "cuts": cuts}, sum(end - start for start, end in cuts)
+        sizes.check_duration(config_of(model), seconds, first["fps"], width, height, 1)
+        seed = given.get("seed")
+        request = {
+            **{name: given.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
+            "prompt": given.get("prompt") or "", "seconds": more, "size": size, "fps": first["fps"], "notes": notes,
+            "seed": secrets.randbelow(2**31) if seed is None else seed,
+        }  # fmt: skip
+        sources = [reference["video"] for reference in known.values() if "video" in reference]
+        return self._accept(
+            caller, kind, model, request, sources=sources, given=given, remixed_from=remixed_from, seconds=seconds, size=size,
+            called=request["prompt"] or first["prompt"],
+        )  # fmt: skip
+
+    def render(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """From a scene state."""
+        model, asked, _ = normal(self.house, given)
+        scene = scene_of(given["state"])
+        seconds = scene.num_frames / scene.fps
+        width, height = sizes.parse_size(asked["size"])
+        sizes.check_duration(config_of(model), seconds, scene.fps, width, height, 1)
+        wanted = {**asked, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
+        return self._accept(caller, "render", model, wanted, sources=[], given=given, seconds=seconds, size=asked["size"])
+
+    def _accept(
+        self, caller: Caller, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: dict[str, Any],
+        remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        refused = self.house.policies.check_prompt(request["prompt"])
+        if refused:
+            self.house.queue.note(caller.key_id, "policy.prompt", None, {"reason": refused})
+            raise ApiError(400, refused, param="prompt", code="content_policy_violation")
+        width, height = sizes.parse_size(size)
+        job = {
+            "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
+            "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
+            "priority": given.get("priority") or 0, "shape": shape_of(kind, model, request),
+            "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
+        }  # fmt: skip
+        self.house.store.check_space()
+        row = self.house.queue.submit(job, limit=caller.concurrency)
+        self.house.queue.note(caller.key_id, f"video.{kind}", row.id)
+        self.house.metrics.accepted(kind)
+        return shown(self.house, row, place=self.house.queue.ahead(row))
+
+
+def _source(house: House, reference: dict[str, str]) -> dict[str, Any]:
+    """Length and size of what a reference stands for."""
+    if "video" in reference:
+        job = house.queue.get(reference["video"], None)
+        return {
+            "seconds": float(job.seconds),
+            "size": job.size,
+            "fps": float(job.request.get("fps") or 16.0),
+            "prompt": job.prompt,
+        }
+    row = house.uploads.find(reference["file"], None)
+    return {"seconds": row.frames / row.fps, "size": f"{row.width}x{row.height}", "fps": row.fps, "prompt": ""}
+
+
+def _fitted(model: str, size: str) -> str:
+    return "x".join(map(str, sizes.nearest(config_of(model), *sizes.parse_size(size))))
