@@ -523,6 +523,8 @@ def malformed(count: int) -> list[Row]:
     shutil.rmtree(data)
     for line in wrong[:20]:
         print("  ", line)
+    if done["status"] != "completed":
+        print("  the film after it all:", done)
     met = alive and not wrong and done["status"] == "completed" and slowest < 45
     told = (
         f"{uploads} uploads ({refused} refused, slowest {slowest:.1f} s), {asked} requests: {len(wrong)} undocumented answers; "
