@@ -18,6 +18,7 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 import httpx
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests against the server in one process of those that run side by side: they share it, and the browser."""
     for item in items:
