@@ -26,12 +26,12 @@ from benchmarks.codec import machine
 from numpy.typing import NDArray
 
 import kinema
-from kinema.laying import encode
 from kinema.arena.questions.prompts import read_cast
 from kinema.canvas import layouts
 from kinema.canvas.canvas import blank
 from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.filming import Options, fill
+from kinema.laying import encode
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model
 from kinema.train.pictures import sheet

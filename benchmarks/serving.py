@@ -531,7 +531,8 @@ def malformed(count: int) -> list[Row]:
     told = (
         f"{uploads} uploads ({refused} refused, slowest {slowest:.1f} s), {asked} requests: {len(wrong)} undocumented answers; "
         f""
-        f"the server {'goes on' if alive else 'DIED'}, a film asked for then {'is made' if done['status'] == 'completed' else 'WAITS'}"
+        f"the server {'goes on' if alive else 'DIED'}, a film asked for then "
+        f"{'is made' if done['status'] == 'completed' else 'WAITS'}"
     )
     return [(f"{uploads + asked:,} malformed uploads and requests", "no crash, no hang, documented errors", told, yes(met))]
 
@@ -688,12 +689,8 @@ def main() -> int:
 
 
 def page(kept: dict[str, list[Row]]) -> str:
-    head = [
-        "# The server: figures",
-        "",
-        f"`python -m benchmarks.serving --write`; {time.strftime('%Y-%m-%d')}, {machine().rsplit(', ', 2)[0]}, torch {torch.__version__}.",
-        "",
-    ]
+    where = f"{time.strftime('%Y-%m-%d')}, {machine().rsplit(', ', 2)[0]}, torch {torch.__version__}"
+    head = ["# The server: figures", "", f"`python -m benchmarks.serving --write`; {where}.", ""]
     lines = ["| what | bar | measured | met |", "|---|---|---|---|"]
     lines += ["| " + " | ".join(row) + " |" for part in PARTS for row in kept.get(part, [])]
     return "\n".join([*head, *lines, ""])
