@@ -124,9 +124,9 @@ def test_characters(client: Any, server: Running, video: Any) -> None:
     server.wait(made.id)
 
 
-def test_lists_page_by_cursor(client: Any, video: Any) -> None:
+def test_lists_page_by_cursor(client: Any, video: Any, server: Running) -> None:
     for seed in range(2):
-        client.videos.create(prompt="a star", seconds="0.25", extra_body={**QUICK, "seed": seed})
+        server.wait(client.videos.create(prompt="a star", seconds="0.25", extra_body={**QUICK, "seed": seed}).id)
     ids = [one.id for one in client.videos.list(limit=2, order="asc")]
     assert len(ids) == len(set(ids)) >= 3 and video.id in ids
     assert [one.id for one in client.videos.list(limit=3)] == ids[::-1]
