@@ -222,7 +222,7 @@ def kills(count: int) -> list[Row]:
     stop.set()
     thread.join()
     database = Database(settings.url)
-    queue = Queue(database, lease_s=2.0)
+    queue = Queue(database)
     with suppress(TimeoutError):
         wait_for(lambda: not queue.waiting(None), 300)
     for child in children:

@@ -2,96 +2,31 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from gymnasium.utils.env_checker import check_env
-from starlette.requests import HTTPConnection
+from tests.serve.halls import PROMPT, serving
 
 import kinema
 from kinema.canvas.scene import Scene
-from kinema.errors import ApiError, InputError, KinemaError, ModelError, SizeError
+from kinema.errors import InputError, KinemaError, ModelError, SizeError
 from kinema.media import Clip
 from kinema.remote import RemoteWorld
-from kinema.serve.errors import body
 from kinema.serve.hall import Hall
-from kinema.serve.worlds import routes
 from kinema.simulate.state import State
 from kinema.simulate.world import World
-
-PROMPT = "a red ball, a blue box and a green robot on a field"
-
-
-@dataclass(frozen=True)
-class Key:
-    key_id: str
-    scopes: tuple[str, ...] = ("worlds",)
-
-
-def key_of(connection: HTTPConnection) -> Key:
-    told = connection.headers.get("authorization", "").removeprefix("Bearer ")
-    if told not in ("ann", "bob"):
-        raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
-    return Key(told)
-
-
-def asking(request: Request) -> Key:
-    return key_of(request)
-
-
-async def resolve(reference: Any, caller: Any) -> Clip:
-    from kinema.remote import clip_of, from_url
-
-    return clip_of(from_url(reference["image_url"]))
-
-
-def bare_app(hall: Hall) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> Any:
-        yield
-        await hall.close()
-
-    app = FastAPI(lifespan=lifespan)
-    app.include_router(routes(hall, caller=asking, caller_of=key_of, resolve=resolve))
-
-    @app.exception_handler(InputError)
-    async def refused(request: Request, wrong: InputError) -> JSONResponse:
-        return JSONResponse(body(str(wrong), "invalid_request_error"), 400)
-
-    @app.exception_handler(ApiError)
-    async def told(request: Request, wrong: ApiError) -> JSONResponse:
-        return JSONResponse(wrong.body(), wrong.status)
-
-    return app
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    hall = Hall(tmp_path_factory.mktemp("data") / "worlds", threads=1)
-    server = uvicorn.Server(uvicorn.Config(bare_app(hall), host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with serving(Hall(tmp_path_factory.mktemp("data") / "worlds", threads=1)) as address:
+        yield address
 
 
 def alike(a: State, b: State) -> None:

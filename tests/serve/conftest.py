@@ -20,7 +20,8 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import InputError
 from kinema.serve.access import Access
-from kinema.serve.queue import Claim, Finished, Queue
+from kinema.serve.leases import Claim, Finished, Leases
+from kinema.serve.queue import Queue
 from kinema.serve.store import new_id
 from kinema.serve.tables import Database, metadata, sqlite_url
 
@@ -29,9 +30,10 @@ DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, ma
 
 @dataclass
 class Desk:
-    """A queue, and short words for what tests do with it."""
+    """A queue from both its sides, and short words for what tests do with it."""
 
     queue: Queue
+    leases: Leases
     access: Access
     key: str
 
@@ -45,10 +47,10 @@ class Desk:
         return str(self.queue.submit(job).id)
 
     def claim(self, worker: str = "w", **more: Any) -> list[Claim]:
-        return self.queue.claim(worker, **more)
+        return self.leases.claim(worker, **more)
 
     def finish(self, claim: Claim) -> bool:
-        return self.queue.publish(claim, str(claim.fence), DONE)
+        return self.leases.publish(claim, str(claim.fence), DONE)
 
     def make_key(self, name: str = "other", **more: Any) -> str:
         return str(self.access.make(name, **more)[1].id)
@@ -109,5 +111,5 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
                 if table.name != "facts":
                     db.execute(table.delete())
     access = Access(database)
-    yield Desk(queue=Queue(database, lease_s=60.0), access=access, key=str(access.make("me")[1].id))
+    yield Desk(queue=Queue(database), leases=Leases(database, lease_s=60.0), access=access, key=str(access.make("me")[1].id))
     database.close()

@@ -10,7 +10,8 @@ import pytest
 from tests.serve.conftest import DONE, Desk
 
 from kinema.errors import ApiError, InputError
-from kinema.serve.queue import LIVE, Queue
+from kinema.serve.leases import Leases
+from kinema.serve.rows import LIVE
 from kinema.serve.tables import Database, deliveries, facts, ledger, sqlite_url, webhooks
 
 
@@ -29,35 +30,35 @@ def test_a_job_is_made_once_and_paid_once(desk: Desk) -> None:
 
 def test_who_lost_the_lease_can_neither_report_nor_publish(desk: Desk) -> None:
     """A worker that slept past its lease wakes to find its job with another."""
-    desk.queue.lease_s = 0.1
+    desk.leases.lease_s = 0.1
     desk.job()
     (old,) = desk.claim("sleeper")
     time.sleep(0.2)
-    desk.queue.lease_s = 60.0
+    desk.leases.lease_s = 60.0
     (new,) = desk.claim("other")
     assert new.id == old.id and new.fence == old.fence + 1
-    assert desk.queue.beat([old], {}) == {old.id: "lost"}
-    assert not desk.finish(old) and not desk.queue.fail(old, "x", "y") and not desk.queue.release(old)
+    assert desk.leases.beat([old], {}) == {old.id: "lost"}
+    assert not desk.finish(old) and not desk.leases.fail(old, "x", "y") and not desk.leases.release(old)
     assert desk.finish(new)
     assert desk.queue.get(new.id, None).artifact == "2"
 
 
 def test_beating_keeps_the_lease(desk: Desk) -> None:
-    desk.queue.lease_s = 2.0
+    desk.leases.lease_s = 2.0
     desk.job()
     (claim,) = desk.claim()
     for _ in range(4):
         time.sleep(0.8)
-        assert desk.queue.beat([claim], {claim.id: (40.0, "plan")}) == {}
+        assert desk.leases.beat([claim], {claim.id: (40.0, "plan")}) == {}
         assert desk.claim("other") == []
     assert desk.queue.get(claim.id, None).progress == 40.0
 
 
 def test_what_ends_its_workers_waits_and_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kinema.serve.queue.ATTEMPTS", 3)
-    monkeypatch.setattr("kinema.serve.queue.WAIT_MOST_S", 0.4)
-    monkeypatch.setattr("kinema.serve.queue.PATIENCE", 2)
-    desk.queue.lease_s = 0.1
+    monkeypatch.setattr("kinema.serve.leases.ATTEMPTS", 3)
+    monkeypatch.setattr("kinema.serve.leases.WAIT_MOST_S", 0.4)
+    monkeypatch.setattr("kinema.serve.leases.PATIENCE", 2)
+    desk.leases.lease_s = 0.1
     id = desk.job()
     for number in range(3):
         while not desk.claim():
@@ -79,7 +80,7 @@ def test_cancelling(desk: Desk) -> None:
     assert (first.id, claim.id) == (done, running)
     assert desk.queue.cancel(waiting, desk.key).error_code == "cancelled"
     assert desk.queue.cancel(running, desk.key).status == "in_progress"
-    assert desk.queue.beat([claim], {}) == {running: "cancelled"}
+    assert desk.leases.beat([claim], {}) == {running: "cancelled"}
     assert not desk.finish(claim), "what was cancelled is not published"
     assert desk.queue.get(running, None).status == "failed"
     assert desk.queue.cancel(done, desk.key).status == "completed", "what has ended stays as it is"
@@ -87,7 +88,7 @@ def test_cancelling(desk: Desk) -> None:
 
 
 def test_cancelled_while_its_worker_died(desk: Desk) -> None:
-    desk.queue.lease_s = 0.1
+    desk.leases.lease_s = 0.1
     id = desk.job()
     desk.claim()
     desk.queue.cancel(id, None)
@@ -108,8 +109,8 @@ def test_pause_order_and_priority(desk: Desk) -> None:
     desk.queue.pause(a, desk.key, False)
     (claim,) = desk.claim()
     desk.queue.pause(a, desk.key, True)
-    assert desk.queue.beat([claim], {}) == {a: "paused"}
-    desk.queue.release(claim)
+    assert desk.leases.beat([claim], {}) == {a: "paused"}
+    desk.leases.release(claim)
     assert desk.claim() == [] and desk.queue.get(a, None).attempts == 0
     with pytest.raises(ApiError, match="not waiting any more"):
         desk.queue.move(b, desk.key, None)
@@ -148,7 +149,7 @@ def test_released_jobs_may_have_to_be_made_alone(desk: Desk) -> None:
     claims = desk.claim(most=2)
     assert len(claims) == 2
     for claim in claims:
-        desk.queue.release(claim, alone=True)
+        desk.leases.release(claim, alone=True)
     assert len(desk.claim(most=2)) == 1
 
 
@@ -229,7 +230,7 @@ def test_deleting_can_be_taken_back(desk: Desk) -> None:
 
 def test_failed_jobs_can_be_tried_again(desk: Desk) -> None:
     id = desk.job()
-    desk.queue.fail(desk.claim()[0], "out_of_memory", "too large")
+    desk.leases.fail(desk.claim()[0], "out_of_memory", "too large")
     assert desk.books() == (0.0, 0.0)
     assert desk.queue.retry(id, desk.key).status == "queued" and desk.books() == (0.0, 1024.0)
     (claim,) = desk.claim()
@@ -244,7 +245,7 @@ def test_the_end_of_a_job_and_its_webhooks_are_one(desk: Desk) -> None:
         db.execute(webhooks.insert().values(id="wh_1", events=["video.completed"], **hook))
     desk.job(), desk.job()
     desk.finish(desk.claim()[0])
-    desk.queue.fail(desk.claim()[0], "x", "y")
+    desk.leases.fail(desk.claim()[0], "x", "y")
     with desk.queue.database.reading() as db:
         (told,) = db.execute(deliveries.select()).all()
     assert '"video.completed"' in told.body
@@ -258,10 +259,10 @@ def test_many_workers_never_hold_the_same_job(desk: Desk) -> None:
 
     def work(name: str) -> None:
         try:
-            queue = Queue(Database(desk.queue.database.url), lease_s=30.0)
-            while claims := queue.claim(name, most=2):
-                published.extend(c.id for c in claims if queue.publish(c, str(c.fence), DONE))
-            queue.database.close()
+            leases = Leases(Database(desk.queue.database.url), lease_s=30.0)
+            while claims := leases.claim(name, most=2):
+                published.extend(c.id for c in claims if leases.publish(c, str(c.fence), DONE))
+            leases.database.close()
         except BaseException as error:
             wrong.append(error)
 

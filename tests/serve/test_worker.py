@@ -38,7 +38,7 @@ class Yard:
         self.settings = Settings(data=data, threads=1)
         self.store = Store(data)
         self.database = Database(self.settings.url)
-        self.queue = Queue(self.database, lease_s=1.0)
+        self.queue = Queue(self.database)
         self.key = str(Access(self.database).make("me")[1].id)
         self.file = new_id("file")
         frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
@@ -110,8 +110,8 @@ def test_a_worker_that_slept_past_its_lease_publishes_nothing(yard: Yard) -> Non
             assert going.wait(20)
 
     sleeper = yard.worker(reached=reached)
-    sleeper.queue.lease_s = 0.3
-    sleeper.queue.beat = lambda claims, progress, worker=None: {}  # type: ignore[method-assign]
+    sleeper.leases.lease_s = 0.3
+    sleeper.leases.beat = lambda claims, progress, worker=None: {}  # type: ignore[method-assign]
     thread = threading.Thread(target=sleeper.once)
     thread.start()
     assert stopped.wait(20)

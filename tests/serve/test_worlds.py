@@ -8,13 +8,11 @@ import http.client
 import io
 import json
 import pickle
-import socket
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,99 +20,21 @@ import httpx
 import numpy as np
 import pytest
 import torch
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from PIL import Image
-from starlette.requests import HTTPConnection
+from tests.serve.halls import PROMPT, serving
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from kinema.canvas.scene import Scene
-from kinema.errors import ApiError, InputError
+from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.media.bytes import to_bytes
 from kinema.serve import hall as halls
 from kinema.serve.engine import Engine
-from kinema.serve.errors import body
 from kinema.serve.hall import Hall
 from kinema.serve.live import Pace
 from kinema.serve.room import Room, step_of
-from kinema.serve.worlds import routes
 from kinema.simulate.world import World
-
-PROMPT = "a red ball, a blue box and a green robot on a field"
-SCOPES = {"ann": {"worlds"}, "bob": {"worlds"}, "reader": {"read"}, "root": {"admin"}, "films": {"videos"}}
-
-
-@dataclass(frozen=True)
-class Key:
-    key_id: str
-    scopes: frozenset[str]
-
-
-def key_of(connection: HTTPConnection) -> Key | None:
-    told = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
-    name = {"reader": "ann"}.get(told, told)
-    return Key(name, frozenset(SCOPES[told])) if told in SCOPES else None
-
-
-def asking(request: Request) -> Key:
-    found = key_of(request)
-    if found is None:
-        raise ApiError(401, "no key")
-    return found
-
-
-async def resolve(reference: Any, caller: Any) -> Clip:
-    data = base64.b64decode(reference["image_url"].partition(",")[2])
-    with Image.open(io.BytesIO(data)) as picture:
-        frames = []
-        for index in range(getattr(picture, "n_frames", 1)):
-            picture.seek(index)
-            frames.append(np.array(picture.convert("RGB")))
-    return Clip(frames=np.stack(frames), fps=16.0)
-
-
-def bare_app(hall: Hall, *, drained: bool = True) -> FastAPI:
-    """The routes alone, with four keys whose names are their secrets."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> Any:
-        yield
-        if drained:
-            await hall.close()
-
-    app = FastAPI(lifespan=lifespan)
-    app.include_router(routes(hall, caller=asking, caller_of=key_of, resolve=resolve))
-
-    @app.exception_handler(InputError)
-    async def refused(request: Request, wrong: InputError) -> JSONResponse:
-        return JSONResponse(body(str(wrong), "invalid_request_error"), 400)
-
-    @app.exception_handler(ApiError)
-    async def told(request: Request, wrong: ApiError) -> JSONResponse:
-        return JSONResponse(wrong.body(), wrong.status)
-
-    return app
-
-
-@contextmanager
-def serving(hall: Hall) -> Iterator[str]:
-    """A server in a thread."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(bare_app(hall), host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def _health(router: APIRouter, house: House) -> None:
             told: dict[str, Any] = {}
             try:
                 told["jobs"] = house.queue.counts()
-                told["workers"] = house.queue.hands()
+                told["workers"] = house.pace.hands()
                 house.store.check_space()
             except (KinemaError, OSError) as wrong:
                 return False, {**told, "status": "not ready", "reason": str(wrong)}
@@ -181,13 +181,13 @@ def _models(router: APIRouter, house: House) -> None:
             model, asked, notes = normal(house, given)
             width, height = (int(side) for side in asked["size"].split("x"))
             pixels = cost(width, height, asked["seconds"], asked["fps"], asked["steps"])
-            speed = house.queue.speed(model, "generate")
+            speed = house.pace.speed(model, "generate")
             before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in house.queue.waiting(None) if not job.paused)
             strange, hint = words_of(asked["prompt"], model)
             return {
                 "model": model, "size": asked["size"], "pixel_seconds": pixels,
                 "run_s": None if speed is None else round(speed * pixels, 2),
-                "wait_s": None if speed is None else round(speed * before / max(house.queue.hands(), 1), 2),
+                "wait_s": None if speed is None else round(speed * before / max(house.pace.hands(), 1), 2),
                 "unknown_words": strange, "hint": hint, "notes": notes, "quota": quota(house, caller.key_id),
             }  # fmt: skip
 

@@ -17,6 +17,7 @@ from kinema.serve.access import Access, Caller
 from kinema.serve.hooks import Hooks
 from kinema.serve.identity import identity_of
 from kinema.serve.metrics import Metrics
+from kinema.serve.pace import Pace
 from kinema.serve.policy import policies
 from kinema.serve.publish import VIDEO
 from kinema.serve.queue import Queue
@@ -60,10 +61,11 @@ class House:
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.kept_days)
+        self.pace = Pace(self.database)
         self.access = Access(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
         self.hooks = Hooks(self.database, private=settings.private_hooks)
-        self.metrics = Metrics(self.queue)
+        self.metrics = Metrics(self.queue, self.pace)
         self.policies = policies(settings.policy, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """The roots that manifests of this server are trusted by."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from kinema.serve.pace import Pace
 from kinema.serve.queue import Queue
 
 LOG = logging.getLogger("kinema.serve")
@@ -19,8 +20,8 @@ _KNOWN = set(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message
 class Metrics:
     """Counters of this process and gauges of the whole queue."""
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
+    def __init__(self, queue: Queue, pace: Pace) -> None:
+        self.queue, self.pace = queue, pace
         self.registry = CollectorRegistry()
         self._accepted = Counter("kinema_jobs_accepted", "Jobs accepted", ["kind"], registry=self.registry)
         self._requests = Counter(
@@ -41,7 +42,7 @@ class Metrics:
         counts = self.queue.counts()
         for status in ("queued", "in_progress", "completed", "failed"):
             self._jobs.labels(status).set(counts.get(status, 0))
-        self._workers.set(self.queue.hands())
+        self._workers.set(self.pace.hands())
         return bytes(generate_latest(self.registry))
 
 

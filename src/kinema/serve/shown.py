@@ -15,10 +15,10 @@ def shown(house: House, job: Row[Any], *, place: tuple[int, float] | None = None
     eta = None
     live = job.status in ("queued", "in_progress")
     if live:
-        speed = house.queue.speed(job.model, job.kind)
+        speed = house.pace.speed(job.model, job.kind)
         left = job.pixel_seconds * (1 - job.progress / 100) + (place[1] if place is not None else 0.0)
         if speed is not None and (place is not None or job.status == "in_progress"):
-            eta = round(speed * left / max(house.queue.hands() if place is not None else 1, 1), 2)
+            eta = round(speed * left / max(house.pace.hands() if place is not None else 1, 1), 2)
     request = job.request
     error = None if job.error_code is None else {"code": job.error_code, "message": job.error_message}
     return {

@@ -38,6 +38,8 @@ from kinema.errors import InputError
 
 FORMAT = 1
 """Raised when tables change; a store of another format is refused, not guessed at."""
+RETAINED_S = 30 * 86400.0
+"""How long videos are kept, if the operator does not say."""
 BUSY_S = 30.0
 PATIENCE_MS = 15_000
 """On Postgres: a writer that waits, or is stopped, for longer is given up, so that others can go on."""

@@ -27,9 +27,11 @@ from kinema.errors import InputError, KinemaError, OutputError
 from kinema.media import Clip
 from kinema.serve import work
 from kinema.serve.identity import identity_of
+from kinema.serve.leases import LEASE_S, Claim, Finished, Leases
+from kinema.serve.pace import Pace
 from kinema.serve.policy import policies
 from kinema.serve.publish import VIDEO, write_film
-from kinema.serve.queue import LEASE_S, Claim, Finished, Queue
+from kinema.serve.queue import Queue
 from kinema.serve.settings import Settings
 from kinema.serve.store import Store, load_clip
 from kinema.serve.tables import Database
@@ -54,8 +56,8 @@ class LetGo(Exception):
 class Hand:
     """The jobs in hand: their progress, and a thread that renews their leases while a step takes long."""
 
-    def __init__(self, queue: Queue, claims: Sequence[Claim], worker: str) -> None:
-        self.queue, self.claims, self.worker = queue, list(claims), worker
+    def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str) -> None:
+        self.leases, self.claims, self.worker = leases, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
         self.looked = 0.0
@@ -81,7 +83,7 @@ class Hand:
         return [claim for claim in self.claims if claim.id not in self.stop]
 
     def _renew(self) -> None:
-        while not self._done.wait(self.queue.lease_s / 5):
+        while not self._done.wait(self.leases.lease_s / 5):
             with suppress(Exception):
                 self.beat()
 
@@ -89,7 +91,7 @@ class Hand:
         with self._lock:
             self._last = time.monotonic()
             if self.left:
-                self.stop |= self.queue.beat(self.left, self.progress, self.worker)
+                self.stop |= self.leases.beat(self.left, self.progress, self.worker)
 
     def report(self, stage: str, share: float) -> None:
         """Called between the steps of a sampler; LetGo when no job in hand is wanted any more."""
@@ -117,7 +119,8 @@ class Worker:
         self.store = Store(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
-        self.queue = Queue(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
+        self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
+        self.queue, self.pace = Queue(self.database), Pace(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
         self.policies = policies(settings.policy, settings.blocked)
@@ -131,10 +134,10 @@ class Worker:
         seen = 0.0
         while not self.stopping.is_set():
             try:
-                if self.queue.ready() and self.once():
+                if self.leases.ready() and self.once():
                     continue
                 if time.monotonic() - seen > SEEN_S:
-                    self.queue.seen(self.name, self.warm)
+                    self.leases.seen(self.name, self.warm)
                     seen = time.monotonic()
             except OperationalError as wrong:
                 log.error("the database does not answer (%s); waiting", str(wrong.orig).splitlines()[0])
@@ -147,7 +150,7 @@ class Worker:
         """Make the next jobs, if there are any."""
         try:
             self.store.check_space()
-            claims = self.queue.claim(self.name, self.warm, most=self.settings.batch)
+            claims = self.leases.claim(self.name, self.warm, most=self.settings.batch)
         except KinemaError as wrong:
             log.error("%s; waiting", wrong)
             self.stopping.wait(FULL_S)
@@ -155,7 +158,7 @@ class Worker:
         if not claims:
             return False
         self.reached("claimed")
-        with Hand(self.queue, claims, self.name) as hand:
+        with Hand(self.leases, claims, self.name) as hand:
             try:
                 self._make(hand)
             except LetGo:
@@ -185,7 +188,7 @@ class Worker:
 
     def _back(self, hand: Hand, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
         for claim in hand.left:
-            self.queue.release(claim, wait_s=wait_s, stage=stage)
+            self.leases.release(claim, wait_s=wait_s, stage=stage)
             hand.stop[claim.id] = "released"
 
     def _fail(self, hand: Hand, code: str, message: str) -> None:
@@ -193,9 +196,9 @@ class Worker:
         together = len(hand.claims) > 1
         for claim in hand.left:
             if together:
-                self.queue.release(claim, alone=True)
+                self.leases.release(claim, alone=True)
             else:
-                self.queue.fail(claim, code, message)
+                self.leases.fail(claim, code, message)
             hand.stop[claim.id] = "failed"
             shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
@@ -204,9 +207,9 @@ class Worker:
         for claim in hand.claims:
             reason = hand.stop.get(claim.id)
             if reason == "cancelled":
-                self.queue.fail(claim, "cancelled", "cancelled by its owner")
+                self.leases.fail(claim, "cancelled", "cancelled by its owner")
             elif reason in ("paused", "stopping"):
-                self.queue.release(claim)
+                self.leases.release(claim)
             if reason in ("cancelled", "paused"):
                 shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
@@ -218,7 +221,7 @@ class Worker:
             clip = clips[claim.id]
             refused = self.policies.check_frames(clip.frames)
             if refused:
-                self.queue.fail(claim, "content_policy_violation", refused)
+                self.leases.fail(claim, "content_policy_violation", refused)
                 hand.stop[claim.id] = "refused"
             elif len(hand.claims) > 1 or claim.pixel_seconds > 1e6:
                 self.store.keep_film(claim.id, clip)
@@ -327,7 +330,7 @@ class Worker:
             has_state=clip.state is not None,
             size=clip.size, seconds=f"{clip.duration_s:g}",
         )  # fmt: skip
-        if not self.queue.publish(claim, artifact, finished):
+        if not self.leases.publish(claim, artifact, finished):
             self.store.drop(claim.id, artifact)
             hand.stop[claim.id] = "lost"
             return
@@ -335,7 +338,7 @@ class Worker:
         self.reached("published")
         self.store.keep_only(claim.id, artifact)
         if claim.id in hand.filmed:
-            self.queue.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
+            self.pace.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
         self.reached("cleaned")
         log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})
 

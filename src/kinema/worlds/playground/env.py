@@ -44,6 +44,16 @@ def observed_state(scene: Scene) -> NDArray[np.float32]:
     return np.clip(state, LOW, HIGH).astype(np.float32)
 
 
+def observed_space(observation: str, size: int, slots: int) -> gym.Space[Any]:
+    """What is observed: "pixels", "state", or "dict" of both."""
+    if observation not in OBSERVATIONS:
+        raise InputError(f"observation {observation!r}: expected {', '.join(OBSERVATIONS)}")
+    low, high = (np.tile(np.array(edge, np.float32), (slots, 1)) for edge in (LOW, HIGH))
+    pixels, state = gym.spaces.Box(0, 255, (size, size, 3), np.uint8), gym.spaces.Box(low, high, dtype=np.float32)
+    spaces: dict[str, gym.Space[Any]] = {"pixels": pixels, "state": state}
+    return spaces.get(observation, gym.spaces.Dict(spaces))
+
+
 class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
     """A robot in a small room.
 
@@ -70,8 +80,6 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
             raise SizeError(f"size {size} pixels: expected 32 to 2048")
         if not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames per second: expected 1 to 128")
-        if observation not in OBSERVATIONS:
-            raise InputError(f"observation {observation!r}: expected {', '.join(OBSERVATIONS)}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode {render_mode!r}: expected None, 'rgb_array' or 'human'")
         self.task = None if task is None else Task.parse(task)
@@ -80,11 +88,7 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         self.max_steps = max(1, round(duration_s * fps))
         self.diet = diet or tiny()
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        pixels = gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
-        low, high = (np.tile(np.array(edge, np.float32), (self.diet.slots, 1)) for edge in (LOW, HIGH))
-        state = gym.spaces.Box(low, high, dtype=np.float32)
-        spaces: dict[str, gym.Space[Any]] = {"pixels": pixels, "state": state}
-        self.observation_space = spaces.get(observation, gym.spaces.Dict(spaces))
+        self.observation_space = observed_space(observation, size, self.diet.slots)
         self._world: World | None = None
         self._window = Window() if render_mode == "human" else None
 

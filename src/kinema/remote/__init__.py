@@ -1,0 +1,27 @@
+"""A world on a server, used like one that is here: `kinema.RemoteWorld` has the methods of `kinema.World`.
+
+    world = kinema.RemoteWorld("http://127.0.0.1:8000", "a red ball and a robot on a field", key="kinema_...")
+    frame, state, reward = world.step((1.0, 0.0))
+    print(world.ask("where is the red ball?"))
+
+`RemoteEnv` is such a world as a Gymnasium environment: `gymnasium.make("kinema/Remote-v0", url=..., start=...)`.
+"""
+
+from __future__ import annotations
+
+import gymnasium as gym
+
+from kinema.remote.env import RemoteEnv
+from kinema.remote.wire import clip_of, from_url, picture_of
+from kinema.remote.world import RemoteWorld
+
+__all__ = ["RemoteEnv", "RemoteWorld", "clip_of", "from_url", "picture_of"]
+
+
+def register() -> None:
+    """Make the id known to Gymnasium; doing it twice does no harm."""
+    if "kinema/Remote-v0" not in gym.registry:
+        gym.register(id="kinema/Remote-v0", entry_point="kinema.remote:RemoteEnv")
+
+
+register()

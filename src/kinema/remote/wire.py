@@ -1,0 +1,167 @@
+"""How a server is reached, and what goes over the line: HTTP for everything, a WebSocket for steps."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import tempfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kinema import errors
+from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
+from kinema.errors import ApiError, InputError, KinemaError
+from kinema.media import Clip
+from kinema.simulate.state import State
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
+
+Frame = NDArray[np.uint8]
+FIXED = {"kind": KINDS, "color": COLORS, "material": MATERIALS}
+MOVING = ("x", "y", "vx", "vy", "angle", "visible")
+KINDS_OF_ERRORS: dict[str, type[KinemaError]] = {
+    "media_error": errors.MediaError,
+    "size_error": errors.SizeError,
+    "vocabulary_error": errors.VocabularyError,
+    "model_error": errors.ModelError,
+    "storage_full": errors.OutputError,
+}
+LONGEST_LINE = 300
+
+
+def error_of(status: int, told: Any) -> KinemaError:
+    """What the server said, as the error that the same mistake raises here."""
+    told = told if isinstance(told, dict) else {}
+    line, code = str(told.get("message") or f"the server answered {status}")[: 4 * LONGEST_LINE], told.get("code")
+    if isinstance(code, str) and code in KINDS_OF_ERRORS:
+        return KINDS_OF_ERRORS[code](line)
+    if status in (400, 404, 413, 422):
+        return InputError(line)
+    return ApiError(status, line, type=told.get("type"), param=told.get("param"), code=code)
+
+
+def state_of(told: dict[str, Any], fps: float) -> State:
+    """A state from what a server tells, to the last bit."""
+    slots = int(told["slots"])
+    fixed: dict[str, Any] = {name: np.zeros(slots, np.int8) for name in FIXED}
+    fixed["kind"][:] = -1
+    fixed["size"] = np.zeros(slots, np.float32)
+    moving: dict[str, Any] = {name: np.zeros((1, slots), np.float32) for name in MOVING}
+    for thing in told["things"]:
+        k = thing["slot"]
+        fixed["size"][k] = thing["size"]
+        for name, names in FIXED.items():
+            fixed[name][k] = names.index(thing[name])
+        for name, values in moving.items():
+            values[0, k] = thing[name]
+    scene = Scene(
+        fps=fps, view=VIEWS[VIEWS.index(told["view"])], background=BACKGROUNDS[BACKGROUNDS.index(told["background"])],
+        room_width=told["room_width"], camera=np.array([told["camera"]], np.float32), **fixed, **moving,
+    )  # fmt: skip
+    return State.of(scene, told["time_s"])
+
+
+def picture_of(data: bytes) -> Frame:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        return np.array(picture.convert("RGB"))
+
+
+def clip_of(data: bytes) -> Clip:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.png"
+        path.write_bytes(data)
+        return Clip.open(path)
+
+
+def from_url(url: str) -> bytes:
+    """The bytes of a data: address."""
+    return base64.b64decode(url.partition(",")[2])
+
+
+class Line:
+    """How a server is reached: HTTP with a key, every failure as one of ours."""
+
+    def __init__(self, url: str, key: str | None, timeout_s: float) -> None:
+        self.url, self.key = url.rstrip("/"), key or os.environ.get("KINEMA_KEY")
+        self.headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        self.timeout_s = timeout_s
+        self._http: httpx.Client | None = None
+        if not self.url.startswith(("http://", "https://")):
+            raise InputError(f"address {url!r}: expected one such as http://127.0.0.1:8000")
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request; an error where the answer is one."""
+        try:
+            if self._http is None:
+                self._http = httpx.Client(base_url=self.url, headers=self.headers, timeout=self.timeout_s)
+            answer = self._http.request(method, path, **options)
+        except (httpx.HTTPError, httpx.InvalidURL) as wrong:
+            raise KinemaError(f"no answer from {self.url} ({wrong}); is `kinema serve` running there?") from None
+        if answer.is_success:
+            return answer
+        try:
+            told = answer.json()["error"]
+        except (ValueError, KeyError, TypeError):
+            told = {"message": f"{self.url} answered {answer.status_code} {answer.reason_phrase}"}
+        raise error_of(answer.status_code, told)
+
+    def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        options = {} if body is None else {"json": body}
+        return self.call(method, path, **options).json()
+
+    def close(self) -> None:
+        """Hang up; the next request connects anew."""
+        http, self._http = self._http, None
+        if http is not None:
+            http.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+
+class Stepping:
+    """A paused live session: each step is asked for and its picture waited for."""
+
+    def __init__(self, line: Line, id: str) -> None:
+        from websockets.sync.client import connect
+
+        url = f"ws{line.url.removeprefix('http')}/v1/worlds/{id}/live?format=png&paused=1"
+        self._open = ExitStack()
+        self.socket: ClientConnection = self._open.enter_context(
+            connect(url, additional_headers=line.headers, compression=None, max_size=None)
+        )
+        self.timeout_s = line.timeout_s
+        self.stepped = 0
+        self.action: Any = None
+
+    def step(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
+        """What is told of the world after one step with this action, and its picture."""
+        if action != self.action:
+            self.socket.send(json.dumps({"type": "action", "action": action}))
+            self.action = action
+        self.socket.send('{"type":"step"}')
+        self.stepped += 1
+        while True:
+            message = self.socket.recv(self.timeout_s)
+            if isinstance(message, str):
+                told = json.loads(message)["error"]
+                status = {"not_found_error": 404, "authentication_error": 401, "permission_error": 403, "server_error": 500}
+                raise error_of(status.get(told["type"], 400), told)
+            length = int.from_bytes(message[:4], "big")
+            told = json.loads(message[4 : 4 + length])
+            self.socket.send(f'{{"type":"ack","frame":{told["frame"]}}}')
+            if told["stepped"] >= self.stepped:
+                return told, picture_of(message[4 + length :])
+
+    def close(self) -> None:
+        self._open.close()

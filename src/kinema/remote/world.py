@@ -1,0 +1,240 @@
+"""`RemoteWorld`: the methods of `kinema.World`, done on a server.
+
+Pictures come without loss, numbers unrounded: the same seed gives the same frames and states as a world here. Steps go over a
+WebSocket, everything else over HTTP. A world stays on the server when this object is gone; `delete` ends it.
+"""
+
+from __future__ import annotations
+
+import base64
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from kinema.canvas.scene import Scene
+from kinema.errors import KinemaError
+from kinema.media import Clip
+from kinema.media.write import replace_file
+from kinema.remote.wire import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
+from kinema.simulate.ask import Answer
+from kinema.simulate.state import State
+from kinema.simulate.world import Step, WhatIf, check_action
+
+
+class RemoteWorld:
+    """One world on a server. start: words, a picture or clip, or a state, of which the server makes a new world.
+
+    key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. What is read
+    is the world after this object's own last deed; `look` asks the server anew, which tells when others share the world.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        start: str | Clip | Scene = "",
+        *,
+        key: str | None = None,
+        seed: int = 0,
+        fps: float = 16.0,
+        size: str | tuple[int, int] | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        name: str | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        begin: dict[str, Any] = {"seed": seed, "fps": fps, "task": task, "model": model, "name": name}
+        if size is not None:
+            begin["size"] = size if isinstance(size, str) else f"{size[0]}x{size[1]}"
+        if isinstance(start, Scene):
+            begin["start"] = {"state": start.to_dict()}
+        elif isinstance(start, Clip):
+            from kinema.media.bytes import to_bytes
+
+            data = "data:image/png;base64," + base64.b64encode(to_bytes(start, "png")).decode()
+            begin["start"] = {"picture" if start.num_frames == 1 else "video": {"image_url": data}}
+        else:
+            begin["prompt"] = start
+        line = Line(url, key, timeout_s)
+        self._begin(line, line.json("POST", "/v1/worlds", {k: v for k, v in begin.items() if v is not None}))
+
+    @staticmethod
+    def join(url: str, id: str, *, key: str | None = None, timeout_s: float = 120.0) -> RemoteWorld:
+        """A world that is on the server already."""
+        line = Line(url, key, timeout_s)
+        return RemoteWorld._of(line, line.json("GET", f"/v1/worlds/{id}"))
+
+    @staticmethod
+    def _of(line: Line, told: dict[str, Any]) -> RemoteWorld:
+        world = object.__new__(RemoteWorld)
+        world._begin(line, told)
+        return world
+
+    def _begin(self, line: Line, told: dict[str, Any]) -> None:
+        self._line, self.id = line, str(told["id"])
+        self.seed, self.fps, self.task, self.model = told["seed"], told["fps"], told["task"], told["model"]
+        width, _, height = told["size"].partition("x")
+        self.size, self.name, self.parent = (int(width), int(height)), told["name"], told["parent"]
+        self._now: dict[str, Any] = told
+        self._frame: Frame | None = None
+        self._state: State | None = None
+        self._stepping: Stepping | None = None
+        self._sockets = True
+
+    def __repr__(self) -> str:
+        return f"RemoteWorld({self._line.url!r}, {self.id!r}, {self.time_s:.2f} s)"
+
+    def _seen(self, told: dict[str, Any], frame: Frame | None = None) -> None:
+        self._now, self._frame, self._state = told, frame, None
+
+    # What is there
+
+    def look(self) -> RemoteWorld:
+        """Ask the server how the world is now. Returns the world itself."""
+        self._seen(self._json("GET", ""))
+        return self
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the world began."""
+        return float(self._now["time_s"])
+
+    @property
+    def past_frames(self) -> int:
+        """Frames before this one that the world keeps and can go back to."""
+        return int(self._now["past_frames"])
+
+    @property
+    def state(self) -> State:
+        if self._state is None:
+            self._state = state_of(self._now["state"], self.fps)
+        return self._state
+
+    @property
+    def frame(self) -> Frame:
+        """The picture now, uint8 [H, W, 3]."""
+        if self._frame is None:
+            self._frame = picture_of(self._line.call("GET", self._path("/frame")).content)
+        return self._frame
+
+    @property
+    def reward(self) -> float:
+        return float(self._now["reward"])
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the task was done in this frame."""
+        return bool(self._now["terminated"])
+
+    @property
+    def scene(self) -> Scene:
+        """All that is kept, as one scene; its numbers have four digits after the point."""
+        return Scene.from_dict(self._json("GET", "/scene"))
+
+    def clip(self, frames: int | None = None) -> Clip:
+        """The last frames (all that are kept, if not told) as a clip."""
+        options = {"format": "png"} | ({} if frames is None else {"frames": str(frames)})
+        return clip_of(self._line.call("GET", self._path("/clip"), params=options).content)
+
+    # Going on
+
+    def step(self, action: ArrayLike | None = None) -> Step:
+        """One frame further; action: (right, up) in [-1, 1] for the robots, None for not telling."""
+        told = None if action is None else check_action(action).tolist()
+        now, frame = self._stepped(told)
+        self._seen(now, frame)
+        return Step(frame, self.state, self.reward)
+
+    def _stepped(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
+        """By WebSocket; by HTTP where there is none on the way."""
+        from websockets.exceptions import ConnectionClosed, WebSocketException
+
+        if self._stepping is None and self._sockets:
+            try:
+                self._stepping = Stepping(self._line, self.id)
+            except (OSError, WebSocketException):
+                self._sockets = False
+        if self._stepping is not None:
+            try:
+                return self._stepping.step(action)
+            except (ConnectionClosed, TimeoutError):
+                self.close()
+                self.look()
+                raise KinemaError(
+                    f"the line to {self._line.url} broke during a step; the world is at {self.time_s:.2f} s now"
+                ) from None
+            except KinemaError:
+                self.close()
+                raise
+        now = self._json("POST", "/step", {"action": action})
+        return now, picture_of(from_url(now.pop("frame")))
+
+    def branch(self, name: str | None = None) -> RemoteWorld:
+        """Another world on the server that shares the past; neither changes the other."""
+        return RemoteWorld._of(self._line, self._json("POST", "/branch", {} if name is None else {"name": name}))
+
+    def rewind(self, frames: int = 16) -> RemoteWorld:
+        """Go back; what was done since is forgotten, changes included. Returns the world itself."""
+        self._seen(self._json("POST", "/rewind", {"frames": frames}))
+        return self
+
+    # Asking and changing
+
+    def ask(self, question: str) -> Answer:
+        """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
+        told = self._json("POST", "/ask", {"question": question})
+        return Answer(kind=told["kind"], value=told["value"], sentence=told["text"])
+
+    def edit(self, text: str) -> str:
+        """'move the car left', 'remove the ball', 'add a blue box on the right' ...; returns what was understood."""
+        return self._changed(self._json("POST", "/edit", {"text": text}))
+
+    def move(self, slot: int, x: float, y: float) -> str:
+        """Drag the thing in a slot to (x, y) in units of the room; returns what was understood."""
+        return self._changed(self._json("POST", "/move", {"slot": slot, "x": x, "y": y}))
+
+    def _changed(self, told: dict[str, Any]) -> str:
+        self._seen(told["world"])
+        return str(told["understood"])
+
+    def what_if(self, cause: str, since: int = 16) -> WhatIf:
+        """The last `since` frames, and the same with one cause changed: 'the ball had not been pushed'."""
+        told = self._json("POST", "/what_if", {"cause": cause, "since": since, "format": "png"})
+        happened, instead = (clip_of(from_url(told[name])) for name in ("happened", "instead"))
+        return WhatIf(understood=told["understood"], happened=happened, instead=instead)
+
+    # Keeping
+
+    def save(self, path: str | Path) -> Path:
+        """All of the world in one file here; `kinema.World.open` goes on from it."""
+        data = self._line.call("GET", self._path("/file")).content
+        return replace_file(Path(path), lambda to: (to.write_bytes(data), None)[1], force=True)
+
+    def delete(self) -> None:
+        """End the world on the server."""
+        self._json("DELETE", "")
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; the world stays. What is done next connects again."""
+        stepping, self._stepping = self._stepping, None
+        if stepping is not None:
+            stepping.close()
+        self._line.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+    def __enter__(self) -> RemoteWorld:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _path(self, rest: str) -> str:
+        return f"/v1/worlds/{self.id}{rest}"
+
+    def _json(self, method: str, rest: str, body: dict[str, Any] | None = None) -> Any:
+        return self._line.json(method, self._path(rest), body)

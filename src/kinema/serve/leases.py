@@ -1,0 +1,265 @@
+"""The queue as workers see it: jobs are held by leases and fences.
+
+A worker holds a job by a lease that it renews, and by a fence, a number that grows with every claim. When a worker dies or
+sleeps, its lease ends and another takes the job with the next fence; what the first still does is refused, because only the
+holder of the latest fence may report or publish. Whatever must be true together is written in one transaction: the end of a job,
+its bill, its webhooks.
+
+Among keys the one that was served least comes first; within a key priority, then place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, or_, select
+
+from kinema.serve.rows import announce, bill, end
+from kinema.serve.tables import RETAINED_S, Database, facts, jobs, keys, workers
+
+LEASE_S = 15.0
+ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0
+"""A job that was lost with its worker this often is given up: it may be what ends them. From the third time on it is made alone,
+and waits longer each time, so that others are not held up by it."""
+WARM_S = 30.0
+"""A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job in hand: what to do, and the fence that proves whose it is."""
+
+    id: str
+    fence: int
+    kind: str
+    model: str
+    request: dict[str, Any]
+    pixel_seconds: float
+    created_at: float
+    key_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a worker has to say of a film that lies ready to be published."""
+
+    bytes: int
+    frames: int
+    took_s: float
+    settings: dict[str, Any]
+    has_state: bool
+    mark: str
+    size: str
+    seconds: str
+
+
+class Leases:
+    """What workers do with the jobs of a database."""
+
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S) -> None:
+        self.database, self.lease_s, self.retained_s = database, lease_s, retained_s
+
+    def ready(self) -> bool:
+        """Whether a claim may find something; read without a lock, many times a second."""
+        with self.database.reading() as db:
+            if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
+                return False
+            now = self.database.now(db)
+            found = select(jobs.c.id).where(
+                or_(
+                    and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now),
+                    and_(jobs.c.status == "in_progress", jobs.c.lease_until < now),
+                )
+            )
+            return db.execute(found.limit(1)).first() is not None
+
+    def seen(self, worker: str, warm: Sequence[str] = ()) -> None:
+        """A worker is there, though it has nothing to do."""
+        with self.database.writing() as db:
+            _seen(db, worker, warm, self.database.now(db))
+
+    def claim(self, worker: str, warm: Sequence[str] = (), *, most: int = 1) -> list[Claim]:
+        """The next job, and up to `most` in all that can be run together with it; each begun again with a new fence."""
+        with self.database.writing() as db:
+            now = self.database.now(db)
+            _seen(db, worker, warm, now)
+            self._reap(db, now)
+            if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
+                return []
+            ready = and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now)
+            waiting = select(jobs.c.key_id).where(ready).distinct()
+            turns = (
+                db.execute(select(keys.c.id).where(keys.c.id.in_(waiting)).order_by(keys.c.served, keys.c.id))
+                .scalars()
+                .all()
+            )
+            if not turns:
+                return []
+            order = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
+            head = db.execute(select(jobs).where(ready, jobs.c.key_id == turns[0]).order_by(*order).limit(1)).first()
+            if head is None:
+                return []
+            if head.model not in warm and now - head.created_at < WARM_S:
+                better = and_(
+                    ready, jobs.c.key_id == turns[0], jobs.c.model.in_(list(warm)), jobs.c.priority == head.priority
+                )
+                head = db.execute(select(jobs).where(better).order_by(*order).limit(1)).first() or head
+            taken = [head]
+            if most > 1 and head.shape is not None:
+                fair = select(jobs).join(keys, keys.c.id == jobs.c.key_id)
+                same = and_(ready, jobs.c.shape == head.shape, jobs.c.id != head.id)
+                taken += db.execute(fair.where(same).order_by(keys.c.served, *order).limit(most - 1)).all()
+            return [self._begin(db, job, worker, now) for job in taken]
+
+    def _begin(self, db: Connection, job: Row[Any], worker: str, now: float) -> Claim:
+        db.execute(
+            jobs.update()
+            .where(jobs.c.id == job.id)
+            .values(
+                status="in_progress",
+                worker=worker,
+                fence=job.fence + 1,
+                lease_until=now + self.lease_s,
+                stage="starting",
+                attempts=job.attempts + 1,
+                started_at=job.started_at or now,
+            )
+        )
+        db.execute(keys.update().where(keys.c.id == job.key_id).values(served=keys.c.served + job.pixel_seconds))
+        return Claim(
+            id=job.id, fence=job.fence + 1, kind=job.kind, model=job.model, request=job.request, pixel_seconds=job.pixel_seconds,
+            created_at=job.created_at, key_id=job.key_id,
+        )  # fmt: skip
+
+    def _reap(self, db: Connection, now: float) -> None:
+        """Take what lost its worker back into the queue; end what was cancelled meanwhile, or was lost too often."""
+        for job in db.execute(select(jobs).where(jobs.c.status == "in_progress", jobs.c.lease_until < now)).all():
+            if job.cancelled:
+                end(db, now, job, "cancelled", "cancelled by its owner")
+            elif job.attempts >= ATTEMPTS:
+                lost = f"its worker was lost {job.attempts} times while it was being made"
+                end(db, now, job, "worker_lost", lost)
+            else:
+                late = max(job.attempts - PATIENCE + 1, 0)
+                values: dict[str, Any] = {"shape": None} if late else {}
+                db.execute(
+                    jobs.update()
+                    .where(jobs.c.id == job.id)
+                    .values(
+                        status="queued",
+                        worker=None,
+                        lease_until=None,
+                        stage="waiting",
+                        progress=0.0,
+                        not_before=now + min(late, WAIT_MOST_S) if late else 0.0,
+                        **values,
+                    )
+                )
+
+    def beat(
+        self, claims: Iterable[Claim], progress: dict[str, tuple[float, str]], worker: str | None = None
+    ) -> dict[str, str]:
+        """Renew leases and report progress; returns for each job that must be let go why: 'lost', 'cancelled', 'paused'."""
+        stop: dict[str, str] = {}
+        with self.database.writing() as db:
+            now = self.database.now(db)
+            if worker is not None:
+                db.execute(workers.update().where(workers.c.id == worker).values(seen_at=now))
+            for claim in claims:
+                done, stage = progress.get(claim.id, (0.0, "starting"))
+                mine = _held(claim)
+                updated = db.execute(
+                    jobs.update().where(mine).values(lease_until=now + self.lease_s, progress=done, stage=stage)
+                )
+                if updated.rowcount == 0:
+                    stop[claim.id] = "lost"
+                    continue
+                job = db.execute(select(jobs.c.cancelled, jobs.c.paused).where(mine)).one()
+                if job.cancelled:
+                    stop[claim.id] = "cancelled"
+                elif job.paused:
+                    stop[claim.id] = "paused"
+        return stop
+
+    def publish(self, claim: Claim, artifact: str, done: Finished) -> bool:
+        """End a job with its film. False if it is no longer this worker's, or was cancelled: then nothing has changed."""
+        with self.database.writing() as db:
+            job = db.execute(select(jobs).where(_held(claim))).first()
+            if job is None:
+                return False
+            now = self.database.now(db)
+            if job.cancelled:
+                end(db, now, job, "cancelled", "cancelled by its owner")
+                return False
+            db.execute(
+                jobs.update()
+                .where(jobs.c.id == claim.id)
+                .values(
+                    status="completed",
+                    completed_at=now,
+                    expires_at=now + self.retained_s,
+                    progress=100.0,
+                    stage="completed",
+                    artifact=artifact,
+                    bytes=done.bytes,
+                    frames=done.frames,
+                    took_s=done.took_s,
+                    settings=done.settings,
+                    has_state=done.has_state,
+                    mark=done.mark,
+                    size=done.size,
+                    seconds=done.seconds,
+                    worker=None,
+                    lease_until=None,
+                )
+            )
+            cost = keys.c.used + job.pixel_seconds
+            db.execute(
+                keys.update().where(keys.c.id == job.key_id).values(used=cost, reserved=keys.c.reserved - job.pixel_seconds)
+            )
+            bill(db, now, job.key_id, job.id, "settle", job.pixel_seconds)
+            announce(db, now, job, "video.completed")
+            return True
+
+    def fail(self, claim: Claim, code: str, message: str) -> bool:
+        """End a job without a film; what was reserved is given back."""
+        with self.database.writing() as db:
+            job = db.execute(select(jobs).where(_held(claim))).first()
+            if job is not None:
+                end(db, self.database.now(db), job, code, message)
+            return job is not None
+
+    def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", alone: bool = False) -> bool:
+        """Back to the queue, at its old place, as if it had not been begun; `alone` keeps it from being made with others. One that
+        was cancelled meanwhile ends."""
+        with self.database.writing() as db:
+            now = self.database.now(db)
+            job = db.execute(select(jobs).where(_held(claim))).first()
+            if job is not None and job.cancelled:
+                end(db, now, job, "cancelled", "cancelled by its owner")
+            if job is None or job.cancelled:
+                return False
+            values: dict[str, Any] = {
+                "status": "queued",
+                "worker": None,
+                "lease_until": None,
+                "stage": stage,
+                "progress": 0.0,
+            }
+            values |= {"not_before": now + wait_s if wait_s else 0.0, "attempts": max(job.attempts - 1, 0)}
+            if alone:
+                values["shape"] = None
+            db.execute(jobs.update().where(jobs.c.id == claim.id).values(**values))
+            return True
+
+
+def _held(claim: Claim) -> Any:
+    return and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "in_progress")
+
+
+def _seen(db: Connection, worker: str, warm: Sequence[str], now: float) -> None:
+    if db.execute(workers.update().where(workers.c.id == worker).values(seen_at=now, warm=list(warm))).rowcount == 0:
+        db.execute(workers.insert().values(id=worker, seen_at=now, warm=list(warm)))
+        db.execute(workers.delete().where(workers.c.seen_at < now - 86400))

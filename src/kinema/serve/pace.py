@@ -1,0 +1,56 @@
+"""How fast the workers are, as measured lately, and how many there are."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import and_, func, select
+
+from kinema.serve.leases import LEASE_S
+from kinema.serve.tables import Database, speeds, workers
+
+LATELY_S = 1.0
+"""Speeds and the number of workers are looked up this often."""
+
+
+class Pace:
+    """What estimates are made of."""
+
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
+        self.database, self.lease_s = database, lease_s
+        self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
+        self._hands = (0.0, 0)
+
+    def measured(self, model: str, kind: str, pixel_seconds: float, took_s: float) -> None:
+        """Learn from a finished job how fast this machine is."""
+        fresh = took_s / max(pixel_seconds, 1e-9)
+        with self.database.writing() as db:
+            here = and_(speeds.c.model == model, speeds.c.kind == kind)
+            known = db.execute(select(speeds).where(here)).first()
+            if known is None:
+                db.execute(speeds.insert().values(model=model, kind=kind, per_pixel_second=fresh))
+            else:
+                db.execute(speeds.update().where(here).values(per_pixel_second=0.7 * known.per_pixel_second + 0.3 * fresh))
+
+    def speed(self, model: str, kind: str) -> float | None:
+        """Seconds of work a pixel-second, as measured lately; None before the first job."""
+        then, known = self._known.get((model, kind), (0.0, None))
+        if time.monotonic() - then > LATELY_S:
+            with self.database.reading() as db:
+                own = db.scalar(select(speeds.c.per_pixel_second).where(speeds.c.model == model, speeds.c.kind == kind))
+                found = own or db.scalar(select(func.avg(speeds.c.per_pixel_second)).where(speeds.c.model == model))
+            known = None if found is None else float(found)
+            self._known[model, kind] = (time.monotonic(), known)
+        return known
+
+    def hands(self) -> int:
+        """Workers that were heard of lately."""
+        then, count = self._hands
+        if time.monotonic() - then > LATELY_S:
+            with self.database.reading() as db:
+                alive = (
+                    select(func.count()).select_from(workers).where(workers.c.seen_at > self.database.now(db) - self.lease_s)
+                )
+                count = int(db.scalar(alive) or 0)
+            self._hands = (time.monotonic(), count)
+        return count

@@ -1,0 +1,90 @@
+"""Served worlds without the rest of the server, for tests: keys are names."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.requests import HTTPConnection
+
+from kinema.errors import ApiError, InputError
+from kinema.media import Clip
+from kinema.remote import clip_of, from_url
+from kinema.serve.errors import body
+from kinema.serve.hall import Hall
+from kinema.serve.worlds import routes
+
+PROMPT = "a red ball, a blue box and a green robot on a field"
+SCOPES = {"ann": {"worlds"}, "bob": {"worlds"}, "reader": {"read"}, "root": {"admin"}, "films": {"videos"}}
+
+
+@dataclass(frozen=True)
+class Key:
+    key_id: str
+    scopes: frozenset[str]
+
+
+def key_of(connection: HTTPConnection) -> Key | None:
+    told = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
+    name = {"reader": "ann"}.get(told, told)
+    return Key(name, frozenset(SCOPES[told])) if told in SCOPES else None
+
+
+def asking(request: Request) -> Key:
+    found = key_of(request)
+    if found is None:
+        raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
+    return found
+
+
+async def resolve(reference: Any, caller: Any) -> Clip:
+    return clip_of(from_url(reference["image_url"]))
+
+
+def bare_app(hall: Hall, *, drained: bool = True) -> FastAPI:
+    """The routes alone, with four keys whose names are their secrets."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        yield
+        if drained:
+            await hall.close()
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(routes(hall, caller=asking, caller_of=key_of, resolve=resolve))
+
+    @app.exception_handler(InputError)
+    async def refused(request: Request, wrong: InputError) -> JSONResponse:
+        return JSONResponse(body(str(wrong), "invalid_request_error"), 400)
+
+    @app.exception_handler(ApiError)
+    async def told(request: Request, wrong: ApiError) -> JSONResponse:
+        return JSONResponse(wrong.body(), wrong.status)
+
+    return app
+
+
+@contextmanager
+def serving(hall: Hall) -> Iterator[str]:
+    """A server in a thread."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(bare_app(hall), host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
