@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,14 @@ class Running:
                     return video
                 time.sleep(0.05)
         raise AssertionError(f"{id} did not end in {seconds} s")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds. (The pages' policy forbids what `Page.wait_for_function` does.)"""
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.05)
 
 
 def start(data: Path, *flags: str, port: int = 0, key: str = "") -> Running:

@@ -13,7 +13,9 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, until
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
 
@@ -24,6 +26,11 @@ def png(text: dict[str, str] | None = None, size: tuple[int, int] = (64, 64)) ->
         info.add_text(name, value)
     Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).save(sink, "PNG", pnginfo=info)
     return sink.getvalue()
+
+
+def live(server: Running, world: str, key: str, query: str = "") -> ClientConnection:
+    url = f"ws{server.url.removeprefix('http')}/v1/worlds/{world}/live{query}"
+    return connect(url, additional_headers={"authorization": f"Bearer {key}"}, max_size=None)
 
 
 def test_names_in_prompts_are_put_in_once(server: Running) -> None:
@@ -71,6 +78,67 @@ def test_more_work_costs_more(server: Running) -> None:
         assert price() == price(fps=8) == 64 * 64 * 4
         assert price(fps=32) == 2 * price() and price(steps=160) == 10 * price()
         assert price(seconds=0.01) == 64 * 64 / 16
+
+
+def test_frames_of_worlds_cost_what_films_cost(server: Running) -> None:
+    """A quota holds for worlds too, over HTTP and live, and the books say what they took."""
+    with server.http() as root:
+        key = root.post("/v1/keys", json={"name": "player", "quota": 64 * 64 * 2}).json()["key"]
+        with server.http(key) as client:
+            world = client.post("/v1/worlds", json={"prompt": "a red ball", "size": "64x64"}).json()
+            assert client.post(f"/v1/worlds/{world['id']}/step", json={"frames": 8}).status_code == 200
+            until(lambda: client.get("/v1/usage").json()["quota"]["used"] == 64 * 64 * 8 / 16)
+            (line,) = client.get("/v1/usage").json()["ledger"]
+            assert (line["video"], line["kind"]) == ("worlds", "settle")
+            time.sleep(1.1)
+            refused = client.post(f"/v1/worlds/{world['id']}/step", json={"frames": 32})
+            assert refused.status_code == 429 and refused.json()["error"]["code"] == "insufficient_quota"
+            with live(server, world["id"], key) as socket:
+                seen = 0
+                while not isinstance(told := socket.recv(30), str):
+                    length = int.from_bytes(told[:4], "big")
+                    socket.send(json.dumps({"type": "ack", "frame": json.loads(told[4 : 4 + length])["frame"]}))
+                    seen += 1
+            assert json.loads(told)["error"]["code"] == "insufficient_quota" and 8 < seen < 60
+        root.delete(f"/v1/worlds/{world['id']}")
+
+
+def test_who_loses_the_key_leaves_the_world(server: Running) -> None:
+    with server.http() as root:
+        made = root.post("/v1/keys", json={"name": "guest", "rate": 3}).json()
+        with server.http(made["key"]) as client:
+            world = client.post("/v1/worlds", json={"prompt": "a red ball"}).json()
+        with live(server, world["id"], made["key"], "?paused=1") as socket:
+            assert isinstance(socket.recv(30), bytes)
+            root.delete(f"/v1/keys/{made['id']}")
+            assert "was revoked" in json.loads(socket.recv(30))["error"]["message"]
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(30)
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 4401
+        slow = root.post("/v1/keys", json={"name": "slow", "rate": 1}).json()
+        with server.http(slow["key"]) as client:
+            assert client.get("/v1/worlds").status_code == 200
+        with live(server, world["id"], slow["key"]) as socket:
+            assert json.loads(socket.recv(30))["error"]["code"] == "rate_limit_exceeded"
+        root.delete(f"/v1/worlds/{world['id']}")
+
+
+def test_a_request_that_comes_twice_is_one(server: Running) -> None:
+    """With an Idempotency-Key a client may send again what it had no answer to."""
+    with server.http() as client:
+        name, asked = {"idempotency-key": "order 1"}, {"prompt": "a star", **QUICK}
+        first = client.post("/v1/videos", json=asked, headers=name).json()
+        assert client.post("/v1/videos", json=asked, headers=name).json()["id"] == first["id"]
+        other = client.post("/v1/videos", json={**asked, "prompt": "a box"}, headers=name)
+        assert other.status_code == 409 and other.json()["error"]["code"] == "idempotency_conflict"
+        assert client.post("/v1/videos", json=asked).json()["id"] != first["id"]
+        picture = {"input_reference": ("a.png", png(), "image/png")}
+        one, again = (
+            client.post("/v1/videos", data={"seconds": "0.25"}, files=picture, headers={"idempotency-key": "2"}).json()
+            for _ in range(2)
+        )
+        assert one["id"] == again["id"] != first["id"]
+        assert client.post("/v1/videos", json=asked, headers={"idempotency-key": "x" * 300}).status_code == 400
 
 
 def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:

@@ -125,7 +125,9 @@ def test_the_queue_is_in_the_hands_of_its_owner(server: Running) -> None:
         queue = client.get("/v1/queue").json()
         assert queue["paused"] and [job["id"] for job in queue["data"]][:3] == [c["id"], a["id"], b["id"]]
         assert client.post(f"/v1/videos/{b['id']}/pause").json()["kinema"]["paused"]
-        client.post("/v1/queue/resume")
+        assert client.post("/v1/queue/resume?held=true").json() == {"paused": False}, (
+            "the address says what to do, nothing else"
+        )
         assert server.wait(a["id"])["status"] == "completed"
         assert client.get(f"/v1/videos/{b['id']}").json()["status"] == "queued"
         client.post(f"/v1/videos/{b['id']}/resume")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, expect, sync_playwright
 from playwright.sync_api import Error as BrowserError
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, until
 
 ROOMS = ("create", "gallery", "edit", "world", "storyboard", "models", "settings")
 QUICK = {"seconds": "1", "fps": 8, "steps": 2, "seed": 3}
@@ -177,14 +176,6 @@ def times(dialog: Locator) -> list[float]:
     """Where the videos in a dialog are."""
     found: list[float] = dialog.locator("video").evaluate_all("all => all.map(video => video.currentTime)")
     return found
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds. (The page's policy forbids what `Page.wait_for_function` does.)"""
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.05)
 
 
 def pick(page: Page, clip: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 from kinema.errors import InputError
 from kinema.serve.access import Access
 from kinema.serve.leases import Claim, Finished, Leases
-from kinema.serve.queue import Queue
+from kinema.serve.queue import Queue, Repeat
 from kinema.serve.store import new_id
 from kinema.serve.tables import Database, metadata, sqlite_url
 
@@ -37,14 +37,14 @@ class Desk:
     access: Access
     key: str
 
-    def job(self, *, key: str | None = None, **more: Any) -> str:
+    def job(self, *, key: str | None = None, repeat: Repeat | None = None, **more: Any) -> str:
         """Accept a job; its id."""
         job = {
             "id": new_id("video"), "key_id": key or self.key, "kind": "generate", "model": "kinema-tiny", "prompt": "a red ball",
             "seconds": "1", "size": "32x32", "request": {"seed": 1}, "sources": [], "remixed_from": None, "priority": 0,
             "shape": "same", "pixel_seconds": 1024.0, **more,
         }  # fmt: skip
-        return str(self.queue.submit(job).id)
+        return str(self.queue.submit(job, repeat=repeat).id)
 
     def claim(self, worker: str = "w", **more: Any) -> list[Claim]:
         return self.leases.claim(worker, **more)

@@ -32,17 +32,15 @@ class Key:
     scopes: frozenset[str]
 
 
-def key_of(connection: HTTPConnection) -> Key | None:
+def key_of(connection: HTTPConnection) -> Key:
     told = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
-    name = {"reader": "ann"}.get(told, told)
-    return Key(name, frozenset(SCOPES[told])) if told in SCOPES else None
+    if told not in SCOPES:
+        raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
+    return Key({"reader": "ann"}.get(told, told), frozenset(SCOPES[told]))
 
 
 def asking(request: Request) -> Key:
-    found = key_of(request)
-    if found is None:
-        raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
-    return found
+    return key_of(request)
 
 
 async def resolve(reference: Any, caller: Any) -> Clip:

@@ -11,8 +11,9 @@ from tests.serve.conftest import DONE, Desk
 
 from kinema.errors import ApiError, InputError
 from kinema.serve.leases import Leases
+from kinema.serve.queue import Repeat
 from kinema.serve.rows import LIVE
-from kinema.serve.tables import Database, deliveries, facts, ledger, sqlite_url, webhooks
+from kinema.serve.tables import Database, audit, deliveries, facts, ledger, repeats, sqlite_url, webhooks
 
 
 def test_a_job_is_made_once_and_paid_once(desk: Desk) -> None:
@@ -249,6 +250,32 @@ def test_the_end_of_a_job_and_its_webhooks_are_one(desk: Desk) -> None:
     with desk.queue.database.reading() as db:
         (told,) = db.execute(deliveries.select()).all()
     assert '"video.completed"' in told.body
+
+
+def test_places_between_two_do_not_run_out(desk: Desk) -> None:
+    """The last is put before the one that stands second, again and again."""
+    order = [desk.job() for _ in range(4)]
+    for _ in range(80):
+        order.insert(1, order.pop())
+        desk.queue.move(order[1], desk.key, order[2])
+    assert [job.id for job in desk.queue.waiting(desk.key)] == order
+    assert [desk.claim()[0].id for _ in order] == order
+
+
+def test_old_requests_and_old_lines_are_forgotten(desk: Desk) -> None:
+    first, again = Repeat(token="t", digest="d"), Repeat(token="t", digest="e")
+    id = desk.job(repeat=first)
+    desk.queue.note(desk.key, "looked")
+    assert desk.job(repeat=first) == id
+    with pytest.raises(ApiError, match="another request"):
+        desk.job(repeat=again)
+    with desk.queue.database.writing() as db:
+        db.execute(repeats.update().values(at=repeats.c.at - 2 * 86400))
+        db.execute(audit.update().values(at=audit.c.at - 400 * 86400))
+    desk.queue.gone(restorable_s=60)
+    with desk.queue.database.reading() as db:
+        assert not db.execute(audit.select()).all()
+    assert desk.job(repeat=again) != id
 
 
 def test_many_workers_never_hold_the_same_job(desk: Desk) -> None:

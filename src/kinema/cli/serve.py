@@ -23,6 +23,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=whole, default=4, help="jobs of equal shape filmed together at most (default: 4)")
     parser.add_argument("--threads", type=whole, help="processor threads of each worker (default: all cores)")
     parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
+    parser.add_argument("--audit-days", type=number, default=365.0, help="how long the audit log is kept (default: 365)")
     parser.add_argument("--label", action="store_true", help="a visible mark on every film")
     parser.add_argument("--blocked-words", type=Path, metavar="FILE", help="words that prompts must not hold, one a line")
     parser.add_argument("--policy", metavar="MODULE:OBJECT", help="an object that may refuse prompts and frames")
@@ -37,7 +38,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, policy=arguments.policy,
         blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
         remote=getattr(arguments, "allow_urls", False), private_hooks=getattr(arguments, "allow_private_webhooks", False),
-        kept_days=arguments.keep_days,
+        kept_days=arguments.keep_days, audit_days=arguments.audit_days,
     )  # fmt: skip
 
 

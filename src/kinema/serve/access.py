@@ -141,20 +141,18 @@ class Access:
         """Whose key it is; 401 when it is nobody's, expired or revoked."""
         with self.database.reading() as db:
             row = db.execute(select(keys).where(keys.c.digest == digest_of(key))).first()
-        now = time.time()
-        if row is None:
-            raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
-        if row.revoked_at is not None or (row.expires_at is not None and row.expires_at < now):
-            what = "was revoked" if row.revoked_at is not None else "has expired"
-            raise ApiError(
-                401, f"the API key {row.prefix}... {what}; make another with `kinema keys add`", code="invalid_api_key"
-            )
+        row, now = _holding(row), time.time()
         if now - max(row.last_used_at or 0.0, self._noted.get(row.id, 0.0)) > USED_S:
             self._noted[row.id] = now
             self._notes.submit(self._note, row.id, now)
         return Caller(
             key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
         )  # fmt: skip
+
+    def holds(self, id: str) -> None:
+        """401 once a key has expired or was revoked."""
+        with self.database.reading() as db:
+            _holding(db.execute(select(keys).where(keys.c.id == id)).first())
 
     def _note(self, id: str, now: float) -> None:
         with suppress(SQLAlchemyError), self.database.writing() as db:
@@ -195,6 +193,17 @@ class Access:
             429, f"this key may ask {caller.rate} times a minute; try again in {wait} s", code="rate_limit_exceeded",
             headers={"retry-after": str(wait)},
         )  # fmt: skip
+
+
+def _holding(row: Row[Any] | None) -> Row[Any]:
+    if row is None:
+        raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at < time.time()):
+        what = "was revoked" if row.revoked_at is not None else "has expired"
+        raise ApiError(
+            401, f"the API key {row.prefix}... {what}; make another with `kinema keys add`", code="invalid_api_key"
+        )
+    return row
 
 
 def check_origin(connection: HTTPConnection) -> None:

@@ -29,7 +29,9 @@ from kinema.serve.access import Caller
 from kinema.serve.errors import body
 from kinema.serve.hall import Hall
 from kinema.serve.house import House
+from kinema.serve.meter import SETTLE_S, frames_cost
 from kinema.serve.metrics import LOG
+from kinema.serve.room import Room
 from kinema.serve.settings import Settings
 
 STUDIO = Path(__file__).parent / "studio"
@@ -121,9 +123,10 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         house.hooks.start()
-        sweeper = asyncio.create_task(_sweep(house))
+        others = [asyncio.create_task(_sweep(house)), asyncio.create_task(_settle(house))]
         yield
-        sweeper.cancel()
+        for other in others:
+            other.cancel()
         await hall.close()
         await run_in_threadpool(house.close)
 
@@ -138,15 +141,31 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         request.scope["kinema_key"] = found.key_id
         return found
 
-    async def caller_of(connection: HTTPConnection) -> Caller | None:
-        try:
-            return await house.quick(house.access.of, connection)
-        except ApiError:
-            return None
+    async def caller_of(connection: HTTPConnection) -> Caller:
+        return await house.quick(house.access.of, connection)
+
+    async def holds(who: Any) -> None:
+        await house.quick(house.access.holds, who.key_id)
+
+    async def charge(who: Any, room: Room, frames: int) -> None:
+        price = frames_cost(room.meta.size, frames)
+        if house.meter.is_due(who.key_id):
+            await house.quick(house.meter.check, who.key_id, price)
+        house.meter.spend(who.key_id, price)
 
     app.include_router(videos.routes(house))
     app.include_router(desk.routes(house))
-    app.include_router(worlds.routes(hall, caller=caller, caller_of=caller_of, resolve=house.resolve, allowed=house.allowed))
+    app.include_router(
+        worlds.routes(
+            hall,
+            caller=caller,
+            caller_of=caller_of,
+            resolve=house.resolve,
+            allowed=house.allowed,
+            charge=charge,
+            holds=holds,
+        )
+    )
     _errors(app)
 
     @app.get("/verify", include_in_schema=False)
@@ -156,6 +175,16 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     app.mount("/", StaticFiles(directory=STUDIO, html=True), name="studio")
     app.add_middleware(Edge, house=house)
     return app
+
+
+async def _settle(house: House) -> None:
+    """Now and then: write to the books what was made of worlds."""
+    while True:
+        await asyncio.sleep(SETTLE_S)
+        try:
+            await run_in_threadpool(house.meter.settle)
+        except (OperationalError, NoConnection) as wrong:
+            LOG.error("the books of worlds could not be written, and wait: %s", str(wrong).splitlines()[0])
 
 
 async def _sweep(house: House) -> None:

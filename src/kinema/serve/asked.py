@@ -16,6 +16,7 @@ from kinema.prompts import check_words
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
 from kinema.serve.house import House
+from kinema.serve.meter import USUAL_FPS
 from kinema.serve.uploads import Sent
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
@@ -25,8 +26,8 @@ ALIASES = ("sora-2", "sora-2-pro")
 """Names that unmodified clients ask for; the default model answers, and the video says so."""
 MOST_SECONDS = 600.0
 MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
-USUAL_FPS, USUAL_STEPS = 16.0, 16
-"""What a pixel-second is made of; more frames or steps cost as many more."""
+USUAL_STEPS = 16
+"""What a pixel-second is made of, beside the usual frame rate; more frames or steps cost as many more."""
 EMPTY = (
     Field(name="seed", kind="whole", about="the same seed on the same machine makes the same video", low=0, high=2**62 - 1),
     Field(name="steps", kind="whole", about="steps of the plan", low=1, high=200),

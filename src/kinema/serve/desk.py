@@ -257,17 +257,19 @@ def _usage(router: APIRouter, house: House) -> None:
 
         return await run_in_threadpool(look)
 
-    for name, held in (("pause", True), ("resume", False)):
+    async def hold(request: Request, held: bool) -> dict[str, Any]:
+        caller = await house.caller(request, "admin")
+        await run_in_threadpool(house.queue.hold, held)
+        await run_in_threadpool(house.queue.note, caller.key_id, "queue.paused" if held else "queue.resumed")
+        return {"paused": held}
 
-        @router.post(
-            f"/v1/queue/{name}", tags=["queue"], summary="Begin nothing more" if held else "Go on", responses=house.errors,
-            name=f"{name}_queue",
-        )  # fmt: skip
-        async def hold(request: Request, held: bool = held) -> dict[str, Any]:
-            caller = await house.caller(request, "admin")
-            await run_in_threadpool(house.queue.hold, held)
-            await run_in_threadpool(house.queue.note, caller.key_id, "queue.paused" if held else "queue.resumed")
-            return {"paused": held}
+    @router.post("/v1/queue/pause", tags=["queue"], summary="Begin nothing more", responses=house.errors)
+    async def pause_queue(request: Request) -> dict[str, Any]:
+        return await hold(request, True)
+
+    @router.post("/v1/queue/resume", tags=["queue"], summary="Go on", responses=house.errors)
+    async def resume_queue(request: Request) -> dict[str, Any]:
+        return await hold(request, False)
 
     @router.get("/v1/usage", tags=["access"], summary="Quota and ledger of this key", responses=house.errors)
     async def usage(request: Request, limit: int = 100) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from kinema.serve.uploads import MOST_BYTES, Sent
 
 MOST_TEXT = 8000
 MOST_LIST = 1000
+MOST_TOKEN = 255
 MOST_STATE = MOST_JSON = 12 << 20
 SMALL = 64 << 10
 """Bytes of a body of JSON at most: any; one that is read before it is known who sends it. Larger files come as file parts."""
@@ -169,6 +170,14 @@ async def body_of(request: Request, fields: Sequence[Field], *, most: int = MOST
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
             raise ApiError(400, f"unknown parameter {name[:60]!r}{hint}", param=name[:60], code="unknown_parameter")
     return {field.name: field.read(given.get(field.name)) for field in fields}
+
+
+def token_of(request: Request) -> str | None:
+    """The Idempotency-Key of a request, if it has one."""
+    token = request.headers.get("idempotency-key")
+    if token is not None and not 0 < len(token) <= MOST_TOKEN:
+        raise ApiError(400, f"Idempotency-Key of {len(token)} characters: expected 1 to {MOST_TOKEN}", code="invalid_value")
+    return token
 
 
 async def raw_body(request: Request, *, most: int = MOST_JSON) -> dict[str, Any]:

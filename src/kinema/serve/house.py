@@ -16,6 +16,7 @@ from kinema.media import Clip
 from kinema.serve.access import Access, Caller
 from kinema.serve.hooks import Hooks
 from kinema.serve.identity import identity_of
+from kinema.serve.meter import Meter
 from kinema.serve.metrics import Metrics
 from kinema.serve.pace import Pace
 from kinema.serve.policy import policies
@@ -60,8 +61,8 @@ class House:
         self.store = Store(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
-        self.queue = Queue(self.database, retained_s=86400 * settings.kept_days)
-        self.pace = Pace(self.database)
+        self.queue = Queue(self.database, retained_s=86400 * settings.kept_days, audit_s=86400 * settings.audit_days)
+        self.pace, self.meter = Pace(self.database), Meter(self.database)
         self.access = Access(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
         self.hooks = Hooks(self.database, private=settings.private_hooks)
@@ -143,4 +144,7 @@ class House:
 
     def close(self) -> None:
         self.hooks.stop()
-        self.database.close()
+        try:
+            self.meter.settle()
+        finally:
+            self.database.close()

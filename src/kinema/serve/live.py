@@ -15,6 +15,7 @@ import math
 import re
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +39,11 @@ WAITING_STEPS = 64
 LONGEST_MESSAGE = 4096
 SIZES = (32, 1024)
 PACES = (0.25, 120.0)
-REFUSED, NOT_FOUND, CLOSING, FAILED = 4401, 4404, 1012, 1011
+LARGE = 256 * 256
+"""Pictures of more pixels are encoded in a thread; for smaller ones going there would take longer."""
+HOLDS_S = 3.0
+"""How often it is looked whether the key of a session still holds."""
+REFUSED, NOT_FOUND, CLOSING, LATER, FAILED = 4401, 4404, 1012, 1013, 1011
 """Codes that a session is closed with."""
 
 
@@ -55,6 +60,14 @@ def encoded(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = Fals
     else:
         picture.save(made, "JPEG", quality=90, subsampling=0)
     return made.getvalue()
+
+
+async def drawn(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
+    """The same, without holding up others."""
+    high, wide = frame.shape[:2]
+    if high * wide * ((size or max(high, wide)) / max(high, wide)) ** 2 > LARGE:
+        return await asyncio.to_thread(encoded, frame, size, lossless=lossless)
+    return encoded(frame, size, lossless=lossless)
 
 
 def same_origin(socket: WebSocket) -> bool:
@@ -98,11 +111,32 @@ class Pace:
         self.due = min(self.due, time.monotonic() + 1 / fps)
 
 
-class Session:
-    """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG."""
+async def nothing(frames: int) -> None:
+    """Frames cost nothing."""
 
-    def __init__(self, hall: Hall, room: Room, socket: WebSocket, *, size: int | None, lossless: bool) -> None:
+
+async def forever() -> None:
+    """Keys hold for good."""
+
+
+class Session:
+    """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG. charge:
+    bills frames before they are made, or raises; holds: raises once the client may not be here any more."""
+
+    def __init__(
+        self,
+        hall: Hall,
+        room: Room,
+        socket: WebSocket,
+        *,
+        size: int | None,
+        lossless: bool,
+        charge: Callable[[int], Awaitable[None]] = nothing,
+        holds: Callable[[], Awaitable[None]] = forever,
+    ) -> None:
         self.hall, self.room, self.socket, self.size, self.lossless = hall, room, socket, size, lossless
+        self.charge, self.holds = charge, holds
+        self.expelled: ApiError | None = None
         self.pace = Pace(room.meta.fps)
         self.action: list[float] | None = None
         self.steps: deque[list[float] | None] = deque()
@@ -133,7 +167,7 @@ class Session:
 
     async def run(self, *, playing: bool) -> None:
         """Until the client leaves, the world is deleted or the server closes."""
-        reader = asyncio.create_task(self._read())
+        others = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
         self.room.watchers.add(self.wake)
         try:
             if playing:
@@ -141,7 +175,7 @@ class Session:
                     self.play()
                 except ApiError as wrong:
                     await self._send(error_text(wrong))
-            while not (self.left or self.room.gone or self.hall.closed):
+            while not (self.left or self.room.gone or self.hall.closed or self.expelled):
                 self.wake.clear()
                 try:
                     await self._go_on()
@@ -149,7 +183,9 @@ class Session:
                     self.pause()
                     self.version = self.room.version
                     await self._send(error_text(wrong))
-            if self.room.gone:
+            if self.expelled:
+                await self._end(self.expelled, REFUSED)
+            elif self.room.gone:
                 await self._end(not_found("world", self.room.meta.id), NOT_FOUND)
             elif self.hall.closed:
                 await self._end(ApiError(503, "the server is closing; the world is kept", code="closing"), CLOSING)
@@ -159,8 +195,22 @@ class Session:
         finally:
             self.pause()
             self.room.watchers.discard(self.wake)
-            reader.cancel()
+            for other in others:
+                other.cancel()
             self.hall.left(self.room)
+
+    async def _watch(self) -> None:
+        """Look now and then whether the client may still be here."""
+        while True:
+            await asyncio.sleep(HOLDS_S)
+            try:
+                await self.holds()
+            except ApiError as wrong:
+                if wrong.status == 401:
+                    self.expelled = wrong
+                    self.wake.set()
+            except Exception as wrong:
+                log.warning("whether a key holds could not be seen: %s", wrong)
 
     async def _send(self, message: str | bytes) -> None:
         try:
@@ -198,6 +248,7 @@ class Session:
 
     async def _step(self, action: list[float] | None, *, by_hand: bool = False) -> None:
         try:
+            await self.charge(1)
             look = await self.hall.do(self.room, ["step", action], urgent=True)
         finally:
             self.stepped += by_hand
@@ -206,7 +257,7 @@ class Session:
 
     async def _show(self, look: Look) -> None:
         assert look.frame is not None
-        picture = encoded(look.frame, self.size, lossless=self.lossless)
+        picture = await drawn(look.frame, self.size, lossless=self.lossless)
         told = {
             "frame": self.sent, **look.now, "action": look.action, "stepped": self.stepped, "playing": self.playing,
             "model_ms": round(look.model_ms, 3), "sent_ms": round(1000 * time.time(), 3),
@@ -268,7 +319,14 @@ def _pace(fps: Any) -> float:
     return float(fps)
 
 
-async def live(hall: Hall, room: Room, socket: WebSocket) -> None:
+async def live(
+    hall: Hall,
+    room: Room,
+    socket: WebSocket,
+    *,
+    charge: Callable[[int], Awaitable[None]] = nothing,
+    holds: Callable[[], Awaitable[None]] = forever,
+) -> None:
     """Play a world over an accepted socket. Query: size=256 (longer side), format=jpeg or png, paused=1 to begin paused."""
     query = socket.query_params
     low, high = SIZES
@@ -277,5 +335,7 @@ async def live(hall: Hall, room: Room, socket: WebSocket) -> None:
         raise InputError(f"size {size[:40]!r}: expected the longer side in pixels, {low} to {high}")
     if form not in ("jpeg", "png"):
         raise InputError(f"format {form[:40]!r}: expected jpeg or png")
-    session = Session(hall, room, socket, size=None if size is None else int(size), lossless=form == "png")
+    session = Session(
+        hall, room, socket, size=None if size is None else int(size), lossless=form == "png", charge=charge, holds=holds
+    )
     await session.run(playing=query.get("paused", "0") in ("", "0"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from kinema import sizes
@@ -13,10 +16,14 @@ from kinema.serve.cast import Cast
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
 from kinema.serve.house import House
+from kinema.serve.queue import Repeat
 from kinema.serve.shown import shown
 from kinema.serve.store import new_id
+from kinema.serve.uploads import Sent
 from kinema.serve.work import shape_of
 from kinema.serve.worldfile import scene_of
+
+Take = Callable[[dict[str, Any], Caller], dict[str, Any]]
 
 
 class Orders:
@@ -25,6 +32,15 @@ class Orders:
     def __init__(self, house: House) -> None:
         self.house, self.cast = house, Cast(house)
 
+    def once(self, take: Take, given: dict[str, Any], caller: Caller, token: str | None, address: str) -> dict[str, Any]:
+        """Take an order that may come again: what has the same token and asks the same of the same address is one order."""
+        if token is None:
+            return take(given, caller)
+        told = json.dumps([address, given], sort_keys=True, default=_digest)
+        repeat = Repeat(token=_digest(token), digest=_digest(told))
+        first = self.house.queue.repeated(caller.key_id, repeat)
+        return shown(self.house, first) if first is not None else take({**given, "repeat": repeat}, caller)
+
     def create(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
         """From words and pictures."""
         if given["blend"]:
@@ -32,7 +48,7 @@ class Orders:
             for name, end in ends.items():
                 if end is None:
                     raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
-            return self.change(caller, "blend", {**given, **ends}, ("a", "b"))
+            return self.change("blend", ("a", "b"), {**given, **ends}, caller)
         model, request, _ = normal(self.house, given)
         width, height = sizes.parse_size(request["size"])
         self.house.queue.check_quota(
@@ -76,7 +92,7 @@ class Orders:
         return frames
 
     def change(
-        self, caller: Caller, kind: str, given: dict[str, Any], names: tuple[str, ...], *, remixed_from: str | None = None
+        self, kind: str, names: tuple[str, ...], given: dict[str, Any], caller: Caller, *, remixed_from: str | None = None
     ) -> dict[str, Any]:
         """A video made from others: edit, remix, extend, blend, loop, trim."""
         model, notes = model_for(given.get("model"))
@@ -140,10 +156,15 @@ class Orders:
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
         self.house.store.check_space()
-        row = self.house.queue.submit(job, limit=caller.concurrency)
+        row = self.house.queue.submit(job, limit=caller.concurrency, repeat=given.get("repeat"))
         self.house.queue.note(caller.key_id, f"video.{kind}", row.id)
         self.house.metrics.accepted(kind)
         return shown(self.house, row, place=self.house.queue.ahead(row))
+
+
+def _digest(given: Any) -> str:
+    """Of a text, or of a file that came with a request."""
+    return hashlib.sha256(given.content if isinstance(given, Sent) else str(given).encode("utf-8", "replace")).hexdigest()
 
 
 def _source(house: House, reference: dict[str, str]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 
 from kinema.errors import ApiError
 from kinema.serve.rows import LIVE, bill, check_quota, check_room, end, ended, live, own
-from kinema.serve.tables import RETAINED_S, Database, audit, facts, jobs, keys
+from kinema.serve.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""
@@ -16,16 +16,29 @@ CLOSE = 1e-3
 """Places closer than this are dealt out anew."""
 
 
+class Repeat(NamedTuple):
+    """A request that may come again: hashes of the name that its client gave it, and of what it asks."""
+
+    token: str
+    digest: str
+
+
 class Queue:
     """Jobs in a database."""
 
-    def __init__(self, database: Database, *, retained_s: float = RETAINED_S) -> None:
-        self.database, self.retained_s = database, retained_s
+    def __init__(self, database: Database, *, retained_s: float = RETAINED_S, audit_s: float = AUDIT_S) -> None:
+        self.database, self.retained_s, self.audit_s = database, retained_s, audit_s
 
-    def submit(self, job: dict[str, Any], *, limit: int | None = None) -> Row[Any]:
-        """Accept a job; what it costs is reserved at once. When this returns, the job is on disk."""
+    def submit(self, job: dict[str, Any], *, limit: int | None = None, repeat: Repeat | None = None) -> Row[Any]:
+        """Accept a job; what it costs is reserved at once. When this returns, the job is on disk. A repeated request gives the job
+        that it became the first time."""
         with self.database.writing() as db:
             now = self.database.now(db)
+            if repeat is not None:
+                first = _repeated(db, job["key_id"], repeat)
+                if first is not None:
+                    return first
+                db.execute(repeats.insert().values(key_id=job["key_id"], **repeat._asdict(), job=job["id"], at=now))
             key = db.execute(select(keys).where(keys.c.id == job["key_id"])).one()
             check_quota(key, job["pixel_seconds"])
             check_room(db, key.id, limit)
@@ -44,6 +57,11 @@ class Queue:
             db.execute(jobs.insert().values(**row))
             bill(db, now, key.id, job["id"], "reserve", job["pixel_seconds"])
             return db.execute(select(jobs).where(jobs.c.id == job["id"])).one()
+
+    def repeated(self, key_id: str, repeat: Repeat) -> Row[Any] | None:
+        """The job that the same request became before."""
+        with self.database.reading() as db:
+            return _repeated(db, key_id, repeat)
 
     def check_quota(self, key_id: str, pixel_seconds: float) -> None:
         """429 for what would be refused anyway, before any work is done for it."""
@@ -222,11 +240,14 @@ class Queue:
             return bool(db.scalar(select(facts.c.value).where(facts.c.name == "paused")))
 
     def gone(self, *, restorable_s: float) -> list[str]:
-        """Forget jobs that have expired or were deleted long enough ago; returns their ids, whose folders may go."""
+        """Forget jobs that have expired or were deleted long enough ago; returns their ids, whose folders may go.
+        Old requests and old lines of the audit log go with them."""
         with self.database.writing() as db:
             now = self.database.now(db)
             ended = jobs.c.status.not_in(LIVE)
             old = or_(jobs.c.deleted_at < now - restorable_s, jobs.c.expires_at < now)
+            db.execute(repeats.delete().where(repeats.c.at < now - REPEATED_S))
+            db.execute(audit.delete().where(audit.c.at < now - self.audit_s))
             ids = list(db.execute(select(jobs.c.id).where(ended, old)).scalars().all())
             for start in range(0, len(ids), 500):
                 db.execute(jobs.delete().where(jobs.c.id.in_(ids[start : start + 500])))
@@ -244,6 +265,17 @@ class Queue:
             db.execute(
                 audit.insert().values(at=self.database.now(db), key_id=key_id, action=action, target=target, detail=detail)
             )
+
+
+def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:
+    found = db.execute(select(repeats).where(repeats.c.key_id == key_id, repeats.c.token == repeat.token)).first()
+    if found is None:
+        return None
+    if found.digest != repeat.digest:
+        raise ApiError(
+            409, "this Idempotency-Key was sent with another request; a new request takes a new one", code="idempotency_conflict"
+        )  # fmt: skip
+    return own(db, found.job, key_id, deleted=True)
 
 
 def _spread(db: Connection, key_id: str) -> None:

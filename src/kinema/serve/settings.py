@@ -17,7 +17,8 @@ class Settings:
     batch: jobs of one shape run together at most. label: put a visible mark on every film. policy: package.module:object that may
     refuse prompts and frames; blocked: a file with words that prompts must not hold, one a line. chain, key: the operator's own
     certificates. remote: whether pictures may be fetched from public addresses. private_hooks: whether webhooks may go to private
-    addresses. kept_days: how long videos are kept. threads: of each worker, None: as torch chooses.
+    addresses. kept_days: how long videos are kept; audit_days: and lines of the audit log. threads: of each worker,
+    None: as torch chooses.
     """
 
     data: Path
@@ -31,6 +32,7 @@ class Settings:
     remote: bool = False
     private_hooks: bool = False
     kept_days: float = 30.0
+    audit_days: float = 365.0
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -38,8 +40,9 @@ class Settings:
             raise InputError(f"batch {self.batch}: expected at least 1")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads {self.threads}: expected at least 1")
-        if not self.kept_days > 0:
-            raise InputError(f"videos kept {self.kept_days} days: expected more than 0")
+        for what, days in (("videos", self.kept_days), ("the audit log", self.audit_days)):
+            if not days > 0:
+                raise InputError(f"{what} kept {days} days: expected more than 0")
         if (self.chain is None) != (self.key is None):
             raise InputError("a certificate chain and its key belong together; give both or neither")
         if self.blocked is not None and not self.blocked.is_file():

@@ -40,6 +40,10 @@ FORMAT = 1
 """Raised when tables change; a store of another format is refused, not guessed at."""
 RETAINED_S = 30 * 86400.0
 """How long videos are kept, if the operator does not say."""
+AUDIT_S = 365 * 86400.0
+"""And lines of the audit log."""
+REPEATED_S = 86400.0
+"""For so long a request with the same Idempotency-Key is the same request."""
 BUSY_S = 30.0
 PATIENCE_MS = 15_000
 """On Postgres: a writer that waits, or is stopped, for longer is given up, so that others can go on."""
@@ -204,6 +208,17 @@ deliveries = Table(
     Index("deliveries_due", "done_at", "next_at"),
 )
 """An outbox: written in the transaction that ends the job, sent afterwards, again and again until it was received."""
+
+repeats = Table(
+    "repeats",
+    metadata,
+    Column("key_id", String(40), primary_key=True),
+    Column("token", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("job", String(40), nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Requests that were sent with an Idempotency-Key (token: its hash), and the job that each became."""
 
 facts = Table("facts", metadata, Column("name", String(40), primary_key=True), Column("value", JSON, nullable=False))
 

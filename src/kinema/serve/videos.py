@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -13,9 +14,9 @@ from kinema.errors import ApiError
 from kinema.serve.asked import BLEND, CHARACTER, CREATE, EDIT, EXTEND, LOOP, MOVE, REMIX, RENDER, TRIM, is_heavy
 from kinema.serve.cast import character_shown
 from kinema.serve.errors import not_found, refuse
-from kinema.serve.forms import Field, body_of, described
+from kinema.serve.forms import Field, body_of, described, token_of
 from kinema.serve.house import House
-from kinema.serve.orders import Orders
+from kinema.serve.orders import Orders, Take
 from kinema.serve.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
 from kinema.serve.shown import answered, shown
 from kinema.serve.store import is_id
@@ -49,12 +50,18 @@ def routes(house: House) -> APIRouter:
 
 
 def _making(router: APIRouter, house: House, orders: Orders, post: Post[Any]) -> None:
+    async def ordered(request: Request, fields: tuple[Field, ...], take: Take, **told: Any) -> JSONResponse:
+        """Take an order, once even if its client sends it twice."""
+        caller = await house.caller(request, "videos")
+        given = {**await body_of(request, fields), **told}
+        heavy = any(map(is_heavy, given.values()))
+        return answered(
+            await house.apart(orders.once, take, given, caller, token_of(request), request.url.path, heavy=heavy)
+        )
+
     @post("", CREATE, "Film a description")
     async def create_video(request: Request) -> JSONResponse:
-        caller = await house.caller(request, "videos")
-        given = await body_of(request, CREATE)
-        heavy = any(map(is_heavy, given.values()))
-        return answered(await house.apart(orders.create, given, caller, heavy=heavy))
+        return await ordered(request, CREATE, orders.create)
 
     for path, kind, fields, about in (
         ("/edits", "edit", EDIT, "Remake a video by words, all of it or where a mask is white"),
@@ -65,12 +72,10 @@ def _making(router: APIRouter, house: House, orders: Orders, post: Post[Any]) ->
     ):
 
         def one_kind(kind: str = kind, fields: tuple[Field, ...] = fields) -> Any:
+            take = partial(orders.change, kind, ("a", "b") if kind == "blend" else ("video",))
+
             async def change(request: Request) -> JSONResponse:
-                caller = await house.caller(request, "videos")
-                given = await body_of(request, fields)
-                names = ("a", "b") if kind == "blend" else ("video",)
-                heavy = any(map(is_heavy, given.values()))
-                return answered(await house.apart(orders.change, caller, kind, given, names, heavy=heavy))
+                return await ordered(request, fields, take)
 
             change.__name__ = f"{kind}_video"
             return change
@@ -79,17 +84,14 @@ def _making(router: APIRouter, house: House, orders: Orders, post: Post[Any]) ->
 
     @post("/renders", RENDER, "Film a scene state, such as a changed one")
     async def render_state(request: Request) -> JSONResponse:
-        caller = await house.caller(request, "videos")
-        given = await body_of(request, RENDER)
-        return answered(await run_in_threadpool(orders.render, given, caller))
+        return await ordered(request, RENDER, orders.render)
 
     @post("/{video_id}/remix", REMIX, "Remake a video by other words")
     async def remix_video(request: Request, video_id: str) -> JSONResponse:
-        caller = await house.caller(request, "videos")
         if not is_id(video_id, "video"):
             raise not_found("video", video_id)
-        given = {**await body_of(request, REMIX), "video": video_id, "strength": 0.7}
-        return answered(await run_in_threadpool(orders.change, caller, "remix", given, ("video",), remixed_from=video_id))
+        take = partial(orders.change, "remix", ("video",), remixed_from=video_id)
+        return await ordered(request, REMIX, take, video=video_id, strength=0.7)
 
 
 def _characters(router: APIRouter, house: House, orders: Orders, post: Post[Any]) -> None:
@@ -147,9 +149,8 @@ def _looking(router: APIRouter, house: House) -> None:
 
         return answered(await house.quick(look))
 
-    @router.api_route(
-        "/{video_id}/content", methods=["GET", "HEAD"], summary="The video itself, or pictures of it", responses=house.errors
-    )
+    @router.head("/{video_id}/content", include_in_schema=False)
+    @router.get("/{video_id}/content", summary="The video itself, or pictures of it", responses=house.errors)
     async def content(request: Request, video_id: str, variant: str = "video") -> Response:
         caller = await house.caller(request, "read")
         if variant not in FILES:

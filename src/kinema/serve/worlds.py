@@ -7,6 +7,7 @@ which words its policy refuses. A world belongs to the key that made it; for oth
 import asyncio
 import base64
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,16 +28,20 @@ from kinema.media.bytes import to_bytes
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field, body_of, described, raw_body
 from kinema.serve.hall import Caller, Hall
-from kinema.serve.live import FAILED, NOT_FOUND, REFUSED, encoded, error_text, live, same_origin, told_as
+from kinema.serve.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, same_origin, told_as
 from kinema.serve.room import Look, Room, step_of
 from kinema.serve.uploads import Sent
 from kinema.serve.worldfile import MAX_BYTES, scene_of
 
 Resolve = Callable[[Any, Caller], Awaitable[Clip]]
-CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller | None] | None]
+CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller]]
+Charge = Callable[[Caller, Room, int], Awaitable[None]]
+Holds = Callable[[Caller], Awaitable[None]]
 READ, WRITE = ("read", "worlds", "admin"), ("worlds", "admin")
 MOST_FRAMES = 480
 """Of one request to step or to film."""
+MOST_SESSIONS = 16
+"""Live sessions of one key at a time."""
 LONGEST_SINCE = 128
 """Frames that a `what_if` goes back at most."""
 SEEN_S = 4.0
@@ -83,10 +88,22 @@ class Given:
     caller: Callable[..., Any]
     """A dependency that answers with who asks, or raises."""
     caller_of: CallerOf
-    """The same for a WebSocket; None for nobody."""
+    """The same for a WebSocket."""
     resolve: Resolve
     allowed: Callable[[str], None]
     """Raises for words that are refused."""
+    charge: Charge
+    """Bills frames before they are made, or raises."""
+    holds: Holds
+    """Raises 401 once a caller's key does not hold any more."""
+
+
+async def free(caller: Caller, room: Room, frames: int) -> None:
+    """Frames cost nothing."""
+
+
+async def always(caller: Caller) -> None:
+    """Keys hold for good."""
 
 
 def routes(
@@ -96,9 +113,13 @@ def routes(
     caller_of: CallerOf,
     resolve: Resolve,
     allowed: Callable[[str], None] = lambda text: None,
+    charge: Charge = free,
+    holds: Holds = always,
 ) -> APIRouter:
     """All routes below /v1/worlds."""
-    given = Given(hall=hall, caller=caller, caller_of=caller_of, resolve=resolve, allowed=allowed)
+    given = Given(
+        hall=hall, caller=caller, caller_of=caller_of, resolve=resolve, allowed=allowed, charge=charge, holds=holds
+    )
     router = APIRouter(tags=["worlds"], route_class=Route)
     _coming_and_going(router, given)
     _looking(router, given)
@@ -129,8 +150,8 @@ def permit(caller: Caller, scopes: tuple[str, ...]) -> Caller:
     return caller
 
 
-def picture_url(frame: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(encoded(frame, None, lossless=True)).decode()
+async def picture_url(frame: NDArray[np.uint8]) -> str:
+    return "data:image/png;base64," + base64.b64encode(await drawn(frame, None, lossless=True)).decode()
 
 
 async def film_url(clip: Clip, form: str) -> str:
@@ -240,7 +261,7 @@ def _looking(router: APIRouter, given: Given) -> None:
         assert look.frame is not None
         size = scale * max(look.frame.shape[:2])
         return Response(
-            encoded(look.frame, size, lossless=True), media_type="image/png", headers={"cache-control": "no-store"}
+            await drawn(look.frame, size, lossless=True), media_type="image/png", headers={"cache-control": "no-store"}
         )
 
     @router.get("/v1/worlds/{id}/clip")
@@ -250,7 +271,9 @@ def _looking(router: APIRouter, given: Given) -> None:
         frames: Annotated[int | None, Query(ge=1)] = None,
         format: Annotated[str, Query(pattern="^(mp4|png)$")] = "mp4",
     ) -> Response:
-        made = await hall.clip(hall.find(id, permit(who, READ)), frames)
+        room = hall.find(id, permit(who, READ))
+        await given.charge(who, room, min(frames or MOST_FRAMES, (await hall.now(room))["past_frames"] + 1))
+        made = await hall.clip(room, frames)
         kind = "video/mp4" if format == "mp4" else "image/png"
         data = await asyncio.to_thread(to_bytes, made, format)
         return Response(data, media_type=kind, headers={"cache-control": "no-store"})
@@ -258,7 +281,7 @@ def _looking(router: APIRouter, given: Given) -> None:
     @router.get("/v1/worlds/{id}/scene")
     async def scene(id: str, who: Who) -> dict[str, Any]:
         world = await hall.snapshot(hall.find(id, permit(who, READ)))
-        return (await asyncio.to_thread(lambda: world.scene)).to_dict()
+        return await asyncio.to_thread(lambda: world.scene.to_dict())
 
     @router.get("/v1/worlds/{id}/file")
     async def file(id: str, who: Who) -> FileResponse:
@@ -284,6 +307,7 @@ def _looking(router: APIRouter, given: Given) -> None:
         room = hall.find(id, permit(who, READ))
         told = await body_of(request, CAUSE)
         given.allowed(told["cause"])
+        await given.charge(who, room, 2 * told["since"])
         both = await hall.what_if(room, told["cause"], told["since"])
         happened, instead = [await film_url(clip, told["format"]) for clip in (both.happened, both.instead)]
         return {"understood": both.understood, "happened": happened, "instead": instead}
@@ -301,10 +325,11 @@ def _doing(router: APIRouter, given: Given) -> None:
         room = hall.find(id, permit(who, WRITE))
         told = await body_of(request, STEP)
         deed = step_of(told["action"])
+        await given.charge(who, room, told["frames"])
         for left in range(told["frames"] - 1, -1, -1):
             look = await hall.do(room, deed, urgent=True, picture=left == 0)
         assert look.frame is not None
-        return {**look.now, "model_ms": round(look.model_ms, 3), "frame": picture_url(look.frame)}
+        return {**look.now, "model_ms": round(look.model_ms, 3), "frame": await picture_url(look.frame)}
 
     @router.post("/v1/worlds/{id}/edit", openapi_extra=described(EDIT))
     async def edit(id: str, request: Request, who: Who) -> dict[str, Any]:
@@ -327,22 +352,38 @@ def _doing(router: APIRouter, given: Given) -> None:
 
 
 def _playing(router: APIRouter, given: Given) -> None:
-    async def admitted(socket: WebSocket, id: str) -> Room:
+    sessions: Counter[str] = Counter()
+
+    async def admitted(socket: WebSocket, id: str) -> tuple[Caller, Room]:
         found = given.caller_of(socket)
         who = await found if isinstance(found, Awaitable) else found
-        if who is None:
-            raise ApiError(401, "no valid key: send the cookie, ?key= or an Authorization header", code="no_key")
         by_cookie = "authorization" not in socket.headers and "key" not in socket.query_params
         if by_cookie and not same_origin(socket):
             raise ApiError(403, "another site may not play with this server's cookie; send a key", code="other_origin")
-        return given.hall.find(id, permit(who, WRITE))
+        room = given.hall.find(id, permit(who, WRITE))
+        if sessions[who.key_id] >= MOST_SESSIONS:
+            raise ApiError(
+                429,
+                f"this key plays in {MOST_SESSIONS} places, which is the most; leave one first",
+                code="too_many_sessions",
+            )
+        return who, room
 
     @router.websocket("/v1/worlds/{id}/live")
     async def play(socket: WebSocket, id: str) -> None:
         await socket.accept()
         try:
-            await live(given.hall, await admitted(socket, id), socket)
+            who, room = await admitted(socket, id)
+            sessions[who.key_id] += 1
+            try:
+                await live(
+                    given.hall, room, socket,
+                    charge=lambda frames: given.charge(who, room, frames), holds=lambda: given.holds(who),
+                )  # fmt: skip
+            finally:
+                sessions[who.key_id] -= 1
         except KinemaError as wrong:
             await socket.send_text(error_text(wrong))
             status = wrong.status if isinstance(wrong, ApiError) else 400
-            await socket.close({401: REFUSED, 403: REFUSED, 404: NOT_FOUND}.get(status, FAILED))
+            codes = {401: REFUSED, 403: REFUSED, 404: NOT_FOUND, 429: LATER, 503: LATER}
+            await socket.close(codes.get(status, FAILED))

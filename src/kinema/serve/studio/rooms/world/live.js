@@ -6,6 +6,7 @@ import { worlds } from "../../api.js";
 
 const RETRY_MS = 1500;
 const TRIES = 5;
+const HELD = 32;
 
 export class Live {
   /**
@@ -19,6 +20,9 @@ export class Live {
     this.action = null;
     this.done = false;
     this.asked = null;
+    this.fps = null;
+    /** Steps that were asked for while the wire was not open. */
+    this.steps = 0;
     this.drawing = Promise.resolve();
     this.connect();
   }
@@ -28,7 +32,10 @@ export class Live {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.tries = 0;
+      if (this.fps) this.send({ type: "fps", fps: this.fps });
+      if (this.action) this.send({ type: "action", action: this.action });
       this.to.onState("open");
+      for (; this.steps; this.steps--) this.send({ type: "step" });
     };
     socket.onmessage = ({ data }) => {
       if (typeof data === "string") this.told(JSON.parse(data));
@@ -70,6 +77,17 @@ export class Live {
     this.action = action;
     this.asked = { action, at: performance.now() };
     this.send({ type: "action", action });
+  }
+
+  /** One frame further; asked for while the wire is not open, it is done when it is. */
+  step() {
+    if (this.socket.readyState === WebSocket.OPEN) this.send({ type: "step" });
+    else this.steps = Math.min(this.steps + 1, HELD);
+  }
+
+  pace(fps) {
+    this.fps = fps;
+    this.send({ type: "fps", fps });
   }
 
   again() {

@@ -63,8 +63,8 @@ function useLive(first, canvas) {
     setPlaying(on);
     live.current.send({ type: on ? "play" : "pause" });
   };
-  const step = () => (play(false), live.current.send({ type: "step" }));
-  const setFps = (fps) => (setRate(fps), live.current.send({ type: "fps", fps }));
+  const step = () => (play(false), live.current.step());
+  const setFps = (fps) => (setRate(fps), live.current.pace(fps));
   /** Takes over what a change left behind, and shows its picture. */
   const adopt = (world) => {
     setNow((before) => ({ ...before, past_frames: world.past_frames, time_s: world.time_s, state: world.state, reward: world.reward, terminated: world.terminated }));
