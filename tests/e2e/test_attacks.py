@@ -123,6 +123,14 @@ def test_who_loses_the_key_leaves_the_world(server: Running) -> None:
         root.delete(f"/v1/worlds/{world['id']}")
 
 
+def test_words_of_changes_are_checked_before_they_are_accepted(server: Running) -> None:
+    with server.http() as client:
+        sent = client.post("/v1/files", files={"file": ("a.png", png(), "image/png")}).json()
+        for prompt, strict in (("2-1: a star", False), ("a wolf", True)):
+            refused = client.post("/v1/videos/edits", json={"prompt": prompt, "strict": strict, "video": sent["id"]})
+            assert refused.status_code == 400 and refused.json()["error"]["code"] == "invalid_value", refused.text
+
+
 def test_a_request_that_comes_twice_is_one(server: Running) -> None:
     """With an Idempotency-Key a client may send again what it had no answer to."""
     with server.http() as client:

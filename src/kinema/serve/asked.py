@@ -128,8 +128,7 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
     fps = given.get("fps") or 16.0
     sizes.check_duration(config, seconds, fps, width, height, 1)
     prompt = given.get("prompt") or ""
-    for text, _, _ in parse_storyboard(prompt):
-        check_words(text, strict=bool(given.get("strict")), model=model, lacks=config.lacks)
+    check_prompt(prompt, model, bool(given.get("strict")))
     house.allowed(prompt)
     seed = given.get("seed")
     request = {
@@ -138,6 +137,12 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
         "strict": given.get("strict"), "label": given.get("label"), "notes": notes,
     }  # fmt: skip
     return model, request, notes
+
+
+def check_prompt(prompt: str, model: str, strict: bool) -> None:
+    """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known."""
+    for text, _, _ in parse_storyboard(prompt):
+        check_words(text, strict=strict, model=model, lacks=config_of(model).lacks)
 
 
 def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:

@@ -11,7 +11,17 @@ from typing import Any
 from kinema import sizes
 from kinema.errors import ApiError
 from kinema.serve.access import Caller
-from kinema.serve.asked import MOST_KEYFRAMES, MOST_SECONDS, camera_of, config_of, cost, cuts_of, model_for, normal
+from kinema.serve.asked import (
+    MOST_KEYFRAMES,
+    MOST_SECONDS,
+    camera_of,
+    check_prompt,
+    config_of,
+    cost,
+    cuts_of,
+    model_for,
+    normal,
+)
 from kinema.serve.cast import Cast
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
@@ -96,6 +106,7 @@ class Orders:
     ) -> dict[str, Any]:
         """A video made from others: edit, remix, extend, blend, loop, trim."""
         model, notes = model_for(given.get("model"))
+        check_prompt(given.get("prompt") or "", model, bool(given.get("strict")))
         known = {
             name: self.house.uploads.resolve(given[name], caller.sees, caller.key_id, name)
             for name in names
