@@ -149,6 +149,27 @@ def test_a_request_that_comes_twice_is_one(server: Running) -> None:
         assert client.post("/v1/videos", json=asked, headers={"idempotency-key": "x" * 300}).status_code == 400
 
 
+def test_strangers_wait_for_each_other_and_for_nobody_else(server: Running) -> None:
+    """A crowd without keys is turned away beyond a few, and an upload with one goes past it."""
+    answers: list[int] = []
+
+    def ask() -> None:
+        sent = {"file": ("a.png", png(size=(512, 512)), "image/png")}
+        answers.append(httpx.post(f"{server.url}/v1/verify", files=sent, timeout=120).status_code)
+
+    crowd = [threading.Thread(target=ask) for _ in range(14)]
+    for one in crowd:
+        one.start()
+    until(lambda: 503 in answers)
+    with server.http() as client:
+        sent = client.post("/v1/files", files={"file": ("a.png", png(), "image/png")})
+        waiting = sum(one.is_alive() for one in crowd)
+    for one in crowd:
+        one.join()
+    assert sent.status_code == 200 and waiting > 2, "it did not wait until the others were through"
+    assert set(answers) == {200, 503} and answers.count(200) >= 8
+
+
 def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
     """Receivers that never answer, that answer without end, and one that listens."""
     heard: list[str] = []

@@ -24,6 +24,8 @@ SCOPES = ("read", "videos", "worlds", "admin")
 """read: look at one's own, which every key may; videos: make them; worlds: step into them; admin: keys, and everybody's jobs."""
 COOKIE = "kinema_session"
 PREFIX = "kinema_"
+LATELY_S, REMEMBERED = 1.0, 4096
+"""Keys are looked up anew after so long, and only so many remembered meanwhile: revoked elsewhere, one ends within a second."""
 USED_S = 60.0
 """The time of a key's last use is noted at most this often."""
 
@@ -67,6 +69,7 @@ class Access:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
         self._noted: dict[str, float] = {}
+        self._lately: dict[str, tuple[float, Row[Any] | None]] = {}
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="kinema-keys")
 
     def make(
@@ -135,19 +138,33 @@ class Access:
                 raise ApiError(404, f"no key {id[:80]!r}", code="key_not_found")
             db.execute(keys.update().where(keys.c.id == id).values(revoked_at=row.revoked_at or now))
             db.execute(audit.insert().values(at=now, key_id=by, action="key.revoked", target=id))
-            return db.execute(select(keys).where(keys.c.id == id)).one()
+            revoked = db.execute(select(keys).where(keys.c.id == id)).one()
+        self._lately.clear()
+        return revoked
 
     def caller(self, key: str) -> Caller:
         """Whose key it is; 401 when it is nobody's, expired or revoked."""
-        with self.database.reading() as db:
-            row = db.execute(select(keys).where(keys.c.digest == digest_of(key))).first()
-        row, now = _holding(row), time.time()
+        row, now = _holding(self._found(digest_of(key))), time.time()
         if now - max(row.last_used_at or 0.0, self._noted.get(row.id, 0.0)) > USED_S:
             self._noted[row.id] = now
             self._notes.submit(self._note, row.id, now)
         return Caller(
             key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
         )  # fmt: skip
+
+    def _found(self, digest: str) -> Row[Any] | None:
+        """The row of a key, as it was at most LATELY_S ago."""
+        then, row = self._lately.get(digest, (-LATELY_S, None))
+        now = time.monotonic()
+        if now - then < LATELY_S:
+            return row
+        with self.database.reading() as db:
+            row = db.execute(select(keys).where(keys.c.digest == digest)).first()
+        if row is not None:
+            if len(self._lately) >= REMEMBERED:
+                self._lately.clear()
+            self._lately[digest] = (now, row)
+        return row
 
     def holds(self, id: str) -> None:
         """401 once a key has expired or was revoked."""

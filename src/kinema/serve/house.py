@@ -48,9 +48,15 @@ SCHEMA = {
 
 HEAVY, QUEUED = 3, 24
 """Requests that read files at the same time, and those that may be there in all."""
+STRANGERS = 8
+"""Those of them that may be there without a key; one is served at a time, so that they keep nobody with a key waiting."""
 SEEN = 64
 """Frames of a clip that are looked at for who is in it."""
 T = TypeVar("T")
+
+
+def busy() -> ApiError:
+    return ApiError(503, "many files are being read; try again in a moment", code="busy", headers={"retry-after": "5"})
 
 
 class House:
@@ -79,8 +85,8 @@ class House:
             )
         }  # fmt: skip
         self._looks = threading.Lock()
-        self._heavy = CapacityLimiter(HEAVY)
-        self._waiting = 0
+        self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
+        self._waiting, self._strangers = 0, 0
 
     async def caller(self, request: HTTPConnection, scope: str) -> Caller:
         """Who asks, and that they may."""
@@ -98,14 +104,23 @@ class House:
         if not heavy:
             return await run_in_threadpool(work, *given)
         if self._waiting >= QUEUED:
-            raise ApiError(
-                503, "many files are being read; try again in a moment", code="busy", headers={"retry-after": "5"}
-            )
+            raise busy()
         self._waiting += 1
         try:
             return await to_thread.run_sync(lambda: work(*given), limiter=self._heavy)
         finally:
             self._waiting -= 1
+
+    async def apart_for_anyone(self, work: Callable[[], T]) -> T:
+        """The same for those without a key."""
+        if self._strangers >= STRANGERS:
+            raise busy()
+        self._strangers += 1
+        try:
+            async with self._stranger:
+                return await self.apart(work)
+        finally:
+            self._strangers -= 1
 
     def clip(self, reference: dict[str, str]) -> Clip:
         """The clip that a resolved reference stands for."""

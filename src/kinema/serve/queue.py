@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
+from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bindparam, func, or_, select, tuple_
 
 from kinema.errors import ApiError
+from kinema.serve.errors import not_found
 from kinema.serve.rows import LIVE, bill, check_quota, check_room, end, ended, live, own
 from kinema.serve.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
 
@@ -92,21 +94,19 @@ class Queue:
         search: str | None = None,
     ) -> tuple[list[Row[Any]], bool]:
         """A page of jobs by age, and whether more follow."""
-        query = select(jobs).where(jobs.c.deleted_at.is_(None))
-        if key_id is not None:
-            query = query.where(jobs.c.key_id == key_id)
-        if status is not None:
-            query = query.where(jobs.c.status == status)
+        given: dict[str, Any] = {"key_id": key_id, "status": status, "after": after}
         if search:
             escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            query = query.where(func.lower(jobs.c.prompt).like(f"%{escaped.lower()}%", escape="\\"))
+            given["words"] = f"%{escaped.lower()}%"
+        names = frozenset(name for name, value in given.items() if value is not None)
+        where, page = _page_queries(names, ascending)
         with self.database.reading() as db:
             if after is not None:
-                then = own(db, after, key_id, deleted=True)
-                here, there = tuple_(jobs.c.created_at, jobs.c.id), tuple_(then.created_at, then.id)
-                query = query.where(here > there if ascending else here < there)
-            order = (jobs.c.created_at.asc(), jobs.c.id.asc()) if ascending else (jobs.c.created_at.desc(), jobs.c.id.desc())
-            found = db.execute(query.order_by(*order).limit(limit + 1)).all()
+                then = db.execute(where, given).first()
+                if then is None:
+                    raise not_found("video", after)
+                given |= {"then": then.created_at, "there": then.id}
+            found = db.execute(page, {**given, "most": limit + 1}).all()
         return list(found[:limit]), len(found) > limit
 
     def waiting(self, key_id: str | None, most: int = 200) -> list[Row[Any]]:
@@ -265,6 +265,25 @@ class Queue:
             db.execute(
                 audit.insert().values(at=self.database.now(db), key_id=key_id, action=action, target=target, detail=detail)
             )
+
+
+@cache
+def _page_queries(given: frozenset[str], ascending: bool) -> tuple[Select[Any], Select[Any]]:
+    """Where `after` is, and a page of jobs, for parameters of these names; made once: it takes as long as asking."""
+    where = select(jobs.c.created_at, jobs.c.id).where(jobs.c.id == bindparam("after"))
+    page = select(jobs).where(jobs.c.deleted_at.is_(None))
+    if "key_id" in given:
+        where, page = (query.where(jobs.c.key_id == bindparam("key_id")) for query in (where, page))
+    if "status" in given:
+        page = page.where(jobs.c.status == bindparam("status"))
+    if "words" in given:
+        page = page.where(func.lower(jobs.c.prompt).like(bindparam("words"), escape="\\"))
+    if "after" in given:
+        here = tuple_(jobs.c.created_at, jobs.c.id)
+        there = tuple_(bindparam("then", type_=Float()), bindparam("there", type_=String()))
+        page = page.where(here > there if ascending else here < there)
+    order = [column.asc() if ascending else column.desc() for column in (jobs.c.created_at, jobs.c.id)]
+    return where, page.order_by(*order).limit(bindparam("most", type_=Integer()))
 
 
 def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:

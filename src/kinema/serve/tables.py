@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -287,6 +288,11 @@ class Database:
         self.engine.dispose()
 
 
+def _value(kept: Any) -> Any:
+    """JSON of a column; SQLite gives numbers as such."""
+    return kept if isinstance(kept, int | float) else orjson.loads(kept)
+
+
 def _engine(url: str) -> Engine:
     if url.startswith("postgresql://"):
         url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
@@ -294,11 +300,13 @@ def _engine(url: str) -> Engine:
         limits = f"-c lock_timeout={PATIENCE_MS} -c idle_in_transaction_session_timeout={PATIENCE_MS}"
         alive = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         return create_engine(
-            url, pool_size=24, max_overflow=40, pool_pre_ping=True, connect_args={"options": limits, **alive}
+            url, pool_size=24, max_overflow=40, pool_pre_ping=True, connect_args={"options": limits, **alive},
+            json_deserializer=_value,
         )  # fmt: skip
     engine = create_engine(
-        url, poolclass=QueuePool, pool_size=16, max_overflow=32, connect_args={"timeout": BUSY_S, "check_same_thread": False}
-    )
+        url, poolclass=QueuePool, pool_size=16, max_overflow=32, json_deserializer=_value,
+        connect_args={"timeout": BUSY_S, "check_same_thread": False},
+    )  # fmt: skip
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: Any) -> None:

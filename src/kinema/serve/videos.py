@@ -18,7 +18,7 @@ from kinema.serve.forms import Field, body_of, described, token_of
 from kinema.serve.house import House
 from kinema.serve.orders import Orders, Take
 from kinema.serve.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
-from kinema.serve.shown import answered, shown
+from kinema.serve.shown import Told, answered, shown
 from kinema.serve.store import is_id
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -137,7 +137,7 @@ def _looking(router: APIRouter, house: House) -> None:
             ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
             return {"object": "list", "data": data, **ends, "has_more": more}
 
-        return JSONResponse(await house.quick(page))
+        return Told(await house.quick(page))
 
     @router.get("/{video_id}", summary="One video", responses=house.errors)
     async def get_video(request: Request, video_id: str) -> JSONResponse:
