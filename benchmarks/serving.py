@@ -97,17 +97,17 @@ def talk(url: str, key: str) -> httpx.Client:
 
 
 def ended(client: httpx.Client, ids: list[str], seconds: float = 600) -> list[dict[str, Any]]:
-    """The videos when all have ended."""
-    done: dict[str, dict[str, Any]] = {}
+    """The videos when all have ended; one is asked for at a time and seldom, because asking takes processor time from filming."""
+    done: list[dict[str, Any]] = []
     end = time.monotonic() + seconds
-    while len(done) < len(ids) and time.monotonic() < end:
-        for id in ids:
-            if id not in done:
-                video = client.get(f"/v1/videos/{id}").json()
-                if video["status"] in ("completed", "failed"):
-                    done[id] = video
-        time.sleep(0.01)
-    return [done[id] for id in ids if id in done]
+    for id in ids:
+        while time.monotonic() < end:
+            video = client.get(f"/v1/videos/{id}").json()
+            if video["status"] in ("completed", "failed"):
+                done.append(video)
+                break
+            time.sleep(0.1)
+    return done
 
 
 # The official client
@@ -369,16 +369,19 @@ def overhead(rounds: int) -> list[Row]:
             return accepted + float(video.completed_at - video.created_at)
 
         for seed in range(rounds + 1):
-            pair = by_library(seed), by_server(seed)
+            first, second = (by_library, by_server) if seed % 2 else (by_server, by_library)
+            pair = first(seed), second(seed)
             if seed:
-                alone.append(pair[0])
-                served.append(pair[1])
+                alone.append(pair[0 if seed % 2 else 1])
+                served.append(pair[1 if seed % 2 else 0])
         database.close()
     shutil.rmtree(data)
     a, b = float(np.median(alone)), float(np.median(served))
-    over = b / a - 1
+    each = np.array(served) / np.array(alone) - 1
+    low, over, high = (float(value) for value in np.quantile(each, (0.25, 0.5, 0.75)))
     told = (
-        f"{100 * over:+.1f}% ({b:.2f} s beside {a:.2f} s, medians of {rounds} pairs); marking, signing and sheets included"
+        f"{100 * over:+.1f}% in the middle of {rounds} pairs, half of them between {100 * low:+.0f} and {100 * high:+.0f}% "
+        f"({b:.2f} s beside {a:.2f} s); marking, signing and sheets included"
     )
     return [("overhead of the server, 4 s clip", "<= 5%", told, yes(over <= 0.05))]
 
