@@ -60,8 +60,8 @@ class Hand:
         self.leases, self.claims, self.worker = leases, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
-        self.looked = 0.0
-        """When the last previews were drawn."""
+        self.looked = time.monotonic()
+        """When the last previews were drawn; none at the very beginning, where there is nothing to see."""
         self.filmed: set[str] = set()
         """Those that were made from nothing, and not from what an earlier worker had kept."""
         self._last = 0.0
