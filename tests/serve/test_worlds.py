@@ -32,7 +32,7 @@ from kinema.media.bytes import to_bytes
 from kinema.serve import hall as halls
 from kinema.serve.engine import Engine
 from kinema.serve.hall import Hall
-from kinema.serve.live import Pace
+from kinema.serve.live import LATE, Pace
 from kinema.serve.room import Room, step_of
 from kinema.simulate.world import World
 
@@ -433,7 +433,7 @@ def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
         assert (arrived[-1] - arrived[2]) / 4 > 0.15, "a slow machine may be slower, none is faster"
 
 
-def test_the_pace_is_even_and_lost_time_is_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pace_is_even_and_little_of_a_stall_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("kinema.serve.live.time.monotonic", lambda: now)
     pace, begun = Pace(16.0), []
@@ -444,8 +444,11 @@ def test_the_pace_is_even_and_lost_time_is_not_made_up_for(monkeypatch: pytest.M
         pace.went()
     assert pace.due == pytest.approx(100 + 64 / 16), "late frames do not move those after them"
     now += 5
-    pace.went()
-    assert pace.wait_s() == pytest.approx(1 / 16)
+    hurried = 0
+    while pace.wait_s() <= 0:
+        pace.went()
+        hurried += 1
+    assert hurried == 1 + LATE and pace.wait_s() == pytest.approx(1 / 16)
     pace.change(64.0)
     assert pace.wait_s() == pytest.approx(1 / 64)
 

@@ -39,6 +39,7 @@ WAITING_STEPS = 64
 LONGEST_MESSAGE = 4096
 SIZES = (32, 1024)
 PACES = (0.25, 120.0)
+LATE = 4
 LARGE = 256 * 256
 """Pictures of more pixels are encoded in a thread; for smaller ones going there would take longer."""
 HOLDS_S = 3.0
@@ -93,7 +94,8 @@ def error_text(wrong: KinemaError) -> str:
 
 
 class Pace:
-    """When the next frame is due: even steps from the first on, without drift; time lost is not made up for."""
+    """When the next frame is due: even steps from the first on, without drift. What was lost is made up for, but no more than LATE
+    frames of it, so that a world does not race after a long stall."""
 
     def __init__(self, fps: float) -> None:
         self.fps, self.due = fps, 0.0
@@ -103,8 +105,8 @@ class Pace:
 
     def went(self) -> None:
         """A frame was begun."""
-        now, period = time.monotonic(), 1 / self.fps
-        self.due = self.due + period if self.due > now - period else now + period
+        period = 1 / self.fps
+        self.due = max(self.due, time.monotonic() - LATE * period) + period
 
     def change(self, fps: float) -> None:
         self.fps = fps
