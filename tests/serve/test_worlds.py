@@ -259,15 +259,15 @@ def hostile(good: bytes, folder: Path) -> dict[str, bytes]:
         return made.getvalue()
 
     def set_track(name: str, value: torch.Tensor) -> bytes:
-        return changed(lambda data: data["moments"][-1]["tracks"].update({name: value}))
+        return changed(lambda data: data["moments"]["tracks"].update({name: value}))
 
     evil = io.BytesIO()
-    torch.save({"format": 1, "kind": "world", "model": Evil()}, evil)
+    torch.save({"format": 2, "kind": "world", "model": Evil()}, evil)
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(good)) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
         for part in source.infolist():
             target.writestr(part.filename, source.read(part))
-    state = torch.load(io.BytesIO(good), weights_only=True)["moments"][-1]["tracks"]["state"]
+    state = torch.load(io.BytesIO(good), weights_only=True)["moments"]["tracks"]["state"]
     return {
         "empty": b"",
         "text": b"hello",
@@ -276,12 +276,17 @@ def hostile(good: bytes, folder: Path) -> dict[str, bytes]:
         "evil": evil.getvalue(),
         "packed": packed.getvalue(),
         "nan": set_track("state", state * float("nan")),
-        "huge": set_track("state", torch.zeros(1).expand(1, 1_000_000, 1_000_000)),
-        "shape": set_track("state", state[:, :1].clone()),
+        "huge": set_track("state", torch.zeros(1).expand(len(state), 1, 1_000_000, 1_000_000)),
+        "shape": set_track("state", state[:, :, :1].clone()),
         "double": set_track("state", state.double()),
         "sparse": set_track("state", state.to_sparse()),
         "more": set_track("more", state),
         "no moments": changed(lambda data: data.update(moments=[])),
+        "none": changed(lambda data: data["moments"].update(time_s=[], acted=[])),
+        "many": changed(lambda data: data["moments"].update(time_s=[float(i) for i in range(10**5)])),
+        "acted": changed(lambda data: data["moments"]["acted"].append(True)),
+        "remembered": changed(lambda data: data["moments"].update(remembered=[10**9])),
+        "memory": changed(lambda data: data["moments"].update(memory=[[torch.zeros(1), "x"]])),
         "words": changed(lambda data: data.update(moments="x")),
         "fps": changed(lambda data: data.update(fps=1e9)),
         "steps": changed(lambda data: data.update(steps=10**6)),
@@ -291,8 +296,8 @@ def hostile(good: bytes, folder: Path) -> dict[str, bytes]:
         "model": changed(lambda data: data.update(model="/etc")),
         "kind": changed(lambda data: data.update(kind=endless())),
         "endless": changed(lambda data: data.update(fps=endless())),
-        "order": changed(lambda data: data["moments"].reverse()),
-        "time": changed(lambda data: data["moments"][-1].update(time_s=float("nan"))),
+        "order": changed(lambda data: data["moments"]["time_s"].reverse()),
+        "time": changed(lambda data: data["moments"]["time_s"].append(float("nan"))),
     }
 
 
@@ -315,7 +320,8 @@ def test_files_from_strangers_are_refused_in_one_line(ann: httpx.Client, world: 
 
 def test_what_a_file_remembers_wrongly_is_looked_at_anew(ann: httpx.Client, world: str) -> None:
     data = torch.load(io.BytesIO(ann.get(f"/v1/worlds/{world}/file").content), weights_only=True)
-    data["moments"][-2]["memory"] = [[torch.zeros(3), torch.zeros(3)]]
+    count = len(data["moments"]["remembered"])
+    data["moments"]["memory"] = [[torch.zeros(count, 3), torch.zeros(1).expand(count, 1_000_000, 1_000_000)]]
     made = io.BytesIO()
     torch.save(data, made)
     opened = ann.post("/v1/worlds/open", files={"file": ("x.world", made.getvalue())}).json()

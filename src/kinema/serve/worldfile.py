@@ -7,9 +7,8 @@ taken over where it fits and looked at anew where it does not.
 
 from __future__ import annotations
 
-import math
 import zipfile
-from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from kinema.laying import check_seed
 from kinema.models import Model
 from kinema.simulate.keep import FORMAT
 from kinema.simulate.world import KEPT_S, World, check_task
-from kinema.stepping import WINDOW, Moment
+from kinema.stepping import WINDOW
 
 MAX_BYTES = 64 << 20
 MAX_STEPS = 8
@@ -104,22 +103,14 @@ def opened(path: Path, model: Model) -> World:
     data = _read(path)
     try:
         _check_settings(data, model)
-        moments = data["moments"]
-        if not isinstance(moments, list) or not 1 <= len(moments) <= round(KEPT_S * data["fps"]) + WINDOW + 1:
-            raise _refuse("it holds too many frames, or none")
-        before = -math.inf
-        for moment in moments:
-            _check_moment(moment, model)
-            if not before < moment["time_s"] < LATEST_S:
-                raise _refuse("its frames are not in order")
-            before = float(moment["time_s"])
+        _check_moments(data["moments"], round(KEPT_S * data["fps"]) + WINDOW + 1, model)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as wrong:
         raise _refuse(f"{type(wrong).__name__}: {(str(wrong).splitlines() or [''])[0][:120]}") from None
-    world = World.open(path, model=model)
-    world._moments = [m if _fits(m, model) else replace(m, memory=None) for m in world._moments]
-    return world
+    if not _fits(data["moments"], model):
+        data["moments"] |= {"remembered": [], "memory": []}
+    return World._made(data, path, model)
 
 
 def mended(world: World) -> World:
@@ -151,19 +142,33 @@ def _check_settings(data: dict[str, Any], model: Model) -> None:
         check_task(model, task)
 
 
-def _check_moment(moment: dict[str, Any], model: Model) -> None:
-    slots = model.config.denoiser.slots
-    shapes = {"state": (1, slots, STATE_FEATURES), **{name: (1, width) for name, width in VECTORS.items()}}
-    if type(moment["time_s"]) is not float or type(moment["acted"]) is not bool or moment["tracks"].keys() != shapes.keys():
+def _check_moments(moments: dict[str, Any], most: int, model: Model) -> None:
+    times, acted, remembered = (moments[name] for name in ("time_s", "acted", "remembered"))
+    if not isinstance(times, list) or not isinstance(acted, list) or not isinstance(remembered, list):
+        raise _refuse("its frames are no lists")
+    count, slots = len(times), model.config.denoiser.slots
+    if not 1 <= count <= most or len(acted) != count:
+        raise _refuse("it holds too many frames, or none")
+    if not all(type(at) is float and 0 <= at < LATEST_S for at in times) or any(b <= a for a, b in pairwise(times)):
+        raise _refuse("its frames are not in order")
+    if not all(type(known) is bool for known in acted):
+        raise _refuse("whether actions are known is not said")
+    if not all(_whole(i, 0, count - 1) for i in remembered) or any(b <= a for a, b in pairwise(remembered)):
+        raise _refuse("it remembers frames that it does not hold")
+    shapes = {"state": (count, 1, slots, STATE_FEATURES), **{name: (count, 1, width) for name, width in VECTORS.items()}}
+    if moments["tracks"].keys() != shapes.keys():
         raise _refuse("a frame has other parts than a frame of this model")
     for name, shape in shapes.items():
-        if not _plain(moment["tracks"][name], shape, torch.float32):
-            raise _refuse(f"{name} of a frame is not {shape} finite numbers, as {model.config.name} has")
-    memory = moment["memory"]
-    if memory is not None and not (
-        isinstance(memory, list) and all(isinstance(x, torch.Tensor) for pair in memory for x in pair)
+        if not _plain(moments["tracks"][name], shape, torch.float32):
+            raise _refuse(f"{name} is not {shape} finite numbers, as frames of {model.config.name} are")
+    memory = moments["memory"]
+    if not isinstance(memory, list) or not all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(isinstance(x, torch.Tensor) and x.ndim > 0 and len(x) == len(remembered) for x in pair)
+        for pair in memory
     ):
-        raise _refuse("what is remembered of a frame cannot be read")
+        raise _refuse("what is remembered of its frames cannot be read")
 
 
 def _plain(x: Any, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
@@ -173,13 +178,12 @@ def _plain(x: Any, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
     return x.dtype == dtype and tuple(x.shape) == shape and bool((x.float().abs() < LARGEST).all())
 
 
-def _fits(moment: Moment, model: Model) -> bool:
-    """Whether what is remembered of a frame is what this model remembers."""
-    if moment.memory is None:
-        return True
+def _fits(moments: dict[str, Any], model: Model) -> bool:
+    """Whether what is remembered of frames is what this model remembers."""
     config = model.config.denoiser
-    shape = (config.slots + 1, config.heads, 1, config.width // config.heads)
-    pairs = [pair for pair in moment.memory if len(pair) == 2]
-    return len(pairs) == len(moment.memory) == config.depth // 2 and all(
-        _plain(x, shape, model.dtype) for pair in pairs for x in pair
+    shape = (len(moments["remembered"]), config.slots + 1, config.heads, 1, config.width // config.heads)
+    if not moments["remembered"]:
+        return True
+    return len(moments["memory"]) == config.depth // 2 and all(
+        _plain(x, shape, model.dtype) for pair in moments["memory"] for x in pair
     )

@@ -11,32 +11,38 @@ import torch
 from kinema.errors import InputError, ModelError, OutputError
 from kinema.stepping import Moment
 
-FORMAT = 1
+FORMAT = 2
 
 
-def packed(moments: Sequence[Moment]) -> list[dict[str, Any]]:
-    """Moments as plain values."""
-    return [
-        {
-            "time_s": m.time_s,
-            "acted": m.acted,
-            "tracks": m.tracks,
-            "memory": None if m.memory is None else [list(pair) for pair in m.memory],
-        }
-        for m in moments
-    ]
+def packed(moments: Sequence[Moment]) -> dict[str, Any]:
+    """Moments as plain values, few and large: a world is saved while it is stepped, and many small ones would hold that up."""
+    remembered = [i for i, moment in enumerate(moments) if moment.memory is not None]
+    memories = [memory for moment in moments if (memory := moment.memory) is not None]
+    return {
+        "time_s": [moment.time_s for moment in moments],
+        "acted": [moment.acted for moment in moments],
+        "tracks": {name: torch.stack([moment.tracks[name] for moment in moments]) for name in moments[0].tracks},
+        "remembered": remembered,
+        "memory": [[torch.stack(both) for both in zip(*layer, strict=True)] for layer in zip(*memories, strict=True)],
+    }
 
 
-def unpacked(values: list[dict[str, Any]], device: torch.device) -> list[Moment]:
+def unpacked(values: dict[str, Any], device: torch.device) -> list[Moment]:
     """What `packed` made, on a device."""
+    tracks = {name: x.to(device).unbind() for name, x in values["tracks"].items()}
+    layers = [[x.to(device).unbind() for x in layer] for layer in values["memory"]]
+    memories = {
+        i: tuple((keys[row].clone(), rest[row].clone()) for keys, rest in layers)
+        for row, i in enumerate(values["remembered"])
+    }
     return [
         Moment(
-            time_s=m["time_s"],
-            acted=m["acted"],
-            tracks={name: x.to(device) for name, x in m["tracks"].items()},
-            memory=None if m["memory"] is None else tuple((k.to(device), v.to(device)) for k, v in m["memory"]),
+            time_s=time_s,
+            acted=values["acted"][i],
+            tracks={name: x[i].clone() for name, x in tracks.items()},
+            memory=memories.get(i),
         )
-        for m in values
+        for i, time_s in enumerate(values["time_s"])
     ]
 
 

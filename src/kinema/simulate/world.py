@@ -386,7 +386,11 @@ class World:
     @staticmethod
     def open(path: str | Path, *, model: Model | str | None = None, parser: Parser = parse) -> World:
         """A saved world, with the model that it was saved with unless another is given."""
-        data = read(Path(path), "world")
+        return World._made(read(Path(path), "world"), path, model, parser)
+
+    @staticmethod
+    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
+        """The world that a file's data tell of."""
         try:
             world = object.__new__(World)
             world.model = model_of(model or data["model"])
