@@ -80,7 +80,7 @@ def chip_pixels(count: int, height: int, width: int) -> int:
 
 def strength_db(count: int, height: int, width: int) -> float:
     """PSNR that a mark leaves: small frames have less room for it, and pictures less still, so there it is stronger."""
-    return float(np.clip(38.5 + 1.5 * np.log2(min(height, width) / 64), 38.5, 43)) if count >= FEWEST else 38.5
+    return float(np.clip(38.5 + 1.5 * np.log2(min(height, width) / 128), 38.5, 43)) if count >= FEWEST else 38.5
 
 
 def mark(frames: Frames, id: int, key: bytes = PUBLIC_KEY) -> Frames:

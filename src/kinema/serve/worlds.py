@@ -201,6 +201,7 @@ def _coming_and_going(router: APIRouter, given: Given) -> None:
     async def create(request: Request, who: Who) -> dict[str, Any]:
         permit(who, WRITE)
         told = await body_of(request, BEGIN)
+        given.allowed(told["task"] or "")
         start = await start_of(told, given, who)
         chosen = {name: told[name] for name in ("model", "name", "seed", "fps", "size", "task")}
         room = await hall.create(who.key_id, start, **chosen)
