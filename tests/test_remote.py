@@ -37,6 +37,15 @@ def alike(a: State, b: State) -> None:
         assert here.dtype == there.dtype and np.array_equal(here, there), name
 
 
+def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinema.serve.worlds.MOST_SESSIONS", 1)
+    with RemoteWorld(url, PROMPT, key="ann") as a, RemoteWorld(url, PROMPT, key="ann") as b:
+        for _ in range(2):
+            assert np.array_equal(a.step(None).frame, b.step(None).frame)
+        a.delete()
+        b.delete()
+
+
 @pytest.mark.parametrize("by_socket", [True, False])
 def test_there_is_as_here_bit_for_bit(url: str, by_socket: bool) -> None:
     here = World(None, PROMPT, seed=7, task="reach the flag")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import threading
@@ -16,6 +17,8 @@ from PIL import Image, PngImagePlugin
 from tests.e2e.conftest import Running, until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+
+from kinema.serve.worlds import FIRST_FRAMES
 
 QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
 
@@ -87,19 +90,23 @@ def test_frames_of_worlds_cost_what_films_cost(server: Running) -> None:
         with server.http(key) as client:
             world = client.post("/v1/worlds", json={"prompt": "a red ball", "size": "64x64"}).json()
             assert client.post(f"/v1/worlds/{world['id']}/step", json={"frames": 8}).status_code == 200
-            until(lambda: client.get("/v1/usage").json()["quota"]["used"] == 64 * 64 * 8 / 16)
-            (line,) = client.get("/v1/usage").json()["ledger"]
-            assert (line["video"], line["kind"]) == ("worlds", "settle")
-            time.sleep(1.1)
-            refused = client.post(f"/v1/worlds/{world['id']}/step", json={"frames": 32})
-            assert refused.status_code == 429 and refused.json()["error"]["code"] == "insufficient_quota"
+            for refused in (
+                ("what_if", {"cause": "x y z"}),
+                ("step", {"frames": 17}),
+                ("what_if", {"cause": "x", "since": 100}),
+            ):
+                answer = client.post(f"/v1/worlds/{world['id']}/{refused[0]}", json=refused[1])
+                assert answer.status_code in (400, 429), "and nothing is billed for it"
+            assert answer.json()["error"]["code"] == "insufficient_quota"
+            until(lambda: client.get("/v1/usage").json()["quota"]["used"] == 64 * 64 * (FIRST_FRAMES + 8) / 16)
+            assert {line["video"] for line in client.get("/v1/usage").json()["ledger"]} == {"worlds"}
             with live(server, world["id"], key) as socket:
                 seen = 0
                 while not isinstance(told := socket.recv(30), str):
                     length = int.from_bytes(told[:4], "big")
                     socket.send(json.dumps({"type": "ack", "frame": json.loads(told[4 : 4 + length])["frame"]}))
                     seen += 1
-            assert json.loads(told)["error"]["code"] == "insufficient_quota" and 8 < seen < 60
+            assert json.loads(told)["error"]["code"] == "insufficient_quota" and seen == 1 + 16
         root.delete(f"/v1/worlds/{world['id']}")
 
 
@@ -147,6 +154,20 @@ def test_a_request_that_comes_twice_is_one(server: Running) -> None:
         )
         assert one["id"] == again["id"] != first["id"]
         assert client.post("/v1/videos", json=asked, headers={"idempotency-key": "x" * 300}).status_code == 400
+
+
+def test_pictures_of_refused_orders_are_not_kept(server: Running) -> None:
+    with server.http() as root:
+        key = root.post("/v1/keys", json={"name": "small", "quota": 64 * 64 / 2, "concurrency": 1}).json()["key"]
+    files = server.data / "files"
+    before = set(files.iterdir())
+    with server.http(key) as client:
+        for data in {"seconds": "4"}, {"seconds": "0.25", "keyframes": '[{"picture": "file_0", "at": 0}]'}:
+            refused = client.post("/v1/videos", data=data, files={"input_reference": ("a.png", png(), "image/png")})
+            assert refused.status_code in (404, 429), refused.text
+        sent = {"prompt": "x", "video": {"image_url": "data:image/png;base64," + base64.b64encode(png()).decode()}}
+        assert client.post("/v1/videos/edits", json={**sent, "steps": 200}).status_code == 429
+    assert set(files.iterdir()) == before
 
 
 def test_strangers_wait_for_each_other_and_for_nobody_else(server: Running) -> None:
@@ -233,6 +254,18 @@ def test_pages_of_other_servers_get_nowhere(server: Running) -> None:
         assert client.post("/v1/session", json={"key": server.key}, headers=foreign).status_code == 403
         assert client.get("/v1/usage", headers={"origin": server.url}).status_code == 200
         assert client.post("/v1/estimate", json={"prompt": "a star"}, headers={"origin": server.url}).status_code == 200
+        world = client.post("/v1/worlds", json={"prompt": "a star"}, headers={"origin": server.url}).json()["id"]
+        cookie = {"cookie": f"kinema_session={server.key}"}
+        url = f"ws{server.url.removeprefix('http')}/v1/worlds/{world}/live?paused=1"
+        for more, origin in (
+            ("", server.url),
+            ("", foreign["origin"]),
+            ("&key=", foreign["origin"]),
+            ("&key=x", "http://x"),
+        ):
+            with connect(url + more, additional_headers=cookie, origin=origin) as socket:  # type: ignore[arg-type]
+                assert isinstance(socket.recv(30), bytes) == (origin == server.url), (more, origin)
+        client.delete(f"/v1/worlds/{world}")
 
 
 def test_bodies_are_bounded(server: Running) -> None:
@@ -260,6 +293,8 @@ def test_odd_values_are_refused_in_the_documented_shape(server: Running) -> None
             answer = client.post(path, content=json.dumps(body).encode())
             assert answer.status_code == 400, (path, answer.text[:200])
             assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+        deep = b'{"prompt": "x", "keyframes": ' + b"[" * 900 + b"]" * 900 + b"}"
+        assert client.post("/v1/videos", content=deep).status_code == 400
         for path in ("/v1/videos/a%00b", "/v1/videos?search=%00", "/v1/videos?after=%00"):
             assert client.get(path).status_code == 400, path
         head = client.head("/v1/videos/video_" + "0" * 24 + "/content")

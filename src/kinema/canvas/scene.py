@@ -96,11 +96,12 @@ class Scene:
         moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
         return replace(self, **{name: getattr(self, name)[which] for name in moving})
 
-    def resample(self, fps: float) -> Scene:
-        """The scene on another clock, each new frame the latest old one."""
+    def resample(self, fps: float, *, last: int | None = None) -> Scene:
+        """The scene on another clock, each new frame the latest old one; of those all, or so many `last` ones."""
         if fps == self.fps:
-            return self
-        index = np.arange(max(round(self.num_frames * fps / self.fps), 1)) * self.fps / fps
+            return self if last is None else self.frames(slice(-last, None))
+        frames = max(round(self.num_frames * fps / self.fps), 1)
+        index = np.arange(0 if last is None else max(frames - last, 0), frames) * self.fps / fps
         return replace(self.frames(np.minimum((index + 1e-6).astype(np.int64), self.num_frames - 1)), fps=fps)
 
     def to_dict(self) -> dict[str, Any]:

@@ -89,5 +89,5 @@ class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):
         """Delete the world of the last episode."""
         world, self.world = self.world, None
         if world is not None:
-            with suppress(ApiError):  # gone already
+            with suppress(ApiError, InputError):  # gone already
                 world.delete()

@@ -18,7 +18,7 @@ from PIL import Image
 
 from kinema import errors
 from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
-from kinema.errors import ApiError, InputError, KinemaError
+from kinema.errors import API_TYPES, ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.simulate.state import State
 
@@ -36,6 +36,7 @@ KINDS_OF_ERRORS: dict[str, type[KinemaError]] = {
     "storage_full": errors.OutputError,
 }
 LONGEST_LINE = 300
+STATUSES = {kind: status for status, kind in API_TYPES.items()} | {"server_error": 500}
 
 
 def error_of(status: int, told: Any) -> KinemaError:
@@ -146,20 +147,23 @@ class Stepping:
 
     def step(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
         """What is told of the world after one step with this action, and its picture."""
-        if action != self.action:
-            self.socket.send(json.dumps({"type": "action", "action": action}))
-            self.action = action
-        self.socket.send('{"type":"step"}')
+        from websockets.exceptions import ConnectionClosed
+
+        with suppress(ConnectionClosed):  # why it was closed is among what it still has to say
+            if action != self.action:
+                self.socket.send(json.dumps({"type": "action", "action": action}))
+                self.action = action
+            self.socket.send('{"type":"step"}')
         self.stepped += 1
         while True:
             message = self.socket.recv(self.timeout_s)
             if isinstance(message, str):
                 told = json.loads(message)["error"]
-                status = {"not_found_error": 404, "authentication_error": 401, "permission_error": 403, "server_error": 500}
-                raise error_of(status.get(told["type"], 400), told)
+                raise error_of(STATUSES.get(told["type"], 400), told)
             length = int.from_bytes(message[:4], "big")
             told = json.loads(message[4 : 4 + length])
-            self.socket.send(f'{{"type":"ack","frame":{told["frame"]}}}')
+            with suppress(ConnectionClosed):
+                self.socket.send(f'{{"type":"ack","frame":{told["frame"]}}}')
             if told["stepped"] >= self.stepped:
                 return told, picture_of(message[4 + length :])
 

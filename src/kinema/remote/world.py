@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from kinema.canvas.scene import Scene
-from kinema.errors import KinemaError
+from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import replace_file
 from kinema.remote.wire import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
@@ -164,6 +164,11 @@ class RemoteWorld:
                 raise KinemaError(
                     f"the line to {self._line.url} broke during a step; the world is at {self.time_s:.2f} s now"
                 ) from None
+            except ApiError as wrong:
+                self.close()
+                if wrong.code != "too_many_sessions":
+                    raise
+                self._sockets = False
             except KinemaError:
                 self.close()
                 raise

@@ -181,7 +181,7 @@ class Access:
         key = given.strip() if scheme.lower() == "bearer" else ""
         if not key:
             key = connection.cookies.get(COOKIE, "")
-            if key and connection.scope.get("method", "GET") not in ("GET", "HEAD"):
+            if key and connection.scope.get("method", "") not in ("GET", "HEAD"):  # a WebSocket has none, and acts
                 check_origin(connection)
         if not key and connection.scope["type"] == "websocket":
             key = connection.query_params.get("key", "")

@@ -64,7 +64,7 @@ FORM = {
 
 
 async def sent_file(request: Request) -> Sent:
-    given = await raw_body(request)
+    given = await raw_body(request, files=1)
     sent = given.get("file")
     if not isinstance(sent, Sent):
         raise ApiError(400, "file is missing: send multipart/form-data with a file part named `file`", param="file",
@@ -400,9 +400,7 @@ def _verify(router: APIRouter, house: House) -> None:
         responses=house.errors,
     )
     async def verify_file(request: Request) -> dict[str, Any]:
-        sent = await sent_file(request)
-
-        def look() -> dict[str, Any]:
+        def look(sent: Sent) -> dict[str, Any]:
             if len(sent.content) > MOST_BYTES:
                 raise ApiError(413, f"the file has more than {MOST_BYTES >> 20} MiB", code="too_large")
             told = house.uploads.judge(sent, house.anchors)
@@ -412,4 +410,4 @@ def _verify(router: APIRouter, house: House) -> None:
                 known = db.scalar(select(jobs.c.id).where(jobs.c.mark.in_(marks)).limit(1)) if marks else None
             return {**told, "known_video": known}
 
-        return await house.apart_for_anyone(look)
+        return await house.apart_for_anyone(lambda: sent_file(request), look)

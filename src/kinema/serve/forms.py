@@ -180,14 +180,15 @@ def token_of(request: Request) -> str | None:
     return token
 
 
-async def raw_body(request: Request, *, most: int = MOST_JSON) -> dict[str, Any]:
-    """A body as a dict of values, files as `Sent`."""
+async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) -> dict[str, Any]:
+    """A body as a dict of values, files as `Sent`. Where one file is all that is wanted, texts beside it are short and few."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         if most < MOST_JSON:
             raise ApiError(415, "expected a body of JSON", code="invalid_json")
         try:
-            form = await request.form(max_files=64, max_fields=4 * MOST_LIST, max_part_size=MOST_STATE)
+            fields, longest = (4 * MOST_LIST, MOST_STATE) if files > 1 else (8, MOST_TEXT)
+            form = await request.form(max_files=files, max_fields=fields, max_part_size=longest)
         except HTTPException as wrong:
             raise ApiError(400, f"the form cannot be read: {wrong.detail}", code="invalid_form") from None
         except ApiError:

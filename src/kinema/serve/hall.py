@@ -13,10 +13,10 @@ import logging
 import secrets
 import shutil
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -75,6 +75,7 @@ class Hall:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._awake: OrderedDict[str, Room] = OrderedDict()
         self._closed = False
+        self._coming: Counter[str] = Counter()
         self.folder.mkdir(parents=True, exist_ok=True)
         for dead in self.folder.glob(".deleted-*"):
             shutil.rmtree(dead, ignore_errors=True)
@@ -116,38 +117,45 @@ class Hall:
         task: str | None = None,
     ) -> Room:
         """A new world; it is on disk when this returns."""
-        self._check_room_for(owner)
         chosen = model or DEFAULT
 
         def begin() -> World:
             return World(self._model(chosen), start, seed=seed, fps=fps, size=size, task=task)
 
-        world = await self.engine.run(begin)
-        called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
-        return await self._enter(world, owner, chosen, called)
+        with self._room_for(owner):
+            world = await self.engine.run(begin)
+            called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
+            return await self._enter(world, owner, chosen, called)
 
     async def open(self, owner: str, path: Path, name: str) -> Room:
         """A new world from a file that anybody may have made."""
-        self._check_room_for(owner)
-        source = await self._filed(lambda: source_of(path))
-        model = await self.engine.run(lambda: self._model(source))
-        world = await self._filed(lambda: opened(path, model))
-        await self.engine.run(lambda: mended(world))
-        return await self._enter(world, owner, source, name)
+        with self._room_for(owner):
+            source = await self._filed(lambda: source_of(path))
+            model = await self.engine.run(lambda: self._model(source))
+            world = await self._filed(lambda: opened(path, model))
+            await self.engine.run(lambda: mended(world))
+            return await self._enter(world, owner, source, name)
 
     async def branch(self, room: Room, owner: str, name: str | None = None) -> Room:
         """Another world that shares the past; neither changes the other."""
-        self._check_room_for(owner)
-        world = await self.snapshot(room)
-        return await self._enter(world, owner, room.meta.model, name or f"{room.meta.name}, branch", room)
+        with self._room_for(owner):
+            world = await self.snapshot(room)
+            return await self._enter(world, owner, room.meta.model, name or f"{room.meta.name}, branch", room)
 
-    def _check_room_for(self, owner: str) -> None:
+    @contextmanager
+    def _room_for(self, owner: str) -> Iterator[None]:
+        """While a world is made it counts already."""
         if self._closed:
             raise ApiError(503, "the server is closing; try again in a moment", code="closing")
-        if sum(room.meta.owner == owner for room in self.rooms.values()) >= MOST_WORLDS:
+        if sum(room.meta.owner == owner for room in self.rooms.values()) + self._coming[owner] >= MOST_WORLDS:
             raise ApiError(
                 429, f"this key has {MOST_WORLDS} worlds, which is the most; delete one first", code="too_many_worlds"
             )
+        self._coming[owner] += 1
+        try:
+            yield
+        finally:
+            self._coming[owner] -= 1
 
     async def _enter(self, world: World, owner: str, model: str, name: str, parent: Room | None = None) -> Room:
         id = f"world_{secrets.token_hex(12)}"

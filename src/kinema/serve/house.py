@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -48,10 +49,12 @@ SCHEMA = {
 
 HEAVY, QUEUED = 3, 24
 """Requests that read files at the same time, and those that may be there in all."""
-STRANGERS = 8
-"""Those of them that may be there without a key; one is served at a time, so that they keep nobody with a key waiting."""
+STRANGERS, READ_S = 8, 30.0
+"""Those of them that may be there without a key; one is served at a time, so that they keep nobody with a key
+waiting; and how long they may take to send."""
 SEEN = 64
 """Frames of a clip that are looked at for who is in it."""
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -111,14 +114,21 @@ class House:
         finally:
             self._waiting -= 1
 
-    async def apart_for_anyone(self, work: Callable[[], T]) -> T:
-        """The same for those without a key."""
+    async def apart_for_anyone(self, read: Callable[[], Awaitable[S]], work: Callable[[S], T]) -> T:
+        """The same for those without a key, counted before what they send is read."""
         if self._strangers >= STRANGERS:
             raise busy()
         self._strangers += 1
         try:
+            try:
+                async with asyncio.timeout(READ_S):
+                    sent = await read()
+            except TimeoutError:
+                raise ApiError(
+                    408, f"the file did not come within {READ_S:g} s; send a smaller one", code="too_slow"
+                ) from None
             async with self._stranger:
-                return await self.apart(work)
+                return await self.apart(work, sent)
         finally:
             self._strangers -= 1
 

@@ -11,14 +11,12 @@ import asyncio
 import io
 import json
 import logging
-import math
 import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi import WebSocket
@@ -69,12 +67,6 @@ async def drawn(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = 
     if high * wide * ((size or max(high, wide)) / max(high, wide)) ** 2 > LARGE:
         return await asyncio.to_thread(encoded, frame, size, lossless=lossless)
     return encoded(frame, size, lossless=lossless)
-
-
-def same_origin(socket: WebSocket) -> bool:
-    """Whether a page of this very server opened it, or no page at all: a cookie alone must not let other pages play."""
-    origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
 
 
 def told_as(wrong: KinemaError) -> ApiError:
@@ -251,7 +243,11 @@ class Session:
     async def _step(self, action: list[float] | None, *, by_hand: bool = False) -> None:
         try:
             await self.charge(1)
-            look = await self.hall.do(self.room, ["step", action], urgent=True)
+            try:
+                look = await self.hall.do(self.room, ["step", action], urgent=True)
+            except BaseException:
+                await self.charge(-1)
+                raise
         finally:
             self.stepped += by_hand
         self.version = self.room.version
@@ -316,7 +312,7 @@ class Session:
 
 def _pace(fps: Any) -> float:
     low, high = PACES
-    if not isinstance(fps, int | float) or isinstance(fps, bool) or not math.isfinite(fps) or not low <= fps <= high:
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not low <= fps <= high:
         raise InputError(f"fps {str(fps)[:40]}: expected {low:g} to {high:g} frames a second")
     return float(fps)
 

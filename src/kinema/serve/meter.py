@@ -6,12 +6,13 @@ key that has used up its quota makes no further frame.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 
 from sqlalchemy import select
 
-from kinema.serve.rows import bill, check_quota
+from kinema.serve.rows import beyond_quota, bill
 from kinema.serve.tables import Database, keys
 
 USUAL_FPS = 16.0
@@ -30,40 +31,50 @@ def frames_cost(size: str, frames: int) -> float:
 
 
 class Meter:
-    """Adds up what keys make of worlds."""
+    """Adds up what keys make of worlds. Used by one thread, but for `look` and `settle`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._spent: dict[str, float] = defaultdict(float)
+        """All that was spent since this began."""
+        self._settled: dict[str, float] = defaultdict(float)
+        """And how much of it is in the books."""
+        self._most: dict[str, tuple[float, float]] = {}
+        """Up to where a key may spend, and its quota."""
         self._looked: dict[str, float] = {}
 
     def is_due(self, key_id: str) -> bool:
-        """Whether `check` has not been asked of late."""
+        """Whether what is left of a quota was not looked up of late."""
         return time.monotonic() - self._looked.get(key_id, -LATELY_S) >= LATELY_S
 
-    def check(self, key_id: str, pixel_seconds: float) -> None:
-        """429 when the key has not so much left."""
+    def look(self, key_id: str) -> None:
+        """Look up what is left of a quota."""
+        self._looked[key_id] = time.monotonic()
+        settled = self._settled[key_id]  # before the books are read: what comes into them meanwhile counts twice, not never
         with self.database.reading() as db:
             key = db.execute(select(keys).where(keys.c.id == key_id)).first()
-        if key is not None:
-            check_quota(key, self._spent.get(key_id, 0.0) + pixel_seconds)
-        self._looked[key_id] = time.monotonic()
+        if key is None or key.quota is None:
+            self._most.pop(key_id, None)
+        else:
+            self._most[key_id] = settled + key.quota - key.used - key.reserved, key.quota
 
     def spend(self, key_id: str, pixel_seconds: float) -> None:
+        """Bill frames before they are made (or, less than nothing, give back what was not made); 429 beyond the quota."""
+        most, quota = self._most.get(key_id, (math.inf, math.inf))
+        left = most - self._spent[key_id]
+        if 0 < pixel_seconds > left:
+            raise beyond_quota(pixel_seconds, left, quota)
         self._spent[key_id] += pixel_seconds
 
     def settle(self) -> None:
         """Write what was spent to the books, all of it or nothing."""
-        spent, self._spent = self._spent, defaultdict(float)
-        if not spent:
+        now_spent = dict(self._spent)
+        due = {id: spent - self._settled[id] for id, spent in now_spent.items() if spent != self._settled[id]}
+        if not due:
             return
-        try:
-            with self.database.writing() as db:
-                now = self.database.now(db)
-                for key_id, pixel_seconds in spent.items():
-                    db.execute(keys.update().where(keys.c.id == key_id).values(used=keys.c.used + pixel_seconds))
-                    bill(db, now, key_id, WHAT, "settle", pixel_seconds)
-        except BaseException:
-            for key_id, pixel_seconds in spent.items():
-                self._spent[key_id] += pixel_seconds
-            raise
+        with self.database.writing() as db:
+            now = self.database.now(db)
+            for key_id, pixel_seconds in due.items():
+                db.execute(keys.update().where(keys.c.id == key_id).values(used=keys.c.used + pixel_seconds))
+                bill(db, now, key_id, WHAT, "settle", pixel_seconds)
+        self._settled.update({id: now_spent[id] for id in due})

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from kinema import sizes
@@ -44,12 +45,35 @@ class Orders:
 
     def once(self, take: Take, given: dict[str, Any], caller: Caller, token: str | None, address: str) -> dict[str, Any]:
         """Take an order that may come again: what has the same token and asks the same of the same address is one order."""
-        if token is None:
-            return take(given, caller)
-        told = json.dumps([address, given], sort_keys=True, default=_digest)
-        repeat = Repeat(token=_digest(token), digest=_digest(told))
-        first = self.house.queue.repeated(caller.key_id, repeat)
-        return shown(self.house, first) if first is not None else take({**given, "repeat": repeat}, caller)
+        kept: list[str] = []
+        repeat = None
+        if token is not None:
+            told = json.dumps([address, given], sort_keys=True, default=_digest)
+            repeat = Repeat(token=_digest(token), digest=_digest(told))
+            first = self.house.queue.repeated(caller.key_id, repeat)
+            if first is not None:
+                return shown(self.house, first)
+        try:
+            video = take({**given, "repeat": repeat, "kept": kept}, caller)
+        except Exception:
+            self._forget(kept)
+            twin = None if repeat is None else self.house.queue.repeated(caller.key_id, repeat)
+            if twin is None:
+                raise
+            return shown(self.house, twin)  # it was accepted while this one was looked at, and only once
+        if kept and not self._uses(video["id"], kept):
+            self._forget(kept)
+        return video
+
+    def _uses(self, id: str, kept: list[str]) -> bool:
+        """Whether a job is made of these files; of a request that came twice only one job is."""
+        told = json.dumps(self.house.queue.get(id, None, deleted=True).request)
+        return any(file in told for file in kept)
+
+    def _forget(self, kept: list[str]) -> None:
+        for id in kept:
+            with suppress(ApiError):
+                self.house.uploads.remove(id, None)
 
     def create(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
         """From words and pictures."""
@@ -61,9 +85,8 @@ class Orders:
             return self.change("blend", ("a", "b"), {**given, **ends}, caller)
         model, request, _ = normal(self.house, given)
         width, height = sizes.parse_size(request["size"])
-        self.house.queue.check_quota(
-            caller.key_id, cost(width, height, request["seconds"], request["fps"], request["steps"])
-        )
+        price = cost(width, height, request["seconds"], request["fps"], request["steps"])
+        self.house.queue.check(caller.key_id, price, caller.concurrency)
         pictures = {"image": given["input_reference"], "last": given["last"]}
         if not request["prompt"].strip() and not any(pictures.values()) and not given["keyframes"]:
             raise ApiError(
@@ -73,8 +96,10 @@ class Orders:
         for name, reference in pictures.items():
             if reference is not None:
                 param = "input_reference" if name == "image" else name
-                request[name] = self.house.uploads.resolve(reference, caller.sees, caller.key_id, param)
-        frames = self._keyframes(given["keyframes"] or [], request, caller)
+                request[name] = self.house.uploads.resolve(
+                    reference, caller.sees, caller.key_id, param, kept=given.get("kept")
+                )
+        frames = self._keyframes(given["keyframes"] or [], request, caller, given.get("kept"))
         if frames:
             request["keyframes"] = frames
         if given["guides"]:
@@ -85,7 +110,9 @@ class Orders:
             seconds=request["seconds"], size=request["size"],
         )  # fmt: skip
 
-    def _keyframes(self, given: list[Any], request: dict[str, Any], caller: Caller) -> list[dict[str, Any]]:
+    def _keyframes(
+        self, given: list[Any], request: dict[str, Any], caller: Caller, kept: list[str] | None
+    ) -> list[dict[str, Any]]:
         """Pictures at seconds, each found and each within the film."""
         frames: list[dict[str, Any]] = []
         if len(given) > MOST_KEYFRAMES:
@@ -97,7 +124,9 @@ class Orders:
             second = at.read(entry.get("at"))
             if round(second * request["fps"]) >= round(request["seconds"] * request["fps"]):
                 raise refuse(f"keyframes[{i}].at", second, f"a second before the end, {request['seconds']:g}")
-            picture = self.house.uploads.resolve(entry["picture"], caller.sees, caller.key_id, f"keyframes[{i}].picture")
+            picture = self.house.uploads.resolve(
+                entry["picture"], caller.sees, caller.key_id, f"keyframes[{i}].picture", kept=kept
+            )
             frames.append({"picture": picture, "at": second})
         return frames
 
@@ -107,13 +136,15 @@ class Orders:
         """A video made from others: edit, remix, extend, blend, loop, trim."""
         model, notes = model_for(given.get("model"))
         check_prompt(given.get("prompt") or "", model, bool(given.get("strict")))
+        self.house.queue.check(caller.key_id, 0.0, caller.concurrency)
+        kept = given.get("kept")
         known = {
-            name: self.house.uploads.resolve(given[name], caller.sees, caller.key_id, name)
+            name: self.house.uploads.resolve(given[name], caller.sees, caller.key_id, name, kept=kept)
             for name in names
             if given.get(name) is not None
         }
         if given.get("mask") is not None:
-            known["mask"] = self.house.uploads.resolve(given["mask"], caller.sees, caller.key_id, "mask")
+            known["mask"] = self.house.uploads.resolve(given["mask"], caller.sees, caller.key_id, "mask", kept=kept)
         first = _source(self.house, known[names[0]])
         size = _fitted(model, first["size"])
         width, height = sizes.parse_size(size)

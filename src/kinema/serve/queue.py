@@ -65,10 +65,11 @@ class Queue:
         with self.database.reading() as db:
             return _repeated(db, key_id, repeat)
 
-    def check_quota(self, key_id: str, pixel_seconds: float) -> None:
+    def check(self, key_id: str, pixel_seconds: float, limit: int | None) -> None:
         """429 for what would be refused anyway, before any work is done for it."""
         with self.database.reading() as db:
             check_quota(db.execute(select(keys).where(keys.c.id == key_id)).one(), pixel_seconds)
+            check_room(db, key_id, limit)
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
         """A key that had nothing to do does not come back with a claim on all the time it was away."""

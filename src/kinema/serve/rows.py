@@ -36,11 +36,14 @@ def ended(job: Row[Any]) -> str:
 
 def check_quota(key: Row[Any], pixel_seconds: float) -> None:
     if key.quota is not None and key.used + key.reserved + pixel_seconds > key.quota:
-        left = max(key.quota - key.used - key.reserved, 0.0)
-        raise ApiError(
-            429, f"this would take {pixel_seconds:,.0f} pixel-seconds; the key has {left:,.0f} of {key.quota:,.0f} left",
-            code="insufficient_quota", headers={"x-should-retry": "false"},
-        )  # fmt: skip
+        raise beyond_quota(pixel_seconds, key.quota - key.used - key.reserved, key.quota)
+
+
+def beyond_quota(pixel_seconds: float, left: float, quota: float) -> ApiError:
+    return ApiError(
+        429, f"this would take {pixel_seconds:,.0f} pixel-seconds; the key has {max(left, 0.0):,.0f} of {quota:,.0f} left",
+        code="insufficient_quota", headers={"x-should-retry": "false"},
+    )  # fmt: skip
 
 
 def check_room(db: Connection, key_id: str, limit: int | None) -> None:

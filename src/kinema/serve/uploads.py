@@ -151,19 +151,22 @@ class Uploads:
             path.unlink(missing_ok=True)
         return len(strays)
 
-    def resolve(self, given: Any, key_id: str | None, owner: str, param: str) -> dict[str, str]:
-        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to be the caller's."""
+    def resolve(
+        self, given: Any, key_id: str | None, owner: str, param: str, *, kept: list[str] | None = None
+    ) -> dict[str, str]:
+        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to be the caller's. kept:
+        takes the id of a file that had to be kept for it."""
+        found = self._resolve(given, key_id, owner, param)
+        if kept is not None and "file" in found and not (_id_in(given) or "").startswith("file_"):
+            kept.append(found["file"])
+        return found
+
+    def _resolve(self, given: Any, key_id: str | None, owner: str, param: str) -> dict[str, str]:
         if isinstance(given, Sent):
             return {"file": self.keep(owner, given).id}
-        if isinstance(given, str):
-            return self._by_id(given, key_id, owner, param)
-        if isinstance(given, dict):
-            for name in ("file_id", "video_id", "id", "image_url", "video_url", "url"):
-                inner = given.get(name)
-                if isinstance(inner, dict) and "url" in inner:
-                    inner = inner["url"]
-                if isinstance(inner, str) and inner:
-                    return self._by_id(inner, key_id, owner, param)
+        inner = _id_in(given)
+        if inner:
+            return self._by_id(inner, key_id, owner, param)
         raise ApiError(
             400, f'{param}: expected a file, an id, {{"file_id": ...}}, {{"id": "video_..."}} or {{"image_url": "data:..."}}',
             param=param, code="invalid_reference",
@@ -215,6 +218,20 @@ class Uploads:
         except httpx.HTTPError as wrong:
             raise _bad(f"{url[:120]} could not be fetched ({type(wrong).__name__})") from None
         return Sent(name=Path(parts.path).name or "fetched", content=bytes(content))
+
+
+def _id_in(given: Any) -> str | None:
+    """The id or address that a reference holds, in whichever form it comes."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, dict):
+        for name in ("file_id", "video_id", "id", "image_url", "video_url", "url"):
+            inner = given.get(name)
+            if isinstance(inner, dict) and "url" in inner:
+                inner = inner["url"]
+            if isinstance(inner, str) and inner:
+                return inner
+    return None
 
 
 def _age_s(path: Path) -> float:

@@ -50,6 +50,9 @@ def scene_of(data: Any) -> Scene:
             raise InputError(f"the state's {name} is {_shown(value)}: expected 1 to {most}")
     if fps is not None and not (type(fps) in (int, float) and 0.1 <= fps <= 1000):
         raise InputError(f"the state has {_shown(fps)} frames a second: expected 0.1 to 1000")
+    entities = data.get("entities")
+    if isinstance(entities, list) and len(entities) > MOST_SLOTS:
+        raise InputError(f"the state has {len(entities)} entities: expected up to {MOST_SLOTS}")
     try:
         scene = Scene.from_dict(data)
     except (AttributeError, OverflowError) as wrong:
@@ -85,12 +88,13 @@ def source_of(path: Path) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """What a file holds; `keep.read` would put parts of it into its message, and parts of it may be endless when printed."""
     try:
-        data = torch.load(path, weights_only=True, map_location="cpu")
+        data: Any = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as wrong:
         raise _refuse(f"it cannot be read ({type(wrong).__name__})") from None
-    if type(data) is not dict or data.get("format") != FORMAT or data.get("kind", "world") != "world":
+    found = (data.get("format"), data.get("kind", "world")) if type(data) is dict else (None, None)
+    if [type(one) for one in found] != [int, str] or found != (FORMAT, "world"):
         raise _refuse(f"expected a world of format {FORMAT}, as World.save writes it")
-    return data
+    return dict(data)
 
 
 def _shown(value: Any) -> str:
@@ -104,13 +108,13 @@ def opened(path: Path, model: Model) -> World:
     try:
         _check_settings(data, model)
         _check_moments(data["moments"], round(KEPT_S * data["fps"]) + WINDOW + 1, model)
+        if not _fits(data["moments"], model):
+            data["moments"] |= {"remembered": [], "memory": []}
+        return World._made(data, path, model)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as wrong:
         raise _refuse(f"{type(wrong).__name__}: {(str(wrong).splitlines() or [''])[0][:120]}") from None
-    if not _fits(data["moments"], model):
-        data["moments"] |= {"remembered": [], "memory": []}
-    return World._made(data, path, model)
 
 
 def mended(world: World) -> World:
@@ -165,15 +169,19 @@ def _check_moments(moments: dict[str, Any], most: int, model: Model) -> None:
     if not isinstance(memory, list) or not all(
         isinstance(pair, list)
         and len(pair) == 2
-        and all(isinstance(x, torch.Tensor) and x.ndim > 0 and len(x) == len(remembered) for x in pair)
+        and all(_ordinary(x) and x.ndim > 0 and len(x) == len(remembered) for x in pair)
         for pair in memory
     ):
         raise _refuse("what is remembered of its frames cannot be read")
 
 
+def _ordinary(x: Any) -> bool:
+    return type(x) is torch.Tensor and x.layout == torch.strided and x.device.type == "cpu" and not x.requires_grad
+
+
 def _plain(x: Any, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
     """Whether it is an ordinary tensor of this shape with numbers in reach."""
-    if type(x) is not torch.Tensor or x.layout != torch.strided or x.device.type not in ("cpu", "cuda"):
+    if not _ordinary(x):
         return False
     return x.dtype == dtype and tuple(x.shape) == shape and bool((x.float().abs() < LARGEST).all())
 
@@ -183,7 +191,7 @@ def _fits(moments: dict[str, Any], model: Model) -> bool:
     config = model.config.denoiser
     shape = (len(moments["remembered"]), config.slots + 1, config.heads, 1, config.width // config.heads)
     if not moments["remembered"]:
-        return True
+        return not moments["memory"]
     return len(moments["memory"]) == config.depth // 2 and all(
         _plain(x, shape, model.dtype) for pair in moments["memory"] for x in pair
     )

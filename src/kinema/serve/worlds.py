@@ -8,7 +8,8 @@ import asyncio
 import base64
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,10 +29,11 @@ from kinema.media.bytes import to_bytes
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field, body_of, described, raw_body
 from kinema.serve.hall import Caller, Hall
-from kinema.serve.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, same_origin, told_as
+from kinema.serve.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, told_as
 from kinema.serve.room import Look, Room, step_of
 from kinema.serve.uploads import Sent
 from kinema.serve.worldfile import MAX_BYTES, scene_of
+from kinema.simulate.world import AHEAD_S
 
 Resolve = Callable[[Any, Caller], Awaitable[Clip]]
 CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller]]
@@ -42,6 +44,8 @@ MOST_FRAMES = 480
 """Of one request to step or to film."""
 MOST_SESSIONS = 16
 """Live sessions of one key at a time."""
+FIRST_FRAMES = 8
+"""What beginning a world costs; planning its first moment takes as long as making so many."""
 LONGEST_SINCE = 128
 """Frames that a `what_if` goes back at most."""
 SEEN_S = 4.0
@@ -100,6 +104,18 @@ class Given:
 
 async def free(caller: Caller, room: Room, frames: int) -> None:
     """Frames cost nothing."""
+
+
+@asynccontextmanager
+async def billed(given: Given, who: Caller, room: Room, frames: int) -> AsyncIterator[list[int]]:
+    """Bills frames; those that are not made within are given back. What is yielded holds how many are still to be made."""
+    await given.charge(who, room, frames)
+    left = [frames]
+    try:
+        yield left
+    finally:
+        if left[0]:
+            await given.charge(who, room, -left[0])
 
 
 async def always(caller: Caller) -> None:
@@ -179,7 +195,7 @@ async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Cli
         start = {"prompt": told["prompt"]}
     match start:
         case {"state": state}:
-            return scene_of(state)
+            return await asyncio.to_thread(scene_of, state)
         case {"picture": reference}:
             clip = await given.resolve(reference, who)
             return replace(clip, frames=clip.frames[:1], state=None)
@@ -205,6 +221,7 @@ def _coming_and_going(router: APIRouter, given: Given) -> None:
         start = await start_of(told, given, who)
         chosen = {name: told[name] for name in ("model", "name", "seed", "fps", "size", "task")}
         room = await hall.create(who.key_id, start, **chosen)
+        await given.charge(who, room, FIRST_FRAMES)
         return world_json(room, await hall.now(room))
 
     @router.get("/v1/worlds")
@@ -273,8 +290,10 @@ def _looking(router: APIRouter, given: Given) -> None:
         format: Annotated[str, Query(pattern="^(mp4|png)$")] = "mp4",
     ) -> Response:
         room = hall.find(id, permit(who, READ))
-        await given.charge(who, room, min(frames or MOST_FRAMES, (await hall.now(room))["past_frames"] + 1))
-        made = await hall.clip(room, frames)
+        kept = (await hall.now(room))["past_frames"] + 1
+        async with billed(given, who, room, min(frames or kept, kept)) as left:
+            made = await hall.clip(room, frames)
+            left[0] = 0
         kind = "video/mp4" if format == "mp4" else "image/png"
         data = await asyncio.to_thread(to_bytes, made, format)
         return Response(data, media_type=kind, headers={"cache-control": "no-store"})
@@ -300,7 +319,11 @@ def _looking(router: APIRouter, given: Given) -> None:
     @router.post("/v1/worlds/{id}/ask", openapi_extra=described(ASK))
     async def ask(id: str, request: Request, who: Who) -> dict[str, Any]:
         room = hall.find(id, permit(who, READ))
-        said = await hall.ask(room, (await body_of(request, ASK))["question"])
+        question = (await body_of(request, ASK))["question"]
+        async with billed(given, who, room, round(AHEAD_S * room.meta.fps)) as left:
+            said = await hall.ask(room, question)
+            if said.kind == "next":  # only this one makes frames
+                left[0] = 0
         return {"text": said.sentence, "value": said.value, "kind": said.kind}
 
     @router.post("/v1/worlds/{id}/what_if", openapi_extra=described(CAUSE))
@@ -308,8 +331,9 @@ def _looking(router: APIRouter, given: Given) -> None:
         room = hall.find(id, permit(who, READ))
         told = await body_of(request, CAUSE)
         given.allowed(told["cause"])
-        await given.charge(who, room, 2 * told["since"])
-        both = await hall.what_if(room, told["cause"], told["since"])
+        async with billed(given, who, room, 2 * told["since"]) as left:
+            both = await hall.what_if(room, told["cause"], told["since"])
+            left[0] = 0
         happened, instead = [await film_url(clip, told["format"]) for clip in (both.happened, both.instead)]
         return {"understood": both.understood, "happened": happened, "instead": instead}
 
@@ -326,9 +350,10 @@ def _doing(router: APIRouter, given: Given) -> None:
         room = hall.find(id, permit(who, WRITE))
         told = await body_of(request, STEP)
         deed = step_of(told["action"])
-        await given.charge(who, room, told["frames"])
-        for left in range(told["frames"] - 1, -1, -1):
-            look = await hall.do(room, deed, urgent=True, picture=left == 0)
+        async with billed(given, who, room, told["frames"]) as left:
+            while left[0]:
+                look = await hall.do(room, deed, urgent=True, picture=left[0] == 1)
+                left[0] -= 1
         assert look.frame is not None
         return {**look.now, "model_ms": round(look.model_ms, 3), "frame": await picture_url(look.frame)}
 
@@ -358,9 +383,6 @@ def _playing(router: APIRouter, given: Given) -> None:
     async def admitted(socket: WebSocket, id: str) -> tuple[Caller, Room]:
         found = given.caller_of(socket)
         who = await found if isinstance(found, Awaitable) else found
-        by_cookie = "authorization" not in socket.headers and "key" not in socket.query_params
-        if by_cookie and not same_origin(socket):
-            raise ApiError(403, "another site may not play with this server's cookie; send a key", code="other_origin")
         room = given.hall.find(id, permit(who, WRITE))
         if sessions[who.key_id] >= MOST_SESSIONS:
             raise ApiError(

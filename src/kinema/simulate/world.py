@@ -174,7 +174,7 @@ class World:
         if isinstance(start, Scene):
             if start.num_frames < 1:
                 raise InputError("the state has no frames")
-            return start.resample(self.fps)
+            return start.resample(self.fps, last=WINDOW)
         if isinstance(start, Clip):
             return perceive(start.resample(self.fps) if start.num_frames > 1 else start, model=self.model, seed=self.seed)
         width, height = self.size

@@ -7,6 +7,8 @@ import { worlds } from "../../api.js";
 const RETRY_MS = 1500;
 const TRIES = 5;
 const HELD = 32;
+/** The key does not hold, or there is no such world: trying again would change nothing. */
+const FINAL = [4401, 4404];
 
 export class Live {
   /**
@@ -31,18 +33,21 @@ export class Live {
     const socket = new WebSocket(worlds.liveUrl(this.id, 256));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      this.tries = 0;
       if (this.fps) this.send({ type: "fps", fps: this.fps });
       if (this.action) this.send({ type: "action", action: this.action });
       this.to.onState("open");
-      for (; this.steps; this.steps--) this.send({ type: "step" });
     };
     socket.onmessage = ({ data }) => {
       if (typeof data === "string") this.told(JSON.parse(data));
-      else this.drawing = this.drawing.then(() => this.draw(data)).catch(() => {});
+      else {
+        this.tries = 0;
+        for (; this.steps; this.steps--) this.send({ type: "step" });
+        this.drawing = this.drawing.then(() => this.draw(data)).catch(() => {});
+      }
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.done) return;
+      if (FINAL.includes(code)) this.tries = TRIES;
       this.to.onState(this.tries < TRIES ? "closed" : "lost");
       if (this.tries++ < TRIES) this.timer = setTimeout(() => this.connect(), RETRY_MS);
     };
