@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from kinema.serve.settings import Settings
 
 DATA = Path("kinema-data")
+SPINS = "3000"
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,12 @@ def settings(arguments: argparse.Namespace) -> Settings:
     )  # fmt: skip
 
 
+def share_cores() -> None:
+    """The server and its workers use the same cores. A thread that waits for its team by spinning, as OpenMP's do by default, takes
+    the core from the process that the others wait for: they spin only briefly. Read when torch is loaded, so called before."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
 def check_installed() -> None:
     """InputError unless the extra is installed."""
     try:
@@ -68,6 +76,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
+    share_cores()
     check_installed()
     if not 0 <= arguments.port <= 65535:
         raise InputError(f"port {arguments.port}: expected 0 to 65535")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from kinema.cli.serve import add_settings, check_installed, settings
+from kinema.cli.serve import add_settings, check_installed, settings, share_cores
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,6 +14,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
+    share_cores()
     check_installed()
     from kinema.serve.process import work
 
