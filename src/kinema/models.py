@@ -66,8 +66,10 @@ class Model:
         self.device = torch.device(device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
-        for part in (self.denoiser.blocks, self.denoiser.video_in, self.denoiser.video_out, self.denoiser.stamp):
-            part.to(self.dtype)
+        parts = self.denoiser
+        for part in (parts.blocks, parts.video_in, parts.video_out, parts.sketch_out, parts.stamp):
+            if part is not None:
+                part.to(self.dtype)
         self._text: TextEncoder | None = None
 
     def __repr__(self) -> str:

@@ -84,7 +84,14 @@ def _known(moments: Sequence[Moment], text: TextCondition | None) -> Canvas:
             levels["action"][:, t] = 1.0
             values["action"][:, t] = 0.0
     time_s = torch.tensor([m.time_s for m in moments], device=device).expand(first.batch, -1)
-    return Canvas(time_s=time_s, values=values, levels=levels, text=_heard(text, len(moments)))
+    return Canvas(
+        time_s=time_s, values=values, levels=levels, text=_heard(text, len(moments)), cell_units=_cell_units(values)
+    )
+
+
+def _cell_units(values: dict[str, Tensor]) -> float | None:
+    """Height of a cell of pictures that fill their cells, as those of recorded worlds do."""
+    return 10.0 / values["video"].shape[2] if "video" in values else None
 
 
 def _heard(text: TextCondition | None, frames: int) -> TextCondition | None:
@@ -101,7 +108,7 @@ def _next(moment: Moment, fps: float, text: TextCondition | None) -> Canvas:
     for name in ("camera", "scene"):
         levels[name][:] = 0.0
     time_s = torch.full((moment.batch, 1), moment.time_s + 1 / fps, device=values["state"].device)
-    return Canvas(time_s=time_s, values=values, levels=levels, text=_heard(text, 1))
+    return Canvas(time_s=time_s, values=values, levels=levels, text=_heard(text, 1), cell_units=_cell_units(values))
 
 
 def _joined(a: Canvas, b: Canvas) -> Canvas:
@@ -162,7 +169,7 @@ def advance(
     action: Tensor | None,
     *,
     fps: float,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | torch.Generator,
     steps: int = 1,
     text: TextCondition | None = None,
     window: int = WINDOW,

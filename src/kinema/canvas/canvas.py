@@ -39,12 +39,15 @@ class Canvas:
     values: dict[str, Tensor]
     levels: dict[str, Tensor]
     text: TextCondition | None = None
-    cell_units: float = 2.5
-    """Height of one video cell in room units (at zoom 1): 2.5 for 16-pixel cells of a 64-pixel-high picture."""
+    cell_units: float | None = None
+    """Height of one video cell in room units at zoom 1, where a picture is 10 units high: 1.25 for 16-pixel cells of a picture
+    128 pixels high. None where there is no video."""
 
     def __post_init__(self) -> None:
         if self.values.keys() != self.levels.keys():
             raise InputError(f"tracks with values {sorted(self.values)} and with levels {sorted(self.levels)} differ")
+        if "video" in self.values and self.cell_units is None:
+            raise InputError("a canvas with video needs cell_units: the height of its cells in room units")
         for name, value in self.values.items():
             level = self.levels[name]
             expected = value.shape if name == "state" else value.shape[:-1]
@@ -116,11 +119,12 @@ def blank(
     vectors: dict[str, int] | None = None,
     grid: tuple[int, int] | None = None,
     cell_values: int = 96,
-    cell_units: float = 2.5,
+    cell_units: float | None = None,
     start_s: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> Canvas:
-    """A canvas on which nothing is known. `grid` (h, w) None leaves the video track out."""
+    """A canvas on which nothing is known. `grid` (h, w) None leaves the video track out; cell_units is then not needed, and else
+    10 / h where a picture fills its cells."""
     time_s = (start_s + torch.arange(frames, device=device) / fps).expand(batch, frames)
     shapes: dict[str, tuple[int, ...]] = {"state": (batch, frames, slots, STATE_FEATURES)}
     shapes |= {name: (batch, frames, width) for name, width in (vectors or VECTORS).items()}
@@ -128,4 +132,6 @@ def blank(
         shapes["video"] = (batch, frames, *grid, cell_values)
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
     levels = {name: torch.ones(shape if name == "state" else shape[:-1], device=device) for name, shape in shapes.items()}
+    if grid is not None and cell_units is None:
+        cell_units = 10.0 / grid[0]
     return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)

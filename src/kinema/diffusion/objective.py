@@ -2,7 +2,8 @@
 
 Rectified flow x_t = (1 - t) x + t noise; the network predicts x, the loss is on x (Li & He 2025), weighted towards
 clean levels, where x is all but given and what is left to mend (a trembling path) would weigh next to nothing. Known cells
-(t = 0) cannot err and add nothing.
+(t = 0) cannot err and add nothing. The sketch, which is the video's mean, and its spread have losses of their own: squared
+error, and the negative log-likelihood of a Gaussian.
 
 Axes: B batch, T frames, K slots, F features.
 """
@@ -51,15 +52,17 @@ THINGS_SEEN = 4.0
 """How much more the pixels around things weigh in a decoded picture."""
 THINGS = 1.5
 """How much more than the backdrop the places around things weigh in a picture."""
-RAMP = 0.25
+SPREAD_WEIGHT = 0.02
+"""Of the spread's likelihood, from which only the spread learns."""
 FLOOR = 0.01
-CELL_UNITS = 2.5
-"""Height of a video cell in room units in training, at any size that is 4 cells high."""
+MOST = 8.0
+"""Most that an error of a picture weighs at any level."""
 
 
-def ramp(level: Tensor) -> Tensor:
-    """Weight of an error of a picture at a level: 1 at level 1, 5 close to level 0."""
-    return (1 + RAMP) / (level + RAMP)
+def video_weight(level: Tensor, spread: Tensor) -> Tensor:
+    """Weight of a squared error of a picture: 1 at level 1, and what makes the bare network's answer count alike at lower levels
+    (Karras et al. 2022), for data of this spread around its mean."""
+    return (1 + ((1 - level) * spread / level.clamp_min(1e-3)).square()).clamp_max(MOST)
 
 
 def even(level: Tensor, spread: Tensor | float = 1.0) -> Tensor:
@@ -97,22 +100,37 @@ def around_things(state: Tensor, camera: Tensor, h: int, w: int, cell_units: flo
     return inside.any(-1).float().reshape(*state.shape[:2], h, w)
 
 
+def clean_video(noisy: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[str, Tensor]) -> Tensor:
+    """The clean video [B, T, h, w, P] by the network's answers; what its spread should be is learned from "spread" alone."""
+    level, spread = levels["video"][..., None], answers["video spread"].detach()
+    return precondition(noisy["video"], level, answers["video"], answers["video mean"], spread)
+
+
 def picture_losses(
-    answers: dict[str, Tensor], noisy: dict[str, Tensor], values: dict[str, Tensor], levels: dict[str, Tensor]
+    answers: dict[str, Tensor],
+    noisy: dict[str, Tensor],
+    values: dict[str, Tensor],
+    levels: dict[str, Tensor],
+    cell_units: float,
 ) -> dict[str, Tensor]:
-    """ "video" and "sight" of a batch with video: squared error of every clean cell, more of those with things, and what lies
-    where."""
-    level = levels["video"][..., None]
-    error = (precondition(noisy["video"], level, answers["video"]) - values["video"]).square() * ramp(level)
+    """Of a batch with video: "video" and "sketch", squared errors of every clean cell and of what was expected of it, more of those
+    with things; "spread", how badly the spread tells the sketch's error; and "sight", what lies where."""
+    level, spread = levels["video"][..., None], answers["video spread"]
+    truth, mean = values["video"], answers["video mean"]
     h, w = levels["video"].shape[2:]
-    weight = 1 + THINGS * around_things(values["state"], values["camera"], h, w, CELL_UNITS)[..., None]
+    weight = 1 + THINGS * around_things(values["state"], values["camera"], h, w, cell_units)[..., None]
+    weight = weight / weight.mean()
+    error = (clean_video(noisy, levels, answers) - truth).square() * video_weight(level, spread.detach())
+    missed = (mean - truth).square()
     sight = answers["sight"]
     patch = sight.shape[2] // h
-    centers = cell_centers(h * patch, w * patch, CELL_UNITS / patch, sight.device)
+    centers = cell_centers(h * patch, w * patch, cell_units / patch, sight.device)
     finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
     return {
-        "video": (error * weight).mean() / weight.mean(),
-        "sight": sight_loss(sight, values["state"], values["camera"], finer, centers, CELL_UNITS / patch),
+        "video": (error * weight).mean(),
+        "sketch": (missed * weight).mean(),
+        "spread": (missed.detach() / spread.square() / 2 + spread.log()).mean(),
+        "sight": sight_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch),
     }
 
 
@@ -123,16 +141,16 @@ def still_losses(
     levels: dict[str, Tensor],
     noise: dict[str, Tensor],
     pictures: Tensor,
+    cell_units: float,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """The same two for the local parts alone, and "picture": how far the first half, which is to be drawn, looks from the true
+    """The same for the local parts alone, and "picture": how far the first half, which is to be drawn, looks from the true
     pictures [B, 3, H, W] once the codec has decoded it."""
     noisy = noised(values, levels, noise)
-    answers = model.sketch(noisy, levels, CELL_UNITS, dtype)
-    result = picture_losses(answers, noisy, values, levels)
+    answers = model.sketch(noisy, levels, cell_units, dtype)
+    result = picture_losses(answers, noisy, values, levels, cell_units)
     n = len(pictures) // 2
-    clean = precondition(noisy["video"][:n], levels["video"][:n, ..., None], answers["video"][:n])
-    made = decode(from_cells(clean, model.config.patch))[:, 0]
+    made = decode(from_cells(clean_video(noisy, levels, answers)[:n], model.config.patch))[:, 0]
     rows = pictures.shape[2] // 8
     near = around_things(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
     weight = 1 + THINGS_SEEN * F.interpolate(near, scale_factor=8.0)
@@ -150,14 +168,15 @@ def losses(
     text_reads: Tensor,
     time_bias: Tensor,
     stride: Tensor,
+    cell_units: float | None,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """Mean squared error of every track, weighted by level and, in the state, by feature; scalars by track name, and by
-    "sight" where there is video."""
+    """Mean squared error of every track, weighted by level and, in the state, by feature; scalars by track name, and those of
+    `picture_losses` where there is video."""
     noisy = noised(values, levels, noise)
     text = TextCondition(states=text_states, reads=text_reads)
-    answers = model.network(noisy, levels, time_s, text, CELL_UNITS, time_bias, stride, dtype)
-    result = picture_losses(answers, noisy, values, levels) if "video" in values else {}
+    answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, stride, dtype)
+    result = {} if cell_units is None else picture_losses(answers, noisy, values, levels, cell_units)
     weights = feature_weights(time_s.device)
     clean = cleaned({name: x for name, x in noisy.items() if name != "video"}, levels, answers)
     for name, x in values.items():
@@ -179,5 +198,11 @@ def losses(
 
 def total(parts: dict[str, Tensor]) -> Tensor:
     """The weighted sum that is minimised."""
-    weights = {**TRACK_WEIGHTS, "sight": SIGHT_WEIGHT, "picture": PICTURE_WEIGHT}
+    weights = {
+        **TRACK_WEIGHTS,
+        "sight": SIGHT_WEIGHT,
+        "picture": PICTURE_WEIGHT,
+        "sketch": TRACK_WEIGHTS["video"],
+        "spread": SPREAD_WEIGHT,
+    }
     return torch.stack([weights[name] * value for name, value in parts.items()]).sum()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.levels import shift
-from kinema.diffusion.objective import CELL_UNITS, noised
+from kinema.diffusion.objective import noised
 from kinema.model.denoiser import Denoiser, cleaned
 
 PIECES = (1, 2, 4, 8)
@@ -74,7 +74,7 @@ def lesson(
     half = torch.tensor([stride_of(2 * n) for n in pieces], dtype=torch.float32, device=device)
 
     def clean(x: Tracks, t: Tracks) -> Tracks:
-        answers = model.network(x, t, time_s, text, CELL_UNITS, time_bias, half, dtype)
+        answers = model.network(x, t, time_s, text, None, time_bias, half, dtype)
         return cleaned(x, t, answers)
 
     def ratio(now: Tracks, then: Tracks, name: str) -> Tensor:

@@ -13,6 +13,10 @@ beforehand: the frames around expect them at a mean m with a spread s (`kinema.m
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
+Contacts change that mean before anything else does (`kinema.model.pairs`). The video's mean and spread are the sketch's
+(`kinema.model.picture.SketchHead`): what slots and setting say of a picture that nobody has seen. Where pictures follow each other
+and no slots explain them, they are the picture before and a fixed spread.
+
 What was done in the frame before goes straight into every token of a frame. Left to find it by attention, the trunk knew how a
 push looks on average and not what this one does.
 
@@ -32,7 +36,8 @@ from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
 from kinema.model.block import MLP, Block, Linear, Memory
 from kinema.model.config import DenoiserConfig
-from kinema.model.picture import MAP, Conv, Head, Stamp, Stem, place_features
+from kinema.model.pairs import PairModule
+from kinema.model.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
 from kinema.model.sight import ANSWERS
 from kinema.model.trend import Expected, Trend
 
@@ -72,7 +77,7 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
     for name, x_t in values.items():
         if name == "state":
             clean[name] = precondition(x_t, levels[name], answers[name], answers["mean"], answers["spread"])
-        elif name == "video" and "video mean" in answers:
+        elif name == "video":
             around = answers["video mean"], answers["video spread"]
             clean[name] = precondition(x_t, levels[name][..., None], answers[name], *around)
         else:
@@ -107,10 +112,12 @@ class Denoiser(nn.Module):
         self.deed_in = Linear(2 * config.action_width + 1, c, bias=False)
         nn.init.zeros_(self.deed_in.weight)
         self.trend = Trend(c)
+        self.pairs = PairModule()
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = Head(config)
+        self.sketch_out = None if config.follows else SketchHead(config)
         self.sight_out = Conv(MAP, ANSWERS, 1)
         self.state_out = MLP(c, c, STATE_FEATURES)
         self.vector_out = Linear(c, sum(self.vectors.values()))
@@ -156,7 +163,7 @@ class Denoiser(nn.Module):
         levels: dict[str, Tensor],
         time_s: Tensor,
         text: TextCondition | None,
-        cell_units: float,
+        cell_units: float | None,
         time_bias: Tensor | None,
         stride: Tensor,
         dtype: torch.dtype,
@@ -164,9 +171,10 @@ class Denoiser(nn.Module):
         memory: Memory | None = None,
         order: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and "sight"
-        [B, T, H, W, ANSWERS] where there is video, with "video mean" and "video spread" where pictures follow each other.
+        """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and where
+        there is video, "sight" [B, T, H, W, ANSWERS], "video mean" and "video spread" [B, T, h, w, P].
 
+        cell_units: height of a video cell in room units; None where there is no video.
         time_bias [T, T] is added to the scores along time. stride [B]: the share of the whole way that the sampler will go on
         this answer (a shortcut, Frans et al. 2024), 0 for the way's direction just here.
         past, memory: frames before these that are remembered, not looked at again; time_bias is then [T, W + T].
@@ -174,8 +182,9 @@ class Denoiser(nn.Module):
         before it.
         """
         batch, frames = time_s.shape
+        view = values["scene"][..., 0] * (1 - levels["scene"])
         drift, trend, around = self._trend(
-            values["state"], levels["state"], time_s, time_bias, past, exact=memory is not None
+            values["state"], levels["state"], view, time_s, time_bias, past, exact=memory is not None
         )
         likely = around.place(values["state"], levels["state"])
         state = self._embed_state(values["state"], levels["state"], likely)
@@ -185,11 +194,12 @@ class Denoiser(nn.Module):
         where = self._slot_places(likely)
         found = seen = time_s
         if "video" in values:
+            assert cell_units is not None, "a canvas with video says how high its cells are"
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
             before, unsure = self._before(values["video"], levels["video"], past, order)
-            found, seen = self._local(values, levels, cell_units, dtype, before, unsure)
+            found, seen, expected = self._local(values, levels, cell_units, dtype, before, unsure)
             tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames).float())
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
         x = torch.cat(tokens, 2) + self._deed(values["action"], levels["action"], time_s, time_bias, past, order)
@@ -205,10 +215,11 @@ class Denoiser(nn.Module):
         text_keys, text_bias = self._text(text, batch, frames, dtype)
         for block in self.blocks:
             assert isinstance(block, Block)
+            run = block if memory is None else block.forward
             if block.along_time:
-                x = block(x, in_time, time_bias, text_keys, text_bias, readers, memory)
+                x = run(x, in_time, time_bias, text_keys, text_bias, readers, memory)
             else:
-                x = block(x, in_space, None, text_keys, text_bias, readers)
+                x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
         answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend}
         vectors = self.vector_out(x[:, :, -1].float())
@@ -217,9 +228,7 @@ class Denoiser(nn.Module):
         if cells:
             answers["video"] = self.video_out(x[:, :, :cells].to(dtype), found, frames)
             answers["sight"] = self._sight(seen, frames)
-            if before is not None and unsure is not None:
-                answers["video mean"] = before
-                answers["video spread"] = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
+            answers |= expected
         return answers
 
     def _deed(
@@ -263,17 +272,29 @@ class Denoiser(nn.Module):
         return torch.cat([first, video], 1)[:, index] * (1 - unsure[..., None]), unsure
 
     def _trend(
-        self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, past: Past | None, *, exact: bool
+        self,
+        state: Tensor,
+        level: Tensor,
+        view: Tensor,
+        time_s: Tensor,
+        bias: Tensor | None,
+        past: Past | None,
+        *,
+        exact: bool,
     ) -> tuple[Tensor, Tensor, Expected]:
-        """What frames around say of each slot; `exact`: the same to the last bit, however many frames are looked at."""
+        """What frames around, and contacts, say of each slot; `exact`: the same to the last bit, however many frames are looked
+        at."""
         now = state.shape[1]
+        own, own_level = state, level
         if past is not None:
             pairs = ((past.state, state), (past.level, level), (past.time_s, time_s))
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, trend, around = self.trend(state, level, time_s, bias, now)
-        return drift, trend, around
+        met = self.pairs(own, own_level, view, around.mean, around.spread)
+        around = Expected(mean=around.mean.float(), spread=around.spread.float())
+        return drift, trend + around.answered(met.float()), around
 
     def _local(
         self,
@@ -283,15 +304,25 @@ class Denoiser(nn.Module):
         dtype: torch.dtype,
         before: Tensor | None = None,
         unsure: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each."""
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each; and what is expected of the
+        video before it is seen, "video mean" and "video spread"."""
         p = self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
         stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
-        seen = self.video_in.see(values["video"], levels["video"], dtype, before, unsure)
-        return self.video_in.draw(seen, stamps), seen
+        seen = self.video_in.see(values["video"], levels["video"], cell_units, dtype, before, unsure)
+        found = self.video_in.draw(seen, stamps)
+        if before is not None and unsure is not None:
+            wide = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
+            return found, seen, {"video mean": before, "video spread": wide}
+        assert self.sketch_out is not None
+        video, level = values["video"][:1, :1], levels["video"][:1, :1]
+        unseen = self.video_in.see(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype)
+        frames = values["video"].shape[1]
+        mean, spread = self.sketch_out(self.video_in.draw(unseen.expand_as(seen), stamps), frames)
+        return found, seen, {"video mean": mean, "video spread": spread}
 
     def _sight(self, seen: Tensor, frames: int) -> Tensor:
         answers: Tensor = self.sight_out(seen)
@@ -300,17 +331,18 @@ class Denoiser(nn.Module):
     def sketch(
         self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
     ) -> dict[str, Tensor]:
-        """`network`'s "video" and "sight" by the local parts alone, every frame by itself."""
+        """What `network` answers of the video, by the local parts alone, every frame by itself."""
         frames = values["video"].shape[1]
-        found, seen = self._local(values, levels, cell_units, dtype)
-        return {"video": self.video_out(None, found, frames), "sight": self._sight(seen, frames)}
+        found, seen, expected = self._local(values, levels, cell_units, dtype)
+        return {"video": self.video_out(None, found, frames), "sight": self._sight(seen, frames), **expected}
 
     def look(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
         """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
         [H * W, 2] (y, x) of its places in room units, and the height of a place."""
         video, level = canvas.values["video"], canvas.levels["video"]
+        assert canvas.cell_units is not None
         h, w = level.shape[2:4]
-        answers = self._sight(self.video_in.see(video, level, dtype), level.shape[1]).float()
+        answers = self._sight(self.video_in.see(video, level, canvas.cell_units, dtype), level.shape[1]).float()
         p = self.config.patch
         return answers, cell_centers(h * p, w * p, canvas.cell_units / p, video.device), canvas.cell_units / p
 

@@ -1,16 +1,21 @@
-"""Between video cells and tokens: a small convolutional stem and head.
+"""Between video cells and tokens: a small convolutional stem and two heads.
 
 A cell spans 16 x 16 pixels. Convolutions over the latents around and inside it find a thing wherever it lies in the cell with
 the same weights, which a linear patch would have to learn for every offset. What they see is asked for in training
 (`kinema.model.sight`): that teaches it long before slots learn to read it. The way back is as short: slots stamp what is known
 of them on the map where they stand (`Stamp`), and convolutions draw from that. The trunk between adds what is not local, so
-seeing and drawing are learned from stills by the stem, the stamps and the head alone, thirty times as many as the trunk could be
+seeing and drawing are learned from stills by the stem, the stamps and the heads alone, thirty times as many as the trunk could be
 shown in the same time (docs/training-log.md).
+
+A picture may be of any height: 10 room units, or 10 / zoom, always fill it. How many units a place of the map is high (1.67 for
+48 pixels, 0.31 for 256) is told to whatever must know it: the stem, the stamps and their shares.
 
 Axes: N frames, C latent channels, H x W latents, h x w cells, M map features, D width, p patch, K slots.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +37,12 @@ REACH_UNITS = 3.0
 """How far from its center a thing stamps the map: as far as a screen or a shadow reaches."""
 PLACE = 25
 """Numbers that say where a cell is and how large: Fourier features of its center, and the logarithm of its height."""
+SCALE = 2
+"""Numbers that say how large a place of the map is: the logarithm of its height and that squared."""
+FINE = 8
+"""Numbers of the way to a place at wavelengths of 0.6 and 0.3 units, which pictures above 64 pixels resolve."""
+SPREAD = 0.3, 0.02, 1.0
+"""Standard deviation of a latent around the sketch: to begin with, at least, at most."""
 
 
 class Conv(nn.Conv2d):
@@ -51,6 +62,12 @@ def place_features(centers: Tensor, cell_units: float) -> Tensor:
     return torch.cat([fourier(centers), size], -1)
 
 
+def scale_features(place_units: float, device: torch.device) -> Tensor:
+    """Height of a place of the map in units -> [SCALE]; 0 for the places of a picture 128 pixels high."""
+    height = torch.full((1,), place_units / 0.625, device=device).log2()
+    return torch.cat([height, height.square()])
+
+
 class Stamp(nn.Module):
     """What is known of the slots and the setting, drawn on the map: [N, M, H, W].
 
@@ -61,10 +78,10 @@ class Stamp(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.thing = Linear(2 * STATE_FEATURES, THING)
+        self.thing = Linear(2 * STATE_FEATURES + SCALE + 1, THING)
         self.further = Linear(THING, THING)
         self.basis = Linear(THING, BASIS * MAP, bias=False)
-        self.way = Linear(24, WAY)
+        self.way = Linear(24 + FINE + SCALE, WAY)
         self.share = Linear(WAY, BASIS)
         self.ground = Linear(VECTORS["scene"] + 1 + PLACE, MAP)
         nn.init.normal_(self.basis.weight, std=(THING * BASIS) ** -0.5)
@@ -87,10 +104,14 @@ class Stamp(nn.Module):
         way = centers.flip(-1)[:, None] - place[:, :, None]
         known = (1 - level[..., _POSITION].amax(-1)) * (0.5 + 0.5 * state[..., 0]).clamp(0, 1)
         near = torch.sigmoid((REACH_UNITS - way.norm(dim=-1)) / 0.3) * known[:, :, None]
-        thing = F.gelu(self.thing(torch.cat([state, level * 2 - 1], -1).to(dtype)), approximate="tanh")
+        scale = scale_features(cell_units, state.device)
+        size_told = torch.cat([scale.expand(*state.shape[:3], -1), camera[..., None, 2:].expand(*state.shape[:3], -1)], -1)
+        thing = F.gelu(self.thing(torch.cat([state, level * 2 - 1, size_told], -1).to(dtype)), approximate="tanh")
         thing = thing + F.gelu(self.further(thing), approximate="tanh")
         drawn = self.basis(thing).unflatten(-1, (BASIS, MAP)).flatten(2, 3)
-        share = self.share(F.gelu(self.way(fourier(way.clamp(-5, 5)).to(dtype)), approximate="tanh"))
+        way = way.clamp(-5, 5)
+        ways = torch.cat([fourier(way), fourier(way, longest=0.625, count=2), scale.expand(*way.shape[:-1], -1)], -1)
+        share = self.share(F.gelu(self.way(ways.to(dtype)), approximate="tanh"))
         share = (share * near[..., None].to(dtype)).flatten(3)
         stamped = (share.flatten(0, 1) @ drawn.flatten(0, 1)).unflatten(0, state.shape[:2])
         setting = torch.cat([scene, scene.abs().amax(-1, keepdim=True)], -1)[:, :, None].expand(-1, -1, len(centers), -1)
@@ -107,7 +128,7 @@ class Stem(nn.Module):
         super().__init__()
         self.patch = config.patch
         more = config.latent_channels + 1 if config.follows else 0
-        self.first = Conv(config.latent_channels + 2 + more, MAP)
+        self.first = Conv(config.latent_channels + 3 + more, MAP)
         self.seeing = nn.ModuleList(Conv(MAP, MAP) for _ in range(SEEING))
         self.drawing = nn.ModuleList(Conv(MAP, MAP) for _ in range(DRAWING))
         self.tokens = Linear(MAP * config.patch**2 + PLACE, config.width)
@@ -116,12 +137,13 @@ class Stem(nn.Module):
         self,
         video: Tensor,
         level: Tensor,
+        cell_units: float,
         dtype: torch.dtype,
         before: Tensor | None = None,
         unsure: Tensor | None = None,
     ) -> Tensor:
         """The map [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], by themselves, and with the pictures that they
-        follow, if so. Noise fades with its level: at level 1 there is nothing to see."""
+        follow, if so. Noise fades with its level: at level 1 there is nothing to see. cell_units: height of a cell."""
         p = self.patch
 
         def spread(cells: Tensor) -> Tensor:
@@ -131,7 +153,8 @@ class Stem(nn.Module):
             return values.flatten(0, 1)[:, None].repeat_interleave(p, 2).repeat_interleave(p, 3)
 
         plane = plane_of(level)
-        parts = [spread(video * (1 - level[..., None])), plane * 2 - 1, (3.1416 * plane).sin()]
+        scale = scale_features(cell_units / p, plane.device)[0].expand_as(plane)
+        parts = [spread(video * (1 - level[..., None])), plane * 2 - 1, (3.1416 * plane).sin(), scale]
         if before is not None and unsure is not None:
             parts += [spread(before), plane_of(unsure) * 2 - 1]
         planes = torch.cat(parts, 1).to(dtype)
@@ -156,10 +179,7 @@ class Stem(nn.Module):
 
 
 class Head(nn.Module):
-    """The stem's map, and what the trunk has to add to it -> clean cells [B, T, h, w, P].
-
-    The map alone makes a sketch: what pixels and slots at one moment tell. Time, text and all else come from the trunk.
-    """
+    """The stem's map, and what the trunk has to add to it -> the bare network's answer for every cell [B, T, h, w, P]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -171,7 +191,7 @@ class Head(nn.Module):
         nn.init.normal_(self.spread.weight, std=0.1 * config.width**-0.5)
 
     def forward(self, tokens: Tensor | None, found: Tensor, frames: int) -> Tensor:
-        """tokens [B, T, h * w, D] or None for the sketch; found [B * T, M, H, W]."""
+        """tokens [B, T, h * w, D] or None for what the map alone tells; found [B * T, M, H, W]."""
         p, mixed = self.patch, found
         if tokens is not None:
             h = found.shape[2] // p
@@ -180,3 +200,35 @@ class Head(nn.Module):
             mixed = mixed + F.gelu(conv(mixed), approximate="tanh")
         cells: Tensor = rearrange(self.last(mixed).float(), "(b t) c (h p) (w q) -> b t h w (p q c)", t=frames, p=p, q=p)
         return cells
+
+
+class SketchHead(nn.Module):
+    """The map of what slots and setting stamp, with nothing seen -> what the picture is expected to be, and how surely.
+
+    Mean and standard deviation [B, T, h, w, P] each, the latter one number a place. They are what the video track's preconditioning
+    takes (`kinema.model.denoiser.precondition`), as the motion prior is for places: an answer of nothing is the sketch itself.
+    """
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.patch = config.patch
+        self.mix = Conv(MAP, MAP)
+        self.more = Conv(MAP, MAP)
+        self.last = Conv(MAP, config.latent_channels + 1)
+        with torch.no_grad():
+            self.last.weight[-1].zero_()
+            assert self.last.bias is not None
+            self.last.bias[-1] = math.log(SPREAD[0])
+
+    def forward(self, found: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """found [B * T, M, H, W]."""
+        for conv in (self.mix, self.more):
+            found = found + F.gelu(conv(found), approximate="tanh")
+        drawn = self.last(found).float()
+        mean, wide = drawn[:, :-1], drawn[:, -1:].clamp(math.log(SPREAD[1]), math.log(SPREAD[2])).exp()
+        p = self.patch
+
+        def cells(x: Tensor) -> Tensor:
+            return rearrange(x, "(b t) c (h p) (w q) -> b t h w (p q c)", t=frames, p=p, q=p)
+
+        return cells(mean), cells(wide.expand_as(mean))

@@ -175,6 +175,10 @@ class Expected:
         gain = (1 - t) * variance / (((1 - t).square()) * variance + t.square()).clamp_min(1e-8)
         return mean + gain * (x - (1 - t) * mean)
 
+    def answered(self, change: Tensor) -> Tensor:
+        """A change of the mean [B, T, K, 4] as what the bare network would have to answer for it, for all features [B, T, K, F]."""
+        return F.pad(change / self.spread, (PLACE[0], STATE_FEATURES - SPEED[-1] - 1))
+
     def told(self, state: Tensor, level: Tensor) -> Tensor:
         """What a slot is told of it [B, T, K, EXPECTED]."""
         x, t = _real(state[..., PLACE + SPEED]), _real(level[..., PLACE + SPEED])
@@ -201,10 +205,10 @@ class Trend(nn.Module):
     def forward(
         self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int
     ) -> tuple[Tensor, Tensor, Expected]:
-        """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], and what was expected, of the last `now`
-        frames; bias [N, T]. All in float32, from arithmetic in float64 where the state is."""
+        """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], both in float32, and what was expected, in
+        float64 where the state is, of the last `now` frames; bias [N, T]."""
         said, trust = answers(state, level, time_s, bias, now)
         found = expected(state, level, time_s, bias, now)
         told = found.told(state[:, -now:], level[:, -now:])
         drift = self.into(torch.cat([said, trust, told], -1)).float()
-        return drift, self.out(said).float(), Expected(mean=found.mean.float(), spread=found.spread.float())
+        return drift, self.out(said).float(), found

@@ -1,11 +1,17 @@
-"""Training batches: windows of a bank, drawn and coded as a pure function of (seed, step), so a resumed run sees the same.
+"""Training batches: windows of an episode bank, drawn as a pure function of (seed, kind, number), so a resumed run sees the same.
 
-Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell.
+There are four kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `film`: short clips
+with video. `plan`: long clips without. `live`: the same, stepped through frame by frame. `make` draws a batch on the CPU,
+pictures rendered and all, which worker processes may do ahead (`kinema.train.loader`); `Batch.on` moves it to the model's
+device, encodes its pictures and draws its noise there.
+
+Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell, H x W pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +25,7 @@ from kinema.codec import Codec
 from kinema.data.bank import FRAMES, Bank, Windows
 from kinema.diffusion.levels import draw, draw_live, draw_stills
 from kinema.model.denoiser import CLOSED
-from kinema.train.recipe import Recipe
+from kinema.train.recipe import KINDS, Phase, Recipe, Shape
 from kinema.worlds.render import render_batch
 
 HELD_BACK = 200
@@ -27,13 +33,18 @@ HELD_BACK = 200
 
 ENDING = 0.4
 """Share of the stretches to be stepped through in which a task is done, where the bank has such."""
+CELL = 16
+"""Pixels of a video cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
+    """One step's work. On the CPU `values` has no video yet but `pictures` has what it shows; after `on` it is complete."""
+
+    kind: str
     values: dict[str, Tensor]
     levels: dict[str, Tensor]
-    noise: dict[str, Tensor]
+    noise_seed: int
     time_s: Tensor
     text_states: Tensor
     text_reads: Tensor
@@ -41,9 +52,55 @@ class Batch:
     stride: Tensor
     """Share of the way that each answer is for, [B]; 0 but for shortcuts."""
     captions: list[str]
-    live: bool = False
+    cell_units: float | None = None
+    """Height of a video cell in room units; None without video."""
+    pictures: Tensor | None = None
+    """uint8 [B, T, H, W, 3]."""
+    noise: dict[str, Tensor] | None = None
     past: Tensor | None = None
     """Of a batch that is stepped through: which frames are the past [T]."""
+
+    @property
+    def live(self) -> bool:
+        return self.kind == "live"
+
+    def on(self, device: torch.device | str, codec: Codec, patch: int) -> Batch:
+        """The batch on a device, with the video encoded and noise for every track."""
+
+        def moved(x: Any) -> Any:
+            if isinstance(x, Tensor):
+                return x.to(device, non_blocking=True)
+            return {name: moved(value) for name, value in x.items()} if isinstance(x, dict) else x
+
+        there: dict[str, Any] = {field.name: moved(getattr(self, field.name)) for field in fields(self)}
+        values, pictures = dict(there["values"]), there["pictures"]
+        if pictures is not None:
+            values["video"] = encode_pictures(codec, pictures, patch)
+        there |= {"values": values, "text_states": there["text_states"].float(), "past": self.past}
+        return Batch(**there | {"noise": draw_noise(self.noise_seed, values)})
+
+    def pinned(self) -> Batch:
+        """The same in page-locked memory, from which a GPU fetches while it computes."""
+
+        def locked(x: Any) -> Any:
+            if isinstance(x, Tensor):
+                return x.pin_memory()
+            return {name: locked(value) for name, value in x.items()} if isinstance(x, dict) else x
+
+        return replace(self, **{field.name: locked(getattr(self, field.name)) for field in fields(self)})
+
+    def pin_memory(self) -> Batch:
+        """What a data loader calls."""
+        return self.pinned()
+
+
+def draw_noise(seed: int, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Unit Gaussian noise for every track, made where the track lies; the same for the same seed and device."""
+    device = next(iter(values.values())).device
+    if device.type == "meta":
+        return {name: torch.empty_like(value) for name, value in values.items()}
+    generator = torch.Generator(device).manual_seed(seed)
+    return {name: torch.randn(x.shape, generator=generator, device=device) for name, x in values.items()}
 
 
 def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float) -> Windows:
@@ -113,10 +170,8 @@ def encode_pictures(codec: Codec, drawn: Tensor, patch: int) -> Tensor:
     return to_cells(latents.float(), patch)
 
 
-def encode_windows(
-    windows: Windows, *, codec: Codec | None, patch: int, size: int, device: torch.device | str
-) -> dict[str, Tensor]:
-    """Every track of the canvas; video only when a codec is given."""
+def encode_windows(windows: Windows) -> dict[str, Tensor]:
+    """Every track of the canvas but the video, on the CPU."""
     fields = windows.fields
     frames = fields.x.shape[1]
     tracks = {
@@ -127,10 +182,18 @@ def encode_windows(
         "reward": encode_reward(windows.reward),
         "terminated": encode_terminated(windows.terminated),
     }
-    values = {name: torch.from_numpy(track).to(device) for name, track in tracks.items()}
-    if codec is not None:
-        values["video"] = encode_pictures(codec, pictures(fields, size, size, device), patch)
-    return values
+    return {name: torch.from_numpy(track) for name, track in tracks.items()}
+
+
+def seen_at(fields: Fields, shape: Shape) -> Fields:
+    """What a picture of this shape shows of each thing: upright pictures cut off what stands at the sides."""
+    half = 5.0 * shape.width / shape.height
+    if half >= 5.0:
+        return fields
+    zoom = fields.camera[..., None, 2]
+    size = np.maximum(fields.size[:, None] * zoom, 0.1)
+    inside = (half + size - np.abs(fields.x - fields.camera[..., None, 0]) * zoom) / (2 * size)
+    return replace(fields, visible=(fields.visible * inside.clip(0, 1)).astype(np.float32))
 
 
 def draw_time_bias(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
@@ -152,111 +215,133 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
     return {name: x.reshape(x.shape[0] // pieces, x.shape[1] * pieces, *x.shape[2:]) for name, x in tensors.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stills:
-    """Single pictures of as many episodes, for the local parts."""
-
-    values: dict[str, Tensor]
-    levels: dict[str, Tensor]
-    noise: dict[str, Tensor]
-    pictures: Tensor
-    """The true pictures [B, 3, H, W] in [-1, 1]."""
-
-
-def is_still(recipe: Recipe, step: int, still_share: float) -> bool:
-    """Whether the batch of a step is of stills."""
-    return bool(np.random.default_rng((recipe.seed, step, 2)).random() < still_share)
+def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
+    """Which kind of batch a step is."""
+    rng = np.random.default_rng((recipe.seed, step, 2))
+    if rng.random() < phase.still_share:
+        return "still"
+    if rng.random() < phase.film_share:
+        return "film"
+    return "live" if rng.random() < recipe.live_share else "plan"
 
 
-def make_stills(recipe: Recipe, bank: Bank, codec: Codec, step: int, device: torch.device | str) -> Stills:
-    """The stills of one step."""
-    rng = np.random.default_rng((recipe.seed, step))
-    windows = draw_windows(rng, bank, batch=recipe.still_batch, frames=1, film=True, text_drop=1.0)
-    values = encode_windows(windows, codec=None, patch=recipe.denoiser.patch, size=recipe.size, device=device)
-    drawn = pictures(windows.fields, recipe.size, recipe.size, device)
-    values["video"] = encode_pictures(codec, drawn, recipe.denoiser.patch)
-    grid = (values["video"].shape[2], values["video"].shape[3])
-    levels = draw_stills(rng, batch=recipe.still_batch, slots=recipe.denoiser.slots, grid=grid)
-    return Stills(
-        values=values,
-        levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
-        noise=_noise(rng, values, device),
-        pictures=drawn[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0,
+def make(recipe: Recipe, banks: Mapping[str, Bank], phase: str, kind: str, number: int) -> Batch:
+    """Batch `number` of a kind, from the bank of a phase."""
+    rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
+    if kind == "still":
+        return _still(recipe, banks[phase], rng)
+    if kind == "film":
+        return _film(recipe, banks[phase], rng)
+    if kind == "plan":
+        return _clips(recipe, banks[phase], rng, kind, None, recipe.plan_batch, recipe.plan_frames, 1)
+    chance, bank = rng.random(), banks[phase]
+    for other, share in (("acting", recipe.acting_share), ("meeting", recipe.meeting_share)):
+        if other in banks and 0 <= chance < share:
+            bank = banks[other]
+        chance -= share
+    return _live(recipe, bank, rng)
+
+
+def _shape(rng: np.random.Generator, shapes: tuple[Shape, ...]) -> Shape:
+    shares = np.array([shape.share for shape in shapes])
+    return shapes[int(rng.choice(len(shapes), p=shares / shares.sum()))]
+
+
+def _still(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
+    """Single pictures, which see neither each other nor a text."""
+    shape = _shape(rng, recipe.still_shapes)
+    count = max(recipe.still_pixels // (shape.height * shape.width) // 2 * 2, 2)
+    windows = draw_windows(rng, bank, batch=count, frames=1, film=True, text_drop=1.0)
+    windows = replace(windows, fields=seen_at(windows.fields, shape))
+    levels = draw_stills(rng, batch=count, slots=recipe.denoiser.slots, grid=shape.cells)
+    return Batch(
+        kind="still",
+        values=encode_windows(windows),
+        levels={name: torch.from_numpy(level) for name, level in levels.items()},
+        noise_seed=int(rng.integers(2**62)),
+        time_s=torch.zeros(count, 1),
+        text_states=torch.zeros(count, 0, windows.text_states.shape[-1]),
+        text_reads=torch.zeros(count, 1, 0, dtype=torch.bool),
+        time_bias=torch.zeros(1, 1),
+        stride=torch.zeros(count),
+        captions=[],
+        cell_units=shape.cell_units,
+        pictures=pictures(windows.fields, shape.height, shape.width),
     )
 
 
-def _noise(rng: np.random.Generator, values: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    return {name: torch.randn(value.shape, generator=generator).to(device) for name, value in values.items()}
+def _film(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
+    """Clips with video. Some batches are packed: each row holds several short clips or stills of different episodes that cannot
+    see each other, which shows perceiving and rendering as many more scenes at the same cost."""
+    shape = _shape(rng, recipe.film_shapes)
+    h, w = shape.cells
+    rows = max(recipe.film_cells // (recipe.film_frames * h * w), 1)
+    pieces = int(rng.choice(recipe.packs)) if rng.random() < recipe.packed_share else 1
+    return _clips(recipe, bank, rng, "film", shape, rows, recipe.film_frames, pieces)
 
 
-def make(
+def _clips(
     recipe: Recipe,
     bank: Bank,
-    codec: Codec,
-    step: int,
-    device: torch.device | str,
-    film_share: float = 0.5,
-    acting: Bank | None = None,
+    rng: np.random.Generator,
+    kind: str,
+    shape: Shape | None,
+    rows: int,
+    length: int,
+    pieces: int,
 ) -> Batch:
-    """The batch of one step; `acting` holds episodes in which somebody acts.
-
-    Some film batches are packed: each row holds several short clips or stills of different episodes that cannot see each other,
-    which shows perceiving and rendering as many more scenes at the same cost.
-    """
-    rng = np.random.default_rng((recipe.seed, step))
-    film = bool(rng.random() < film_share)
-    if not film and rng.random() < recipe.live_share:
-        moved = acting is not None and rng.random() < recipe.acting_share
-        return _make_live(recipe, acting if moved and acting is not None else bank, rng, device)
-    pieces = int(rng.choice(recipe.packs)) if film and rng.random() < recipe.packed_share else 1
-    rows, length = (recipe.film_batch, recipe.film_frames) if film else (recipe.plan_batch, recipe.plan_frames)
+    """Rows of `pieces` clips each, `length` frames in all."""
     batch, frames = rows * pieces, length // pieces
     told = recipe.text_drop if pieces == 1 else 1.0
-    windows = draw_windows(rng, bank, batch=batch, frames=frames, film=film, text_drop=told)
-    patch = recipe.denoiser.patch
-    values = encode_windows(windows, codec=codec if film else None, patch=patch, size=recipe.size, device=device)
-    grid = (values["video"].shape[2], values["video"].shape[3]) if film else None
+    windows = draw_windows(rng, bank, batch=batch, frames=frames, film=shape is not None, text_drop=told)
+    if shape is not None:
+        windows = replace(windows, fields=seen_at(windows.fields, shape))
+    grid = None if shape is None else shape.cells
     levels = draw(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
-    noise = _noise(rng, values, device)
-    clock = {"time_s": torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None]).to(device)}
+    values = encode_windows(windows)
+    drawn: dict[str, Tensor] = {}
+    if shape is not None:
+        drawn = {"pictures": pictures(windows.fields, shape.height, shape.width)}
+    clock = {"time_s": torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None])}
     if pieces == 1:
         bias = draw_time_bias(rng, frames)
     else:
         bias = np.kron(np.eye(pieces) - 1, np.ones((frames, frames))).astype(np.float32) * -CLOSED
     mask = torch.from_numpy(windows.text_mask)[:rows, None].expand(-1, length, -1).contiguous()
     return Batch(
+        kind=kind,
         values=_packed(values, pieces),
-        levels=_packed({name: torch.from_numpy(level).to(device) for name, level in levels.items()}, pieces),
-        noise=_packed(noise, pieces),
+        levels=_packed({name: torch.from_numpy(level) for name, level in levels.items()}, pieces),
+        noise_seed=int(rng.integers(2**62)),
         time_s=_packed(clock, pieces)["time_s"],
-        text_states=torch.from_numpy(windows.text_states)[:rows].to(device),
-        text_reads=mask.to(device),
-        time_bias=torch.from_numpy(bias).to(device),
-        stride=torch.zeros(rows, device=device),
+        text_states=torch.from_numpy(windows.text_states[:rows].astype(np.float16)),
+        text_reads=mask,
+        time_bias=torch.from_numpy(bias),
+        stride=torch.zeros(rows),
         captions=windows.captions,
+        cell_units=None if shape is None else shape.cell_units,
+        pictures=_packed(drawn, pieces).get("pictures"),
     )
 
 
-def _make_live(recipe: Recipe, bank: Bank, rng: np.random.Generator, device: torch.device | str) -> Batch:
+def _live(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
     """A batch in which every frame that is not the past is a next frame, told by the past alone."""
     batch, frames = recipe.plan_batch, recipe.plan_frames
     windows = draw_live_windows(rng, bank, batch=batch, frames=frames, text_drop=recipe.text_drop)
-    values = encode_windows(windows, codec=None, patch=recipe.denoiser.patch, size=recipe.size, device=device)
     levels, past = draw_live(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
     index = np.arange(frames)
     closed = (index[None, :] > index[:, None]) | (~past[None, :] & (index[None, :] != index[:, None]))
     mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1).contiguous()
     return Batch(
-        values=values,
-        levels={name: torch.from_numpy(level).to(device) for name, level in levels.items()},
-        noise=_noise(rng, values, device),
-        time_s=torch.from_numpy(index.astype(np.float32) / windows.fps[:, None]).to(device),
-        text_states=torch.from_numpy(windows.text_states).to(device),
-        text_reads=mask.to(device),
-        time_bias=torch.from_numpy(np.where(closed, CLOSED, 0.0).astype(np.float32)).to(device),
-        stride=torch.zeros(batch, device=device),
+        kind="live",
+        values=encode_windows(windows),
+        levels={name: torch.from_numpy(level) for name, level in levels.items()},
+        noise_seed=int(rng.integers(2**62)),
+        time_s=torch.from_numpy(index.astype(np.float32) / windows.fps[:, None]),
+        text_states=torch.from_numpy(windows.text_states.astype(np.float16)),
+        text_reads=mask,
+        time_bias=torch.from_numpy(np.where(closed, CLOSED, 0.0).astype(np.float32)),
+        stride=torch.zeros(batch),
         captions=windows.captions,
-        live=True,
         past=torch.from_numpy(past),
     )

@@ -7,6 +7,8 @@ Each is one forward pass on held-back episodes, so it shows what the network kno
     predict      state a second after three known pictures, against copying the last place and against constant velocity
     hidden       one hidden frame's position from its neighbors
     told         kind and color from the text alone
+    level 0.5    video from state and from itself at that level of noise, and at others: the error should fall with the level
+    no trunk     video from state by the local parts alone: `render` should be below it
 
 Errors are in room units, averaged over entities; a room is 10 wide, and guessing the middle errs by about 2.9.
 """
@@ -21,10 +23,13 @@ from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.tracks import group_slice
 from kinema.codec import Codec
 from kinema.data.bank import Bank
+from kinema.diffusion.objective import clean_video
 from kinema.model.denoiser import Denoiser
-from kinema.train.batches import HELD_BACK, encode_windows
+from kinema.train.batches import HELD_BACK, encode_pictures, encode_windows, pictures
 from kinema.train.recipe import Recipe
 
+LEVELS = (0.75, 0.5, 0.25, 0.1)
+"""Of the video, at which it is asked for with the state known; at 1 that is `render`."""
 _POSITION, _VELOCITY = group_slice("position"), group_slice("velocity")
 
 
@@ -40,20 +45,33 @@ def _right(found: Tensor, truth: Tensor, group: str, here: Tensor) -> float:
 
 
 class Canaries:
-    def __init__(self, recipe: Recipe, bank: Bank, codec: Codec, *, count: int = 24) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        bank: Bank,
+        codec: Codec,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        count: int = 12,
+    ) -> None:
         frames = 20
         episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
         zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
         windows = bank.windows(episodes, zeros, twos, frames, zeros)
-        self.values = encode_windows(windows, codec=codec, patch=recipe.denoiser.patch, size=recipe.size, device="cpu")
+        self.values = encode_windows(windows)
+        drawn = pictures(windows.fields, recipe.height, recipe.height).to(device)
+        self.values["video"] = encode_pictures(codec, drawn, recipe.denoiser.patch).cpu()
+        self.cell_units = 160.0 / recipe.height
         self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]
         mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1)
         self.text = TextCondition(states=torch.from_numpy(windows.text_states), reads=mask)
-        self.dtype = getattr(torch, recipe.precision)
+        self.dtype = dtype
 
     def _ask(
-        self, model: Denoiser, levels: dict[str, Tensor], *, text: bool = False, video: bool = True
+        self, model: Denoiser, levels: dict[str, Tensor], *, text: bool = False, video: bool = True, trunk: bool = True
     ) -> dict[str, Tensor]:
+        """The clean tracks by one pass from these levels, others being unknown; without the trunk the video alone."""
         values, full = {}, {}
         generator = torch.Generator().manual_seed(0)
         device = next(model.parameters()).device
@@ -65,8 +83,17 @@ class Canaries:
             values[name] = ((1 - t) * x + t * torch.randn(x.shape, generator=generator)).to(device)
             full[name] = level.to(device)
         condition = TextCondition(states=self.text.states.to(device), reads=self.text.reads.to(device)) if text else None
-        canvas = Canvas(time_s=self.time_s.to(device), values=values, levels=full, text=condition)
+        canvas = Canvas(
+            time_s=self.time_s.to(device),
+            values=values,
+            levels=full,
+            text=condition,
+            cell_units=self.cell_units if video else None,
+        )
         with torch.no_grad():
+            if not trunk:
+                answers = model.sketch(values, full, self.cell_units, self.dtype)
+                return {"video": clean_video(values, full, answers).cpu()}
             return {name: value.cpu() for name, value in model(canvas, dtype=self.dtype).items()}
 
     def __call__(self, model: Denoiser) -> dict[str, float]:
@@ -81,7 +108,14 @@ class Canaries:
             "color": _right(found, truth, "color", seen),
         }
         drawn = self._ask(model, {name: level for name, level in known.items() if name != "video"})["video"]
-        result["render"] = float((drawn - self.values["video"]).square().mean())
+        video = self.values["video"]
+        result["render"] = float((drawn - video).square().mean())
+        told = {name: level for name, level in known.items() if name != "video"}
+        local = self._ask(model, told, trunk=False)["video"]
+        result["no trunk"] = float((local - video).square().mean())
+        for level in LEVELS:
+            drawn = self._ask(model, {**told, "video": torch.full_like(known["video"], level)})["video"]
+            result[f"level {level}"] = float((drawn - video).square().mean())
         first = torch.ones_like(known["video"])
         first[:, :3] = 0
         ahead = self._ask(model, {"video": first})["state"][:, 3:]
@@ -95,6 +129,6 @@ class Canaries:
         hole[:, 10] = 1
         filled = self._ask(model, {"state": hole}, video=False)["state"][:, 10]
         result["hidden"] = _distance(filled[..., _POSITION], truth[:, 10][..., _POSITION], here[:, 10])
-        told = self._ask(model, {}, text=True, video=False)["state"]
-        result["told kind"], result["told color"] = _right(told, truth, "kind", here), _right(told, truth, "color", here)
+        said = self._ask(model, {}, text=True, video=False)["state"]
+        result["told kind"], result["told color"] = _right(said, truth, "kind", here), _right(said, truth, "color", here)
         return result

@@ -33,7 +33,7 @@ def folder_of(phase: Phase) -> Path:
 def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, Bank]:
     """Build what is missing, open the rest."""
     banks = {}
-    for phase in (*recipe.phases, recipe.acting):
+    for phase in (*recipe.phases, recipe.acting, recipe.meeting):
         if phase.name in banks:
             continue
         folder = folder_of(phase)

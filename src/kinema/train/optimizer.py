@@ -29,9 +29,14 @@ class Optimizer:
             ),
             (torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True), other_lr),
         ]
-        self.average: dict[str, Tensor] = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.average: dict[str, Tensor] = {}
+        self.begin_average()
 
-    def step(self, factor: float, average_from: float) -> float:
+    def begin_average(self) -> None:
+        """Average anew, from the weights as they are."""
+        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    def step(self, factor: float, average_from: float) -> Tensor:
         """Apply the gradients at `factor` times the learning rates; returns the gradient's norm before clipping.
 
         average_from: the average forgets faster early, at most 1 - 1 / average_from a step.
@@ -46,7 +51,7 @@ class Optimizer:
         keep = min(self.decay, 1.0 - 1.0 / max(average_from, 2.0))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in parameters], 1.0 - keep)
-        return float(norm)
+        return norm
 
     def state_dict(self) -> dict[str, Any]:
         return {"parts": [optimizer.state_dict() for optimizer, _ in self.parts], "average": self.average}

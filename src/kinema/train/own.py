@@ -58,10 +58,10 @@ def own_past(stepper: Stepper, batch: Batch, rng: np.random.Generator, most: int
     moments: list[Moment] = [replace(m, acted=True) for m in moments_of(tracks, float(batch.time_s[0, first]), fps)]
     moments = remember(stepper, moments, text)
     told = batch.values["action"][rows]
+    generator = None if told.device.type == "meta" else torch.Generator(told.device).manual_seed(int(rng.integers(2**62)))
     made = []
     for t in range(begin, min(begin + count, frames - 1)):
-        seeds = rng.integers(0, 2**31, len(rows)).tolist()
-        last, new = advance(stepper, moments, told[:, t], fps=fps, seeds=seeds, text=text)
+        last, new = advance(stepper, moments, told[:, t], fps=fps, seeds=generator or [0] * len(rows), text=text)
         moments = [*moments[:-1], last, new]
         made.append(new.tracks["state"])
     state = batch.values["state"].clone()

@@ -19,7 +19,7 @@ from kinema.filming import Options, fill
 from kinema.media.sheet import contact_sheet
 from kinema.model.denoiser import Denoiser
 from kinema.models import Model, ModelConfig
-from kinema.train.batches import HELD_BACK, encode_windows, pictures
+from kinema.train.batches import HELD_BACK, encode_pictures, pictures
 from kinema.train.recipe import Recipe
 
 PROMPTS = (
@@ -46,8 +46,8 @@ def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelCon
         name=f"kinema-{recipe.name}",
         denoiser=recipe.denoiser,
         codec=recipe.codec,
-        height=recipe.size,
-        max_side=2 * recipe.size,
+        height=recipe.height,
+        max_side=max(max(shape.height, shape.width) for shape in recipe.still_shapes),
         window=recipe.plan_frames,
         film_window=recipe.film_frames,
         fps=(8.0, 32.0),
@@ -87,10 +87,8 @@ def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, k
     episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
     zeros = np.zeros(count, np.int64)
     windows = bank.windows(episodes, zeros, zeros + 2, frames, zeros)
-    truth = pictures(windows.fields, recipe.size, recipe.size).numpy()
-    video = encode_windows(windows, codec=model.codec, patch=recipe.denoiser.patch, size=recipe.size, device=model.device)[
-        "video"
-    ]
+    truth = pictures(windows.fields, recipe.height, recipe.height)
+    video = encode_pictures(model.codec, truth.to(model.device), recipe.denoiser.patch)
     canvas = blank(
         batch=count, frames=frames, fps=bank.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
@@ -99,7 +97,7 @@ def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, k
     made = decode(model, filled.values["video"])
     rows = []
     for i in range(count):
-        rows += [(f"truth: {windows.captions[i]}", truth[i]), (f"filmed from {known} frames", made[i])]
+        rows += [(f"truth: {windows.captions[i]}", truth[i].numpy()), (f"filmed from {known} frames", made[i])]
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kinema.data.bank import FPS, Source
 from kinema.diffusion.levels import PatternShares
@@ -11,6 +11,27 @@ from kinema.errors import InputError
 from kinema.model.config import DenoiserConfig
 from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import diet
+
+KINDS = ("still", "film", "plan", "live")
+"""Kinds of batches (`kinema.train.batches`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A size of pictures in pixels, multiples of 16, and its share of the batches."""
+
+    height: int
+    width: int
+    share: float
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        return self.height // 16, self.width // 16
+
+    @property
+    def cell_units(self) -> float:
+        """Height of a video cell in room units: a picture is 10 units high."""
+        return 160.0 / self.height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +62,18 @@ class Recipe:
     plan_batch: int
     """Clips in a batch without video: long, and cheap."""
     plan_frames: int
-    film_batch: int
+    film_cells: int
+    """Video cells in a film batch: as many rows of `film_frames` as that gives at its shape, one at least."""
     film_frames: int
+    film_shapes: tuple[Shape, ...]
     live_share: float
     """Share of the batches without video that are stepped through frame by frame."""
     acting: Phase
     """Episodes in which somebody acts, and `acting_share` of what is stepped through; its shares mean nothing."""
     acting_share: float
+    meeting: Phase
+    """Episodes in which things meet, and `meeting_share` of what is stepped through; its shares mean nothing."""
+    meeting_share: float
     own_share: float
     """Share of the batches that are stepped through in which part of the past is what the model itself made of it."""
     own_most: int
@@ -56,9 +82,12 @@ class Recipe:
     """Short clips in one row of a packed film batch, drawn evenly; each divides film_frames."""
     packed_share: float
     """Share of the film batches that are packed."""
-    still_batch: int
+    still_pixels: int
+    """Pixels in a batch of stills."""
+    still_shapes: tuple[Shape, ...]
     shares: PatternShares
-    size: int
+    height: int
+    """Height of the pictures that its model films by default, and of those that canaries and sheets show."""
     shortcut_share: float
     """Share of the plan batches that teach long steps, from `shortcuts_from` (a share of the run) on."""
     shortcuts_from: float
@@ -76,8 +105,31 @@ class Recipe:
     canary_every: int
     picture_every: int
     save_every_s: float
+    read_every: int = 1
+    """Steps from one reading of the losses to the next; each waits for the device to finish."""
+    workers: dict[str, int] = field(default_factory=dict)
+    """Processes that make batches ahead, by kind; none: they are made where they are wanted."""
+    begin: str = ""
+    """Name or folder of a model whose weights the run begins with, as far as they fit."""
 
 
+SQUARES = (
+    Shape(height=48, width=48, share=0.08),
+    Shape(height=64, width=64, share=0.2),
+    Shape(height=96, width=96, share=0.1),
+    Shape(height=128, width=128, share=0.3),
+    Shape(height=192, width=192, share=0.08),
+    Shape(height=256, width=256, share=0.1),
+)
+OBLONG = (
+    Shape(height=64, width=112, share=0.02),
+    Shape(height=128, width=224, share=0.04),
+    Shape(height=256, width=448, share=0.02),
+    Shape(height=128, width=176, share=0.03),
+    Shape(height=128, width=80, share=0.02),
+    Shape(height=256, width=144, share=0.02),
+)
+"""16:9, 4:3 and 9:16, to whole cells."""
 SHARES = PatternShares(perceive=0.3, render=0.35, predict=0.2, joint=0.15)
 
 
@@ -106,6 +158,11 @@ def _tiny_phases() -> tuple[Phase, ...]:
     return one, two, every, replace(every, until=1.0, still_share=0.3, film_share=0.1)
 
 
+def _outside(name: str, of: Source, episodes: int, base_seed: int) -> Phase:
+    """Episodes beside those of the phases."""
+    return Phase(name=name, diet=of, episodes=episodes, base_seed=base_seed, until=0.0, still_share=0.0, film_share=0.0)
+
+
 def tiny() -> Recipe:
     """kinema-tiny: two CPU cores, about five hours."""
     return Recipe(
@@ -119,27 +176,22 @@ def tiny() -> Recipe:
         seed=0,
         plan_batch=16,
         plan_frames=64,
-        film_batch=16,
+        film_cells=16 * 20 * 16,
         film_frames=20,
+        film_shapes=(Shape(height=64, width=64, share=0.5), Shape(height=128, width=128, share=0.5)),
         live_share=0.85,
-        acting=Phase(
-            name="acting",
-            diet=diet.acting(),
-            episodes=10_000,
-            base_seed=31_000_000,
-            fps=16.0,
-            until=0.0,
-            still_share=0.0,
-            film_share=0.0,
-        ),
-        acting_share=0.5,
+        acting=replace(_outside("acting", diet.acting(), 10_000, 31_000_000), fps=16.0),
+        acting_share=0.35,
+        meeting=_outside("meeting", diet.meeting(), 10_000, 33_000_000),
+        meeting_share=0.4,
         own_share=0.7,
         own_most=20,
         packs=(4, 10, 20),
         packed_share=0.5,
-        still_batch=320,
+        still_pixels=320 * 64 * 64,
+        still_shapes=(*SQUARES, *OBLONG),
         shares=SHARES,
-        size=64,
+        height=128,
         shortcut_share=0.08,
         shortcuts_from=0.5,
         text_drop=0.15,
@@ -185,12 +237,6 @@ def base() -> Recipe:
             episodes=40_000,
             base_seed=90_000_000,
         ),
-        plan_batch=256,
-        film_batch=128,
-        still_batch=2048,
-        size=128,
-        canary_every=500,
-        picture_every=2000,
     )
 
 
@@ -217,9 +263,10 @@ def smoke() -> Recipe:
         plan_frames=12,
         acting=replace(small.acting, episodes=500, base_seed=8_000_000),
         own_most=2,
-        film_batch=2,
+        meeting=replace(small.meeting, episodes=500, base_seed=9_000_000),
+        film_cells=2 * 8 * 16,
         film_frames=8,
-        still_batch=8,
+        still_pixels=8 * 64 * 64,
         packs=(2, 8),
         warmup=2,
         compile=False,
@@ -253,6 +300,8 @@ def phyworld() -> Recipe:
         acting=only,
         live_share=0.8,
         acting_share=0.0,
+        meeting=only,
+        meeting_share=0.0,
         own_most=16,
         steps=8_000,
         plan_batch=32,

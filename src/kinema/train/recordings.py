@@ -23,7 +23,7 @@ from kinema.canvas.cells import to_cells
 from kinema.canvas.tracks import STATE_FEATURES, VECTORS
 from kinema.codec import Codec
 from kinema.data.episodes import Dataset
-from kinema.diffusion.objective import CELL_UNITS, even, noised
+from kinema.diffusion.objective import even, noised
 from kinema.errors import InputError
 from kinema.model.denoiser import CLOSED, Denoiser, cleaned
 from kinema.text import default_encoder
@@ -99,7 +99,7 @@ class Recordings:
             sensors.append(one.sensors)
             self.episodes.append(
                 {
-                    "video": video.to(torch.bfloat16),
+                    "video": video.to("cpu", torch.bfloat16),
                     "action": torch.from_numpy(one.action),
                     "reward": torch.from_numpy(one.reward)[:, None],
                     "terminated": torch.from_numpy(np.where(one.terminated, 1.0, -1.0).astype(np.float32))[:, None],
@@ -258,7 +258,7 @@ def world_losses(
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
     noisy = noised(values, levels, noise)
     stride = torch.zeros(len(time_s), device=time_s.device)
-    answers = model.network(noisy, levels, time_s, text, CELL_UNITS, bias, stride, dtype, order=order)
+    answers = model.network(noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, stride, dtype, order=order)
     clean = cleaned(noisy, levels, answers)
     t = (time_s.shape[1] + 1) // 2
     follows, was = values["video"][:, t:], values["video"][:, : t - 1]

@@ -74,6 +74,8 @@ def train(
     trainer = Trainer(run, out, banks, codec, device=device, minutes=minutes)
     if state is not None:
         trainer.load(state)
+    elif run.begin:
+        trainer.begin(run.begin)
     trainer.run(
         show, lambda model, step: picture(run, model, codec, banks[trainer.phase.name], out / "pictures", step, device)
     )

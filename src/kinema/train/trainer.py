@@ -18,18 +18,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
-from kinema.codec import Codec
+from kinema.codec import Codec, fast_dtype
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.model.denoiser import Denoiser
+from kinema.models import WEIGHTS, find
 from kinema.train import checkpoint
-from kinema.train.batches import Batch, Stills, is_still, make, make_stills
+from kinema.train.batches import Batch, kind_of
+from kinema.train.begin import begin_with
 from kinema.train.canaries import Canaries
 from kinema.train.flops import forward_flops, measured_peak, sketch_flops
+from kinema.train.loader import Loader
 from kinema.train.optimizer import Optimizer
 from kinema.train.own import Training, own_past
 from kinema.train.recipe import Phase, Recipe
@@ -52,6 +56,19 @@ class Report:
 
 
 Show = Callable[[Report], None]
+SHOWN = ("video", "sketch", "state", "sight", "picture")
+GRAPHS = 64
+"""Graphs that may be compiled of one function: one for each shape of pictures."""
+
+
+def precision_of(recipe: Recipe, device: torch.device) -> torch.dtype:
+    """The recipe's, or float32 on a processor that has no instructions for bfloat16 and would take fifty times as long in it."""
+    wanted: torch.dtype = getattr(torch, recipe.precision)
+    found = fast_dtype(device)
+    if wanted == torch.bfloat16 and found != wanted:
+        log.warning("this processor has no bfloat16 instructions: training in float32")
+        return found
+    return wanted
 
 
 class Trainer:
@@ -69,6 +86,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.out, self.banks, self.codec = recipe, out, banks, codec
         self.device, self.minutes = torch.device(device), minutes
+        self.loader = Loader(recipe, banks, self.device)
         torch.manual_seed(recipe.seed)
         self.model = Denoiser(recipe.denoiser).to(self.device)
         self.optimizer = Optimizer(
@@ -79,13 +97,22 @@ class Trainer:
             clip=recipe.clip,
             ema=recipe.ema,
         )
-        self.dtype: torch.dtype = getattr(torch, recipe.precision)
+        self.dtype = precision_of(recipe, self.device)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.running: dict[str, float] = {}
         self.kind = ""
         """What the last step was: still, film, plan, live, or leap for a shortcut."""
-        self.losses = torch.compile(losses, dynamic=False) if recipe.compile else losses
-        self.still_losses = torch.compile(still_losses, dynamic=False) if recipe.compile else still_losses
+        self._leaps = False
+        self._unread: list[tuple[str, dict[str, Tensor]]] = []
+        self.losses, self.still_losses = losses, still_losses
+        if recipe.compile:
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+        if recipe.compile and self.device.type == "cpu":
+            self.losses = torch.compile(losses, dynamic=False)
+            self.still_losses = torch.compile(still_losses, dynamic=False)
+        elif recipe.compile:
+            for block in self.model.blocks:
+                block.compile(dynamic=False)
         self.peak = measured_peak(self.device, self.dtype)
         self._canaries: dict[str, Canaries] = {}
 
@@ -106,6 +133,21 @@ class Trainer:
         return up * max(down, 0.01)
 
     def compute(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch that is on the device."""
+        assert batch.noise is not None
+        if batch.kind == "still":
+            assert batch.pictures is not None and batch.cell_units is not None
+            true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
+            return self.still_losses(
+                self.model,
+                self.codec.decode,
+                batch.values,
+                batch.levels,
+                batch.noise,
+                true,
+                batch.cell_units,
+                self.dtype,
+            )
         return self.losses(
             self.model,
             batch.values,
@@ -116,28 +158,22 @@ class Trainer:
             batch.text_reads,
             batch.time_bias,
             batch.stride,
+            batch.cell_units,
             self.dtype,
-        )
-
-    def compute_stills(self, stills: Stills) -> dict[str, Tensor]:
-        return self.still_losses(
-            self.model, self.codec.decode, stills.values, stills.levels, stills.noise, stills.pictures, self.dtype
         )
 
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
         rng = np.random.default_rng((self.recipe.seed, self.step, 1))
-        if (
-            "video" in batch.values
-            or batch.live
-            or self.done < self.recipe.shortcuts_from
-            or rng.random() >= self.recipe.shortcut_share
-        ):
+        self._leaps = False
+        if batch.kind != "plan" or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
             return batch
         text = TextCondition(states=batch.text_states, reads=batch.text_reads)
+        assert batch.noise is not None
         made = lesson(
             self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
         )
+        self._leaps = True
         return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.stride)
 
     def _own(self, batch: Batch) -> Batch:
@@ -147,45 +183,52 @@ class Trainer:
             return batch
         return own_past(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
 
-    def _still(self, phase: Phase) -> tuple[dict[str, Tensor], int, float]:
-        stills = make_stills(self.recipe, self.banks[phase.name], self.codec, self.step, self.device)
-        self.kind = "still"
-        cells = stills.levels["video"][0].numel()
-        flops = 3 * sketch_flops(self.recipe.denoiser, pictures=self.recipe.still_batch, cells=cells)
-        return self.compute_stills(stills), self.recipe.still_batch, flops
+    def _flops(self, batch: Batch) -> float:
+        """Of a step: forward, and backward at twice that."""
+        config, (clips, frames) = self.recipe.denoiser, batch.time_s.shape
+        cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
+        if batch.kind == "still":
+            return 3 * sketch_flops(config, pictures=clips, cells=cells)
+        tokens = batch.text_states.shape[1] + 1
+        return 3 * forward_flops(config, batch=clips, frames=frames, cells=cells, text_tokens=tokens)
 
-    def _canvas(self, phase: Phase) -> tuple[dict[str, Tensor], int, float]:
-        plain = make(
-            self.recipe,
-            self.banks[phase.name],
-            self.codec,
-            self.step,
-            self.device,
-            phase.film_share,
-            self.banks.get("acting"),
-        )
-        batch = self._own(self._shortened(plain))
-        film = "video" in batch.values
-        self.kind = "film" if film else "live" if batch.live else "plan" if not bool(batch.stride.any()) else "leap"
-        cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if film else 0
-        clips, frames = batch.time_s.shape
-        flops = 3 * forward_flops(
-            self.recipe.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=batch.text_states.shape[1] + 1
-        )
-        return self.compute(batch), clips, flops
-
-    def one_step(self) -> tuple[dict[str, float], int, float]:
-        """Losses by track, clips in the batch, FLOPs spent."""
+    def draw(self) -> Batch:
+        """The batch of this step, on the device, with a past of the model's own or a lesson in long steps where it is time."""
         phase = self.phase
-        still = is_still(self.recipe, self.step, phase.still_share)
-        parts, clips, flops = self._still(phase) if still else self._canvas(phase)
-        loss = total(parts)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")
-        loss.backward()  # type: ignore[no-untyped-call]
+        drawn = self.loader.next(phase.name, kind_of(self.recipe, phase, self.step))
+        return self._own(self._shortened(drawn.on(self.device, self.codec, self.recipe.denoiser.patch)))
+
+    def one_step(self) -> tuple[int, float]:
+        """Clips in the batch, FLOPs spent. The losses stay on the device until `read`."""
+        batch = self.draw()
+        self.kind = "leap" if self._leaps else batch.kind
+        parts = self.compute(batch)
+        total(parts).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(self._rate(), average_from=self.step / 10 + 2)
         self.step += 1
-        return {name: float(value.detach()) for name, value in parts.items()}, clips, flops
+        self._unread.append((self.kind, {name: value.detach() for name, value in parts.items()}))
+        return len(batch.time_s), self._flops(batch)
+
+    def read(self) -> None:
+        """Take the losses since the last reading into the running means; FloatingPointError where one is not a number."""
+        for kind, parts in self._unread:
+            for name, tensor in parts.items():
+                value = float(tensor)
+                if not np.isfinite(value):
+                    raise FloatingPointError(
+                        f"the loss of {kind} {name} is {value} at step {self.step}; the last checkpoint is in {self.out}"
+                    )
+                if name in SHOWN:
+                    name = f"{kind} {name}"
+                    self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
+        self._unread.clear()
+
+    def use(self, banks: dict[str, Bank]) -> None:
+        """Go on with other episodes."""
+        counts = self.loader.counts
+        self.loader.close()
+        self.banks, self.loader = banks, Loader(self.recipe, banks, self.device)
+        self.loader.counts = counts
 
     def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
         """Train until the steps or the minutes are spent, or until Ctrl-C, which saves."""
@@ -194,11 +237,15 @@ class Trainer:
         before = signal.signal(signal.SIGINT, self._interrupt)
         saved = time.monotonic()
         try:
+            clips, flops, begun, since = 0, 0.0, time.monotonic(), time.monotonic()
             while self.done < 1.0 and not self.stopping:
-                begun = time.monotonic()
-                parts, clips, flops = self.one_step()
+                more, work = self.one_step()
+                clips, flops = clips + more, flops + work
+                if self.step % self.recipe.read_every == 0:
+                    self.read()
+                    self._note(clips, flops, time.monotonic() - since, show)
+                    clips, flops, since = 0, 0.0, time.monotonic()
                 self.elapsed_s += time.monotonic() - begun
-                self._note(parts, clips, flops, time.monotonic() - begun, show)
                 begun = time.monotonic()
                 if self.step % self.recipe.canary_every == 0:
                     self._sing()
@@ -207,21 +254,21 @@ class Trainer:
                 if time.monotonic() - saved >= self.recipe.save_every_s:
                     self.save()
                     saved = time.monotonic()
+                if self.step % self.recipe.canary_every == 0 or self.step % self.recipe.picture_every == 0:
+                    since = time.monotonic()
                 self.elapsed_s += time.monotonic() - begun
+                begun = time.monotonic()
         finally:
             signal.signal(signal.SIGINT, before)
+            self.loader.close()
+        self.read()
         self.save()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         log.warning("stopping after this step; the run is saved and can be resumed")
         self.stopping = True
 
-    def _note(self, parts: dict[str, float], clips: int, flops: float, seconds: float, show: Show | None) -> None:
-        parts = {
-            f"{self.kind} {name}": value for name, value in parts.items() if name in ("video", "state", "sight", "picture")
-        }
-        for name, value in parts.items():
-            self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
+    def _note(self, clips: int, flops: float, seconds: float, show: Show | None) -> None:
         left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s
         report = Report(
             step=self.step,
@@ -239,7 +286,9 @@ class Trainer:
     def _sing(self) -> None:
         phase = self.phase.name
         if phase not in self._canaries:
-            self._canaries[phase] = Canaries(self.recipe, self.banks[phase], self.codec)
+            self._canaries[phase] = Canaries(
+                self.recipe, self.banks[phase], self.codec, device=self.device, dtype=self.dtype
+            )
         with Averaged(self):
             answers = self._canaries[phase](self.model)
         row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
@@ -255,11 +304,14 @@ class Trainer:
         return model.eval()
 
     def save(self) -> None:
+        """A checkpoint, once the losses so far are known to be numbers."""
+        self.read()
         checkpoint.save(
             self.out,
             {
                 "recipe": json.loads(json.dumps(asdict(self.recipe), default=list)),
                 "step": self.step,
+                "counts": dict(self.loader.counts),
                 "elapsed_s": self.elapsed_s,
                 "running": self.running,
                 "model": self.model.state_dict(),
@@ -267,11 +319,18 @@ class Trainer:
             },
         )
 
+    def begin(self, name: str) -> None:
+        """Take over another model's weights, as far as they fit."""
+        taken = begin_with(self.model, load_file(find(name) / WEIGHTS))
+        self.optimizer.begin_average()
+        log.info("begins with %d of %d parameters of %s", taken, len(self.optimizer.average), name)
+
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of the same recipe (its length may differ)."""
         self.model.load_state_dict(state["model"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
+        self.loader.counts = dict(state["counts"])
 
 
 class Averaged:

@@ -35,6 +35,7 @@ from kinema.model.denoiser import Denoiser
 from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folder
 from kinema.stepping import advance, moments_of, remember
 from kinema.train import checkpoint
+from kinema.train.begin import begin_with
 from kinema.train.fit_codec import fit_codec
 from kinema.train.optimizer import Optimizer
 from kinema.train.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
@@ -87,24 +88,6 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     )
 
 
-def begin_with(model: Denoiser, weights: dict[str, Tensor]) -> int:
-    """Take over what fits of another model's weights; inputs that are new begin at nothing. Returns how many."""
-    own, taken = dict(model.named_parameters()), 0
-    with torch.no_grad():
-        for name, value in weights.items():
-            mine = own.get(name)
-            if mine is None:
-                continue
-            if mine.shape == value.shape:
-                mine.copy_(value)
-                taken += 1
-            elif name == "video_in.first.weight" and mine.shape[0] == value.shape[0]:
-                mine.zero_()
-                mine[:, : value.shape[1]] = value
-                taken += 1
-    return taken
-
-
 class WorldTrainer:
     """One run in one folder; killed at any moment, it goes on from its last checkpoint."""
 
@@ -147,7 +130,7 @@ class WorldTrainer:
             path = find(DEFAULT) / "model.safetensors"
         except ModelError:
             return
-        taken = begin_with(self.model, {name: x.float() for name, x in load_file(path).items()})
+        taken = begin_with(self.model, load_file(path))
         log.info("begins with %d of %d parts of %s", taken, len(dict(self.model.named_parameters())), DEFAULT)
 
     @property

@@ -160,6 +160,11 @@ def acting() -> Diet:
     return replace(tiny(), min_entities=2, scenarios={"act": 1.0})
 
 
+def meeting() -> Diet:
+    """`tiny` with things that meet in every room: what contacts do is learned from these."""
+    return replace(tiny(), min_entities=2, scenarios={"hit": 0.5, "towards": 0.4, "push": 0.1})
+
+
 def full() -> Diet:
     """Everything: up to eight entities, wide rooms, a camera that moves, cuts, tumbling, fast movers."""
     return Diet(

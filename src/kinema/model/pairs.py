@@ -1,0 +1,166 @@
+"""Contacts: what two slots that meet, or a slot and a wall, do to each other's place and velocity.
+
+The trunk sees places as Fourier features and does not resolve the 0.08 units between "about to touch" and "touched", so it answers
+with a mean over the moment of contact: a thing that stops (docs/training-log.md). This module is told the gap itself. From the
+motion prior (`kinema.model.trend`), in float32, it takes for every pair of slots the gap along the line between their centers, how
+fast it closes, what they are made of and how large they are, and answers with a change of place and velocity along that line and
+across it, summed over partners. Four walls are partners too. As the prior assumes straight motion, a gap below 0 says how far
+past the contact the expected place lies.
+
+Axes: B batch, N frames, K slots, F features, W walls.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinema.canvas.scene import KINDS, MATERIALS
+from kinema.canvas.tracks import SIZE, SIZE_SPREAD, group_slice
+from kinema.model.block import Linear
+
+UNITS, UNITS_PER_SECOND = 2.5, 3.0
+"""Units of a position of 1 on the track, and units a second of a velocity of 1."""
+REACH_UNITS = 1.5
+"""Partners farther apart than this do nothing to each other."""
+ACROSS = {"ball": 1.0, "box": 0.88, "triangle": 1.0, "star": 1.05, "car": 1.1, "robot": 0.82, "screen": 0.9, "flag": 0.8}
+DOWN = {"ball": 1.0, "box": 0.88, "triangle": 0.6, "star": 1.05, "car": 0.66, "robot": 0.96, "screen": 2.2, "flag": 1.0}
+"""How far kinds reach sideways and downwards from their center, in multiples of their size, to begin with; trained on."""
+WALLS = ((1.0, 0.0, 10.0, 10.0), (0.3, 0.3, 9.7, 9.7))
+"""Floor, left, right and ceiling in units, in the side view and from above, to begin with; trained on."""
+NORMALS = ((0.0, -1.0), (-1.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+GEOMETRY = 6
+"""Numbers of where partners stand to each other: the gap at three scales, closing and sliding speed, touching times closing."""
+ANSWERS = 7
+MIN_SPREAD = 0.005
+
+
+def _geometry(gap: Tensor, closing: Tensor, sliding: Tensor) -> Tensor:
+    touching = torch.sigmoid(-60 * gap)
+    scaled = [gap * 2, (gap * 10).clamp(-3, 3), (gap * 40).clamp(-3, 3), closing / 3, sliding / 3, touching * closing / 3]
+    return torch.stack(scaled, -1)
+
+
+def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> Tensor:
+    """The network's numbers [..., ANSWERS] as changes of (x, y, vx, vy) [..., 4] on the track. An impulse scales with the closing
+    speed, and the way that is missing at the expected place with how far past the contact that is."""
+    depth = (-gap).clamp(0, 1)
+    tangent = torch.stack([-normal[..., 1], normal[..., 0]], -1)
+    place_n = 0.1 * answers[..., 0] + answers[..., 1] * depth / UNITS
+    velocity_n = answers[..., 3] + answers[..., 4] * closing / UNITS_PER_SECOND
+    place = place_n[..., None] * normal + 0.1 * answers[..., 2, None] * tangent
+    velocity = velocity_n[..., None] * normal + (answers[..., 5] + answers[..., 6] * closing / 3)[..., None] * tangent
+    return torch.cat([place, velocity], -1)
+
+
+class _Network(nn.Module):
+    """Two hidden layers; answers nothing to begin with."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.first, self.second = Linear(inputs, hidden), Linear(hidden, hidden)
+        self.last = Linear(hidden, ANSWERS)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answers: Tensor = self.last(F.silu(self.second(F.silu(self.first(x)))))
+        return answers
+
+
+class PairModule(nn.Module):
+    """Changes of the motion prior's mean by contacts, for pairs of slots and for slots and walls."""
+
+    def __init__(self, hidden: int = 96) -> None:
+        super().__init__()
+        looks = len(KINDS) + len(MATERIALS)
+        self.reach = nn.Parameter(torch.tensor([[ACROSS[kind], DOWN[kind]] for kind in KINDS]))
+        self.walls = nn.Parameter(torch.tensor(WALLS))
+        self.pairs = _Network(GEOMETRY + 2 * looks + 8, hidden)
+        self.sides = _Network(GEOMETRY + looks + 4 + len(NORMALS), hidden)
+
+    def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+        """state, level [B, N, K, F] as tracks; view [B, N], 1 from the side, -1 from above, 0 unknown; mean, spread [B, N, K, 4] of
+        places and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], in the dtype of `mean`."""
+        dtype = mean.dtype
+        kind, material = (state[..., group_slice(name)].to(dtype) for name in ("kind", "material"))
+        unknown = torch.cat([level[..., group_slice(name)] for name in ("exists", "kind", "size")], -1).amax(-1)
+        here = ((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype)
+        size = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]).to(dtype).clamp(0.1, 3)
+        share = (kind > 0).to(dtype)
+        half = size[..., None] * (share @ self.reach.to(dtype))
+        place, velocity = 5.0 + UNITS * mean[..., :2], UNITS_PER_SECOND * mean[..., 2:]
+        sure = spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3
+        looks = torch.cat([kind, material], -1)
+        view = view.to(dtype)
+        between = self._between(place, velocity, half[..., 0], size, looks, sure, here, view)
+        return between + self._walls(place, velocity, half, size, looks, sure, here, view)
+
+    def _between(
+        self,
+        place: Tensor,
+        velocity: Tensor,
+        half: Tensor,
+        size: Tensor,
+        looks: Tensor,
+        sure: Tensor,
+        here: Tensor,
+        view: Tensor,
+    ) -> Tensor:
+        slots = place.shape[2]
+        way = place[:, :, None] - place[:, :, :, None]
+        apart = way.square().sum(-1).clamp_min(1e-6).sqrt()
+        normal = way / apart[..., None]
+        relative = velocity[:, :, None] - velocity[:, :, :, None]
+        closing = -(relative * normal).sum(-1)
+        sliding = relative[..., 1] * normal[..., 0] - relative[..., 0] * normal[..., 1]
+        gap = apart - half[..., None] - half[:, :, None]
+        square = size.square()
+
+        def own(x: Tensor) -> Tensor:
+            return x[:, :, :, None].expand(-1, -1, -1, slots, -1)
+
+        def other(x: Tensor) -> Tensor:
+            return x[:, :, None].expand(-1, -1, slots, -1, -1)
+
+        extra = torch.cat([looks, sure, (size - SIZE)[..., None]], -1)
+        lighter = square[:, :, None] / (square[..., None] + square[:, :, None])
+        more = torch.stack([lighter, view[..., None, None].expand_as(gap)], -1)
+        answers = self.pairs(torch.cat([_geometry(gap, closing, sliding), own(extra), other(extra), more], -1))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None] * here[:, :, None]
+        near = near * (1 - torch.eye(slots, device=place.device, dtype=place.dtype))
+        return (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
+
+    def _walls(
+        self,
+        place: Tensor,
+        velocity: Tensor,
+        half: Tensor,
+        size: Tensor,
+        looks: Tensor,
+        sure: Tensor,
+        here: Tensor,
+        view: Tensor,
+    ) -> Tensor:
+        walls = self.walls.to(place.dtype)
+        from_side = (1 + view[..., None]) / 2
+        at = from_side * walls[0] + (1 - from_side) * walls[1]
+        normal = torch.tensor(NORMALS, device=place.device, dtype=place.dtype)
+        vertical = normal[:, 1].abs()
+        toward = normal.sum(-1)
+        reach = half[..., :1] * (1 - vertical) + half[..., 1:] * vertical
+        along = place @ normal.abs().T
+        gap = (at[:, :, None] - along) * toward - reach
+        closing = velocity @ normal.T
+        sliding = velocity @ torch.stack([-normal[:, 1], normal[:, 0]])
+        frames = (*place.shape[:3], len(NORMALS))
+
+        def each(x: Tensor) -> Tensor:
+            return x[..., None, :].expand(*frames, -1)
+
+        which = torch.eye(len(NORMALS), device=place.device, dtype=place.dtype).expand(*frames, -1)
+        more = torch.stack([size - SIZE, view[..., None].expand_as(size)], -1)
+        told = torch.cat([_geometry(gap, closing, sliding), each(looks), each(sure), each(more), which], -1)
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None]
+        return (_changes(self.sides(told), gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
