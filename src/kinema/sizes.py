@@ -78,7 +78,7 @@ def films_size(config: ModelConfig, width: int, height: int) -> bool:
 
 def _scaled(config: ModelConfig, width: int, height: int, target: float) -> Size:
     """This shape at the trained height nearest to `target` at which it is within the model's longest side."""
-    heights = [h for h in _heights(config) if _width(config, h, width / height) <= config.max_side] or _heights(config)[:1]
+    heights = [h for h in _heights(config) if _width(config, h, width / height) <= config.max_side] or _heights(config)
     chosen = min(heights, key=lambda h: (abs(h - target), h))
     narrow, wide = _within(config, chosen)
     return min(max(_width(config, chosen, width / height), narrow), wide), chosen

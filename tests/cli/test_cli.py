@@ -281,7 +281,7 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["models", "kinema-huge"], "no model 'kinema-huge'"),
         (["train", "huge"], "no recipe 'huge'; there are tiny"),
         (["train", "smoke", "--resume", "."], "holds no checkpoint"),
-        (["train", "smoke", "--device", "abacus"], "device 'abacus' is not here"),
+        (["train", "smoke", "--device", "abacus"], "no device 'abacus': expected auto, cpu, cuda or mps"),
         (["train", "smoke", "--minutes", "0"], "expected more than 0"),
         (["generate", "--from", clip], "only `generate` can be repeated"),
     ):
