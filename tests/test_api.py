@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +76,9 @@ def test_the_camera_goes_where_it_is_told(model: Model) -> None:
 
 
 def test_odd_aspect_is_padded_and_cut(model: Model) -> None:
-    clip = kinema.generate("a blue box", model=model, seconds=0.25, size="128x72", options=FAST)[0]
+    config = replace(model.config, height=72, heights=(72,), aspects=("16:9",))
+    odd = Model(config, deepcopy(model.denoiser), model.codec)
+    clip = kinema.generate("a blue box", model=odd, seconds=0.25, options=FAST)[0]
     assert clip.frames.shape == (4, 72, 128, 3)
 
 
@@ -162,7 +165,8 @@ def test_imports_point_one_way() -> None:
     import ast
 
     rank = {
-        "errors": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 4, "media": 3, "data": 4,
+        "errors": 0, "devices": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 4, "media": 3,
+        "data": 4,
         "glimpse": 3, "prompts": 4, "models": 4, "sizes": 5, "filming": 5, "laying": 5, "stepping": 5, "train": 6, "api": 7,
         "simulate": 8, "agents": 9, "demo": 9, "arena": 10, "provenance": 4, "remote": 9, "serve": 11, "cli": 12,
     }  # fmt: skip

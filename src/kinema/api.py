@@ -29,6 +29,8 @@ from kinema.stepping import advance, moments_of, remember
 from kinema.stepping import film as film_moments
 
 Frames = NDArray[np.uint8]
+AnySize = str | tuple[int, int] | None
+"""(width, height) or "WIDTHxHEIGHT"; None: of what is given, or the model's own."""
 CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
 AT_ONCE = 64
@@ -70,7 +72,7 @@ def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
 
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
-    size: str | tuple[int, int] | None = None, fps: float = 16.0, options: Options | None = None, strict: bool = False,
+    size: AnySize = None, fps: float = 16.0, options: Options | None = None, strict: bool = False,
     progress: Progress | None = None, watch: Watch | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
@@ -95,7 +97,7 @@ def generate(
     *,
     model: Model | str | None = None,
     seconds: float = 4.0,
-    size: str | tuple[int, int] | None = None,
+    size: AnySize = None,
     fps: float = 16.0,
     image: Clip | None = None,
     last: Clip | None = None,
@@ -109,15 +111,18 @@ def generate(
 ) -> list[Clip]:
     """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips, and
     `pictures` at any second between. `camera` holds (second, x, y, zoom), which the camera goes through on straight ways; the
-    room's middle is (5, 5), and at zoom 1 a picture shows ten units."""
+    room's middle is (5, 5), and at zoom 1 a picture shows ten units. Without a size, it is that of the first picture given
+    (`sizes.fitted`), else the model's own."""
     engine = model_of(model)
-    width, height = sizes.check_size(engine.config, size)
+    shown = [clip for clip in (image, last, *(clip for clip, _ in pictures)) if clip is not None]
+    width, height = _size_for(engine, shown[0], size) if shown else sizes.check_size(engine.config, size)
     frames = sizes.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(engine, canvas, prompt, strict)
     if camera:
         canvas = layouts.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
     known: dict[int, Frames] = {}
+    scaled: dict[int, str] = {}
     given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in pictures]
     for index, at_s, _ in given_at:
         if not 0 <= index < frames:
@@ -128,11 +133,15 @@ def generate(
             raise InputError(f"two pictures at {index / fps:g} s: expected one for each frame (1/{fps:g} s)")
         fitted = given.fit(width, height)
         known[index] = fitted.frames[-1 if given is last and index else 0]
+        scaled[index] = given.size
         cells = encode(engine, known[index][None], *padded(engine, height, width))
         canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
         settings["pictures"] = sorted(known)
+    resized = sorted({given for given in scaled.values() if given != settings["size"]})
+    if resized:
+        settings["scaled_from"] = ", ".join(resized)
     if camera:
         settings["camera"] = [list(stop) for stop in camera]
     clips = _finish(
@@ -146,7 +155,7 @@ def image(
     prompt: str,
     *,
     model: Model | str | None = None,
-    size: str | tuple[int, int] | None = None,
+    size: AnySize = None,
     seed: int = 0,
     options: Options | None = None,
     strict: bool = False,
@@ -163,10 +172,23 @@ def image(
     )[0]  # fmt: skip
 
 
-def _fit_to_model(model: Model, clip: Clip) -> Clip:
-    """The clip at a size that the model films: itself if it can be, else scaled so that its height is the model's."""
-    width, height = sizes.nearest(model.config, clip.frames.shape[2], clip.frames.shape[1])
-    return clip if (width, height) == (clip.frames.shape[2], clip.frames.shape[1]) else clip.fit(width, height)
+def _size_for(model: Model, clip: Clip, size: AnySize) -> tuple[int, int]:
+    """(width, height) at which a given clip is filmed: the size asked for, else its own if the model films it, else by
+    `sizes.fitted`."""
+    if size is not None:
+        return sizes.check_size(model.config, size)
+    return sizes.fitted(model.config, clip.frames.shape[2], clip.frames.shape[1])
+
+
+def fit_to_model(model: Model, clip: Clip, size: AnySize = None) -> Clip:
+    """The clip at a size that the model films (`_size_for`): itself, every pixel as given, where that is its own size."""
+    return clip.fit(*_size_for(model, clip, size))
+
+
+def _scaled(*given: tuple[Clip, Clip]) -> dict[str, Any]:
+    """For the settings: the sizes that clips had before they were scaled, of pairs (as given, as filmed)."""
+    before = list(dict.fromkeys(clip.size for clip, used in given if clip.size != used.size))
+    return {"scaled_from": ", ".join(before)} if before else {}
 
 
 def _from_frames(
@@ -193,20 +215,22 @@ def _fill_known(
 
 def extend(
     clip: Clip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
-    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are.
+    """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are; a clip of a size
+    that the model does not film is scaled first, and the settings say so (`scaled_from`).
 
     Where nothing is said and the clip shows how things move, what follows is stepped through frame by frame unless `options` say
     otherwise: that is nearest to what happens (docs/training-log.md).
     """
     engine = model_of(model)
-    clip = _fit_to_model(engine, clip)
+    given, clip = clip, fit_to_model(engine, clip, size)
     more = sizes.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
+    layout |= _scaled((given, clip))
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
         made = _stepped(engine, edge, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress)
     else:
@@ -272,15 +296,15 @@ def _join_states(made: Scene, given: Scene | None, kept: int, before: bool) -> S
 
 def infill(
     pictures: Sequence[tuple[Clip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
-    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """Pictures at given seconds, with the film between them filled in; all are fitted to the first one's size."""
+    """Pictures at given seconds, with the film between them filled in; all are fitted to one size, by default that of the first."""
     engine = model_of(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
-    first = _fit_to_model(engine, pictures[0][0])
-    width, height = first.frames.shape[2], first.frames.shape[1]
+    width, height = _size_for(engine, pictures[0][0], size)
     known: dict[int, Frames] = {}
+    pairs: list[tuple[Clip, Clip]] = []
     if not 0 < fps <= 1000:
         raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
     if not all(0 <= second < 1e6 for _, second in pictures):
@@ -289,10 +313,12 @@ def infill(
         index = round(second * fps)
         if index in known:
             raise InputError(f"two pictures at {second} s: expected times at least one frame (1/{fps:g} s) apart")
-        known[index] = picture.fit(width, height).frames[0]
+        fitted = picture.fit(width, height)
+        known[index] = fitted.frames[0]
+        pairs.append((picture, fitted))
     frames = max(known) + 1
     sizes.check_duration(engine.config, frames / fps, fps, width, height, 1)
-    layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps}
+    layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **_scaled(*pairs)}
     return _fill_known(
         engine, dict(sorted(known.items())), frames=frames, fps=fps, prompt=prompt, seed=seed, options=options, strict=strict,
         layout=layout, progress=progress,
@@ -300,18 +326,19 @@ def infill(
 
 
 def blend(
-    a: Clip, b: Clip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, seed: int = 0,
-    options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    a: Clip, b: Clip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
+    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
     engine = model_of(model)
-    a = _fit_to_model(engine, a)
+    given = a, b
+    a = fit_to_model(engine, a, size)
     b = b.resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
     gap = sizes.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
     head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
     known = dict(enumerate(a.frames[-head:]))
     known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
-    layout = {"layout": "blend", "seconds": seconds, "size": a.size, "fps": a.fps}
+    layout = {"layout": "blend", "seconds": seconds, "size": a.size, "fps": a.fps, **_scaled((given[0], a), (given[1], b))}
     made = _fill_known(
         engine, known, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
         layout=layout, progress=progress,
@@ -321,8 +348,8 @@ def blend(
 
 
 def interpolate(
-    clip: Clip, *, fps: float, model: Model | str | None = None, seed: int = 0, options: Options | None = None,
-    progress: Progress | None = None,
+    clip: Clip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
+    options: Options | None = None, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip at a higher frame rate, the frames between filled in."""
     engine = model_of(model)
@@ -333,11 +360,11 @@ def interpolate(
         raise InputError(
             f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
         )
-    clip = _fit_to_model(engine, clip)
+    given, clip = clip, fit_to_model(engine, clip, size)
     frames = (clip.num_frames - 1) * factor + 1
     sizes.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
-    layout = {"layout": "interpolate", "size": clip.size, "fps": fps}
+    layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **_scaled((given, clip))}
     return _fill_known(
         engine, known, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
         layout=layout, progress=progress,
@@ -346,11 +373,11 @@ def interpolate(
 
 def edit(
     clip: Clip, prompt: str, *, strength: float = 0.6, mask: Clip | None = None, model: Model | str | None = None,
-    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip remade by a new prompt: strength 0 keeps all, 1 nothing; a mask picture (white: change) limits where."""
     engine = model_of(model)
-    clip = _fit_to_model(engine, clip)
+    given, clip = clip, fit_to_model(engine, clip, size)
     height, width = clip.frames.shape[1:3]
     sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
@@ -371,16 +398,19 @@ def edit(
     canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
     canvas = tell(engine, canvas, prompt, strict)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
+    layout |= _scaled((given, clip))
     return _finish(
         engine, canvas, options or Options(), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
 
 
-def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None) -> Scene:
-    """What is in the clip: the scene state over its frames."""
+def perceive(
+    clip: Clip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
+) -> Scene:
+    """What is in the clip: the scene state over its frames. size: at which it is looked at."""
     engine = model_of(model)
-    clip = _fit_to_model(engine, clip)
+    clip = fit_to_model(engine, clip, size)
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = layouts.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
@@ -390,7 +420,7 @@ def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, opt
 
 
 def render(
-    scene: Scene, *, model: Model | str | None = None, size: str | tuple[int, int] | None = None, seed: int = 0,
+    scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
     options: Options | None = None, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The film of a scene state, drawn by the model."""

@@ -140,6 +140,7 @@ def glimpse(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor
     batch, frames = answers.shape[:2]
     state = torch.zeros(batch, frames, slots, STATE_FEATURES)
     told = torch.zeros_like(state, dtype=torch.bool)
+    camera = camera.cpu()
     middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
     for group in ("exists", "kind", "color"):
         told[..., group_slice(group)] = True
@@ -155,6 +156,6 @@ def glimpse(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor
             for t, thing in path.seen.items():
                 zoom = 2.0 ** (float(camera[b, t, 2]) / 2)
                 place = torch.tensor([thing.x - 5.0, thing.y - 5.0]) / 2.5
-                state[b, t, slot, position] = place / zoom + camera[b, t, :2].cpu()
+                state[b, t, slot, position] = place / zoom + camera[b, t, :2]
                 told[b, t, slot, position] = True
     return state, told

@@ -18,6 +18,7 @@ from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.cells import from_cells, to_cells
 from kinema.canvas.tracks import decode_scene, encode_camera
 from kinema.codec import to_bytes, to_unit
+from kinema.devices import AUTO, resolve_device
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, load
@@ -26,17 +27,17 @@ from kinema.text.storyboard import parse_storyboard
 
 Frames = NDArray[np.uint8]
 
-_loaded: dict[str, Model] = {}
+_loaded: dict[tuple[str, torch.device], Model] = {}
 
 
-def model_of(model: Model | str | None) -> Model:
-    """The model itself, or by name or folder; loaded once per process."""
+def model_of(model: Model | str | None, device: str | torch.device = AUTO) -> Model:
+    """The model itself, wherever it is; or by name or folder on a device, loaded once per process."""
     if isinstance(model, Model):
         return model
-    name = str(model or DEFAULT)
-    if name not in _loaded:
-        _loaded[name] = load(name)
-    return _loaded[name]
+    key = str(model or DEFAULT), resolve_device(device)
+    if key not in _loaded:
+        _loaded[key] = load(key[0], device=key[1])
+    return _loaded[key]
 
 
 def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
@@ -51,7 +52,7 @@ def blank_canvas(
     model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0
 ) -> Canvas:
     """A canvas of this model on which nothing is known."""
-    cell = 8 * model.config.denoiser.patch
+    cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
     return blank(
         batch=count, frames=frames, fps=fps, slots=model.config.denoiser.slots, grid=grid,
@@ -61,7 +62,7 @@ def blank_canvas(
 
 def padded(model: Model, height: int, width: int) -> tuple[int, int]:
     """Height and width in pixels, up to whole cells."""
-    cell = 8 * model.config.denoiser.patch
+    cell = model.config.cell_px
     return -(-height // cell) * cell, -(-width // cell) * cell
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
 from kinema.codec import Codec, fast_dtype, load_codec
+from kinema.codec.autoencoder import SPACE_FACTOR
+from kinema.devices import AUTO, resolve_device
 from kinema.errors import ModelError, OutputError
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
@@ -39,13 +42,17 @@ class ModelConfig:
     codec: str
     """Folder name of the codec, beside the model's."""
     height: int
-    """Pixels of the pictures it was trained on."""
+    """Height in pixels of the pictures that it films where no size is asked for."""
     max_side: int
     """The longest side that it films with sense."""
     window: int
     """Frames that it fills at once; longer films slide this window along."""
     film_window: int
     fps: tuple[float, float]
+    heights: tuple[int, ...] = ()
+    """Heights that it was trained and measured at; by default `height` alone."""
+    aspects: tuple[str, ...] = ("1:1",)
+    """Shapes that it was trained and measured at, width to height; `kinema.sizes` tells what follows from both."""
     lacks: tuple[str, ...] = ()
     """Words of its world that it was not fed."""
     shortcuts: bool = False
@@ -55,16 +62,32 @@ class ModelConfig:
     trained: dict[str, Any] = field(default_factory=dict)
     """Recipe, steps, minutes, machine: how the weights came to be."""
 
+    def __post_init__(self) -> None:
+        if not self.heights:
+            object.__setattr__(self, "heights", (self.height,))
+        if self.height not in self.heights or self.height > self.max_side:
+            raise ModelError(
+                f"a height of {self.height}: expected one of {self.heights}, and at most max_side {self.max_side}"
+            )
+        odd = [text for text in self.aspects if not re.fullmatch(r"[1-9]\d{0,2}:[1-9]\d{0,2}", text)]
+        if odd or not self.aspects:
+            raise ModelError(f"aspects {list(self.aspects)}: expected at least one, each as WIDTH:HEIGHT, such as 16:9")
+
+    @property
+    def cell_px(self) -> int:
+        """Pixels along one side of a video cell."""
+        return SPACE_FACTOR * self.denoiser.patch
+
 
 class Model:
     """A denoiser with its codec and text encoder, ready to fill canvases."""
 
-    def __init__(self, config: ModelConfig, denoiser: Denoiser, codec: Codec, *, device: str = "cpu") -> None:
+    def __init__(self, config: ModelConfig, denoiser: Denoiser, codec: Codec, *, device: str | torch.device = "cpu") -> None:
         self.config, self.codec = config, codec
         self.source = config.name
         """What `load` finds it by: the name of a shipped model, or a folder."""
         self.device = torch.device(device)
-        self.dtype = torch.bfloat16 if self.device.type == "cuda" else fast_dtype()
+        self.dtype = fast_dtype(self.device)
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
         parts = self.denoiser
         for part in (parts.blocks, parts.video_in, parts.video_out, parts.sketch_out, parts.stamp):
@@ -148,14 +171,20 @@ def read_config(folder: Path) -> ModelConfig:
             raise ModelError(f"{folder} was written by another version of Kinema; this one reads format {FORMAT}")
         data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
         data["fps"] = tuple(data["fps"])
-        data["lacks"] = tuple(data.get("lacks", ()))
+        for name in ("heights", "aspects", "lacks"):
+            if name in data:
+                data[name] = tuple(data[name])
         return ModelConfig(**data)
     except (KeyError, TypeError, json.JSONDecodeError) as wrong:
         raise ModelError(f"{folder / CONFIG} is not a model's config: {wrong}") from None
 
 
-def load(name: str | Path = DEFAULT, *, device: str = "cpu") -> Model:
-    """A model by name ("kinema-tiny") or folder, on a device."""
+def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
+    """A model by name ("kinema-tiny") or folder, on a device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+
+    ModelError: no such model, or weights that do not fit. InputError: this machine does not have the device.
+    """
+    place = resolve_device(device)
     folder = find(name)
     config = read_config(folder)
     denoiser = Denoiser(config.denoiser)
@@ -167,9 +196,9 @@ def load(name: str | Path = DEFAULT, *, device: str = "cpu") -> Model:
         raise ModelError(
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
-    places = (folder / config.codec, folder.parent / config.codec, weights_folder() / config.codec)
-    codec = load_codec(next((place for place in places if place.exists()), places[-1]), device=device)
-    model = Model(config, denoiser, codec, device=device)
+    folders = (folder / config.codec, folder.parent / config.codec, weights_folder() / config.codec)
+    codec = load_codec(next((path for path in folders if path.exists()), folders[-1]), device=place)
+    model = Model(config, denoiser, codec, device=place)
     model.source = str(name)
     return model
 

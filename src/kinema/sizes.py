@@ -1,4 +1,9 @@
-"""What a model can film, checked before any work: sizes, durations, frame rates, memory."""
+"""What a model can film, checked before any work: sizes, durations, frame rates, memory.
+
+Sizes come from the model's config alone (`heights`, `aspects`, `max_side`). A height is one of those it was trained at. A width
+is a whole number of video cells, from that of the narrowest aspect to that of the widest. The picture is always ten room
+units high, so a larger height shows the same room in more detail, and a larger width shows more of it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,13 @@ import re
 from kinema.errors import InputError, SizeError
 from kinema.models import ModelConfig
 
-SMALLEST = 32
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+FAR = 1.5
+"""A clip more than this many times higher than the largest height is filmed at the model's default height."""
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> Size:
     """'128x72' -> (128, 72), width first."""
     found = re.fullmatch(r"\s*(\d{1,6})\s*[xX*]\s*(\d{1,6})\s*", text)
     if not found:
@@ -19,27 +27,92 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def nearest(config: ModelConfig, width: int, height: int) -> tuple[int, int]:
-    """The nearest (width, height) of about the same shape that the model films."""
-    scale = min(config.max_side / max(width, height), 1.0)
-    scale = max(scale, SMALLEST / min(width, height))
-    fit = [min(max(round(side * scale / 2) * 2, SMALLEST), config.max_side) for side in (width, height)]
-    return fit[0], fit[1]
+def _aspect(text: str) -> float:
+    """'16:9' -> 1.78."""
+    across, _, up = text.partition(":")
+    return int(across) / int(up)
 
 
-def check_size(config: ModelConfig, size: str | tuple[int, int] | None) -> tuple[int, int]:
+def _width(config: ModelConfig, height: int, aspect: float) -> int:
+    """The width of this aspect in whole cells, halves rounded up."""
+    cell = config.cell_px
+    return max(int(height * aspect / cell + 0.5), 1) * cell
+
+
+def _within(config: ModelConfig, height: int) -> tuple[int, int]:
+    """The narrowest and the widest picture of this height."""
+    most = config.max_side // config.cell_px * config.cell_px
+    widths = [_width(config, height, _aspect(aspect)) for aspect in config.aspects]
+    return min(min(widths), most), min(max(widths), most)
+
+
+def _heights(config: ModelConfig) -> list[int]:
+    return [height for height in sorted(config.heights) if height <= config.max_side]
+
+
+def sizes_of(config: ModelConfig) -> list[str]:
+    """The sizes to offer: every trained height in every trained aspect, "WIDTHxHEIGHT", as the config lists them."""
+    found = [
+        f"{width}x{height}"
+        for aspect in config.aspects
+        for height in _heights(config)
+        if (width := _width(config, height, _aspect(aspect))) <= config.max_side
+    ]
+    return list(dict.fromkeys(found))
+
+
+def default_size(config: ModelConfig) -> Size:
+    """The config's height, square if the model films squares, else in its first aspect."""
+    narrow, wide = _within(config, config.height)
+    square = narrow <= config.height <= wide
+    return config.height if square else min(_width(config, config.height, _aspect(config.aspects[0])), wide), config.height
+
+
+def films_size(config: ModelConfig, width: int, height: int) -> bool:
+    """Whether the model films exactly this size."""
+    if height not in _heights(config) or width % config.cell_px:
+        return False
+    narrow, wide = _within(config, height)
+    return narrow <= width <= wide
+
+
+def _scaled(config: ModelConfig, width: int, height: int, target: float) -> Size:
+    """This shape at the trained height nearest to `target` at which it is within the model's longest side."""
+    heights = [h for h in _heights(config) if _width(config, h, width / height) <= config.max_side] or _heights(config)
+    chosen = min(heights, key=lambda h: (abs(h - target), h))
+    narrow, wide = _within(config, chosen)
+    return min(max(_width(config, chosen, width / height), narrow), wide), chosen
+
+
+def nearest(config: ModelConfig, width: int, height: int) -> Size:
+    """The size of about the same shape that the model films and that is nearest in height."""
+    return (width, height) if films_size(config, width, height) else _scaled(config, width, height, height)
+
+
+def fitted(config: ModelConfig, width: int, height: int) -> Size:
+    """The size at which a given picture or clip is filmed: its own if the model films it, else of the trained height nearest to
+    its own (the default height for what is much larger than all of them), with the width that its shape asks for."""
+    if films_size(config, width, height):
+        return width, height
+    far = height > FAR * _heights(config)[-1]
+    return _scaled(config, width, height, config.height if far else height)
+
+
+def check_size(config: ModelConfig, size: str | Size | None) -> Size:
     """(width, height), by default the model's own; SizeError names the nearest size that it films."""
     if size is None:
-        return config.height, config.height
+        return default_size(config)
     if not isinstance(size, str) and len(size) != 2:
         raise SizeError(f"size {size}: expected (width, height) or 'WIDTHxHEIGHT'")
     width, height = parse_size(size) if isinstance(size, str) else size
     if width < 1 or height < 1:
         raise SizeError(f"size {width}x{height}: expected positive numbers of pixels")
-    near = nearest(config, width, height)
-    if (width, height) != near:
+    if not films_size(config, width, height):
+        near = nearest(config, width, height)
+        heights = ", ".join(map(str, _heights(config)))
         raise SizeError(
-            f"{config.name} cannot film {width}x{height}: it does even sides from {SMALLEST} to {config.max_side} pixels; "
+            f"{config.name} cannot film {width}x{height}: it does heights of {heights} pixels in shapes of "
+            f"{', '.join(config.aspects)} and between, widths in steps of {config.cell_px}, up to {config.max_side} a side; "
             f"the nearest is {near[0]}x{near[1]}"
         )
     return width, height

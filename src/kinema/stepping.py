@@ -228,7 +228,7 @@ def deed(model: Model, moments: Sequence[Moment], text: TextCondition | None = N
 def film(model: Model, moments: Sequence[Moment], height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     """Pictures uint8 [B, T, height, width, 3] of moments, each frame by itself from its state."""
     patch = model.config.denoiser.patch
-    cell = 8 * patch
+    cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
     known = _known(moments, None)
     known = known.with_values({**known.values, "state": settle_looks(known.values["state"])}, known.levels)

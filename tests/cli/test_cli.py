@@ -19,7 +19,8 @@ from kinema.codec import Autoencoder, CodecConfig, save_codec
 from kinema.media import Clip
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
-from kinema.models import ModelConfig, save
+from kinema.models import ModelConfig, read_config, save
+from kinema.sizes import sizes_of
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 FAST = ["--seconds", "0.5", "--steps", "2"]
@@ -45,8 +46,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = ModelConfig(
-        name="kinema-tiny", denoiser=SMALL, codec="codec", height=64, max_side=128, window=24, film_window=12,
-        fps=(8.0, 32.0), trained={"steps": 0},
+        name="kinema-tiny", denoiser=SMALL, codec="codec", height=64, heights=(32, 48, 64, 96, 128),
+        aspects=("1:1", "16:9", "9:16", "4:3", "2:1"), max_side=128, window=24, film_window=12, fps=(8.0, 32.0),
+        trained={"steps": 0},
     )  # fmt: skip
     save(folder / "kinema-tiny", config, Denoiser(SMALL).state_dict(), "# kinema-tiny\n\nAn untrained model.\n")
     save_codec(Autoencoder(CodecConfig(channels=24, width=16)), folder / "codec")
@@ -173,7 +175,10 @@ def test_perceive_then_render(clip: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["models"]) == 0
-    assert capsys.readouterr().out.startswith("kinema-tiny  64 px up to 128, 4 slots, ")
+    said = capsys.readouterr().out
+    assert said.startswith("kinema-tiny  4 slots, ") and "heights 32, 48, 64, 96, 128 px (default: 64)" in said
+    offered = sizes_of(read_config(weights / "kinema-tiny"))
+    assert said.strip().endswith(" ".join(offered)) and {"64x64", "112x64", "80x64"} <= set(offered)
     assert main(["models", "kinema-tiny"]) == 0
     assert "An untrained model." in capsys.readouterr().out
     assert main(["image", "a ball", "--steps", "1", "--model", str(weights / "kinema-tiny")]) == 0
@@ -276,7 +281,7 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["models", "kinema-huge"], "no model 'kinema-huge'"),
         (["train", "huge"], "no recipe 'huge'; there are tiny"),
         (["train", "smoke", "--resume", "."], "holds no checkpoint"),
-        (["train", "smoke", "--device", "abacus"], "device 'abacus' is not here"),
+        (["train", "smoke", "--device", "abacus"], "no device 'abacus': expected auto, cpu, cuda or mps"),
         (["train", "smoke", "--minutes", "0"], "expected more than 0"),
         (["generate", "--from", clip], "only `generate` can be repeated"),
     ):

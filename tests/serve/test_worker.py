@@ -54,7 +54,7 @@ class Yard:
         return str(self.queue.submit(row).id)
 
     def film(self, prompt: str = "a red ball", **more: Any) -> str:
-        asked = {"seconds": 0.25, "size": "32x32", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
+        asked = {"seconds": 0.25, "size": "64x64", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
         return self.job("generate", prompt=prompt, **{**asked, **more})
 
     def worker(self, **more: Any) -> Worker:

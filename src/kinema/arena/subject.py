@@ -132,9 +132,9 @@ def describe(case: Case) -> str:
     return json.dumps(told)
 
 
-def open_subject(name: str) -> Any:
-    """A Kinema model by name or folder; `folder:PATH` with answers in files; `package.module:factory` for anything else;
-    `oracle` or the name of a cheat."""
+def open_subject(name: str, device: str = "auto") -> Any:
+    """A Kinema model by name or folder, on a device; `folder:PATH` with answers in files; `package.module:factory` for anything
+    else; `oracle` or the name of a cheat."""
     from kinema.arena.cheats import CHEATS, Oracle
 
     if name == "oracle":
@@ -158,8 +158,9 @@ def open_subject(name: str) -> Any:
             )
         return made
     from kinema.arena.own import KinemaSubject
+    from kinema.laying import model_of
 
-    return KinemaSubject(name)
+    return KinemaSubject(model_of(name, device))
 
 
 def model_of_subject(subject: Asked) -> Model | None:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import number, seed, whole
+from kinema.cli.options import add_device, number, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     train.add_argument("--task", help=f"{TASKS}; none in a recorded world")
     train.add_argument("--inside", default="kinema-tiny", help="a model's name or folder, or 'real' (default: kinema-tiny)")
+    add_device(train)
     train.add_argument("--frames", type=whole, default=None, help="frames of experience (default: 400000)")
     train.add_argument("--horizon", type=whole, default=None, help="frames of an imagined episode (default: 40)")
     train.add_argument("--seed", type=seed, default=0)
@@ -45,6 +46,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     score.add_argument("--env", help="of a recorded world, for the policy random: its Gymnasium id")
     score.add_argument("--in", dest="where", default=REAL, help="'real' or a model's name or folder (default: real)")
     score.add_argument("--model", default="kinema-tiny", help="what planner and imitator think with (default: kinema-tiny)")
+    add_device(score)
     score.add_argument("--episodes", type=whole, default=200, help="how many (default: 200)")
     score.add_argument("--seconds", type=number, default=10.0, help="time limit of an episode (default: 10)")
     score.add_argument("--seed", type=seed, default=0)
@@ -65,7 +67,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     if (arguments.output / "agent.json").exists() and not arguments.force:
         raise InputError(f"{arguments.output} holds an agent already; name another folder with -o, or add --force")
     given = {name: getattr(arguments, name) for name in ("frames", "horizon") if getattr(arguments, name) is not None}
-    inside = None if arguments.inside == REAL else load(arguments.inside)
+    inside = None if arguments.inside == REAL else load(arguments.inside, device=arguments.device)
     line = Line()
     if inside is not None and inside.config.world is not None:
         return _train_recorded(arguments, inside, line)
@@ -110,9 +112,9 @@ def _policy(arguments: argparse.Namespace) -> tuple[Policy, str]:
     if arguments.task is None:
         raise InputError(f"{arguments.agent} has learned no task; name one with --task: {TASKS}")
     if arguments.agent == "planner":
-        return Planner(load(arguments.model), arguments.task, seed=arguments.seed), arguments.task
+        return Planner(load(arguments.model, device=arguments.device), arguments.task, seed=arguments.seed), arguments.task
     if arguments.agent == "imitator":
-        return Imitator(load(arguments.model), arguments.task), arguments.task
+        return Imitator(load(arguments.model, device=arguments.device), arguments.task), arguments.task
     return (Random(arguments.seed) if arguments.agent == "random" else Still()), arguments.task
 
 
@@ -130,7 +132,7 @@ def run_score(arguments: argparse.Namespace) -> int:
         policy,
         task,
         episodes=arguments.episodes,
-        inside=None if arguments.where == REAL else load(arguments.where),
+        inside=None if arguments.where == REAL else load(arguments.where, device=arguments.device),
         duration_s=arguments.seconds,
         seed=arguments.seed,
         show=lambda done, of: line.write(f"{done} of {of} episodes", done == of),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinema.cli.options import add_device
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     report = verbs.add_parser("report", help="a run as one page", description=run_report.__doc__)
     report.add_argument("folder", type=Path, help="of the run")
     report.add_argument("--model", default=None, help="for the strips, if it is not the run's own name")
+    add_device(report)
     report.add_argument("-o", "--output", type=Path, help="where to write (default: FOLDER/arena.html)")
     report.set_defaults(run=run_report)
 
@@ -52,6 +54,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _subject(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="kinema-tiny", help=f"{SUBJECTS} (default: kinema-tiny)")
+    add_device(parser)
     parser.add_argument(
         "--tests", nargs="+", default=[], metavar="NAME", help="some of them (default: all; see kinema arena tests)"
     )
@@ -70,7 +73,7 @@ def _open(arguments: argparse.Namespace) -> Run:
 
     out = _folder(arguments.model, arguments.out)
     scale = "quick" if arguments.quick else "full"
-    return Run(open_subject(arguments.model), out, scale, arguments.tests)
+    return Run(open_subject(arguments.model, arguments.device), out, scale, arguments.tests)
 
 
 def run_run(arguments: argparse.Namespace) -> int:
@@ -125,7 +128,7 @@ def run_report(arguments: argparse.Namespace) -> int:
     from kinema.arena.subject import open_subject
 
     old = read_cards([arguments.folder])[0]
-    subject = open_subject(arguments.model or old["subject"])
+    subject = open_subject(arguments.model or old["subject"], arguments.device)
     run = Run(subject, arguments.folder, old["scale"], [row["name"] for row in old["tests"]])
     return _write_page(run, run.card(), arguments.output or arguments.folder / "arena.html")
 

@@ -7,7 +7,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_model, add_output, check_output, number, options, parse_at, progress_bar, tell
+from kinema.cli.options import (
+    add_model,
+    add_output,
+    add_size,
+    check_output,
+    model_from,
+    number,
+    options,
+    parse_at,
+    progress_bar,
+    tell,
+)
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +30,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         parser = subparsers.add_parser(name, help=text, description=text)
         add_output(parser, default)
         add_model(parser)
+        add_size(parser, "the model's own" if name == "image" else "that of what is given, or one near that the model films")
         parser.set_defaults(run=run, verb=name)
         return parser
 
@@ -47,7 +59,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--mask", type=Path, help="a picture, white where the clip may change")
     parser = verb("image", "one still picture", "out.png")
     parser.add_argument("prompt")
-    parser.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,9 +74,14 @@ def _make(arguments: argparse.Namespace) -> Clip:
     from kinema import api
     from kinema.media import Clip
 
-    common = {"model": arguments.model, "seed": arguments.seed, "options": options(arguments)}
+    common = {
+        "model": model_from(arguments),
+        "size": arguments.size,
+        "seed": arguments.seed,
+        "options": options(arguments),
+    }
     if arguments.verb == "image":
-        return api.image(arguments.prompt, size=arguments.size, strict=arguments.strict, **common)
+        return api.image(arguments.prompt, strict=arguments.strict, **common)
     with progress_bar() as progress:
         common["progress"] = progress
         if arguments.verb == "infill":

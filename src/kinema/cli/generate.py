@@ -6,7 +6,19 @@ import argparse
 import time
 from pathlib import Path
 
-from kinema.cli.options import add_model, add_output, check_output, number, numbered, options, progress_bar, tell, whole
+from kinema.cli.options import (
+    add_model,
+    add_output,
+    add_size,
+    check_output,
+    model_from,
+    number,
+    numbered,
+    options,
+    progress_bar,
+    tell,
+    whole,
+)
 from kinema.errors import InputError
 
 
@@ -15,7 +27,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("prompt", nargs="?", help="what happens; 'START-END: text | ...' in seconds is a storyboard")
     add_output(parser, "out.mp4")
     parser.add_argument("--seconds", type=number, default=None, help="length of the clip (default: 4)")
-    parser.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
+    add_size(parser, "that of the picture given, else the model's own")
     parser.add_argument("--fps", type=number, default=None, help="frames a second (default: 16)")
     parser.add_argument("--image", type=Path, help="the first picture")
     parser.add_argument("--last", type=Path, help="the last picture")
@@ -75,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     with progress_bar() as progress:
         clips = api.generate(
             arguments.prompt or "",
-            model=arguments.model,
+            model=model_from(arguments),
             seconds=seconds,
             size=arguments.size,
             fps=fps,

@@ -15,6 +15,7 @@ from kinema.errors import InputError
 if TYPE_CHECKING:
     from kinema.filming import Options, Progress
     from kinema.media import Clip
+    from kinema.models import Model
 
 
 MOST = 1e9
@@ -51,8 +52,30 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or mps (default: auto, the first there is of cuda, mps, cpu)"
+    )
+
+
+def add_size(parser: argparse.ArgumentParser, default: str = "the model's own") -> None:
+    parser.add_argument(
+        "--size",
+        default=None,
+        help=f"WIDTHxHEIGHT in pixels, one that `kinema models` lists or between (default: {default})",
+    )
+
+
+def model_from(arguments: argparse.Namespace) -> Model:
+    """The model of --model, on the device of --device."""
+    from kinema.laying import model_of
+
+    return model_of(arguments.model, arguments.device)
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=None, help="a shipped model's name or a folder (default: kinema-tiny)")
+    add_device(parser)
     parser.add_argument("--seed", type=seed, default=0, help="the same seed on the same machine gives the same clip")
     parser.add_argument(
         "--steps", type=whole, default=None, help="steps of the plan (default: 16, to extend without words 1; 4 is fast)"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.cli.options import add_model
+from kinema.cli.options import add_model, add_size, model_from
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "start", nargs="?", default="", help="words, a picture, a clip, a state, a saved world, or a model's name or folder"
     )
     add_model(parser)
+    add_size(parser, "that of the clip it starts from, else the model's own")
     parser.add_argument("--fps", type=float, default=16.0)
     parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
     parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
@@ -66,7 +67,7 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
             if (folder / "starts.safetensors").exists():
                 from kinema.simulate.dream import Dream
 
-                return Dream(folder, seed=arguments.seed)
+                return Dream(folder, seed=arguments.seed, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
@@ -74,8 +75,8 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
             from kinema.simulate.keep import kind_of
 
             if kind_of(path) == "dream":
-                return Dream.open(path)
-            return World.open(path, model=arguments.model)
+                return Dream.open(path, device=arguments.device)
+            return World.open(path, model=arguments.model, device=arguments.device)
         if start in available() or (path.is_dir() and (path / "config.json").exists()):
             arguments.model, start = start, ""
     given: str | Clip | Scene = start
@@ -87,7 +88,15 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
         except (OSError, UnicodeDecodeError):
             raise InputError(f"{path} cannot be read; expected a state that `kinema perceive` writes") from None
     steps = 1 if arguments.steps is None else arguments.steps
-    return World(arguments.model, given, seed=arguments.seed, fps=arguments.fps, task=arguments.task, steps=steps)
+    return World(
+        model_from(arguments),
+        given,
+        seed=arguments.seed,
+        fps=arguments.fps,
+        size=arguments.size,
+        task=arguments.task,
+        steps=steps,
+    )
 
 
 def half_blocks(frame: NDArray[np.uint8], columns: int, rows: int) -> str:

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import number, whole
+from kinema.cli.options import add_device, number, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: SQLite in the data folder)")
     parser.add_argument("--batch", type=whole, default=4, help="jobs of equal shape filmed together at most (default: 4)")
     parser.add_argument("--threads", type=whole, help="processor threads of each worker (default: all cores)")
+    add_device(parser)
     parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
     parser.add_argument("--audit-days", type=number, default=365.0, help="how long the audit log is kept (default: 365)")
     parser.add_argument("--label", action="store_true", help="a visible mark on every film")
@@ -40,7 +41,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, policy=arguments.policy,
         blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
         remote=getattr(arguments, "allow_urls", False), private_hooks=getattr(arguments, "allow_private_webhooks", False),
-        kept_days=arguments.keep_days, audit_days=arguments.audit_days,
+        kept_days=arguments.keep_days, audit_days=arguments.audit_days, device=arguments.device,
     )  # fmt: skip
 
 
@@ -82,8 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"port {arguments.port}: expected 0 to 65535")
     if not 0 <= arguments.workers <= 64:
         raise InputError(f"{arguments.workers} workers: expected 0 to 64")
+    from kinema.devices import resolve_device
     from kinema.serve.server import serve
 
+    resolve_device(arguments.device)
     listener = _listen(arguments.host, arguments.port)
     return serve(settings(arguments), listener, workers=arguments.workers)
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from kinema.cli.options import add_model, add_output, check_output, options, progress_bar, tell
+from kinema.cli.options import add_model, add_output, add_size, check_output, model_from, options, progress_bar, tell
 from kinema.errors import InputError, KinemaError, MediaError
 
 
@@ -15,10 +15,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("clip", type=Path)
     add_output(parser, "state.json")
     add_model(parser)
+    add_size(parser, "that of the clip, or one near that the model films")
     parser.set_defaults(run=perceive)
     parser = subparsers.add_parser("render", help="film a state", description="Film a state that `perceive` wrote.")
     parser.add_argument("state", type=Path)
-    parser.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
+    add_size(parser)
     add_output(parser, "out.mp4")
     add_model(parser)
     parser.set_defaults(run=render)
@@ -34,7 +35,13 @@ def perceive(arguments: argparse.Namespace) -> int:
 
     check_free(arguments.output, force=arguments.force)
     begun = time.perf_counter()
-    scene = api.perceive(Clip.open(arguments.clip), model=arguments.model, seed=arguments.seed, options=options(arguments))
+    scene = api.perceive(
+        Clip.open(arguments.clip),
+        model=model_from(arguments),
+        size=arguments.size,
+        seed=arguments.seed,
+        options=options(arguments),
+    )
     write_text(arguments.output, scene.to_json(), force=arguments.force)
     seen = ", ".join(scene.name(slot) for slot in scene.entities) or "nothing"
     print(f"{arguments.output}  {seen}; {scene.num_frames} frames, read in {time.perf_counter() - begun:.1f} s")
@@ -59,7 +66,7 @@ def render(arguments: argparse.Namespace) -> int:
     with progress_bar() as progress:
         clip = api.render(
             scene,
-            model=arguments.model,
+            model=model_from(arguments),
             size=arguments.size,
             seed=arguments.seed,
             options=options(arguments),
@@ -72,6 +79,7 @@ def render(arguments: argparse.Namespace) -> int:
 
 def models(arguments: argparse.Namespace) -> int:
     from kinema.models import CARD, WEIGHTS, available, find, read_config, weights_folder
+    from kinema.sizes import sizes_of
 
     if arguments.name:
         card = find(arguments.name) / CARD
@@ -85,7 +93,10 @@ def models(arguments: argparse.Namespace) -> int:
         config = read_config(folder)
         megabytes = (folder / WEIGHTS).stat().st_size / 2**20
         trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
+        heights, aspects = ", ".join(map(str, config.heights)), ", ".join(config.aspects)
+        print(f"{name}  {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}")
         print(
-            f"{name}  {config.height} px up to {config.max_side}, {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}"
+            f"  heights {heights} px (default: {config.height}), shapes {aspects}, up to {config.max_side} px a side: "
+            + " ".join(sizes_of(config))
         )
     return 0

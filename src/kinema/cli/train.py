@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from kinema.cli.options import number, whole
+from kinema.cli.options import add_device, number, whole
 from kinema.errors import InputError
 
 
@@ -20,19 +20,16 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--minutes", type=number, help="time budget; the learning rate falls in time for it")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, instead of the recipe's")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
-    parser.add_argument("--device", default=None, help="cpu or cuda (default: cuda where there is one)")
+    add_device(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import torch
-
+    from kinema.devices import resolve_device
     from kinema.train.run import train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.partition(":")[0] not in ("cpu", "cuda") or (device != "cpu" and not torch.cuda.is_available()):
-        raise InputError(f"device {device!r} is not here; expected cpu" + ", or cuda" * torch.cuda.is_available())
+    device = str(resolve_device(arguments.device))
     out = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
     line = Line()
     if arguments.recipe == "world":

@@ -16,6 +16,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     share_cores()
     check_installed()
+    from kinema.devices import resolve_device
     from kinema.serve.process import work
 
+    resolve_device(arguments.device)
     return work(settings(arguments))

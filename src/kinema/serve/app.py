@@ -118,7 +118,7 @@ class Edge:
 def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     """The server as an ASGI application. Workers are other processes (`kinema.serve.process`)."""
     house = House(settings)
-    hall = Hall(settings.data / "worlds", alive=live, threads=settings.threads)
+    hall = Hall(settings.data / "worlds", alive=live, threads=settings.threads, device=settings.device)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

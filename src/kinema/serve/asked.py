@@ -39,7 +39,9 @@ EMPTY = (
 )
 """What every kind of video may be told."""
 SECONDS = Field(name="seconds", kind="number", about="length of the video", low=0.01, high=MOST_SECONDS)
-SIZE = Field(name="size", kind="text", about="WIDTHxHEIGHT in pixels")
+SIZE = Field(
+    name="size", kind="text", about="WIDTHxHEIGHT in pixels, as GET /v1/models lists; by default that of what is given, or one near"
+)  # fmt: skip
 CREATE = (
     Field(name="prompt", kind="text", about="what happens; '0-2: text | 2-4: text' in seconds is a storyboard", default=""),
     SECONDS,
@@ -60,21 +62,23 @@ EDIT = (
     VIDEO_FIELD,
     Field(name="strength", kind="number", about="0 keeps all, 1 nothing", low=0, high=1, default=0.6),
     Field(name="mask", kind="reference", about="a picture, white where the video may change"),
+    SIZE,
     *EMPTY,
 )
-REMIX = (Field(name="prompt", kind="text", about="what the video is remade by", required=True), *EMPTY)
+REMIX = (Field(name="prompt", kind="text", about="what the video is remade by", required=True), SIZE, *EMPTY)
 EXTEND = (
-    VIDEO_FIELD, SECONDS, PROMPT,
+    VIDEO_FIELD, SECONDS, SIZE, PROMPT,
     Field(name="before", kind="flag", about="lead up to the video instead of going on after it", default=False), *EMPTY,
 )  # fmt: skip
 BLEND = (
     Field(name="a", kind="reference", about="the first video", required=True),
-    Field(name="b", kind="reference", about="the second video", required=True), SECONDS, PROMPT, *EMPTY,
+    Field(name="b", kind="reference", about="the second video", required=True), SECONDS, SIZE, PROMPT, *EMPTY,
 )  # fmt: skip
-LOOP = (VIDEO_FIELD, SECONDS, PROMPT, *EMPTY)
+LOOP = (VIDEO_FIELD, SECONDS, SIZE, PROMPT, *EMPTY)
 TRIM = (
     VIDEO_FIELD,
     Field(name="cuts", kind="list", about="[[start, end], ...] in seconds, joined in this order", required=True),
+    SIZE,
     *EMPTY,
 )
 RENDER = (
@@ -114,16 +118,7 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
     """The model, the request with all that was left open filled in, and notes; nothing is uploaded or accepted yet."""
     model, notes = model_for(given.get("model"))
     config = config_of(model)
-    size = given.get("size")
-    if size and given.get("model") in ALIASES:
-        width, height = sizes.parse_size(size)
-        if width < 1 or height < 1:
-            raise refuse("size", size, "WIDTHxHEIGHT in pixels")
-        near = "x".join(map(str, sizes.nearest(config, width, height)))
-        if near != size:
-            notes.append(f"{size} is more than {model} films; {near} instead")
-            size = near
-    width, height = sizes.check_size(config, size or None)
+    width, height = sizes.check_size(config, size_for(given, model, notes))
     seconds = given.get("seconds") or 4.0
     fps = given.get("fps") or 16.0
     sizes.check_duration(config, seconds, fps, width, height, 1)
@@ -137,6 +132,21 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
         "strict": given.get("strict"), "label": given.get("label"), "notes": notes,
     }  # fmt: skip
     return model, request, notes
+
+
+def size_for(given: dict[str, Any], model: str, notes: list[str]) -> str | None:
+    """The size that is asked for, None if none is. Clients that ask for a model by an alias do not know this one's sizes: they get
+    the one that is nearest in shape, and a note."""
+    size: str | None = given.get("size") or None
+    if size is None or given.get("model") not in ALIASES:
+        return size
+    width, height = sizes.parse_size(size)
+    if width < 1 or height < 1:
+        raise refuse("size", size, "WIDTHxHEIGHT in pixels")
+    near = "x".join(map(str, sizes.fitted(config_of(model), width, height)))
+    if near != f"{width}x{height}":
+        notes.append(f"{model} does not film {size}; {near} instead")
+    return near
 
 
 def check_prompt(prompt: str, model: str, strict: bool) -> None:

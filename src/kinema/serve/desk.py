@@ -121,13 +121,11 @@ def model_shown(name: str) -> dict[str, Any]:
     config = config_of(name)
     folder = find(name)
     card = folder / CARD
-    sides = sorted({side for side in (64, 96, 128, 192, 256, config.height) if side <= config.max_side})
-    wide = [sizes.nearest(config, side, side * 9 // 16) for side in sides if side > 64]
     return {
         "id": name, "object": "model", "created": int((folder / "config.json").stat().st_mtime), "owned_by": "kinema",
         "kinema": {
-            "default": name == default_model(), "size": f"{config.height}x{config.height}",
-            "sizes": [f"{side}x{side}" for side in sides] + [f"{width}x{height}" for width, height in wide],
+            "default": name == default_model(), "size": "x".join(map(str, sizes.default_size(config))),
+            "sizes": sizes.sizes_of(config), "heights": list(config.heights), "aspects": list(config.aspects),
             "fps": list(config.fps), "max_side": config.max_side, "max_seconds": MOST_SECONDS,
             "parameters": parameters(folder), "world": config.world is not None,
             "card": card.read_text() if card.exists() else "", "lacks": list(config.lacks),

@@ -61,14 +61,15 @@ class Caller(Protocol):
 
 class Hall:
     """folder: where worlds are kept. alive: how many are in memory at once. threads: cores for one operation of a model; None
-    leaves it to torch. models: names of those that worlds may be of; None: all that are installed."""
+    leaves it to torch. models: names of those that worlds may be of; None: all that are installed. device: where they compute."""
 
     def __init__(
-        self, folder: Path, *, alive: int = 16, threads: int | None = None, models: list[str] | None = None
-    ) -> None:
+        self, folder: Path, *, alive: int = 16, threads: int | None = None, models: list[str] | None = None,
+        device: str = "auto",
+    ) -> None:  # fmt: skip
         if alive < 1:
             raise InputError(f"{alive} living worlds: expected at least 1")
-        self.folder, self.alive = Path(folder), alive
+        self.folder, self.alive, self.device = Path(folder), alive, device
         self.models = available() if models is None else models
         self.engine = Engine(threads=threads)
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
@@ -100,7 +101,7 @@ class Hall:
         name = name or DEFAULT
         if name not in self.models:
             raise ModelError(f"no model {name[:80]!r}; expected one of: {', '.join(self.models) or 'none is installed'}")
-        return self.engine.watch(model_of(name))
+        return self.engine.watch(model_of(name, self.device))
 
     # Coming and going
 

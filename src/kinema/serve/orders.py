@@ -22,6 +22,7 @@ from kinema.serve.asked import (
     cuts_of,
     model_for,
     normal,
+    size_for,
 )
 from kinema.serve.cast import Cast
 from kinema.serve.errors import refuse
@@ -105,6 +106,11 @@ class Orders:
         if given["guides"]:
             request["camera"] = camera_of(given["guides"])
         references = [request.get("image"), request.get("last"), *(frame["picture"] for frame in frames)]
+        shown = [reference for reference in references if reference]
+        if shown and not given["size"]:
+            request["size"] = _fitted(model, _source(self.house, shown[0])["size"])
+            width, height = sizes.parse_size(request["size"])
+            sizes.check_duration(config_of(model), request["seconds"], request["fps"], width, height, 1)
         return self._accept(
             caller, "generate", model, request, sources=[r["video"] for r in references if r and "video" in r], given=given,
             seconds=request["seconds"], size=request["size"],
@@ -146,8 +152,10 @@ class Orders:
         if given.get("mask") is not None:
             known["mask"] = self.house.uploads.resolve(given["mask"], caller.sees, caller.key_id, "mask", kept=kept)
         first = _source(self.house, known[names[0]])
-        size = _fitted(model, first["size"])
-        width, height = sizes.parse_size(size)
+        asked = size_for(given, model, notes)
+        size = _fitted(model, first["size"]) if asked is None else asked
+        width, height = sizes.check_size(config_of(model), size)
+        size = f"{width}x{height}"
         more = given.get("seconds") or (1.0 if kind == "loop" else 2.0)
         lengths = {
             "extend": first["seconds"] + more, "loop": first["seconds"] + more, "trim": 0.0, "edit": first["seconds"],
@@ -224,4 +232,5 @@ def _source(house: House, reference: dict[str, str]) -> dict[str, Any]:
 
 
 def _fitted(model: str, size: str) -> str:
-    return "x".join(map(str, sizes.nearest(config_of(model), *sizes.parse_size(size))))
+    """The size at which the model films what is given."""
+    return "x".join(map(str, sizes.fitted(config_of(model), *sizes.parse_size(size))))

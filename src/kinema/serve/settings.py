@@ -18,7 +18,7 @@ class Settings:
     refuse prompts and frames; blocked: a file with words that prompts must not hold, one a line. chain, key: the operator's own
     certificates. remote: whether pictures may be fetched from public addresses. private_hooks: whether webhooks may go to private
     addresses. kept_days: how long videos are kept; audit_days: and lines of the audit log. threads: of each worker,
-    None: as torch chooses.
+    None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or "mps".
     """
 
     data: Path
@@ -34,6 +34,7 @@ class Settings:
     kept_days: float = 30.0
     audit_days: float = 365.0
     threads: int | None = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.batch < 1:

@@ -13,6 +13,7 @@ from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.filming import Options, Progress, Watch
 from kinema.media import Clip
+from kinema.models import Model
 
 Load = Callable[[dict[str, Any]], Clip]
 """The clip that a reference {"file": id} or {"video": id} stands for."""
@@ -35,7 +36,7 @@ def options_of(request: dict[str, Any]) -> Options | None:
 
 
 def make_together(
-    model: str, requests: Sequence[dict[str, Any]], progress: Progress, watch: Watch | None = None
+    model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: Watch | None = None
 ) -> list[Clip]:
     """Jobs of one shape in one pass."""
     first = requests[0]
@@ -46,7 +47,7 @@ def make_together(
     )  # fmt: skip
 
 
-def make(kind: str, model: str, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
+def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
     """One job that is made alone."""
     common: dict[str, Any] = {
         "model": model,
@@ -54,7 +55,7 @@ def make(kind: str, model: str, request: dict[str, Any], load: Load, progress: P
         "options": options_of(request),
         "progress": progress,
     }
-    told: dict[str, Any] = {**common, "strict": bool(request.get("strict"))}
+    told: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
     prompt = request.get("prompt", "")
     if kind == "generate":
         return _generate(request, load, told)
@@ -72,7 +73,10 @@ def make(kind: str, model: str, request: dict[str, Any], load: Load, progress: P
         joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **told)
         return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
     if kind == "trim":
-        return trim(load(request["video"]).fit(*sizes.parse_size(request["size"])), request["cuts"])
+        clip = load(request["video"])
+        made = trim(clip.fit(*sizes.parse_size(request["size"])), request["cuts"])
+        scaled = {"scaled_from": clip.size} if clip.size != made.size else {}
+        return replace(made, settings={**made.settings, "size": made.size, **scaled})
     if kind == "render":
         return api.render(Scene.from_dict(request["state"]), size=request.get("size"), **common)
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
@@ -83,7 +87,7 @@ def _generate(request: dict[str, Any], load: Load, told: dict[str, Any]) -> Clip
     image, last = (load(request[name]) if request.get(name) else None for name in ("image", "last"))
     pictures = [(load(frame["picture"]), float(frame["at"])) for frame in request.get("keyframes") or ()]
     return api.generate(
-        request["prompt"], seconds=request["seconds"], size=request["size"], fps=request["fps"],
+        request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
         pictures=pictures, **told,
     )[0]  # fmt: skip

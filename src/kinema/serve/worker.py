@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
+from kinema.laying import model_of
 from kinema.media import Clip
 from kinema.serve import work
 from kinema.serve.identity import identity_of
@@ -259,27 +260,27 @@ class Worker:
                         self._preview(claim, canvas, i, filmed)
 
             requests = [claim.request for claim in open_claims]
-            films = work.make_together(first.model, requests, progress, watch)
+            films = work.make_together(model_of(first.model, self.settings.device), requests, progress, watch)
             clips |= {claim.id: clip for claim, clip in zip(open_claims, films, strict=True)}
         else:
             for claim in open_claims:
-                clips[claim.id] = work.make(claim.kind, claim.model, claim.request, self._load, progress)
+                model = model_of(claim.model, self.settings.device)
+                clips[claim.id] = work.make(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
         """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
         from kinema.filming import Options, film
-        from kinema.laying import model_of, read_clips
+        from kinema.laying import read_clips
 
-        model = model_of(claim.model)
+        model = model_of(claim.model, self.settings.device)
         one = canvas.sample(sample)
         index = filmed - 1 if filmed else one.num_frames // 2
         frame = one.frames(index, index + 1)
         if not filmed:
             frame = film(model, frame, Options(), [0])
-        height = one.values["video"].shape[2] * 8 * model.config.denoiser.patch
-        width = one.values["video"].shape[3] * 8 * model.config.denoiser.patch
+        height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
         clip = read_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
         path = self.store.preview(claim.id)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
 from kinema.canvas.tracks import STATE_FEATURES
 from kinema.codec import to_bytes
+from kinema.devices import AUTO
 from kinema.errors import InputError, ModelError
 from kinema.laying import check_seed, model_of
 from kinema.models import Model, find
@@ -260,8 +261,8 @@ class DreamEnv(gym.Env[NDArray[np.uint8], Any]):
 class Dream:
     """One recorded world to play in: what `kinema play` asks of a world."""
 
-    def __init__(self, model: Model | str | Path, *, seed: int = 0) -> None:
-        self._many = DreamVectorEnv(1, model=model)
+    def __init__(self, model: Model | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
+        self._many = DreamVectorEnv(1, model=model_of(str(model) if isinstance(model, Path) else model, device))
         self._many.reset(seed=seed)
         self.fps, self.task = self._many.fps, None
         self._idle = int((self._many.model.config.world or {}).get("idle", 0))
@@ -352,11 +353,11 @@ class Dream:
         return write(Path(path), "dream", data)
 
     @staticmethod
-    def open(path: str | Path, *, model: Model | str | Path | None = None) -> Dream:
-        """A saved world, with the model that it was saved with unless another is given."""
+    def open(path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO) -> Dream:
+        """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
         data = read(Path(path), "dream")
         try:
-            dream = Dream(model or data["model"])
+            dream = Dream(model or data["model"], device=device)
             many = dream._many
             many._seed, many._task = data["seed"], data["task"]
             many._count[:] = data["count"]

@@ -23,6 +23,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from kinema import sizes
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
@@ -131,6 +132,8 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             duration_s=duration_s + (window + 1) / fps,
             diet=self.diet,
         )
+        if observation != "state" or render_mode is not None:
+            sizes.check_size(self.model.config, (size, size))
         self.window = window
         self.num_envs, self.size, self.fps, self.observation = num_envs, size, fps, observation
         self.render_mode, self.steps, self.max_steps = render_mode, steps, max(1, round(duration_s * fps))

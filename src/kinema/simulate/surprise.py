@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from kinema.api import fit_to_model
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas
 from kinema.canvas.tracks import group_slice
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
 from kinema.filming import Options, perceive_only
-from kinema.laying import blank_canvas, encode, model_of
+from kinema.laying import blank_canvas, encode, model_of, padded
 from kinema.media import Clip
 from kinema.models import Model
 
@@ -69,9 +70,10 @@ def look(clip: Clip, model: Model, seed: int) -> Look:
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     """A canvas with the clip and what is perceived in it, all known but what was done; and the video cells."""
+    clip = fit_to_model(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(model, clip.frames, -(-height // 16) * 16, -(-width // 16) * 16)
+    cells = encode(model, clip.frames, *padded(model, height, width))
     found = perceive_only(model, layouts.perceive(empty, cells), Options(), [seed])
     levels = {name: torch.zeros_like(level) for name, level in found.levels.items()}
     levels["action"] = torch.ones_like(levels["action"])

@@ -34,6 +34,7 @@ from kinema.canvas.tracks import (
     encode_terminated,
     group_slice,
 )
+from kinema.devices import AUTO
 from kinema.errors import InputError
 from kinema.filming import Options, plan
 from kinema.laying import blank_canvas, check_seed, model_of, tell
@@ -133,7 +134,8 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
 
 
 class World:
-    """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it."""
+    """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
+    pictures; by default that of the clip it starts from (`sizes.fitted`), else the model's own."""
 
     def __init__(
         self,
@@ -158,7 +160,10 @@ class World:
         if not low <= fps <= high:
             raise InputError(f"{fps} frames a second: {self.model.config.name} steps at {low:g} to {high:g}")
         self.seed, self.fps, self.steps, self.parser, self.task = check_seed(seed), fps, steps, parser, task
-        self.size = sizes.check_size(self.model.config, size)
+        if size is None and isinstance(start, Clip):
+            self.size = sizes.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
+        else:
+            self.size = sizes.check_size(self.model.config, size)
         self._text = None
         if task is not None:
             self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
@@ -384,9 +389,12 @@ class World:
         return write(Path(path), "world", data)
 
     @staticmethod
-    def open(path: str | Path, *, model: Model | str | None = None, parser: Parser = parse) -> World:
-        """A saved world, with the model that it was saved with unless another is given."""
-        return World._made(read(Path(path), "world"), path, model, parser)
+    def open(
+        path: str | Path, *, model: Model | str | None = None, parser: Parser = parse, device: str | torch.device = AUTO
+    ) -> World:
+        """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
+        data = read(Path(path), "world")
+        return World._made(data, path, model_of(model or data.get("model"), device), parser)
 
     @staticmethod
     def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:

@@ -1,0 +1,34 @@
+"""Where a model computes: the one place that turns what a user asks for into a torch device."""
+
+from __future__ import annotations
+
+import torch
+
+from kinema.errors import InputError
+
+AUTO = "auto"
+
+
+def here() -> list[str]:
+    """The kinds of device that this machine has, fastest first."""
+    kinds = [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)]
+    return [kind for kind, exists in kinds if exists]
+
+
+def resolve_device(device: str | torch.device = AUTO) -> torch.device:
+    """The device for "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+
+    InputError: no such device, or this machine does not have it.
+    """
+    if device == AUTO:
+        return torch.device(here()[0])
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"no device {str(device)[:40]!r}: expected auto, cpu, cuda or mps") from None
+    if wanted.type == "meta":
+        return wanted  # shapes without numbers, for tests
+    count = torch.cuda.device_count() if wanted.type == "cuda" else 1
+    if wanted.type not in here() or (wanted.index or 0) >= count:
+        raise InputError(f"device {str(device)!r} is not here: this machine has {', '.join(here())}; leave it at auto")
+    return wanted

@@ -1,0 +1,35 @@
+"""What the API says of models is what their configs say."""
+
+from __future__ import annotations
+
+import pytest
+
+from kinema import sizes
+from kinema.errors import SizeError
+from kinema.models import available
+from kinema.serve.asked import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
+from kinema.serve.desk import model_shown
+
+
+@pytest.mark.parametrize("name", available())
+def test_sizes_listed_are_those_of_the_config(name: str) -> None:
+    config, shown = config_of(name), model_shown(name)["kinema"]
+    assert shown["sizes"] == sizes.sizes_of(config) and shown["size"] in shown["sizes"]
+    assert (shown["heights"], shown["aspects"]) == (list(config.heights), list(config.aspects))
+    assert shown["size"] == "x".join(map(str, sizes.check_size(config, None)))
+    for size in shown["sizes"]:
+        sizes.check_size(config, size_for({"size": size}, name, []))
+    with pytest.raises(SizeError, match="the nearest is"):
+        sizes.check_size(config, size_for({"size": "9999x9999"}, name, []))
+
+
+def test_every_way_of_making_a_video_takes_a_size() -> None:
+    for fields in (CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM):
+        assert "size" in {field.name for field in fields}
+
+
+def test_clients_of_the_service_that_ended_get_the_nearest_and_a_note() -> None:
+    config, notes = config_of("kinema-tiny"), list[str]()
+    near = size_for({"size": "720x1280", "model": "sora-2"}, "kinema-tiny", notes)
+    assert near is not None and sizes.check_size(config, near)[1] == config.height
+    assert notes == [f"kinema-tiny does not film 720x1280; {near} instead"]
