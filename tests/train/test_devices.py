@@ -1,0 +1,78 @@
+"""Every training step on torch's "meta" device in place of a GPU's: mixing devices raises there as it does on one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kinema.canvas.canvas import TextCondition
+from kinema.codec import Autoencoder
+from kinema.codec.autoencoder import CodecConfig
+from kinema.data.bank import Bank
+from kinema.diffusion.objective import total
+from kinema.diffusion.shortcut import lesson
+from kinema.train import trainer as training
+from kinema.train.batches import make
+from kinema.train.canaries import Canaries
+from kinema.train.data import open_banks
+from kinema.train.own import Training, own_past
+from kinema.train.recipe import KINDS, smoke
+from kinema.train.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bank]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINEMA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return open_banks(smoke(), workers=1)
+
+
+@pytest.fixture
+def run(banks: dict[str, Bank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+    monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
+    codec = Autoencoder(CodecConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+    yield Trainer(smoke(), tmp_path, banks, codec, device="meta")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
+    batch = make(run.recipe, run.banks, "one shape", kind, 0).on("meta", run.codec, 2)
+    parts = run.compute(batch)
+    assert {x.device.type for x in parts.values()} == {"meta"}
+    total(parts).backward()
+    moved = [p for p in run.model.parameters() if p.grad is not None]
+    assert moved and all(p.grad is not None and p.grad.device.type == "meta" for p in moved)
+
+
+def test_a_lesson_in_long_steps(run: Trainer) -> None:
+    b = make(run.recipe, run.banks, "one shape", "plan", 0).on("meta", run.codec, 2)
+    assert b.noise is not None
+    text = TextCondition(states=b.text_states, reads=b.text_reads)
+    made = lesson(
+        run.model, np.random.default_rng(0), b.values, b.levels, b.noise, b.time_s, text, b.time_bias, torch.bfloat16
+    )
+    assert made.stride.device.type == "meta"
+    assert {x.device.type for x in made.values.values()} == {"meta"}
+
+
+def test_a_past_of_its_own(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which rows are stepped is read back from the device: here all of them."""
+    monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: torch.arange(len(x), device=x.device)[:, None])
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda x: 1 / 16)
+    batch = make(run.recipe, run.banks, "one shape", "live", 0).on("meta", run.codec, 2)
+    made = own_past(Training(run.model, torch.bfloat16, run.device), batch, np.random.default_rng(0), 2)
+    assert made.values["state"].device.type == "meta"
+
+
+def test_canaries_and_averages(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they answer cannot be read back from this device, so it is taken for zeros."""
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.zeros(x.shape, dtype=x.dtype) if x.is_meta else cpu(x))
+    small = replace(run.recipe, height=64)
+    ask = Canaries(small, run.banks["one shape"], run.codec, device="meta", dtype=torch.bfloat16, count=2)
+    assert ask(run.averaged())["render"] >= 0
