@@ -128,7 +128,8 @@ def test_the_number_is_checked_and_recorded(model: Model) -> None:
     with pytest.raises(InputError, match="candidates 17: expected up to 16"):
         Options(candidates=17)
     clips = [
-        kinema.generate("a rde ball", model=model, seconds=0.5, seed=s, count=n, options=CHOOSE)[-1] for s, n in ((2, 1), (1, 2))
+        kinema.generate("a rde ball", model=model, seconds=0.5, seed=s, count=n, options=CHOOSE)[-1]
+        for s, n in ((2, 1), (1, 2))
     ]
     assert clips[0].settings["candidates"] == 4 and clips[0].settings["filmed_prompt"] == "a red ball"
     assert np.abs(clips[0].frames.astype(int) - clips[1].frames).max() <= 2

@@ -99,9 +99,7 @@ def text_gain(model: Model, drafts: Canvas) -> Tensor:
             name: level.reshape(-1, *[1] * (x.ndim - 1)).expand(-1, *x.shape[1:]).contiguous()
             for name, x in drafts.levels.items()
         },
-        text=TextCondition(
-            states=_times(drafts.text.states, 2 * count), reads=torch.cat([reads, torch.zeros_like(reads)])
-        ),
+        text=TextCondition(states=_times(drafts.text.states, 2 * count), reads=torch.cat([reads, torch.zeros_like(reads)])),
     )
     answer = model.denoiser(canvas, dtype=model.dtype)["state"]
     wrong = (answer - _times(drafts.values["state"], 2 * count)).square().mean((1, 2))
@@ -122,7 +120,9 @@ def copies(canvas: Canvas, count: int) -> Canvas:
     text = canvas.text
     if text is not None:
         read = text.reads.flatten(0, 1).any(0)
-        text = TextCondition(states=spread(text.states[:, read]), reads=spread(text.reads[:, :, read])) if read.any() else None
+        text = (
+            TextCondition(states=spread(text.states[:, read]), reads=spread(text.reads[:, :, read])) if read.any() else None
+        )
     return replace(
         canvas,
         time_s=spread(canvas.time_s),

@@ -66,8 +66,8 @@ def padded(model: Model, height: int, width: int) -> tuple[int, int]:
 
 
 def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
-    """The canvas with a prompt, or a storyboard, to go by. What is misspelt is corrected, and what cannot be filmed as it is told is
-    named in a warning; with `strict` either is an error."""
+    """The canvas with a prompt, or a storyboard, to go by. What is misspelt is corrected, and what cannot be filmed as it is told
+    is named in a warning; with `strict` either is an error."""
     config = model.config
     spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
     for text, _, _ in spans:

@@ -35,7 +35,9 @@ _THING = re.compile(
     r"\s*,?\s+and\s+(?:one\s+)?(?:" + "|".join(COLORS) + r")\b\)?(?!\s+(?:" + "|".join([*_KIND_OF, *_PLURALS]) + r")\b),?)?",
     re.IGNORECASE,
 )  # fmt: skip
-_STACKED = re.compile(r"\b(?:on top of|atop|stack(?:ed|s|ing)?|piled?|(?:stands?|sits?|rests?|lies) (?:still )?on an?)\b", re.I)
+_STACKED = re.compile(
+    r"\b(?:on top of|atop|stack(?:ed|s|ing)?|piled?|(?:stands?|sits?|rests?|lies) (?:still )?on an?)\b", re.I
+)
 _ABOVE = re.compile(r"(?<!from )\b(above|below)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"\b(no(?! longer)|without|never)\s+(?:an? )?[a-z]+", re.IGNORECASE)
 
@@ -62,7 +64,12 @@ def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
     def told_apart(found: re.Match[str]) -> str:
         colors = re.findall("|".join(COLORS), (found["each"] or "").lower())
         count, kind = _NUMBERS.get((found["count"] or "").lower(), 0), found["kind"].lower()
-        if kind not in _PLURALS or len(set(colors)) != len(colors) or len(colors) != (count or len(colors)) or len(colors) < 2:
+        if (
+            kind not in _PLURALS
+            or len(set(colors)) != len(colors)
+            or len(colors) != (count or len(colors))
+            or len(colors) < 2
+        ):
             return found[0]
         name = next(single for single in _KIND_OF if kind in (f"{single}s", f"{single}es"))
         made = listing([article(f"{found['words'].lower()}{color} {name}") for color in colors])
@@ -104,8 +111,8 @@ def limits_of(spans: Sequence[TextSpan], slots: int) -> list[str]:
                 notes.append(f"{thing.text!r}: at most {slots} things are filmed; name fewer")
             else:
                 notes.append(
-                    f"{thing.text!r}: no two things of one kind and color can be filmed; give each a color of its own, such as 'a red"
-                    f" {thing.kind} and a blue {thing.kind}'"
+                    f"{thing.text!r}: no two things of one kind and color can be filmed; give each a color of its own, such as 'a"
+                    f" red {thing.kind} and a blue {thing.kind}'"
                 )
         if stacked := _STACKED.search(text):
             notes.append(f"{stacked[0]!r}: things do not stand on each other here; say 'a red ball left of a blue box'")

@@ -45,7 +45,8 @@ def test_what_cannot_be_filmed_is_named(prompt: str, said: str) -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
-        "", "a large red ball rolls right and hits a blue box", "a robot does not move", "nothing moves", "a red ball hits another box",
+        "", "a large red ball rolls right and hits a blue box", "a robot does not move", "nothing moves",
+        "a red ball hits another box",
         "a red ball rolls and the red ball stops", "0-2: a red ball rolls right | 2-4: a red ball stops", "seen from above",
         "0-2: a red ball rolls | 2-4: the ball stops", "a red ball above a blue box seen from above",
     ],

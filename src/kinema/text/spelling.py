@@ -1,6 +1,7 @@
 """Plain typos: a word that means nothing and is one slip away from exactly one word that is known.
 
-Of two such words the one with the same first letter is meant. A real English word is no typo, however near it is ('fox' is not 'box'): the encoder's own word list says which are real.
+Of two such words the one with the same first letter is meant. A real English word is no typo, however near it is ('fox' is
+not 'box'): the encoder's own word list says which are real.
 """
 
 from __future__ import annotations
