@@ -140,9 +140,14 @@ def late_things(spans: Sequence[TextSpan]) -> list[str]:
 
 
 def with_cast(spans: Sequence[TextSpan]) -> tuple[TextSpan, ...]:
-    """The spans of a storyboard, and one throughout that names what only later shots do: who is there is decided once."""
-    late = late_things(spans)
-    return (*spans, TextSpan(f"with {listing(late)}", 0.0, float("inf"))) if late else tuple(spans)
+    """The spans of a storyboard; if a later shot names something new, also one throughout that names all things, since who
+    is there is decided once for all shots."""
+    if not late_things(spans):
+        return tuple(spans)
+    things = [t for span in spans for t in things_in(span.text)]
+    colored = {t.kind for t in things if t.color}
+    names = [article(f"{t.color} {t.kind}" if t.color else t.kind) for t in things if t.color or t.kind not in colored]
+    return (*spans, TextSpan(listing(list(dict.fromkeys(names))), 0.0, float("inf")))
 
 
 def check_words(prompt: str, *, strict: bool, model: str, lacks: Sequence[str] = ()) -> list[str]:

@@ -89,7 +89,7 @@ def test_changes_are_said_and_strict_refuses(caplog: pytest.LogCaptureFixture) -
 
 def test_the_whole_cast_is_told_from_the_start(model: Model) -> None:
     spans = parse_storyboard("0-1: a red ball rolls | 1-2: a blue box slides and the ball stops")
-    assert late_things(spans) == ["a blue box"] and with_cast(spans)[-1].text == "with a blue box"
+    assert late_things(spans) == ["a blue box"] and with_cast(spans)[-1].text == "a red ball and a blue box"
     assert with_cast(spans[:1]) == spans[:1]
 
     def told(prompt: str) -> Canvas:
