@@ -25,6 +25,7 @@ from kinema.filming import Options, Progress, Watch, fill, perceive_only
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.prompts import rewrite
 from kinema.stepping import advance, moments_of, remember
 from kinema.stepping import film as film_moments
 
@@ -61,10 +62,13 @@ def _finish(
 
 
 def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
+    filmed, _ = rewrite(prompt, model.config.lacks)
     return {
         "model": model.source,
         "prompt": prompt,
+        **({} if filmed == prompt else {"filmed_prompt": filmed}),
         "steps": options.steps,
+        "candidates": options.candidates,
         "film_steps": options.film_steps,
         "guidance": options.guidance,
     }

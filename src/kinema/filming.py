@@ -20,8 +20,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from kinema.candidates import copies, plan_scores
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.layouts import cast
+from kinema.canvas.scene import SIZES
 from kinema.canvas.tracks import IDENTITY, VECTORS, group_slice, settle_identity, settle_looks
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
@@ -38,6 +40,11 @@ GLIMPSE = 0.002
 """Level at which places seen at a glance are taken: about how far off they are."""
 ROUGHLY = 0.015
 """Level at which a perceived state enters the plan: seen, not known."""
+MOST_CANDIDATES = 16
+DRAFT_STEPS = 2
+"""Steps of a draft, at least; plans of fewer steps than that for each candidate are not chosen from."""
+REFINE_LEVEL, REFINE_SHARE = 0.4, 4
+"""The best draft is noised to this level and finished in one of so many of the plan's steps."""
 PACE_S, PACE_FRAMES = 0.125, 3
 """Speeds are read off the places of frames this near, or of the so many nearest, if they are within PACE_MOST_S."""
 PACE_MOST_S = 0.25
@@ -49,21 +56,25 @@ Watch = Callable[[Canvas, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to fill: steps of the plan, steps of the film, guidance by the text, the sampler."""
+    """How to fill: steps of the plan, plans to choose from (they share the steps), steps of the film, guidance by the text, the
+    sampler."""
 
     steps: int = 16
+    candidates: int = 4
     film_steps: int = 1
     guidance: float = 2.0
     sampler: str = "euler"
     causal: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "film_steps"):
+        for name in ("steps", "candidates", "film_steps"):
             value = getattr(self, name)
             if not isinstance(value, int):
                 raise InputError(f"{name} {value}: expected a whole number")
             if value < 1:
                 raise InputError(f"{name} {value}: expected at least 1")
+        if self.candidates > MOST_CANDIDATES:
+            raise InputError(f"candidates {self.candidates}: expected up to {MOST_CANDIDATES}")
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if not 0.0 <= self.guidance <= 20.0:
@@ -97,10 +108,10 @@ def _pick(canvas: Canvas, index: Tensor) -> Canvas:
 @torch.inference_mode()
 def run(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, long_steps: bool = True,
 ) -> Canvas:  # fmt: skip
     """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such."""
-    shortcut = model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
+    shortcut = long_steps and model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
     stride = stride_of(steps) if shortcut else 0.0
     denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
     plan = schedule(list(canvas.values), steps, lead=lead)
@@ -202,8 +213,76 @@ def _has_neighbor(time_s: Tensor, index: Tensor, i: int) -> bool:
     return bool(((apart > 0) & (apart < 0.19)).any())
 
 
+def _world_sizes(model: Model) -> list[float]:
+    """Radii of the sizes that the model's world has; none where it names none, since sizes are continuous there."""
+    return [radius for name, radius in SIZES.items() if name not in model.config.lacks]
+
+
+def _settled(model: Model, part: Canvas, state: Tensor) -> Tensor:
+    """A planned state with its identity settled. Sizes are those of the model's world, but for things whose size is known."""
+    given = (part.levels["state"][..., group_slice("size")] <= ROUGHLY).any(1, keepdim=True)
+    return torch.where(given, settle_identity(state), settle_identity(state, _world_sizes(model)))
+
+
+def _open(canvas: Canvas, options: Options) -> bool:
+    """Whether there is something to choose: a text, no place known, and steps enough for each candidate."""
+    unknown = bool((canvas.levels["state"][..., group_slice("position")] == 1).all())
+    enough = options.steps >= DRAFT_STEPS * options.candidates and canvas.num_frames > 1
+    return options.candidates > 1 and enough and unknown and canvas.text is not None
+
+
+def _best(
+    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], report: Callable[[int, int], None] | None
+) -> Canvas:
+    """Plan `candidates` drafts of each sample, keep the one of the best score, and finish it.
+
+    Drafts share the plan's steps and have half its frames where the model knows so few a second. Samples are drafted one by one, so
+    that which one is kept does not depend on the batch.
+    """
+    rate = 1.0 / float(canvas.time_s[0, 1] - canvas.time_s[0, 0])
+    index = torch.arange(0, canvas.num_frames, 2 if rate / 2 >= model.config.fps[0] - 1e-3 else 1)
+    steps = max(options.steps // options.candidates, DRAFT_STEPS)
+    finish = max(options.steps // REFINE_SHARE, 1)
+    total = canvas.batch * steps + finish
+    kept: list[dict[str, Tensor]] = []
+    for i, seed in enumerate(seeds):
+        sample = copies(canvas.sample(i), options.candidates)
+        step = None if report is None else (lambda done, _, i=i: report(i * steps + done, total))
+        drafts = run(
+            model, _pick(sample, index), options, [candidate_seed(seed, n) for n in range(options.candidates)], steps=steps,
+            guidance=options.guidance, progress=step,
+        )  # fmt: skip
+        best = int(plan_scores(model, drafts).argmax()) if sample.text is not None else 0
+        kept.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
+    values, levels = dict(canvas.values), dict(canvas.levels)
+    for name in values:
+        known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
+        values[name] = torch.where(known, values[name], torch.stack([drawn[name] for drawn in kept]))
+        levels[name] = levels[name].clamp_max(REFINE_LEVEL)
+    step = None if report is None else (lambda done, _: report(canvas.batch * steps + done, total))
+    again = [candidate_seed(seed, -1) for seed in seeds]
+    draft = canvas.with_values(values, levels)
+    return run(model, draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+
+
+def candidate_seed(seed: int, number: int) -> int:
+    """The seed of a sample's candidate, far from those of other samples; the first is the sample's own."""
+    return (seed + number * 0x1E3779B97F4A7C15) % 2**62
+
+
+def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
+    """Values at some frames [n, ...], on straight lines between them and as the last after it: [frames, ...]."""
+    every = int(index[1] - index[0]) if len(index) > 1 else 1
+    at = torch.arange(frames) / every
+    before = at.floor().long().clamp_max(len(index) - 1)
+    after = (before + 1).clamp_max(len(index) - 1)
+    share = (at - before).reshape(-1, *[1] * (x.ndim - 1)).to(x)
+    return x[before] + share * (x[after] - x[before])
+
+
 def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
-    """Settle everything but the video, window by window; who is there is decided in the first and stays."""
+    """Settle everything but the video, window by window; who is there is decided in the first and stays. Where only the text is
+    known, the best of several candidates is kept (`kinema.candidates`)."""
     names = ["state", *VECTORS]
     windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
     identity: Tensor | None = None
@@ -216,11 +295,13 @@ def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
         if progress is not None:
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
         seeds_here = [seed + 7919 * number for seed in seeds]
-        part = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
-        settled = settle_identity(part.values["state"])
+        if _open(part, options):
+            done = _best(model, part, options, seeds_here, report)
+        else:
+            done = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
+        settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
-        part = part.with_values({**part.values, "state": settled}, part.levels)
-        canvas = _write(canvas, part, index, names, 0.0)
+        canvas = _write(canvas, done.with_values({**done.values, "state": settled}, done.levels), index, names, 0.0)
     return canvas
 
 

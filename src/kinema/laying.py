@@ -22,7 +22,7 @@ from kinema.devices import AUTO, resolve_device
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, load
-from kinema.prompts import check_words
+from kinema.prompts import check_limits, check_rewrite, check_words, with_cast
 from kinema.text.storyboard import parse_storyboard
 
 Frames = NDArray[np.uint8]
@@ -67,11 +67,14 @@ def padded(model: Model, height: int, width: int) -> tuple[int, int]:
 
 
 def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
-    """The canvas with a prompt, or a storyboard, to go by."""
-    spans = parse_storyboard(prompt)
+    """The canvas with a prompt, or a storyboard, to go by. What is misspelt is corrected, and what cannot be filmed as it is told
+    is named in a warning; with `strict` either is an error."""
+    config = model.config
+    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
     for text, _, _ in spans:
-        check_words(text, strict=strict, model=model.config.name, lacks=model.config.lacks)
-    return replace(canvas, text=model.condition(spans, canvas.time_s))
+        check_words(text, strict=strict, model=config.name, lacks=config.lacks)
+    check_limits(spans, strict=strict, model=config.name, slots=config.denoiser.slots)
+    return replace(canvas, text=model.condition(with_cast(spans), canvas.time_s))
 
 
 def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tensor) -> Tensor:

@@ -1,24 +1,159 @@
-"""Prompts against a model's world: which words it has never met, and what to say instead.
+"""Prompts against a model's world: which words it has never met, what it cannot film, and what to say instead.
 
-A prompt beyond a model's vocabulary is answered with what it does not know, never with silent nonsense.
+A prompt beyond a model's world is answered with what will not be right, never with silent nonsense.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES
 from kinema.errors import VocabularyError
+from kinema.text.spelling import corrections
+from kinema.text.storyboard import TextSpan
 from kinema.text.vocabulary import suggest, unknown_words
 from kinema.worlds.playground import VOCABULARY
+from kinema.worlds.playground.wording import SYNONYMS, article, listing
 
 log = logging.getLogger(__name__)
+
+_NUMBERS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "several": 3, "many": 3,
+    "some": 2, "both": 2, "few": 3,
+}  # fmt: skip
+_KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
+_PLURALS = {("boxes" if name == "box" else f"{name}s"): kind for name, kind in _KIND_OF.items()}
+_ADJECTIVES = (*SIZES, *MATERIALS, *COLORS)
+_THING = re.compile(
+    r"(?:\b(?P<count>another|" + "|".join(_NUMBERS) + r"|\d+)\s+)?"
+    r"(?P<words>(?:\b(?:" + "|".join(_ADJECTIVES) + r")\s+)*)"
+    r"\b(?P<kind>" + "|".join(sorted([*_KIND_OF, *_PLURALS], key=len, reverse=True)) + r")\b"
+    r"(?P<each>,?\s*(?:\(|:)?\s*(?:one\s+)?(?:" + "|".join(COLORS) + r")(?:\s*,\s*(?:one\s+)?(?:" + "|".join(COLORS) + r"))*"
+    r"\s*,?\s+and\s+(?:one\s+)?(?:" + "|".join(COLORS) + r")\b\)?(?!\s+(?:" + "|".join([*_KIND_OF, *_PLURALS]) + r")\b),?)?",
+    re.IGNORECASE,
+)  # fmt: skip
+_STACKED = re.compile(
+    r"\b(?:on top of|atop|stack(?:ed|s|ing)?|piled?|(?:stands?|sits?|rests?|lies) (?:still )?on an?)\b", re.I
+)
+_ABOVE = re.compile(r"(?<!from )\b(above|below)\b", re.IGNORECASE)
+_NEGATED = re.compile(r"\b(no(?! longer)|without|never)\s+(?:an? )?[a-z]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One mention of a kind of thing in a prompt. color: None where none is named. count: how many of it."""
+
+    text: str
+    kind: str
+    color: str | None
+    count: int
+
+
+def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The prompt as it is filmed, and one line for each change: typos corrected, and 'two balls, one red and one blue' told as 'a
+    red ball and a blue ball'."""
+    notes = []
+    meant = corrections(prompt, _known(lacks))
+    for word, right in meant.items():
+        prompt = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", right, prompt, flags=re.IGNORECASE)
+        notes.append(f"{word!r} is read as {right!r}")
+
+    def told_apart(found: re.Match[str]) -> str:
+        colors = re.findall("|".join(COLORS), (found["each"] or "").lower())
+        count, kind = _NUMBERS.get((found["count"] or "").lower(), 0), found["kind"].lower()
+        if (
+            kind not in _PLURALS
+            or len(set(colors)) != len(colors)
+            or len(colors) != (count or len(colors))
+            or len(colors) < 2
+        ):
+            return found[0]
+        name = next(single for single in _KIND_OF if kind in (f"{single}s", f"{single}es"))
+        made = listing([article(f"{found['words'].lower()}{color} {name}") for color in colors])
+        notes.append(f"{found[0].strip(' ,')!r} is read as {made!r}")
+        return made
+
+    return _THING.sub(told_apart, prompt), notes
+
+
+def things_in(text: str) -> list[Thing]:
+    """What a text names, in order."""
+    found: list[Thing] = []
+    for match in _THING.finditer(text):
+        kind, words = match["kind"].lower(), match["words"].lower().split()
+        given = (match["count"] or "").lower()
+        count = int(given) if given.isdigit() else _NUMBERS.get(given, 2 if kind in _PLURALS else 1)
+        color = next((word for word in words if word in COLORS), None)
+        named = _KIND_OF.get(kind) or _PLURALS[kind]
+        again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in found)
+        found.append(Thing(match[0].strip(" ,"), named, color, 2 if again else count))
+    return found
+
+
+def limits_of(spans: Sequence[TextSpan], slots: int) -> list[str]:
+    """What of a prompt will not be filmed as it is told: one plain line each. slots: how many things the model films at once."""
+    notes: list[str] = []
+    names: set[tuple[str, str | None]] = set()
+    for text, _, _ in spans:
+        things = things_in(text)
+        names |= {(thing.kind, thing.color) for thing in things}
+        twice = [
+            thing for i, thing in enumerate(things)
+            if thing.color and re.search(rf"\b(?:an?|one) (?:\w+ )*?{thing.color} {_any_name(thing.kind)}\b.*"
+                                         rf"\b(?:an?|one) (?:\w+ )*?{thing.color} {_any_name(thing.kind)}\b", text, re.I)
+            and any(other.kind == thing.kind and other.color == thing.color for other in things[:i])
+        ]  # fmt: skip
+        for thing in [*(thing for thing in things if thing.count > 1), *twice]:
+            if thing.count > slots:
+                notes.append(f"{thing.text!r}: at most {slots} things are filmed; name fewer")
+            else:
+                notes.append(
+                    f"{thing.text!r}: no two things of one kind and color can be filmed; give each a color of its own, such as 'a"
+                    f" red {thing.kind} and a blue {thing.kind}'"
+                )
+        if stacked := _STACKED.search(text):
+            notes.append(f"{stacked[0]!r}: things do not stand on each other here; say 'a red ball left of a blue box'")
+        if (above := _ABOVE.search(text)) and "from above" not in text.lower() and "top view" not in text.lower():
+            notes.append(f"{above[0]!r} is only filmed in the top view; add 'seen from above'")
+        if negated := _NEGATED.search(text):
+            notes.append(f"{negated[0]!r}: what is named appears, even if it is said not to; leave it out")
+    named = [(kind, color) for kind, color in names if color or kind not in {kind for kind, color in names if color}]
+    if len(named) > slots:
+        notes.append(f"{len(named)} things are named; at most {slots} are filmed")
+    late = late_things(spans)
+    if late:
+        notes.append(f"{listing(late)}: a later shot cannot bring in a new thing; it is there from the start")
+    return list(dict.fromkeys(notes))
+
+
+def late_things(spans: Sequence[TextSpan]) -> list[str]:
+    """Things ('a blue box') that only a later shot names; they have to be in the cast from the start."""
+    timed = [span for span in spans if span.start_s > 0]
+    before = {(t.kind, t.color) for span in spans if span.start_s <= 0 for t in things_in(span.text)}
+    kinds = {kind for kind, _ in before}
+    late = [t for span in timed for t in things_in(span.text) if t.count == 1]
+    new = [t for t in late if (t.kind, t.color) not in before and (t.color or t.kind not in kinds)]
+    return list(dict.fromkeys(article(f"{t.color} {t.kind}" if t.color else t.kind) for t in new))
+
+
+def with_cast(spans: Sequence[TextSpan]) -> tuple[TextSpan, ...]:
+    """The spans of a storyboard; if a later shot names something new, also one throughout that names all things, since who
+    is there is decided once for all shots."""
+    if not late_things(spans):
+        return tuple(spans)
+    things = [t for span in spans for t in things_in(span.text)]
+    colored = {t.kind for t in things if t.color}
+    names = [article(f"{t.color} {t.kind}" if t.color else t.kind) for t in things if t.color or t.kind not in colored]
+    return (*spans, TextSpan(listing(list(dict.fromkeys(names))), 0.0, float("inf")))
 
 
 def check_words(prompt: str, *, strict: bool, model: str, lacks: Sequence[str] = ()) -> list[str]:
     """Words that the model has never met; with `strict` they are an error, else a warning. lacks: words of its world that it
     was not fed."""
-    known = VOCABULARY - set(lacks)
+    known = _known(lacks)
     strange = unknown_words(prompt, known)
     if not strange:
         return []
@@ -27,7 +162,35 @@ def check_words(prompt: str, *, strict: bool, model: str, lacks: Sequence[str] =
     message = (
         f"{model} does not know {', '.join(hints)}; it films balls, boxes, triangles, stars, cars, robots, screens, flags"
     )
+    _say(message, strict, "and an open-weights model knows more")
+    return strange
+
+
+def check_limits(spans: Sequence[TextSpan], *, strict: bool, model: str, slots: int) -> list[str]:
+    """What `limits_of` finds; with `strict` an error, else a warning each."""
+    notes = limits_of(spans, slots)
+    for note in notes:
+        _say(f"{model} films this otherwise than it is told: {note}", strict)
+    return notes
+
+
+def check_rewrite(prompt: str, *, strict: bool, lacks: Sequence[str] = ()) -> str:
+    """The prompt as it is filmed (`rewrite`), with a warning for each change; with `strict` a change is an error."""
+    filmed, notes = rewrite(prompt, lacks)
+    if notes:
+        _say(f"the prompt: {'; '.join(notes)}", strict)
+    return filmed
+
+
+def _say(message: str, strict: bool, more: str = "") -> None:
     if strict:
         raise VocabularyError(message)
-    log.warning("%s. Going on; --strict refuses instead, and an open-weights model knows more", message)
-    return strange
+    log.warning("%s. Going on; --strict refuses instead%s", message, f", {more}" if more else "")
+
+
+def _known(lacks: Sequence[str]) -> frozenset[str]:
+    return VOCABULARY - set(lacks)
+
+
+def _any_name(kind: str) -> str:
+    return f"(?:{'|'.join(dict.fromkeys((kind, *SYNONYMS.get(kind, ()))))})"

@@ -323,6 +323,7 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         "last",
         "seed",
         "steps",
+        "candidates",
         "guidance",
         "model",
         "count",

@@ -39,6 +39,18 @@ def test_every_entity_is_named(episodes: list[Episode]) -> None:
             assert re.search(rf"{size} (?:bouncy |heavy )?{name}", captions.detailed.lower()), captions.detailed
 
 
+def test_partial_captions_leave_out_a_color_or_a_kind_and_nothing_else(episodes: list[Episode]) -> None:
+    known = {*COLORS, "thing", "a", "an", *(name for names in NAMES.values() for name in names.split("|"))}
+    for episode in episodes:
+        short, partial = episode.captions.short, episode.captions.partial
+        assert partial is not None and partial != short
+        words = [re.findall(r"\w+", text) for text in (partial, short)]
+        assert [w for w in words[0] if w not in known] == [w for w in words[1] if w not in known]
+        assert not re.search(r"\b(a [aeiou]|an [^aeiou])", partial), partial
+        named = len(re.findall(THING, short))
+        assert len(re.findall(THING, partial)) < named, (short, partial)
+
+
 def test_directions_agree_with_the_first_second(episodes: list[Episode]) -> None:
     checked = 0
     for episode in episodes:

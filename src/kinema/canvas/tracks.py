@@ -10,6 +10,7 @@ Axes: B batch, T frames, K slots, F features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,10 +169,11 @@ def decode_reward(track: Array) -> Array:
     return (track[..., 0] * _REWARD).astype(np.float32)
 
 
-def settle_identity(state: Tensor) -> Tensor:
+def settle_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
     """Who is there, decided once over all frames: state [B, T, K, F] -> the same with its identity fields exact and constant.
 
     Kind, color and material become the likeliest one, existence yes or no, size its mean; an empty slot is coded as empty.
+    sizes: radii in units that things may have, of which the nearest to the mean is taken; any radius may stand if there are none.
     """
     mean = state.mean(1, keepdim=True).expand_as(state)
     settled = state.clone()
@@ -181,7 +183,11 @@ def settle_identity(state: Tensor) -> Tensor:
         columns = group_slice(name)
         best = mean[..., columns].argmax(-1, keepdim=True)
         settled[..., columns] = torch.full_like(mean[..., columns], -1.0).scatter(-1, best, 1.0)
-    settled[..., group_slice("size")] = mean[..., group_slice("size")]
+    size = mean[..., group_slice("size")]
+    if sizes:
+        known = (torch.tensor(sizes, dtype=size.dtype, device=size.device) - SIZE) / SIZE_SPREAD
+        size = known[(size - known).abs().argmin(-1, keepdim=True)]
+    settled[..., group_slice("size")] = size
     settled[..., 1:] = settled[..., 1:] * (here > 0)
     return settled
 

@@ -45,6 +45,7 @@ KEPT: dict[str, tuple[type, ...]] = {
     "size": (str,),
     "fps": (int, float),
     "steps": (int,),
+    "candidates": (int,),
     "film_steps": (int,),
     "guidance": (int, float),
 }
@@ -61,6 +62,7 @@ def _repeat(arguments: argparse.Namespace) -> None:
         raise InputError(f"{source} was made by {kept.get('layout', 'something else')!r}; only `generate` can be repeated")
     if kept.get("pictures") and arguments.image is None and arguments.last is None:
         raise InputError(f"{source} was made from pictures, which it does not hold; give --image or --last again")
+    kept = {"candidates": 1, **kept}
     for name, kinds in KEPT.items():
         if not isinstance(kept.get(name), kinds):
             raise InputError(f"{source} cannot be repeated: it holds no {name.replace('_', ' ')}; give a prompt instead")

@@ -80,6 +80,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=whole, default=None, help="steps of the plan (default: 16, to extend without words 1; 4 is fast)"
     )
+    parser.add_argument(
+        "--candidates", type=whole, default=None, help="plans of which the best is filmed; they share the steps (default: 4)"
+    )
     parser.add_argument("--guidance", type=number, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
 
@@ -88,7 +91,7 @@ def options(arguments: argparse.Namespace) -> Options | None:
     """What was asked for; None where nothing was, which leaves it to each verb."""
     from kinema.filming import Options
 
-    given = {name: getattr(arguments, name, None) for name in ("steps", "film_steps", "guidance")}
+    given = {name: getattr(arguments, name, None) for name in ("steps", "candidates", "film_steps", "guidance")}
     asked = {name: value for name, value in given.items() if value is not None}
     return Options(**asked) if asked else None
 

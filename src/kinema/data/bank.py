@@ -26,11 +26,14 @@ from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import Diet, simulate
 
 SHARD = 500
+FORMAT = 2
+"""Of shards; banks of another format are made anew."""
 FPS = 32.0
 FRAMES = 128
 MAX_TOKENS = 40
 _MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 _FIXED = ("kind", "color", "material", "size")
+_TEXT = ("token_states", "token_start", "caption_start", "caption_which", "captions")
 
 Arrays = dict[str, NDArray[Any]]
 Source = Diet | PhyWorld
@@ -40,7 +43,7 @@ Source = Diet | PhyWorld
 def make_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) -> Arrays:
     """Simulate `count` episodes and encode what is told of them."""
     columns: dict[str, list[Any]] = {}
-    captions = []
+    captions: list[list[str | None]] = []
     for seed in range(first_seed, first_seed + count):
         if isinstance(diet, PhyWorld):
             episode = diet.simulate(seed, fps=fps, num_frames=FRAMES)
@@ -59,14 +62,16 @@ def make_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) -> A
         }
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
-        told = [episode.captions.short, episode.captions.detailed]
-        captions.append([*told, episode.captions.task] if episode.captions.task else told)
+        told = episode.captions
+        captions.append([told.short, told.detailed, told.task, told.partial])
     arrays = {name: np.stack(values) for name, values in columns.items()}
     return arrays | _encode_captions(captions, MiniLM(num_threads=1))
 
 
-def _encode_captions(captions: list[list[str]], text: TextEncoder) -> Arrays:
-    flat = [caption for group in captions for caption in group]
+def _encode_captions(captions: list[list[str | None]], text: TextEncoder) -> Arrays:
+    """captions: what is told of each episode, by kind of caption; None where there is no such."""
+    present = [[(which, caption) for which, caption in enumerate(group) if caption] for group in captions]
+    flat = [caption for group in present for _, caption in group]
     once = list(dict.fromkeys(flat))
     states, mask = text.encode(once, max_tokens=MAX_TOKENS)
     where = {caption: i for i, caption in enumerate(once)}
@@ -76,7 +81,8 @@ def _encode_captions(captions: list[list[str]], text: TextEncoder) -> Arrays:
     return {
         "token_states": kept.astype(np.float16),
         "token_start": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        "caption_start": np.concatenate([[0], np.cumsum([len(group) for group in captions])]).astype(np.int64),
+        "caption_start": np.concatenate([[0], np.cumsum([len(group) for group in present])]).astype(np.int64),
+        "caption_which": np.array([which for group in present for which, _ in group], np.int8),
         "captions": np.array(json.dumps(flat)),
     }
 
@@ -93,11 +99,11 @@ def build(
 ) -> None:
     """Fill the folder with shards; those that exist are kept, so a build that was cut off goes on."""
     folder.mkdir(parents=True, exist_ok=True)
-    of = {"diet": asdict(diet), "base_seed": base_seed, "format": 1} | ({} if fps == FPS else {"fps": fps})
+    of = {"diet": asdict(diet), "base_seed": base_seed, "format": FORMAT} | ({} if fps == FPS else {"fps": fps})
     label = json.dumps(of, sort_keys=True, default=list)
     stamp = folder / "bank.json"
     if stamp.exists() and stamp.read_text() != label:
-        raise InputError(f"{folder} holds a bank of another diet or seed; name another folder or delete it")
+        raise InputError(f"{folder} holds a bank of another diet, seed or format; name another folder or delete it")
     stamp.write_text(label)
     shards = -(-episodes // SHARD)
     missing = [i for i in range(shards) if not (folder / f"shard-{i:05d}.npz").exists()]
@@ -138,12 +144,11 @@ class Bank:
         stamp = folder / "bank.json"
         self.fps = float(json.loads(stamp.read_text()).get("fps", FPS)) if stamp.exists() else FPS
         shards = [np.load(path) for path in paths]
-        self._text = [
-            (shard["token_states"], shard["token_start"], shard["caption_start"], json.loads(str(shard["captions"])))
-            for shard in shards
-        ]
-        text_names = ("token_states", "token_start", "caption_start", "captions")
-        names = [name for name in shards[0].files if name not in text_names]
+        if not set(_TEXT) <= set(shards[0].files):
+            raise InputError(f"{folder} holds a bank of an older format; delete it, and it is built anew")
+        self._text = [{name: shard[name] for name in _TEXT[:-1]} for shard in shards]
+        self._captions = [json.loads(str(shard["captions"])) for shard in shards]
+        names = [name for name in shards[0].files if name not in _TEXT]
         self.arrays: Arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
         self.acts = bool((self.arrays["action"] != 0).any())
         """Whether anybody does anything in it."""
@@ -155,11 +160,13 @@ class Bank:
         return len(self.arrays["kind"])
 
     def caption(self, episode: int, which: int) -> tuple[NDArray[np.float16], str]:
-        """Token states [L, E] and the text of one caption: 0 short, 1 detailed, 2 task (if there is one)."""
-        states, token_start, caption_start, texts = self._text[episode // SHARD]
-        first, stop = caption_start[episode % SHARD], caption_start[episode % SHARD + 1]
-        index = int(first + which % (stop - first))
-        return states[token_start[index] : token_start[index + 1]], texts[index]
+        """Token states [L, E] and the text of one caption: 0 short, 1 detailed, 2 task, 3 partial; the short one where an
+        episode has no such."""
+        text, at = self._text[episode // SHARD], episode % SHARD
+        first, stop = text["caption_start"][at], text["caption_start"][at + 1]
+        index = int(first + (text["caption_which"][first:stop] == which).argmax())
+        states = text["token_states"][text["token_start"][index] : text["token_start"][index + 1]]
+        return states, self._captions[episode // SHARD][index]
 
     def windows(
         self,
@@ -183,7 +190,7 @@ class Bank:
         until = picks + 1
         since = np.maximum(until - strides[:, None], 0)
         index = np.arange(len(episodes))[:, None]
-        width = self._text[0][0].shape[-1]
+        width = self._text[0]["token_states"].shape[-1]
         states = np.zeros((len(episodes), MAX_TOKENS, width), np.float32)
         mask = np.zeros((len(episodes), MAX_TOKENS), bool)
         captions = []

@@ -12,7 +12,7 @@ from kinema import sizes
 from kinema.errors import ApiError
 from kinema.laying import camera_path
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
-from kinema.prompts import check_words
+from kinema.prompts import check_limits, check_rewrite, check_words
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
 from kinema.serve.house import House
@@ -151,8 +151,11 @@ def size_for(given: dict[str, Any], model: str, notes: list[str]) -> str | None:
 
 def check_prompt(prompt: str, model: str, strict: bool) -> None:
     """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known."""
-    for text, _, _ in parse_storyboard(prompt):
-        check_words(text, strict=strict, model=model, lacks=config_of(model).lacks)
+    config = config_of(model)
+    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
+    for text, _, _ in spans:
+        check_words(text, strict=strict, model=model, lacks=config.lacks)
+    check_limits(spans, strict=strict, model=model, slots=config.denoiser.slots)
 
 
 def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:

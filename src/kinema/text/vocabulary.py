@@ -126,7 +126,7 @@ def _same_meaning(word: str, vocabulary: frozenset[str]) -> str | None:
         for meant in SYNONYMS.get(base, ()):
             forms = [known for known in sorted(vocabulary) if _bases(known) & _bases(meant)]
             if forms:
-                return max(forms, key=lambda form: (_ending(form) == _ending(word), form == meant, -len(form)))
+                return max(forms, key=lambda form: (ending_of(form) == ending_of(word), form == meant, -len(form)))
     return None
 
 
@@ -148,7 +148,13 @@ def _all_bases(vocabulary: frozenset[str]) -> frozenset[str]:
     return frozenset(base for word in vocabulary for base in _bases(word))
 
 
-def _ending(word: str) -> str:
+def same_base(a: str, b: str) -> bool:
+    """Whether two words are forms of one: 'roll' and 'rolls'."""
+    return not _bases(a).isdisjoint(_bases(b))
+
+
+def ending_of(word: str) -> str:
+    """'ing', 'ed', 's' or ''."""
     return next((ending for ending in ("ing", "ed", "s") if word.endswith(ending)), "")
 
 

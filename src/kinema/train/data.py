@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.data.bank import FPS, Bank, build
+from kinema.data.bank import FORMAT, FPS, Bank, build
 from kinema.train.recipe import Phase, Recipe
 
 Progress = Callable[[str, int, int], None]
@@ -25,7 +25,8 @@ def cache_folder() -> Path:
 
 def folder_of(phase: Phase) -> Path:
     """A folder named by what is in it, so that recipes with equal phases share a bank."""
-    of = {"diet": asdict(phase.diet), "base_seed": phase.base_seed} | ({} if phase.fps == FPS else {"fps": phase.fps})
+    of = {"diet": asdict(phase.diet), "base_seed": phase.base_seed, "format": FORMAT}
+    of |= {} if phase.fps == FPS else {"fps": phase.fps}
     label = json.dumps(of, sort_keys=True, default=list)
     return cache_folder() / "banks" / f"{phase.name.replace(' ', '-')}-{hashlib.sha256(label.encode()).hexdigest()[:10]}"
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import COLORS, KINDS, Scene
+from kinema.canvas.scene import COLORS, KINDS, SIZES, Scene
 from kinema.errors import InputError
 from kinema.worlds.playground.captions import Captions
 from kinema.worlds.playground.episode import Episode
@@ -61,8 +61,8 @@ class PhyWorld:
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """Names of kinds and colors that no episode holds."""
-        return tuple(name for name in (*KINDS, *COLORS) if name != "ball" and name not in BALL_COLORS)
+        """Names of kinds and colors that no episode holds, and of sizes: radii are continuous, and no caption names one."""
+        return tuple(name for name in (*KINDS, *COLORS, *SIZES) if name != "ball" and name not in BALL_COLORS)
 
     def simulate(self, seed: int, *, fps: float = FPS, num_frames: int = FRAMES) -> Episode:
         """The episode of a seed."""

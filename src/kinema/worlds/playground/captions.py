@@ -1,10 +1,11 @@
-"""Captions of a clip, written by a small grammar from what really happened: short, detailed, and as a task.
+"""Captions of a clip, written by a small grammar from what really happened: short, detailed, partial, and as a task.
 
 Every wording is drawn by the episode's own generator, so one kind of clip is told in many ways.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from random import Random
 
@@ -35,11 +36,13 @@ RICHNESS = ((2, True, True), (1, True, True), (1, False, True), (1, False, False
 
 @dataclass(frozen=True, kw_only=True)
 class Captions:
-    """short: one or two clauses. detailed: setting, entities, events. task: an order to the robot, or None."""
+    """short: one or two clauses. detailed: setting, entities, events. task: an order to the robot, or None. partial: the short
+    one, in which some things have no color or are only called a thing, so that color and kind are learned apart; or None."""
 
     short: str
     detailed: str
     task: str | None = None
+    partial: str | None = None
 
 
 def write_captions(
@@ -47,7 +50,8 @@ def write_captions(
 ) -> Captions:
     """The captions of one clip."""
     writer = _Writer(scene, events, cast, cuts, rng)
-    return Captions(short=writer.short(), detailed=writer.detailed(), task=task.say(rng) if task else None)
+    short, detailed, order = writer.short(), writer.detailed(), task.say(rng) if task else None
+    return Captions(short=short, detailed=detailed, task=order, partial=writer.partial(short))
 
 
 class _Writer:
@@ -201,6 +205,21 @@ class _Writer:
         verb = self.rng.choice(RESTS if len(slots) == 1 else REST_MANY)
         return f"{listing(names)} {verb}"
 
+    # -- partial -------------------------------------------------------------------------------------------------------
+
+    def partial(self, short: str) -> str:
+        """The short caption with the color or the kind of at least one thing left out: 'a ball rolls right and hits a blue
+        thing'."""
+        ways = [self.rng.choice(("whole", "kind", "color")) for _ in self.scene.entities]
+        if all(way == "whole" for way in ways):
+            ways[self.rng.randrange(len(ways))] = self.rng.choice(("kind", "color"))
+        for slot, way in zip(self.scene.entities, ways, strict=True):
+            color, kind = COLORS[self.scene.color[slot]], self.kinds[slot]
+            left = {"whole": f"{color} {kind}", "kind": kind, "color": f"{color} thing"}[way]
+            named = re.compile(rf"\b(an? )?((?:{'|'.join(SIZES)}) )?{color} {kind}\b")
+            short = named.sub(lambda found, left=left: _renamed(found, left), short)  # type: ignore[misc]
+        return short
+
     # -- detailed ------------------------------------------------------------------------------------------------------
 
     def detailed(self) -> str:
@@ -268,6 +287,12 @@ class _Writer:
         told = [f"{name} {_verbs(verbs)}" for _, name, verbs in runs]
         first = " while ".join([listing(told[: starts - 1]), told[starts - 1]]) if starts > 1 else told[0]
         return _sentence(", then ".join([first, *told[max(starts, 1) :]]))
+
+
+def _renamed(found: re.Match[str], name: str) -> str:
+    """A thing's name in a caption under another name, with the article that fits it."""
+    words = f"{found[2] or ''}{name}"
+    return article(words) if found[1] else words
 
 
 def _verbs(verbs: list[str]) -> str:

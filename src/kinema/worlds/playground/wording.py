@@ -69,7 +69,7 @@ LANDS = ("lands on", "lands on", "falls onto")
 HITS = ("hits", "hits", "bumps into", "collides with")
 
 _GRAMMAR = """
-a an the and of with while then they it each other nothing in on at is to from past behind below above
+a an the thing and of with while then they it each other nothing in on at is to from past behind below above
 left right up down top bottom middle side view seen high not
 bounces off wall ceiling floor collide meet hit pushes passes goes comes out again into leaves enters reaches stops jumps
 falls moves

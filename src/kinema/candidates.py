@@ -1,0 +1,132 @@
+"""Best of several plans: each candidate is scored by what physics forbids and by how much the text explains it.
+
+overlap     share of frames in which two solid things stand inside each other (screens and flags are scenery)
+jitter      how far places are off the middle of their neighbors in time, at the median frame
+text gain   how much better the denoiser predicts the noised plan with the text than without it: the log likelihood ratio by which
+            diffusion classifiers rank labels (Li et al. 2023, "Your Diffusion Model is Secretly a Zero-Shot Classifier")
+
+Axes: N candidates, T frames, K slots, F features, C circles of a thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.scene import KINDS, SYMMETRY
+from kinema.canvas.tracks import SIZE, SIZE_SPREAD, group_slice, settle_identity
+from kinema.models import Model
+
+DEPTH = 0.25
+"""Two things overlap from this depth on, as a share of the smaller one's circle."""
+NOISE_LEVELS = (0.6, 0.85)
+NOISE_SEED = 1
+TEXT_GROUPS = ("exists", "kind", "color", "size", "position", "velocity")
+OVERLAP_WEIGHT, JITTER_WEIGHT = 1.0, 0.5
+ROOM_SPREAD = 2.5
+"""Units that a step of 1 in a place is."""
+
+_CIRCLES = {
+    "ball": (1.0, 0.0), "box": (0.88, 0.0), "triangle": (0.575, 0.0), "star": (0.8, 0.0), "car": (0.56, 0.5), "robot": (0.8, 0.0),
+}  # fmt: skip
+"""Two circles inside each solid thing: their radius, and how far they lie before and behind its center, in multiples of its
+size."""
+_RADIUS = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[0] for kind in KINDS])
+_AHEAD = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
+_SYMMETRY = torch.tensor([float(SYMMETRY[kind]) for kind in KINDS])
+
+
+def plan_scores(model: Model, drafts: Canvas) -> Tensor:
+    """The score of each plan [N]; higher is better. drafts: N finished plans of one text."""
+    state = settle_identity(drafts.values["state"])
+    score = -OVERLAP_WEIGHT * overlap(state) - JITTER_WEIGHT * jitter(state)
+    return score + text_gain(model, drafts) if drafts.text is not None else score
+
+
+def overlap(state: Tensor) -> Tensor:
+    """Share of frames in which two solid things overlap [N]. state: settled [N, T, K, F]."""
+    kind = state[:, 0, :, group_slice("kind")].argmax(-1)
+    size = state[:, 0, :, group_slice("size")][..., 0] * SIZE_SPREAD + SIZE
+    solid = (state[:, 0, :, 0] > 0) & (_RADIUS.to(state.device)[kind] > 0)
+    radius = _RADIUS.to(state.device)[kind] * size
+    turn = state[..., group_slice("angle")]
+    angle = torch.atan2(turn[..., 0], turn[..., 1]) / _SYMMETRY.to(state.device)[kind].clamp_min(1)[:, None]
+    ahead = (_AHEAD.to(state.device)[kind] * size)[:, None, :, None] * torch.stack([angle.cos(), angle.sin()], -1)
+    center = state[..., group_slice("position")] * ROOM_SPREAD
+    circles = torch.stack([center + ahead, center - ahead], 3)
+    apart = (circles[:, :, :, None, :, None] - circles[:, :, None, :, None, :]).norm(dim=-1).amin((-1, -2))
+    depth = radius[:, :, None] + radius[:, None, :] - DEPTH * torch.minimum(radius[:, :, None], radius[:, None, :])
+    pairs = torch.triu(torch.ones(kind.shape[1], kind.shape[1], device=state.device), 1).bool()
+    pairs = pairs & solid[:, :, None] & solid[:, None, :]
+    return ((apart < depth[:, None]) & pairs[:, None]).flatten(2).any(-1).float().mean(1)
+
+
+def jitter(state: Tensor) -> Tensor:
+    """Units by which places are off the middle of their neighbors, median over frames, mean over things [N]; 0 for less than
+    three frames. state: settled [N, T, K, F]."""
+    if state.shape[1] < 3:
+        return state.new_zeros(len(state))
+    place = state[..., group_slice("position")] * ROOM_SPREAD
+    off = (place[:, 1:-1] - (place[:, 2:] + place[:, :-2]) / 2).norm(dim=-1).median(1).values
+    here = (state[:, 0, :, 0] > 0).float()
+    return (off * here).sum(1) / here.sum(1).clamp_min(1)
+
+
+@torch.inference_mode()
+def text_gain(model: Model, drafts: Canvas) -> Tensor:
+    """Mean squared error without the text minus that with it [N], over NOISE_LEVELS and the groups of the state that a text is
+    about. All are noised by one fixed noise, and asked for in one batch."""
+    assert drafts.text is not None
+    generator = torch.Generator().manual_seed(NOISE_SEED)
+    noise = {name: torch.randn(x.shape[1:], generator=generator).to(x.device) for name, x in sorted(drafts.values.items())}
+    count = len(NOISE_LEVELS)
+    level = torch.tensor(NOISE_LEVELS, device=drafts.time_s.device).repeat_interleave(drafts.batch).repeat(2)
+
+    def noised(name: str, x: Tensor) -> Tensor:
+        share = level.reshape(-1, *[1] * (x.ndim - 1))
+        return (1 - share) * _times(x, 2 * count) + share * noise[name]
+
+    reads = _times(drafts.text.reads, count)
+    canvas = replace(
+        drafts,
+        time_s=_times(drafts.time_s, 2 * count),
+        values={name: noised(name, x) for name, x in drafts.values.items()},
+        levels={
+            name: level.reshape(-1, *[1] * (x.ndim - 1)).expand(-1, *x.shape[1:]).contiguous()
+            for name, x in drafts.levels.items()
+        },
+        text=TextCondition(states=_times(drafts.text.states, 2 * count), reads=torch.cat([reads, torch.zeros_like(reads)])),
+    )
+    answer = model.denoiser(canvas, dtype=model.dtype)["state"]
+    wrong = (answer - _times(drafts.values["state"], 2 * count)).square().mean((1, 2))
+    errors = torch.stack([wrong[:, group_slice(name)].mean(-1) for name in TEXT_GROUPS]).mean(0)
+    told, untold = errors.reshape(2, count, drafts.batch).mean(1)
+    return untold - told
+
+
+def _times(x: Tensor, count: int) -> Tensor:
+    """The batch so many times in a row."""
+    return x.repeat(count, *[1] * (x.ndim - 1))
+
+
+def copies(canvas: Canvas, count: int) -> Canvas:
+    """One sample so many times, without the tokens that no frame of it reads."""
+    assert canvas.batch == 1
+    spread: Callable[[Tensor], Tensor] = lambda x: _times(x, count)
+    text = canvas.text
+    if text is not None:
+        read = text.reads.flatten(0, 1).any(0)
+        text = (
+            TextCondition(states=spread(text.states[:, read]), reads=spread(text.reads[:, :, read])) if read.any() else None
+        )
+    return replace(
+        canvas,
+        time_s=spread(canvas.time_s),
+        values={name: spread(x) for name, x in canvas.values.items()},
+        levels={name: spread(x) for name, x in canvas.levels.items()},
+        text=text,
+    )

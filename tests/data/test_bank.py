@@ -1,0 +1,68 @@
+"""Laws of banks: what is told of an episode is found by its kind, and old formats are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinema.data import bank as banks
+from kinema.data.bank import Bank, build, make_shard
+from kinema.errors import InputError
+from kinema.worlds.phyworld import PhyWorld
+from kinema.worlds.playground import simulate, tiny
+from kinema.worlds.playground.diet import acting
+
+
+def saved(folder: Path, arrays: banks.Arrays) -> Path:
+    folder.mkdir()
+    np.savez(folder / "shard-00000.npz", **arrays)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    """Episodes with and without a task."""
+    return Bank(saved(tmp_path_factory.mktemp("bank") / "mixed", make_shard(tiny(), 0, 12)))
+
+
+def test_captions_are_found_by_their_kind(mixed: Bank) -> None:
+    tasks = 0
+    for episode in range(len(mixed)):
+        told = simulate(tiny(), episode, fps=banks.FPS, num_frames=banks.FRAMES).captions
+        tasks += told.task is not None
+        expected = (told.short, told.detailed, told.task or told.short, told.partial)
+        found = [mixed.caption(episode, which) for which in range(4)]
+        assert tuple(text for _, text in found) == expected
+        assert all(states.shape[1] == 384 and len(states) > 2 for states, _ in found)
+    assert 0 < tasks < len(mixed)
+
+
+def test_windows_carry_the_caption_that_was_asked_for(mixed: Bank) -> None:
+    zeros = np.zeros(3, np.int64)
+    windows = mixed.windows(zeros + 1, zeros, zeros + 2, 8, np.array([-1, 3, 0]))
+    assert windows.captions == ["", mixed.caption(1, 3)[1], mixed.caption(1, 0)[1]]
+    assert windows.text_mask.any(1).tolist() == [False, True, True]
+
+
+def test_a_world_without_partial_captions_tells_the_short_one(tmp_path: Path) -> None:
+    bank = Bank(saved(tmp_path / "phyworld", make_shard(PhyWorld(), 0, 2)))
+    assert [bank.caption(1, which)[1] for which in range(4)] == ["a ball"] * 4
+
+
+def test_shards_are_the_same_wherever_they_are_made() -> None:
+    one, two = make_shard(acting(), 5, 3), make_shard(acting(), 5, 3)
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = make_shard(replace(tiny(), max_entities=1), 0, 1)
+    del arrays["caption_which"]
+    with pytest.raises(InputError, match="older format"):
+        Bank(saved(tmp_path / "old", arrays))
+    build(tmp_path / "new", tiny(), episodes=0, base_seed=0, workers=1)
+    monkeypatch.setattr(banks, "FORMAT", banks.FORMAT + 1)
+    with pytest.raises(InputError, match="another diet, seed or format"):
+        build(tmp_path / "new", tiny(), episodes=0, base_seed=0, workers=1)

@@ -1,0 +1,135 @@
+"""Best of several plans: what a score punishes, and that choosing breaks none of the laws of seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import kinema
+from kinema import filming
+from kinema.candidates import copies, jitter, overlap, text_gain
+from kinema.canvas.canvas import Canvas
+from kinema.canvas.scene import SIZES, Scene
+from kinema.canvas.tracks import Fields, encode_state, group_slice
+from kinema.errors import InputError
+from kinema.filming import Options, candidate_seed, plan
+from kinema.laying import blank_canvas, tell
+from kinema.models import Model
+from kinema.worlds.playground import simulate, tiny
+
+CHOOSE = Options(steps=8, candidates=4)
+
+
+def coded(scene: Scene) -> torch.Tensor:
+    return torch.from_numpy(encode_state(Fields.of(scene)))
+
+
+def empty(model: Model, prompt: str, count: int = 1, frames: int = 16) -> Canvas:
+    canvas = blank_canvas(model, count=count, frames=frames, fps=16.0, height=64, width=64)
+    keep = [name for name in canvas.values if name != "video"]
+    canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+    return tell(model, canvas, prompt, False)
+
+
+def test_things_inside_each_other_are_counted(scene: Callable[..., Scene]) -> None:
+    apart = scene(8)
+    x, y = apart.x.copy(), apart.y.copy()
+    x[:4, 1], y[:4, 1] = x[:4, 0] + 0.4, y[:4, 0]
+    met = replace(apart, x=x, y=y)
+    flags = replace(met, kind=np.array([0, 7, 5, -1], np.int8))
+    assert [float(overlap(coded(s))[0]) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
+    assert float(jitter(coded(apart))[0]) < 1e-5 < float(jitter(coded(apart) + 0.1 * torch.randn(1, 8, 4, 1))[0])
+
+
+def test_the_true_physics_has_no_overlap() -> None:
+    worst = max(float(overlap(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
+    assert worst == 0.0
+
+
+def test_the_text_gain_of_a_plan_does_not_depend_on_the_others(model: Model) -> None:
+    canvas = copies(empty(model, "a red ball rolls right"), 3)
+    values = {k: torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) for k, x in canvas.values.items()}
+    drafts = canvas.with_values(values, {k: torch.zeros_like(x) for k, x in canvas.levels.items()})
+    torch.testing.assert_close(text_gain(model, drafts)[1:2], text_gain(model, drafts.sample(1)), atol=1e-5, rtol=1e-4)
+
+
+def test_a_sample_is_chosen_alike_in_any_batch(model: Model) -> None:
+    seeds = [3, 2**40, 9]
+    canvas = empty(model, "a red ball rolls right", count=3)
+    together = plan(model, canvas, CHOOSE, seeds)
+    for i, seed in enumerate(seeds):
+        alone = plan(model, canvas.sample(i), CHOOSE, [seed])
+        torch.testing.assert_close(together.values["state"][i], alone.values["state"][0], atol=1e-3, rtol=1e-3)
+    assert not together.values["state"].isnan().any() and together.levels["state"].max() == 0
+
+
+def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever draft is scored best is the one that is finished; each has its own noise."""
+    canvas, kept = empty(model, "a red ball rolls right"), []
+    for best in range(3):
+        monkeypatch.setattr(filming, "plan_scores", lambda _, drafts, best=best: torch.eye(drafts.batch)[best])
+        kept.append(plan(model, canvas, replace(CHOOSE, candidates=3), [5]).values["state"])
+    assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
+    assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250
+    assert candidate_seed(7, 0) == 7
+
+
+def test_one_candidate_and_known_states_are_planned_as_before(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("drafts were made")
+
+    monkeypatch.setattr(filming, "_best", never)
+    plan(model, empty(model, "a red ball"), Options(steps=8, candidates=1), [0])
+    plan(model, empty(model, ""), CHOOSE, [0])
+    plan(model, empty(model, "a red ball"), Options(steps=4, candidates=4), [0])
+    canvas = empty(model, "a red ball")
+    levels = {**canvas.levels, "state": canvas.levels["state"].clone()}
+    levels["state"][:, 0] = 0
+    plan(model, canvas.with_values(canvas.values, levels), CHOOSE, [0])
+
+
+def test_known_cells_stay(model: Model) -> None:
+    canvas = empty(model, "a red ball rolls right")
+    camera = torch.randn(canvas.values["camera"].shape, generator=torch.Generator().manual_seed(0))
+    levels = {**canvas.levels, "camera": torch.zeros_like(canvas.levels["camera"])}
+    done = plan(model, canvas.with_values({**canvas.values, "camera": camera}, levels), CHOOSE, [0])
+    assert torch.equal(done.values["camera"], camera)
+
+
+def test_planned_sizes_are_those_of_the_world(model: Model) -> None:
+    size = group_slice("size")
+
+    def radii(lacks: tuple[str, ...]) -> torch.Tensor:
+        other = Model(replace(model.config, lacks=lacks), model.denoiser, model.codec)
+        other.dtype = torch.float32
+        state = plan(other, empty(other, "a large red ball"), Options(steps=2), [1]).values["state"]
+        return (state[..., size] * 0.25 + 0.85)[state[..., 0] > 0]
+
+    assert torch.isin(radii(("small",)).round(decimals=3), torch.tensor([SIZES["medium"], SIZES["large"]])).all()
+    assert not torch.isin(radii(tuple(SIZES)).round(decimals=3), torch.tensor(list(SIZES.values()))).any()
+
+
+def test_a_size_that_is_known_is_left(model: Model) -> None:
+    canvas = empty(model, "")
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    columns = group_slice("size")
+    state[..., columns], level[..., columns] = 0.37, 0.0
+    canvas = canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
+    assert (plan(model, canvas, Options(steps=2), [0]).values["state"][..., columns] == 0.37).all()
+
+
+def test_the_number_is_checked_and_recorded(model: Model) -> None:
+    with pytest.raises(InputError, match="candidates 0: expected at least 1"):
+        Options(candidates=0)
+    with pytest.raises(InputError, match="candidates 17: expected up to 16"):
+        Options(candidates=17)
+    clips = [
+        kinema.generate("a rde ball", model=model, seconds=0.5, seed=s, count=n, options=CHOOSE)[-1]
+        for s, n in ((2, 1), (1, 2))
+    ]
+    assert clips[0].settings["candidates"] == 4 and clips[0].settings["filmed_prompt"] == "a red ball"
+    assert np.abs(clips[0].frames.astype(int) - clips[1].frames).max() <= 2
