@@ -132,7 +132,8 @@ def main() -> int:
             f" --frames {given.frames} --seeds {given.seeds} --episodes {given.episodes} --planned {given.planned}`,"
             f" {described(given.model)}, {date.today()}, {machine()}. Returns of episodes of ten seconds in the real room, how"
             " often the task was done, and the share of the real learner's gain above random: (return - random) / (return of"
-            " the learner with as many real frames - random), with 95% intervals over episodes. Below 0%: worse than acting at random.\n\n"
+            " the learner with as many real frames - random), with 95% intervals over episodes."
+            " Below 0%: worse than acting at random.\n\n"
         )
         table = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
         table += [f"| {' | '.join(row[name] for name in COLUMNS)} |" for row in rows]
