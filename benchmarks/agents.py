@@ -2,7 +2,9 @@
 
 Three tasks. An agent that learned inside the model only (its worlds begin with recorded stretches of real rooms) is scored in
 real rooms, beside the same learner with as many real frames, and with only as many as those recordings hold; beside doing
-nothing, acting at random, the planner and the imitator. --write puts the table into docs/measurements/.
+nothing, acting at random, the planner and the imitator. Each return is also given as the share of the real learner's gain above
+acting at random: (return - random) / (real learner - random), 0 for random and 100% for the learner in the real room.
+--write puts the table into docs/measurements/.
 """
 
 from __future__ import annotations
@@ -11,39 +13,55 @@ import argparse
 import json
 import time
 from datetime import date
+from typing import Any
 
 import numpy as np
 from benchmarks.codec import machine
-from benchmarks.first_light import ROOT
+from benchmarks.first_light import ROOT, described
 
 from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, Still, learn, score
+from kinema.arena.statistics import gain_share
 from kinema.models import DEFAULT, Model, load
 
 TASKS = ("reach the flag", "touch the blue box", "push the red ball to the flag")
 
 
-def told(scores: list[Score]) -> str:
-    """Mean return over all episodes of all seeds, with a 95% interval, and how often the task was done."""
-    both = Score(
+REAL, INSIDE, RECORDED = "as many real frames", "inside the model", "only the recorded real frames"
+RANDOM = "random"
+COLUMNS = ("task", "who", "return", "done", "above random", "minutes")
+BAR = "**bar: inside >= 80% of the real learner's gain above random, and above only the recorded**"
+
+
+def joined(scores: list[Score]) -> Score:
+    """All episodes of all seeds."""
+    return Score(
         returns=np.concatenate([one.returns for one in scores]), successes=np.concatenate([one.successes for one in scores])
     )
-    low, high = both.interval
-    return f"{both.mean:.2f} [{low:.2f}, {high:.2f}], {100 * both.successes.mean():.0f}%"
 
 
-def measure(model: Model, frames: int, seeds: int, episodes: int, planned: int) -> list[dict[str, str]]:
-    """One row for each task and policy."""
-    rows: list[dict[str, str]] = []
+def row_of(task: str, who: str, score: Score, minutes: float) -> dict[str, Any]:
+    """Mean return with its 95% interval, number of episodes, and how often the task was done."""
+    low, high = score.interval
+    return {
+        "task": task,
+        "who": who,
+        "return": f"{score.mean:.2f} [{low:.2f}, {high:.2f}], n = {len(score.returns)}",
+        "done": f"{100 * score.successes.mean():.0f}%",
+        "above random": "",
+        "minutes": f"{minutes:.1f}",
+    }
 
-    def note(task: str, who: str, scores: list[Score], began: float) -> float:
-        rows.append({"task": task, "who": who, "return": told(scores), "minutes": f"{(time.time() - began) / 60:.1f}"})
-        print(f"{task}: {who}: {told(scores)} ({rows[-1]['minutes']} min)", flush=True)
-        return float(np.mean([one.mean for one in scores]))
 
+def measure(model: Model, frames: int, seeds: int, episodes: int, planned: int) -> list[dict[str, Any]]:
+    """One row for each task and policy, and the bar's after each task."""
+    rows: list[dict[str, Any]] = []
     for task in TASKS:
+        scores: dict[str, Score] = {}
+        names: dict[str, str] = {}
+        minutes: dict[str, float] = {}
         plain: tuple[tuple[str, Policy, int], ...] = (
             ("nothing", Still(), episodes),
-            ("random", Random(0), episodes),
+            (RANDOM, Random(0), episodes),
             ("imitator, no training", Imitator(model, task), planned),
             ("planner, no training", Planner(model, task), planned),
         )
@@ -51,30 +69,47 @@ def measure(model: Model, frames: int, seeds: int, episodes: int, planned: int) 
             if not count:
                 continue
             began = time.time()
-            note(task, who, [score(policy, task, episodes=count)], began)
-        means = {}
+            scores[who], names[who] = score(policy, task, episodes=count), who
+            minutes[who] = (time.time() - began) / 60
         few = frames
-        for who in ("inside the model", "as many real frames", "only the recorded real frames"):
-            began, scores = time.time(), []
+        for who in (INSIDE, REAL, RECORDED):
+            began, found = time.time(), []
+            amount = few if who == RECORDED else frames
             for seed in range(seeds):
-                amount = few if who.startswith("only") else frames
-                agent = learn(
-                    task, inside=model if who.startswith("inside") else None, settings=Settings(frames=amount, seed=seed)
-                )
-                if who.startswith("inside"):
+                agent = learn(task, inside=model if who == INSIDE else None, settings=Settings(frames=amount, seed=seed))
+                if who == INSIDE:
                     few = int(agent.made["real_frames"])
-                scores.append(score(agent, task, episodes=episodes))
-            means[who] = note(task, f"learned: {who} ({few if who.startswith('only') else frames:,})", scores, began)
-        inside, real, only = means.values()
-        rows.append(
-            {
-                "task": task,
-                "who": "**bar: inside >= 80% of as many real, and above only the recorded**",
-                "return": f"{100 * inside / real:.0f}%, {'above' if inside > only else 'below'}",
-                "minutes": "met" if inside >= 0.8 * real and inside > only else "**missed**",
-            }
-        )
-        print(rows[-1], flush=True)
+                found.append(score(agent, task, episodes=episodes))
+            scores[who], names[who] = joined(found), f"learned: {who} ({amount:,})"
+            minutes[who] = (time.time() - began) / 60
+            print(f"{task}: {names[who]}: {scores[who]}", flush=True)
+        rows += task_rows(task, scores, names, minutes)
+    return rows
+
+
+def task_rows(task: str, scores: dict[str, Score], names: dict[str, str], minutes: dict[str, float]) -> list[dict[str, Any]]:
+    """The rows of one task: every policy's return, and its share of the real learner's gain above random."""
+    rows = []
+    for who, found in scores.items():
+        row = row_of(task, names[who], found, minutes[who])
+        if who == REAL:
+            row["above random"] = "100%"
+        elif who != RANDOM:
+            row["above random"] = str(gain_share(found.returns, scores[REAL].returns, scores[RANDOM].returns))
+        rows.append(row)
+    gain = gain_share(scores[INSIDE].returns, scores[REAL].returns, scores[RANDOM].returns)
+    above = scores[INSIDE].mean > scores[RECORDED].mean
+    met = gain.share is not None and gain.share >= 0.8 and above
+    rows.append(
+        {
+            "task": task,
+            "who": BAR,
+            "return": "above" if above else "below",
+            "done": "",
+            "above random": str(gain),
+            "minutes": "met" if met else "**missed**",
+        }
+    )
     return rows
 
 
@@ -95,11 +130,14 @@ def main() -> int:
         head = (
             "# Agents\n\n`python -m benchmarks.agents"
             f" --frames {given.frames} --seeds {given.seeds} --episodes {given.episodes} --planned {given.planned}`,"
-            f" {given.model}, {date.today()}, {machine()}. Returns of episodes of ten seconds in the real room, and how often the"
-            " task was done.\n\n| task | who | return, done | minutes |\n|---|---|---|---|\n"
+            f" {described(given.model)}, {date.today()}, {machine()}. Returns of episodes of ten seconds in the real room, how"
+            " often the task was done, and the share of the real learner's gain above random: (return - random) / (return of"
+            " the learner with as many real frames - random), with 95% intervals over episodes."
+            " Below 0%: worse than acting at random.\n\n"
         )
-        lines = [f"| {row['task']} | {row['who']} | {row['return']} | {row['minutes']} |" for row in rows]
-        (folder / "agents.md").write_text(head + "\n".join(lines) + "\n")
+        table = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
+        table += [f"| {' | '.join(row[name] for name in COLUMNS)} |" for row in rows]
+        (folder / "agents.md").write_text(head + "\n".join(table) + "\n")
         (folder / "agents.json").write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.codec import machine
-from benchmarks.first_light import ROOT
+from benchmarks.first_light import ROOT, described
 
 from kinema.arena.page import _score, read_cards
 from kinema.arena.run import Run, strips
@@ -102,10 +102,12 @@ def main() -> int:
     for card in cards:
         (folder / "arena" / f"{card['subject']}.json").write_text(json.dumps(card, indent=1) + "\n")
     first = cards[0]
+    weights = ", ".join(described(card["subject"]) for card in cards if card["subject"] in available())
     head = (
         f"# The arena: figures\n\n`kinema arena run{' --quick' * (first['scale'] == 'quick')} --model {first['subject']}`,"
-        f" then `python -m benchmarks.arena FOLDER... --write`; {first['date']}, {machine()}. 0: what needs no model; 1: the truth"
-        " by the same reading. Brackets: 95% bootstrap intervals over cases. Truth, codec and cheats: on the gate's cases.\n\n"
+        f" then `python -m benchmarks.arena FOLDER... --write`; {weights}; {first['date']}, {machine()}. 0: what needs no"
+        " model; 1: the truth by the same reading. Brackets: 95% bootstrap intervals over cases."
+        " Truth, codec and cheats: on the gate's cases.\n\n"
     )
     parts = [head + "\n".join(lines)]
     if given.before is not None:

@@ -33,7 +33,7 @@ from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.filming import Options, fill
 from kinema.laying import encode
 from kinema.media import Clip
-from kinema.models import DEFAULT, Model
+from kinema.models import DEFAULT, Model, find, read_config
 from kinema.train.pictures import sheet
 from kinema.worlds.parser import Seen, parse_clip
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
@@ -311,6 +311,12 @@ def measure(name: str, share: int, pictures: Path | None) -> list[Row]:
     return rows
 
 
+def described(name: str) -> str:
+    """A model's name with the training step of its weights: a figure belongs to weights, not to a name."""
+    steps = read_config(find(name)).trained.get("steps")
+    return name if steps is None else f"{name} (step {steps:,})"
+
+
 def write_table(title: str, module: str, model: str, share: int, rows: list[Row]) -> None:
     """docs/measurements/: the table with its command, machine and date, and the same as JSON."""
     folder = ROOT / "docs" / "measurements"
@@ -320,7 +326,7 @@ def write_table(title: str, module: str, model: str, share: int, rows: list[Row]
         f"| {r.what} | {r.bar} | {r.measured} | {'' if r.met is None else 'yes' if r.met else '**no**'} |" for r in rows
     ]
     part = f"one in {share} of the episodes" if share > 1 else "all episodes"
-    head = f"# {title}\n\n`python -m benchmarks.{module}`, {model}, {part}, {date.today()}, {machine()}\n\n"
+    head = f"# {title}\n\n`python -m benchmarks.{module}`, {described(model)}, {part}, {date.today()}, {machine()}\n\n"
     name = module.replace("_", "-")
     (folder / f"{name}.md").write_text(head + "\n".join(lines) + "\n")
     (folder / f"{name}.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1, default=str) + "\n")

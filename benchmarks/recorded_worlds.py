@@ -22,7 +22,7 @@ from benchmarks.codec import machine
 from benchmarks.first_light import ROOT
 from PIL import Image
 
-from kinema.agents import learn_recorded, score_recorded
+from kinema.agents import Score, learn_recorded, score_recorded
 from kinema.agents.recorded import QUICK
 from kinema.codec import load_codec, to_bytes
 from kinema.data.episodes import Dataset
@@ -58,16 +58,34 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     row["shipped codec / its own"] = f"{shipped_codec(data):.1f} / {found['codec_db']:.1f} dB"
     row["next picture / copy"] = f"{found['next_db']:.1f} / {found['next_copy_db']:.1f} dB"
     row["12 ahead / copy"] = f"{found['after_12_db']:.1f} / {found['after_12_copy_db']:.1f} dB"
-    row["ends told"] = f"{100 * found['ends_told']:.0f}%"
+    row["termination: AUROC, ends"] = ends_of(found)
     world = load(run / "world")
     if frames:
         began = time.time()
         agent = learn_recorded(world, settings=replace(QUICK, frames=frames))
-        row["agent"] = str(score_recorded(agent, env, episodes=episodes, most=most))
-        row["random"] = str(score_recorded(None, env, episodes=episodes, most=most))
+        learned = score_recorded(agent, env, episodes=episodes, most=most)
+        apart = score_recorded(None, env, episodes=episodes, most=most)
+        row["agent above random"] = above(learned, apart)
+        row["agent"], row["random"] = str(learned), str(apart)
         print(f"agent: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
+
+
+def ends_of(figures: dict[str, float]) -> str:
+    """AUROC of termination and the ends it rests on; worlds trained before it was measured have none."""
+    if "ends" not in figures:
+        return "not measured"
+    auroc, ends = figures.get("ends_auroc"), f"{figures['ends']:.0f} ends"
+    return f"too few: {ends}" if auroc is None else f"{auroc:.2f}, {ends}"
+
+
+def above(agent: Score, apart: Score) -> str:
+    """Mean return less that of acting at random, with a 95% bootstrap interval over the episodes of each."""
+    rng = np.random.default_rng(0)
+    means = [one.returns[rng.integers(0, len(one.returns), (2000, len(one.returns)))].mean(1) for one in (agent, apart)]
+    low, high = np.percentile(means[0] - means[1], (2.5, 97.5))
+    return f"{agent.mean - apart.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def shipped_codec(data: Path) -> float:

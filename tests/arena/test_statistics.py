@@ -59,3 +59,16 @@ def test_events_in_order() -> None:
     assert _in_order(["a", "b", "a"], ["a", "b", "a"]) == 3
     assert _in_order(["b", "a"], ["a", "b"]) == 1
     assert _in_order([], ["a"]) == 0
+
+
+def test_a_share_of_the_gain_takes_off_what_random_earns() -> None:
+    rng = np.random.default_rng(3)
+    random, reference = rng.normal(2.0, 0.5, 400), rng.normal(4.0, 0.5, 400)
+    half = statistics.gain_share(rng.normal(3.0, 0.5, 400), reference, random)
+    assert half.share is not None and half.low is not None and half.high is not None
+    assert half.share == pytest.approx(0.5, abs=0.05) and half.low < 0.5 < half.high
+    assert statistics.gain_share(random, reference, random).share == 0.0
+    assert statistics.gain_share(reference, reference, random).share == 1.0
+    worse = statistics.gain_share(random - 2.0, reference, random).share
+    assert worse is not None and worse < -0.9, "an agent below random has a negative share"
+    assert statistics.gain_share(reference, random, random).share is None, "nothing was gained, so there is no share of it"

@@ -23,13 +23,13 @@ from kinema.diffusion.objective import CELL_UNITS, noised
 from kinema.errors import InputError, MediaError, ModelError
 from kinema.model.block import Memory
 from kinema.model.denoiser import cleaned
-from kinema.models import load, weights_folder
+from kinema.models import load, read_config, weights_folder
 from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
 from kinema.simulate.world import World
 from kinema.stepping import band
 from kinema.train import checkpoint
 from kinema.train.recordings import Recordings, WorldRecipe, lesson
-from kinema.train.world import WorldTrainer, config_for, train_world
+from kinema.train.world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
 from kinema.worlds.recorder import record
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
@@ -88,6 +88,29 @@ def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded
         asked = net.recall(canvas, None, Memory(past=[]), band(0, t, t, torch.device("cpu")))
     for name in ("video", "reward", "terminated", "sensors"):
         torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
+    world: Path, recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share of right frames would be near 1 for a world in which nothing ever ends."""
+    assert "ends_told" not in read_config(world).trained["figures"]
+    model = load(world)
+    drawn = recordings.stretches
+    ended = 0
+
+    def with_ends(*args: object, **kwargs: object) -> dict[str, torch.Tensor]:
+        tracks = drawn(*args, **kwargs)  # type: ignore[arg-type]
+        tracks["terminated"] = torch.full_like(tracks["terminated"], -1.0)
+        tracks["terminated"][:ended, -1] = 1.0
+        return tracks
+
+    monkeypatch.setattr(recordings, "stretches", with_ends)
+    for ended in (0, LEAST_ENDS - 1, LEAST_ENDS):
+        figures, _ = evaluate(model, recordings, RECIPE, count=8)
+        assert figures["ends"] == ended
+        assert ("ends_auroc" in figures) == (ended == LEAST_ENDS)
+    assert 0.0 <= figures["ends_auroc"] <= 1.0
 
 
 def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:

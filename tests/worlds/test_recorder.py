@@ -64,9 +64,10 @@ def test_a_mission_is_the_task_and_the_grid_is_told_in_numbers(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "CrafterReward-v1", "VizdoomBasic-v1"])
-def test_others_are_recorded_from_their_ids_alone(env_id: str, tmp_path: Path) -> None:
+def test_others_are_recorded_from_their_ids_alone(env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = {"ALE/Pong-v5": "ale_py", "CrafterReward-v1": "crafter", "VizdoomBasic-v1": "vizdoom"}[env_id]
     pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)  # ViZDoom writes _vizdoom.ini into the current folder
     record(env_id, tmp_path / "d", episodes_wanted=1, most=6)
     assert Dataset.open(tmp_path / "d").episode(0).frames.shape == (6, 64, 64, 3)
 

@@ -6,9 +6,10 @@ Axes: N samples, D features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Doubles = NDArray[np.float64]
 DRAWS = 1000
@@ -38,6 +39,40 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
     """Chance that one of the positives lies above one of the negatives; ties count half."""
     a, b = np.asarray(positive)[:, None], np.asarray(negative)[None]
     return float((a > b).mean() + 0.5 * (a == b).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainShare:
+    """What an agent gains above acting at random, as a share of what the reference learner gains; with its 95% interval.
+
+    `share` is None where the reference is not above random: then there is no gain to have a share of."""
+
+    share: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.share is None or self.low is None or self.high is None:
+            return "no share: the reference is not above random"
+        return f"{100 * self.share:.0f}% [{100 * self.low:.0f}, {100 * self.high:.0f}]"
+
+
+def gain_share(agent: ArrayLike, reference: ArrayLike, random: ArrayLike) -> GainShare:
+    """(mean agent - mean random) / (mean reference - mean random) of episode returns. The interval resamples the episodes of each
+    policy by themselves; it holds no spread of training seeds beyond what the episodes of several seeds show."""
+    columns = [np.asarray(values, np.float64) for values in (agent, reference, random)]
+
+    def share(means: Sequence[float]) -> float:
+        gain = means[1] - means[2]
+        return float((means[0] - means[2]) / gain) if gain > 0 else float("nan")
+
+    found = share([float(column.mean()) for column in columns])
+    if np.isnan(found):
+        return GainShare(share=None)
+    rng = np.random.default_rng(0)
+    drawn = [[float(c[rng.integers(0, len(c), len(c))].mean()) for c in columns] for _ in range(DRAWS)]
+    low, high = np.nanpercentile([share(means) for means in drawn], (2.5, 97.5))
+    return GainShare(share=found, low=float(low), high=float(high))
 
 
 def standardized(a: Doubles, b: Doubles) -> tuple[Doubles, Doubles]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from kinema.arena.statistics import auroc
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
 from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
@@ -48,6 +49,8 @@ CODEC = "codec"
 """The folder, in the run's and in the model's, of a codec that was trained on."""
 AHEAD = 12
 """Frames that an evaluation steps ahead, where episodes are that long."""
+LEAST_ENDS = 5
+"""Ends below which an evaluation gives no AUROC of termination."""
 STARTS = 48
 """Beginnings kept beside the model, for worlds to start from."""
 
@@ -230,7 +233,11 @@ class WorldTrainer:
 
 def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: int = 16) -> tuple[dict[str, float], Any]:
     """Held-back stretches: the first half known, the rest stepped with the true actions. PSNR of the next picture and of the last,
-    against copying the last known one; and a contact sheet of truth and rollout."""
+    against copying the last known one; and a contact sheet of truth and rollout.
+
+    "ends" is the number of frames in these stretches in which an episode terminated; "ends_auroc", the AUROC of the predicted
+    termination, is only there where at least LEAST_ENDS frames did and did not: a share of right frames would be near 1 for a
+    model that never ends anything."""
     rng = np.random.default_rng(12345)
     held = recordings.kept > 0
     longest = recordings.longest(held_back=held)
@@ -273,6 +280,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         return float(10 * np.log10(255.0**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-3)))
 
     said = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
+    ends = tracks["terminated"][:, known:, 0].cpu().numpy() > 0
     pictures = torch.cat([recordings.codec.encode_frames(frames) for frames in recordings.shown])
     back = np.asarray(to_bytes(recordings.codec.decode(pictures[None].float())))[0]
     figures = {
@@ -284,8 +292,10 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         "reward_error": float(
             (torch.stack([m.tracks["reward"] for m in made], 1) - tracks["reward"][:, known:]).abs().mean()
         ),
-        "ends_told": float(np.mean((said > 0) == (tracks["terminated"][:, known:, 0].cpu().numpy() > 0))),
+        "ends": float(ends.sum()),
     }
+    if min(ends.sum(), (~ends).sum()) >= LEAST_ENDS:
+        figures["ends_auroc"] = auroc(said[ends].tolist(), said[~ends].tolist())
     rows, captions = [], []
     for i in range(min(4, count)):
         rows += [truth[i], found[i]]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinema.arena.question import Metric, Question, Result, Verdict
-from kinema.arena.statistics import bootstrap
+from kinema.arena.statistics import gain_share
 from kinema.arena.subject import Asked, Privileged, model_of_subject
 
 TASK = "reach the flag"
@@ -48,17 +48,18 @@ def _measure(subject: Asked, item: str) -> Result | None:
 def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     columns = {name: np.concatenate([result[name] for result in results]) for name in ("inside", "real", "random")}
     count = len(columns["inside"])
-
-    def share(pick: np.ndarray) -> float:
-        inside, real, apart = (float(columns[name][pick].mean()) for name in ("inside", "real", "random"))
-        return float(np.clip((inside - apart) / max(real - apart, 1e-6), 0, 1))
-
-    low, high = bootstrap(count, share)
-    metrics = tuple(
+    gain = gain_share(columns["inside"], columns["real"], columns["random"])
+    metrics = [
         Metric(name=f"return in the real room, learned {name}", value=float(columns[key].mean()))
         for key, name in (("inside", "inside the model"), ("real", "in it"), ("random", "nothing (at random)"))
-    )
-    return Verdict(score=share(np.arange(count)), low=low, high=high, count=count, metrics=metrics)
+    ]
+    if gain.share is None or gain.low is None or gain.high is None:
+        return Verdict(score=None, count=count, metrics=tuple(metrics))
+    percent = [100 * value for value in (gain.share, gain.low, gain.high)]
+    name = f"share of the real learner's gain above random, {count} episodes of each"
+    metrics.append(Metric(name=name, value=percent[0], low=percent[1], high=percent[2], unit="%"))
+    score, low, high = (float(np.clip(value, 0, 1)) for value in (gain.share, gain.low, gain.high))
+    return Verdict(score=score, low=low, high=high, count=count, metrics=tuple(metrics))
 
 
 AGENTS = Question(
