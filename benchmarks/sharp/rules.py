@@ -47,11 +47,13 @@ def filled(values: Floats) -> Floats:
 def slope(values: Floats, begin: int, stop: int, fps: float) -> float:
     """Speed by the least-squares line through frames begin to stop; NaN with fewer than two of them."""
     begin, stop = max(begin, 0), min(stop, len(values))
-    times = np.arange(begin, stop)
-    some = ~np.isnan(values[begin:stop])
+    part = values[begin:stop]
+    some = ~np.isnan(part)
     if some.sum() < 2:
         return float("nan")
-    return float(np.polyfit(times[some] / fps, values[begin:stop][some], 1)[0])
+    times = np.arange(begin, stop)[some] / fps
+    times = times - times.mean()
+    return float((times * part[some]).sum() / (times * times).sum())
 
 
 def speeds(values: Floats, fps: float) -> Floats:
@@ -90,11 +92,12 @@ def hits(a: Path, b: Path, view: str, fps: float) -> bool:
     counts.
     """
     gap = apart(a, b, view)
+    places = [[filled(path.x), filled(path.y)] for path in (a, b)]
     for t in np.flatnonzero(gap < TOUCHING):
-        way = np.array([filled(a.x)[t] - filled(b.x)[t], filled(a.y)[t] - filled(b.y)[t]])
+        way = np.array([one[t] - two[t] for one, two in zip(*places, strict=True)])
         way /= max(float(np.hypot(*way)), 1e-6)
-        for path, sign in ((a, 1.0), (b, -1.0)):
-            change = np.diff([before_and_after(filled(values), int(t), fps) for values in (path.x, path.y)], axis=1)[:, 0]
+        for place, sign in zip(places, (1.0, -1.0), strict=True):
+            change = np.diff([before_and_after(values, int(t), fps) for values in place], axis=1)[:, 0]
             if view == "side" and abs(way[0]) > 0.7:
                 change[1] = 0.0
             if float(sign * (way @ change)) > BLOW:
