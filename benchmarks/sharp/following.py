@@ -127,7 +127,9 @@ def examples(event: str, count: int) -> tuple[list[Told], list[Told]]:
             break
     lacks: list[Told] = []
     for episode in scenes(first + 500_000):
-        told = {frozenset(pair) for pair in reported(episode, event, before_s=1e9)}
+        said = reported(episode, event, before_s=1e9)
+        said += reported(episode, "lands on", before_s=1e9) if event == "hits" else []  # who lands on a thing also hits it
+        told = {frozenset(pair) for pair in said}
         free = [pair for pair in pairs(episode, event) if frozenset(pair) not in told]
         lacks += [Told(event=event, episode=episode, mover=a, other=b) for a, b in free[:1]]
         if len(lacks) >= count:
