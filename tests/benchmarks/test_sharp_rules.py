@@ -1,0 +1,62 @@
+"""Laws of the event rules of benchmarks.sharp: they agree with the Playground's own detector, and a still picture passes none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from benchmarks.sharp.events import EVENTS, FPS, FRAMES, Told
+from benchmarks.sharp.following import examples, judged
+from benchmarks.sharp.paths import true_path
+from benchmarks.sharp.rules import happened
+
+from kinema.worlds.render import render
+
+ACCEPTED, MISTAKEN = 0.85, 0.15
+
+
+def by_numbers(told: Told) -> bool:
+    """The rule on the scene's own places."""
+    scene = told.episode.scene
+    other = None if told.other is None else true_path(scene, told.other)
+    return happened(told.event, true_path(scene, told.mover), other, scene.view, FPS)
+
+
+def by_pixels(told: Told) -> bool:
+    """The rule on what the parser reads in the true renderer's pictures."""
+    return judged(told, np.asarray(render(told.episode.scene, height=64, width=64)))
+
+
+def check(event: str, count: int, rule: Callable[[Told], bool]) -> None:
+    happens, lacks = examples(event, count)
+    assert np.mean([rule(told) for told in happens]) >= ACCEPTED
+    assert np.mean([rule(told) for told in lacks]) <= MISTAKEN
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_rule_agrees_with_the_detector_on_exact_places(event: str) -> None:
+    check(event, 32, by_numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_rule_agrees_with_the_detector_on_pixels(event: str) -> None:
+    check(event, 32, by_pixels)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_still_picture_passes_no_rule(event: str) -> None:
+    for told in examples(event, 12)[0]:
+        still = told.episode.scene.frames(np.zeros(FRAMES, np.int64))
+        assert not by_numbers(replace(told, episode=replace(told.episode, scene=still)))
+
+
+def test_a_thing_of_the_wrong_kind_does_not_count() -> None:
+    told = examples("hits", 1)[0][0]
+    scene = told.episode.scene
+    assert told.other is not None
+    mover, other = true_path(scene, told.mover), true_path(scene, told.other)
+    assert happened("hits", mover, other, scene.view, FPS)
+    assert not happened("hits", replace(mover, of_kind=0.2), other, scene.view, FPS)
