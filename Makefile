@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | types | train-tiny | bench | clean
+# make demo | test | test-slow | lint | types | train-tiny | gpu-train | bench | clean
 #
 # The first target that needs Python makes .venv with the versions of constraints.txt; later ones start at once.
 # PYTHON=python3.12 names another interpreter, PIP_ARGS='...' goes to pip install, PYTEST_ARGS='-k text' to pytest.
@@ -11,6 +11,10 @@ PY := .venv/bin/python
 READY := .venv/.ready
 FOOTAGE := .venv/.footage
 RUN := out/train-tiny
+# Of gpu-train: tiny, base or phyworld; the minutes it may take; and --rehearse for a hundredth of the size on a processor.
+RECIPE ?= base
+MINUTES ?= 9
+GPU_ARGS ?=
 
 TRAIN_CODEC := $(PY) -m kinema.codec.train --compile
 # One thread a test process: they run side by side.
@@ -18,13 +22,14 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint types train-tiny bench clean
+.PHONY: help setup demo test test-slow lint types train-tiny gpu-train bench clean
 
 help:
 	@echo "make demo        films the examples into out/demo/index.html"
 	@echo "make test        the tests; test-slow: those that take minutes"
 	@echo "make lint types  ruff; mypy"
 	@echo "make train-tiny  trains codec and model from nothing into $(RUN) (hours); run again to go on"
+	@echo "make gpu-train   trains RECIPE=base (tiny, phyworld) on one GPU in MINUTES=9; GPU_ARGS=--rehearse tries it on a processor"
 	@echo "make bench       the speeds and scores of this machine"
 	@echo "make clean       removes caches and the demo; .venv and trained models stay"
 
@@ -69,6 +74,9 @@ $(RUN)/codec-8x8/config.json: | $(FOOTAGE)
 # KINEMA_WEIGHTS: the model is trained on the codec made here, not on the shipped one.
 train-tiny: $(RUN)/codec-8x8/config.json
 	KINEMA_WEIGHTS=$(RUN) $(PY) -m kinema.cli.main train tiny $(if $(wildcard $(RUN)/state.pt),--resume,--out) $(RUN)
+
+gpu-train: $(READY)
+	$(PY) -m kinema.train.gpu $(RECIPE) --out out/gpu-$(RECIPE) --minutes $(MINUTES) $(GPU_ARGS)
 
 bench: $(FOOTAGE)
 	set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) -m benchmarks.$$(basename $$file .py); done

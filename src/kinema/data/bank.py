@@ -9,8 +9,8 @@ Axes: N episodes, T frames, 32 a second unless said otherwise, K slots, L text t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,35 +87,62 @@ def _encode_captions(captions: list[list[str | None]], text: TextEncoder) -> Arr
     }
 
 
-def build(
-    folder: Path,
-    diet: Source,
-    *,
-    episodes: int,
-    base_seed: int,
-    fps: float = FPS,
-    workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Fill the folder with shards; those that exist are kept, so a build that was cut off goes on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    of = {"diet": asdict(diet), "base_seed": base_seed, "format": FORMAT} | ({} if fps == FPS else {"fps": fps})
-    label = json.dumps(of, sort_keys=True, default=list)
-    stamp = folder / "bank.json"
-    if stamp.exists() and stamp.read_text() != label:
-        raise InputError(f"{folder} holds a bank of another diet, seed or format; name another folder or delete it")
-    stamp.write_text(label)
-    shards = -(-episodes // SHARD)
-    missing = [i for i in range(shards) if not (folder / f"shard-{i:05d}.npz").exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = {i: pool.submit(make_shard, diet, base_seed + i * SHARD, SHARD, fps) for i in missing}
-        for done, i in enumerate(missing):
-            arrays = jobs.pop(i).result()
-            temporary = folder / f".shard-{i:05d}.tmp.npz"
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-            temporary.replace(folder / f"shard-{i:05d}.npz")
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Episodes that a folder should hold."""
+
+    folder: Path
+    source: Source
+    episodes: int
+    base_seed: int
+    fps: float = FPS
+
+    @property
+    def shards(self) -> int:
+        return -(-self.episodes // SHARD)
+
+    def shard(self, number: int) -> Path:
+        return self.folder / f"shard-{number:05d}.npz"
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the shards that are not there."""
+        return [i for i in range(self.shards) if not self.shard(i).exists()]
+
+    def claim(self) -> None:
+        """Make the folder and note what it holds; InputError where it holds something else."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        of = {"diet": asdict(self.source), "base_seed": self.base_seed, "format": FORMAT}
+        of |= {} if self.fps == FPS else {"fps": self.fps}
+        label = json.dumps(of, sort_keys=True, default=list)
+        stamp = self.folder / "bank.json"
+        if stamp.exists() and stamp.read_text() != label:
+            raise InputError(f"{self.folder} holds a bank of another diet, seed or format; name another folder or delete it")
+        stamp.write_text(label)
+
+    def make(self, number: int) -> None:
+        """Write one shard, whole or not at all."""
+        arrays = make_shard(self.source, self.base_seed + number * SHARD, SHARD, self.fps)
+        temporary = self.folder / f".shard-{number:05d}.tmp.npz"
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        temporary.replace(self.shard(number))
+
+
+def build(orders: Sequence[Order], *, workers: int = 2, progress: Callable[[int, int, int], None] | None = None) -> None:
+    """Fill folders with shards, the first of every folder before the second of any; those that exist are kept, so a build that
+    was cut off goes on. progress: number of the order, its shards that are there, its shards in all."""
+    for order in orders:
+        order.claim()
+    missing = sorted((i, which) for which, order in enumerate(orders) for i in order.missing)
+    if not missing:
+        return
+    with ProcessPoolExecutor(min(workers, len(missing))) as pool:
+        jobs = {pool.submit(orders[which].make, i): which for i, which in missing}
+        for job in as_completed(jobs):
+            job.result()
+            which = jobs[job]
             if progress is not None:
-                progress(shards - len(missing) + done + 1, shards)
+                progress(which, orders[which].shards - len(orders[which].missing), orders[which].shards)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.data.bank import FORMAT, FPS, Bank, build
+from kinema.data.bank import FORMAT, FPS, Bank, Order, build
 from kinema.train.recipe import Phase, Recipe
 
 Progress = Callable[[str, int, int], None]
@@ -31,22 +31,30 @@ def folder_of(phase: Phase) -> Path:
     return cache_folder() / "banks" / f"{phase.name.replace(' ', '-')}-{hashlib.sha256(label.encode()).hexdigest()[:10]}"
 
 
-def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, Bank]:
-    """Build what is missing, open the rest."""
-    banks = {}
-    for phase in (*recipe.phases, recipe.acting, recipe.meeting):
-        if phase.name in banks:
-            continue
-        folder = folder_of(phase)
-        report = (lambda done, of, name=phase.name: progress(name, done, of)) if progress else None
-        build(
-            folder,
-            phase.diet,
+def orders_of(recipe: Recipe) -> dict[str, Order]:
+    """The banks of a recipe by the names of their phases."""
+    phases = {phase.name: phase for phase in (*recipe.phases, recipe.acting, recipe.meeting)}
+    return {
+        name: Order(
+            folder=folder_of(phase),
+            source=phase.diet,
             episodes=phase.episodes,
             base_seed=phase.base_seed,
             fps=phase.fps,
-            workers=workers,
-            progress=report,
         )
-        banks[phase.name] = Bank(folder, episodes=phase.episodes)
-    return banks
+        for name, phase in phases.items()
+    }
+
+
+def build_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> None:
+    """Simulate the episodes that are missing."""
+    orders = orders_of(recipe)
+    names = list(orders)
+    report = (lambda which, done, of: progress(names[which], done, of)) if progress else None
+    build(list(orders.values()), workers=workers, progress=report)
+
+
+def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, Bank]:
+    """Simulate what is missing, and read all."""
+    build_banks(recipe, progress, workers=workers)
+    return {name: Bank(order.folder, episodes=order.episodes) for name, order in orders_of(recipe).items()}

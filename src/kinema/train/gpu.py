@@ -19,11 +19,11 @@ from pathlib import Path
 
 import torch
 
-from kinema.data.bank import SHARD, Bank
+from kinema.data.bank import SHARD
 from kinema.devices import resolve_device
 from kinema.errors import ModelError
 from kinema.models import find, weights_folder
-from kinema.train.data import folder_of, open_banks
+from kinema.train.data import build_banks, open_banks, orders_of
 from kinema.train.recipe import KINDS, Recipe, recipe
 from kinema.train.run import export, open_codec
 from kinema.train.scale import on_gpu, rehearsed
@@ -48,23 +48,9 @@ def few(run: Recipe, episodes: int) -> Recipe:
     return replace(run, phases=phases, acting=acting, meeting=meeting)
 
 
-def simulate(run: Recipe, workers: int) -> None:
-    """Build the banks, the first episodes of each before the rest."""
-    for part in (few(run, FIRST), run):
-        open_banks(part, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=workers)
-
-
 def ready(run: Recipe) -> bool:
     """Whether every bank has the episodes that the recipe names."""
-    for phase in (*run.phases, run.acting, run.meeting):
-        wanted = -(-phase.episodes // SHARD)
-        if any(not (folder_of(phase) / f"shard-{i:05d}.npz").exists() for i in range(wanted)):
-            return False
-    return True
-
-
-def banks_of(run: Recipe) -> dict[str, Bank]:
-    return {phase.name: Bank(folder_of(phase), episodes=phase.episodes) for phase in (*run.phases, run.acting, run.meeting)}
+    return not any(order.missing for order in orders_of(run).values())
 
 
 def speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
@@ -105,13 +91,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rehearse", action="store_true", help="a hundredth of the size")
     parser.add_argument("--begin", default="", help="name or folder of the model to begin with")
-    parser.add_argument("--workers", type=int, default=9, help="processes that simulate while the run begins")
+    parser.add_argument("--workers", type=int, default=14, help="processes that simulate while the run begins")
+    parser.add_argument("--makers", type=float, default=1.0, help="share of the usual processes that make batches")
     parser.add_argument("--simulate", action="store_true", help="only build the episodes")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     run = plan(given.name, rehearse=given.rehearse)
+    run = replace(run, workers={kind: max(round(n * given.makers), 1) for kind, n in run.workers.items()})
     if given.simulate:
-        simulate(run, given.workers)
+        build_banks(run, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=given.workers)
         return 0
     begun = time.monotonic()
     command = [sys.executable, "-m", "kinema.train.gpu", given.name, "--simulate", "--workers", str(given.workers)]
@@ -144,7 +132,7 @@ def _train(run: Recipe, given: argparse.Namespace, simulating: subprocess.Popen[
             raise ModelError("the episodes could not be simulated; what stands above says why")
         time.sleep(0.5)
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
-    trainer = Trainer(run, given.out, banks_of(first), codec, device=device, minutes=given.minutes)
+    trainer = Trainer(run, given.out, open_banks(first), codec, device=device, minutes=given.minutes)
     trainer.elapsed_s = time.monotonic() - begun
     trainer.begin(_begin(run, given))
     folder = given.out / f"kinema-{run.name}"
@@ -154,7 +142,7 @@ def _train(run: Recipe, given: argparse.Namespace, simulating: subprocess.Popen[
         nonlocal shown, saved, grown
         now = time.monotonic()
         if not grown and simulating.poll() is not None:
-            trainer.use(banks_of(run))
+            trainer.use(open_banks(run))
             grown = True
             log.info("%.0f s: all episodes are there", now - begun)
         if now - shown > SHOW_EVERY_S:

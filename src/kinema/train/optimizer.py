@@ -1,15 +1,20 @@
 """Muon for the matrices inside blocks, AdamW for everything else; an average of the weights for use.
 
 Muon (Jordan et al. 2024) from torch.optim, with the update's size matched to AdamW's (Liu et al. 2025) so that both use
-learning rates of one scale.
+learning rates of one scale. It orthogonalizes in bfloat16, so a processor without instructions for that takes AdamW for all.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from kinema.codec import fast_dtype
+
+log = logging.getLogger(__name__)
 
 
 class Optimizer:
@@ -20,15 +25,16 @@ class Optimizer:
     ) -> None:
         self.model, self.clip, self.decay = model, clip, ema
         inside = {id(p) for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
+        if fast_dtype(next(model.parameters()).device) != torch.bfloat16:
+            inside = set()
         matrices = [p for p in model.parameters() if id(p) in inside]
         others = [p for p in model.parameters() if id(p) not in inside]
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
-            (
-                torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-                matrix_lr,
-            ),
-            (torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True), other_lr),
+            (torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True), other_lr)
         ]
+        if matrices:
+            muon = torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            self.parts.append((muon, matrix_lr))
         self.average: dict[str, Tensor] = {}
         self.begin_average()
 
@@ -57,7 +63,10 @@ class Optimizer:
         return {"parts": [optimizer.state_dict() for optimizer, _ in self.parts], "average": self.average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for (optimizer, _), saved in zip(self.parts, state["parts"], strict=True):
-            optimizer.load_state_dict(saved)
+        if len(self.parts) == len(state["parts"]):
+            for (optimizer, _), saved in zip(self.parts, state["parts"], strict=True):
+                optimizer.load_state_dict(saved)
+        else:
+            log.warning("the run was on a machine of another kind: its optimizers begin anew, weights and averages go on")
         for name, value in self.average.items():
             value.copy_(state["average"][name])

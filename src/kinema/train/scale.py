@@ -8,6 +8,7 @@ from kinema.train.recipe import Phase, Recipe, Shape
 
 MAKERS = {"still": 6, "film": 4, "live": 3, "plan": 1}
 """Processes that make batches, of 16 cores."""
+EPISODES = 24_000
 
 
 def _phases(last: Phase, episodes: int) -> tuple[Phase, ...]:
@@ -24,9 +25,9 @@ def on_gpu(recipe: Recipe) -> Recipe:
     """Sixteen times the batch, graphs block by block, batches made ahead, losses read every 50 steps."""
     return replace(
         recipe,
-        phases=_phases(recipe.phases[-1], 24_000),
-        acting=replace(recipe.acting, episodes=8_000),
-        meeting=replace(recipe.meeting, episodes=12_000),
+        phases=_phases(recipe.phases[-1], EPISODES),
+        acting=replace(recipe.acting, episodes=8_000 if recipe.acting_share else EPISODES),
+        meeting=replace(recipe.meeting, episodes=12_000 if recipe.meeting_share else EPISODES),
         steps=1_000_000,
         plan_batch=16 * recipe.plan_batch,
         film_cells=16 * 5 * recipe.film_cells,
