@@ -22,6 +22,8 @@ from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import VECTORS, Fields, decode_scene, encode_camera, encode_setting, encode_state
 from kinema.errors import InputError, SizeError
 from kinema.filming import Options, Progress, Watch, fill, perceive_only
+from kinema.keyframes import MOVING as MOVING_FIELDS
+from kinema.keyframes import lay_scenes, named_things, scenes_at, state_of
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
@@ -47,10 +49,12 @@ def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
 
 def _finish(
     model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
-    settings: dict[str, Any], progress: Progress | None,
+    settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> list[Clip]:  # fmt: skip
+    """closed: only what the prompt names joins who is seen in known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
-    filled = fill(model, canvas, options, seeds, progress)
+    named = [named_things(prompt)] * canvas.batch if closed else None
+    filled = fill(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
     return read_clips(
         model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
@@ -118,6 +122,7 @@ def generate(
     if camera:
         canvas = layouts.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
     known: dict[int, Frames] = {}
+    scenes: dict[int, Scene | None] = {}
     given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in pictures]
     for index, at_s, _ in given_at:
         if not 0 <= index < frames:
@@ -127,9 +132,11 @@ def generate(
         if index in known:
             raise InputError(f"two pictures at {index / fps:g} s: expected one for each frame (1/{fps:g} s)")
         fitted = given.fit(width, height)
-        known[index] = fitted.frames[-1 if given is last and index else 0]
+        which = fitted.num_frames - 1 if given is last and index else 0
+        known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         cells = encode(engine, known[index][None], *padded(engine, height, width))
         canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
+    canvas = lay_scenes(canvas, scenes)
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
         settings["pictures"] = sorted(known)
@@ -137,7 +144,7 @@ def generate(
         settings["camera"] = [list(stop) for stop in camera]
     clips = _finish(
         engine, canvas, options or Options(), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
-        progress=progress,
+        progress=progress, closed=bool(known),
     )  # fmt: skip
     return [_paste(clip, known) for clip in clips]
 
@@ -170,24 +177,32 @@ def _fit_to_model(model: Model, clip: Clip) -> Clip:
 
 
 def _from_frames(
-    model: Model, known: dict[int, Frames], *, frames: int, fps: float, prompt: str, strict: bool
+    model: Model,
+    known: dict[int, Frames],
+    scenes: dict[int, Scene | None],
+    *,
+    frames: int,
+    fps: float,
+    prompt: str,
+    strict: bool,
 ) -> tuple[Canvas, tuple[int, int]]:
-    """A canvas with pictures at some frames, and its (width, height)."""
+    """A canvas with pictures at some frames, and the scenes they bring, and its (width, height)."""
     height, width = next(iter(known.values())).shape[:2]
     canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(model, canvas, prompt, strict)
     cells = encode(model, np.stack(list(known.values())), *padded(model, height, width))
-    return layouts.infill(canvas, list(known), cells), (width, height)
+    return lay_scenes(layouts.infill(canvas, list(known), cells), scenes), (width, height)
 
 
 def _fill_known(
-    model: Model, known: dict[int, Frames], *, frames: int, fps: float, prompt: str, seed: int, options: Options | None,
-    strict: bool, layout: dict[str, Any], progress: Progress | None,
+    model: Model, known: dict[int, Frames], scenes: dict[int, Scene | None], *, frames: int, fps: float, prompt: str, seed: int,
+    options: Options | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
 ) -> Clip:  # fmt: skip
-    canvas, size = _from_frames(model, known, frames=frames, fps=fps, prompt=prompt, strict=strict)
+    canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
     clip = _finish(
-        model, canvas, options or Options(), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress
-    )[0]
+        model, canvas, options or Options(), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
+        closed=True,
+    )[0]  # fmt: skip
     return _paste(clip, known)
 
 
@@ -206,34 +221,34 @@ def extend(
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
+    first = 0 if before else clip.num_frames - kept
+    scenes = dict(zip(known, scenes_at(clip, range(first, first + kept)), strict=True))
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
-        made = _stepped(engine, edge, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress)
+        made = _stepped(
+            engine, edge, scenes, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress
+        )
     else:
         made = _fill_known(
-            engine, known, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
+            engine, known, scenes, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
             strict=strict, layout=layout, progress=progress,
         )  # fmt: skip
     rest = clip.frames[kept:] if before else clip.frames[:-kept]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
-    state = (
-        None
-        if made.state is None or (len(rest) and clip.state is None)
-        else _join_states(made.state, clip.state, kept, before)
-    )
+    state = None if made.state is None else _join_states(made.state, state_of(clip), len(rest), before)
     return replace(made, frames=joined, state=state)
 
 
 def _stepped(
-    model: Model, known: Frames, more: int, fps: float, seed: int, settings: dict[str, Any], progress: Progress | None
-) -> Clip:
+    model: Model, known: Frames, scenes: dict[int, Scene | None], more: int, fps: float, seed: int, settings: dict[str, Any],
+    progress: Progress | None,
+) -> Clip:  # fmt: skip
     """Known frames and `more` that are stepped through after them, as live worlds are."""
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
-    seen = perceive_only(
-        model, layouts.perceive(canvas, encode(model, known, *padded(model, height, width))), Options(), [seed]
-    )
+    canvas = layouts.perceive(canvas, encode(model, known, *padded(model, height, width)))
+    seen = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
     tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
@@ -260,13 +275,20 @@ def _stepped(
     )
 
 
-def _join_states(made: Scene, given: Scene | None, kept: int, before: bool) -> Scene:
-    """The new state, with the given clip's own state for the frames beyond the context where both have as many slots."""
-    if given is None or given.num_frames <= kept or given.num_slots != made.num_slots:
+def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> Scene | None:
+    """The new state with the given clip's own one for its `rest` frames beyond the context; None where there is none, or where it
+    has other things in its slots."""
+    if not rest:
         return made
-    parts = (made, given.frames(slice(kept, None))) if before else (given.frames(slice(0, -kept)), made)
-    moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in moving}
+    if given is None or any(k >= made.num_slots or made.name(k) != given.name(k) for k in given.entities):
+        return None
+    own = given.frames(slice(-rest, None) if before else slice(0, rest))
+    joined: dict[str, Any] = {}
+    for name in (*MOVING_FIELDS, "camera"):
+        part = getattr(own, name)
+        if name != "camera":
+            part = np.pad(part[:, : made.num_slots], ((0, 0), (0, max(made.num_slots - part.shape[1], 0))))
+        joined[name] = np.concatenate([getattr(made, name), part] if before else [part, getattr(made, name)])
     return replace(made, **joined)
 
 
@@ -281,6 +303,7 @@ def infill(
     first = _fit_to_model(engine, pictures[0][0])
     width, height = first.frames.shape[2], first.frames.shape[1]
     known: dict[int, Frames] = {}
+    scenes: dict[int, Scene | None] = {}
     if not 0 < fps <= 1000:
         raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
     if not all(0 <= second < 1e6 for _, second in pictures):
@@ -289,13 +312,14 @@ def infill(
         index = round(second * fps)
         if index in known:
             raise InputError(f"two pictures at {second} s: expected times at least one frame (1/{fps:g} s) apart")
-        known[index] = picture.fit(width, height).frames[0]
+        fitted = picture.fit(width, height)
+        known[index], scenes[index] = fitted.frames[0], scenes_at(fitted, [0])[0]
     frames = max(known) + 1
     sizes.check_duration(engine.config, frames / fps, fps, width, height, 1)
     layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps}
     return _fill_known(
-        engine, dict(sorted(known.items())), frames=frames, fps=fps, prompt=prompt, seed=seed, options=options, strict=strict,
-        layout=layout, progress=progress,
+        engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
+        options=options, strict=strict, layout=layout, progress=progress,
     )  # fmt: skip
 
 
@@ -311,9 +335,11 @@ def blend(
     head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
     known = dict(enumerate(a.frames[-head:]))
     known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
+    given = [*scenes_at(a, range(a.num_frames - head, a.num_frames)), *scenes_at(b, range(tail))]
+    scenes = dict(zip(known, given, strict=True))
     layout = {"layout": "blend", "seconds": seconds, "size": a.size, "fps": a.fps}
     made = _fill_known(
-        engine, known, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
+        engine, known, scenes, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
         layout=layout, progress=progress,
     )  # fmt: skip
     frames = np.concatenate([a.frames[:-head], made.frames, b.frames[tail:]])
@@ -337,9 +363,10 @@ def interpolate(
     frames = (clip.num_frames - 1) * factor + 1
     sizes.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
+    scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps}
     return _fill_known(
-        engine, known, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
+        engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
         layout=layout, progress=progress,
     )  # fmt: skip
 
@@ -378,12 +405,14 @@ def edit(
 
 
 def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None) -> Scene:
-    """What is in the clip: the scene state over its frames."""
+    """What is in the clip: the scene state over its frames. A state that the clip brings along is taken for known; to have the
+    pictures read anew, leave it out: `replace(clip, state=None)`."""
     engine = model_of(model)
     clip = _fit_to_model(engine, clip)
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = layouts.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
+    canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = perceive_only(engine, canvas, options or Options(), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)

@@ -78,7 +78,9 @@ class Scene:
         for name, names in (("kind", KINDS), ("color", COLORS), ("material", MATERIALS)):
             values, low = getattr(self, name), -1 if name == "kind" else 0
             if len(values) != slots or (slots and not (values.min() >= low and values.max() < len(names))):
-                raise InputError(f"{name} holds {values[:8].tolist()}: expected {slots} numbers from {low} to {len(names) - 1}")
+                raise InputError(
+                    f"{name} holds {values[:8].tolist()}: expected {slots} numbers from {low} to {len(names) - 1}"
+                )
 
     @property
     def num_frames(self) -> int:
