@@ -1,4 +1,4 @@
-"""Films from stills keep who is in them: python -m benchmarks.keyframes [--model NAME] [--size WIDTHxHEIGHT] [--pixels-only] [--out DIR]
+"""Films from stills keep who is in them: python -m benchmarks.keyframes [--size WIDTHxHEIGHT] [--pixels-only] [--out DIR]
 
 24 stills (12 prompts, 2 seeds) by `kinema.image`, each saved as PNG, opened and filmed on by words about what it shows. Printed,
 with Wilson's 95 % interval: the share of films whose planned things (kind and color; and also material, and size within 0.02) are

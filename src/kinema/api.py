@@ -19,11 +19,31 @@ from kinema import sizes
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas, stack
 from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import VECTORS, Fields, decode_scene, encode_camera, encode_setting, encode_state
+from kinema.canvas.tracks import (
+    VECTORS,
+    Fields,
+    decode_scene,
+    encode_camera,
+    encode_setting,
+    encode_state,
+    group_slice,
+    settle_identity,
+)
+from kinema.editing import (
+    EDIT_STRENGTH,
+    INSIDE,
+    Mask,
+    check_strength,
+    compose,
+    middle_of,
+    picture_level,
+    read_mask,
+    share_inside,
+)
 from kinema.errors import InputError, SizeError
 from kinema.filming import Options, Progress, Watch, fill, perceive_only
 from kinema.keyframes import MOVING as MOVING_FIELDS
-from kinema.keyframes import lay_scenes, named_things, scenes_at, state_of
+from kinema.keyframes import lay_scenes, named_things, newcomers, scenes_at, state_of
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
@@ -35,6 +55,8 @@ CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
 AT_ONCE = 64
 """Frames whose pictures are drawn in one pass."""
+HARDLY = 0.05
+"""A thing of which less is visible does not show."""
 MOVING = 3
 """Frames from which on a clip shows how things move."""
 
@@ -372,36 +394,68 @@ def interpolate(
 
 
 def edit(
-    clip: Clip, prompt: str, *, strength: float = 0.6, mask: Clip | None = None, model: Model | str | None = None,
+    clip: Clip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: Clip | None = None, model: Model | str | None = None,
     seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip remade by a new prompt: strength 0 keeps all, 1 nothing; a mask picture (white: change) limits where."""
+    """The clip remade by a new prompt. strength, above 0 and up to 1: 0 keeps all of what happens, 1 nothing.
+
+    A mask, one picture of the clip's size, limits the change to where it is white: pixels outside come back to the bit, and things
+    outside keep their state. Inside, the pictures are drawn anew, and things that lie there in every frame may become others.
+    """
     engine = model_of(model)
-    clip = _fit_to_model(engine, clip)
-    height, width = clip.frames.shape[1:3]
+    check_strength(strength)
+    white = None if mask is None else read_mask(mask, clip)
+    fitted = _fit_to_model(engine, clip)
+    height, width = fitted.frames.shape[1:3]
+    if mask is not None and fitted is not clip:
+        white = read_mask(mask.fit(width, height), fitted)
+    clip = fitted
     sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(engine, clip.frames, *padded(engine, height, width))
-    seen = perceive_only(engine, layouts.perceive(canvas, cells), options or Options(), [seed])
-    changed = None
-    if mask is not None:
-        white = mask.fit(width, height).frames[0].mean(-1) > 127
-        cell = 8 * engine.config.denoiser.patch
-        pad = (padded(engine, height, width)[0] - height, padded(engine, height, width)[1] - width)
-        blocks = np.pad(white, ((0, pad[0]), (0, pad[1])), mode="edge")
-        blocks = blocks.reshape(blocks.shape[0] // cell, cell, blocks.shape[1] // cell, cell)
-        changed = torch.from_numpy(blocks.any((1, 3)))
-    canvas = layouts.edit(canvas, cells, strength=strength, mask=changed)
-    canvas = layouts.known_state(canvas, seen.values["state"], level=strength)
-    canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
-    values = {**canvas.values, "scene": seen.values["scene"]}
-    canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+    whole = padded(engine, height, width)
+    cells = encode(engine, clip.frames, *whole)
+    seen = layouts.perceive(canvas, cells)
+    seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+    seen = perceive_only(engine, seen, options or Options(), [seed])
     canvas = tell(engine, canvas, prompt, strict)
+    canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
+    if white is None:
+        canvas = layouts.edit(canvas, cells, strength=picture_level(strength))
+        canvas = layouts.known_state(canvas, seen.values["state"], level=strength)
+        values = {**canvas.values, "scene": seen.values["scene"]}
+        canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+    else:
+        canvas = layouts.known_vector(canvas, "scene", seen.values["scene"])
+        canvas = _masked_state(canvas, seen, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
-    return _finish(
+    made = _finish(
         engine, canvas, options or Options(), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
+    return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
+
+
+def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
+    """The canvas of an edit with what was seen of the clip: things outside the mask known, those inside it free, and as many empty
+    slots as the prompt names things more, from the middle of the mask on."""
+    tracks = {name: seen.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
+    inside = share_inside(scene, mask) > INSIDE
+    shown = (scene.visible > HARDLY) & (scene.kind >= 0)
+    renamed = (inside | ~shown).all(0) & inside.any(0)
+    freed, empty = inside.copy(), scene.kind < 0
+    named = named_things(prompt)
+    held = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
+    more = int(empty.sum()) if named is None else max(newcomers(named, held) - int(renamed.sum()), 0)
+    added = np.flatnonzero(empty)[:more]
+    freed[:, added], renamed[added] = True, True
+    state = settle_identity(seen.values["state"])
+    middle = middle_of(mask, scene.camera)
+    place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
+    for k in added:
+        state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
+    free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
+    return layouts.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
 
 
 def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None) -> Scene:
