@@ -92,7 +92,7 @@ def test_a_full_mask_changes_everything(model: Model, clip: Clip) -> None:
 
 @pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, float("nan"), True])
 def test_strength_has_bounds(model: Model, clip: Clip, strength: float) -> None:
-    with pytest.raises(InputError, match="strength .*: expected above 0"):
+    with pytest.raises(InputError, match=r"strength .*: expected above 0"):
         kinema.edit(clip, "a star", strength=strength, model=model)
 
 
