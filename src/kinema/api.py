@@ -440,9 +440,9 @@ def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strengt
     slots as the prompt names things more, from the middle of the mask on."""
     tracks = {name: seen.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
-    inside = share_inside(scene, mask) > INSIDE
+    inside = np.asarray(share_inside(scene, mask) > INSIDE)
     shown = (scene.visible > HARDLY) & (scene.kind >= 0)
-    renamed = (inside | ~shown).all(0) & inside.any(0)
+    renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
     freed, empty = inside.copy(), scene.kind < 0
     named = named_things(prompt)
     held = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
