@@ -43,7 +43,7 @@ from kinema.editing import (
 from kinema.errors import InputError, SizeError
 from kinema.filming import Options, Progress, Watch, fill, perceive_only
 from kinema.keyframes import MOVING as MOVING_FIELDS
-from kinema.keyframes import lay_scenes, named_things, newcomers, scenes_at, state_of
+from kinema.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
@@ -400,7 +400,8 @@ def edit(
     """The clip remade by a new prompt. strength, above 0 and up to 1: 0 keeps all of what happens, 1 nothing.
 
     A mask, one picture of the clip's size, limits the change to where it is white: pixels outside come back to the bit, and things
-    outside keep their state. Inside, the pictures are drawn anew, and things that lie there in every frame may become others.
+    outside keep their state. Inside, the pictures are drawn anew, and things that lie there in every frame become
+    what the prompt names beside the others, or nothing.
     """
     engine = model_of(model)
     check_strength(strength)
@@ -455,7 +456,36 @@ def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strengt
     for k in added:
         state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
     free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
-    return layouts.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
+    canvas = layouts.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
+    names = None if named is None else new_names(named, held)
+    return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
+
+
+def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[tuple[int, int]]) -> Canvas:
+    """The canvas with these (kind, color) known in renamed slots, each where the thing most like it was; slots left over
+    are empty; all slots in canonical order, as the model was taught them."""
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    left = list(slots)
+    for kind, color in names:
+        like = [2 * (int(scene.kind[k]) >= 0) + int(scene.kind[k] == kind) + int(scene.color[k] == color) for k in left]
+        slot = left.pop(int(np.argmax(like)))
+        for group, value in (("kind", kind), ("color", color)):
+            state[:, :, slot, group_slice(group)] = -1.0
+            state[:, :, slot, group_slice(group).start + value] = 1.0
+            level[:, :, slot, group_slice(group)] = 0.0
+        state[:, :, slot, 0], level[:, :, slot, 0] = 1.0, 0.0
+    for slot in left:
+        state[:, :, slot], level[:, :, slot] = 0.0, 0.0
+        state[:, :, slot, 0] = -1.0
+    first = state[0, 0]
+    order = sorted(
+        range(state.shape[2]),
+        key=lambda k: (
+            float(first[k, 0]) < 0, int(first[k, group_slice("kind")].argmax()), int(first[k, group_slice("color")].argmax()),
+        ),
+    )  # fmt: skip
+    values = {**canvas.values, "state": state[:, :, order]}
+    return canvas.with_values(values, {**canvas.levels, "state": level[:, :, order]})
 
 
 def perceive(clip: Clip, *, model: Model | str | None = None, seed: int = 0, options: Options | None = None) -> Scene:

@@ -202,6 +202,12 @@ def newcomers(named: Named, cast: Sequence[tuple[int, int]]) -> int:
     return new.total() + (kinds - all_kinds).total()
 
 
+def new_names(named: Named, cast: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
+    """(kind, color) of the named things that are not in a cast; None if some of them are named without a color."""
+    new = list((named[0] - Counter(cast)).elements())
+    return new if len(new) == newcomers(named, cast) else None
+
+
 def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> Canvas:
     """Who is not in the pictures can only be what the prompt names beside: as many empty slots stay open as each sample's prompt
     [B] names things that no keyframe shows, hidden at the keyframes; in the other empty slots nothing exists at any time.
