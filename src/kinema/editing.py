@@ -12,7 +12,7 @@ from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.media import Clip
 
-EDIT_STRENGTH = 0.9
+EDIT_STRENGTH = 0.8
 """The level at which an edited clip enters the plan unless it is said otherwise (`python -m benchmarks.edits`): the library, the
 command, the server and the Studio all take it from here."""
 FEATHER = 2
