@@ -25,13 +25,14 @@ from kinema.canvas.canvas import Canvas
 from kinema.canvas.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.canvas.tracks import encode_reward, group_slice
 from kinema.diffusion.samplers import start
+from kinema.keyframes import tracks_of
 from kinema.model.block import Memory
 from kinema.model.denoiser import Past
 from kinema.models import DEFAULT, Model, load
 from kinema.simulate.edit import parse, parse_cause
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.state import State
-from kinema.simulate.world import World, sort_slots, tracks_of
+from kinema.simulate.world import World, sort_slots
 from kinema.stepping import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
 from kinema.worlds.playground.env import PlaygroundEnv

@@ -21,10 +21,10 @@ from kinema import filming
 from kinema.canvas.scene import KINDS, Scene
 from kinema.canvas.tracks import group_slice
 from kinema.filming import Options
+from kinema.keyframes import tracks_of
 from kinema.media import Clip
 from kinema.model.trend import PER_SECOND
 from kinema.models import DEFAULT, Model, load
-from kinema.simulate.world import tracks_of
 from kinema.stepping import advance, moments_of, remember
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.env import PlaygroundEnv

@@ -19,9 +19,31 @@ from kinema import sizes
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas, stack
 from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import VECTORS, Fields, decode_scene, encode_camera, encode_setting, encode_state
+from kinema.canvas.tracks import (
+    VECTORS,
+    Fields,
+    decode_scene,
+    encode_camera,
+    encode_setting,
+    encode_state,
+    group_slice,
+    settle_identity,
+)
+from kinema.editing import (
+    EDIT_STRENGTH,
+    INSIDE,
+    Mask,
+    check_strength,
+    compose,
+    middle_of,
+    picture_level,
+    read_mask,
+    share_inside,
+)
 from kinema.errors import InputError, SizeError
 from kinema.filming import Options, Progress, Watch, fill, perceive_only
+from kinema.keyframes import MOVING as MOVING_FIELDS
+from kinema.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
@@ -36,6 +58,8 @@ CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
 AT_ONCE = 64
 """Frames whose pictures are drawn in one pass."""
+HARDLY = 0.05
+"""A thing of which less is visible does not show."""
 MOVING = 3
 """Frames from which on a clip shows how things move."""
 
@@ -50,10 +74,12 @@ def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
 
 def _finish(
     model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
-    settings: dict[str, Any], progress: Progress | None,
+    settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> list[Clip]:  # fmt: skip
+    """closed: only what the prompt names joins who is seen in known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
-    filled = fill(model, canvas, options, seeds, progress)
+    named = [named_things(prompt)] * canvas.batch if closed else None
+    filled = fill(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
     return read_clips(
         model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
@@ -127,6 +153,7 @@ def generate(
         canvas = layouts.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
     known: dict[int, Frames] = {}
     scaled: dict[int, str] = {}
+    scenes: dict[int, Scene | None] = {}
     given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in pictures]
     for index, at_s, _ in given_at:
         if not 0 <= index < frames:
@@ -136,10 +163,12 @@ def generate(
         if index in known:
             raise InputError(f"two pictures at {index / fps:g} s: expected one for each frame (1/{fps:g} s)")
         fitted = given.fit(width, height)
-        known[index] = fitted.frames[-1 if given is last and index else 0]
+        which = fitted.num_frames - 1 if given is last and index else 0
+        known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         scaled[index] = given.size
         cells = encode(engine, known[index][None], *padded(engine, height, width))
         canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
+    canvas = lay_scenes(canvas, scenes)
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
         settings["pictures"] = sorted(known)
@@ -150,7 +179,7 @@ def generate(
         settings["camera"] = [list(stop) for stop in camera]
     clips = _finish(
         engine, canvas, options or Options(), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
-        progress=progress,
+        progress=progress, closed=bool(known),
     )  # fmt: skip
     return [_paste(clip, known) for clip in clips]
 
@@ -196,24 +225,32 @@ def _scaled(*given: tuple[Clip, Clip]) -> dict[str, Any]:
 
 
 def _from_frames(
-    model: Model, known: dict[int, Frames], *, frames: int, fps: float, prompt: str, strict: bool
+    model: Model,
+    known: dict[int, Frames],
+    scenes: dict[int, Scene | None],
+    *,
+    frames: int,
+    fps: float,
+    prompt: str,
+    strict: bool,
 ) -> tuple[Canvas, tuple[int, int]]:
-    """A canvas with pictures at some frames, and its (width, height)."""
+    """A canvas with pictures at some frames, and the scenes they bring, and its (width, height)."""
     height, width = next(iter(known.values())).shape[:2]
     canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(model, canvas, prompt, strict)
     cells = encode(model, np.stack(list(known.values())), *padded(model, height, width))
-    return layouts.infill(canvas, list(known), cells), (width, height)
+    return lay_scenes(layouts.infill(canvas, list(known), cells), scenes), (width, height)
 
 
 def _fill_known(
-    model: Model, known: dict[int, Frames], *, frames: int, fps: float, prompt: str, seed: int, options: Options | None,
-    strict: bool, layout: dict[str, Any], progress: Progress | None,
+    model: Model, known: dict[int, Frames], scenes: dict[int, Scene | None], *, frames: int, fps: float, prompt: str, seed: int,
+    options: Options | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
 ) -> Clip:  # fmt: skip
-    canvas, size = _from_frames(model, known, frames=frames, fps=fps, prompt=prompt, strict=strict)
+    canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
     clip = _finish(
-        model, canvas, options or Options(), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress
-    )[0]
+        model, canvas, options or Options(), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
+        closed=True,
+    )[0]  # fmt: skip
     return _paste(clip, known)
 
 
@@ -233,35 +270,35 @@ def extend(
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
+    first = 0 if before else clip.num_frames - kept
+    scenes = dict(zip(known, scenes_at(clip, range(first, first + kept)), strict=True))
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
-        made = _stepped(engine, edge, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress)
+        made = _stepped(
+            engine, edge, scenes, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress
+        )
     else:
         made = _fill_known(
-            engine, known, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
+            engine, known, scenes, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
             strict=strict, layout=layout, progress=progress,
         )  # fmt: skip
     rest = clip.frames[kept:] if before else clip.frames[:-kept]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
-    state = (
-        None
-        if made.state is None or (len(rest) and clip.state is None)
-        else _join_states(made.state, clip.state, kept, before)
-    )
+    state = None if made.state is None else _join_states(made.state, state_of(clip), len(rest), before)
     return replace(made, frames=joined, state=state)
 
 
 def _stepped(
-    model: Model, known: Frames, more: int, fps: float, seed: int, settings: dict[str, Any], progress: Progress | None
-) -> Clip:
+    model: Model, known: Frames, scenes: dict[int, Scene | None], more: int, fps: float, seed: int, settings: dict[str, Any],
+    progress: Progress | None,
+) -> Clip:  # fmt: skip
     """Known frames and `more` that are stepped through after them, as live worlds are."""
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
-    seen = perceive_only(
-        model, layouts.perceive(canvas, encode(model, known, *padded(model, height, width))), Options(), [seed]
-    )
+    canvas = layouts.perceive(canvas, encode(model, known, *padded(model, height, width)))
+    seen = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
     tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
@@ -288,13 +325,20 @@ def _stepped(
     )
 
 
-def _join_states(made: Scene, given: Scene | None, kept: int, before: bool) -> Scene:
-    """The new state, with the given clip's own state for the frames beyond the context where both have as many slots."""
-    if given is None or given.num_frames <= kept or given.num_slots != made.num_slots:
+def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> Scene | None:
+    """The new state with the given clip's own one for its `rest` frames beyond the context; None where there is none, or where it
+    has other things in its slots."""
+    if not rest:
         return made
-    parts = (made, given.frames(slice(kept, None))) if before else (given.frames(slice(0, -kept)), made)
-    moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in moving}
+    if given is None or any(k >= made.num_slots or made.name(k) != given.name(k) for k in given.entities):
+        return None
+    own = given.frames(slice(-rest, None) if before else slice(0, rest))
+    joined: dict[str, Any] = {}
+    for name in (*MOVING_FIELDS, "camera"):
+        part = getattr(own, name)
+        if name != "camera":
+            part = np.pad(part[:, : made.num_slots], ((0, 0), (0, max(made.num_slots - part.shape[1], 0))))
+        joined[name] = np.concatenate([getattr(made, name), part] if before else [part, getattr(made, name)])
     return replace(made, **joined)
 
 
@@ -309,6 +353,7 @@ def infill(
     width, height = _size_for(engine, pictures[0][0], size)
     known: dict[int, Frames] = {}
     pairs: list[tuple[Clip, Clip]] = []
+    scenes: dict[int, Scene | None] = {}
     if not 0 < fps <= 1000:
         raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
     if not all(0 <= second < 1e6 for _, second in pictures):
@@ -318,14 +363,14 @@ def infill(
         if index in known:
             raise InputError(f"two pictures at {second} s: expected times at least one frame (1/{fps:g} s) apart")
         fitted = picture.fit(width, height)
-        known[index] = fitted.frames[0]
+        known[index], scenes[index] = fitted.frames[0], scenes_at(fitted, [0])[0]
         pairs.append((picture, fitted))
     frames = max(known) + 1
     sizes.check_duration(engine.config, frames / fps, fps, width, height, 1)
     layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **_scaled(*pairs)}
     return _fill_known(
-        engine, dict(sorted(known.items())), frames=frames, fps=fps, prompt=prompt, seed=seed, options=options, strict=strict,
-        layout=layout, progress=progress,
+        engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
+        options=options, strict=strict, layout=layout, progress=progress,
     )  # fmt: skip
 
 
@@ -342,9 +387,11 @@ def blend(
     head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
     known = dict(enumerate(a.frames[-head:]))
     known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
+    shown = [*scenes_at(a, range(a.num_frames - head, a.num_frames)), *scenes_at(b, range(tail))]
+    scenes = dict(zip(known, shown, strict=True))
     layout = {"layout": "blend", "seconds": seconds, "size": a.size, "fps": a.fps, **_scaled((given[0], a), (given[1], b))}
     made = _fill_known(
-        engine, known, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
+        engine, known, scenes, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
         layout=layout, progress=progress,
     )  # fmt: skip
     frames = np.concatenate([a.frames[:-head], made.frames, b.frames[tail:]])
@@ -368,56 +415,120 @@ def interpolate(
     frames = (clip.num_frames - 1) * factor + 1
     sizes.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
+    scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **_scaled((given, clip))}
     return _fill_known(
-        engine, known, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
+        engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
         layout=layout, progress=progress,
     )  # fmt: skip
 
 
 def edit(
-    clip: Clip, prompt: str, *, strength: float = 0.6, mask: Clip | None = None, model: Model | str | None = None,
+    clip: Clip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: Clip | None = None, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip remade by a new prompt: strength 0 keeps all, 1 nothing; a mask picture (white: change) limits where."""
+    """The clip remade by a new prompt. strength, above 0 and up to 1: 0 keeps all of what happens, 1 nothing.
+
+    A mask, one picture of the clip's size, limits the change to where it is white: pixels outside come back to the bit, and things
+    outside keep their state. Inside, the pictures are drawn anew, and things that lie there in every frame become
+    what the prompt names beside the others, or nothing.
+    """
     engine = model_of(model)
+    check_strength(strength)
+    white = None if mask is None else read_mask(mask, clip)
     given, clip = clip, fit_to_model(engine, clip, size)
     height, width = clip.frames.shape[1:3]
+    if mask is not None and clip is not given:
+        white = read_mask(mask.fit(width, height), clip)
     sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(engine, clip.frames, *padded(engine, height, width))
-    seen = perceive_only(engine, layouts.perceive(canvas, cells), options or Options(), [seed])
-    changed = None
-    if mask is not None:
-        white = mask.fit(width, height).frames[0].mean(-1) > 127
-        cell = 8 * engine.config.denoiser.patch
-        pad = (padded(engine, height, width)[0] - height, padded(engine, height, width)[1] - width)
-        blocks = np.pad(white, ((0, pad[0]), (0, pad[1])), mode="edge")
-        blocks = blocks.reshape(blocks.shape[0] // cell, cell, blocks.shape[1] // cell, cell)
-        changed = torch.from_numpy(blocks.any((1, 3)))
-    canvas = layouts.edit(canvas, cells, strength=strength, mask=changed)
-    canvas = layouts.known_state(canvas, seen.values["state"], level=strength)
-    canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
-    values = {**canvas.values, "scene": seen.values["scene"]}
-    canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+    whole = padded(engine, height, width)
+    cells = encode(engine, clip.frames, *whole)
+    seen = layouts.perceive(canvas, cells)
+    seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+    seen = perceive_only(engine, seen, options or Options(), [seed])
     canvas = tell(engine, canvas, prompt, strict)
+    canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
+    if white is None:
+        canvas = layouts.edit(canvas, cells, strength=picture_level(strength))
+        canvas = layouts.known_state(canvas, seen.values["state"], level=strength)
+        values = {**canvas.values, "scene": seen.values["scene"]}
+        canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+    else:
+        canvas = layouts.known_vector(canvas, "scene", seen.values["scene"])
+        canvas = _masked_state(canvas, seen, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
-    return _finish(
+    made = _finish(
         engine, canvas, options or Options(), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
+    return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
+
+
+def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
+    """The canvas of an edit with what was seen of the clip: things outside the mask known, those inside it free, and as many empty
+    slots as the prompt names things more, from the middle of the mask on."""
+    tracks = {name: seen.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
+    inside = np.asarray(share_inside(scene, mask) > INSIDE)
+    shown = (scene.visible > HARDLY) & (scene.kind >= 0)
+    renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
+    freed, empty = inside.copy(), scene.kind < 0
+    named = named_things(prompt)
+    held = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
+    more = int(empty.sum()) if named is None else max(newcomers(named, held) - int(renamed.sum()), 0)
+    added = np.flatnonzero(empty)[:more]
+    freed[:, added], renamed[added] = True, True
+    state = settle_identity(seen.values["state"])
+    middle = middle_of(mask, scene.camera)
+    place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
+    for k in added:
+        state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
+    free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
+    canvas = layouts.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
+    names = None if named is None else new_names(named, held)
+    return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
+
+
+def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[tuple[int, int]]) -> Canvas:
+    """The canvas with these (kind, color) known in renamed slots, each where the thing most like it was; slots left over
+    are empty; all slots in canonical order, as the model was taught them."""
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    left = list(slots)
+    for kind, color in names:
+        like = [2 * (int(scene.kind[k]) >= 0) + int(scene.kind[k] == kind) + int(scene.color[k] == color) for k in left]
+        slot = left.pop(int(np.argmax(like)))
+        for group, value in (("kind", kind), ("color", color)):
+            state[:, :, slot, group_slice(group)] = -1.0
+            state[:, :, slot, group_slice(group).start + value] = 1.0
+            level[:, :, slot, group_slice(group)] = 0.0
+        state[:, :, slot, 0], level[:, :, slot, 0] = 1.0, 0.0
+    for slot in left:
+        state[:, :, slot], level[:, :, slot] = 0.0, 0.0
+        state[:, :, slot, 0] = -1.0
+    first = state[0, 0]
+    order = sorted(
+        range(state.shape[2]),
+        key=lambda k: (
+            float(first[k, 0]) < 0, int(first[k, group_slice("kind")].argmax()), int(first[k, group_slice("color")].argmax()),
+        ),
+    )  # fmt: skip
+    values = {**canvas.values, "state": state[:, :, order]}
+    return canvas.with_values(values, {**canvas.levels, "state": level[:, :, order]})
 
 
 def perceive(
     clip: Clip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
 ) -> Scene:
-    """What is in the clip: the scene state over its frames. size: at which it is looked at."""
+    """What is in the clip: the scene state over its frames. size: at which it is looked at. A state that the clip brings along is
+    taken for known; to have the pictures read anew, leave it out: `replace(clip, state=None)`."""
     engine = model_of(model)
     clip = fit_to_model(engine, clip, size)
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = layouts.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
+    canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = perceive_only(engine, canvas, options or Options(), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)

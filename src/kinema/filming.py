@@ -29,6 +29,7 @@ from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, st
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
 from kinema.glimpse import glimpse
+from kinema.keyframes import Named, close_slots, near_another
 from kinema.model.trend import PER_SECOND
 from kinema.models import Model
 
@@ -145,7 +146,7 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
     Velocity is left unknown where no neighboring picture tells it.
     """
     seen = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
-    unread = (canvas.levels["state"].flatten(2) > ROUGHLY).any(-1).any(0)
+    unread = (_without_speed(canvas.levels["state"]).flatten(2) > ROUGHLY).any(-1).any(0)
     index = (seen & unread).nonzero()[:, 0]
     if not len(index):
         return canvas
@@ -159,7 +160,7 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
     state = paced(settle_identity(state), part.levels["state"], _pick(canvas, index).time_s)
     found = part.with_values({**values, "state": state}, part.levels)
     canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
-    alone = torch.tensor([i for i in index.tolist() if not _has_neighbor(canvas.time_s[0], index, i)], dtype=torch.long)
+    alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
         levels = dict(canvas.levels)
         levels["state"] = levels["state"].clone()
@@ -207,10 +208,10 @@ def _cast_unknown(canvas: Canvas, identity: Tensor) -> Canvas:
     return laid.with_values({**laid.values, "state": state}, laid.levels)
 
 
-def _has_neighbor(time_s: Tensor, index: Tensor, i: int) -> bool:
-    """Whether another seen frame lies within an eighth of a second and a half."""
-    apart = (time_s[index] - time_s[i]).abs()
-    return bool(((apart > 0) & (apart < 0.19)).any())
+def _without_speed(level: Tensor) -> Tensor:
+    """Levels [..., F] of a state but for its velocity, which a still picture does not show."""
+    speed = group_slice("velocity")
+    return torch.cat([level[..., : speed.start], level[..., speed.stop :]], -1)
 
 
 def _world_sizes(model: Model) -> list[float]:
@@ -330,11 +331,16 @@ def film(
 
 def fill(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: Watch | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip
-    """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical."""
+    """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical.
+
+    named: what each sample's prompt names [B]; nothing else joins who is seen in known pictures. None: whoever the plan adds.
+    """
     if "video" in canvas.values:
         canvas = held(perceive(model, canvas, options, seeds))
+        if named is not None:
+            canvas = close_slots(canvas, named, ROUGHLY)
     canvas = plan(model, canvas, options, seeds, progress)
     if "video" not in canvas.values:
         return canvas

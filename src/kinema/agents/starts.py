@@ -10,9 +10,9 @@ import torch
 
 from kinema.canvas.tracks import encode_reward
 from kinema.errors import InputError
+from kinema.keyframes import tracks_of
 from kinema.models import Model
 from kinema.simulate.env import Tracks
-from kinema.simulate.world import tracks_of
 from kinema.worlds.playground.diet import Diet
 from kinema.worlds.playground.env import PlaygroundEnv
 

@@ -18,6 +18,9 @@ from kinema.canvas.canvas import Canvas
 from kinema.canvas.tracks import GROUPS, IDENTITY, group_slice
 from kinema.errors import InputError
 
+WITHIN = 0.3
+"""Level at which the places of things that are edited behind a mask enter the plan."""
+
 
 def _put(canvas: Canvas, track: str, frames: Sequence[int] | slice, value: Tensor, level: float) -> Canvas:
     if track not in canvas.values:
@@ -94,6 +97,20 @@ def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None =
         raise InputError(f"mask of {tuple(mask.shape)} cells, expected {tuple(levels['video'].shape[2:])}")
     levels["video"] = torch.where(mask.to(levels["video"].device), levels["video"], 0.0)
     return canvas.with_values(canvas.values, levels)
+
+
+def edit_state(canvas: Canvas, state: Tensor, *, strength: float, freed: Tensor, renamed: Tensor) -> Canvas:
+    """The state [1, T, K, F] of a clip that is edited behind a mask: known where it is not freed (bool [T, K]), else at level
+    `strength`, but for places, which are known to WITHIN, lest things leave the mask; and nothing is known of who is in the slots
+    that are renamed (bool [K])."""
+    canvas = _put(canvas, "state", slice(None), state, 0.0)
+    level = torch.where(freed[None, ..., None].to(state.device), strength, canvas.levels["state"])
+    place = group_slice("position")
+    level[..., place] = level[..., place].clamp(max=WITHIN)
+    for group in IDENTITY:
+        columns = group_slice(group)
+        level[..., columns] = torch.where(renamed[None, None, :, None].to(state.device), 1.0, level[..., columns])
+    return canvas.with_values(canvas.values, {**canvas.levels, "state": level})
 
 
 def perceive(canvas: Canvas, video: Tensor) -> Canvas:

@@ -73,6 +73,14 @@ class Scene:
             raise InputError(
                 f"camera {self.camera.shape} and kind {self.kind.shape} do not fit {frames} frames, {slots} slots"
             )
+        if not np.isfinite(self.camera).all() or not np.isfinite(self.size).all():
+            raise InputError("camera or size holds NaN or infinity: expected finite numbers")
+        for name, names in (("kind", KINDS), ("color", COLORS), ("material", MATERIALS)):
+            values, low = getattr(self, name), -1 if name == "kind" else 0
+            if len(values) != slots or (slots and not (values.min() >= low and values.max() < len(names))):
+                raise InputError(
+                    f"{name} holds {values[:8].tolist()}: expected {slots} numbers from {low} to {len(names) - 1}"
+                )
 
     @property
     def num_frames(self) -> int:
@@ -150,6 +158,8 @@ class Scene:
             }
             for entity in data["entities"]:
                 k = int(entity["slot"])
+                if not 0 <= k < slots:
+                    raise InputError(f"an entity in slot {k}: expected 0 to {slots - 1}")
                 fixed["kind"][k] = KINDS.index(entity["kind"])
                 fixed["color"][k] = COLORS.index(entity["color"])
                 fixed["material"][k] = MATERIALS.index(entity["material"])

@@ -19,6 +19,7 @@ from kinema.cli.options import (
     progress_bar,
     tell,
 )
+from kinema.editing import EDIT_STRENGTH
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = verb("edit", "remake a clip by a new prompt")
     parser.add_argument("clip", type=Path)
     parser.add_argument("prompt")
-    parser.add_argument("--strength", type=number, default=0.6, help="0 keeps all, 1 nothing (default: 0.6)")
-    parser.add_argument("--mask", type=Path, help="a picture, white where the clip may change")
+    parser.add_argument(
+        "--strength", type=number, default=EDIT_STRENGTH, help=f"near 0 keeps all, 1 nothing (default: {EDIT_STRENGTH})"
+    )
+    parser.add_argument("--mask", type=Path, help="a picture of the clip's size, white where it may change")
     parser = verb("image", "one still picture", "out.png")
     parser.add_argument("prompt")
 

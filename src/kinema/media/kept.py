@@ -1,7 +1,10 @@
 """What Kinema wrote into a file beside its pixels, read back with care: other programs copy such fields into changed files.
 
-So the true size, frame rate and state are believed only where the pictures are as many, as large and as fast as they were
-when written. Foreign comments are left alone.
+So the true size and frame rate are believed only where the pictures are as many, as large and as fast as they were when written,
+and the state only where they also look as they did: its file holds thumbnails of all frames, and the decoded frames must agree
+with them. That withstands compression (also a second one) and needs no decoding when a file is written, as a hash of decoded
+frames would. It tells honest changes, not forgeries: who writes a false state can write thumbnails to it. So whatever a state says
+is checked to be finite and within LIMITS, and nothing but pictures is ever made of it. Foreign comments are left alone.
 """
 
 from __future__ import annotations
@@ -19,13 +22,18 @@ import numpy as np
 from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.media.clip import Clip
-from kinema.media.write import KEY
+from kinema.media.write import KEY, MOST_PACKED, thumbnails
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 32 << 20
 """The most that a kept state is unpacked to."""
 MAX_SLOTS = 256
+SAME_LOOK = 20
+"""Levels of 255 by which a cell of a thumbnail may differ from the one that was written, as it may after compression."""
+LIMITS = {"x": 50.0, "y": 50.0, "vx": 100.0, "vy": 100.0, "angle": 1e4, "visible": 1.0, "size": 10.0}
+"""The largest magnitude of each field in a state that is believed; zooms go from 1 / MAX_ZOOM to MAX_ZOOM."""
+MAX_ZOOM = 64.0
 
 
 def _dict(text: str | bytes) -> dict[str, Any]:
@@ -48,6 +56,8 @@ def kept_in(comment: Any, packed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def unpack(packed: str) -> dict[str, Any]:
     """What `pack` packed, checked to have every field but the state; empty with a warning when that cannot be."""
     try:
+        if len(packed) > MOST_PACKED:
+            raise ValueError(f"{len(packed)} bytes, expected at most {MOST_PACKED}")
         data = _dict(zlib.decompressobj().decompress(base64.b64decode(packed), MAX_BYTES))
         width, height = (int(side) for side in data["size"])
         fps, count = float(data["fps"]), int(data["num_frames"])
@@ -72,13 +82,32 @@ def keep(clip: Clip, settings: dict[str, Any], kept: dict[str, Any]) -> Clip:
         log.warning("the clip was changed by another program; going on without the state kept in it")
         return clip
     clip = replace(clip, frames=np.ascontiguousarray(clip.frames[:, :height, :width]), fps=kept["fps"])
-    state = kept.get("state")
-    if state is None:
+    if kept.get("state") is None:
         return clip
     try:
-        if state["num_frames"] != clip.num_frames or state["num_slots"] > MAX_SLOTS:
-            raise ValueError(f"it has {state['num_frames']} frames, the file {clip.num_frames}")
-        return replace(clip, state=Scene.from_dict(state))
-    except (InputError, KeyError, ValueError, TypeError, OverflowError) as wrong:
+        return replace(clip, state=_state(clip, kept))
+    except (InputError, binascii.Error, KeyError, ValueError, TypeError, OverflowError) as wrong:
         log.warning("the state kept in the clip is not used: %s", wrong)
         return clip
+
+
+def _state(clip: Clip, kept: dict[str, Any]) -> Scene:
+    """The state that was kept of the clip; ValueError or InputError if it does not belong to these frames or is out of range."""
+    data = kept["state"]
+    if data["num_frames"] != clip.num_frames or data["num_slots"] > MAX_SLOTS:
+        raise ValueError(f"it has {data['num_frames']} frames, the file {clip.num_frames}")
+    now = thumbnails(clip.frames)
+    then = np.frombuffer(base64.b64decode(kept["thumbnails"]), np.uint8).reshape(now.shape)
+    change = np.abs(then.astype(np.int16) - now).max((1, 2, 3))
+    if change.max() > SAME_LOOK:
+        raise ValueError(f"frame {int(change.argmax())} no longer looks as it did when the state was written")
+    scene = Scene.from_dict(data)
+    if not 0 < scene.fps <= 1000:
+        raise ValueError(f"{scene.fps:g} frames a second")
+    for name, most in LIMITS.items():
+        if np.abs(getattr(scene, name)).max() > most:
+            raise ValueError(f"{name} reaches {np.abs(getattr(scene, name)).max():g}, expected at most {most:g}")
+    zoom = scene.camera[:, 2]
+    if np.abs(scene.camera[:, :2]).max() > LIMITS["x"] or zoom.min() < 1 / MAX_ZOOM or zoom.max() > MAX_ZOOM:
+        raise ValueError("the camera is out of range")
+    return scene

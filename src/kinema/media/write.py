@@ -2,7 +2,8 @@
 
 MP4 holds H.264 in yuv420p with even sides (odd ones are padded, and cut back on reading). The metadata field `comment` is the
 settings as readable JSON; `kinema` is the rest (true size, caption, state) as compressed JSON. GIF, JPEG and WebP have one
-field for text, so there the rest is an entry of the settings.
+field for text, so there the rest is an entry of the settings. Beside the state stand thumbnails of the frames it belongs to, by
+which the reader notices pixels that were changed since (`kinema.media.kept`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import os
 import secrets
 import zlib
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from kinema.errors import InputError, KinemaError, OutputError
@@ -29,17 +32,40 @@ if TYPE_CHECKING:
 VIDEOS = {".mp4": "libx264", ".webm": "libvpx-vp9", ".mkv": "libx264"}
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 KEY = "kinema"
+MOST_PACKED = 1 << 20
+"""Characters that are kept beside the pixels at most; a longer state stays out of the file."""
+THUMBNAIL = 8
+"""Cells along a side of a frame's thumbnail, of at least as many pixels each; a thing of usual size covers about one cell."""
 GIF_FPS = 50.0
 """Viewers show faster GIFs at ten frames a second."""
 
 
+log = logging.getLogger(__name__)
+
+
+def thumbnails(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Frames [T, H, W, 3] as means over a square grid of cells, uint8 [T, n, n, 3]: nearly the same before and after
+    compression, and another wherever a thing was moved, removed or recolored."""
+    side = min(max(min(frames.shape[1:3]) // THUMBNAIL, 1), THUMBNAIL)
+    small = [Image.fromarray(frame).resize((side, side), Image.Resampling.BOX) for frame in frames]
+    return np.stack([np.asarray(picture) for picture in small])
+
+
 def pack(clip: Clip) -> str:
-    """Everything but the pixels and the settings, compressed."""
+    """Everything but the pixels and the settings, compressed; without the state if that would be longer than MOST_PACKED."""
     data: dict[str, Any] = {"fps": clip.fps, "caption": clip.caption, "size": [clip.frames.shape[2], clip.frames.shape[1]]}
     data["num_frames"] = clip.num_frames
-    if clip.state is not None:
-        data["state"] = clip.state.to_dict()
-    return base64.b64encode(zlib.compress(json.dumps(data).encode(), 9)).decode()
+    if clip.state is not None and clip.state.num_frames == clip.num_frames:
+        marks = base64.b64encode(thumbnails(clip.frames).tobytes()).decode()
+        packed = _compressed({**data, "state": clip.state.to_dict(), "thumbnails": marks})
+        if len(packed) <= MOST_PACKED:
+            return packed
+        log.warning("the state of %d frames is too long for the file (%d bytes); left out", clip.num_frames, len(packed))
+    return _compressed(data)
+
+
+def _compressed(data: dict[str, Any]) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(data, separators=(",", ":")).encode(), 9)).decode()
 
 
 def _settings(clip: Clip, **more: str) -> str:

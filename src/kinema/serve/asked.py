@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kinema import sizes
+from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError
 from kinema.laying import camera_path
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
@@ -60,7 +61,7 @@ PROMPT = Field(name="prompt", kind="text", about="what happens", default="")
 EDIT = (
     Field(name="prompt", kind="text", about="what the video is remade by", required=True),
     VIDEO_FIELD,
-    Field(name="strength", kind="number", about="0 keeps all, 1 nothing", low=0, high=1, default=0.6),
+    Field(name="strength", kind="number", about="near 0 keeps all, 1 nothing", low=0.01, high=1, default=EDIT_STRENGTH),
     Field(name="mask", kind="reference", about="a picture, white where the video may change"),
     SIZE,
     *EMPTY,

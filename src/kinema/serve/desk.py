@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from kinema import sizes
 from kinema.canvas.scene import COLORS, KINDS
+from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError, KinemaError
 from kinema.models import CARD, WEIGHTS, available, find
 from kinema.serve.access import COOKIE, SCOPES, check_origin
@@ -127,6 +128,7 @@ def model_shown(name: str) -> dict[str, Any]:
             "default": name == default_model(), "size": "x".join(map(str, sizes.default_size(config))),
             "sizes": sizes.sizes_of(config), "heights": list(config.heights), "aspects": list(config.aspects),
             "fps": list(config.fps), "max_side": config.max_side, "max_seconds": MOST_SECONDS,
+            "edit_strength": EDIT_STRENGTH,
             "parameters": parameters(folder), "world": config.world is not None,
             "card": card.read_text() if card.exists() else "", "lacks": list(config.lacks),
             "vocabulary": {

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError
 from kinema.serve.asked import BLEND, CHARACTER, CREATE, EDIT, EXTEND, LOOP, MOVE, REMIX, RENDER, TRIM, is_heavy
 from kinema.serve.cast import character_shown
@@ -91,7 +92,7 @@ def _making(router: APIRouter, house: House, orders: Orders, post: Post[Any]) ->
         if not is_id(video_id, "video"):
             raise not_found("video", video_id)
         take = partial(orders.change, "remix", ("video",), remixed_from=video_id)
-        return await ordered(request, REMIX, take, video=video_id, strength=0.7)
+        return await ordered(request, REMIX, take, video=video_id, strength=EDIT_STRENGTH)
 
 
 def _characters(router: APIRouter, house: House, orders: Orders, post: Post[Any]) -> None:

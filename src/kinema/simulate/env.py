@@ -27,9 +27,10 @@ from kinema import sizes
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
+from kinema.keyframes import tracks_of
 from kinema.laying import check_seed, model_of
 from kinema.models import Model
-from kinema.simulate.world import check_action, check_task, tracks_of
+from kinema.simulate.world import check_action, check_task
 from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.stepping import ended as happened
 from kinema.worlds.playground.diet import Diet, tiny

@@ -24,19 +24,14 @@ from kinema.api import perceive
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import (
     IDENTITY,
-    VECTORS,
-    Fields,
     decode_reward,
     decode_scene,
-    encode_camera,
-    encode_setting,
-    encode_state,
-    encode_terminated,
     group_slice,
 )
 from kinema.devices import AUTO
 from kinema.errors import InputError
 from kinema.filming import Options, plan
+from kinema.keyframes import tracks_of
 from kinema.laying import blank_canvas, check_seed, model_of, tell
 from kinema.media import Clip
 from kinema.models import Model
@@ -85,33 +80,6 @@ def sort_slots(scene: Scene) -> tuple[Scene, NDArray[np.int64]]:
     fixed: dict[str, Any] = {name: getattr(scene, name)[order] for name in ("kind", "color", "material", "size")}
     moving: dict[str, Any] = {name: getattr(scene, name)[:, order] for name in ("x", "y", "vx", "vy", "angle", "visible")}
     return replace(scene, **fixed, **moving), order
-
-
-def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """A scene as tracks [1, T, ...] of a model with so many slots; actions and rewards are nothing."""
-    if scene.num_slots > slots and any(k >= slots for k in scene.entities):
-        raise InputError(f"the state holds {len(scene.entities)} things in {scene.num_slots} slots; the model has {slots}")
-    more = slots - scene.num_slots
-    if more > 0:
-        fixed: dict[str, Any] = {
-            "kind": np.pad(scene.kind, (0, more), constant_values=-1),
-            **{name: np.pad(getattr(scene, name), (0, more)) for name in ("color", "material", "size")},
-        }
-        moving: dict[str, Any] = {
-            name: np.pad(getattr(scene, name), ((0, 0), (0, more))) for name in ("x", "y", "vx", "vy", "angle", "visible")
-        }
-        scene = replace(scene, **fixed, **moving)
-    fields = Fields.of(scene)
-    frames = scene.num_frames
-    arrays = {
-        "state": encode_state(fields)[:, :, :slots],
-        "camera": encode_camera(fields.camera),
-        "scene": encode_setting(fields.view, fields.background, frames),
-        "action": np.zeros((1, frames, VECTORS["action"]), np.float32),
-        "reward": np.zeros((1, frames, 1), np.float32),
-        "terminated": encode_terminated(np.zeros((1, frames), bool)),
-    }
-    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
 def check_task(model: Model, task: str) -> None:

@@ -1,6 +1,7 @@
 /** Repaint: say what should be there instead, and paint over where. White in the mask may change, black stays. */
 import { html, useEffect, useRef, useState, useId } from "../../ui.js";
 import { files, videos } from "../../api.js";
+import { modelOf } from "../../store.js";
 import { pointerShare } from "../../room.js";
 import { trim } from "../../format.js";
 import { Button, Check, Choice } from "../../components/basics.js";
@@ -99,7 +100,7 @@ const REGIONS = [["Left half", [0, 0, 0.5, 1]], ["Right half", [0.5, 0, 1, 1]], 
 
 export function Repaint({ clip, send, mask }) {
   const [prompt, setPrompt] = useState(clip.prompt);
-  const [strength, setStrength] = useState(0.6);
+  const [strength, setStrength] = useState(modelOf(null)?.kinema.edit_strength ?? 1);
   const id = useId();
   const painted = mask.share();
   const run = () =>
@@ -124,7 +125,7 @@ export function Repaint({ clip, send, mask }) {
       data-testid="mask-share">${painted ? `${trim(painted * 100, 0)}% of the picture may change` : "All of the picture may change"}
       </p>
     <div class="field"><label for=${`${id}-s`}>Strength <span class="mono">${strength}</span></label>
-      <input id=${`${id}-s`} type="range" min="0" max="1" step="0.05" value=${strength}
+      <input id=${`${id}-s`} type="range" min="0.05" max="1" step="0.05" value=${strength}
         style=${{ "--share": `${strength * 100}%` }} onInput=${(event) => setStrength(Number(event.currentTarget.value))}
         aria-valuetext=${`${strength}: 0 keeps all, 1 nothing`} data-testid="strength" />
       <p class="hint">0 keeps all of the clip, 1 nothing.</p></div>

@@ -1,0 +1,85 @@
+"""Edits: how far a clip may depart from what it was, where a mask lets it, and how old and new pixels are joined.
+
+Axes: T frames, H x W pixels, K slots.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.canvas.scene import Scene
+from kinema.errors import InputError
+from kinema.media import Clip
+
+EDIT_STRENGTH = 0.8
+"""The level at which an edited clip enters the plan unless it is said otherwise (`python -m benchmarks.edits`): the library, the
+command, the server and the Studio all take it from here."""
+FEATHER = 2
+"""Pixels inside a mask over which old and new are blended."""
+INSIDE = 0.5
+"""A thing of which more than this share lies in the mask is free to change."""
+
+Frames = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+def check_strength(strength: float) -> float:
+    """The strength; InputError unless it is above 0 and up to 1."""
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0.0 < strength <= 1.0:
+        raise InputError(f"strength {strength}: expected above 0 (keep all) and up to 1 (keep nothing)")
+    return float(strength)
+
+
+def read_mask(mask: Clip, clip: Clip) -> Mask:
+    """Where a mask picture is white, bool [H, W]; InputError unless it is one picture of the clip's size with white in it."""
+    if mask.num_frames != 1 or mask.size != clip.size:
+        raise InputError(
+            f"a mask of {mask.num_frames} frames, {mask.size}: expected one picture of {clip.size}, as the clip is"
+        )
+    white: Mask = mask.frames[0].mean(-1) > 127
+    if not white.any():
+        raise InputError("the mask has no white in it: expected white where the clip may change")
+    return white
+
+
+def picture_level(strength: float) -> float:
+    """The level at which the pictures of an edit without a mask are taken, 1 - (1 - strength)^3. Pictures tell more than a state at
+    the same level, and what they show of what was there would shine through."""
+    return 1.0 - (1.0 - strength) ** 3
+
+
+def share_inside(scene: Scene, mask: Mask) -> NDArray[np.float64]:
+    """The share of each thing's disk that lies in the mask, [T, K]; of what is out of the picture, 0."""
+    height, width = mask.shape
+    y, x = np.mgrid[:height, :width] + 0.5
+    share = np.zeros((scene.num_frames, scene.num_slots))
+    for k in scene.entities:
+        for t, (pan_x, pan_y, zoom) in enumerate(scene.camera.tolist()):
+            unit = height * zoom / 10
+            left, top = width / 2 + (scene.x[t, k] - pan_x) * unit, height / 2 - (scene.y[t, k] - pan_y) * unit
+            disk = np.hypot(x - left, y - top) <= max(float(scene.size[k]) * unit, 0.75)
+            share[t, k] = (disk & mask).sum() / max(disk.sum(), 1)
+    return share
+
+
+def middle_of(mask: Mask, camera: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mask's middle as places in the room, [T, 2], under cameras [T, 3]."""
+    height, width = mask.shape
+    row, column = (float(axis.mean()) + 0.5 for axis in np.nonzero(mask))
+    unit = height * camera[:, 2] / 10
+    return np.stack([camera[:, 0] + (column - width / 2) / unit, camera[:, 1] - (row - height / 2) / unit], -1)
+
+
+def compose(old: Frames, new: Frames, mask: Mask) -> Frames:
+    """New pixels [T, H, W, 3] inside the mask, the old ones, to the bit, outside of it. Over FEATHER pixels inside the mask's edge
+    old and new are blended; the picture's own edge is none."""
+    depth = np.zeros(mask.shape, np.int64)
+    inner = mask
+    for _ in range(FEATHER + 1):
+        depth += inner
+        near = np.pad(inner, 1, constant_values=True)
+        inner = inner & near[:-2, 1:-1] & near[2:, 1:-1] & near[1:-1, :-2] & near[1:-1, 2:]
+    share = (depth / (FEATHER + 1))[None, ..., None]
+    mixed = np.round(old + share * (new.astype(np.float64) - old)).astype(np.uint8)
+    return np.where(mask[None, ..., None], mixed, old)

@@ -1,0 +1,241 @@
+"""Keyframes: pictures that stand at some frames of a canvas, with the state they bring along, and who may join them.
+
+A picture that Kinema made carries its state (`Clip.state`, also through files). That state is laid down as known, so that nothing
+has to be read off pixels again. Pictures without one are perceived (`kinema.filming.perceive`).
+
+Axes: B batch, T frames, n keyframes, K slots, F features.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kinema.canvas.canvas import Canvas
+from kinema.canvas.scene import COLORS, KINDS, Scene
+from kinema.canvas.tracks import VECTORS, Fields, encode_camera, encode_setting, encode_state, encode_terminated, group_slice
+from kinema.errors import InputError
+from kinema.media import Clip
+from kinema.worlds.playground.wording import SYNONYMS
+
+log = logging.getLogger(__name__)
+
+FIXED = ("kind", "color", "material", "size")
+MOVING = ("x", "y", "vx", "vy", "angle", "visible")
+NEIGHBOR_S = 0.19
+"""Frames this near to each other show how things move: an eighth of a second and a half."""
+
+_KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
+_OPEN = frozenset(["another", "other", "others", "more", "new", "something", "things", "objects"])
+"""Words by which a prompt may mean things that it does not name."""
+_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+_REACH = 3
+"""Words before a kind in which its color and number are looked for: 'two large bouncy red balls'."""
+
+Named = tuple[Counter[tuple[int, int]], Counter[int]]
+"""Things a prompt names: how many of each (kind, color), and how many of each kind without a color."""
+
+
+def state_of(clip: Clip) -> Scene | None:
+    """The clip's state, if it has one for each of its frames."""
+    if clip.state is not None and clip.state.num_frames != clip.num_frames:
+        log.warning(
+            "the clip's state has %d frames, the clip %d; it is perceived anew", clip.state.num_frames, clip.num_frames
+        )
+        return None
+    return clip.state
+
+
+def scenes_at(clip: Clip, frames: Sequence[int]) -> list[Scene | None]:
+    """The clip's state at each of these frames, as scenes of one frame; None where it has no state."""
+    scene = state_of(clip)
+    return [None if scene is None else scene.frames(np.array([i])) for i in frames]
+
+
+def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """A scene as tracks [1, T, ...] of a model with so many slots; actions and rewards are nothing."""
+    if scene.num_slots > slots and any(k >= slots for k in scene.entities):
+        raise InputError(f"the state holds {len(scene.entities)} things in {scene.num_slots} slots; the model has {slots}")
+    more = slots - scene.num_slots
+    if more > 0:
+        fixed: dict[str, Any] = {
+            "kind": np.pad(scene.kind, (0, more), constant_values=-1),
+            **{name: np.pad(getattr(scene, name), (0, more)) for name in ("color", "material", "size")},
+        }
+        moving: dict[str, Any] = {
+            name: np.pad(getattr(scene, name), ((0, 0), (0, more))) for name in ("x", "y", "vx", "vy", "angle", "visible")
+        }
+        scene = replace(scene, **fixed, **moving)
+    fields = Fields.of(scene)
+    frames = scene.num_frames
+    arrays = {
+        "state": encode_state(fields)[:, :, :slots],
+        "camera": encode_camera(fields.camera),
+        "scene": encode_setting(fields.view, fields.background, frames),
+        "action": np.zeros((1, frames, VECTORS["action"]), np.float32),
+        "reward": np.zeros((1, frames, 1), np.float32),
+        "terminated": encode_terminated(np.zeros((1, frames), bool)),
+    }
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def lay_scenes(canvas: Canvas, scenes: Mapping[int, Scene | None]) -> Canvas:
+    """The canvas with the scenes (of one frame each) of its keyframes as known state, camera and setting.
+
+    Speeds are known only where a neighboring keyframe shows them: a still may go on in any way. What the canvas knows already
+    stays. Nothing is laid, and everything left to be perceived, unless each keyframe has a scene and the slots hold all things:
+    slots of what is laid and of what is perceived could not be told to be the same things.
+    """
+    slots = canvas.values["state"].shape[2]
+    known = {frame: scene for frame, scene in scenes.items() if scene is not None}
+    joined = _joined(known, slots) if known and len(known) == len(scenes) else None
+    if joined is None:
+        return canvas
+    scene, shown = joined
+    tracks = tracks_of(scene, slots, canvas.time_s.device)
+    settings = [encode_setting(Fields.of(s).view, Fields.of(s).background, 1) for s in known.values()]
+    tracks["scene"] = torch.from_numpy(np.concatenate(settings, 1)).to(canvas.time_s.device)
+    index = torch.tensor(list(known))
+    level = torch.zeros_like(tracks["state"])
+    absent = ~torch.from_numpy(np.pad(shown, ((0, 0), (0, slots - shown.shape[1])), constant_values=True))
+    for group in ("position", "velocity", "angle"):
+        level[0, ..., group_slice(group)][absent] = 1.0
+    lone = [not near_another(canvas.time_s[0], index, int(i)) for i in index]
+    level[0, torch.tensor(lone), :, group_slice("velocity")] = 1.0
+    values, levels = dict(canvas.values), dict(canvas.levels)
+    for name in ("state", "camera", "scene"):
+        values[name], levels[name] = values[name].clone(), levels[name].clone()
+        given = level if name == "state" else torch.zeros_like(levels[name][:, index])
+        lower = levels[name][:, index] > given
+        values[name][:, index] = torch.where(
+            lower if name == "state" else lower[..., None], tracks[name], values[name][:, index]
+        )
+        levels[name][:, index] = torch.where(lower, given, levels[name][:, index])
+    return canvas.with_values(values, levels)
+
+
+def near_another(time_s: torch.Tensor, index: torch.Tensor, frame: int) -> bool:
+    """Whether another of the frames at `index` lies within NEIGHBOR_S of this one."""
+    apart = (time_s[index] - time_s[frame]).abs()
+    return bool(((apart > 0) & (apart < NEIGHBOR_S)).any())
+
+
+def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.bool_]] | None:
+    """Scenes of one frame each as one scene in one order of slots, and what each frame shows: bool [n, K]; None if there are more
+    things than slots. Scenes that agree on who is in which slot keep their slots; else things are the same if kind and color are,
+    in canonical order, and one that a frame does not show is hidden there."""
+    parts = list(scenes.values())
+    casts = [_cast(part) for part in parts]
+    if all(cast == casts[0] for cast in casts):
+        where = dict(casts[0])
+        count = max(where.values(), default=0) + 1
+    else:
+        names = sorted({name for cast in casts for name in cast})
+        where, count = {name: slot for slot, name in enumerate(names)}, max(len(names), 1)
+    if count > slots:
+        log.warning("the pictures' states hold things in %d slots, the model has %d; they are perceived anew", count, slots)
+        return None
+    fixed: dict[str, Any] = {name: np.zeros(count, getattr(parts[0], name).dtype) for name in FIXED}
+    fixed["kind"][:] = -1
+    moving: dict[str, Any] = {name: np.zeros((len(parts), count), np.float32) for name in MOVING}
+    shown = np.zeros((len(parts), count), bool)
+    shown[:, [slot for slot in range(count) if slot not in where.values()]] = True
+    for t, (part, cast) in reversed(list(enumerate(zip(parts, casts, strict=True)))):
+        for name, old in cast.items():
+            slot = where[name]
+            shown[t, slot] = True
+            for field in FIXED:
+                fixed[field][slot] = getattr(part, field)[old]
+            for field, values in moving.items():
+                values[t, slot] = getattr(part, field)[0, old]
+    camera = np.concatenate([part.camera for part in parts])
+    return replace(parts[0], **fixed, **moving, camera=camera), shown
+
+
+def _cast(scene: Scene) -> dict[tuple[int, int, int], int]:
+    """(kind, color, which of these) to slot."""
+    seen: Counter[tuple[int, int]] = Counter()
+    cast = {}
+    for slot in scene.entities:
+        name = (int(scene.kind[slot]), int(scene.color[slot]))
+        cast[*name, seen[name]] = slot
+        seen[name] += 1
+    return cast
+
+
+def named_things(prompt: str) -> Named | None:
+    """The things that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean any."""
+    words = re.findall(r"[a-z]+", prompt.lower())
+    if _OPEN & set(words):
+        return None
+    exact: Counter[tuple[int, int]] = Counter()
+    kinds: Counter[int] = Counter()
+    for i, word in enumerate(words):
+        kind = _KIND_OF.get(word) or _KIND_OF.get(word.removesuffix("s")) or _KIND_OF.get(word.removesuffix("es"))
+        if kind is None:
+            continue
+        before = list(reversed(words[max(i - _REACH, 0) : i]))
+        stop = next((j for j, w in enumerate(before) if w in _KIND_OF or w in ("and", "a", "an", "the")), len(before))
+        color = next((COLORS.index(w) for w in before[:stop] if w in COLORS), None)
+        number = next((_NUMBERS[w] for w in before[:stop] if w in _NUMBERS), 1)
+        if color is None:
+            kinds[KINDS.index(kind)] = max(kinds[KINDS.index(kind)], number)
+        else:
+            exact[KINDS.index(kind), color] = max(exact[KINDS.index(kind), color], number)
+    return exact, kinds
+
+
+def newcomers(named: Named, cast: Sequence[tuple[int, int]]) -> int:
+    """How many of the named things are not in a cast of (kind, color)."""
+    exact, kinds = named
+    there = Counter(cast)
+    new = exact - there
+    all_kinds = Counter(kind for kind, _ in (there + new).elements())
+    return new.total() + (kinds - all_kinds).total()
+
+
+def new_names(named: Named, cast: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
+    """(kind, color) of the named things that are not in a cast; None if some of them are named without a color."""
+    new = list((named[0] - Counter(cast)).elements())
+    return new if len(new) == newcomers(named, cast) else None
+
+
+def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> Canvas:
+    """Who is not in the pictures can only be what the prompt names beside: as many empty slots stay open as each sample's prompt
+    [B] names things that no keyframe shows, hidden at the keyframes; in the other empty slots nothing exists at any time.
+
+    seen: the level up to which existence counts as known. A sample without keyframes, or named None, stays as it is.
+    """
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    kind, color, visible = (group_slice(group) for group in ("kind", "color", "visible"))
+    for b, names in enumerate(named):
+        told = level[b, :, :, 0] <= seen
+        if names is None or not bool(told.any()):
+            continue
+        here = (told & (state[b, :, :, 0] > 0)).any(0)
+        first = [int((told[:, k] & (state[b, :, k, 0] > 0)).nonzero()[0, 0]) for k in here.nonzero()[:, 0].tolist()]
+        slots = here.nonzero()[:, 0].tolist()
+        cast = [
+            (int(state[b, t, k, kind].argmax()), int(state[b, t, k, color].argmax()))
+            for t, k in zip(first, slots, strict=True)
+        ]
+        empty = (~here).nonzero()[:, 0].tolist()
+        open_slots = newcomers(names, cast)
+        for k in empty[:open_slots]:
+            at = told[:, k]
+            level[b, at, k] = 1.0
+            state[b, at, k, visible] = -1.0
+            level[b, at, k, visible] = 0.0
+        for k in empty[open_slots:]:
+            state[b, :, k] = 0.0
+            state[b, :, k, 0] = -1.0
+            level[b, :, k] = 0.0
+    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
