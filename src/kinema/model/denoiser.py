@@ -215,7 +215,7 @@ class Denoiser(nn.Module):
         text_keys, text_bias = self._text(text, batch, frames, dtype)
         for block in self.blocks:
             assert isinstance(block, Block)
-            run = block if memory is None else block.forward
+            run = block if memory is None and torch.is_grad_enabled() else block.forward
             if block.along_time:
                 x = run(x, in_time, time_bias, text_keys, text_bias, readers, memory)
             else:

@@ -30,7 +30,7 @@ def on_gpu(recipe: Recipe) -> Recipe:
         meeting=replace(recipe.meeting, episodes=12_000 if recipe.meeting_share else EPISODES),
         steps=1_000_000,
         plan_batch=16 * recipe.plan_batch,
-        film_cells=16 * 5 * recipe.film_cells,
+        film_cells=16 * recipe.film_cells,
         film_shapes=(
             Shape(height=64, width=64, share=0.3),
             Shape(height=128, width=128, share=0.5),

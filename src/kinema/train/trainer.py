@@ -293,8 +293,7 @@ class Trainer:
             self._canaries[phase] = Canaries(
                 self.recipe, self.banks[phase], self.codec, device=self.device, dtype=self.dtype
             )
-        with Averaged(self):
-            answers = self._canaries[phase](self.model)
+        answers = self._canaries[phase](self.averaged())
         row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
         row |= {name: round(value, 4) for name, value in {**self.running, **answers}.items()}
         with (self.out / "canaries.jsonl").open("a") as file:
@@ -335,24 +334,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
         self.loader.counts = dict(state["counts"])
-
-
-class Averaged:
-    """Inside the with-block the trainer's model holds the averaged weights."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-
-    def _swap(self) -> None:
-        with torch.no_grad():
-            for name, p in self.trainer.model.named_parameters():
-                average = self.trainer.optimizer.average[name]
-                kept = p.detach().clone()
-                p.copy_(average)
-                average.copy_(kept)
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
