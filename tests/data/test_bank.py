@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinema.data import bank as banks
-from kinema.data.bank import Bank, build, make_shard
+from kinema.data.bank import Bank, Order, build, make_shard
 from kinema.errors import InputError
 from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import simulate, tiny
@@ -62,7 +62,8 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
     del arrays["caption_which"]
     with pytest.raises(InputError, match="older format"):
         Bank(saved(tmp_path / "old", arrays))
-    build(tmp_path / "new", tiny(), episodes=0, base_seed=0, workers=1)
+    order = Order(folder=tmp_path / "new", source=tiny(), episodes=0, base_seed=0)
+    build([order])
     monkeypatch.setattr(banks, "FORMAT", banks.FORMAT + 1)
     with pytest.raises(InputError, match="another diet, seed or format"):
-        build(tmp_path / "new", tiny(), episodes=0, base_seed=0, workers=1)
+        build([order])

@@ -11,7 +11,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas, TextCondition, blank
 from kinema.diffusion.levels import PatternShares, draw, shift
-from kinema.diffusion.objective import TRACK_WEIGHTS, even, feature_weights, noised, ramp
+from kinema.diffusion.objective import TRACK_WEIGHTS, even, feature_weights, noised, video_weight
 from kinema.diffusion.samplers import euler, guided, heun, schedule, start
 from kinema.errors import InputError
 from kinema.model.denoiser import Denoiser
@@ -125,6 +125,8 @@ def test_noise_leaves_known_cells_alone() -> None:
 
 def test_clean_levels_weigh_more_but_not_without_bound() -> None:
     levels = torch.linspace(1, 0, 50)
-    for weight in (ramp, even):
-        assert weight(levels[:1]) == pytest.approx(1.0)
-        assert (weight(levels).diff() > 0).all() and weight(levels).max() < 105
+    assert even(levels[:1]) == pytest.approx(1.0)
+    assert (even(levels).diff() > 0).all() and even(levels).max() < 105
+    sure = video_weight(levels, torch.tensor(0.3))
+    assert sure[0] == pytest.approx(1.0) and (sure.diff() >= 0).all() and sure.max() == 8.0
+    assert (video_weight(levels, torch.tensor(0.05))[:40] < 1.2).all()

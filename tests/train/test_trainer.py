@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.data.bank import Bank, build
+from kinema.data.bank import Bank, Order, build
 from kinema.diffusion.objective import total
 from kinema.errors import InputError
 from kinema.models import load
 from kinema.train import checkpoint
-from kinema.train.batches import draw_live_windows, draw_time_bias, is_still, make, make_stills
+from kinema.train.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
 from kinema.train.data import folder_of, open_banks
-from kinema.train.recipe import RECIPES, recipe, smoke
+from kinema.train.recipe import KINDS, RECIPES, Shape, recipe, smoke
 from kinema.train.run import open_codec, train
 from kinema.train.trainer import Trainer
 
@@ -42,10 +42,17 @@ def trainer(banks: dict[str, Bank], out: Path, **changes: object) -> Trainer:
     return Trainer(run, out, banks, open_codec(run.codec, "cpu"))
 
 
-def test_one_batch_is_learned(banks: dict[str, Bank], tmp_path: Path) -> None:
+def drawn(run: Trainer, kind: str, number: int) -> Batch:
+    """A batch of the smoke recipe, ready for a step."""
+    batch = make(run.recipe, run.banks, "one shape", kind, number)
+    return batch.on("cpu", run.codec, run.recipe.denoiser.patch)
+
+
+@pytest.mark.parametrize("kind", ["film", "plan", "live"])
+def test_one_batch_is_learned(banks: dict[str, Bank], tmp_path: Path, kind: str) -> None:
     """The same batch a hundred times: the loss falls to less than half."""
     run = trainer(banks, tmp_path, warmup=1, precision="float32")
-    batch = make(run.recipe, run.banks["one shape"], run.codec, 1, "cpu")
+    batch = drawn(run, kind, 1)
     losses = []
     for _ in range(100):
         loss = total(run.compute(batch))
@@ -57,24 +64,51 @@ def test_one_batch_is_learned(banks: dict[str, Bank], tmp_path: Path) -> None:
 
 def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, Bank], tmp_path: Path) -> None:
     """The same stills sixty times: less than half the loss; blocks and slots are as they were."""
-    run = trainer(banks, tmp_path, warmup=1, precision="float32", still_batch=32)
-    stills = make_stills(run.recipe, run.banks["one shape"], run.codec, 1, "cpu")
+    few = (Shape(height=64, width=64, share=1.0),)
+    run = trainer(banks, tmp_path, warmup=1, precision="float32", still_pixels=32 * 64 * 64, still_shapes=few)
+    stills = drawn(run, "still", 1)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
     losses = []
     for _ in range(60):
-        loss = total(run.compute_stills(stills))
+        loss = total(run.compute(stills))
         loss.backward()
         run.optimizer.step(1.0, average_from=2.0)
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "stamp", "video_out", "sight_out"}
+    assert moved == {"video_in", "stamp", "video_out", "sketch_out", "sight_out"}
 
 
-def test_a_share_of_the_steps_is_of_stills() -> None:
+def test_kinds_of_steps_have_the_shares_of_the_phase() -> None:
     run = recipe("smoke")
-    assert 0.3 < np.mean([is_still(run, step, 0.4) for step in range(500)]) < 0.5
-    assert not any(is_still(run, step, 0.0) for step in range(50))
+    phase = replace(run.phases[0], still_share=0.4, film_share=0.5)
+    kinds = [kind_of(run, phase, step) for step in range(2000)]
+    assert set(kinds) == set(KINDS)
+    assert 0.36 < kinds.count("still") / 2000 < 0.44 and 0.26 < kinds.count("film") / 2000 < 0.34
+    assert "still" not in {kind_of(run, replace(phase, still_share=0.0), step) for step in range(50)}
+
+
+def test_every_size_is_drawn_at_its_own_scale(banks: dict[str, Bank], tmp_path: Path) -> None:
+    """Ten units are the height of every picture, and batches of one step have one size."""
+    run = trainer(banks, tmp_path)
+    seen = set()
+    for number in range(40):
+        batch = make(run.recipe, run.banks, "one shape", "still", number)
+        assert batch.pictures is not None and batch.cell_units is not None
+        height, width = batch.pictures.shape[2:4]
+        assert batch.cell_units * height / 16 == pytest.approx(10.0)
+        assert batch.levels["video"].shape[2:] == (height // 16, width // 16)
+        seen.add((height, width))
+    assert {height for height, _ in seen} >= {64, 128, 256} and any(h != w for h, w in seen)
+
+
+def test_an_upright_picture_does_not_show_what_stands_at_the_side(banks: dict[str, Bank]) -> None:
+    bank = banks["one shape"]
+    one = np.zeros(1, np.int64)
+    fields = bank.windows(one, one, one + 1, 1, one - 1).fields
+    fields = replace(fields, x=np.full_like(fields.x, 9.0), visible=np.ones_like(fields.visible))
+    assert (seen_at(fields, Shape(height=128, width=128, share=1)).visible == 1).all()
+    assert (seen_at(fields, Shape(height=128, width=80, share=1)).visible[..., 0] == 0).all()
 
 
 def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> None:
@@ -94,13 +128,27 @@ def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> 
         assert torch.equal(a, second.optimizer.average[name]), name
 
 
-def test_batches_are_a_function_of_the_step(banks: dict[str, Bank]) -> None:
-    run, codec = smoke(), open_codec("codec-8x8", "cpu")
-    a, b, c = (make(run, banks["one shape"], codec, step, "cpu") for step in (3, 3, 4))
-    assert all(
-        torch.equal(a.noise[name], b.noise[name]) and torch.equal(a.values[name], b.values[name]) for name in a.values
-    )
-    assert a.captions != c.captions or a.noise["state"].shape != c.noise["state"].shape
+def test_batches_are_a_function_of_kind_and_number(banks: dict[str, Bank], tmp_path: Path) -> None:
+    run = trainer(banks, tmp_path)
+    a, b, c = (drawn(run, "plan", number) for number in (3, 3, 4))
+    assert a.noise is not None and b.noise is not None and c.noise is not None
+    for name in a.values:
+        assert torch.equal(a.noise[name], b.noise[name]) and torch.equal(a.values[name], b.values[name])
+    assert a.captions != c.captions and not torch.equal(a.noise["state"], c.noise["state"])
+
+
+def test_worker_processes_make_the_same_batches(banks: dict[str, Bank], tmp_path: Path) -> None:
+    here = trainer(banks, tmp_path / "a").loader
+    ahead = trainer(banks, tmp_path / "b", workers={"live": 1}).loader
+    ahead.counts = {"live": 1}
+    try:
+        here.next("one shape", "live")
+        for _ in range(2):
+            one, two = here.next("one shape", "live"), ahead.next("one shape", "live")
+            assert all(torch.equal(one.values[name], two.values[name]) for name in one.values)
+            assert one.noise_seed == two.noise_seed
+    finally:
+        ahead.close()
 
 
 def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
@@ -154,7 +202,7 @@ def test_bank_refuses_another_diet(tmp_path: Path, banks: dict[str, Bank]) -> No
     phase = smoke().phases[0]
     folder = folder_of(phase)
     with pytest.raises(InputError, match="another diet"):
-        build(folder, replace(phase.diet, max_speed=3.0), episodes=500, base_seed=phase.base_seed)
+        build([Order(folder=folder, source=replace(phase.diet, max_speed=3.0), episodes=500, base_seed=phase.base_seed)])
     with pytest.raises(InputError, match="no episodes"):
         Bank(tmp_path)
 

@@ -19,7 +19,7 @@ from kinema.cli.main import main
 from kinema.cli.play import Play, begin
 from kinema.codec import load_codec
 from kinema.data.episodes import Dataset
-from kinema.diffusion.objective import CELL_UNITS, noised
+from kinema.diffusion.objective import noised
 from kinema.errors import InputError, MediaError, ModelError
 from kinema.model.block import Memory
 from kinema.model.denoiser import cleaned
@@ -78,11 +78,12 @@ def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded
         time_s=part.time_s[:, pick],
         values={name: x[:, pick] for name, x in noisy.items()},
         levels={name: x[:, pick] for name, x in part.levels.items()},
+        cell_units=10.0 / part.values["video"].shape[2],
     )
     with torch.inference_mode():
         stride = torch.zeros(RECIPE.batch)
         answers = net.network(
-            noisy, part.levels, part.time_s, None, CELL_UNITS, part.bias, stride, torch.float32, order=part.order
+            noisy, part.levels, part.time_s, None, canvas.cell_units, part.bias, stride, torch.float32, order=part.order
         )
         taught = cleaned(noisy, part.levels, answers)
         asked = net.recall(canvas, None, Memory(past=[]), band(0, t, t, torch.device("cpu")))

@@ -52,6 +52,7 @@ THINGS_SEEN = 4.0
 """How much more the pixels around things weigh in a decoded picture."""
 THINGS = 1.5
 """How much more than the backdrop the places around things weigh in a picture."""
+Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
 """Of the spread's likelihood, from which only the spread learns."""
 FLOOR = 0.01
@@ -106,15 +107,9 @@ def clean_video(noisy: dict[str, Tensor], levels: dict[str, Tensor], answers: di
     return precondition(noisy["video"], level, answers["video"], answers["video mean"], spread)
 
 
-def picture_losses(
-    answers: dict[str, Tensor],
-    noisy: dict[str, Tensor],
-    values: dict[str, Tensor],
-    levels: dict[str, Tensor],
-    cell_units: float,
-) -> dict[str, Tensor]:
+def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks, cell_units: float) -> dict[str, Tensor]:
     """Of a batch with video: "video" and "sketch", squared errors of every clean cell and of what was expected of it, more of those
-    with things; "spread", how badly the spread tells the sketch's error; and "sight", what lies where."""
+    with things; and "spread", how badly the spread tells the sketch's error."""
     level, spread = levels["video"][..., None], answers["video spread"]
     truth, mean = values["video"], answers["video mean"]
     h, w = levels["video"].shape[2:]
@@ -122,35 +117,45 @@ def picture_losses(
     weight = weight / weight.mean()
     error = (clean_video(noisy, levels, answers) - truth).square() * video_weight(level, spread.detach())
     missed = (mean - truth).square()
-    sight = answers["sight"]
-    patch = sight.shape[2] // h
-    centers = cell_centers(h * patch, w * patch, cell_units / patch, sight.device)
-    finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
     return {
         "video": (error * weight).mean(),
         "sketch": (missed * weight).mean(),
         "spread": (missed.detach() / spread.square() / 2 + spread.log()).mean(),
-        "sight": sight_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch),
     }
+
+
+def sight_of(sight: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
+    """How badly sight's answers [B, T, H, W, ANSWERS] tell what lies where."""
+    patch = sight.shape[2] // levels["video"].shape[2]
+    centers = cell_centers(*sight.shape[2:4], cell_units / patch, sight.device)
+    finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    return sight_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch)
 
 
 def still_losses(
     model: Denoiser,
     decode: Callable[[Tensor], Tensor],
-    values: dict[str, Tensor],
-    levels: dict[str, Tensor],
-    noise: dict[str, Tensor],
+    values: Tracks,
+    levels: Tracks,
+    noise: Tracks,
     pictures: Tensor,
     cell_units: float,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """The same for the local parts alone, and "picture": how far the first half, which is to be drawn, looks from the true
-    pictures [B, 3, H, W] once the codec has decoded it."""
+    """The same for the local parts alone: `video_losses` of the first half, which is to be drawn, and "picture", how far it looks
+    from the true pictures [B, 3, H, W] once the codec has decoded it; and "sight" of the second half, which is to be seen."""
     noisy = noised(values, levels, noise)
-    answers = model.sketch(noisy, levels, cell_units, dtype)
-    result = picture_losses(answers, noisy, values, levels, cell_units)
     n = len(pictures) // 2
-    made = decode(from_cells(clean_video(noisy, levels, answers)[:n], model.config.patch))[:, 0]
+
+    def half(tracks: Tracks, part: slice) -> Tracks:
+        return {name: x[part] for name, x in tracks.items()}
+
+    drawn = half(noisy, slice(n)), half(values, slice(n)), half(levels, slice(n))
+    answers = model.sketch(drawn[0], drawn[2], cell_units, dtype)
+    result = video_losses(answers, *drawn, cell_units)
+    sight = model.sight(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
+    result["sight"] = sight_of(sight, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
+    made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
     rows = pictures.shape[2] // 8
     near = around_things(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
     weight = 1 + THINGS_SEEN * F.interpolate(near, scale_factor=8.0)
@@ -172,11 +177,14 @@ def losses(
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
     """Mean squared error of every track, weighted by level and, in the state, by feature; scalars by track name, and those of
-    `picture_losses` where there is video."""
+    `video_losses` and "sight" where there is video."""
     noisy = noised(values, levels, noise)
     text = TextCondition(states=text_states, reads=text_reads)
     answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, stride, dtype)
-    result = {} if cell_units is None else picture_losses(answers, noisy, values, levels, cell_units)
+    result = {}
+    if cell_units is not None:
+        result = video_losses(answers, noisy, values, levels, cell_units)
+        result["sight"] = sight_of(answers["sight"], values, levels, cell_units)
     weights = feature_weights(time_s.device)
     clean = cleaned({name: x for name, x in noisy.items() if name != "video"}, levels, answers)
     for name, x in values.items():

@@ -333,8 +333,12 @@ class Denoiser(nn.Module):
     ) -> dict[str, Tensor]:
         """What `network` answers of the video, by the local parts alone, every frame by itself."""
         frames = values["video"].shape[1]
-        found, seen, expected = self._local(values, levels, cell_units, dtype)
-        return {"video": self.video_out(None, found, frames), "sight": self._sight(seen, frames), **expected}
+        found, _, expected = self._local(values, levels, cell_units, dtype)
+        return {"video": self.video_out(None, found, frames), **expected}
+
+    def sight(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
+        """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""
+        return self._sight(self.video_in.see(video, level, cell_units, dtype), video.shape[1])
 
     def look(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
         """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
@@ -342,7 +346,7 @@ class Denoiser(nn.Module):
         video, level = canvas.values["video"], canvas.levels["video"]
         assert canvas.cell_units is not None
         h, w = level.shape[2:4]
-        answers = self._sight(self.video_in.see(video, level, canvas.cell_units, dtype), level.shape[1]).float()
+        answers = self.sight(video, level, canvas.cell_units, dtype).float()
         p = self.config.patch
         return answers, cell_centers(h * p, w * p, canvas.cell_units / p, video.device), canvas.cell_units / p
 

@@ -315,7 +315,59 @@ def phyworld() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"tiny": tiny, "base": base, "smoke": smoke, "phyworld": phyworld}
+def tiny_drawing() -> Recipe:
+    """kinema-tiny's local parts alone, begun with the shipped weights: stills of every size, nothing else. One core."""
+    small = tiny()
+    last = replace(small.phases[-1], episodes=3_000, until=1.0, still_share=1.0)
+    return replace(
+        small,
+        phases=(last,),
+        acting=replace(last, name="tiny"),
+        acting_share=0.0,
+        meeting=replace(last, name="tiny"),
+        meeting_share=0.0,
+        steps=1_000_000,
+        other_lr=1e-3,
+        cooldown=0.4,
+        compile=False,
+        canary_every=1_000_000,
+        picture_every=1_000_000,
+        begin="kinema-tiny",
+    )
+
+
+def phyworld_contacts() -> Recipe:
+    """kinema-phyworld at 128 pixels and with contacts by pairs, begun with the shipped weights. One core, half an hour."""
+    small = phyworld()
+    only = replace(small.phases[0], still_share=0.25, film_share=0.1, episodes=6_000)
+    return replace(
+        small,
+        phases=(only,),
+        acting=only,
+        meeting=only,
+        steps=1_000_000,
+        still_pixels=160 * 64 * 64,
+        still_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
+        film_shapes=(Shape(height=128, width=128, share=1.0),),
+        aspects=("1:1",),
+        other_lr=1e-3,
+        cooldown=0.5,
+        ema=0.99,
+        compile=False,
+        canary_every=1_000_000,
+        picture_every=1_000_000,
+        begin="kinema-phyworld",
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "tiny": tiny,
+    "tiny-drawing": tiny_drawing,
+    "base": base,
+    "smoke": smoke,
+    "phyworld": phyworld,
+    "phyworld-contacts": phyworld_contacts,
+}
 
 
 def recipe(name: str) -> Recipe:

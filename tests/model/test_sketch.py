@@ -1,0 +1,82 @@
+"""The video's mean is the sketch: what slots and setting say of a picture that nobody has seen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kinema.canvas.canvas import Canvas, blank
+from kinema.diffusion.objective import clean_video
+from kinema.errors import InputError
+from kinema.model.config import DenoiserConfig
+from kinema.model.denoiser import Denoiser
+from kinema.model.picture import SPREAD
+
+CONFIG = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8)
+
+
+def canvas(h: int, w: int) -> Canvas:
+    torch.manual_seed(1)
+    empty = blank(batch=2, frames=3, fps=8.0, slots=3, grid=(h, w), cell_values=16)
+    values = {name: torch.randn_like(x) for name, x in empty.values.items()}
+    return empty.with_values(values, empty.levels)
+
+
+def test_an_answer_of_nothing_is_the_sketch() -> None:
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    model.video_out.last.weight.zero_()
+    assert model.video_out.last.bias is not None
+    model.video_out.last.bias.zero_()
+    here = canvas(4, 4)
+    assert here.cell_units is not None
+    answers = model.sketch(here.values, here.levels, here.cell_units, torch.float32)
+    torch.testing.assert_close(model(here)["video"], answers["video mean"])
+
+
+def test_the_sketch_does_not_look_at_the_video() -> None:
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    here = canvas(4, 4)
+    assert here.cell_units is not None
+    other = {**here.values, "video": here.values["video"] + 1}
+    levels = {**here.levels, "video": here.levels["video"] * 0.3}
+    a = model.sketch(here.values, levels, here.cell_units, torch.float32)
+    b = model.sketch(other, levels, here.cell_units, torch.float32)
+    assert torch.equal(a["video mean"], b["video mean"]) and torch.equal(a["video spread"], b["video spread"])
+    assert not torch.equal(a["video"], b["video"])
+
+
+def test_spreads_stay_within_bounds_and_known_cells_come_back() -> None:
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    here = canvas(4, 4)
+    assert here.cell_units is not None
+    levels = {**here.levels, "video": torch.zeros_like(here.levels["video"])}
+    answers = model.sketch(here.values, levels, here.cell_units, torch.float32)
+    assert answers["video spread"].min() >= SPREAD[1] * 0.99 and answers["video spread"].max() <= SPREAD[2] * 1.01
+    assert torch.equal(clean_video(here.values, levels, answers), here.values["video"])
+
+
+@pytest.mark.parametrize("grid", [(3, 3), (4, 7), (16, 9)])
+def test_every_shape_passes(grid: tuple[int, int]) -> None:
+    model = Denoiser(CONFIG).requires_grad_(False)
+    here = canvas(*grid)
+    assert here.cell_units == pytest.approx(10.0 / grid[0])
+    assert model(here)["video"].shape == here.values["video"].shape
+
+
+def test_how_large_a_picture_is_changes_what_is_drawn() -> None:
+    """The same cells as part of a picture of another height: things are of another size there."""
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    here = canvas(4, 4)
+    a = model.sketch(here.values, here.levels, 2.5, torch.float32)["video mean"]
+    b = model.sketch(here.values, here.levels, 1.25, torch.float32)["video mean"]
+    assert not torch.allclose(a, b)
+
+
+def test_a_canvas_with_video_says_how_high_its_cells_are() -> None:
+    here = canvas(4, 4)
+    with pytest.raises(InputError, match="cell_units"):
+        Canvas(time_s=here.time_s, values=here.values, levels=here.levels)
