@@ -1,5 +1,7 @@
-"""The small trials that the training log cites: python -m benchmarks.trials [--model NAME] [--share N]
+"""The small trials that the training log cites: python -m benchmarks.trials [--model NAME] [--share N] [--parts ...]
 
+Contacts: rooms in which things meet, stepped live from four true frames, with the pair module and without it: error of every
+thing, and in how many cases two things that met are apart again as they are in truth.
 Rollouts: live mode from four true frames, error of every thing against copying and going straight on. Forces: how far apart a
 robot is after full force one way and the other, from rest, against physics. Speeds: of things seen in three pictures, by the
 network and by the line through the perceived places, for several levels of the glimpse. Steps: the second after three pictures,
@@ -23,14 +25,18 @@ from kinema.canvas.tracks import group_slice
 from kinema.filming import Options
 from kinema.keyframes import tracks_of
 from kinema.media import Clip
+from kinema.model.pairs import PairModule
 from kinema.model.trend import PER_SECOND
 from kinema.models import DEFAULT, Model, load
 from kinema.stepping import advance, moments_of, remember
 from kinema.worlds.playground import Episode, tiny
+from kinema.worlds.playground.diet import meeting
 from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.render import render
 
 AFTER = (1, 4, 8, 12, 16)
+PARTED, MET = 0.5, 2.6
+"""Units by which two things that were as near as `MET` are farther apart at the end than at their nearest, to count as parted."""
 MOVING = ("x", "y", "vx", "vy", "angle", "visible", "camera")
 
 
@@ -49,6 +55,37 @@ def rollouts(model: Model, count: int) -> None:
     for name, x in found.items():
         off = (x - truth).norm(dim=-1)
         print(f"rollout, {name}: " + "  ".join(f"{t}: {float(off[:, t - 1][here[:, t - 1]].mean()):.3f}" for t in AFTER))
+
+
+def contacts(model: Model, count: int) -> None:
+    """Mean error in units after so many frames, and the share of meetings that part again as truly."""
+
+    def meets(episode: Episode) -> bool:
+        return any(event.kind == "collide" and 0.5 < event.time_s < 1.2 for event in episode.events)
+
+    batch = Batch.of(model, fresh(meeting(), count, 8_500_000, meets))
+    ahead = 2 * SECOND
+    truth = places_of(batch.tracks["state"][:, 4 : 4 + ahead])
+    here = batch.tracks["state"][:, 4 : 4 + ahead, :, 0] > 0
+    away = (truth[:, :, :, None] - truth[:, :, None]).norm(dim=-1)
+    both = here[:, :, :, None] & here[:, :, None]
+    closest = torch.where(both, away, torch.inf).amin(1)
+    parts = (away[:, -1] - closest > PARTED) & (closest < MET) & both[:, -1].triu(1)
+    kept = model.denoiser.pairs
+    for name, module in (("with pairs", kept), ("without", PairModule())):
+        model.denoiser.pairs = module
+        found = places(roll(model, batch, 3, ahead))
+        off = (found - truth).norm(dim=-1)
+        made = (found[:, :, :, None] - found[:, :, None]).norm(dim=-1)
+        apart = (made[:, -1] - made.amin(1) > PARTED)[parts]
+        told = "  ".join(f"{t}: {float(off[:, t - 1][here[:, t - 1]].mean()):.3f}" for t in (*AFTER, ahead))
+        print(f"contacts, {name}: {told}; parted {float(apart.float().mean()):.2f} of {int(parts.sum())}")
+    model.denoiser.pairs = kept
+
+
+def places_of(state: torch.Tensor) -> torch.Tensor:
+    """[..., K, F] -> [..., K, 2] in units."""
+    return state[..., group_slice("position")].float() * 2.5 + 5.0
 
 
 def forces(model: Model, count: int) -> None:
@@ -148,13 +185,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--share", type=int, default=1, metavar="N", help="only one in N of the episodes")
+    parser.add_argument("--parts", nargs="+", choices=TRIALS, default=list(TRIALS), help="only these")
     given = parser.parse_args()
     model = load(given.model)
-    rollouts(model, max(48 // given.share, 1))
-    forces(model, max(48 // given.share, 1))
-    speeds(model, max(60 // given.share, 1))
-    steps(model, max(40 // given.share, 1))
+    for name in given.parts:
+        trial, count = TRIALS[name]
+        trial(model, max(count // given.share, 1))
     return 0
+
+
+TRIALS = {
+    "rollouts": (rollouts, 48),
+    "contacts": (contacts, 96),
+    "forces": (forces, 48),
+    "speeds": (speeds, 60),
+    "steps": (steps, 40),
+}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Contacts: a new module changes nothing; partners that are far or not there do nothing; what it says of two slots does not depend on
-their order, nor on where in the room they are."""
+"""Contacts: a new module changes nothing; partners that are far or not there do nothing; what it says of two slots depends neither
+on their order nor on where in the room they are."""
 
 from __future__ import annotations
 
