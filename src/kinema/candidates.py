@@ -62,7 +62,8 @@ def overlap(state: Tensor) -> Tensor:
     depth = radius[:, :, None] + radius[:, None, :] - DEPTH * torch.minimum(radius[:, :, None], radius[:, None, :])
     pairs = torch.triu(torch.ones(kind.shape[1], kind.shape[1], device=state.device), 1).bool()
     pairs = pairs & solid[:, :, None] & solid[:, None, :]
-    return ((apart < depth[:, None]) & pairs[:, None]).flatten(2).any(-1).float().mean(1)
+    inside: Tensor = ((apart < depth[:, None]) & pairs[:, None]).flatten(2).any(-1).float().mean(1)
+    return inside
 
 
 def jitter(state: Tensor) -> Tensor:
@@ -73,7 +74,8 @@ def jitter(state: Tensor) -> Tensor:
     place = state[..., group_slice("position")] * ROOM_SPREAD
     off = (place[:, 1:-1] - (place[:, 2:] + place[:, :-2]) / 2).norm(dim=-1).median(1).values
     here = (state[:, 0, :, 0] > 0).float()
-    return (off * here).sum(1) / here.sum(1).clamp_min(1)
+    mean: Tensor = (off * here).sum(1) / here.sum(1).clamp_min(1)
+    return mean
 
 
 @torch.inference_mode()
@@ -105,7 +107,8 @@ def text_gain(model: Model, drafts: Canvas) -> Tensor:
     wrong = (answer - _times(drafts.values["state"], 2 * count)).square().mean((1, 2))
     errors = torch.stack([wrong[:, group_slice(name)].mean(-1) for name in TEXT_GROUPS]).mean(0)
     told, untold = errors.reshape(2, count, drafts.batch).mean(1)
-    return untold - told
+    gain: Tensor = untold - told
+    return gain
 
 
 def _times(x: Tensor, count: int) -> Tensor:

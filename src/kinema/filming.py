@@ -248,7 +248,7 @@ def _best(
     kept: list[dict[str, Tensor]] = []
     for i, seed in enumerate(seeds):
         sample = copies(canvas.sample(i), options.candidates)
-        step = None if report is None else (lambda done, _, i=i: report(i * steps + done, total))
+        step = None if report is None else _share(report, i * steps, total)
         drafts = run(
             model, _pick(sample, index), options, [candidate_seed(seed, n) for n in range(options.candidates)], steps=steps,
             guidance=options.guidance, progress=step,
@@ -260,10 +260,15 @@ def _best(
         known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
         values[name] = torch.where(known, values[name], torch.stack([drawn[name] for drawn in kept]))
         levels[name] = levels[name].clamp_max(REFINE_LEVEL)
-    step = None if report is None else (lambda done, _: report(canvas.batch * steps + done, total))
+    step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
     draft = canvas.with_values(values, levels)
     return run(model, draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+
+
+def _share(report: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:
+    """A report of one stroke as part of a longer one, of which `before` steps are done."""
+    return lambda done, _: report(before + done, total)
 
 
 def candidate_seed(seed: int, number: int) -> int:

@@ -127,7 +127,8 @@ def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks,
 def sight_of(sight: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
     """How badly sight's answers [B, T, H, W, ANSWERS] tell what lies where."""
     patch = sight.shape[2] // levels["video"].shape[2]
-    centers = cell_centers(*sight.shape[2:4], cell_units / patch, sight.device)
+    height, width = sight.shape[2:4]
+    centers = cell_centers(height, width, cell_units / patch, sight.device)
     finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
     return sight_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch)
 

@@ -44,17 +44,16 @@ def schedule(tracks: Sequence[str], steps: int, *, lead: float = 0.0, shift_by: 
 def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator) -> Canvas:
     """Noise every cell to its level, with one stream of noise per sample, so that a sample does not depend on its batch; or all
     from one generator, made where the canvas lies, which is many times faster."""
-    one = isinstance(seeds, torch.Generator)
-    if not one and len(seeds) != canvas.batch:
+    if not isinstance(seeds, torch.Generator) and len(seeds) != canvas.batch:
         raise InputError(f"{len(seeds)} seeds for {canvas.batch} samples; give one each")
-    generators = [seeds] if one else [torch.Generator().manual_seed(seed) for seed in seeds]
+    streams = seeds if isinstance(seeds, torch.Generator) else [torch.Generator().manual_seed(seed) for seed in seeds]
     values = {}
     for name, x in sorted(canvas.values.items()):
         t = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]
-        if one:
-            noise = torch.randn(x.shape, generator=seeds, device=x.device)
+        if isinstance(streams, torch.Generator):
+            noise = torch.randn(x.shape, generator=streams, device=x.device)
         else:
-            noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for generator in generators]).to(x.device)
+            noise = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in streams]).to(x.device)
         values[name] = torch.where(t == 0, x, (1 - t) * x + t * noise)
     return replace(canvas, values=values)
 

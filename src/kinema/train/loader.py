@@ -56,7 +56,7 @@ class Loader:
             batches: DataLoader[Batch] = DataLoader(
                 _Batches(self.recipe, self.banks, phase, kind),
                 batch_size=None,
-                sampler=_From(number),  # type: ignore[arg-type]
+                sampler=_From(number),
                 num_workers=workers,
                 prefetch_factor=AHEAD,
                 pin_memory=self.pin,
