@@ -20,7 +20,6 @@ from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
 from kinema.arena.questions.permanence import absences
-from kinema.arena.statistics import auroc
 from kinema.canvas.canvas import Canvas
 from kinema.canvas.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.canvas.tracks import encode_reward, group_slice
@@ -33,6 +32,7 @@ from kinema.simulate.edit import parse, parse_cause
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.state import State
 from kinema.simulate.world import World, sort_slots
+from kinema.statistics import auroc
 from kinema.stepping import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
 from kinema.worlds.playground.env import PlaygroundEnv

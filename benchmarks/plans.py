@@ -18,7 +18,6 @@ from benchmarks.first_light import Row, cast_of, interval, write_table
 from benchmarks.live_world import fresh
 
 from kinema.arena.questions.prompts import read_cast
-from kinema.arena.statistics import mean_interval
 from kinema.candidates import overlap
 from kinema.canvas.canvas import Canvas
 from kinema.canvas.scene import COLORS, SIZES, Scene
@@ -26,6 +25,7 @@ from kinema.canvas.tracks import decode_scene
 from kinema.filming import Options, plan
 from kinema.laying import blank_canvas, tell
 from kinema.models import DEFAULT, Model, load
+from kinema.statistics import mean_interval
 from kinema.worlds.playground import tiny
 from kinema.worlds.render import render
 

@@ -165,7 +165,8 @@ def test_imports_point_one_way() -> None:
     import ast
 
     rank = {
-        "errors": 0, "devices": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 4, "media": 3,
+        "errors": 0, "devices": 0, "statistics": 0, "canvas": 1, "text": 1, "codec": 1, "model": 2, "diffusion": 3, "worlds": 4,
+        "media": 3,
         "data": 4, "glimpse": 3, "prompts": 4, "models": 4, "candidates": 4, "keyframes": 5, "editing": 4, "sizes": 5, "filming": 5,
         "laying": 5, "stepping": 5, "train": 6, "api": 7,
         "simulate": 8, "agents": 9, "demo": 9, "arena": 10, "provenance": 4, "remote": 9, "serve": 11, "cli": 12,

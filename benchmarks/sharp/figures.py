@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from benchmarks.codec import machine
 
-from kinema.arena.statistics import mean_interval
+from kinema.statistics import mean_interval
 
 FOLDER = Path(__file__).parents[2] / "docs" / "measurements"
 

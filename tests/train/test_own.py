@@ -23,9 +23,10 @@ def _batch(denoiser: Denoiser) -> Batch:
     past = torch.arange(16) % 3 != 2
     levels = {name: torch.zeros_like(level) for name, level in canvas.levels.items()}
     return Batch(
-        values=values, levels=levels, noise=values, time_s=canvas.time_s, text_states=torch.zeros(3, 2, 384),
+        kind="live", values=values, levels=levels, noise_seed=0, noise=values, time_s=canvas.time_s,
+        text_states=torch.zeros(3, 2, 384),
         text_reads=torch.zeros(3, 16, 2, dtype=torch.bool), time_bias=torch.zeros(16, 16), stride=torch.zeros(3), captions=[""] * 3,
-        live=True, past=past,
+        past=past,
     )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_an_upright_picture_does_not_show_what_stands_at_the_side(banks: dict[st
     fields = bank.windows(one, one, one + 1, 1, one - 1).fields
     fields = replace(fields, x=np.full_like(fields.x, 9.0), visible=np.ones_like(fields.visible))
     assert (seen_at(fields, Shape(height=128, width=128, share=1)).visible == 1).all()
-    assert (seen_at(fields, Shape(height=128, width=80, share=1)).visible[..., 0] == 0).all()
+    assert (seen_at(fields, Shape(height=128, width=64, share=1)).visible[..., 0] == 0).all()
 
 
 def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> None:

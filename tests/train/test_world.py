@@ -150,17 +150,21 @@ def test_a_dream_keeps_gymnasium_s_contract(world: Path) -> None:
 
 
 def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
-    """Same seed, same beginnings and actions; a restart of one leaves the others."""
+    """Same seed, same beginnings and actions; a restart of one leaves the others. Worlds that end by themselves begin anew where the
+    dice fall, so this one is made to say that it never does."""
+    lasting = load(world)
+    before = sum(width for name, width in lasting.denoiser.vectors.items() if name not in ("terminated", "sensors"))
+    lasting.denoiser.vector_out.bias[before] -= 100.0
     runs = []
     for restart in (False, True):
-        many = DreamVectorEnv(3, model=world)
+        many = DreamVectorEnv(3, model=lasting)
         many.reset(seed=1)
         many.step(np.array([0, 1, 0]))
         if restart:
             many.restart(np.array([False, True, False]))
         runs.append(many.step(np.array([1, 1, 0]))[0].astype(int))
     assert np.abs(runs[0][[0, 2]] - runs[1][[0, 2]]).max() <= 1
-    ended = DreamVectorEnv(2, model=world, duration_s=2 / 50)
+    ended = DreamVectorEnv(2, model=lasting, duration_s=2 / 50)
     ended.reset(seed=1)
     for _ in range(2):
         _, _, terminated, truncated, _ = ended.step(np.zeros(2, int))
@@ -193,7 +197,7 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
     assert np.array_equal(again.go(1).frame, dream.go(1).frame) and again.reward == dream.reward
     with pytest.raises(InputError, match="holds a dream"):
         World.open(tmp_path / "cart.kinema")
-    assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"))), Dream)
+    assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"), device="cpu")), Dream)
     with pytest.raises(InputError, match="is not in"):
         dream.go(5)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kinema.arena.cases import Case
-from kinema.arena.statistics import bootstrap
 from kinema.arena.subject import Asked
+from kinema.statistics import bootstrap
 
 Result = dict[str, Any]
 SCALES = ("quick", "full")

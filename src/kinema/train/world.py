@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kinema.arena.statistics import auroc
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
 from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
@@ -34,6 +33,7 @@ from kinema.media.sheet import contact_sheet
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
 from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folder
+from kinema.statistics import auroc
 from kinema.stepping import advance, moments_of, remember
 from kinema.train import checkpoint
 from kinema.train.begin import begin_with

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinema.arena.question import Metric, Question, Result, Verdict
-from kinema.arena.statistics import gain_share
 from kinema.arena.subject import Asked, Privileged, model_of_subject
+from kinema.statistics import gain_share
 
 TASK = "reach the flag"
 FRAMES = {"quick": 10_240, "full": 51_200}

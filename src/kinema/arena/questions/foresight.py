@@ -11,10 +11,10 @@ import numpy as np
 from kinema.arena.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivial, trivial_errors, with_others
 from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
 from kinema.arena.reading import every, in_sight, read
-from kinema.arena.statistics import bootstrap
 from kinema.arena.subject import Asked, ask, model_of_subject
 from kinema.canvas.scene import KINDS, Scene
 from kinema.media import Clip
+from kinema.statistics import bootstrap
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.physics import Actor, Cast
 from kinema.worlds.playground.policies import restless

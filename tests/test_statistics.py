@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinema.arena import statistics
+from kinema import statistics
 from kinema.arena.questions.distribution import likeness
 from kinema.arena.questions.long import _in_order
 
