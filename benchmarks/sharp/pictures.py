@@ -16,6 +16,7 @@ import kinema
 from kinema.canvas.canvas import Canvas
 from kinema.canvas.scene import Scene
 from kinema.canvas.tracks import settle_looks
+from kinema.diffusion.objective import clean_video
 from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
 from kinema.filming import Options
@@ -114,9 +115,11 @@ def one_pass_errors(model: Model, scene: Scene, side: int, level: float, seed: i
     levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
     noisy = start(canvas.with_values(canvas.values, levels), [seed])
     whole = model.denoiser(noisy, dtype=model.dtype)["video"]
-    local = model.denoiser.sketch(noisy.values, noisy.levels, noisy.cell_units, model.dtype)["video"]
+    assert noisy.cell_units is not None
+    answers = model.denoiser.sketch(noisy.values, noisy.levels, noisy.cell_units, model.dtype)
+    local = clean_video(noisy.values, noisy.levels, {name: x.float() for name, x in answers.items()})
     x_t, t = noisy.values["video"], noisy.levels["video"][..., None]
-    guesses = (whole, precondition(x_t, t, local.float()), precondition(x_t, t, torch.zeros_like(x_t)))
+    guesses = (whole, local, precondition(x_t, t, torch.zeros_like(x_t)))
     a, b, c = (float((guess - truth).square().mean().sqrt()) for guess in guesses)
     return a, b, c
 

@@ -50,6 +50,10 @@ PACE_S, PACE_FRAMES = 0.125, 3
 """Speeds are read off the places of frames this near, or of the so many nearest, if they are within PACE_MOST_S."""
 PACE_MOST_S = 0.25
 
+FILM_TEMPERATURE = 0.2
+"""Scale of the noise that pictures of a settled state begin with. With the state known, what the sketch's spread stands for is the
+network's own error, and a sample at temperature 1 adds it once more (docs/training-log.md)."""
+
 Progress = Callable[[str, int, int], None]
 Watch = Callable[[Canvas, int], None]
 """Is shown a canvas while it is filled: what happens is settled, and so many of its frames are filmed."""
@@ -109,6 +113,7 @@ def _pick(canvas: Canvas, index: Tensor) -> Canvas:
 @torch.inference_mode()
 def run(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
+    temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None, long_steps: bool = True,
 ) -> Canvas:  # fmt: skip
     """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such."""
@@ -116,7 +121,7 @@ def run(
     stride = stride_of(steps) if shortcut else 0.0
     denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
     plan = schedule(list(canvas.values), steps, lead=lead)
-    return SAMPLERS[options.sampler](denoise, start(canvas, seeds), plan, progress)
+    return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
 
 
 def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
@@ -325,7 +330,9 @@ def film(
         if bool(pending[index].any()):
             part = _pick(canvas, index)
             seeds_here = [seed + 104729 + 7919 * number for seed in seeds]
-            part = run(model, part, options, seeds_here, steps=options.film_steps, guidance=1.0)
+            part = run(
+                model, part, options, seeds_here, steps=options.film_steps, guidance=1.0, temperature=FILM_TEMPERATURE
+            )
             canvas = _write(canvas, part, index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))

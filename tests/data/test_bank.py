@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from kinema.data import bank as banks
-from kinema.data.bank import Bank, Order, build, make_shard
+from kinema.data.bank import JOLT, SHARD, Bank, Order, build, make_shard
 from kinema.errors import InputError
+from kinema.train.batches import draw_meeting_windows
 from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.playground.diet import acting
+from kinema.worlds.playground.diet import acting, meeting
 
 
 def saved(folder: Path, arrays: banks.Arrays) -> Path:
@@ -67,3 +68,27 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(banks, "FORMAT", banks.FORMAT + 1)
     with pytest.raises(InputError, match="another diet, seed or format"):
         build([order])
+
+
+@pytest.fixture(scope="module")
+def meetings(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    folder = tmp_path_factory.mktemp("meetings")
+    build([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
+    return Bank(folder)
+
+
+def test_jolts_are_contacts_of_what_is_in_sight(meetings: Bank) -> None:
+    """Where a jolt is noted somebody's velocity changes more than gravity could; and things that meet do jolt."""
+    episodes, frames = meetings.jolts
+    assert len(set(episodes.tolist())) > 0.8 * len(meetings) and frames.min() >= 1
+    vx, vy = (meetings.arrays[name].astype(np.float32) for name in ("vx", "vy"))
+    change = np.hypot(vx[episodes, frames] - vx[episodes, frames - 1], vy[episodes, frames] - vy[episodes, frames - 1])
+    assert (change.max(1) > JOLT).all()
+
+
+def test_meetings_are_asked_for_at_their_contact(meetings: Bank) -> None:
+    past = np.arange(12) % 3 != 2
+    windows = draw_meeting_windows(np.random.default_rng(0), meetings, batch=64, frames=12, past=past, text_drop=0.0)
+    vx, vy = windows.fields.vx, windows.fields.vy
+    jolted = (np.hypot(np.diff(vx, axis=1), np.diff(vy, axis=1)) > JOLT).any(-1)
+    assert jolted[:, ~past[1:]].any(1).mean() > 0.9

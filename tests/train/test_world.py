@@ -150,8 +150,8 @@ def test_a_dream_keeps_gymnasium_s_contract(world: Path) -> None:
 
 
 def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
-    """Same seed, same beginnings and actions; a restart of one leaves the others. Worlds that end by themselves begin anew where the
-    dice fall, so this one is made to say that it never does."""
+    """Same seed, same beginnings and actions; a restart of one leaves the others. Worlds that end by themselves begin anew where
+    the dice fall, so this one is made to say that it never does."""
     lasting = load(world)
     before = sum(width for name, width in lasting.denoiser.vectors.items() if name not in ("terminated", "sensors"))
     lasting.denoiser.vector_out.bias[before] -= 100.0

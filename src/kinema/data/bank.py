@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ FORMAT = 2
 FPS = 32.0
 FRAMES = 128
 MAX_TOKENS = 40
+JOLT = 0.8
+"""Units a second: more than gravity, friction and engines bring about from one frame to the next."""
 _MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 _FIXED = ("kind", "color", "material", "size")
 _TEXT = ("token_states", "token_start", "caption_start", "caption_which", "captions")
@@ -182,6 +185,16 @@ class Bank:
         ends = self.arrays["terminated"]
         self.end: NDArray[np.int64] = np.where(ends.any(1), ends.argmax(1), -1)
         """The frame in which the task of each episode was done, -1 where it was not."""
+
+    @cached_property
+    def jolts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Episodes and frames in which the velocity of something in sight is another than in the frame before by more than JOLT:
+        contacts with things, walls and floors."""
+        vx, vy = (self.arrays[name].astype(np.float32) for name in ("vx", "vy"))
+        here = (self.arrays["kind"] >= 0)[:, None] & (self.arrays["visible"][:, 1:] > 0)
+        jolted = ((np.hypot(np.diff(vx, axis=1), np.diff(vy, axis=1)) > JOLT) & here).any(-1)
+        episodes, frames = np.nonzero(jolted)
+        return episodes, frames + 1
 
     def __len__(self) -> int:
         return len(self.arrays["kind"])

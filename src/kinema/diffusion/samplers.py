@@ -41,9 +41,9 @@ def schedule(tracks: Sequence[str], steps: int, *, lead: float = 0.0, shift_by: 
     return result
 
 
-def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator) -> Canvas:
+def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: float = 1.0) -> Canvas:
     """Noise every cell to its level, with one stream of noise per sample, so that a sample does not depend on its batch; or all
-    from one generator, made where the canvas lies, which is many times faster."""
+    from one generator, made where the canvas lies, which is many times faster. temperature: scale of the video's noise."""
     if not isinstance(seeds, torch.Generator) and len(seeds) != canvas.batch:
         raise InputError(f"{len(seeds)} seeds for {canvas.batch} samples; give one each")
     streams = seeds if isinstance(seeds, torch.Generator) else [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -54,6 +54,7 @@ def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator) -> Canvas:
             noise = torch.randn(x.shape, generator=streams, device=x.device)
         else:
             noise = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in streams]).to(x.device)
+        noise = noise * temperature if name == "video" else noise
         values[name] = torch.where(t == 0, x, (1 - t) * x + t * noise)
     return replace(canvas, values=values)
 

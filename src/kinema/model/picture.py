@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.attention import fourier
-from kinema.model.block import Linear
+from kinema.model.block import MLP, Linear
 from kinema.model.config import DenoiserConfig
 
 _POSITION = group_slice("position")
@@ -41,6 +41,8 @@ SCALE = 2
 """Numbers that say how large a place of the map is: the logarithm of its height and that squared."""
 FINE = 8
 """Numbers of the way to a place at wavelengths of 0.6 and 0.3 units, which pictures above 64 pixels resolve."""
+SCENERY = 128
+"""Hidden width of what draws the backdrop."""
 SPREAD = 0.3, 0.02, 1.0
 """Standard deviation of a latent around the sketch: to begin with, at least, at most."""
 
@@ -73,7 +75,7 @@ class Stamp(nn.Module):
 
     A slot's fields make BASIS pictures of what to draw, and the way from the slot to a place says how much of each belongs
     there, so what is drawn depends on the thing and on nothing about where in the picture it is. A slot whose place is unknown
-    stamps nothing.
+    stamps nothing. The backdrop is drawn from where a place lies in the room, at waves down to the width of a line.
     """
 
     def __init__(self) -> None:
@@ -84,6 +86,9 @@ class Stamp(nn.Module):
         self.way = Linear(24 + FINE + SCALE, WAY)
         self.share = Linear(WAY, BASIS)
         self.ground = Linear(VECTORS["scene"] + 1 + PLACE, MAP)
+        self.scenery = MLP(VECTORS["scene"] + 1 + 24 + 12 + SCALE, SCENERY, MAP)
+        nn.init.zeros_(self.scenery.down.weight)
+        nn.init.zeros_(self.scenery.down.bias)
         nn.init.normal_(self.basis.weight, std=(THING * BASIS) ** -0.5)
 
     def forward(
@@ -117,6 +122,10 @@ class Stamp(nn.Module):
         setting = torch.cat([scene, scene.abs().amax(-1, keepdim=True)], -1)[:, :, None].expand(-1, -1, len(centers), -1)
         where = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
         stamped = stamped + self.ground(torch.cat([setting, where], -1).to(dtype))
+        room = 5.0 + (centers.flip(-1) - 5.0) / zoom + 2.5 * camera[..., None, :2]
+        waves = torch.cat([fourier(room), fourier(room, longest=1.25, count=3)], -1)
+        scenery = torch.cat([setting, waves, scale.expand(*setting.shape[:3], -1)], -1)
+        stamped = stamped + self.scenery(scenery.to(dtype))
         planes: Tensor = rearrange(stamped, "b t (h w) m -> (b t) m h w", h=size[0])
         return planes
 

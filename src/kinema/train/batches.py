@@ -139,6 +139,22 @@ def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frame
     return bank.windows(episodes, starts, strides, frames, which)
 
 
+def draw_meeting_windows(
+    rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
+) -> Windows:
+    """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`Bank.jolts`)."""
+    episodes, jolts = bank.jolts
+    pick = rng.choice(np.flatnonzero(episodes < len(bank) - HELD_BACK), batch)
+    strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
+    asked = np.flatnonzero(~past)
+    asked = asked[asked >= min(2, frames - 1)]
+    at = rng.choice(asked if len(asked) else np.arange(frames), batch)
+    starts = jolts[pick] + (rng.random(batch) * strides).astype(np.int64) - strides * at
+    starts = starts.clip(0, FRAMES - 1 - strides * (frames - 1))
+    which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, PARTIAL), batch), -1)
+    return bank.windows(episodes[pick], starts, strides, frames, which)
+
+
 def pictures(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
     """Draw windows: uint8 [B, T, H, W, 3]."""
     batch, frames, slots = fields.x.shape
@@ -234,12 +250,11 @@ def make(recipe: Recipe, banks: Mapping[str, Bank], phase: str, kind: str, numbe
         return _film(recipe, banks[phase], rng)
     if kind == "plan":
         return _clips(recipe, banks[phase], rng, kind, None, recipe.plan_batch, recipe.plan_frames, 1)
-    chance, bank = rng.random(), banks[phase]
-    for other, share in (("acting", recipe.acting_share), ("meeting", recipe.meeting_share)):
-        if other in banks and 0 <= chance < share:
-            bank = banks[other]
-        chance -= share
-    return _live(recipe, bank, rng)
+    chance = rng.random()
+    if chance < recipe.meeting_share:
+        return _live(recipe, banks[recipe.meeting.name], rng, meeting=True)
+    acts = chance < recipe.meeting_share + recipe.acting_share
+    return _live(recipe, banks[recipe.acting.name if acts else phase], rng)
 
 
 def _shape(rng: np.random.Generator, shapes: tuple[Shape, ...]) -> Shape:
@@ -324,11 +339,16 @@ def _clips(
     )
 
 
-def _live(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
-    """A batch in which every frame that is not the past is a next frame, told by the past alone."""
-    batch, frames = recipe.plan_batch, recipe.plan_frames
-    windows = draw_live_windows(rng, bank, batch=batch, frames=frames, text_drop=recipe.text_drop)
+def _live(recipe: Recipe, bank: Bank, rng: np.random.Generator, *, meeting: bool = False) -> Batch:
+    """A batch in which every frame that is not the past is a next frame, told by the past alone; of meetings, shorter rows and
+    as many more, so that a fair share of what is asked for is a contact."""
+    frames = recipe.meeting_frames if meeting else recipe.plan_frames
+    batch = recipe.plan_batch * recipe.plan_frames // frames
     levels, past = draw_live(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
+    if meeting:
+        windows = draw_meeting_windows(rng, bank, batch=batch, frames=frames, past=past, text_drop=recipe.text_drop)
+    else:
+        windows = draw_live_windows(rng, bank, batch=batch, frames=frames, text_drop=recipe.text_drop)
     index = np.arange(frames)
     closed = (index[None, :] > index[:, None]) | (~past[None, :] & (index[None, :] != index[:, None]))
     mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1).contiguous()

@@ -24,11 +24,12 @@ class Optimizer:
         self, model: nn.Module, *, matrix_lr: float, other_lr: float, weight_decay: float, clip: float, ema: float
     ) -> None:
         self.model, self.clip, self.decay = model, clip, ema
-        inside = {id(p) for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
+        learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        inside = {id(p) for name, p in learning if name.startswith("blocks.") and p.ndim == 2}
         if fast_dtype(next(model.parameters()).device) != torch.bfloat16:
             inside = set()
-        matrices = [p for p in model.parameters() if id(p) in inside]
-        others = [p for p in model.parameters() if id(p) not in inside]
+        matrices = [p for _, p in learning if id(p) in inside]
+        others = [p for _, p in learning if id(p) not in inside]
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
             (torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True), other_lr)
         ]

@@ -74,6 +74,8 @@ class Recipe:
     meeting: Phase
     """Episodes in which things meet, and `meeting_share` of what is stepped through; its shares mean nothing."""
     meeting_share: float
+    meeting_frames: int
+    """Frames of a row of those; as many rows more as they are shorter than `plan_frames`."""
     own_share: float
     """Share of the batches that are stepped through in which part of the past is what the model itself made of it."""
     own_most: int
@@ -111,15 +113,17 @@ class Recipe:
     """Steps from one reading of the losses to the next; each waits for the device to finish."""
     workers: dict[str, int] = field(default_factory=dict)
     """Processes that make batches ahead, by kind; none: they are made where they are wanted."""
+    trained: tuple[str, ...] = ()
+    """Parts of the network that are trained, by the beginnings of their parameters' names; none: all."""
     begin: str = ""
     """Name or folder of a model whose weights the run begins with, as far as they fit."""
 
 
 SQUARES = (
-    Shape(height=48, width=48, share=0.08),
-    Shape(height=64, width=64, share=0.2),
+    Shape(height=48, width=48, share=0.05),
+    Shape(height=64, width=64, share=0.15),
     Shape(height=96, width=96, share=0.1),
-    Shape(height=128, width=128, share=0.3),
+    Shape(height=128, width=128, share=0.4),
     Shape(height=192, width=192, share=0.08),
     Shape(height=256, width=256, share=0.1),
 )
@@ -186,6 +190,7 @@ def tiny() -> Recipe:
         acting_share=0.35,
         meeting=_outside("meeting", diet.meeting(), 10_000, 33_000_000),
         meeting_share=0.4,
+        meeting_frames=12,
         own_share=0.7,
         own_most=20,
         packs=(4, 10, 20),
@@ -267,6 +272,7 @@ def smoke() -> Recipe:
         plan_frames=12,
         acting=replace(small.acting, episodes=500, base_seed=8_000_000),
         own_most=2,
+        meeting_frames=6,
         meeting=replace(small.meeting, episodes=500, base_seed=9_000_000),
         film_cells=2 * 8 * 16,
         film_frames=8,
@@ -336,37 +342,99 @@ def tiny_drawing() -> Recipe:
     )
 
 
+def tiny_contacts() -> Recipe:
+    """kinema-tiny's contacts alone, begun with the shipped weights: stepped through rooms in which things meet. One core."""
+    small = tiny()
+    last = replace(small.phases[-1], episodes=500, until=1.0, still_share=0.0, film_share=0.0)
+    return replace(
+        small,
+        phases=(last,),
+        acting=replace(small.acting, episodes=500),
+        acting_share=0.0,
+        meeting=replace(small.meeting, episodes=4_000),
+        meeting_share=1.0,
+        live_share=1.0,
+        own_share=0.0,
+        steps=1_000_000,
+        other_lr=3e-3,
+        cooldown=0.7,
+        ema=0.98,
+        compile=False,
+        canary_every=1_000_000,
+        picture_every=1_000_000,
+        trained=("pairs.",),
+        begin="kinema-tiny",
+    )
+
+
+def tiny_living() -> Recipe:
+    """kinema-tiny stepped and planned without video, after `tiny_contacts`: the trunk makes room for what they tell. One core."""
+    alone = tiny_contacts()
+    return replace(
+        alone,
+        phases=tuple(replace(phase, episodes=3_000) for phase in alone.phases),
+        acting=replace(alone.acting, episodes=2_000),
+        acting_share=0.25,
+        meeting_share=0.4,
+        live_share=0.8,
+        own_share=0.3,
+        own_most=12,
+        other_lr=5e-4,
+        ema=0.99,
+        trained=(),
+    )
+
+
 def phyworld_contacts() -> Recipe:
-    """kinema-phyworld at 128 pixels and with contacts by pairs, begun with the shipped weights. One core, half an hour."""
+    """kinema-phyworld's contacts alone, begun with the shipped weights. One core, ten minutes."""
     small = phyworld()
-    only = replace(small.phases[0], still_share=0.25, film_share=0.1, episodes=6_000)
+    only = replace(small.phases[0], still_share=0.0, film_share=0.0, episodes=6_000)
     return replace(
         small,
         phases=(only,),
         acting=only,
         meeting=only,
+        meeting_share=1.0,
+        live_share=1.0,
+        own_share=0.0,
         steps=1_000_000,
-        still_pixels=160 * 64 * 64,
-        still_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
-        film_shapes=(Shape(height=128, width=128, share=1.0),),
-        aspects=("1:1",),
-        other_lr=1e-3,
-        cooldown=0.5,
-        ema=0.99,
+        other_lr=3e-3,
+        cooldown=0.7,
+        ema=0.98,
         compile=False,
         canary_every=1_000_000,
         picture_every=1_000_000,
+        trained=("pairs.",),
         begin="kinema-phyworld",
+    )
+
+
+def phyworld_sharp() -> Recipe:
+    """kinema-phyworld at 128 pixels, begun with the shipped weights: its local parts alone. One core, ten minutes."""
+    alone = phyworld_contacts()
+    only = replace(alone.phases[0], still_share=1.0)
+    return replace(
+        alone,
+        phases=(only,),
+        still_pixels=160 * 64 * 64,
+        still_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
+        aspects=("1:1",),
+        other_lr=1e-3,
+        ema=0.99,
+        trained=(),
     )
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "tiny": tiny,
     "tiny-drawing": tiny_drawing,
+    "tiny-contacts": tiny_contacts,
+    "tiny-living": tiny_living,
     "base": base,
     "smoke": smoke,
     "phyworld": phyworld,
     "phyworld-contacts": phyworld_contacts,
+    "phyworld-sharp": phyworld_sharp,
 }
 
 

@@ -89,6 +89,8 @@ class Trainer:
         self.loader = Loader(recipe, banks, self.device)
         torch.manual_seed(recipe.seed)
         self.model = Denoiser(recipe.denoiser).to(self.device)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not recipe.trained or name.startswith(recipe.trained))
         self.optimizer = Optimizer(
             self.model,
             matrix_lr=recipe.matrix_lr,
