@@ -34,13 +34,15 @@ def trained(*, walls: bool = True) -> PairModule:
 
 def changes(module: PairModule, state: Tensor, mean: Tensor, view: float = -1.0) -> Tensor:
     level, spread = torch.zeros_like(state), torch.full_like(mean, 0.1)
-    found: Tensor = module(state, level, torch.full(state.shape[:2], view), mean, spread)
+    found: Tensor = module(state, level, torch.full(state.shape[:2], view), mean, spread)[0]
     return found
 
 
 def test_a_new_module_changes_nothing() -> None:
     state, mean = scene([(4, 5), (5.5, 5)], [(2, 0), (0, 0)], [0, 1])
     assert (changes(PairModule(), state, mean) == 0).all()
+    kept = PairModule()(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[1]
+    assert (kept > 0.95).all() and (kept <= 1).all()
 
 
 def test_partners_that_are_far_or_not_there_do_nothing() -> None:
@@ -58,8 +60,8 @@ def test_an_unknown_partner_does_nothing() -> None:
     state, mean = scene([(4, 5), (5.6, 5)], [(2, 0), (0, 0)], [0, 0])
     level = torch.zeros_like(state)
     level[..., 1, :] = 1.0
-    found = module(state, level, -torch.ones(1, 1), mean, torch.full_like(mean, 0.1))
-    assert found.abs().max() < 1e-3
+    found, kept = module(state, level, -torch.ones(1, 1), mean, torch.full_like(mean, 0.1))
+    assert found.abs().max() < 1e-3 and kept.min() > 0.999
 
 
 def test_the_order_of_slots_does_not_matter() -> None:

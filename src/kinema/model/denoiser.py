@@ -39,7 +39,7 @@ from kinema.model.config import DenoiserConfig
 from kinema.model.pairs import PairModule
 from kinema.model.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
 from kinema.model.sight import ANSWERS
-from kinema.model.trend import Expected, Trend
+from kinema.model.trend import Expected, Trend, moving_share
 
 _POSITION = group_slice("position")
 FOLLOWS = 0.4
@@ -183,7 +183,7 @@ class Denoiser(nn.Module):
         """
         batch, frames = time_s.shape
         view = values["scene"][..., 0] * (1 - levels["scene"])
-        drift, trend, around = self._trend(
+        drift, trend, around, met, kept = self._trend(
             values["state"], levels["state"], view, time_s, time_bias, past, exact=memory is not None
         )
         likely = around.place(values["state"], levels["state"])
@@ -221,7 +221,8 @@ class Denoiser(nn.Module):
             else:
                 x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
-        answers = {"state": self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend}
+        told = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend
+        answers = {"state": told * kept + met}
         vectors = self.vector_out(x[:, :, -1].float())
         answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
@@ -281,9 +282,9 @@ class Denoiser(nn.Module):
         past: Past | None,
         *,
         exact: bool,
-    ) -> tuple[Tensor, Tensor, Expected]:
-        """What frames around, and contacts, say of each slot; `exact`: the same to the last bit, however many frames are looked
-        at."""
+    ) -> tuple[Tensor, Tensor, Expected, Tensor, Tensor]:
+        """What frames around say of each slot; what contacts say, as answers [B, T, K, F], and how much of the trunk's they leave.
+        `exact`: the same to the last bit, however many frames are looked at."""
         now = state.shape[1]
         own, own_level = state, level
         if past is not None:
@@ -292,9 +293,9 @@ class Denoiser(nn.Module):
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, trend, around = self.trend(state, level, time_s, bias, now)
-        met = self.pairs(own, own_level, view, around.mean, around.spread)
+        met, kept = self.pairs(own, own_level, view, around.mean, around.spread)
         around = Expected(mean=around.mean.float(), spread=around.spread.float())
-        return drift, trend + around.answered(met.float()), around
+        return drift, trend, around, around.answered(met.float()), moving_share(kept.float())
 
     def _local(
         self,

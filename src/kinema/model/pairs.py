@@ -5,7 +5,8 @@ with a mean over the moment of contact: a thing that stops (docs/training-log.md
 motion prior (`kinema.model.trend`), in float32, it takes for every pair of slots the gap along the line between their centers, how
 fast it closes, what they are made of and how large they are, and answers with a change of place and velocity along that line and
 across it, summed over partners. Four walls are partners too. As the prior assumes straight motion, a gap below 0 says how far
-past the contact the expected place lies.
+past the contact the expected place lies. What the trunk has to say of a slot at its contact is a mean over whether it has
+happened, so the module also says how much of that to keep.
 
 Axes: B batch, N frames, K slots, F features, W walls.
 """
@@ -32,7 +33,9 @@ WALLS = ((1.0, 0.0, 10.0, 10.0), (0.3, 0.3, 9.7, 9.7))
 NORMALS = ((0.0, -1.0), (-1.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 GEOMETRY = 6
 """Numbers of where partners stand to each other: the gap at three scales, closing and sliding speed, touching times closing."""
-ANSWERS = 7
+ANSWERS = 8
+KEEPING = 4.0
+"""Log odds with which the trunk's answer is kept, to begin with."""
 MIN_SPREAD = 0.005
 
 
@@ -40,6 +43,11 @@ def _geometry(gap: Tensor, closing: Tensor, sliding: Tensor) -> Tensor:
     touching = torch.sigmoid(-60 * gap)
     scaled = [gap * 2, (gap * 10).clamp(-3, 3), (gap * 40).clamp(-3, 3), closing / 3, sliding / 3, touching * closing / 3]
     return torch.stack(scaled, -1)
+
+
+def _kept(answers: Tensor, near: Tensor) -> Tensor:
+    """How much of the trunk's answer one partner leaves, 0 to 1."""
+    return 1 - torch.sigmoid(answers[..., 7] - KEEPING) * near
 
 
 def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> Tensor:
@@ -80,9 +88,10 @@ class PairModule(nn.Module):
         self.pairs = _Network(GEOMETRY + 2 * looks + 8, hidden)
         self.sides = _Network(GEOMETRY + looks + 4 + len(NORMALS), hidden)
 
-    def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         """state, level [B, N, K, F] as tracks; view [B, N], 1 from the side, -1 from above, 0 unknown; mean, spread [B, N, K, 4] of
-        places and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], in the dtype of `mean`."""
+        places and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], and how much of the trunk's answer
+        of places and velocities to keep [B, N, K], in the dtype of `mean`."""
         dtype = mean.dtype
         kind, material = (state[..., group_slice(name)].to(dtype) for name in ("kind", "material"))
         unknown = torch.cat([level[..., group_slice(name)] for name in ("exists", "kind", "size")], -1).amax(-1)
@@ -94,8 +103,9 @@ class PairModule(nn.Module):
         sure = spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3
         looks = torch.cat([kind, material], -1)
         view = view.to(dtype)
-        between = self._between(place, velocity, half[..., 0], size, looks, sure, here, view)
-        return between + self._walls(place, velocity, half, size, looks, sure, here, view)
+        between, kept = self._between(place, velocity, half[..., 0], size, looks, sure, here, view)
+        walls, also_kept = self._walls(place, velocity, half, size, looks, sure, here, view)
+        return between + walls, kept * also_kept
 
     def _between(
         self,
@@ -107,7 +117,7 @@ class PairModule(nn.Module):
         sure: Tensor,
         here: Tensor,
         view: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         slots = place.shape[2]
         way = place[:, :, None] - place[:, :, :, None]
         apart = way.square().sum(-1).clamp_min(1e-6).sqrt()
@@ -130,7 +140,8 @@ class PairModule(nn.Module):
         answers = self.pairs(torch.cat([_geometry(gap, closing, sliding), own(extra), other(extra), more], -1))
         near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None] * here[:, :, None]
         near = near * (1 - torch.eye(slots, device=place.device, dtype=place.dtype))
-        return (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
+        change = (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
+        return change, _kept(answers, near).prod(3)
 
     def _walls(
         self,
@@ -142,7 +153,7 @@ class PairModule(nn.Module):
         sure: Tensor,
         here: Tensor,
         view: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         walls = self.walls.to(place.dtype)
         from_side = (1 + view[..., None]) / 2
         at = from_side * walls[0] + (1 - from_side) * walls[1]
@@ -163,4 +174,6 @@ class PairModule(nn.Module):
         more = torch.stack([size - SIZE, view[..., None].expand_as(size)], -1)
         told = torch.cat([_geometry(gap, closing, sliding), each(looks), each(sure), each(more), which], -1)
         near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None]
-        return (_changes(self.sides(told), gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
+        answers = self.sides(told)
+        change = (_changes(answers, gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
+        return change, _kept(answers, near).prod(3)

@@ -156,6 +156,12 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
     return Expected(mean=mean, spread=spread)
 
 
+def moving_share(share: Tensor) -> Tensor:
+    """A share of places and velocities [B, T, K] for all features [B, T, K, F]: 1 but for those."""
+    moving = share[..., None].expand(*share.shape, SPEED[-1] + 1 - PLACE[0])
+    return F.pad(moving, (PLACE[0], STATE_FEATURES - SPEED[-1] - 1), value=1.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     """Mean and spread [B, T, K, 4] of each slot's place and speed, by the frames around."""
