@@ -85,10 +85,12 @@ class PairModule(nn.Module):
         looks = len(KINDS) + len(MATERIALS)
         self.reach = nn.Parameter(torch.tensor([[ACROSS[kind], DOWN[kind]] for kind in KINDS]))
         self.walls = nn.Parameter(torch.tensor(WALLS))
-        self.pairs = _Network(GEOMETRY + 2 * looks + 8, hidden)
+        self.pairs = _Network(GEOMETRY + 2 * looks + 7, hidden)
         self.sides = _Network(GEOMETRY + looks + 4 + len(NORMALS), hidden)
 
-    def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor, *, walls: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """state, level [B, N, K, F] as tracks; view [B, N], 1 from the side, -1 from above, 0 unknown; mean, spread [B, N, K, 4] of
         places and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], and how much of the trunk's answer
         of places and velocities to keep [B, N, K], in the dtype of `mean`."""
@@ -103,9 +105,11 @@ class PairModule(nn.Module):
         sure = spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3
         looks = torch.cat([kind, material], -1)
         view = view.to(dtype)
-        between, kept = self._between(place, velocity, half[..., 0], size, looks, sure, here, view)
-        walls, also_kept = self._walls(place, velocity, half, size, looks, sure, here, view)
-        return between + walls, kept * also_kept
+        between, kept = self._between(place, velocity, half[..., 0], size, looks, sure, here)
+        if not walls:
+            return between, kept
+        against, also_kept = self._walls(place, velocity, half, size, looks, sure, here, view)
+        return between + against, kept * also_kept
 
     def _between(
         self,
@@ -116,7 +120,6 @@ class PairModule(nn.Module):
         looks: Tensor,
         sure: Tensor,
         here: Tensor,
-        view: Tensor,
     ) -> tuple[Tensor, Tensor]:
         slots = place.shape[2]
         way = place[:, :, None] - place[:, :, :, None]
@@ -136,8 +139,8 @@ class PairModule(nn.Module):
 
         extra = torch.cat([looks, sure, (size - SIZE)[..., None]], -1)
         lighter = square[:, :, None] / (square[..., None] + square[:, :, None])
-        more = torch.stack([lighter, view[..., None, None].expand_as(gap)], -1)
-        answers = self.pairs(torch.cat([_geometry(gap, closing, sliding), own(extra), other(extra), more], -1))
+        told = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
+        answers = self.pairs(torch.cat(told, -1))
         near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None] * here[:, :, None]
         near = near * (1 - torch.eye(slots, device=place.device, dtype=place.dtype))
         change = (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)

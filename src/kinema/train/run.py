@@ -35,7 +35,8 @@ def export(trainer: Trainer, folder: Path) -> None:
         run,
         {
             "recipe": run.name,
-            "steps": trainer.step,
+            "steps": trainer.before + trainer.step,
+            "steps_before": trainer.before,
             "minutes": round(trainer.elapsed_s / 60, 1),
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {trainer.device}",
             "date": date.today().isoformat(),

@@ -24,10 +24,10 @@ from torch import Tensor
 from kinema.canvas.canvas import TextCondition
 from kinema.codec import Codec, fast_dtype
 from kinema.data.bank import Bank
-from kinema.diffusion.objective import losses, still_losses, total
+from kinema.diffusion.objective import contact_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.model.denoiser import Denoiser
-from kinema.models import WEIGHTS, find
+from kinema.models import WEIGHTS, find, read_config
 from kinema.train import checkpoint
 from kinema.train.batches import Batch, kind_of
 from kinema.train.begin import begin_with
@@ -101,6 +101,8 @@ class Trainer:
         )
         self.dtype = precision_of(recipe, self.device)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
+        self.before = 0
+        """Steps of the model that the run began with."""
         self.running: dict[str, float] = {}
         self.kind = ""
         """What the last step was: still, film, plan, live, or leap for a shortcut."""
@@ -137,6 +139,8 @@ class Trainer:
     def compute(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch that is on the device."""
         assert batch.noise is not None
+        if self.recipe.contacts_alone:
+            return contact_losses(self.model, batch.values, batch.levels, batch.noise, batch.time_s, batch.time_bias)
         if batch.kind == "still":
             assert batch.pictures is not None and batch.cell_units is not None
             true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
@@ -316,6 +320,7 @@ class Trainer:
             {
                 "recipe": json.loads(json.dumps(asdict(self.recipe), default=list)),
                 "step": self.step,
+                "before": self.before,
                 "counts": dict(self.loader.counts),
                 "elapsed_s": self.elapsed_s,
                 "running": self.running,
@@ -326,7 +331,9 @@ class Trainer:
 
     def begin(self, name: str) -> None:
         """Take over another model's weights, as far as they fit."""
-        taken = begin_with(self.model, load_file(find(name) / WEIGHTS))
+        folder = find(name)
+        taken = begin_with(self.model, load_file(folder / WEIGHTS))
+        self.before = int(read_config(folder).trained.get("steps", 0))
         self.optimizer.begin_average()
         log.info("begins with %d of %d parameters of %s", taken, len(self.optimizer.average), name)
 
@@ -335,4 +342,4 @@ class Trainer:
         self.model.load_state_dict(state["model"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
-        self.loader.counts = dict(state["counts"])
+        self.before, self.loader.counts = state["before"], dict(state["counts"])
