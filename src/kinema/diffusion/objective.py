@@ -56,8 +56,6 @@ Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
 """Of the spread's likelihood, from which only the spread learns."""
 FLOOR = 0.01
-JOLT = 0.3
-"""Change of a velocity on the track, from one frame to the next, that is a contact's."""
 MOST = 8.0
 """Most that an error of a picture weighs at any level."""
 
@@ -164,25 +162,6 @@ def still_losses(
     weight = 1 + THINGS_SEEN * F.interpolate(near, scale_factor=8.0)
     result["picture"] = loss_of(made, pictures[:n], weight)
     return result
-
-
-def contact_losses(
-    model: Denoiser, values: Tracks, levels: Tracks, noise: Tracks, time_s: Tensor, time_bias: Tensor
-) -> dict[str, Tensor]:
-    """ "state": error of places and velocities by the motion prior and contacts of slots alone, weighted as in `losses`.
-
-    Where there is gravity, only what changes its velocity more than that could is asked for: to fall is the trunk's to tell."""
-    noisy = noised(values, levels, noise)
-    answers = model.contacts(noisy, levels, time_s, time_bias)
-    clean = precondition(noisy["state"], levels["state"], answers["state"], answers["mean"], answers["spread"])
-    error = (clean - values["state"]).square() * even(levels["state"], answers["spread"])
-    weights = feature_weights(time_s.device)
-    moving = [c for name in ("position", "velocity") for c in range(group_slice(name).start, group_slice(name).stop)]
-    velocity = values["state"][..., group_slice("velocity")]
-    jolted = F.pad((velocity[:, 1:] - velocity[:, :-1]).norm(dim=-1) > JOLT, (0, 0, 1, 0))
-    from_above = (values["scene"][..., 0] < 0)[..., None]
-    asked = ((values["state"][..., 0] > 0) & (from_above | jolted))[..., None].float()
-    return {"state": (error * weights * asked)[..., moving].sum() / (asked.sum() * len(moving)).clamp_min(1)}
 
 
 def losses(

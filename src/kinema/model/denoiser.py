@@ -39,7 +39,7 @@ from kinema.model.config import DenoiserConfig
 from kinema.model.pairs import PairModule
 from kinema.model.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
 from kinema.model.sight import ANSWERS
-from kinema.model.trend import Expected, Trend, expected, moving_share
+from kinema.model.trend import Expected, Trend, moving_share
 
 _POSITION = group_slice("position")
 FOLLOWS = 0.4
@@ -336,16 +336,6 @@ class Denoiser(nn.Module):
         frames = values["video"].shape[1]
         found, _, expected = self._local(values, levels, cell_units, dtype)
         return {"video": self.video_out(None, found, frames), **expected}
-
-    def contacts(
-        self, values: dict[str, Tensor], levels: dict[str, Tensor], time_s: Tensor, time_bias: Tensor
-    ) -> dict[str, Tensor]:
-        """`network`'s "state", "mean" and "spread" by the motion prior and contacts of slots alone, without trunk and walls."""
-        state, level = values["state"], levels["state"]
-        around = expected(state, level, time_s, time_bias, state.shape[1])
-        met, _ = self.pairs(state, level, torch.zeros_like(time_s), around.mean, around.spread, walls=False)
-        mean, spread = around.over(STATE_FEATURES)
-        return {"state": around.answered(met), "mean": mean, "spread": spread}
 
     def sight(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""

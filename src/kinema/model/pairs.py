@@ -88,9 +88,7 @@ class PairModule(nn.Module):
         self.pairs = _Network(GEOMETRY + 2 * looks + 7, hidden)
         self.sides = _Network(GEOMETRY + looks + 4 + len(NORMALS), hidden)
 
-    def forward(
-        self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor, *, walls: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         """state, level [B, N, K, F] as tracks; view [B, N], 1 from the side, -1 from above, 0 unknown; mean, spread [B, N, K, 4] of
         places and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], and how much of the trunk's answer
         of places and velocities to keep [B, N, K], in the dtype of `mean`."""
@@ -106,8 +104,6 @@ class PairModule(nn.Module):
         looks = torch.cat([kind, material], -1)
         view = view.to(dtype)
         between, kept = self._between(place, velocity, half[..., 0], size, looks, sure, here)
-        if not walls:
-            return between, kept
         against, also_kept = self._walls(place, velocity, half, size, looks, sure, here, view)
         return between + against, kept * also_kept
 

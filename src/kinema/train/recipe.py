@@ -115,8 +115,6 @@ class Recipe:
     """Processes that make batches ahead, by kind; none: they are made where they are wanted."""
     trained: tuple[str, ...] = ()
     """Parts of the network that are trained, by the beginnings of their parameters' names; none: all."""
-    contacts_alone: bool = False
-    """Whether contacts are taught beside the motion prior alone, without the trunk, which is many times cheaper."""
     begin: str = ""
     """Name or folder of a model whose weights the run begins with, as far as they fit."""
 
@@ -344,88 +342,54 @@ def tiny_drawing() -> Recipe:
     )
 
 
-def _contacts(small: Recipe, begin: str, meeting: Phase, acting: Phase) -> Recipe:
-    """Contacts alone, half of the rows from rooms in which things meet."""
+def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
+    """Contacts alone, beside the rest as it is; half of the rows from rooms in which things meet."""
     last = replace(small.phases[-1], until=1.0, still_share=0.0, film_share=0.0, episodes=meeting.episodes)
     return replace(
         small,
         phases=(last,),
-        plan_batch=4 * small.plan_batch,
         meeting=meeting,
-        acting=acting,
-        meeting_share=0.5,
-        acting_share=0.0,
+        acting=replace(small.acting, episodes=min(small.acting.episodes, meeting.episodes)),
+        meeting_share=0.6,
+        acting_share=0.1 if small.acting_share else 0.0,
         live_share=1.0,
         own_share=0.0,
         steps=1_000_000,
         other_lr=3e-3,
-        cooldown=0.8,
-        ema=0.99,
+        cooldown=0.7,
+        ema=0.98,
         compile=False,
         canary_every=1_000_000,
         picture_every=1_000_000,
-        read_every=10,
         trained=("pairs.",),
-        contacts_alone=True,
         begin=begin,
     )
 
 
-def _living(alone: Recipe, small: Recipe) -> Recipe:
-    """After `_contacts`: stepped and planned without video, so that the trunk makes room for what contacts tell."""
-    return replace(
-        alone,
-        plan_batch=small.plan_batch,
-        live_share=0.8,
-        own_share=0.3,
-        own_most=12,
-        other_lr=5e-4,
-        cooldown=0.6,
-        read_every=1,
-        trained=(),
-        contacts_alone=False,
-    )
-
-
 def tiny_contacts() -> Recipe:
-    """kinema-tiny's contacts alone, begun with the shipped weights. Five minutes on one core."""
+    """kinema-tiny's contacts alone, begun with the shipped weights. Twenty minutes on one core."""
     small = tiny()
-    few = replace(small.acting, episodes=2_000)
-    return _contacts(small, "kinema-tiny", replace(small.meeting, episodes=4_000), few)
-
-
-def tiny_living() -> Recipe:
-    """kinema-tiny's trunk after `tiny_contacts`, without video."""
-    return replace(_living(tiny_contacts(), tiny()), acting_share=0.25)
+    return _contacts(small, "kinema-tiny", replace(small.meeting, episodes=4_000))
 
 
 def phyworld_contacts() -> Recipe:
-    """kinema-phyworld's contacts alone, begun with the shipped weights. Three minutes on one core."""
+    """kinema-phyworld's contacts alone, begun with the shipped weights. Twenty minutes on one core."""
     small = phyworld()
-    only = replace(small.phases[0], still_share=0.0, film_share=0.0, episodes=6_000)
-    return _contacts(small, "kinema-phyworld", only, only)
-
-
-def phyworld_living() -> Recipe:
-    """kinema-phyworld's trunk after `phyworld_contacts`, without video."""
-    return _living(phyworld_contacts(), phyworld())
+    return _contacts(small, "kinema-phyworld", replace(small.phases[0], episodes=6_000))
 
 
 def phyworld_sharp() -> Recipe:
     """kinema-phyworld at 128 pixels, begun with the shipped weights: its local parts alone. One core, ten minutes."""
     alone = phyworld_contacts()
-    small = phyworld()
-    only = replace(alone.phases[0], still_share=1.0)
     return replace(
         alone,
-        phases=(only,),
-        plan_batch=small.plan_batch,
+        phases=(replace(alone.phases[0], still_share=1.0),),
         still_pixels=160 * 64 * 64,
         still_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
         aspects=("1:1",),
         other_lr=1e-3,
+        ema=0.99,
         trained=(),
-        contacts_alone=False,
     )
 
 
@@ -433,12 +397,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "tiny": tiny,
     "tiny-drawing": tiny_drawing,
     "tiny-contacts": tiny_contacts,
-    "tiny-living": tiny_living,
     "base": base,
     "smoke": smoke,
     "phyworld": phyworld,
     "phyworld-contacts": phyworld_contacts,
-    "phyworld-living": phyworld_living,
     "phyworld-sharp": phyworld_sharp,
 }
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from kinema.canvas.canvas import TextCondition
 from kinema.codec import Codec, fast_dtype
 from kinema.data.bank import Bank
-from kinema.diffusion.objective import contact_losses, losses, still_losses, total
+from kinema.diffusion.objective import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.model.denoiser import Denoiser
 from kinema.models import WEIGHTS, find, read_config
@@ -139,8 +139,6 @@ class Trainer:
     def compute(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch that is on the device."""
         assert batch.noise is not None
-        if self.recipe.contacts_alone:
-            return contact_losses(self.model, batch.values, batch.levels, batch.noise, batch.time_s, batch.time_bias)
         if batch.kind == "still":
             assert batch.pictures is not None and batch.cell_units is not None
             true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
