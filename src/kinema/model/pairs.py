@@ -13,6 +13,8 @@ Axes: B batch, N frames, K slots, F features, W walls.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,6 +64,20 @@ def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> T
     return torch.cat([place, velocity], -1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Slots:
+    """What contacts are told of every slot, in units: place and velocity [B, N, K, 2] as expected, half its extent across and down
+    [B, N, K, 2], size and whether it is known to be there [B, N, K], kind and material, and how surely the rest is known."""
+
+    place: Tensor
+    velocity: Tensor
+    half: Tensor
+    size: Tensor
+    looks: Tensor
+    sure: Tensor
+    here: Tensor
+
+
 class _Network(nn.Module):
     """Two hidden layers; answers nothing to begin with."""
 
@@ -95,84 +111,66 @@ class PairModule(nn.Module):
         dtype = mean.dtype
         kind, material = (state[..., group_slice(name)].to(dtype) for name in ("kind", "material"))
         unknown = torch.cat([level[..., group_slice(name)] for name in ("exists", "kind", "size")], -1).amax(-1)
-        here = ((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype)
         size = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]).to(dtype).clamp(0.1, 3)
-        share = (kind > 0).to(dtype)
-        half = size[..., None] * (share @ self.reach.to(dtype))
-        place, velocity = 5.0 + UNITS * mean[..., :2], UNITS_PER_SECOND * mean[..., 2:]
-        sure = spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3
-        looks = torch.cat([kind, material], -1)
-        view = view.to(dtype)
-        between, kept = self._between(place, velocity, half[..., 0], size, looks, sure, here)
-        against, also_kept = self._walls(place, velocity, half, size, looks, sure, here, view)
+        slots = _Slots(
+            place=5.0 + UNITS * mean[..., :2],
+            velocity=UNITS_PER_SECOND * mean[..., 2:],
+            half=size[..., None] * ((kind > 0).to(dtype) @ self.reach.to(dtype)),
+            size=size,
+            looks=torch.cat([kind, material], -1),
+            sure=spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3,
+            here=((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype),
+        )
+        between, kept = self._between(slots)
+        against, also_kept = self._walls(slots, view.to(dtype))
         return between + against, kept * also_kept
 
-    def _between(
-        self,
-        place: Tensor,
-        velocity: Tensor,
-        half: Tensor,
-        size: Tensor,
-        looks: Tensor,
-        sure: Tensor,
-        here: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        slots = place.shape[2]
-        way = place[:, :, None] - place[:, :, :, None]
+    def _between(self, slots: _Slots) -> tuple[Tensor, Tensor]:
+        count = slots.place.shape[2]
+        way = slots.place[:, :, None] - slots.place[:, :, :, None]
         apart = way.square().sum(-1).clamp_min(1e-6).sqrt()
         normal = way / apart[..., None]
-        relative = velocity[:, :, None] - velocity[:, :, :, None]
+        relative = slots.velocity[:, :, None] - slots.velocity[:, :, :, None]
         closing = -(relative * normal).sum(-1)
         sliding = relative[..., 1] * normal[..., 0] - relative[..., 0] * normal[..., 1]
-        gap = apart - half[..., None] - half[:, :, None]
-        square = size.square()
+        gap = apart - slots.half[..., 0, None] - slots.half[:, :, None, :, 0]
+        square = slots.size.square()
 
         def own(x: Tensor) -> Tensor:
-            return x[:, :, :, None].expand(-1, -1, -1, slots, -1)
+            return x[:, :, :, None].expand(-1, -1, -1, count, -1)
 
         def other(x: Tensor) -> Tensor:
-            return x[:, :, None].expand(-1, -1, slots, -1, -1)
+            return x[:, :, None].expand(-1, -1, count, -1, -1)
 
-        extra = torch.cat([looks, sure, (size - SIZE)[..., None]], -1)
+        extra = torch.cat([slots.looks, slots.sure, (slots.size - SIZE)[..., None]], -1)
         lighter = square[:, :, None] / (square[..., None] + square[:, :, None])
         told = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
         answers = self.pairs(torch.cat(told, -1))
-        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None] * here[:, :, None]
-        near = near * (1 - torch.eye(slots, device=place.device, dtype=place.dtype))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.here[..., None] * slots.here[:, :, None]
+        near = near * (1 - torch.eye(count, device=gap.device, dtype=gap.dtype))
         change = (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
         return change, _kept(answers, near).prod(3)
 
-    def _walls(
-        self,
-        place: Tensor,
-        velocity: Tensor,
-        half: Tensor,
-        size: Tensor,
-        looks: Tensor,
-        sure: Tensor,
-        here: Tensor,
-        view: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        walls = self.walls.to(place.dtype)
+    def _walls(self, slots: _Slots, view: Tensor) -> tuple[Tensor, Tensor]:
+        walls = self.walls.to(view.dtype)
         from_side = (1 + view[..., None]) / 2
         at = from_side * walls[0] + (1 - from_side) * walls[1]
-        normal = torch.tensor(NORMALS, device=place.device, dtype=place.dtype)
+        normal = torch.tensor(NORMALS, device=view.device, dtype=view.dtype)
         vertical = normal[:, 1].abs()
         toward = normal.sum(-1)
-        reach = half[..., :1] * (1 - vertical) + half[..., 1:] * vertical
-        along = place @ normal.abs().T
-        gap = (at[:, :, None] - along) * toward - reach
-        closing = velocity @ normal.T
-        sliding = velocity @ torch.stack([-normal[:, 1], normal[:, 0]])
-        frames = (*place.shape[:3], len(NORMALS))
+        reach = slots.half[..., :1] * (1 - vertical) + slots.half[..., 1:] * vertical
+        gap = (at[:, :, None] - slots.place @ normal.abs().T) * toward - reach
+        closing = slots.velocity @ normal.T
+        sliding = slots.velocity @ torch.stack([-normal[:, 1], normal[:, 0]])
+        frames = (*slots.place.shape[:3], len(NORMALS))
 
         def each(x: Tensor) -> Tensor:
             return x[..., None, :].expand(*frames, -1)
 
-        which = torch.eye(len(NORMALS), device=place.device, dtype=place.dtype).expand(*frames, -1)
-        more = torch.stack([size - SIZE, view[..., None].expand_as(size)], -1)
-        told = torch.cat([_geometry(gap, closing, sliding), each(looks), each(sure), each(more), which], -1)
-        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * here[..., None]
-        answers = self.sides(told)
+        which = torch.eye(len(NORMALS), device=view.device, dtype=view.dtype).expand(*frames, -1)
+        more = torch.stack([slots.size - SIZE, view[..., None].expand_as(slots.size)], -1)
+        told = [_geometry(gap, closing, sliding), each(slots.looks), each(slots.sure), each(more), which]
+        answers = self.sides(torch.cat(told, -1))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.here[..., None]
         change = (_changes(answers, gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
         return change, _kept(answers, near).prod(3)

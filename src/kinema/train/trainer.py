@@ -188,13 +188,14 @@ class Trainer:
         return own_past(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
 
     def flops_of(self, batch: Batch) -> float:
-        """Of a step: forward, and backward at twice that."""
+        """Of a step: forward, and backward at twice that where all parts are trained."""
+        passes = 1 if self.recipe.trained else 3
         config, (clips, frames) = self.recipe.denoiser, batch.time_s.shape
         cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
         if batch.kind == "still":
-            return 3 * sketch_flops(config, pictures=clips, cells=cells)
+            return passes * sketch_flops(config, pictures=clips, cells=cells)
         tokens = batch.text_states.shape[1] + 1
-        return 3 * forward_flops(config, batch=clips, frames=frames, cells=cells, text_tokens=tokens)
+        return passes * forward_flops(config, batch=clips, frames=frames, cells=cells, text_tokens=tokens)
 
     def draw(self) -> Batch:
         """The batch of this step, on the device, with a past of the model's own or a lesson in long steps where it is time."""
