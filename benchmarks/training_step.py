@@ -1,8 +1,7 @@
 """Where a training step's time goes: python -m benchmarks.training_step [--recipe tiny] [--steps 8]
 
-Steps of a recipe on its own batches, compiled as in training. Prints seconds a step for batches of stills, with video (film) and
-without (plan), the share of matrix products in the time (by the profiler), and their speed against products of the same shapes
-measured alone.
+Steps of a recipe on its own batches, compiled as in training. Prints seconds a step for each kind of batch, the share of matrix
+products in the time (by the profiler), and their speed against products of the same shapes measured alone.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from benchmarks.codec import machine
 from torch.profiler import ProfilerActivity, profile
 
 from kinema.diffusion.objective import total
-from kinema.train.batches import Batch, Stills, make, make_stills
+from kinema.train.batches import Batch, make
 from kinema.train.data import open_banks
-from kinema.train.flops import forward_flops, measured_peak, sketch_flops
-from kinema.train.recipe import Recipe, recipe
+from kinema.train.flops import measured_peak
+from kinema.train.recipe import KINDS, recipe
 from kinema.train.run import open_codec
 from kinema.train.trainer import Trainer
 
@@ -53,13 +52,12 @@ def shape_peak(width: int, tokens: int) -> float:
     return 2 * 2 * tokens * width * 4 * width / median_s(lambda: (a @ b) @ c, 30)
 
 
-def step(trainer: Trainer, batch: Batch | Stills) -> None:
-    parts = trainer.compute_stills(batch) if isinstance(batch, Stills) else trainer.compute(batch)
-    total(parts).backward()  # type: ignore[no-untyped-call]
+def step(trainer: Trainer, batch: Batch) -> None:
+    total(trainer.compute(batch)).backward()  # type: ignore[no-untyped-call]
     trainer.optimizer.step(1e-6, average_from=1e6)
 
 
-def product_share(trainer: Trainer, batch: Batch | Stills) -> float:
+def product_share(trainer: Trainer, batch: Batch) -> float:
     """Share of a step's own CPU time that is spent in matrix products and convolutions."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step(trainer, batch)
@@ -68,21 +66,16 @@ def product_share(trainer: Trainer, batch: Batch | Stills) -> float:
     return sum(event.self_cpu_time_total for event in events if event.key in PRODUCTS) / whole
 
 
-def work(run: Recipe, batch: Batch | Stills) -> tuple[str, float, int]:
-    """What a batch is, the FLOPs of a step on it but for the codec's, and how many rows its products have."""
-    if isinstance(batch, Stills):
-        cells, pictures = batch.levels["video"][0].numel(), len(batch.pictures)
-        places = pictures * cells * run.denoiser.patch**2
-        return (
-            f"{pictures} pictures, {places} places",
-            3 * sketch_flops(run.denoiser, pictures=pictures, cells=cells),
-            places,
-        )
+def work(trainer: Trainer, batch: Batch) -> tuple[str, int]:
+    """What a batch is, and how many rows its products have."""
+    run = trainer.recipe
     clips, frames = batch.time_s.shape
-    cells = batch.values["video"].shape[2] * batch.values["video"].shape[3] if "video" in batch.values else 0
-    tokens, words = clips * frames * (cells + run.denoiser.slots + 1), batch.text_states.shape[1] + 1
-    flops = 3 * forward_flops(run.denoiser, batch=clips, frames=frames, cells=cells, text_tokens=words)
-    return f"{clips} clips x {frames} frames, {tokens} tokens", flops, tokens
+    cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
+    if batch.kind == "still":
+        places = clips * cells * run.denoiser.patch**2
+        return f"{clips} pictures, {places} places", places
+    tokens = clips * frames * (cells + run.denoiser.slots + 1)
+    return f"{clips} clips x {frames} frames, {tokens} tokens", tokens
 
 
 def main() -> None:
@@ -99,18 +92,16 @@ def main() -> None:
     print(f"{machine()}; large product {measured_peak() / 1e9:.0f} GFLOP/s")
     with TemporaryDirectory() as folder:
         trainer = Trainer(replace(run, phases=(phase,)), Path(folder), banks, codec)
-        bank = banks[phase.name]
-        makers: dict[str, Callable[[], Batch | Stills]] = {
-            "still": lambda: make_stills(run, bank, codec, 0, "cpu"),
-            "film": lambda: make(run, bank, codec, 0, "cpu", 1.0),
-            "plan": lambda: make(run, bank, codec, 0, "cpu", 0.0),
+        makers: dict[str, Callable[[], Batch]] = {
+            kind: lambda kind=kind: make(run, banks, phase.name, kind, 0).on("cpu", codec, run.denoiser.patch)  # type: ignore[misc]
+            for kind in KINDS
         }
         for name, maker in makers.items():
             batch = maker()
             data_s = median_s(maker, 4)
             step(trainer, batch)
             seconds = median_s(lambda batch=batch: step(trainer, batch), arguments.steps)  # type: ignore[misc]
-            what, flops, rows = work(run, batch)
+            (what, rows), flops = work(trainer, batch), trainer.flops_of(batch)
             share, alone = product_share(trainer, batch), shape_peak(run.denoiser.width, rows)
             print(
                 f"{name}: {what}: {seconds:.2f} s a step (batch made in {data_s:.2f} s); matrix products {100 * share:.0f}% of the"
