@@ -184,6 +184,11 @@ def world_json(room: Room, now: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _part(clip: Clip, which: slice) -> Clip:
+    """Some frames of a clip, with what it tells of them."""
+    return replace(clip, frames=clip.frames[which], state=clip.state and clip.state.frames(which))
+
+
 async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Clip | Scene:
     """Words, a clip or a state: whichever was given, one at most."""
     start = {name: value for name, value in (told["start"] or {}).items() if value is not None}
@@ -198,10 +203,10 @@ async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Cli
             return await asyncio.to_thread(scene_of, state)
         case {"picture": reference}:
             clip = await given.resolve(reference, who)
-            return replace(clip, frames=clip.frames[:1], state=None)
+            return _part(clip, slice(0, 1))
         case {"video": reference}:
             clip = await given.resolve(reference, who)
-            return replace(clip, frames=clip.frames[-max(round(SEEN_S * clip.fps), 1) :], state=None)
+            return _part(clip, slice(-max(round(SEEN_S * clip.fps), 1), None))
     prompt = start.get("prompt", "")
     if not isinstance(prompt, str):
         raise refuse("start.prompt", prompt, "text")
