@@ -87,8 +87,35 @@ def _server() -> list[Row]:
     return rows
 
 
+def _sharp() -> list[Row]:
+    """Of the column of the weights that ship, or of the last one measured."""
+    bars = {
+        "true states filmed at 64 px": "33 dB",
+        "true states filmed at 128 px, PSNR": "35 dB",
+        "true states filmed at 256 px": "34 dB",
+        "prompts at 128 px: cast right, known": "90%",
+        "prompts at 128 px: cast right, held-out": "80%",
+        "perceive from 128 px": "95%",
+        "perceive from 16:9": "95%",
+        "perceive from a phone": "95%",
+    }
+    columns = {name: parts for name, parts in _json("sharp").items() if name.startswith(MODEL)}
+    if not columns:
+        return []
+    title, parts = list(columns.items())[-1]
+    step = int(re.sub(r"\D", "", title))
+    figures = [figure for part in parts.values() for figure in part["figures"]]
+    return [
+        Row(what=figure["what"], measured=figure["measured"], bar=f">= {bar}", file="sharp", step=step)
+        for begins, bar in bars.items()
+        for figure in figures
+        if figure["what"].startswith(begins)
+    ]
+
+
 def rows() -> list[Row]:
     return [
+        *_sharp(),
         *_arena(),
         *_bars(
             "first-light",
