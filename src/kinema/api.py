@@ -521,10 +521,11 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
 def perceive(
     clip: Clip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
 ) -> Scene:
-    """What is in the clip: the scene state over its frames. size: at which it is looked at. A state that the clip brings along is
-    taken for known; to have the pictures read anew, leave it out: `replace(clip, state=None)`."""
+    """What is in the clip: the scene state over its frames. size: at which it is looked at, by default the model's own height,
+    where it reads best. A state that the clip brings along is taken for known; to have the pictures read anew, leave it out:
+    `replace(clip, state=None)`."""
     engine = model_of(model)
-    clip = fit_to_model(engine, clip, size)
+    clip = fit_to_model(engine, clip, size or sizes.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1]))
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = layouts.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))

@@ -50,7 +50,7 @@ PACE_S, PACE_FRAMES = 0.125, 3
 """Speeds are read off the places of frames this near, or of the so many nearest, if they are within PACE_MOST_S."""
 PACE_MOST_S = 0.25
 
-FILM_TEMPERATURE = 0.2
+FILM_TEMPERATURE = 0.1
 """Scale of the noise that pictures of a settled state begin with. With the state known, what the sketch's spread stands for is the
 network's own error, and a sample at temperature 1 adds it once more (docs/training-log.md)."""
 

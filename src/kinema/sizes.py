@@ -98,6 +98,11 @@ def fitted(config: ModelConfig, width: int, height: int) -> Size:
     return _scaled(config, width, height, config.height if far else height)
 
 
+def at_own_height(config: ModelConfig, width: int, height: int) -> Size:
+    """The size at which a given picture or clip is looked at: the model's own height, with the width that its shape asks for."""
+    return _scaled(config, width, height, config.height)
+
+
 def check_size(config: ModelConfig, size: str | Size | None) -> Size:
     """(width, height), by default the model's own; SizeError names the nearest size that it films."""
     if size is None:
