@@ -81,9 +81,9 @@ def test_more_work_costs_more(server: Running) -> None:
                 client.post("/v1/estimate", json={"prompt": "a star", "seconds": 4, **more}).json()["pixel_seconds"]
             )
 
-        assert price() == price(fps=8) == 64 * 64 * 4
+        assert price() == price(fps=8) == 128 * 128 * 4
         assert price(fps=32) == 2 * price() and price(steps=160) == 10 * price()
-        assert price(seconds=0.01) == 64 * 64 / 16
+        assert price(seconds=0.01) == 128 * 128 / 16
 
 
 def test_frames_of_worlds_cost_what_films_cost(server: Running) -> None:

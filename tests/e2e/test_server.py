@@ -40,7 +40,7 @@ def test_killed_and_started_again_it_loses_nothing(own: Running) -> None:
             assert len(list((own.data / "videos" / id).iterdir())) == 1
         with again.http() as client:
             usage = client.get("/v1/usage").json()
-        assert usage["quota"]["reserved"] == 0 and usage["quota"]["used"] == 10 * 64 * 64 * 0.25
+        assert usage["quota"]["reserved"] == 0 and usage["quota"]["used"] == 10 * 128 * 128 * 0.25
         assert not list((own.data / "work").iterdir())
     finally:
         assert stop(again) == 0
@@ -137,7 +137,7 @@ def test_the_queue_is_in_the_hands_of_its_owner(server: Running) -> None:
 def test_estimates_come_before_the_bill(server: Running) -> None:
     with server.http() as client:
         told = client.post("/v1/estimate", json={"prompt": "a red bal rolls", "seconds": 4}).json()
-        assert told["pixel_seconds"] == 64 * 64 * 4 and told["unknown_words"] == ["bal"] and "ball" in told["hint"]
+        assert told["pixel_seconds"] == 128 * 128 * 4 and told["unknown_words"] == ["bal"] and "ball" in told["hint"]
 
 
 def test_every_kind_of_change(server: Running) -> None:

@@ -66,7 +66,7 @@ def world(ann: httpx.Client, parent: str) -> str:
 def test_a_world_comes_is_listed_is_renamed_and_goes(ann: httpx.Client) -> None:
     made = ann.post("/v1/worlds", json={"start": {"prompt": PROMPT}, "seed": 5, "task": "reach the flag"}).json()
     assert made["object"] == "world" and made["id"].startswith("world_") and len(made["id"]) == 30
-    assert (made["seed"], made["fps"], made["size"], made["model"]) == (5, 16.0, "64x64", "kinema-tiny")
+    assert (made["seed"], made["fps"], made["size"], made["model"]) == (5, 16.0, "128x128", "kinema-tiny")
     assert made["name"] == PROMPT and made["parent"] is None and made["time_s"] == 0 and made["past_frames"] == 0
     assert {"slot", "name", "kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible"} == set(
         made["state"]["things"][0]
@@ -132,7 +132,7 @@ def test_pictures_films_files_and_answers(ann: httpx.Client, world: str, tmp_pat
         large = np.array(opened)
     with Image.open(io.BytesIO(ann.get(f"/v1/worlds/{world}/frame").content)) as opened:
         small = np.array(opened)
-    assert large.shape == (256, 256, 3) and np.array_equal(large[::4, ::4], small)
+    assert large.shape == (512, 512, 3) and np.array_equal(large[::4, ::4], small)
     for form, kind in (("mp4", "video/mp4"), ("png", "image/png")):
         made = ann.get(f"/v1/worlds/{world}/clip", params={"frames": 3, "format": form})
         path = tmp_path / f"clip.{form}"
@@ -378,7 +378,7 @@ def test_two_frames_are_in_flight_at_most_and_the_world_waits(url: str, world: s
 def test_by_hand_each_step_is_asked_for(url: str, world: str) -> None:
     with playing(url, world, "&paused=1&format=png") as line:
         begin, picture = shown(line)
-        assert picture.format == "PNG" and picture.size == (64, 64) and not begin["playing"]
+        assert picture.format == "PNG" and picture.size == (128, 128) and not begin["playing"]
         say(line, type="ack", frame=0)
         for action in ([0.5, 0.0], [-0.5, 0.0]):
             say(line, type="action", action=action)
@@ -586,16 +586,16 @@ def test_a_live_step_does_not_wait_for_a_long_question(tmp_path: Path) -> None:
     async def run() -> None:
         hall, room = await begun(tmp_path)
         other = await hall.create("ann", PROMPT, seed=4)
-        for _ in range(4):
+        for _ in range(16):
             await hall.do(room, step_of(None), picture=False)
-        long = asyncio.create_task(hall.what_if(room, "the ball had been yellow", 4))
+        long = asyncio.create_task(hall.what_if(room, "the ball had been yellow", 16))
         steps = 0
         await asyncio.sleep(0.02)
         while not long.done():
             await hall.do(other, step_of(None), urgent=True)
             steps += 1
         assert steps >= 3
-        here = World(None, PROMPT, seed=3)._gone(4).what_if("the ball had been yellow", 4)
+        here = World(None, PROMPT, seed=3)._gone(16).what_if("the ball had been yellow", 16)
         assert np.array_equal(long.result().instead.frames, here.instead.frames), "nothing is changed by what came between"
         await hall.close()
 

@@ -56,10 +56,11 @@ class Engine:
         self._thread.start()
 
     def watch(self, model: Model) -> Model:
-        """From now on urgent jobs are let in between the blocks of this model's network."""
+        """From now on urgent jobs are let in between the blocks and the convolutions of this model's network."""
         if id(model) not in self._watched:
             self._watched.add(id(model))
-            self._hooks += [block.register_forward_pre_hook(self.breathe) for block in model.denoiser.blocks]
+            parts = [part for part in model.denoiser.modules() if isinstance(part, torch.nn.Conv2d)]
+            self._hooks += [part.register_forward_pre_hook(self.breathe) for part in (*model.denoiser.blocks, *parts)]
         return model
 
     def breathe(self, *_: Any) -> None:
