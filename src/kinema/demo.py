@@ -96,12 +96,12 @@ def make(out: Path, say: Callable[[str], None]) -> Path:
         "Image to video", "the first picture is given, made by `kinema image`; the rest is filmed", "2-image.mp4",
         lambda: kinema.generate("the green star rolls right", model=model, seconds=3, image=still)[0],
     )  # fmt: skip
-    start = replace(first, frames=first.frames[:24], state=first.state and first.state.frames(slice(0, 24)))
+    start = first.cut(slice(0, 24))
     film(
         "A clip extended", "the first 1.5 seconds of clip 1 are given; two more follow", "3-extended.mp4",
         lambda: kinema.extend(start, prompt, model=model, seconds=2),
     )  # fmt: skip
-    ends = [(replace(first, frames=first.frames[i : i + 1]), i / 16) for i in (0, 4, 8, 24, 28, 32)]
+    ends = [(first.cut(slice(i, i + 1)), i / 16) for i in (0, 4, 8, 24, 28, 32)]
     film(
         "A gap filled", "six pictures of clip 1 are given; the film between them is filled in", "4-filled.mp4",
         lambda: kinema.infill(ends, prompt, model=model),

@@ -73,6 +73,10 @@ class Clip:
 
         return read(Path(path))
 
+    def cut(self, which: slice) -> Clip:
+        """Some of its frames, with what it tells of them."""
+        return replace(self, frames=self.frames[which], state=self.state and self.state.frames(which))
+
     def resample(self, fps: float) -> Clip:
         """The clip on another clock, each new frame the latest old one."""
         if not 0 < fps <= 1000:

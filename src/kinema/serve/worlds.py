@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -184,11 +184,6 @@ def world_json(room: Room, now: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _part(clip: Clip, which: slice) -> Clip:
-    """Some frames of a clip, with what it tells of them."""
-    return replace(clip, frames=clip.frames[which], state=clip.state and clip.state.frames(which))
-
-
 async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Clip | Scene:
     """Words, a clip or a state: whichever was given, one at most."""
     start = {name: value for name, value in (told["start"] or {}).items() if value is not None}
@@ -203,10 +198,10 @@ async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Cli
             return await asyncio.to_thread(scene_of, state)
         case {"picture": reference}:
             clip = await given.resolve(reference, who)
-            return _part(clip, slice(0, 1))
+            return clip.cut(slice(0, 1))
         case {"video": reference}:
             clip = await given.resolve(reference, who)
-            return _part(clip, slice(-max(round(SEEN_S * clip.fps), 1), None))
+            return clip.cut(slice(-max(round(SEEN_S * clip.fps), 1), None))
     prompt = start.get("prompt", "")
     if not isinstance(prompt, str):
         raise refuse("start.prompt", prompt, "text")
