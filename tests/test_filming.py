@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from kinema.canvas.canvas import blank
 from kinema.canvas.tracks import IDENTITY, group_slice
-from kinema.filming import ROUGHLY, held
+from kinema.filming import ROUGHLY, Options, held, plan
+from kinema.models import Model
 
 
 def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
@@ -32,3 +35,22 @@ def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
         assert torch.equal(done.values["state"][:, 2, 0, columns], state[:, 2, 0, columns]), "what is known is not touched"
     assert (done.levels["state"][:, 0, 0, group_slice("position")] == 1).all()
     assert (done.values["scene"] == 0.5).all() and (done.levels["scene"][:, 0] == 0).all()
+
+
+def test_a_planned_scene_has_one_view_and_one_background(model: Model) -> None:
+    """In every frame that reads the same words, whatever the network says of it; a known scene comes back as it was, and a scene
+    that one frame shows is that of all."""
+    options = Options(steps=2, candidates=1)
+    canvas = blank(batch=2, frames=12, fps=8.0, slots=model.config.denoiser.slots)
+    canvas = replace(canvas, text=model.condition([("a red ball", 0.0, 1e9)], canvas.time_s))
+    scene = plan(model, canvas, options, [1, 2]).values["scene"]
+    assert (scene.abs() == 1).all() and (scene == scene[:, :1]).all() and ((scene[..., 1:] > 0).sum(-1) == 1).all()
+    known, level = torch.full_like(scene, 0.25), torch.zeros_like(canvas.levels["scene"])
+    told = canvas.with_values({**canvas.values, "scene": known}, {**canvas.levels, "scene": level})
+    assert torch.equal(plan(model, told, options, [1, 2]).values["scene"], known)
+    seen = -torch.ones_like(scene)
+    seen[..., -1] = 1.0
+    level = torch.ones_like(level)
+    level[:, 5] = 0.0
+    told = canvas.with_values({**canvas.values, "scene": seen}, {**canvas.levels, "scene": level})
+    assert torch.equal(plan(model, told, options, [1, 2]).values["scene"], seen)

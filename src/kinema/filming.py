@@ -312,8 +312,24 @@ def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], p
             done = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
         settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
-        canvas = _write(canvas, done.with_values({**done.values, "state": settled}, done.levels), index, names, 0.0)
+        values = {**done.values, "state": settled, "scene": _settled_scene(part, done.values["scene"])}
+        canvas = _write(canvas, done.with_values(values, done.levels), index, names, 0.0)
     return canvas
+
+
+def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
+    """The planned scene track [B, T, D] as one view and one background for all frames that read the same words: a mean of two
+    backgrounds is none, and is drawn as both. Frames whose scene was seen decide; what is known stays as it is."""
+    frames = scene.shape[1]
+    same = torch.ones(len(scene), frames, frames, device=scene.device)
+    if part.text is not None:
+        reads = part.text.reads
+        same = (reads[:, :, None] == reads[:, None]).all(-1).float()
+    same = same * (1.0 + 1e3 * (part.levels["scene"] <= ROUGHLY))[:, None]
+    mean = same @ scene / same.sum(-1, keepdim=True)
+    settled = torch.full_like(scene, -1.0).scatter(-1, 1 + mean[..., 1:].argmax(-1, keepdim=True), 1.0)
+    settled[..., 0] = torch.where(mean[..., 0] > 0, 1.0, -1.0)
+    return torch.where(part.levels["scene"][..., None] == 0, scene, settled)
 
 
 def film(
