@@ -72,7 +72,7 @@ def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -
     canvas, kept = empty(model, "a red ball rolls right"), []
     for best in range(3):
         monkeypatch.setattr(filming, "plan_scores", lambda _, drafts, best=best: torch.eye(drafts.batch)[best])
-        kept.append(plan(model, canvas, replace(CHOOSE, candidates=3), [5]).values["state"])
+        kept.append(plan(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
     assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
     assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250
     assert candidate_seed(7, 0) == 7
