@@ -148,9 +148,13 @@ def draw_meeting_windows(
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
     asked = np.flatnonzero(~past)
     asked = asked[asked >= min(2, frames - 1)]
-    at = rng.choice(asked if len(asked) else np.arange(frames), batch)
-    starts = jolts[pick] + (rng.random(batch) * strides).astype(np.int64) - strides * at
-    starts = starts.clip(0, FRAMES - 1 - strides * (frames - 1))
+    asked = asked if len(asked) else np.arange(frames)
+    late = (rng.random(batch) * strides).astype(np.int64)
+    begins = (jolts[pick] + late)[:, None] - strides[:, None] * asked
+    latest = FRAMES - 1 - strides * (frames - 1)
+    fits = (begins >= 0) & (begins <= latest[:, None])
+    at = (rng.random(fits.shape) + fits).argmax(1)
+    starts = begins[np.arange(batch), at].clip(0, latest)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, PARTIAL), batch), -1)
     return bank.windows(episodes[pick], starts, strides, frames, which)
 
