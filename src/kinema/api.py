@@ -308,9 +308,7 @@ def _stepped(
         moments = [*moments[:-1], last, new]
         if progress is not None:
             progress("plan", t + 1, more)
-    pictures = [
-        film_moments(model, moments[i : i + AT_ONCE], height, width, seed=seed)[0] for i in range(0, len(moments), AT_ONCE)
-    ]
+    pictures = [film_moments(model, moments[i : i + AT_ONCE], height, width)[0] for i in range(0, len(moments), AT_ONCE)]
     named = {
         name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
         for name in ("state", "camera", "scene")

@@ -93,6 +93,15 @@ def _denoiser(model: Model, causal: bool, guidance: float, stride: float) -> Den
     return guided(with_text, guidance)
 
 
+def _renderer(model: Model) -> Denoise:
+    """Draws the video and leaves every other track as it is."""
+
+    def drawn(canvas: Canvas) -> dict[str, Tensor]:
+        return {**canvas.values, "video": model.denoiser.render(canvas, dtype=model.dtype)}
+
+    return drawn
+
+
 def _without_video(canvas: Canvas) -> Canvas:
     keep = [name for name in canvas.values if name != "video"]
     return canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
@@ -114,12 +123,16 @@ def _pick(canvas: Canvas, index: Tensor) -> Canvas:
 def run(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
     temperature: float = 1.0,
-    progress: Callable[[int, int], None] | None = None, long_steps: bool = True,
+    progress: Callable[[int, int], None] | None = None, long_steps: bool = True, render: bool = False,
 ) -> Canvas:  # fmt: skip
-    """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such."""
+    """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such. render: the video
+    alone, by the parts of the network that draw what is known."""
     shortcut = long_steps and model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
     stride = stride_of(steps) if shortcut else 0.0
-    denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
+    if render:
+        denoise = _renderer(model)
+    else:
+        denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
     plan = schedule(list(canvas.values), steps, lead=lead)
     return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
 
@@ -344,17 +357,24 @@ def film(
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
         if bool(pending[index].any()):
-            part = _pick(canvas, index)
+            render = model.denoiser.renders and _known(canvas, index)
+            index = index[pending[index]] if render else index
             seeds_here = [seed + 104729 + 7919 * number for seed in seeds]
             part = run(
-                model, part, options, seeds_here, steps=options.film_steps, guidance=1.0, temperature=FILM_TEMPERATURE
-            )
+                model, _pick(canvas, index), options, seeds_here, steps=options.film_steps, guidance=1.0,
+                temperature=FILM_TEMPERATURE, render=render,
+            )  # fmt: skip
             canvas = _write(canvas, part, index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))
         if watch is not None:
             watch(canvas, stop)
     return canvas.with_values({**canvas.values, "state": planned}, canvas.levels)
+
+
+def _known(canvas: Canvas, index: Tensor) -> bool:
+    """Whether all that a picture is drawn from is known in these frames."""
+    return all(bool((canvas.levels[name][:, index] == 0).all()) for name in ("state", "scene", "camera"))
 
 
 def fill(

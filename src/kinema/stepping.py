@@ -225,7 +225,7 @@ def deed(model: Model, moments: Sequence[Moment], text: TextCondition | None = N
 
 
 @torch.inference_mode()
-def film(model: Model, moments: Sequence[Moment], height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
+def film(model: Model, moments: Sequence[Moment], height: int, width: int) -> NDArray[np.uint8]:
     """Pictures uint8 [B, T, height, width, 3] of moments, each frame by itself from its state."""
     patch = model.config.denoiser.patch
     cell = model.config.cell_px
@@ -233,19 +233,14 @@ def film(model: Model, moments: Sequence[Moment], height: int, width: int, *, se
     known = _known(moments, None)
     known = known.with_values({**known.values, "state": settle_looks(known.values["state"])}, known.levels)
     batch, frames = known.time_s.shape
-    one = {name: x.flatten(0, 1)[:, None] for name, x in known.values.items()}
-    levels = {name: x.flatten(0, 1)[:, None] for name, x in known.levels.items()}
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((1, 1, *grid, model.config.denoiser.cell_values), generator=generator)
-    one["video"] = noise.expand(batch * frames, -1, -1, -1, -1).to(model.device)
-    levels["video"] = torch.ones(batch * frames, 1, *grid, device=model.device)
-    canvas = Canvas(
-        time_s=torch.zeros(batch * frames, 1, device=model.device),
-        values=one,
-        levels=levels,
+    shape = (batch, frames, *grid)
+    video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)
+    canvas = replace(
+        known,
+        values={**known.values, "video": video},
+        levels={**known.levels, "video": torch.ones(shape, device=model.device)},
         cell_units=10.0 * cell / height,
     )
-    clean = model.denoiser(canvas, dtype=model.dtype)["video"]
-
-    shown = to_bytes(model.codec.decode(from_cells(clean, patch)))[:, 0, :height, :width]
+    clean = model.denoiser.render(canvas, dtype=model.dtype)
+    shown = to_bytes(model.codec.decode(from_cells(clean.flatten(0, 1)[:, None], patch)))[:, 0, :height, :width]
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)

@@ -47,6 +47,34 @@ def test_the_sketch_does_not_look_at_the_video() -> None:
     assert not torch.equal(a["video"], b["video"])
 
 
+def test_rendering_is_the_same_whether_frames_are_known_to_be_blank_or_not() -> None:
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    here = canvas(4, 4)
+    levels = {name: torch.zeros_like(level) for name, level in here.levels.items()}
+    blank_video = torch.ones_like(here.levels["video"])
+    alone = model.render(here.with_values(here.values, {**levels, "video": blank_video}))
+    first_known = blank_video.clone()
+    first_known[:, 0] = 0.0
+    joined = model.render(here.with_values(here.values, {**levels, "video": first_known}))
+    assert torch.equal(joined[:, 0], here.values["video"][:, 0])
+    torch.testing.assert_close(joined[:, 1:], alone[:, 1:])
+    answers = model.sketch(here.values, {**levels, "video": blank_video}, 2.5, torch.float32)
+    torch.testing.assert_close(alone, clean_video(here.values, {**levels, "video": blank_video}, answers))
+
+
+def test_a_frame_is_rendered_from_its_own_state_alone() -> None:
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    here = canvas(4, 4)
+    levels = {name: torch.zeros_like(level) for name, level in here.levels.items()} | {"video": here.levels["video"]}
+    moved = {**here.values, "state": here.values["state"].clone()}
+    moved["state"][:, 1] += 0.5
+    a, b = model.render(here.with_values(here.values, levels)), model.render(here.with_values(moved, levels))
+    assert torch.equal(a[:, 0], b[:, 0]) and torch.equal(a[:, 2], b[:, 2])
+    assert not torch.allclose(a[:, 1], b[:, 1])
+
+
 def test_spreads_stay_within_bounds_and_known_cells_come_back() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)

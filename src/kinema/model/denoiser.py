@@ -305,25 +305,30 @@ class Denoiser(nn.Module):
         dtype: torch.dtype,
         before: Tensor | None = None,
         unsure: Tensor | None = None,
+        *,
+        blank: bool = False,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each; and what is expected of the
-        video before it is seen, "video mean" and "video spread"."""
+        video before it is seen, "video mean" and "video spread". blank: nothing of the video is known, so only that is computed."""
         p = self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
         stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
-        seen = self.video_in.see(values["video"], levels["video"], cell_units, dtype, before, unsure)
-        found = self.video_in.draw(seen, stamps)
         if before is not None and unsure is not None:
+            seen = self.video_in.see(values["video"], levels["video"], cell_units, dtype, before, unsure)
             wide = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
-            return found, seen, {"video mean": before, "video spread": wide}
+            return self.video_in.draw(seen, stamps), seen, {"video mean": before, "video spread": wide}
         assert self.sketch_out is not None
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
-        unseen = self.video_in.see(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype)
-        frames = values["video"].shape[1]
-        mean, spread = self.sketch_out(self.video_in.draw(unseen.expand_as(seen), stamps), frames)
-        return found, seen, {"video mean": mean, "video spread": spread}
+        unseen = self.video_in.see(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(stamps)
+        planned = self.video_in.draw(unseen, stamps)
+        mean, spread = self.sketch_out(planned, values["video"].shape[1])
+        expected = {"video mean": mean, "video spread": spread}
+        if blank:
+            return planned, unseen, expected
+        seen = self.video_in.see(values["video"], levels["video"], cell_units, dtype)
+        return self.video_in.draw(seen, stamps), seen, expected
 
     def _sight(self, seen: Tensor, frames: int) -> Tensor:
         answers: Tensor = self.sight_out(seen)
@@ -336,6 +341,24 @@ class Denoiser(nn.Module):
         frames = values["video"].shape[1]
         found, _, expected = self._local(values, levels, cell_units, dtype)
         return {"video": self.video_out(None, found, frames), **expected}
+
+    @property
+    def renders(self) -> bool:
+        """Whether `render` can draw: slots say what is there, pictures do not follow each other."""
+        return self.sketch_out is not None
+
+    def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone.
+
+        Every frame is drawn by itself. The trunk adds nothing to such pictures (docs/measurements/sharp.md, "the same with the
+        trunk off"), and takes three quarters of the time.
+        """
+        assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
+        video, level = canvas.values["video"], canvas.levels["video"]
+        blank = bool((level == 1).all())
+        found, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
+        drawn = self.video_out(None, found, canvas.num_frames)
+        return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
 
     def sight(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""

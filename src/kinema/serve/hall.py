@@ -278,7 +278,7 @@ class Hall:
         moments = world._moments if frames is None else world._moments[-frames:]
         width, height = world.size
         parts = [
-            (await self.engine.run(partial(film, world.model, moments[i : i + FILMED], height, width, seed=world.seed)))[0]
+            (await self.engine.run(partial(film, world.model, moments[i : i + FILMED], height, width)))[0]
             for i in range(0, len(moments), FILMED)
         ]
         settings = {"layout": "world", "model": world.model.source, "seed": world.seed}

@@ -228,7 +228,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         ]
 
     def _pixels(self) -> NDArray[np.uint8]:
-        return np.asarray(film(self.model, self._moments[-1:], self.size, self.size, seed=self._seed)[:, 0])
+        return np.asarray(film(self.model, self._moments[-1:], self.size, self.size)[:, 0])
 
     def observe(self) -> Any:
         """What `step` returns of the worlds as they are now."""

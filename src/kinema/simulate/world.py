@@ -105,6 +105,8 @@ class World:
     """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
     pictures; by default that of the clip it starts from (`sizes.fitted`), else the model's own."""
 
+    _shown: tuple[Moment, Frame] | None = None
+
     def __init__(
         self,
         model: Model | str | None = None,
@@ -185,9 +187,13 @@ class World:
 
     @property
     def frame(self) -> Frame:
-        """The picture now, uint8 [H, W, 3]."""
-        width, height = self.size
-        return np.asarray(film(self.model, self._moments[-1:], height, width, seed=self.seed)[0, 0])
+        """The picture now, uint8 [H, W, 3]; drawn once, however often it is asked for."""
+        now, drawn = self._shown if self._shown is not None else (None, None)
+        if drawn is None or now is not self._moments[-1]:
+            width, height = self.size
+            drawn = np.asarray(film(self.model, self._moments[-1:], height, width)[0, 0])
+            self._shown = self._moments[-1], drawn
+        return drawn.copy()
 
     @property
     def reward(self) -> float:
@@ -205,7 +211,7 @@ class World:
         """The last frames (all that are kept, if not told) as a clip."""
         moments = self._moments if frames is None else self._moments[-frames:]
         width, height = self.size
-        pictures = film(self.model, moments, height, width, seed=self.seed)[0]
+        pictures = film(self.model, moments, height, width)[0]
         settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
         return Clip(frames=pictures, fps=self.fps, state=self._scene(moments), settings=settings)
 

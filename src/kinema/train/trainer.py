@@ -36,7 +36,7 @@ from kinema.train.flops import forward_flops, measured_peak, sketch_flops
 from kinema.train.loader import Loader
 from kinema.train.optimizer import Optimizer
 from kinema.train.own import Training, own_past
-from kinema.train.recipe import Phase, Recipe
+from kinema.train.recipe import KINDS, Phase, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -329,10 +329,11 @@ class Trainer:
         )
 
     def begin(self, name: str) -> None:
-        """Take over another model's weights, as far as they fit."""
+        """Take over another model's weights, as far as they fit, and go on with batches that they have not seen."""
         folder = find(name)
         taken = begin_with(self.model, load_file(folder / WEIGHTS))
         self.before = int(read_config(folder).trained.get("steps", 0))
+        self.loader.counts = dict.fromkeys(KINDS, self.before)
         self.optimizer.begin_average()
         log.info("begins with %d of %d parameters of %s", taken, len(self.optimizer.average), name)
 
