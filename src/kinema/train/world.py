@@ -355,6 +355,13 @@ def _codec(
     return load_codec(out / CODEC, device=device)
 
 
+def save_starts(folder: Path, recordings: Recordings, recipe: WorldRecipe) -> None:
+    """Keep recorded beginnings beside a model, for its worlds to start from."""
+    starts = recordings.stretches(np.random.default_rng(recipe.seed), STARTS, recipe.frames)
+    kept = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
+    save_file({name: x.contiguous() for name, x in kept.items()}, folder / "starts.safetensors")
+
+
 def train_world(
     data: Path | str,
     *,
@@ -400,8 +407,6 @@ def train_world(
     if wish.codec_share:
         save_codec(codec, folder / CODEC)
     save(folder, done, trainer.optimizer.average, card(done, figures, dataset.total_frames))
-    starts = recordings.stretches(np.random.default_rng(wish.seed), STARTS, wish.frames)
-    kept = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
-    save_file({name: x.contiguous() for name, x in kept.items()}, folder / "starts.safetensors")
+    save_starts(folder, recordings, wish)
     picture.save(out / "rollout.png")
     return folder
