@@ -18,9 +18,9 @@ from benchmarks.keyframes import cast, drawn, wilson
 from PIL import Image
 
 import kinema
-from kinema.canvas.scene import Scene
 from kinema.media import Clip
 from kinema.models import DEFAULT, load
+from kinema.scene.scene import Scene
 
 EDITS = (
     ("recolor", "a red ball rolls right on a field", "a green ball rolls right on a field"),

@@ -29,11 +29,11 @@ import kinema
 from kinema.arena.questions.prompts import read_cast
 from kinema.canvas import layouts
 from kinema.canvas.canvas import blank
-from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.filming import Options, fill
 from kinema.laying import encode
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, find, read_config
+from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.train.pictures import sheet
 from kinema.worlds.parser import Seen, parse_clip
 from kinema.worlds.playground import Diet, Episode, simulate, tiny

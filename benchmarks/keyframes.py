@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 import kinema
-from kinema.canvas.scene import Scene
 from kinema.media import Clip
 from kinema.models import DEFAULT, load
+from kinema.scene.scene import Scene
 from kinema.worlds.parser import parse_clip
 
 PAIRS = (

@@ -20,11 +20,11 @@ from benchmarks.live_world import fresh
 from kinema.arena.questions.prompts import read_cast
 from kinema.candidates import overlap
 from kinema.canvas.canvas import Canvas
-from kinema.canvas.scene import COLORS, SIZES, Scene
-from kinema.canvas.tracks import decode_scene
 from kinema.filming import Options, plan
 from kinema.laying import blank_canvas, tell
 from kinema.models import DEFAULT, Model, load
+from kinema.scene.encoding import decode_scene
+from kinema.scene.scene import COLORS, SIZES, Scene
 from kinema.statistics import mean_interval
 from kinema.worlds.playground import tiny
 from kinema.worlds.render import render

@@ -20,14 +20,14 @@ from benchmarks.live_world import FPS, SECOND, Batch, fresh, places, roll
 
 import kinema
 from kinema import filming
-from kinema.canvas.scene import KINDS, Scene
-from kinema.canvas.tracks import group_slice
 from kinema.filming import Options
 from kinema.keyframes import tracks_of
 from kinema.media import Clip
 from kinema.model.pairs import PairModule
 from kinema.model.trend import PER_SECOND
 from kinema.models import DEFAULT, Model, load
+from kinema.scene.encoding import group_slice
+from kinema.scene.scene import KINDS, Scene
 from kinema.stepping import advance, moments_of, remember
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.diet import meeting

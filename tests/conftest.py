@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.codec import Autoencoder, CodecConfig
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
 from kinema.models import Model, ModelConfig
+from kinema.scene.scene import COLORS, KINDS, Scene
 
 torch.set_num_threads(1)
 

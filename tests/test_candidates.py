@@ -13,12 +13,12 @@ import kinema
 from kinema import filming
 from kinema.candidates import copies, jitter, overlap, text_gain
 from kinema.canvas.canvas import Canvas
-from kinema.canvas.scene import SIZES, Scene
-from kinema.canvas.tracks import Fields, encode_state, group_slice
 from kinema.errors import InputError
 from kinema.filming import Options, candidate_seed, plan
 from kinema.laying import blank_canvas, tell
 from kinema.models import Model
+from kinema.scene.encoding import Fields, encode_state, group_slice
+from kinema.scene.scene import SIZES, Scene
 from kinema.worlds.playground import simulate, tiny
 
 CHOOSE = Options(steps=8, candidates=4)

@@ -16,7 +16,6 @@ import kinema
 from kinema import devices
 from kinema.agents.policies import Imitator, Planner
 from kinema.api import Options
-from kinema.canvas.scene import Scene
 from kinema.cli.main import main
 from kinema.codec import Autoencoder, CodecConfig
 from kinema.devices import resolve_device
@@ -25,6 +24,7 @@ from kinema.laying import model_of
 from kinema.media import Clip
 from kinema.model.denoiser import Denoiser
 from kinema.models import Model, load
+from kinema.scene.scene import Scene
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.world import World
 from kinema.worlds.playground.env import PlaygroundEnv

@@ -12,12 +12,12 @@ import pytest
 import kinema
 from kinema import editing
 from kinema.api import Options
-from kinema.canvas.scene import Scene
 from kinema.cli.main import main
 from kinema.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.scene.scene import Scene
 from kinema.worlds.render import render
 
 FAST = Options(steps=2, film_steps=1)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.canvas.tracks import IDENTITY, group_slice
 from kinema.filming import ROUGHLY, Options, held, plan
 from kinema.models import Model
+from kinema.scene.encoding import IDENTITY, group_slice
 
 
 def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:

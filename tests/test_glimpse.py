@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kinema.canvas.scene import KINDS
-from kinema.canvas.tracks import group_slice
 from kinema.glimpse import glimpse
 from kinema.model.denoiser import cell_centers
 from kinema.model.sight import ANSWERS, NEAR
+from kinema.scene.encoding import group_slice
+from kinema.scene.scene import KINDS
 
 PLACES, UNITS = 8, 1.25
 CENTERS = cell_centers(PLACES, PLACES, UNITS, torch.device("cpu"))

@@ -14,12 +14,12 @@ import torch
 import kinema
 from kinema.api import Options
 from kinema.canvas.canvas import Canvas, blank
-from kinema.canvas.scene import COLORS, KINDS, Scene
-from kinema.canvas.tracks import group_slice
 from kinema.filming import ROUGHLY
 from kinema.keyframes import close_slots, lay_scenes, named_things, newcomers
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.scene.encoding import group_slice
+from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.worlds.render import render
 
 FAST = Options(steps=2, film_steps=1)

@@ -14,10 +14,10 @@ from gymnasium.utils.env_checker import check_env
 from tests.serve.halls import PROMPT, serving
 
 import kinema
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError, KinemaError, ModelError, SizeError
 from kinema.media import Clip
 from kinema.remote import RemoteWorld
+from kinema.scene.scene import Scene
 from kinema.serve.hall import Hall
 from kinema.simulate.state import State
 from kinema.simulate.world import World

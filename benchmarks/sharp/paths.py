@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import COLORS, Scene
+from kinema.scene.scene import COLORS, Scene
 from kinema.worlds.parser import Seen, parse_clip
 from kinema.worlds.pieces import ink, shares, shrunk, softened
 

@@ -14,8 +14,6 @@ from benchmarks.sharp.figures import Figure, mean
 
 import kinema
 from kinema.canvas.canvas import Canvas
-from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import settle_looks
 from kinema.diffusion.objective import clean_video
 from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
@@ -23,6 +21,8 @@ from kinema.filming import Options
 from kinema.laying import blank_canvas, encode, padded
 from kinema.model.denoiser import precondition
 from kinema.models import Model
+from kinema.scene.encoding import settle_looks
+from kinema.scene.scene import Scene
 from kinema.simulate.world import tracks_of
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render

@@ -12,9 +12,9 @@ from benchmarks.sharp.figures import Figure, mean, share
 from PIL import Image, ImageFilter
 
 import kinema
-from kinema.canvas.scene import Scene
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.scene.scene import Scene
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render
 

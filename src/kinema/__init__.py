@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render
-    from kinema.canvas.scene import Scene
     from kinema.filming import Options
     from kinema.media import Clip
     from kinema.models import Model, load
     from kinema.remote import RemoteWorld
+    from kinema.scene.scene import Scene
     from kinema.simulate.surprise import surprise
     from kinema.simulate.world import World
 
@@ -29,7 +29,7 @@ _HOME = {
         ("blend", "edit", "extend", "films", "generate", "image", "infill", "interpolate", "perceive", "render"),
         "kinema.api",
     ),
-    "Scene": "kinema.canvas.scene",
+    "Scene": "kinema.scene.scene",
     "Options": "kinema.filming",
     "Clip": "kinema.media",
     "Model": "kinema.models",

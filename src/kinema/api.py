@@ -18,17 +18,6 @@ from numpy.typing import NDArray
 from kinema import sizes
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas, stack
-from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import (
-    VECTORS,
-    Fields,
-    decode_scene,
-    encode_camera,
-    encode_setting,
-    encode_state,
-    group_slice,
-    settle_identity,
-)
 from kinema.editing import (
     EDIT_STRENGTH,
     INSIDE,
@@ -48,6 +37,17 @@ from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_o
 from kinema.media import Clip
 from kinema.models import Model
 from kinema.prompts import rewrite
+from kinema.scene.encoding import (
+    VECTORS,
+    Fields,
+    decode_scene,
+    encode_camera,
+    encode_setting,
+    encode_state,
+    group_slice,
+    settle_identity,
+)
+from kinema.scene.scene import Scene
 from kinema.stepping import advance, moments_of, remember
 from kinema.stepping import film as film_moments
 

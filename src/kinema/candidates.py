@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.scene import KINDS, SYMMETRY
-from kinema.canvas.tracks import SIZE, SIZE_SPREAD, group_slice, settle_identity
 from kinema.models import Model
+from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice, settle_identity
+from kinema.scene.scene import KINDS, SYMMETRY
 
 DEPTH = 0.25
 """Two things overlap from this depth on, as a share of the smaller one's circle."""

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import kinema
-from kinema.canvas.scene import Scene
 from kinema.media import Clip
+from kinema.scene.scene import Scene
 
 COLORS = {
     "red": "#e02b2b", "orange": "#ff8c1a", "yellow": "#d9b800", "green": "#2ca844",

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.media import Clip
+from kinema.scene.scene import Scene
 
 EDIT_STRENGTH = 0.8
 """The level at which an edited clip enters the plan unless it is said otherwise (`python -m benchmarks.edits`): the library, the

@@ -23,8 +23,6 @@ from torch import Tensor
 from kinema.candidates import copies, plan_scores
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.layouts import cast
-from kinema.canvas.scene import SIZES
-from kinema.canvas.tracks import IDENTITY, VECTORS, group_slice, settle_identity, settle_looks
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
@@ -32,6 +30,8 @@ from kinema.glimpse import glimpse
 from kinema.keyframes import Named, close_slots, near_another
 from kinema.model.trend import PER_SECOND
 from kinema.models import Model
+from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, settle_identity, settle_looks
+from kinema.scene.scene import SIZES
 
 SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.canvas.scene import COLORS, KINDS
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
+from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.scene.scene import COLORS, KINDS
 
 Floats = NDArray[np.floating[Any]]
 

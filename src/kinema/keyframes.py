@@ -20,10 +20,18 @@ import torch
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import Canvas
-from kinema.canvas.scene import COLORS, KINDS, Scene
-from kinema.canvas.tracks import VECTORS, Fields, encode_camera, encode_setting, encode_state, encode_terminated, group_slice
 from kinema.errors import InputError
 from kinema.media import Clip
+from kinema.scene.encoding import (
+    VECTORS,
+    Fields,
+    encode_camera,
+    encode_setting,
+    encode_state,
+    encode_terminated,
+    group_slice,
+)
+from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.worlds.playground.wording import SYNONYMS
 
 log = logging.getLogger(__name__)

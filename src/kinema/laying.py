@@ -16,13 +16,13 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.cells import from_cells, to_cells
-from kinema.canvas.tracks import decode_scene, encode_camera
 from kinema.codec import to_bytes, to_unit
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, load
 from kinema.prompts import check_limits, check_rewrite, check_words, with_cast
+from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.text.storyboard import parse_storyboard
 
 Frames = NDArray[np.uint8]

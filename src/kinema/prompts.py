@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES
 from kinema.errors import VocabularyError
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES
 from kinema.text.spelling import corrections
 from kinema.text.storyboard import TextSpan
 from kinema.text.vocabulary import suggest, unknown_words

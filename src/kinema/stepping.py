@@ -20,13 +20,13 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.cells import from_cells
-from kinema.canvas.tracks import IDENTITY, group_slice, settle_looks
 from kinema.codec import to_bytes
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.model.block import Memory
 from kinema.model.denoiser import CLOSED, Denoiser, Past
 from kinema.models import Model
+from kinema.scene.encoding import IDENTITY, group_slice, settle_looks
 
 WINDOW = 32
 """Frames that are remembered: two seconds at 16 a second."""

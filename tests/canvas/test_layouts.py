@@ -7,11 +7,11 @@ import torch
 
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas, blank
-from kinema.canvas.tracks import VECTORS, group_slice
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.errors import InputError
 from kinema.filming import Options, fill, run
 from kinema.models import Model
+from kinema.scene.encoding import VECTORS, group_slice
 
 T, K, GRID = 8, 4, (4, 4)
 

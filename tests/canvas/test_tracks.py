@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import (
+from kinema.errors import InputError
+from kinema.scene.encoding import (
     STATE_FEATURES,
     Fields,
     decode_scene,
@@ -19,7 +19,7 @@ from kinema.canvas.tracks import (
     settle_identity,
     settle_looks,
 )
-from kinema.errors import InputError
+from kinema.scene.scene import Scene
 from kinema.worlds.playground import simulate, tiny
 
 

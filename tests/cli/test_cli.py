@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from kinema import api, laying
-from kinema.canvas.scene import Scene
 from kinema.cli.main import main
 from kinema.codec import Autoencoder, CodecConfig, save_codec
 from kinema.media import Clip
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
 from kinema.models import ModelConfig, read_config, save
+from kinema.scene.scene import Scene
 from kinema.sizes import sizes_of
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.canvas.scene import Scene
 from kinema.cli.main import main
 from kinema.cli.play import HELP, Play, half_blocks, split_keys
 from kinema.models import Model
+from kinema.scene.scene import Scene
 from kinema.simulate.world import World
 
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 import kinema
 from kinema.arena.own import KinemaSubject
 from kinema.arena.questions import QUESTIONS
-from kinema.canvas.scene import Scene
 from kinema.codec import load_codec
 from kinema.data.episodes import Dataset
 from kinema.media import Clip
 from kinema.models import WEIGHTS, Model, find, load, save, weights_folder
+from kinema.scene.scene import Scene
 from kinema.simulate.dream import DreamVectorEnv
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.world import World

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.media import write as writing
 from kinema.media.write import KEY, pack
+from kinema.scene.scene import Scene
 from kinema.worlds.render import render
 
 Make = Callable[..., Scene]

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.pairs import PairModule
+from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 
 def scene(places: list[tuple[float, float]], speeds: list[tuple[float, float]], kinds: list[int]) -> tuple[Tensor, Tensor]:

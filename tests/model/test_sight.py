@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from kinema.canvas.scene import KINDS
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.denoiser import cell_centers
 from kinema.model.sight import ANSWERS, sight_loss
+from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.scene.scene import KINDS
 
 PLACES, UNITS = 8, 1.25
 CENTERS = cell_centers(PLACES, PLACES, UNITS, torch.device("cpu"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.denoiser import cell_centers
 from kinema.model.picture import MAP, Stamp
+from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 
 UNITS = 1.25
 CENTERS = cell_centers(8, 8, UNITS, torch.device("cpu"))

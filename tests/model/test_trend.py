@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.denoiser import CLOSED, causal_bias, precondition
 from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, Trend, answers, expected
+from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 FRAMES = 48
 TIME_S = torch.arange(FRAMES)[None] / 16.0

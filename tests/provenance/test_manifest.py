@@ -16,11 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError, KinemaError
 from kinema.media import Clip
 from kinema.provenance import Identity, identity_from, own_identity, read_manifest, settings_hash, sign
 from kinema.provenance import identity as identities
+from kinema.scene.scene import Scene
 
 SETTINGS = {"prompt": "a red ball rolls", "seed": 3, "size": "64x64"}
 MADE_AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)

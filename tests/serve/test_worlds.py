@@ -25,10 +25,10 @@ from tests.serve.halls import PROMPT, serving
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from kinema.canvas.scene import Scene
 from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.media.bytes import to_bytes
+from kinema.scene.scene import Scene
 from kinema.serve import hall as halls
 from kinema.serve.engine import Engine
 from kinema.serve.hall import Hall

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.models import Model
+from kinema.scene.scene import Scene
 from kinema.simulate.world import World
 
 MakeScene = Callable[..., Scene]

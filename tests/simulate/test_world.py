@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import kinema
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.models import Model
+from kinema.scene.scene import Scene
 from kinema.simulate import world as room
 from kinema.simulate.world import World
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 from kinema.errors import SizeError
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 from kinema.worlds.parser import Seen, parse_clip, parse_frame
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render, render_batch

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from kinema.canvas.scene import COLORS, KINDS, SIZES
+from kinema.scene.scene import COLORS, KINDS, SIZES
 from kinema.worlds.playground import VOCABULARY, Diet, Episode, full, one_shape, simulate, tiny, two_shapes, unknown_words
 from kinema.worlds.playground.tasks import Task
 from kinema.worlds.playground.wording import SYNONYMS, count_tokens

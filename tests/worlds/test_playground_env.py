@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from kinema.canvas.scene import KINDS
 from kinema.errors import InputError, SizeError
+from kinema.scene.scene import KINDS
 from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.tasks import Task
 

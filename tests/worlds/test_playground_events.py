@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinema.canvas.scene import KINDS
+from kinema.scene.scene import KINDS
 from kinema.worlds.playground import Diet, Episode, full, simulate, tiny, two_shapes
 from kinema.worlds.playground.events import KINDS_OF_EVENT
 

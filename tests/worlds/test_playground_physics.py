@@ -5,8 +5,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from kinema.canvas.scene import COLORS, KINDS
 from kinema.errors import InputError
+from kinema.scene.scene import COLORS, KINDS
 from kinema.worlds.playground import Diet, Episode, full, held_out, one_shape, simulate, tiny, two_shapes
 from kinema.worlds.playground.diet import acting
 from kinema.worlds.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, World

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
 from kinema.errors import SizeError
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
 from kinema.worlds.render import PALETTE, render, render_batch, visible_share
 from kinema.worlds.shapes import OUTLINES
 

@@ -24,9 +24,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from kinema.agents.roles import WIDTH, roles
 from kinema.agents.rooms import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms, Rooms
 from kinema.agents.starts import record
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models import Model
+from kinema.scene.scene import Scene
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.tasks import Task
 

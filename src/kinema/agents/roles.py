@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import COLORS, KINDS
+from kinema.scene.scene import COLORS, KINDS
 from kinema.worlds.playground.env import FEATURES
 from kinema.worlds.playground.tasks import Task
 

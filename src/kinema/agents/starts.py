@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinema.canvas.tracks import encode_reward
 from kinema.errors import InputError
 from kinema.keyframes import tracks_of
 from kinema.models import Model
+from kinema.scene.encoding import encode_reward
 from kinema.simulate.env import Tracks
 from kinema.worlds.playground.diet import Diet
 from kinema.worlds.playground.env import PlaygroundEnv

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import Scene
+from kinema.scene.scene import Scene
 from kinema.worlds.playground import Diet, Episode, simulate
 from kinema.worlds.playground.camera import visible
 from kinema.worlds.playground.episode import to_scene

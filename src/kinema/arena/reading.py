@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.arena.cases import IN_SIGHT, Floats, Frames
-from kinema.canvas.scene import COLORS, Scene
+from kinema.scene.scene import COLORS, Scene
 from kinema.worlds.parser import Seen, parse_clip
 
 LOST = 5.0

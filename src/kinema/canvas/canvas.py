@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kinema.canvas.tracks import STATE_FEATURES, VECTORS
 from kinema.errors import InputError
+from kinema.scene.encoding import STATE_FEATURES, VECTORS
 
 
 @dataclass(frozen=True, kw_only=True)

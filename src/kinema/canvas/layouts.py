@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas
-from kinema.canvas.tracks import GROUPS, IDENTITY, group_slice
 from kinema.errors import InputError
+from kinema.scene.encoding import GROUPS, IDENTITY, group_slice
 
 WITHIN = 0.3
 """Level at which the places of things that are edited behind a mask enter the plan."""

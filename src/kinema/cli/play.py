@@ -56,9 +56,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def begin(arguments: argparse.Namespace) -> World | Dream:
     """The world that the command line names."""
-    from kinema.canvas.scene import Scene
     from kinema.media import Clip
     from kinema.models import available
+    from kinema.scene.scene import Scene
     from kinema.simulate.world import World
 
     start, path = arguments.start, Path(arguments.start)

@@ -50,7 +50,7 @@ def perceive(arguments: argparse.Namespace) -> int:
 
 def render(arguments: argparse.Namespace) -> int:
     from kinema import api
-    from kinema.canvas.scene import Scene
+    from kinema.scene.scene import Scene
 
     try:
         scene = Scene.from_json(arguments.state.read_text(encoding="utf-8"))

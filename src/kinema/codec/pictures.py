@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 from kinema.errors import MediaError
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 from kinema.worlds.render import render_batch
 
 ENTITIES = 5

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import BACKGROUNDS, VIEWS
-from kinema.canvas.tracks import Fields
 from kinema.errors import InputError
+from kinema.scene.encoding import Fields
+from kinema.scene.scene import BACKGROUNDS, VIEWS
 from kinema.text import MiniLM, TextEncoder
 from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import Diet, simulate

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.tracks import GROUPS, IDENTITY, STATE_FEATURES, VECTORS, group_slice
+from kinema.scene.encoding import GROUPS, IDENTITY, STATE_FEATURES, VECTORS, group_slice
 
 Levels = dict[str, NDArray[np.float32]]
 SHIFT = 3.0

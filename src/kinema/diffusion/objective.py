@@ -18,10 +18,10 @@ from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
-from kinema.canvas.tracks import GROUPS, SIZE, SIZE_SPREAD, group_slice
 from kinema.codec.difference import loss_of
 from kinema.model.denoiser import Denoiser, cell_centers, cleaned, precondition
 from kinema.model.sight import sight_loss
+from kinema.scene.encoding import GROUPS, SIZE, SIZE_SPREAD, group_slice
 
 GROUP_WEIGHTS = {
     "exists": 1.0,

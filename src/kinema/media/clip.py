@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
+from kinema.scene.scene import Scene
 
 Frames = NDArray[np.uint8]
 

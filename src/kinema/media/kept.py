@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.media.clip import Clip
 from kinema.media.write import KEY, MOST_PACKED, thumbnails
+from kinema.scene.scene import Scene
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kinema.canvas.tracks import VECTORS
 from kinema.errors import ModelError
+from kinema.scene.encoding import VECTORS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
 from kinema.model.block import MLP, Block, Linear, Memory
 from kinema.model.config import DenoiserConfig
@@ -40,6 +39,7 @@ from kinema.model.pairs import PairModule
 from kinema.model.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
 from kinema.model.sight import ANSWERS
 from kinema.model.trend import Expected, Trend, moving_share
+from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")
 FOLLOWS = 0.4

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinema.canvas.scene import KINDS, MATERIALS
-from kinema.canvas.tracks import SIZE, SIZE_SPREAD, group_slice
 from kinema.model.block import Linear
+from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice
+from kinema.scene.scene import KINDS, MATERIALS
 
 UNITS, UNITS_PER_SECOND = 2.5, 3.0
 """Units of a position of 1 on the track, and units a second of a velocity of 1."""

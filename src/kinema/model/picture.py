@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.canvas.tracks import STATE_FEATURES, VECTORS, group_slice
 from kinema.model.attention import fourier
 from kinema.model.block import MLP, Linear
 from kinema.model.config import DenoiserConfig
+from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 
 _POSITION = group_slice("position")
 MAP = 80

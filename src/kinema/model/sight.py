@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.canvas.scene import COLORS, KINDS
-from kinema.canvas.tracks import group_slice
+from kinema.scene.encoding import group_slice
+from kinema.scene.scene import COLORS, KINDS
 
 ANSWERS = 3 + len(KINDS) + len(COLORS)
 """Numbers a place: whether a thing is centered near, how far off (x, y), its kind, its color."""

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinema.canvas.tracks import STATE_FEATURES, group_slice
 from kinema.model.block import Linear
+from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 MOVING = ("position", "velocity", "angle", "visible")
 COLUMNS = [column for name in MOVING for column in range(group_slice(name).start, group_slice(name).stop)]

@@ -9,11 +9,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import Scene
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
 from kinema.remote.wire import Frame
 from kinema.remote.world import RemoteWorld
+from kinema.scene.scene import Scene
 from kinema.worlds.playground.diet import tiny
 from kinema.worlds.playground.env import LOW, observed_space, observed_state
 

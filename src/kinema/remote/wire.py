@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema import errors
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
 from kinema.errors import API_TYPES, ApiError, InputError, KinemaError
 from kinema.media import Clip
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
 from kinema.simulate.state import State
 
 if TYPE_CHECKING:

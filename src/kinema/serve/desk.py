@@ -15,10 +15,10 @@ from safetensors import safe_open
 from sqlalchemy import select
 
 from kinema import sizes
-from kinema.canvas.scene import COLORS, KINDS
 from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError, KinemaError
 from kinema.models import CARD, WEIGHTS, available, find
+from kinema.scene.scene import COLORS, KINDS
 from kinema.serve.access import COOKIE, SCOPES, check_origin
 from kinema.serve.access import shown as key_shown
 from kinema.serve.asked import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, words_of

@@ -23,11 +23,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from kinema.canvas.scene import Scene
 from kinema.errors import ApiError, InputError, KinemaError, ModelError
 from kinema.laying import model_of
 from kinema.media import Clip
 from kinema.models import DEFAULT, Model, available
+from kinema.scene.scene import Scene
 from kinema.serve.engine import Engine
 from kinema.serve.errors import not_found
 from kinema.serve.room import Deed, Look, Meta, Past, Room, done, now_of

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kinema.canvas.scene import Scene
 from kinema.errors import OutputError
 from kinema.media import Clip
+from kinema.scene.scene import Scene
 
 SPARE_BYTES = 64 << 20
 """No job is begun on a disk with less than this free."""

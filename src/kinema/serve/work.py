@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from kinema import api, sizes
-from kinema.canvas.scene import Scene
 from kinema.errors import InputError
 from kinema.filming import Options, Progress, Watch
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.scene.scene import Scene
 
 Load = Callable[[dict[str, Any]], Clip]
 """The clip that a reference {"file": id} or {"video": id} stands for."""

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from kinema import sizes
-from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import STATE_FEATURES, VECTORS
 from kinema.errors import InputError
 from kinema.laying import check_seed
 from kinema.models import Model
+from kinema.scene.encoding import STATE_FEATURES, VECTORS
+from kinema.scene.scene import Scene
 from kinema.simulate.keep import FORMAT
 from kinema.simulate.world import KEPT_S, World, check_task
 from kinema.stepping import WINDOW

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from starlette.background import BackgroundTask
 from starlette.requests import HTTPConnection
 
-from kinema.canvas.scene import Scene
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.bytes import to_bytes
+from kinema.scene.scene import Scene
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field, body_of, described, raw_body
 from kinema.serve.hall import Caller, Hall

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kinema.canvas.scene import KINDS
 from kinema.errors import InputError
+from kinema.scene.scene import KINDS
 from kinema.simulate.names import ANY, every, listed, one, plain, traits
 from kinema.simulate.state import Entity, State
 from kinema.worlds.playground.physics import ABOVE, BELOW, HALF_WIDTH

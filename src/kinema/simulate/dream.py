@@ -26,12 +26,12 @@ from safetensors.torch import load_file
 
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import from_cells
-from kinema.canvas.tracks import STATE_FEATURES
 from kinema.codec import to_bytes
 from kinema.devices import AUTO
 from kinema.errors import InputError, ModelError
 from kinema.laying import check_seed, model_of
 from kinema.models import Model, find
+from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulate.env import placed
 from kinema.simulate.keep import packed, read, unpacked, write
 from kinema.stepping import Moment, advance, ended, moments_of, remember

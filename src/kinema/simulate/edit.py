@@ -16,8 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.errors import InputError
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.simulate.names import listed, one, plain, traits
 from kinema.simulate.state import Entity, State
 from kinema.worlds.playground.physics import BELOW, FLOOR

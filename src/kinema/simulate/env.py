@@ -24,12 +24,12 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from kinema import sizes
-from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.errors import InputError
 from kinema.keyframes import tracks_of
 from kinema.laying import check_seed, model_of
 from kinema.models import Model
+from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
+from kinema.scene.scene import Scene
 from kinema.simulate.world import check_action, check_task
 from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.stepping import ended as happened

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kinema.canvas.scene import COLORS, KINDS, SIZES
 from kinema.errors import InputError
+from kinema.scene.scene import COLORS, KINDS, SIZES
 from kinema.simulate.state import Entity
 
 ANY = ("thing", "things", "one", "ones", "object", "objects", "entity", "entities", "it")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 
 
 @dataclass(frozen=True, kw_only=True)

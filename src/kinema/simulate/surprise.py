@@ -20,13 +20,13 @@ from torch import Tensor
 from kinema.api import fit_to_model
 from kinema.canvas import layouts
 from kinema.canvas.canvas import Canvas
-from kinema.canvas.tracks import group_slice
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
 from kinema.filming import Options, perceive_only
 from kinema.laying import blank_canvas, encode, model_of, padded
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.scene.encoding import group_slice
 
 BEFORE = 12
 """Frames that a prediction looks back."""

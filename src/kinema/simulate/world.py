@@ -21,13 +21,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinema import sizes
 from kinema.api import perceive
-from kinema.canvas.scene import Scene
-from kinema.canvas.tracks import (
-    IDENTITY,
-    decode_reward,
-    decode_scene,
-    group_slice,
-)
 from kinema.devices import AUTO
 from kinema.errors import InputError
 from kinema.filming import Options, plan
@@ -35,6 +28,13 @@ from kinema.keyframes import tracks_of
 from kinema.laying import blank_canvas, check_seed, model_of, tell
 from kinema.media import Clip
 from kinema.models import Model
+from kinema.scene.encoding import (
+    IDENTITY,
+    decode_reward,
+    decode_scene,
+    group_slice,
+)
+from kinema.scene.scene import Scene
 from kinema.simulate.ask import Answer, answer
 from kinema.simulate.edit import Change, Parser, _shift, parse, parse_cause
 from kinema.simulate.keep import packed, read, unpacked, write

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.cells import to_cells
-from kinema.canvas.tracks import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.codec import Codec
 from kinema.data.bank import FRAMES, Bank, Windows
 from kinema.diffusion.levels import draw, draw_live, draw_stills
 from kinema.model.denoiser import CLOSED
+from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.train.recipe import KINDS, Phase, Recipe, Shape
 from kinema.worlds.render import render_batch
 

@@ -6,9 +6,9 @@ import time
 
 import torch
 
-from kinema.canvas.tracks import STATE_FEATURES
 from kinema.model.config import DenoiserConfig
 from kinema.model.picture import BASIS, DRAWING, MAP, SEEING, THING, WAY
+from kinema.scene.encoding import STATE_FEATURES
 
 
 def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int, text_tokens: int) -> float:

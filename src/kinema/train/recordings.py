@@ -20,12 +20,12 @@ from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.cells import to_cells
-from kinema.canvas.tracks import STATE_FEATURES, VECTORS
 from kinema.codec import Codec
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import even, noised
 from kinema.errors import InputError
 from kinema.model.denoiser import CLOSED, Denoiser, cleaned
+from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.text import default_encoder
 
 MOVED = 0.25

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from kinema.canvas.scene import COLORS, KINDS, SIZES
 from kinema.errors import SizeError
+from kinema.scene.scene import COLORS, KINDS, SIZES
 from kinema.worlds.pieces import Piece, find_pieces, hue_shares, ink, shares, shrunk, softened
 from kinema.worlds.render import PALETTE
 from kinema.worlds.shapes import OUTLINES, PAINTERS, TURNING, Paint, Patch

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import COLORS, KINDS, SIZES, Scene
 from kinema.errors import InputError
+from kinema.scene.scene import COLORS, KINDS, SIZES, Scene
 from kinema.worlds.playground.captions import Captions
 from kinema.worlds.playground.episode import Episode
 from kinema.worlds.sight import visible_share

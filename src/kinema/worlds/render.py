@@ -5,7 +5,7 @@ thing's own frame (`shapes`), laid over what is there and put back. Patches of l
 and laid down layer by layer: flags, then movers in slot order, then screens. Backdrops (`backdrops`) are drawn once for
 every distinct place and camera of a chunk.
 
-Axes: N frames, K slots, E things in sight, H and W pixels, h and w pixels of a patch. Units as in `kinema.canvas.scene`.
+Axes: N frames, K slots, E things in sight, H and W pixels, h and w pixels of a patch. Units as in `kinema.scene.scene`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
 from kinema.errors import SizeError
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
 from kinema.worlds.backdrops import FLOOR, backdrops
 from kinema.worlds.shapes import BOUND, OUTLINES, PAINTERS, TURNING, Paint, Patch
 from kinema.worlds.sight import visible_share

@@ -12,8 +12,8 @@ from kinema.arena.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivi
 from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
 from kinema.arena.reading import every, in_sight, read
 from kinema.arena.subject import Asked, ask, model_of_subject
-from kinema.canvas.scene import KINDS, Scene
 from kinema.media import Clip
+from kinema.scene.scene import KINDS, Scene
 from kinema.statistics import bootstrap
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.physics import Actor, Cast

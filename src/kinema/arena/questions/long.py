@@ -19,7 +19,7 @@ from kinema.arena.cases import FPS, Case, enact
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.reading import read
 from kinema.arena.subject import Asked, ask
-from kinema.canvas.scene import KINDS
+from kinema.scene.scene import KINDS
 from kinema.worlds.playground.physics import Actor, Cast
 
 KNOWN = 8

@@ -18,7 +18,7 @@ from kinema.arena.cases import FPS, SEED, Case, Floats, episodes
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.reading import read
 from kinema.arena.subject import Asked, ask
-from kinema.canvas.scene import Scene
+from kinema.scene.scene import Scene
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.camera import visible
 from kinema.worlds.playground.episode import to_scene

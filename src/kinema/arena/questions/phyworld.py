@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kinema.arena.cases import Case, Floats, Frames, straight
 from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
 from kinema.arena.subject import Asked, ask
-from kinema.canvas.scene import Scene
+from kinema.scene.scene import Scene
 from kinema.worlds.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
 from kinema.worlds.pieces import shares as color_shares
 

@@ -20,8 +20,8 @@ import numpy as np
 from kinema.arena.cases import FPS, Case, Frames, episodes, with_others
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.subject import Asked, ask, model_of_subject
-from kinema.canvas.scene import COLORS, KINDS, Scene
 from kinema.media import Clip
+from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.worlds.parser import parse_clip
 from kinema.worlds.playground import tiny
 

@@ -20,7 +20,7 @@ import numpy as np
 from kinema.arena.cases import Frames, draw, enact
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.subject import Asked, Privileged, loss_of
-from kinema.canvas.scene import Scene
+from kinema.scene.scene import Scene
 from kinema.statistics import auroc, pair_share
 from kinema.worlds.playground.physics import BELOW, Actor, Cast
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.worlds.playground.events import Event
 from kinema.worlds.playground.motions import Clause, Motions
 from kinema.worlds.playground.physics import Cast

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, VIEWS
 from kinema.errors import InputError
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, VIEWS
 
 HELD_OUT_SPEED = 6.0
 """Initial speeds above this, in units per second, are held out as well."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from random import Random
 
-from kinema.canvas.scene import COLORS, KINDS, SIZES
+from kinema.scene.scene import COLORS, KINDS, SIZES
 from kinema.worlds.playground.diet import Diet
 from kinema.worlds.playground.physics import ABOVE, BELOW, CEILING, FLOOR, RIM, SCENERY, Actor
 

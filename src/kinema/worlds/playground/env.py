@@ -13,8 +13,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.errors import InputError, SizeError
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.worlds.playground.camera import visible
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.episode import to_scene

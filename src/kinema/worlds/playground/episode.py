@@ -12,8 +12,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.canvas.scene import COLORS, KINDS, MATERIALS, Floats, Scene
 from kinema.errors import InputError
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, Floats, Scene
 from kinema.worlds.playground.camera import shoot, visible
 from kinema.worlds.playground.captions import Captions, write_captions
 from kinema.worlds.playground.diet import Diet

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from kinema.canvas.scene import KINDS, Scene
+from kinema.scene.scene import KINDS, Scene
 from kinema.worlds.playground.events import Event
 from kinema.worlds.playground.physics import BELOW, FLOOR, SCENERY, Cast
 from kinema.worlds.playground.wording import FALLS, FLIES, GROUND_VERBS, HITS, LANDS, SLIDES, TOP_VERBS

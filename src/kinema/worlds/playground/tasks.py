@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kinema.canvas.scene import COLORS, KINDS
 from kinema.errors import InputError
+from kinema.scene.scene import COLORS, KINDS
 from kinema.worlds.playground.physics import ABOVE, BELOW, Actor, Cast
 
 Rows = list[tuple[float, float, float, float, float]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kinema.canvas.scene import COLORS, KINDS, MATERIALS, SIZES
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES
 
 SYNONYMS = {"ball": ("ball", "ball", "ball", "ball", "circle"), "box": ("box", "box", "box", "box", "square")}
 """Names of a kind, in the proportion in which captions use them; a kind not listed has only its own."""

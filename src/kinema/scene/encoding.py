@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.canvas.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SYMMETRY, VIEWS, Scene
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SYMMETRY, VIEWS, Scene
 
 Array = NDArray[np.float32]
 
