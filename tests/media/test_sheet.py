@@ -10,7 +10,7 @@ import pytest
 
 from kinema.errors import InputError
 from kinema.media.clip import Clip, Frames
-from kinema.media.sheet import GAP, LINE, contact_sheet, strip
+from kinema.media.contact_sheet import GAP, LINE, contact_sheet, strip
 
 
 def numbered(frames: int, height: int = 20, width: int = 24) -> Frames:
@@ -80,6 +80,6 @@ def test_errors_say_the_mend() -> None:
 
 
 def test_media_is_light() -> None:
-    code = "import sys, kinema.media, kinema.media.sheet; print([m for m in ('torch', 'av', 'pymunk') if m in sys.modules])"
+    code = "import sys, kinema.media, kinema.media.contact_sheet; print([m for m in ('torch', 'av', 'pymunk') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

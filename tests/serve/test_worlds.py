@@ -27,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.media.bytes import to_bytes
+from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
 from kinema.serve import hall as halls
 from kinema.serve.engine import Engine

@@ -207,7 +207,7 @@ def _left(
 
 def strips(run_: Run, card: dict[str, Any], *, columns: int = 8) -> dict[str, list[dict[str, Any]]]:
     """For each scored test the best and the worst cases: truth beside what the subject made of it, as images."""
-    from kinema.media.sheet import strip
+    from kinema.media.contact_sheet import strip
 
     found: dict[str, list[dict[str, Any]]] = {}
     for row in card["tests"]:

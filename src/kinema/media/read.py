@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip, Frames
-from kinema.media.kept import keep, kept_in
+from kinema.media.metadata import keep, kept_in
 from kinema.media.write import KEY
 
 log = logging.getLogger(__name__)

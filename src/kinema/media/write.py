@@ -3,7 +3,7 @@
 MP4 holds H.264 in yuv420p with even sides (odd ones are padded, and cut back on reading). The metadata field `comment` is the
 settings as readable JSON; `kinema` is the rest (true size, caption, state) as compressed JSON. GIF, JPEG and WebP have one
 field for text, so there the rest is an entry of the settings. Beside the state stand thumbnails of the frames it belongs to, by
-which the reader notices pixels that were changed since (`kinema.media.kept`).
+which the reader notices pixels that were changed since (`kinema.media.metadata`).
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class RemoteWorld:
         if isinstance(start, Scene):
             begin["start"] = {"state": start.to_dict()}
         elif isinstance(start, Clip):
-            from kinema.media.bytes import to_bytes
+            from kinema.media.encoded import to_bytes
 
             data = "data:image/png;base64," + base64.b64encode(to_bytes(start, "png")).decode()
             begin["start"] = {"picture" if start.num_frames == 1 else "video": {"image_url": data}}

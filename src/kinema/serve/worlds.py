@@ -24,7 +24,7 @@ from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
-from kinema.media.bytes import to_bytes
+from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field, body_of, described, raw_body

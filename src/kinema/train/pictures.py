@@ -16,7 +16,7 @@ from kinema.canvas.layouts import extend
 from kinema.codec import Codec, to_bytes
 from kinema.data.bank import Bank
 from kinema.filming import Options, fill
-from kinema.media.sheet import contact_sheet
+from kinema.media.contact_sheet import contact_sheet
 from kinema.model.denoiser import Denoiser
 from kinema.models import Model, ModelConfig
 from kinema.train.batches import HELD_BACK, encode_pictures, pictures

@@ -29,7 +29,7 @@ from kinema.canvas.cells import from_cells
 from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError, ModelError
-from kinema.media.sheet import contact_sheet
+from kinema.media.contact_sheet import contact_sheet
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
 from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folder
