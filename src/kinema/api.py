@@ -36,7 +36,6 @@ from kinema.keyframes import lay_scenes, named_things, new_names, newcomers, sce
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
 from kinema.models import Model
-from kinema.prompts import rewrite
 from kinema.scene.encoding import (
     VECTORS,
     Fields,
@@ -50,6 +49,7 @@ from kinema.scene.encoding import (
 from kinema.scene.scene import Scene
 from kinema.stepping import advance, moments_of, remember
 from kinema.stepping import film as film_moments
+from kinema.text.prompt_check import rewrite
 
 Frames = NDArray[np.uint8]
 AnySize = str | tuple[int, int] | None

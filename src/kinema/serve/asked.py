@@ -13,12 +13,12 @@ from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError
 from kinema.laying import camera_path
 from kinema.models import DEFAULT, ModelConfig, available, find, read_config
-from kinema.prompts import check_limits, check_rewrite, check_words
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
 from kinema.serve.house import House
 from kinema.serve.meter import USUAL_FPS
 from kinema.serve.uploads import Sent
+from kinema.text.prompt_check import check_limits, check_rewrite, check_words
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
 from kinema.worlds.playground import VOCABULARY
