@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 import kinema
 from kinema.arena.questions.prompts import read_cast
-from kinema.canvas import layouts
+from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import blank
 from kinema.filming import Options, fill
 from kinema.laying import encode

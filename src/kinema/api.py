@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from kinema import sizes
-from kinema.canvas import layouts
+from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import Canvas, stack
 from kinema.editing import (
     EDIT_STRENGTH,

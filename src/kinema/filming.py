@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kinema.candidates import copies, plan_scores
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.layouts import cast
+from kinema.canvas.conditioning import cast
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError

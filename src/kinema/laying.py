@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.canvas.cells import from_cells, to_cells
+from kinema.canvas.patchify import from_cells, to_cells
 from kinema.codec import to_bytes, to_unit
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import InputError

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.cells import from_cells
+from kinema.canvas.patchify import from_cells
 from kinema.codec import to_bytes
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import stride_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinema.canvas import layouts
+from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.errors import InputError

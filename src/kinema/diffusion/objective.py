@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
-from kinema.canvas.cells import from_cells
+from kinema.canvas.patchify import from_cells
 from kinema.codec.difference import loss_of
 from kinema.model.denoiser import Denoiser, cell_centers, cleaned, precondition
 from kinema.model.sight import sight_loss

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from kinema.canvas.canvas import TextCondition
-from kinema.canvas.cells import from_cells
+from kinema.canvas.patchify import from_cells
 from kinema.codec import to_bytes
 from kinema.devices import AUTO
 from kinema.errors import InputError, ModelError

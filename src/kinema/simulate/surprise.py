@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from kinema.api import fit_to_model
-from kinema.canvas import layouts
+from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.canvas.cells import to_cells
+from kinema.canvas.patchify import to_cells
 from kinema.codec import Codec
 from kinema.data.bank import FRAMES, Bank, Windows
 from kinema.diffusion.levels import draw, draw_live, draw_stills

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.canvas.canvas import blank
-from kinema.canvas.cells import from_cells
-from kinema.canvas.layouts import extend
+from kinema.canvas.conditioning import extend
+from kinema.canvas.patchify import from_cells
 from kinema.codec import Codec, to_bytes
 from kinema.data.bank import Bank
 from kinema.filming import Options, fill

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
-from kinema.canvas.cells import to_cells
+from kinema.canvas.patchify import to_cells
 from kinema.codec import Codec
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import even, noised

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
-from kinema.canvas.cells import from_cells
+from kinema.canvas.patchify import from_cells
 from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError, ModelError
