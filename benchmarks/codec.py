@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from kinema.codec import load_codec
-from kinema.codec.card import measure
+from kinema.autoencoder import load_codec
+from kinema.autoencoder.card import measure
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "codec-8x8"
 

@@ -28,8 +28,8 @@ from benchmarks.first_light import ROOT
 from torch import Tensor, nn
 
 import kinema
+from kinema.autoencoder import Autoencoder, CodecConfig, load_codec
 from kinema.canvas.canvas import TextCondition, blank
-from kinema.codec import Autoencoder, CodecConfig, load_codec
 from kinema.filming import Options
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser

@@ -24,7 +24,7 @@ from PIL import Image
 
 from kinema.agents import Score, learn_recorded, score_recorded
 from kinema.agents.recorded import QUICK
-from kinema.codec import load_codec, to_bytes
+from kinema.autoencoder import load_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError
 from kinema.models import load, read_config, weights_folder

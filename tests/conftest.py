@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.codec import Autoencoder, CodecConfig
+from kinema.autoencoder import Autoencoder, CodecConfig
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser
 from kinema.models import Model, ModelConfig

@@ -16,8 +16,8 @@ import kinema
 from kinema import devices
 from kinema.agents.policies import Imitator, Planner
 from kinema.api import Options
+from kinema.autoencoder import Autoencoder, CodecConfig
 from kinema.cli.main import main
-from kinema.codec import Autoencoder, CodecConfig
 from kinema.devices import resolve_device
 from kinema.errors import InputError
 from kinema.laying import model_of

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinema.autoencoder import to_bytes, to_unit
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.patchify import from_cells, to_cells
-from kinema.codec import to_bytes, to_unit
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import InputError
 from kinema.media import Clip

@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from kinema.autoencoder import Codec, fast_dtype, load_codec
+from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.canvas.canvas import TextCondition
-from kinema.codec import Codec, fast_dtype, load_codec
-from kinema.codec.autoencoder import SPACE_FACTOR
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import ModelError, OutputError
 from kinema.model.config import DenoiserConfig

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinema.autoencoder import to_bytes
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import from_cells
-from kinema.codec import to_bytes
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.model.block import Memory

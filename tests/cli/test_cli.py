@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from kinema import api, laying
+from kinema.autoencoder import Autoencoder, CodecConfig, save_codec
 from kinema.cli.main import main
-from kinema.codec import Autoencoder, CodecConfig, save_codec
 from kinema.media import Clip
 from kinema.model.config import DenoiserConfig
 from kinema.model.denoiser import Denoiser

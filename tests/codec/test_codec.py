@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinema.codec import (
+from kinema.autoencoder import (
     Autoencoder,
     Codec,
     CodecConfig,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinema.codec import CodecConfig
-from kinema.codec.card import psnr
-from kinema.codec.train import TrainConfig, Trainer, deepened, loss_of, spread
+from kinema.autoencoder import CodecConfig
+from kinema.autoencoder.card import psnr
+from kinema.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
 from kinema.errors import InputError
 
 

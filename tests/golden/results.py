@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import kinema
 from kinema.arena.own import KinemaSubject
 from kinema.arena.questions import QUESTIONS
-from kinema.codec import load_codec
+from kinema.autoencoder import load_codec
 from kinema.data.episodes import Dataset
 from kinema.media import Clip
 from kinema.models import WEIGHTS, Model, find, load, save, weights_folder

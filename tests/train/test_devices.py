@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from kinema.autoencoder import Autoencoder
+from kinema.autoencoder.autoencoder import CodecConfig
 from kinema.canvas.canvas import TextCondition
-from kinema.codec import Autoencoder
-from kinema.codec.autoencoder import CodecConfig
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import total
 from kinema.diffusion.shortcut import lesson

@@ -14,10 +14,10 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 import kinema.simulate.dream  # noqa: F401  registers kinema/Recorded-v0
+from kinema.autoencoder import load_codec
 from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
-from kinema.codec import load_codec
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import noised
 from kinema.errors import InputError, MediaError, ModelError

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kinema.autoencoder.image_loss import loss_of
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
-from kinema.codec.difference import loss_of
 from kinema.model.denoiser import Denoiser, cell_centers, cleaned, precondition
 from kinema.model.sight import sight_loss
 from kinema.scene.encoding import GROUPS, SIZE, SIZE_SPREAD, group_slice

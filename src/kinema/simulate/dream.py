@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from kinema.autoencoder import to_bytes
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
-from kinema.codec import to_bytes
 from kinema.devices import AUTO
 from kinema.errors import InputError, ModelError
 from kinema.laying import check_seed, model_of

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinema.autoencoder import Codec
 from kinema.canvas.patchify import to_cells
-from kinema.codec import Codec
 from kinema.data.bank import FRAMES, Bank, Windows
 from kinema.diffusion.levels import draw, draw_live, draw_stills
 from kinema.model.denoiser import CLOSED

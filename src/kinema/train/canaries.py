@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kinema.autoencoder import Codec
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.codec import Codec
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import clean_video
 from kinema.model.denoiser import Denoiser

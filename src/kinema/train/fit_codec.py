@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.codec.autoencoder import Autoencoder
-from kinema.codec.train import TrainConfig, Trainer, run
+from kinema.autoencoder.autoencoder import Autoencoder
+from kinema.autoencoder.train import TrainConfig, Trainer, run
 from kinema.data.episodes import Dataset
 
 MOST = 20_000

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kinema.codec import fast_dtype
+from kinema.autoencoder import fast_dtype
 
 log = logging.getLogger(__name__)
 

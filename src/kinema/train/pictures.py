@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from kinema.autoencoder import Codec, to_bytes
 from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
-from kinema.codec import Codec, to_bytes
 from kinema.data.bank import Bank
 from kinema.filming import Options, fill
 from kinema.media.contact_sheet import contact_sheet

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinema.autoencoder import Codec
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import to_cells
-from kinema.codec import Codec
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import even, noised
 from kinema.errors import InputError

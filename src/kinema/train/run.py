@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from kinema.codec import Codec, load_codec
+from kinema.autoencoder import Codec, load_codec
 from kinema.errors import InputError, ModelError
 from kinema.model.config import DenoiserConfig
 from kinema.models import save, weights_folder
@@ -24,7 +24,7 @@ from kinema.train.trainer import Show, Trainer
 def open_codec(name: str, device: str) -> Codec:
     folder = weights_folder() / name
     if not folder.exists():
-        raise ModelError(f"no codec at {folder}; train it first: python -m kinema.codec.train --out {folder}")
+        raise ModelError(f"no codec at {folder}; train it first: python -m kinema.autoencoder.train --out {folder}")
     return load_codec(folder, device=device)
 
 

@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from kinema.autoencoder import Codec, fast_dtype
 from kinema.canvas.canvas import TextCondition
-from kinema.codec import Codec, fast_dtype
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from kinema.autoencoder import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
-from kinema.codec import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError, ModelError
 from kinema.media.contact_sheet import contact_sheet

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from kinema.codec.autoencoder import SPACE_FACTOR, Autoencoder, CodecConfig
+from kinema.autoencoder.autoencoder import SPACE_FACTOR, Autoencoder, CodecConfig
 from kinema.errors import InputError, ModelError, OutputError
 
 FORMAT = 1

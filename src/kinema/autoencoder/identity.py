@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinema.codec.protocol import Frames, check_latents, check_video, to_bytes, to_unit
+from kinema.autoencoder.protocol import Frames, check_latents, check_video, to_bytes, to_unit
 
 
 class IdentityCodec:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.codec.protocol import (
+from kinema.autoencoder.protocol import (
     Frames,
     check_latents,
     check_video,
