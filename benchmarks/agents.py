@@ -20,7 +20,7 @@ from benchmarks.codec import machine
 from benchmarks.first_light import ROOT, described
 
 from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, Still, learn, score
-from kinema.models import DEFAULT, Model, load
+from kinema.models.hub import DEFAULT, Model, load
 from kinema.statistics import gain_share
 
 TASKS = ("reach the flag", "touch the blue box", "push the red ball to the flag")

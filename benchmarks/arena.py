@@ -19,7 +19,7 @@ from benchmarks.first_light import ROOT, described
 from kinema.arena.page import _score, read_cards
 from kinema.arena.run import Run, strips
 from kinema.arena.subject import open_subject
-from kinema.models import available
+from kinema.models.hub import available
 
 SHOWN = ("uniform", "collision", "combinations", "conservation", "permanence", "causes", "future", "actions", "prompts")
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 import kinema
 from kinema.media import Clip
-from kinema.models import DEFAULT, load
+from kinema.models.hub import DEFAULT, load
 from kinema.scene.scene import Scene
 
 EDITS = (

@@ -32,7 +32,7 @@ from kinema.canvas.canvas import blank
 from kinema.filming import Options, fill
 from kinema.laying import encode
 from kinema.media import Clip
-from kinema.models import DEFAULT, Model, find, read_config
+from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.train.pictures import sheet
 from kinema.worlds.parser import Seen, parse_clip

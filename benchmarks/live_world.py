@@ -23,9 +23,9 @@ from kinema.arena.questions.permanence import absences
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.keyframes import tracks_of
-from kinema.model.block import Memory
-from kinema.model.denoiser import Past
-from kinema.models import DEFAULT, Model, load
+from kinema.models.block import Memory
+from kinema.models.denoiser import Past
+from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import encode_reward, group_slice
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.simulate.edit import parse, parse_cause

@@ -31,9 +31,9 @@ import kinema
 from kinema.autoencoder import Autoencoder, CodecConfig, load_codec
 from kinema.canvas.canvas import TextCondition, blank
 from kinema.filming import Options
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
-from kinema.models import weights_folder
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import weights_folder
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render
 

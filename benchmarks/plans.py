@@ -22,7 +22,7 @@ from kinema.candidates import overlap
 from kinema.canvas.canvas import Canvas
 from kinema.filming import Options, plan
 from kinema.laying import blank_canvas, tell
-from kinema.models import DEFAULT, Model, load
+from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene
 from kinema.scene.scene import COLORS, SIZES, Scene
 from kinema.statistics import mean_interval

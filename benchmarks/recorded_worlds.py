@@ -27,7 +27,7 @@ from kinema.agents.recorded import QUICK
 from kinema.autoencoder import load_codec, to_bytes
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError
-from kinema.models import load, read_config, weights_folder
+from kinema.models.hub import load, read_config, weights_folder
 from kinema.train.recordings import WorldRecipe, held_back
 from kinema.train.world import train_world
 from kinema.worlds.recorder import record

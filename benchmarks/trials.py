@@ -23,9 +23,9 @@ from kinema import filming
 from kinema.filming import Options
 from kinema.keyframes import tracks_of
 from kinema.media import Clip
-from kinema.model.pairs import PairModule
-from kinema.model.trend import PER_SECOND
-from kinema.models import DEFAULT, Model, load
+from kinema.models.hub import DEFAULT, Model, load
+from kinema.models.objects.contacts import PairModule
+from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS, Scene
 from kinema.stepping import advance, moments_of, remember

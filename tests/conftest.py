@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from kinema.autoencoder import Autoencoder, CodecConfig
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
-from kinema.models import Model, ModelConfig
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import Model, ModelConfig
 from kinema.scene.scene import COLORS, KINDS, Scene
 
 torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from kinema import sizes
 from kinema.api import Options
 from kinema.errors import InputError, ModelError, SizeError, VocabularyError
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render
 

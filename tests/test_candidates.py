@@ -16,7 +16,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.filming import Options, candidate_seed, plan
 from kinema.laying import blank_canvas, tell
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import Fields, encode_state, group_slice
 from kinema.scene.scene import SIZES, Scene
 from kinema.worlds.playground import simulate, tiny

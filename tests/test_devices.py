@@ -22,8 +22,8 @@ from kinema.devices import resolve_device
 from kinema.errors import InputError
 from kinema.laying import model_of
 from kinema.media import Clip
-from kinema.model.denoiser import Denoiser
-from kinema.models import Model, load
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import Model, load
 from kinema.scene.scene import Scene
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.world import World

@@ -16,7 +16,7 @@ from kinema.cli.main import main
 from kinema.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
 from kinema.errors import InputError
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.worlds.render import render
 

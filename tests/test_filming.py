@@ -8,7 +8,7 @@ import torch
 
 from kinema.canvas.canvas import blank
 from kinema.filming import ROUGHLY, Options, held, plan
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from kinema.glimpse import glimpse
-from kinema.model.denoiser import cell_centers
-from kinema.model.sight import ANSWERS, NEAR
+from kinema.models.denoiser import cell_centers
+from kinema.models.objects.detection import ANSWERS, NEAR
+from kinema.models.objects.tracking import glimpse
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS
 

@@ -17,7 +17,7 @@ from kinema.canvas.canvas import Canvas, blank
 from kinema.filming import ROUGHLY
 from kinema.keyframes import close_slots, lay_scenes, named_things, newcomers
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.worlds.render import render

@@ -14,7 +14,7 @@ from kinema.api import Options
 from kinema.errors import ModelError, SizeError
 from kinema.laying import blank_canvas
 from kinema.media import Clip
-from kinema.models import Model, ModelConfig, read_config, save
+from kinema.models.hub import Model, ModelConfig, read_config, save
 from kinema.simulate.world import World
 
 FAST = Options(steps=1, film_steps=1)

@@ -7,9 +7,9 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import start
-from kinema.model.block import Memory
-from kinema.model.denoiser import Denoiser, Past
-from kinema.models import Model
+from kinema.models.block import Memory
+from kinema.models.denoiser import Denoiser, Past
+from kinema.models.hub import Model
 from kinema.stepping import advance, band, moments_of, remember
 
 FRAMES = 9

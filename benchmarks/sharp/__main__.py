@@ -12,7 +12,7 @@ import time
 
 from benchmarks.sharp import figures, following, pictures, seeing, speed
 
-from kinema.models import DEFAULT, load
+from kinema.models.hub import DEFAULT, load
 
 COUNT = 96
 EVENT_COUNT = 24

@@ -18,7 +18,7 @@ import kinema
 from kinema.filming import Options, run
 from kinema.laying import blank_canvas, read_clips, tell
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.worlds.parser import parse_clip
 from kinema.worlds.playground import Episode, simulate, tiny
 from kinema.worlds.render import render

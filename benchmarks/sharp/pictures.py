@@ -19,8 +19,8 @@ from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
 from kinema.filming import Options
 from kinema.laying import blank_canvas, encode, padded
-from kinema.model.denoiser import precondition
-from kinema.models import Model
+from kinema.models.denoiser import precondition
+from kinema.models.hub import Model
 from kinema.scene.encoding import settle_looks
 from kinema.scene.scene import Scene
 from kinema.simulate.world import tracks_of

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 import kinema
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render

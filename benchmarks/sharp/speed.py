@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.sharp.figures import Figure
 
 import kinema
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.world import World
 
 SIDE = 128

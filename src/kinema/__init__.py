@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render
     from kinema.filming import Options
     from kinema.media import Clip
-    from kinema.models import Model, load
+    from kinema.models.hub import Model, load
     from kinema.remote import RemoteWorld
     from kinema.scene.scene import Scene
     from kinema.simulate.surprise import surprise
@@ -32,8 +32,8 @@ _HOME = {
     "Scene": "kinema.scene.scene",
     "Options": "kinema.filming",
     "Clip": "kinema.media",
-    "Model": "kinema.models",
-    "load": "kinema.models",
+    "Model": "kinema.models.hub",
+    "load": "kinema.models.hub",
     "RemoteWorld": "kinema.remote",
     "World": "kinema.simulate.world",
     "surprise": "kinema.simulate.surprise",

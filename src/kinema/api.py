@@ -35,7 +35,7 @@ from kinema.keyframes import MOVING as MOVING_FIELDS
 from kinema.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
 from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import (
     VECTORS,
     Fields,

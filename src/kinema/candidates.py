@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice, settle_identity
 from kinema.scene.scene import KINDS, SYMMETRY
 

@@ -26,10 +26,10 @@ from kinema.canvas.conditioning import cast
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
-from kinema.glimpse import glimpse
 from kinema.keyframes import Named, close_slots, near_another
-from kinema.model.trend import PER_SECOND
-from kinema.models import Model
+from kinema.models.hub import Model
+from kinema.models.objects.motion_prior import PER_SECOND
+from kinema.models.objects.tracking import glimpse
 from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, settle_identity, settle_looks
 from kinema.scene.scene import SIZES
 

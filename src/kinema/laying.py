@@ -20,7 +20,7 @@ from kinema.canvas.patchify import from_cells, to_cells
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import InputError
 from kinema.media import Clip
-from kinema.models import DEFAULT, Model, load
+from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, with_cast
 from kinema.text.storyboard import parse_storyboard

@@ -11,7 +11,7 @@ import os
 import re
 
 from kinema.errors import InputError, SizeError
-from kinema.models import ModelConfig
+from kinema.models.hub import ModelConfig
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

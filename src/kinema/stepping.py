@@ -23,9 +23,9 @@ from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import stride_of
-from kinema.model.block import Memory
-from kinema.model.denoiser import CLOSED, Denoiser, Past
-from kinema.models import Model
+from kinema.models.block import Memory
+from kinema.models.denoiser import CLOSED, Denoiser, Past
+from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice, settle_looks
 
 WINDOW = 32

@@ -15,7 +15,7 @@ from kinema.agents.rooms import ImaginedRooms, RealRooms
 from kinema.agents.starts import record
 from kinema.cli.main import main
 from kinema.errors import InputError, MediaError, OutputError
-from kinema.models import Model, load
+from kinema.models.hub import Model, load
 from kinema.simulate.env import ImaginedEnv
 from kinema.train.recordings import WorldRecipe
 from kinema.train.world import train_world

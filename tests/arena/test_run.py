@@ -19,7 +19,7 @@ from kinema.arena.run import CARD, KEPT, Run, case_items, strips
 from kinema.arena.subject import FolderSubject, ask, file_of, open_subject
 from kinema.cli.main import main
 from kinema.errors import InputError
-from kinema.models import Model
+from kinema.models.hub import Model
 
 
 class Still:

@@ -10,7 +10,7 @@ from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.errors import InputError
 from kinema.filming import Options, fill, run
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import VECTORS, group_slice
 
 T, K, GRID = 8, 4, (4, 4)

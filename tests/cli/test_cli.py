@@ -16,9 +16,9 @@ from kinema import api, laying
 from kinema.autoencoder import Autoencoder, CodecConfig, save_codec
 from kinema.cli.main import main
 from kinema.media import Clip
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
-from kinema.models import ModelConfig, read_config, save
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import ModelConfig, read_config, save
 from kinema.scene.scene import Scene
 from kinema.sizes import sizes_of
 

@@ -16,7 +16,7 @@ import pytest
 
 from kinema.cli.main import main
 from kinema.cli.play import HELP, Play, half_blocks, split_keys
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulate.world import World
 

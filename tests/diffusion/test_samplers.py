@@ -14,7 +14,7 @@ from kinema.diffusion.levels import PatternShares, draw, shift
 from kinema.diffusion.objective import TRACK_WEIGHTS, even, feature_weights, noised, video_weight
 from kinema.diffusion.samplers import euler, guided, heun, schedule, start
 from kinema.errors import InputError
-from kinema.model.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser
 
 SHARES = PatternShares(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
 MEAN, SPREAD = 0.7, 0.4

@@ -9,7 +9,7 @@ from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.objective import noised
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import PIECES, lesson, stride_of
-from kinema.model.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser
 
 ROWS = 32
 

@@ -21,7 +21,7 @@ from kinema.arena.questions import QUESTIONS
 from kinema.autoencoder import load_codec
 from kinema.data.episodes import Dataset
 from kinema.media import Clip
-from kinema.models import WEIGHTS, Model, find, load, save, weights_folder
+from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.scene.scene import Scene
 from kinema.simulate.dream import DreamVectorEnv
 from kinema.simulate.env import ImaginedVectorEnv

@@ -10,9 +10,9 @@ import torch
 from kinema.canvas.canvas import Canvas, TextCondition, blank
 from kinema.diffusion.samplers import start
 from kinema.errors import ModelError
-from kinema.model.attention import attend, rotary, rotate
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import CLOSED, Denoiser, causal_bias
+from kinema.models.attention import attend, rotary, rotate
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import CLOSED, Denoiser, causal_bias
 
 
 def noisy(frames: int = 6, grid: tuple[int, int] | None = (4, 4), batch: int = 2) -> Canvas:

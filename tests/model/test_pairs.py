@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kinema.model.pairs import PairModule
+from kinema.models.objects.contacts import PairModule
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 

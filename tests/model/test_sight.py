@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from kinema.model.denoiser import cell_centers
-from kinema.model.sight import ANSWERS, sight_loss
+from kinema.models.denoiser import cell_centers
+from kinema.models.objects.detection import ANSWERS, sight_loss
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 from kinema.scene.scene import KINDS
 

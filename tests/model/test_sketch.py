@@ -8,9 +8,9 @@ import torch
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.objective import clean_video
 from kinema.errors import InputError
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
-from kinema.model.picture import SPREAD
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.picture import SPREAD
 
 CONFIG = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinema.model.denoiser import cell_centers
-from kinema.model.picture import MAP, Stamp
+from kinema.models.denoiser import cell_centers
+from kinema.models.picture import MAP, Stamp
 from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 
 UNITS = 1.25

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from kinema.model.denoiser import CLOSED, causal_bias, precondition
-from kinema.model.trend import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, Trend, answers, expected
+from kinema.models.denoiser import CLOSED, causal_bias, precondition
+from kinema.models.objects.motion_prior import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, Trend, answers, expected
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 FRAMES = 48

@@ -6,7 +6,7 @@ import pytest
 
 from kinema import sizes
 from kinema.errors import SizeError
-from kinema.models import available
+from kinema.models.hub import available
 from kinema.serve.asked import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
 from kinema.serve.desk import model_shown
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from kinema.errors import InputError
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulate.world import World
 

@@ -11,7 +11,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from kinema.errors import InputError
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.env import ImaginedEnv, ImaginedVectorEnv
 from kinema.worlds.playground.env import PlaygroundEnv, observed_state
 

@@ -9,7 +9,7 @@ import kinema
 from kinema.arena.questions.surprise import quadruplet
 from kinema.errors import InputError
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 
 
 def test_a_number_that_repeats(model: Model) -> None:

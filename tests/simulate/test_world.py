@@ -12,7 +12,7 @@ import torch
 
 import kinema
 from kinema.errors import InputError
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulate import world as room
 from kinema.simulate.world import World

@@ -10,7 +10,7 @@ import torch
 from kinema.canvas.canvas import Canvas
 from kinema.errors import VocabularyError
 from kinema.laying import blank_canvas, tell
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.text.prompt_check import check_limits, check_rewrite, late_things, limits_of, rewrite, things_in, with_cast
 from kinema.text.storyboard import parse_storyboard
 from kinema.worlds.playground import full, simulate, tiny

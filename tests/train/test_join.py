@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from kinema.errors import ModelError
-from kinema.models import WEIGHTS, Model, read_config, save
+from kinema.models.hub import WEIGHTS, Model, read_config, save
 from kinema.train.join import LOCAL, join
 
 

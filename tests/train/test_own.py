@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from kinema.model.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import IDENTITY, group_slice
 from kinema.train.batches import Batch
 from kinema.train.own import Training, own_past

@@ -18,7 +18,7 @@ import torch
 from kinema.data.bank import Bank, Order, build
 from kinema.diffusion.objective import total
 from kinema.errors import InputError
-from kinema.models import load
+from kinema.models.hub import load
 from kinema.train import checkpoint
 from kinema.train.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
 from kinema.train.data import folder_of, open_banks

@@ -21,9 +21,9 @@ from kinema.cli.play import Play, begin
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import noised
 from kinema.errors import InputError, MediaError, ModelError
-from kinema.model.block import Memory
-from kinema.model.denoiser import cleaned
-from kinema.models import load, read_config, weights_folder
+from kinema.models.block import Memory
+from kinema.models.denoiser import cleaned
+from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
 from kinema.simulate.world import World
 from kinema.stepping import band

@@ -25,7 +25,7 @@ from kinema.agents.roles import WIDTH, roles
 from kinema.agents.rooms import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms, Rooms
 from kinema.agents.starts import record
 from kinema.errors import InputError, MediaError, OutputError
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.tasks import Task

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import TextCondition
 from kinema.errors import InputError
 from kinema.keyframes import tracks_of
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import decode_reward
 from kinema.scene.scene import Scene
 from kinema.stepping import WINDOW, Moment, advance, deed, end_chance, moments_of, remember

@@ -22,7 +22,7 @@ from kinema.agents.learn import FORMAT, Settings, Show, Shown, write_agent
 from kinema.agents.rooms import Rooms
 from kinema.agents.score import FIRST, Score
 from kinema.errors import InputError, MediaError
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.dream import DreamVectorEnv
 from kinema.worlds.recorder import Seen, make
 from kinema.worlds.spaces import space_of

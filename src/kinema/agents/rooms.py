@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from kinema.agents.roles import WIDTH, roles
 from kinema.agents.starts import Starts
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.worlds.playground.diet import Diet
 from kinema.worlds.playground.env import PlaygroundEnv

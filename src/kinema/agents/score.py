@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kinema.agents.policies import Policy
 from kinema.errors import InputError
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.env import ImaginedVectorEnv
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.env import PlaygroundEnv

@@ -10,7 +10,7 @@ import torch
 
 from kinema.errors import InputError
 from kinema.keyframes import tracks_of
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import encode_reward
 from kinema.simulate.env import Tracks
 from kinema.worlds.playground.diet import Diet

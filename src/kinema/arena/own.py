@@ -10,7 +10,7 @@ from kinema.api import extend, generate
 from kinema.arena.cases import FPS, SIDE, Floats, Frames
 from kinema.laying import model_of
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.surprise import Look, look
 from kinema.simulate.world import World
 

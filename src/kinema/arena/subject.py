@@ -26,7 +26,7 @@ from kinema.arena.cases import SIDE, Case, Floats, Frames
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.models import Model
+    from kinema.models.hub import Model
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from kinema.errors import InputError
 if TYPE_CHECKING:
     from kinema.agents import Policy
     from kinema.cli.train import Line
-    from kinema.models import Model
+    from kinema.models.hub import Model
 
 TASKS = "'reach the flag', 'push the COLOR KIND to the flag' or 'touch the COLOR KIND'"
 POLICIES = ("planner", "imitator", "random", "still")
@@ -62,7 +62,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     _check()
     from kinema.agents import Settings, learn
     from kinema.cli.train import Line
-    from kinema.models import load
+    from kinema.models.hub import load
 
     if (arguments.output / "agent.json").exists() and not arguments.force:
         raise InputError(f"{arguments.output} holds an agent already; name another folder with -o, or add --force")
@@ -104,7 +104,7 @@ def _train_recorded(arguments: argparse.Namespace, inside: Model, line: Line) ->
 
 def _policy(arguments: argparse.Namespace) -> tuple[Policy, str]:
     from kinema.agents import Agent, Imitator, Planner, Random, Still
-    from kinema.models import load
+    from kinema.models.hub import load
 
     if arguments.agent not in POLICIES:
         agent = Agent.open(arguments.agent)
@@ -122,7 +122,7 @@ def run_score(arguments: argparse.Namespace) -> int:
     _check()
     from kinema.agents import RecordedAgent, score
     from kinema.cli.train import Line
-    from kinema.models import load
+    from kinema.models.hub import load
 
     line = Line()
     if arguments.env is not None or RecordedAgent.is_one(arguments.agent):

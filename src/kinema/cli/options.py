@@ -15,7 +15,7 @@ from kinema.errors import InputError
 if TYPE_CHECKING:
     from kinema.filming import Options, Progress
     from kinema.media import Clip
-    from kinema.models import Model
+    from kinema.models.hub import Model
 
 
 MOST = 1e9

@@ -57,7 +57,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def begin(arguments: argparse.Namespace) -> World | Dream:
     """The world that the command line names."""
     from kinema.media import Clip
-    from kinema.models import available
+    from kinema.models.hub import available
     from kinema.scene.scene import Scene
     from kinema.simulate.world import World
 

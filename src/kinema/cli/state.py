@@ -78,7 +78,7 @@ def render(arguments: argparse.Namespace) -> int:
 
 
 def models(arguments: argparse.Namespace) -> int:
-    from kinema.models import CARD, WEIGHTS, available, find, read_config, weights_folder
+    from kinema.models.hub import CARD, WEIGHTS, available, find, read_config, weights_folder
     from kinema.sizes import sizes_of
 
     if arguments.name:

@@ -19,8 +19,8 @@ from torch import Tensor
 from kinema.autoencoder.image_loss import loss_of
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
-from kinema.model.denoiser import Denoiser, cell_centers, cleaned, precondition
-from kinema.model.sight import sight_loss
+from kinema.models.denoiser import Denoiser, cell_centers, cleaned, precondition
+from kinema.models.objects.detection import sight_loss
 from kinema.scene.encoding import GROUPS, SIZE, SIZE_SPREAD, group_slice
 
 GROUP_WEIGHTS = {

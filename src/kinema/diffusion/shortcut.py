@@ -18,7 +18,7 @@ from torch import Tensor
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.levels import shift
 from kinema.diffusion.objective import noised
-from kinema.model.denoiser import Denoiser, cleaned
+from kinema.models.denoiser import Denoiser, cleaned
 
 PIECES = (1, 2, 4, 8)
 """Numbers of steps that the whole way may be gone in."""

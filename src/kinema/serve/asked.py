@@ -12,7 +12,7 @@ from kinema import sizes
 from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError
 from kinema.laying import camera_path
-from kinema.models import DEFAULT, ModelConfig, available, find, read_config
+from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
 from kinema.serve.house import House

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from kinema import sizes
 from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError, KinemaError
-from kinema.models import CARD, WEIGHTS, available, find
+from kinema.models.hub import CARD, WEIGHTS, available, find
 from kinema.scene.scene import COLORS, KINDS
 from kinema.serve.access import COOKIE, SCOPES, check_origin
 from kinema.serve.access import shown as key_shown

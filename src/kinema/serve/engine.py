@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from kinema.errors import ApiError
-from kinema.models import Model
+from kinema.models.hub import Model
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ import numpy as np
 from kinema.errors import ApiError, InputError, KinemaError, ModelError
 from kinema.laying import model_of
 from kinema.media import Clip
-from kinema.models import DEFAULT, Model, available
+from kinema.models.hub import DEFAULT, Model, available
 from kinema.scene.scene import Scene
 from kinema.serve.engine import Engine
 from kinema.serve.errors import not_found

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from kinema.errors import InputError, KinemaError, OutputError
 from kinema.media.write import replace_file, write_text
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.simulate.state import State
 from kinema.simulate.world import World, check_action
 

@@ -12,7 +12,7 @@ from kinema import api, sizes
 from kinema.errors import InputError
 from kinema.filming import Options, Progress, Watch
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 
 Load = Callable[[dict[str, Any]], Clip]

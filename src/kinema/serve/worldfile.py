@@ -18,7 +18,7 @@ import torch
 from kinema import sizes
 from kinema.errors import InputError
 from kinema.laying import check_seed
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.scene import Scene
 from kinema.simulate.keep import FORMAT

@@ -30,7 +30,7 @@ from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
 from kinema.errors import InputError, ModelError
 from kinema.laying import check_seed, model_of
-from kinema.models import Model, find
+from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulate.env import placed
 from kinema.simulate.keep import packed, read, unpacked, write

@@ -27,7 +27,7 @@ from kinema import sizes
 from kinema.errors import InputError
 from kinema.keyframes import tracks_of
 from kinema.laying import check_seed, model_of
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
 from kinema.simulate.world import check_action, check_task

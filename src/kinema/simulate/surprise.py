@@ -25,7 +25,7 @@ from kinema.errors import InputError
 from kinema.filming import Options, perceive_only
 from kinema.laying import blank_canvas, encode, model_of, padded
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import group_slice
 
 BEFORE = 12

@@ -27,7 +27,7 @@ from kinema.filming import Options, plan
 from kinema.keyframes import tracks_of
 from kinema.laying import blank_canvas, check_seed, model_of, tell
 from kinema.media import Clip
-from kinema.models import Model
+from kinema.models.hub import Model
 from kinema.scene.encoding import (
     IDENTITY,
     decode_reward,

@@ -23,7 +23,7 @@ from kinema.autoencoder import Codec
 from kinema.canvas.patchify import to_cells
 from kinema.data.bank import FRAMES, Bank, Windows
 from kinema.diffusion.levels import draw, draw_live, draw_stills
-from kinema.model.denoiser import CLOSED
+from kinema.models.denoiser import CLOSED
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.train.recipe import KINDS, Phase, Recipe, Shape
 from kinema.worlds.render import render_batch

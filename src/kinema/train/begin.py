@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kinema.model.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser
 
 WIDER = ("video_in.first.weight", "stamp.thing.weight", "stamp.way.weight")
 """Layers whose inputs have grown: what is new begins at nothing."""

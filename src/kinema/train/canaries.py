@@ -23,7 +23,7 @@ from kinema.autoencoder import Codec
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import clean_video
-from kinema.model.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
 from kinema.train.batches import HELD_BACK, encode_pictures, encode_windows, pictures
 from kinema.train.recipe import Recipe

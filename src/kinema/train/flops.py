@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from kinema.model.config import DenoiserConfig
-from kinema.model.picture import BASIS, DRAWING, MAP, SEEING, THING, WAY
+from kinema.models.config import DenoiserConfig
+from kinema.models.picture import BASIS, DRAWING, MAP, SEEING, THING, WAY
 from kinema.scene.encoding import STATE_FEATURES
 
 

@@ -22,7 +22,7 @@ import torch
 from kinema.data.bank import SHARD
 from kinema.devices import resolve_device
 from kinema.errors import ModelError
-from kinema.models import find, weights_folder
+from kinema.models.hub import find, weights_folder
 from kinema.train.data import build_banks, open_banks, orders_of
 from kinema.train.recipe import KINDS, Recipe, recipe
 from kinema.train.run import export, open_codec

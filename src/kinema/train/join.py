@@ -16,7 +16,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from kinema.errors import ModelError
-from kinema.models import CARD, WEIGHTS, find, read_config, save
+from kinema.models.hub import CARD, WEIGHTS, find, read_config, save
 
 LOCAL = ("video_in.", "stamp.", "sketch_out.", "video_out.", "sight_out.")
 """Beginnings of the names of the local parts' parameters."""

@@ -17,8 +17,8 @@ from kinema.canvas.patchify import from_cells
 from kinema.data.bank import Bank
 from kinema.filming import Options, fill
 from kinema.media.contact_sheet import contact_sheet
-from kinema.model.denoiser import Denoiser
-from kinema.models import Model, ModelConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import Model, ModelConfig
 from kinema.train.batches import HELD_BACK, encode_pictures, pictures
 from kinema.train.recipe import Recipe
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from kinema.data.bank import FPS, Source
 from kinema.diffusion.levels import PatternShares
 from kinema.errors import InputError
-from kinema.model.config import DenoiserConfig
+from kinema.models.config import DenoiserConfig
 from kinema.worlds.phyworld import PhyWorld
 from kinema.worlds.playground import diet
 

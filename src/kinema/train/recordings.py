@@ -24,7 +24,7 @@ from kinema.canvas.patchify import to_cells
 from kinema.data.episodes import Dataset
 from kinema.diffusion.objective import even, noised
 from kinema.errors import InputError
-from kinema.model.denoiser import CLOSED, Denoiser, cleaned
+from kinema.models.denoiser import CLOSED, Denoiser, cleaned
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.text import default_encoder
 

@@ -12,8 +12,8 @@ import torch
 
 from kinema.autoencoder import Codec, load_codec
 from kinema.errors import InputError, ModelError
-from kinema.model.config import DenoiserConfig
-from kinema.models import save, weights_folder
+from kinema.models.config import DenoiserConfig
+from kinema.models.hub import save, weights_folder
 from kinema.train import checkpoint
 from kinema.train.data import open_banks
 from kinema.train.pictures import config_of, picture

@@ -26,8 +26,8 @@ from kinema.canvas.canvas import TextCondition
 from kinema.data.bank import Bank
 from kinema.diffusion.objective import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
-from kinema.model.denoiser import Denoiser
-from kinema.models import WEIGHTS, find, read_config
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import WEIGHTS, find, read_config
 from kinema.train import checkpoint
 from kinema.train.batches import Batch, kind_of
 from kinema.train.begin import begin_with

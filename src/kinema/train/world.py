@@ -30,9 +30,9 @@ from kinema.canvas.patchify import from_cells
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError, ModelError
 from kinema.media.contact_sheet import contact_sheet
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
-from kinema.models import DEFAULT, Model, ModelConfig, find, save, weights_folder
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import DEFAULT, Model, ModelConfig, find, save, weights_folder
 from kinema.statistics import auroc
 from kinema.stepping import advance, moments_of, remember
 from kinema.train import checkpoint

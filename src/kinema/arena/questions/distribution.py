@@ -132,7 +132,7 @@ def _fall(heights: Sequence[float | None]) -> float:
 @lru_cache(maxsize=1)
 def _encoder():  # type: ignore[no-untyped-def]
     from kinema.autoencoder import load_codec
-    from kinema.models import weights_folder
+    from kinema.models.hub import weights_folder
 
     return load_codec(weights_folder() / "codec-8x8")
 

@@ -2,7 +2,7 @@
 
 The trunk sees places as Fourier features and does not resolve the 0.08 units between "about to touch" and "touched", so it answers
 with a mean over the moment of contact: a thing that stops (docs/training-log.md). This module is told the gap itself. From the
-motion prior (`kinema.model.trend`), in float32, it takes for every pair of slots the gap along the line between their centers, how
+motion prior (`kinema.models.objects.motion_prior`), in float32, it takes for every pair of slots the gap along the line between their centers, how
 fast it closes, what they are made of and how large they are, and answers with a change of place and velocity along that line and
 across it, summed over partners. Four walls are partners too. As the prior assumes straight motion, a gap below 0 says how far
 past the contact the expected place lies. What the trunk has to say of a slot at its contact is a mean over whether it has
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinema.model.block import Linear
+from kinema.models.block import Linear
 from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice
 from kinema.scene.scene import KINDS, MATERIALS
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.model.attention import attend, rms_norm, rotate
-from kinema.model.config import DenoiserConfig
+from kinema.models.attention import attend, rms_norm, rotate
+from kinema.models.config import DenoiserConfig
 
 Rotation = tuple[Tensor, Tensor]
 

@@ -2,7 +2,7 @@
 
 A cell spans 16 x 16 pixels. Convolutions over the latents around and inside it find a thing wherever it lies in the cell with
 the same weights, which a linear patch would have to learn for every offset. What they see is asked for in training
-(`kinema.model.sight`): that teaches it long before slots learn to read it. The way back is as short: slots stamp what is known
+(`kinema.models.objects.detection`): that teaches it long before slots learn to read it. The way back is as short: slots stamp what is known
 of them on the map where they stand (`Stamp`), and convolutions draw from that. The trunk between adds what is not local, so
 seeing and drawing are learned from stills by the stem, the stamps and the heads alone, thirty times as many as the trunk could be
 shown in the same time (docs/training-log.md).
@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.model.attention import fourier
-from kinema.model.block import MLP, Linear
-from kinema.model.config import DenoiserConfig
+from kinema.models.attention import fourier
+from kinema.models.block import MLP, Linear
+from kinema.models.config import DenoiserConfig
 from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 
 _POSITION = group_slice("position")
@@ -215,7 +215,7 @@ class SketchHead(nn.Module):
     """The map of what slots and setting stamp, with nothing seen -> what the picture is expected to be, and how surely.
 
     Mean and standard deviation [B, T, h, w, P] each, the latter one number a place. They are what the video track's preconditioning
-    takes (`kinema.model.denoiser.precondition`), as the motion prior is for places: an answer of nothing is the sketch itself.
+    takes (`kinema.models.denoiser.precondition`), as the motion prior is for places: an answer of nothing is the sketch itself.
     """
 
     def __init__(self, config: DenoiserConfig) -> None:

@@ -4,7 +4,7 @@ Where a path is roughly known, its noise shows as the distance from where the fr
 to find that distance by attention must tell differences of a fiftieth of the room apart and amplify them twentyfold; it
 did not, and paths trembled. Here each moving field gets a local mean over its neighbors, near ones and sure ones first; places
 also a line through those around, which tells speeds too, and where the speeds around lead. Each becomes what the bare network
-would answer if that were the truth: with x_t = (1 - t) x + t noise and the preconditioning of `kinema.model.denoiser`,
+would answer if that were the truth: with x_t = (1 - t) x + t noise and the preconditioning of `kinema.models.denoiser`,
 F = (t x - (1 - t) noise) / sqrt((1 - t)^2 + t^2).
 
 Places and speeds go further: what the frames around say of them, and how surely, is what the denoiser's preconditioning takes
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinema.model.block import Linear
+from kinema.models.block import Linear
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 MOVING = ("position", "velocity", "angle", "visible")

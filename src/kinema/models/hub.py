@@ -24,8 +24,8 @@ from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import ModelError, OutputError
-from kinema.model.config import DenoiserConfig
-from kinema.model.denoiser import Denoiser
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
 from kinema.text import TextEncoder, default_encoder
 
 FORMAT = 1

@@ -9,12 +9,12 @@ The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and 
     x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
 
 so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places and speeds more is known
-beforehand: the frames around expect them at a mean m with a spread s (`kinema.model.trend`), and the same derivation gives
+beforehand: the frames around expect them at a mean m with a spread s (`kinema.models.objects.motion_prior`), and the same derivation gives
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
-Contacts change that mean before anything else does (`kinema.model.pairs`). The video's mean and spread are the sketch's
-(`kinema.model.picture.SketchHead`): what slots and setting say of a picture that nobody has seen. Where pictures follow each other
+Contacts change that mean before anything else does (`kinema.models.objects.contacts`). The video's mean and spread are the sketch's
+(`kinema.models.picture.SketchHead`): what slots and setting say of a picture that nobody has seen. Where pictures follow each other
 and no slots explain them, they are the picture before and a fixed spread.
 
 What was done in the frame before goes straight into every token of a frame. Left to find it by attention, the trunk knew how a
@@ -32,13 +32,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.model.attention import fourier, rms_norm, rotary, rotary_2d
-from kinema.model.block import MLP, Block, Linear, Memory
-from kinema.model.config import DenoiserConfig
-from kinema.model.pairs import PairModule
-from kinema.model.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
-from kinema.model.sight import ANSWERS
-from kinema.model.trend import Expected, Trend, moving_share
+from kinema.models.attention import fourier, rms_norm, rotary, rotary_2d
+from kinema.models.block import MLP, Block, Linear, Memory
+from kinema.models.config import DenoiserConfig
+from kinema.models.objects.contacts import PairModule
+from kinema.models.objects.detection import ANSWERS
+from kinema.models.objects.motion_prior import Expected, Trend, moving_share
+from kinema.models.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")
