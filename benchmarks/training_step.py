@@ -16,7 +16,7 @@ import torch
 from benchmarks.codec import machine
 from torch.profiler import ProfilerActivity, profile
 
-from kinema.diffusion.objective import total
+from kinema.diffusion.losses import total
 from kinema.train.batches import Batch, make
 from kinema.train.data import open_banks
 from kinema.train.flops import measured_peak

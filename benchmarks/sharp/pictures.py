@@ -14,7 +14,7 @@ from benchmarks.sharp.figures import Figure, mean
 
 import kinema
 from kinema.canvas.canvas import Canvas
-from kinema.diffusion.objective import clean_video
+from kinema.diffusion.losses import clean_video
 from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
 from kinema.filming import Options

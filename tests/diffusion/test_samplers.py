@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, TextCondition, blank
-from kinema.diffusion.levels import PatternShares, draw, shift
-from kinema.diffusion.objective import TRACK_WEIGHTS, even, feature_weights, noised, video_weight
+from kinema.diffusion.losses import TRACK_WEIGHTS, even, feature_weights, noised, video_weight
+from kinema.diffusion.noise_patterns import PatternShares, draw, shift
 from kinema.diffusion.samplers import euler, guided, heun, schedule, start
 from kinema.errors import InputError
 from kinema.models.denoiser import Denoiser

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.diffusion.objective import noised
+from kinema.diffusion.losses import noised
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import PIECES, lesson, stride_of
 from kinema.models.denoiser import Denoiser

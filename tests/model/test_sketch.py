@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.diffusion.objective import clean_video
+from kinema.diffusion.losses import clean_video
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser

@@ -14,7 +14,7 @@ from kinema.autoencoder import Autoencoder
 from kinema.autoencoder.autoencoder import CodecConfig
 from kinema.canvas.canvas import TextCondition
 from kinema.data.bank import Bank
-from kinema.diffusion.objective import total
+from kinema.diffusion.losses import total
 from kinema.diffusion.shortcut import lesson
 from kinema.train import trainer as training
 from kinema.train.batches import make

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kinema.data.bank import Bank, Order, build
-from kinema.diffusion.objective import total
+from kinema.diffusion.losses import total
 from kinema.errors import InputError
 from kinema.models.hub import load
 from kinema.train import checkpoint

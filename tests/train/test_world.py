@@ -19,7 +19,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
 from kinema.data.episodes import Dataset
-from kinema.diffusion.objective import noised
+from kinema.diffusion.losses import noised
 from kinema.errors import InputError, MediaError, ModelError
 from kinema.models.block import Memory
 from kinema.models.denoiser import cleaned

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.diffusion.levels import shift
+from kinema.diffusion.noise_patterns import shift
 from kinema.errors import InputError
 
 Denoise = Callable[[Canvas], dict[str, Tensor]]

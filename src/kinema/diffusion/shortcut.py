@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import TextCondition
-from kinema.diffusion.levels import shift
-from kinema.diffusion.objective import noised
+from kinema.diffusion.losses import noised
+from kinema.diffusion.noise_patterns import shift
 from kinema.models.denoiser import Denoiser, cleaned
 
 PIECES = (1, 2, 4, 8)

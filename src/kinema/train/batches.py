@@ -22,7 +22,7 @@ from torch import Tensor
 from kinema.autoencoder import Codec
 from kinema.canvas.patchify import to_cells
 from kinema.data.bank import FRAMES, Bank, Windows
-from kinema.diffusion.levels import draw, draw_live, draw_stills
+from kinema.diffusion.noise_patterns import draw, draw_live, draw_stills
 from kinema.models.denoiser import CLOSED
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.train.recipe import KINDS, Phase, Recipe, Shape

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kinema.data.bank import FPS, Source
-from kinema.diffusion.levels import PatternShares
+from kinema.diffusion.noise_patterns import PatternShares
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
 from kinema.worlds.phyworld import PhyWorld

@@ -22,7 +22,7 @@ from kinema.autoencoder import Codec
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import to_cells
 from kinema.data.episodes import Dataset
-from kinema.diffusion.objective import even, noised
+from kinema.diffusion.losses import even, noised
 from kinema.errors import InputError
 from kinema.models.denoiser import CLOSED, Denoiser, cleaned
 from kinema.scene.encoding import STATE_FEATURES, VECTORS

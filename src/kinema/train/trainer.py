@@ -24,7 +24,7 @@ from torch import Tensor
 from kinema.autoencoder import Codec, fast_dtype
 from kinema.canvas.canvas import TextCondition
 from kinema.data.bank import Bank
-from kinema.diffusion.objective import losses, still_losses, total
+from kinema.diffusion.losses import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import WEIGHTS, find, read_config
