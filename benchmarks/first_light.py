@@ -29,8 +29,8 @@ import kinema
 from kinema.arena.questions.prompts import read_cast
 from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import blank
-from kinema.filming import Options, fill
-from kinema.laying import encode
+from kinema.inference.canvas_io import encode
+from kinema.inference.pipeline import Options, fill
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.scene.scene import COLORS, KINDS, Scene

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from kinema.arena.questions.permanence import absences
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
-from kinema.keyframes import tracks_of
+from kinema.inference.keyframes import tracks_of
+from kinema.inference.rollout import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.models.block import Memory
 from kinema.models.denoiser import Past
 from kinema.models.hub import DEFAULT, Model, load
@@ -33,7 +34,6 @@ from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.state import State
 from kinema.simulate.world import World, sort_slots
 from kinema.statistics import auroc
-from kinema.stepping import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
 from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.physics import Actor, Cast

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 import kinema
 from kinema.autoencoder import Autoencoder, CodecConfig, load_codec
 from kinema.canvas.canvas import TextCondition, blank
-from kinema.filming import Options
+from kinema.inference.pipeline import Options
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import weights_folder

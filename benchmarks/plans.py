@@ -18,10 +18,10 @@ from benchmarks.first_light import Row, cast_of, interval, write_table
 from benchmarks.live_world import fresh
 
 from kinema.arena.questions.prompts import read_cast
-from kinema.candidates import overlap
 from kinema.canvas.canvas import Canvas
-from kinema.filming import Options, plan
-from kinema.laying import blank_canvas, tell
+from kinema.inference.candidates import overlap
+from kinema.inference.canvas_io import blank_canvas, tell
+from kinema.inference.pipeline import Options, plan
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene
 from kinema.scene.scene import COLORS, SIZES, Scene

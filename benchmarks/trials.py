@@ -19,16 +19,16 @@ from benchmarks.first_light import _state_error
 from benchmarks.live_world import FPS, SECOND, Batch, fresh, places, roll
 
 import kinema
-from kinema import filming
-from kinema.filming import Options
-from kinema.keyframes import tracks_of
+from kinema.inference import pipeline as filming
+from kinema.inference.keyframes import tracks_of
+from kinema.inference.pipeline import Options
+from kinema.inference.rollout import advance, moments_of, remember
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import PairModule
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS, Scene
-from kinema.stepping import advance, moments_of, remember
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.diet import meeting
 from kinema.worlds.playground.env import PlaygroundEnv

@@ -132,7 +132,7 @@ def footage(height: int, width: int, frames: int = 64, seed: int = 0) -> Iterato
 def filmed(first: int = 0) -> Iterator[Frames]:
     """What kinema-tiny makes of captions in four steps, which flickers more than the Playground does."""
     import kinema
-    from kinema.filming import Options
+    from kinema.inference.pipeline import Options
 
     model, seed = kinema.load("kinema-tiny"), first
     while True:

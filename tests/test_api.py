@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema import sizes
 from kinema.api import Options
 from kinema.errors import InputError, ModelError, SizeError, VocabularyError
+from kinema.inference import limits as sizes
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.worlds.playground import simulate, tiny

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import kinema
-from kinema import filming
-from kinema.candidates import copies, jitter, overlap, text_gain
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
-from kinema.filming import Options, candidate_seed, plan
-from kinema.laying import blank_canvas, tell
+from kinema.inference import pipeline as filming
+from kinema.inference.candidates import copies, jitter, overlap, text_gain
+from kinema.inference.canvas_io import blank_canvas, tell
+from kinema.inference.pipeline import Options, candidate_seed, plan
 from kinema.models.hub import Model
 from kinema.scene.encoding import Fields, encode_state, group_slice
 from kinema.scene.scene import SIZES, Scene

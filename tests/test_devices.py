@@ -20,7 +20,7 @@ from kinema.autoencoder import Autoencoder, CodecConfig
 from kinema.cli.main import main
 from kinema.devices import resolve_device
 from kinema.errors import InputError
-from kinema.laying import model_of
+from kinema.inference.canvas_io import model_of
 from kinema.media import Clip
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, load

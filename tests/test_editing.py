@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema import editing
 from kinema.api import Options
 from kinema.cli.main import main
-from kinema.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
 from kinema.errors import InputError
+from kinema.inference import editing
+from kinema.inference.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene

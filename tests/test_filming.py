@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.filming import ROUGHLY, Options, held, plan
+from kinema.inference.pipeline import ROUGHLY, Options, held, plan
 from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice
 

@@ -14,8 +14,8 @@ import torch
 import kinema
 from kinema.api import Options
 from kinema.canvas.canvas import Canvas, blank
-from kinema.filming import ROUGHLY
-from kinema.keyframes import close_slots, lay_scenes, named_things, newcomers
+from kinema.inference.keyframes import close_slots, lay_scenes, named_things, newcomers
+from kinema.inference.pipeline import ROUGHLY
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import group_slice

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema import sizes
 from kinema.api import Options
 from kinema.errors import ModelError, SizeError
-from kinema.laying import blank_canvas
+from kinema.inference import limits as sizes
+from kinema.inference.canvas_io import blank_canvas
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig, read_config, save
 from kinema.simulate.world import World

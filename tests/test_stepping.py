@@ -7,10 +7,10 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import start
+from kinema.inference.rollout import advance, band, moments_of, remember
 from kinema.models.block import Memory
 from kinema.models.denoiser import Denoiser, Past
 from kinema.models.hub import Model
-from kinema.stepping import advance, band, moments_of, remember
 
 FRAMES = 9
 

@@ -15,8 +15,8 @@ from benchmarks.sharp.paths import read_paths
 from benchmarks.sharp.rules import happened
 
 import kinema
-from kinema.filming import Options, run
-from kinema.laying import blank_canvas, read_clips, tell
+from kinema.inference.canvas_io import blank_canvas, read_clips, tell
+from kinema.inference.pipeline import Options, run
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.worlds.parser import parse_clip

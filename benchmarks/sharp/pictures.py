@@ -17,8 +17,8 @@ from kinema.canvas.canvas import Canvas
 from kinema.diffusion.losses import clean_video
 from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
-from kinema.filming import Options
-from kinema.laying import blank_canvas, encode, padded
+from kinema.inference.canvas_io import blank_canvas, encode, padded
+from kinema.inference.pipeline import Options
 from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
 from kinema.scene.encoding import settle_looks

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render
-    from kinema.filming import Options
+    from kinema.inference.pipeline import Options
+    from kinema.inference.surprise import surprise
     from kinema.media import Clip
     from kinema.models.hub import Model, load
     from kinema.remote import RemoteWorld
     from kinema.scene.scene import Scene
-    from kinema.simulate.surprise import surprise
     from kinema.simulate.world import World
 
 __version__ = "0.1.0"
@@ -30,13 +30,13 @@ _HOME = {
         "kinema.api",
     ),
     "Scene": "kinema.scene.scene",
-    "Options": "kinema.filming",
+    "Options": "kinema.inference.pipeline",
     "Clip": "kinema.media",
     "Model": "kinema.models.hub",
     "load": "kinema.models.hub",
     "RemoteWorld": "kinema.remote",
     "World": "kinema.simulate.world",
-    "surprise": "kinema.simulate.surprise",
+    "surprise": "kinema.inference.surprise",
 }
 
 __all__ = [

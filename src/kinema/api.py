@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema import sizes
 from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import Canvas, stack
-from kinema.editing import (
+from kinema.errors import InputError, SizeError
+from kinema.inference import limits as sizes
+from kinema.inference.canvas_io import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
+from kinema.inference.editing import (
     EDIT_STRENGTH,
     INSIDE,
     Mask,
@@ -29,11 +31,11 @@ from kinema.editing import (
     read_mask,
     share_inside,
 )
-from kinema.errors import InputError, SizeError
-from kinema.filming import Options, Progress, Watch, fill, perceive_only
-from kinema.keyframes import MOVING as MOVING_FIELDS
-from kinema.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
-from kinema.laying import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
+from kinema.inference.keyframes import MOVING as MOVING_FIELDS
+from kinema.inference.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
+from kinema.inference.pipeline import Options, Progress, Watch, fill, perceive_only
+from kinema.inference.rollout import advance, moments_of, remember
+from kinema.inference.rollout import film as film_moments
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import (
@@ -47,8 +49,6 @@ from kinema.scene.encoding import (
     settle_identity,
 )
 from kinema.scene.scene import Scene
-from kinema.stepping import advance, moments_of, remember
-from kinema.stepping import film as film_moments
 from kinema.text.prompt_check import rewrite
 
 Frames = NDArray[np.uint8]

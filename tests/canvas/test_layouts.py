@@ -9,7 +9,7 @@ from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.errors import InputError
-from kinema.filming import Options, fill, run
+from kinema.inference.pipeline import Options, fill, run
 from kinema.models.hub import Model
 from kinema.scene.encoding import VECTORS, group_slice
 

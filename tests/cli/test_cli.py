@@ -12,15 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from kinema import api, laying
+from kinema import api
 from kinema.autoencoder import Autoencoder, CodecConfig, save_codec
 from kinema.cli.main import main
+from kinema.inference import canvas_io as laying
+from kinema.inference.limits import sizes_of
 from kinema.media import Clip
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import ModelConfig, read_config, save
 from kinema.scene.scene import Scene
-from kinema.sizes import sizes_of
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 FAST = ["--seconds", "0.5", "--steps", "2"]

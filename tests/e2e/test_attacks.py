@@ -18,7 +18,7 @@ from tests.e2e.conftest import Running, until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from kinema import sizes
+from kinema.inference import limits as sizes
 from kinema.serve.asked import config_of
 from kinema.serve.worlds import FIRST_FRAMES
 

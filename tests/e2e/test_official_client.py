@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from tests.e2e.conftest import Running
 
-from kinema import sizes
+from kinema.inference import limits as sizes
 from kinema.media import Clip
 from kinema.serve.asked import config_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kinema import sizes
 from kinema.errors import SizeError
+from kinema.inference import limits as sizes
 from kinema.models.hub import available
 from kinema.serve.asked import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
 from kinema.serve.desk import model_shown

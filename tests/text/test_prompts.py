@@ -9,7 +9,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import VocabularyError
-from kinema.laying import blank_canvas, tell
+from kinema.inference.canvas_io import blank_canvas, tell
 from kinema.models.hub import Model
 from kinema.text.prompt_check import check_limits, check_rewrite, late_things, limits_of, rewrite, things_in, with_cast
 from kinema.text.storyboard import parse_storyboard

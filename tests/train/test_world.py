@@ -21,12 +21,12 @@ from kinema.cli.play import Play, begin
 from kinema.data.episodes import Dataset
 from kinema.diffusion.losses import noised
 from kinema.errors import InputError, MediaError, ModelError
+from kinema.inference.rollout import band
 from kinema.models.block import Memory
 from kinema.models.denoiser import cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
 from kinema.simulate.world import World
-from kinema.stepping import band
 from kinema.train import checkpoint
 from kinema.train.recordings import Recordings, WorldRecipe, lesson
 from kinema.train.world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world

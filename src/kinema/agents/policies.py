@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition
 from kinema.errors import InputError
-from kinema.keyframes import tracks_of
+from kinema.inference.keyframes import tracks_of
+from kinema.inference.rollout import WINDOW, Moment, advance, deed, end_chance, moments_of, remember
 from kinema.models.hub import Model
 from kinema.scene.encoding import decode_reward
 from kinema.scene.scene import Scene
-from kinema.stepping import WINDOW, Moment, advance, deed, end_chance, moments_of, remember
 from kinema.worlds.playground.tasks import Task
 
 Floats = NDArray[np.float32]

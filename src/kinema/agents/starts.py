@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from kinema.errors import InputError
-from kinema.keyframes import tracks_of
+from kinema.inference.keyframes import tracks_of
 from kinema.models.hub import Model
 from kinema.scene.encoding import encode_reward
 from kinema.simulate.env import Tracks

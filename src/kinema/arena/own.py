@@ -8,10 +8,10 @@ import numpy as np
 
 from kinema.api import extend, generate
 from kinema.arena.cases import FPS, SIDE, Floats, Frames
-from kinema.laying import model_of
+from kinema.inference.canvas_io import model_of
+from kinema.inference.surprise import Look, look
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.simulate.surprise import Look, look
 from kinema.simulate.world import World
 
 PIECE = 48

@@ -158,7 +158,7 @@ def open_subject(name: str, device: str = "auto") -> Any:
             )
         return made
     from kinema.arena.own import KinemaSubject
-    from kinema.laying import model_of
+    from kinema.inference.canvas_io import model_of
 
     return KinemaSubject(model_of(name, device))
 

@@ -19,8 +19,8 @@ from kinema.cli.options import (
     progress_bar,
     tell,
 )
-from kinema.editing import EDIT_STRENGTH
 from kinema.errors import InputError
+from kinema.inference.editing import EDIT_STRENGTH
 
 if TYPE_CHECKING:
     from kinema.media import Clip

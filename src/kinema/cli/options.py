@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.filming import Options, Progress
+    from kinema.inference.pipeline import Options, Progress
     from kinema.media import Clip
     from kinema.models.hub import Model
 
@@ -68,7 +68,7 @@ def add_size(parser: argparse.ArgumentParser, default: str = "the model's own") 
 
 def model_from(arguments: argparse.Namespace) -> Model:
     """The model of --model, on the device of --device."""
-    from kinema.laying import model_of
+    from kinema.inference.canvas_io import model_of
 
     return model_of(arguments.model, arguments.device)
 
@@ -89,7 +89,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def options(arguments: argparse.Namespace) -> Options | None:
     """What was asked for; None where nothing was, which leaves it to each verb."""
-    from kinema.filming import Options
+    from kinema.inference.pipeline import Options
 
     given = {name: getattr(arguments, name, None) for name in ("steps", "candidates", "film_steps", "guidance")}
     asked = {name: value for name, value in given.items() if value is not None}

@@ -78,8 +78,8 @@ def render(arguments: argparse.Namespace) -> int:
 
 
 def models(arguments: argparse.Namespace) -> int:
+    from kinema.inference.limits import sizes_of
     from kinema.models.hub import CARD, WEIGHTS, available, find, read_config, weights_folder
-    from kinema.sizes import sizes_of
 
     if arguments.name:
         card = find(arguments.name) / CARD

@@ -52,7 +52,7 @@ class ModelConfig:
     heights: tuple[int, ...] = ()
     """Heights that it was trained and measured at; by default `height` alone."""
     aspects: tuple[str, ...] = ("1:1",)
-    """Shapes that it was trained and measured at, width to height; `kinema.sizes` tells what follows from both."""
+    """Shapes that it was trained and measured at, width to height; `kinema.inference.limits` tells what follows from both."""
     lacks: tuple[str, ...] = ()
     """Words of its world that it was not fed."""
     shortcuts: bool = False

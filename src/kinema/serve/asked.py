@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from kinema import sizes
-from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError
-from kinema.laying import camera_path
+from kinema.inference import limits as sizes
+from kinema.inference.canvas_io import camera_path
+from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field

@@ -14,9 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from safetensors import safe_open
 from sqlalchemy import select
 
-from kinema import sizes
-from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError, KinemaError
+from kinema.inference import limits as sizes
+from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available, find
 from kinema.scene.scene import COLORS, KINDS
 from kinema.serve.access import COOKIE, SCOPES, check_origin

@@ -24,7 +24,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from kinema.errors import ApiError, InputError, KinemaError, ModelError
-from kinema.laying import model_of
+from kinema.inference.canvas_io import model_of
+from kinema.inference.rollout import film
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, available
 from kinema.scene.scene import Scene
@@ -34,7 +35,6 @@ from kinema.serve.room import Deed, Look, Meta, Past, Room, done, now_of
 from kinema.serve.worldfile import mended, opened, source_of
 from kinema.simulate.ask import Answer, answer
 from kinema.simulate.world import WhatIf, World
-from kinema.stepping import film
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from kinema import sizes
 from kinema.errors import ApiError
+from kinema.inference import limits as sizes
 from kinema.serve.access import Caller
 from kinema.serve.asked import (
     MOST_KEYFRAMES,

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from kinema.editing import EDIT_STRENGTH
 from kinema.errors import ApiError
+from kinema.inference.editing import EDIT_STRENGTH
 from kinema.serve.asked import BLEND, CHARACTER, CREATE, EDIT, EXTEND, LOOP, MOVE, REMIX, RENDER, TRIM, is_heavy
 from kinema.serve.cast import character_shown
 from kinema.serve.errors import not_found, refuse

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from kinema import api, sizes
+from kinema import api
 from kinema.errors import InputError
-from kinema.filming import Options, Progress, Watch
+from kinema.inference import limits as sizes
+from kinema.inference.pipeline import Options, Progress, Watch
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene

@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
-from kinema.laying import model_of
+from kinema.inference.canvas_io import model_of
 from kinema.media import Clip
 from kinema.serve import work
 from kinema.serve.identity import identity_of
@@ -271,8 +271,8 @@ class Worker:
 
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
         """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
-        from kinema.filming import Options, film
-        from kinema.laying import read_clips
+        from kinema.inference.canvas_io import read_clips
+        from kinema.inference.pipeline import Options, film
 
         model = model_of(claim.model, self.settings.device)
         one = canvas.sample(sample)

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinema import sizes
 from kinema.errors import InputError
-from kinema.laying import check_seed
+from kinema.inference import limits as sizes
+from kinema.inference.canvas_io import check_seed
+from kinema.inference.rollout import WINDOW
 from kinema.models.hub import Model
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.scene import Scene
 from kinema.simulate.keep import FORMAT
 from kinema.simulate.world import KEPT_S, World, check_task
-from kinema.stepping import WINDOW
 
 MAX_BYTES = 64 << 20
 MAX_STEPS = 8

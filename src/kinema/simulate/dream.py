@@ -29,12 +29,12 @@ from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
 from kinema.errors import InputError, ModelError
-from kinema.laying import check_seed, model_of
+from kinema.inference.canvas_io import check_seed, model_of
+from kinema.inference.rollout import Moment, advance, ended, moments_of, remember
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulate.env import placed
 from kinema.simulate.keep import packed, read, unpacked, write
-from kinema.stepping import Moment, advance, ended, moments_of, remember
 from kinema.worlds.spaces import check, decode, encode, space_of, width
 
 STARTS = "starts.safetensors"

@@ -23,16 +23,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from kinema import sizes
 from kinema.errors import InputError
-from kinema.keyframes import tracks_of
-from kinema.laying import check_seed, model_of
+from kinema.inference import limits as sizes
+from kinema.inference.canvas_io import check_seed, model_of
+from kinema.inference.keyframes import tracks_of
+from kinema.inference.rollout import WINDOW, Moment, advance, film, moments_of, remember
+from kinema.inference.rollout import ended as happened
 from kinema.models.hub import Model
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
 from kinema.simulate.world import check_action, check_task
-from kinema.stepping import WINDOW, Moment, advance, film, moments_of, remember
-from kinema.stepping import ended as happened
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.env import HIGH, LOW, PlaygroundEnv
 from kinema.worlds.window import Window

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kinema.errors import InputError, ModelError, OutputError
-from kinema.stepping import Moment
+from kinema.inference.rollout import Moment
 
 FORMAT = 2
 

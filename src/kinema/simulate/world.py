@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from kinema import sizes
 from kinema.api import perceive
 from kinema.devices import AUTO
 from kinema.errors import InputError
-from kinema.filming import Options, plan
-from kinema.keyframes import tracks_of
-from kinema.laying import blank_canvas, check_seed, model_of, tell
+from kinema.inference import limits as sizes
+from kinema.inference.canvas_io import blank_canvas, check_seed, model_of, tell
+from kinema.inference.keyframes import tracks_of
+from kinema.inference.pipeline import Options, plan
+from kinema.inference.rollout import WINDOW, Moment, advance, ended, film, moments_of, remember
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import (
@@ -39,7 +40,6 @@ from kinema.simulate.ask import Answer, answer
 from kinema.simulate.edit import Change, Parser, _shift, parse, parse_cause
 from kinema.simulate.keep import packed, read, unpacked, write
 from kinema.simulate.state import State
-from kinema.stepping import WINDOW, Moment, advance, ended, film, moments_of, remember
 from kinema.worlds.playground.tasks import Task
 
 KEPT_S = 60.0

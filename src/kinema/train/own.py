@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import TextCondition
+from kinema.inference.rollout import Moment, Stepper, advance, moments_of, remember
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
-from kinema.stepping import Moment, Stepper, advance, moments_of, remember
 from kinema.train.batches import Batch
 
 BEFORE = 12

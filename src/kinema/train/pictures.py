@@ -15,7 +15,7 @@ from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
 from kinema.data.bank import Bank
-from kinema.filming import Options, fill
+from kinema.inference.pipeline import Options, fill
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig

@@ -29,12 +29,12 @@ from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.data.episodes import Dataset
 from kinema.errors import InputError, ModelError
+from kinema.inference.rollout import advance, moments_of, remember
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import DEFAULT, Model, ModelConfig, find, save, weights_folder
 from kinema.statistics import auroc
-from kinema.stepping import advance, moments_of, remember
 from kinema.train import checkpoint
 from kinema.train.begin import begin_with
 from kinema.train.fit_codec import fit_codec

@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kinema.candidates import copies, plan_scores
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.conditioning import cast
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
 from kinema.diffusion.shortcut import stride_of
 from kinema.errors import InputError
-from kinema.keyframes import Named, close_slots, near_another
+from kinema.inference.candidates import copies, plan_scores
+from kinema.inference.keyframes import Named, close_slots, near_another
 from kinema.models.hub import Model
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.models.objects.tracking import glimpse
@@ -306,7 +306,7 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
 
 def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
     """Settle everything but the video, window by window; who is there is decided in the first and stays. Where only the text is
-    known, the best of several candidates is kept (`kinema.candidates`)."""
+    known, the best of several candidates is kept (`kinema.inference.candidates`)."""
     names = ["state", *VECTORS]
     windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
     identity: Tensor | None = None

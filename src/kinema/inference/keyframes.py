@@ -1,7 +1,7 @@
 """Keyframes: pictures that stand at some frames of a canvas, with the state they bring along, and who may join them.
 
 A picture that Kinema made carries its state (`Clip.state`, also through files). That state is laid down as known, so that nothing
-has to be read off pixels again. Pictures without one are perceived (`kinema.filming.perceive`).
+has to be read off pixels again. Pictures without one are perceived (`kinema.inference.pipeline.perceive`).
 
 Axes: B batch, T frames, n keyframes, K slots, F features.
 """

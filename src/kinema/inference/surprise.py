@@ -22,8 +22,8 @@ from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
-from kinema.filming import Options, perceive_only
-from kinema.laying import blank_canvas, encode, model_of, padded
+from kinema.inference.canvas_io import blank_canvas, encode, model_of, padded
+from kinema.inference.pipeline import Options, perceive_only
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import group_slice
