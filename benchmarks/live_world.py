@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from kinema.arena.questions.permanence import absences
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.envs.playground import PlaygroundEnv
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.models.block import Memory
@@ -30,12 +32,10 @@ from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import encode_reward, group_slice
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.simulate.edit import parse, parse_cause
-from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.state import State
 from kinema.simulate.world import World, sort_slots
 from kinema.statistics import auroc
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
-from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.physics import Actor, Cast
 from kinema.worlds.playground.physics import World as Physics
 from kinema.worlds.playground.policies import push, seek

@@ -19,6 +19,7 @@ from benchmarks.first_light import _state_error
 from benchmarks.live_world import FPS, SECOND, Batch, fresh, places, roll
 
 import kinema
+from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline as filming
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options
@@ -31,7 +32,6 @@ from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS, Scene
 from kinema.worlds.playground import Episode, tiny
 from kinema.worlds.playground.diet import meeting
-from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.render import render
 
 AFTER = (1, 4, 8, 12, 16)

@@ -10,8 +10,8 @@ import numpy as np
 
 import kinema
 from kinema.agents import Random, Settings, learn, score
+from kinema.envs.playground import PlaygroundEnv
 from kinema.media import Clip
-from kinema.worlds.playground.env import PlaygroundEnv
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 frames = int(sys.argv[2]) if len(sys.argv) > 2 else 4096

@@ -19,15 +19,15 @@ from kinema.api import Options
 from kinema.autoencoder import Autoencoder, CodecConfig
 from kinema.cli.main import main
 from kinema.devices import resolve_device
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.inference.canvas_io import model_of
 from kinema.media import Clip
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, load
 from kinema.scene.scene import Scene
-from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.world import World
-from kinema.worlds.playground.env import PlaygroundEnv
 
 FAST = Options(steps=2, film_steps=1)
 

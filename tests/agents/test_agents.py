@@ -14,13 +14,13 @@ from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.rooms import ImaginedRooms, RealRooms
 from kinema.agents.starts import record
 from kinema.cli.main import main
+from kinema.envs.imagined import ImaginedEnv
+from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model, load
-from kinema.simulate.env import ImaginedEnv
 from kinema.train.recordings import WorldRecipe
 from kinema.train.world import train_world
 from kinema.worlds.playground.diet import tiny
-from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.tasks import Task
 from kinema.worlds.recorder import record as record_env
 

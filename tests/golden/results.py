@@ -20,11 +20,11 @@ from kinema.arena.own import KinemaSubject
 from kinema.arena.questions import QUESTIONS
 from kinema.autoencoder import load_codec
 from kinema.data.episodes import Dataset
+from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.scene.scene import Scene
 from kinema.simulate.dream import DreamVectorEnv
-from kinema.simulate.env import ImaginedVectorEnv
 from kinema.simulate.world import World
 from kinema.train.recordings import Recordings, WorldRecipe
 from kinema.train.world import WorldTrainer, config_for, save_starts

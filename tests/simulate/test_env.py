@@ -10,10 +10,10 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
+from kinema.envs.imagined import ImaginedEnv, ImaginedVectorEnv
+from kinema.envs.playground import PlaygroundEnv, observed_state
 from kinema.errors import InputError
 from kinema.models.hub import Model
-from kinema.simulate.env import ImaginedEnv, ImaginedVectorEnv
-from kinema.worlds.playground.env import PlaygroundEnv, observed_state
 
 TASK = "reach the flag"
 

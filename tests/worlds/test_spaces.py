@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from kinema.envs.spaces import check, decode, encode, space_of, spec_of, width
 from kinema.errors import InputError
-from kinema.worlds.spaces import check, decode, encode, space_of, spec_of, width
 
 SPACES = [
     gym.spaces.Discrete(5),

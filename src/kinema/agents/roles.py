@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.envs.playground import FEATURES
 from kinema.scene.scene import COLORS, KINDS
-from kinema.worlds.playground.env import FEATURES
 from kinema.worlds.playground.tasks import Task
 
 Floats = NDArray[np.float32]

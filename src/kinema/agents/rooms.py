@@ -11,10 +11,10 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from kinema.agents.roles import WIDTH, roles
 from kinema.agents.starts import Starts
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.envs.playground import PlaygroundEnv
 from kinema.models.hub import Model
-from kinema.simulate.env import ImaginedVectorEnv
 from kinema.worlds.playground.diet import Diet
-from kinema.worlds.playground.env import PlaygroundEnv
 from kinema.worlds.playground.tasks import Task
 
 OBSERVATIONS = gym.spaces.Box(-20.0, 20.0, (WIDTH,), np.float32)

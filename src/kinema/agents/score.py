@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.agents.policies import Policy
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.models.hub import Model
-from kinema.simulate.env import ImaginedVectorEnv
 from kinema.worlds.playground.diet import Diet, tiny
-from kinema.worlds.playground.env import PlaygroundEnv
 
 FIRST = 1_500_000_000
 """Seeds of scored rooms begin here; nothing learns in them."""

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from kinema.envs.imagined import Tracks
+from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
 from kinema.models.hub import Model
 from kinema.scene.encoding import encode_reward
-from kinema.simulate.env import Tracks
 from kinema.worlds.playground.diet import Diet
-from kinema.worlds.playground.env import PlaygroundEnv
 
 _MOVING = ("x", "y", "vx", "vy", "angle", "visible", "camera")
 

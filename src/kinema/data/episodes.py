@@ -116,13 +116,13 @@ def _read_video(path: Path, start_s: float, count: int, fps: float) -> NDArray[n
 class Writer:
     """Adds episodes to a dataset, a new one or one made with the same settings.
 
-    about: what the dataset is of (the environment, its action space as `kinema.worlds.spaces.Spec`); it is kept in info.json.
+    about: what the dataset is of (the environment, its action space as `kinema.envs.spaces.Spec`); it is kept in info.json.
     """
 
     def __init__(
         self, folder: Path | str, *, fps: float, size: tuple[int, int], sensors: int, about: dict[str, Any]
     ) -> None:
-        from kinema.worlds.spaces import width
+        from kinema.envs.spaces import width
 
         self.folder, self.fps, self.size = Path(folder), fps, size
         numbers = {

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from kinema.data.episodes import Recorded, Writer
+from kinema.envs.spaces import encode, spec_of, width
 from kinema.errors import InputError
 from kinema.worlds.recorder import FPS, Eyes, check_size, fitted
-from kinema.worlds.spaces import encode, spec_of, width
 
 
 def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Writer:

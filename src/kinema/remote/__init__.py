@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from kinema.remote.env import RemoteEnv
+from kinema.envs.remote import RemoteEnv
 from kinema.remote.wire import clip_of, from_url, picture_of
 from kinema.remote.world import RemoteWorld
 

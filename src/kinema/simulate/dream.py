@@ -28,14 +28,14 @@ from kinema.autoencoder import to_bytes
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
+from kinema.envs.imagined import placed
+from kinema.envs.spaces import check, decode, encode, space_of, width
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import check_seed, model_of
 from kinema.inference.rollout import Moment, advance, ended, moments_of, remember
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
-from kinema.simulate.env import placed
 from kinema.simulate.keep import packed, read, unpacked, write
-from kinema.worlds.spaces import check, decode, encode, space_of, width
 
 STARTS = "starts.safetensors"
 Tracks = dict[str, torch.Tensor]

@@ -28,6 +28,7 @@ from kinema.autoencoder import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.data.episodes import Dataset
+from kinema.envs.spaces import width
 from kinema.errors import InputError, ModelError
 from kinema.inference.rollout import advance, moments_of, remember
 from kinema.media.contact_sheet import contact_sheet
@@ -40,7 +41,6 @@ from kinema.train.begin import begin_with
 from kinema.train.fit_codec import fit_codec
 from kinema.train.optimizer import Optimizer
 from kinema.train.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
-from kinema.worlds.spaces import width
 
 log = logging.getLogger(__name__)
 

@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.data.episodes import Recorded, Writer
+from kinema.envs.spaces import Spec, check, encode, spec_of, width
 from kinema.errors import InputError
-from kinema.worlds.spaces import Spec, check, encode, spec_of, width
 
 PLUGINS = {
     "ALE/": ("ale_py", "ale-py"),
     "MiniGrid-": ("minigrid", "minigrid"),
     "BabyAI-": ("minigrid", "minigrid"),
     "Vizdoom": ("vizdoom.gymnasium_wrapper", "vizdoom"),
-    "Crafter": ("kinema.worlds.crafter", "crafter"),
-    "kinema/Playground": ("kinema.worlds.playground.env", "kinema"),
-    "kinema/Imagined": ("kinema.simulate.env", "kinema"),
+    "Crafter": ("kinema.envs.crafter", "crafter"),
+    "kinema/Playground": ("kinema.envs.playground", "kinema"),
+    "kinema/Imagined": ("kinema.envs.imagined", "kinema"),
 }
 """What to import for ids that begin so (Gymnasium finds no plugins by itself), and how pip calls it."""
 LEAST = 16

@@ -6,9 +6,9 @@ ENV_ID = "kinema/Playground-v0"
 
 
 def register() -> None:
-    """Registers the environment once. Gymnasium 1.x loads no plugins by itself: import `kinema.worlds.playground.env` before
+    """Registers the environment once. Gymnasium 1.x loads no plugins by itself: import `kinema.envs.playground` before
     `gymnasium.make`, which calls this."""
     from gymnasium.envs import registration
 
     if ENV_ID not in registration.registry:
-        registration.register(id=ENV_ID, entry_point="kinema.worlds.playground.env:PlaygroundEnv")
+        registration.register(id=ENV_ID, entry_point="kinema.envs.playground:PlaygroundEnv")

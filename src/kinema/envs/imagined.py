@@ -3,7 +3,7 @@
 It has the spaces of `kinema/Playground-v0`, so an agent moves from one to the other unchanged. An episode begins with a real
 Playground room, seen for as long as the model remembers; from there on every frame, reward and end is the model's own.
 
-    import gymnasium, kinema.simulate.env
+    import gymnasium, kinema.envs.imagined
     env = gymnasium.make("kinema/Imagined-v0", task="reach the flag")
     many = gymnasium.make_vec("kinema/Imagined-v0", num_envs=64, task="reach the flag")
 
@@ -23,6 +23,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from kinema.envs.playground import HIGH, LOW, PlaygroundEnv
+from kinema.envs.window import Window
 from kinema.errors import InputError
 from kinema.inference import limits as sizes
 from kinema.inference.canvas_io import check_seed, model_of
@@ -34,8 +36,6 @@ from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, enc
 from kinema.scene.scene import Scene
 from kinema.simulate.world import check_action, check_task
 from kinema.worlds.playground.diet import Diet, tiny
-from kinema.worlds.playground.env import HIGH, LOW, PlaygroundEnv
-from kinema.worlds.window import Window
 
 TRIES = 20
 
@@ -326,8 +326,8 @@ def register() -> None:
     if "kinema/Imagined-v0" not in gym.registry:
         gym.register(
             id="kinema/Imagined-v0",
-            entry_point="kinema.simulate.env:ImaginedEnv",
-            vector_entry_point="kinema.simulate.env:ImaginedVectorEnv",
+            entry_point="kinema.envs.imagined:ImaginedEnv",
+            vector_entry_point="kinema.envs.imagined:ImaginedVectorEnv",
         )
 
 

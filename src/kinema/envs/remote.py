@@ -9,13 +9,13 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.envs.playground import LOW, observed_space, observed_state
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
 from kinema.remote.wire import Frame
 from kinema.remote.world import RemoteWorld
 from kinema.scene.scene import Scene
 from kinema.worlds.playground.diet import tiny
-from kinema.worlds.playground.env import LOW, observed_space, observed_state
 
 
 class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):

@@ -13,17 +13,17 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.envs.registration import register
+from kinema.envs.window import Window
 from kinema.errors import InputError, SizeError
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.worlds.playground.camera import visible
 from kinema.worlds.playground.diet import Diet, tiny
 from kinema.worlds.playground.episode import to_scene
 from kinema.worlds.playground.physics import World
-from kinema.worlds.playground.registration import register
 from kinema.worlds.playground.scenarios import draw_task_cast
 from kinema.worlds.playground.tasks import Judge, Task
 from kinema.worlds.render import render
-from kinema.worlds.window import Window
 
 FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
 """Columns of the `state` observation; kind is -1 in an empty slot, angle lies in [-pi, pi]."""

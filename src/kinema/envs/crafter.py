@@ -42,4 +42,4 @@ class Crafter(gym.Env[NDArray[np.uint8], Any]):
 
 for _id, _pays in (("CrafterReward-v1", True), ("CrafterNoReward-v1", False)):
     if _id not in gym.registry:
-        gym.register(id=_id, entry_point="kinema.worlds.crafter:Crafter", kwargs={"reward": _pays})
+        gym.register(id=_id, entry_point="kinema.envs.crafter:Crafter", kwargs={"reward": _pays})
