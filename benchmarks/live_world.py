@@ -31,9 +31,9 @@ from kinema.models.denoiser import Past
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import encode_reward, group_slice
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
-from kinema.simulate.edit import parse, parse_cause
-from kinema.simulate.state import State
-from kinema.simulate.world import World, sort_slots
+from kinema.simulation.edits import parse, parse_cause
+from kinema.simulation.state import State
+from kinema.simulation.world import World, sort_slots
 from kinema.statistics import auroc
 from kinema.worlds.playground import Diet, Episode, simulate, tiny
 from kinema.worlds.playground.physics import Actor, Cast

@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-import kinema.simulate.dream  # noqa: F401  makes kinema/Recorded-v0 known
+import kinema.simulation.recorded_world  # noqa: F401  makes kinema/Recorded-v0 known
 from kinema.media import Clip
 from kinema.train.recordings import WorldRecipe
 from kinema.train.world import train_world

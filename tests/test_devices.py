@@ -27,7 +27,7 @@ from kinema.media import Clip
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, load
 from kinema.scene.scene import Scene
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 FAST = Options(steps=2, film_steps=1)
 

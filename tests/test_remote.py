@@ -19,8 +19,8 @@ from kinema.media import Clip
 from kinema.remote import RemoteWorld
 from kinema.scene.scene import Scene
 from kinema.serve.hall import Hall
-from kinema.simulate.state import State
-from kinema.simulate.world import World
+from kinema.simulation.state import State
+from kinema.simulation.world import World
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from kinema.inference import limits as sizes
 from kinema.inference.canvas_io import blank_canvas
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig, read_config, save
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 FAST = Options(steps=1, film_steps=1)
 

@@ -23,7 +23,7 @@ from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
 from kinema.scene.encoding import settle_looks
 from kinema.scene.scene import Scene
-from kinema.simulate.world import tracks_of
+from kinema.simulation.world import tracks_of
 from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.render import render
 

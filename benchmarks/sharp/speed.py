@@ -9,7 +9,7 @@ from benchmarks.sharp.figures import Figure
 
 import kinema
 from kinema.models.hub import Model
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 SIDE = 128
 WARM = 20

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kinema.models.hub import Model, load
     from kinema.remote import RemoteWorld
     from kinema.scene.scene import Scene
-    from kinema.simulate.world import World
+    from kinema.simulation.world import World
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOME = {
     "Model": "kinema.models.hub",
     "load": "kinema.models.hub",
     "RemoteWorld": "kinema.remote",
-    "World": "kinema.simulate.world",
+    "World": "kinema.simulation.world",
     "surprise": "kinema.inference.surprise",
 }
 

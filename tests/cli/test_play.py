@@ -18,7 +18,7 @@ from kinema.cli.main import main
 from kinema.cli.play import HELP, Play, half_blocks, split_keys
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 
 @pytest.fixture

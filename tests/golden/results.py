@@ -24,8 +24,8 @@ from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.scene.scene import Scene
-from kinema.simulate.dream import DreamVectorEnv
-from kinema.simulate.world import World
+from kinema.simulation.recorded_world import DreamVectorEnv
+from kinema.simulation.world import World
 from kinema.train.recordings import Recordings, WorldRecipe
 from kinema.train.world import WorldTrainer, config_for, save_starts
 from kinema.worlds.playground import simulate, tiny

@@ -34,7 +34,7 @@ from kinema.serve.engine import Engine
 from kinema.serve.hall import Hall
 from kinema.serve.live import LATE, Pace
 from kinema.serve.room import Room, step_of
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 MakeScene = Callable[..., Scene]
 
@@ -119,8 +119,8 @@ def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: 
 
 
 def test_another_parser_takes_the_place_of_the_grammar(model: Model, scene: MakeScene) -> None:
-    from kinema.simulate.edit import Change, parse
-    from kinema.simulate.state import State
+    from kinema.simulation.edits import Change, parse
+    from kinema.simulation.state import State
 
     def robotic(text: str, now: State) -> Change:
         return parse({"weg damit": "remove the ball"}[text], now)

@@ -14,8 +14,8 @@ import kinema
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
-from kinema.simulate import world as room
-from kinema.simulate.world import World
+from kinema.simulation import world as room
+from kinema.simulation.world import World
 
 MakeScene = Callable[..., Scene]
 

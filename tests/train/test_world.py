@@ -13,7 +13,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-import kinema.simulate.dream  # noqa: F401  registers kinema/Recorded-v0
+import kinema.simulation.recorded_world  # noqa: F401  registers kinema/Recorded-v0
 from kinema.autoencoder import load_codec
 from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
@@ -25,8 +25,8 @@ from kinema.inference.rollout import band
 from kinema.models.block import Memory
 from kinema.models.denoiser import cleaned
 from kinema.models.hub import load, read_config, weights_folder
-from kinema.simulate.dream import Dream, DreamEnv, DreamVectorEnv
-from kinema.simulate.world import World
+from kinema.simulation.recorded_world import Dream, DreamEnv, DreamVectorEnv
+from kinema.simulation.world import World
 from kinema.train import checkpoint
 from kinema.train.recordings import Recordings, WorldRecipe, lesson
 from kinema.train.world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world

@@ -24,7 +24,7 @@ from kinema.agents.score import FIRST, Score
 from kinema.envs.spaces import space_of
 from kinema.errors import InputError, MediaError
 from kinema.models.hub import Model
-from kinema.simulate.dream import DreamVectorEnv
+from kinema.simulation.recorded_world import DreamVectorEnv
 from kinema.worlds.recorder import Seen, make
 
 LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary, gym.spaces.Box)

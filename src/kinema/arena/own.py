@@ -12,7 +12,7 @@ from kinema.inference.canvas_io import model_of
 from kinema.inference.surprise import Look, look
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.simulate.world import World
+from kinema.simulation.world import World
 
 PIECE = 48
 """Frames that a session films at once."""

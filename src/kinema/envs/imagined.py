@@ -34,7 +34,7 @@ from kinema.inference.rollout import ended as happened
 from kinema.models.hub import Model
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
-from kinema.simulate.world import check_action, check_task
+from kinema.simulation.world import check_action, check_task
 from kinema.worlds.playground.diet import Diet, tiny
 
 TRIES = 20

@@ -20,7 +20,7 @@ from kinema import errors
 from kinema.errors import API_TYPES, ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
-from kinema.simulate.state import State
+from kinema.simulation.state import State
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection

@@ -18,9 +18,9 @@ from kinema.media import Clip
 from kinema.media.write import replace_file
 from kinema.remote.wire import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
 from kinema.scene.scene import Scene
-from kinema.simulate.ask import Answer
-from kinema.simulate.state import State
-from kinema.simulate.world import Step, WhatIf, check_action
+from kinema.simulation.questions import Answer
+from kinema.simulation.state import State
+from kinema.simulation.world import Step, WhatIf, check_action
 
 
 class RemoteWorld:

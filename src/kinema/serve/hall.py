@@ -33,8 +33,8 @@ from kinema.serve.engine import Engine
 from kinema.serve.errors import not_found
 from kinema.serve.room import Deed, Look, Meta, Past, Room, done, now_of
 from kinema.serve.worldfile import mended, opened, source_of
-from kinema.simulate.ask import Answer, answer
-from kinema.simulate.world import WhatIf, World
+from kinema.simulation.questions import Answer, answer
+from kinema.simulation.world import WhatIf, World
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

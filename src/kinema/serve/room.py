@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from kinema.errors import InputError, KinemaError, OutputError
 from kinema.media.write import replace_file, write_text
 from kinema.models.hub import Model
-from kinema.simulate.state import State
-from kinema.simulate.world import World, check_action
+from kinema.simulation.state import State
+from kinema.simulation.world import World, check_action
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from kinema.inference.rollout import WINDOW
 from kinema.models.hub import Model
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.scene import Scene
-from kinema.simulate.keep import FORMAT
-from kinema.simulate.world import KEPT_S, World, check_task
+from kinema.simulation.checkpoint import FORMAT
+from kinema.simulation.world import KEPT_S, World, check_task
 
 MAX_BYTES = 64 << 20
 MAX_STEPS = 8

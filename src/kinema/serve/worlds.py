@@ -33,7 +33,7 @@ from kinema.serve.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_te
 from kinema.serve.room import Look, Room, step_of
 from kinema.serve.uploads import Sent
 from kinema.serve.worldfile import MAX_BYTES, scene_of
-from kinema.simulate.world import AHEAD_S
+from kinema.simulation.world import AHEAD_S
 
 Resolve = Callable[[Any, Caller], Awaitable[Clip]]
 CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller]]

@@ -18,8 +18,8 @@ import numpy as np
 
 from kinema.errors import InputError
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
-from kinema.simulate.names import listed, one, plain, traits
-from kinema.simulate.state import Entity, State
+from kinema.simulation.references import listed, one, plain, traits
+from kinema.simulation.state import Entity, State
 from kinema.worlds.playground.physics import BELOW, FLOOR
 
 FORMS = (

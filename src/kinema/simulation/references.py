@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kinema.errors import InputError
 from kinema.scene.scene import COLORS, KINDS, SIZES
-from kinema.simulate.state import Entity
+from kinema.simulation.state import Entity
 
 ANY = ("thing", "things", "one", "ones", "object", "objects", "entity", "entities", "it")
 

@@ -35,7 +35,7 @@ from kinema.inference.canvas_io import check_seed, model_of
 from kinema.inference.rollout import Moment, advance, ended, moments_of, remember
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
-from kinema.simulate.keep import packed, read, unpacked, write
+from kinema.simulation.checkpoint import packed, read, unpacked, write
 
 STARTS = "starts.safetensors"
 Tracks = dict[str, torch.Tensor]
@@ -373,8 +373,8 @@ def register() -> None:
     if "kinema/Recorded-v0" not in gym.registry:
         gym.register(
             id="kinema/Recorded-v0",
-            entry_point="kinema.simulate.dream:DreamEnv",
-            vector_entry_point="kinema.simulate.dream:DreamVectorEnv",
+            entry_point="kinema.simulation.recorded_world:DreamEnv",
+            vector_entry_point="kinema.simulation.recorded_world:DreamVectorEnv",
         )
 
 

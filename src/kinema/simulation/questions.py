@@ -14,8 +14,8 @@ from typing import Any
 
 from kinema.errors import InputError
 from kinema.scene.scene import KINDS
-from kinema.simulate.names import ANY, every, listed, one, plain, traits
-from kinema.simulate.state import Entity, State
+from kinema.simulation.references import ANY, every, listed, one, plain, traits
+from kinema.simulation.state import Entity, State
 from kinema.worlds.playground.physics import ABOVE, BELOW, HALF_WIDTH
 
 FORMS = (

@@ -36,10 +36,10 @@ from kinema.scene.encoding import (
     group_slice,
 )
 from kinema.scene.scene import Scene
-from kinema.simulate.ask import Answer, answer
-from kinema.simulate.edit import Change, Parser, _shift, parse, parse_cause
-from kinema.simulate.keep import packed, read, unpacked, write
-from kinema.simulate.state import State
+from kinema.simulation.checkpoint import packed, read, unpacked, write
+from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
+from kinema.simulation.questions import Answer, answer
+from kinema.simulation.state import State
 from kinema.worlds.playground.tasks import Task
 
 KEPT_S = 60.0
@@ -121,7 +121,9 @@ class World:
     ) -> None:
         self.model = model_of(model)
         if self.model.config.world is not None:
-            raise InputError(f"{self.model.config.name} is a recorded world; step into it with kinema.simulate.dream.Dream")
+            raise InputError(
+                f"{self.model.config.name} is a recorded world; step into it with kinema.simulation.recorded_world.Dream"
+            )
         if task is not None:
             check_task(self.model, task)
         if not isinstance(steps, int) or steps < 1:
