@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from kinema.arena.cases import IN_SIGHT, episodes
 from kinema.arena.questions.distribution import FRAMES, LOOKS, state_features
+from kinema.playground import tiny
+from kinema.playground.parser import Seen
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.statistics import standardized
-from kinema.worlds.parser import Seen
-from kinema.worlds.playground import tiny
 
 Doubles = NDArray[np.float64]
 POOL = 600

@@ -1,6 +1,6 @@
 """What the shipped model shows, measured: python -m benchmarks.first_light [--model NAME] [--share N] [--write]
 
-Every figure is on fresh episodes (seeds that no training uses). Pictures are judged by `kinema.worlds.parser`, which knows
+Every figure is on fresh episodes (seeds that no training uses). Pictures are judged by `kinema.playground.parser`, which knows
 nothing of the model; the same questions are put to the true pictures and to their round trip through the codec, so that what
 the parser cannot see is not blamed on the model. Things that are missing count as failures. --write puts the table into
 docs/measurements.md and contact sheets beside it.
@@ -33,11 +33,11 @@ from kinema.inference.canvas_io import encode
 from kinema.inference.pipeline import Options, fill
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
+from kinema.playground import Diet, Episode, simulate, tiny
+from kinema.playground.parser import Seen, parse_clip
+from kinema.playground.renderer import render
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.train.pictures import sheet
-from kinema.worlds.parser import Seen, parse_clip
-from kinema.worlds.playground import Diet, Episode, simulate, tiny
-from kinema.worlds.render import render
 
 Frames = NDArray[np.uint8]
 SEED = 900_000_000

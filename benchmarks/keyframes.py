@@ -20,8 +20,8 @@ from PIL import Image
 import kinema
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, load
+from kinema.playground.parser import parse_clip
 from kinema.scene.scene import Scene
-from kinema.worlds.parser import parse_clip
 
 PAIRS = (
     ("a red ball on a field", "the red ball rolls right on a field"),

@@ -29,16 +29,16 @@ from kinema.inference.rollout import WINDOW, Moment, advance, band, moments_of, 
 from kinema.models.block import Memory
 from kinema.models.denoiser import Past
 from kinema.models.hub import DEFAULT, Model, load
+from kinema.playground import Diet, Episode, simulate, tiny
+from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import World as Physics
+from kinema.playground.policies import push, seek
 from kinema.scene.encoding import encode_reward, group_slice
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.simulation.edits import parse, parse_cause
 from kinema.simulation.state import State
 from kinema.simulation.world import World, sort_slots
 from kinema.statistics import auroc
-from kinema.worlds.playground import Diet, Episode, simulate, tiny
-from kinema.worlds.playground.physics import Actor, Cast
-from kinema.worlds.playground.physics import World as Physics
-from kinema.worlds.playground.policies import push, seek
 
 FPS = 16.0
 SECOND = 16

@@ -34,8 +34,8 @@ from kinema.inference.pipeline import Options
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import weights_folder
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 
 WIDTH, DEPTH, HEADS, TEXT = 192, 8, 4, 384
 CHANNELS = 96

@@ -23,11 +23,11 @@ from kinema.inference.candidates import overlap
 from kinema.inference.canvas_io import blank_canvas, tell
 from kinema.inference.pipeline import Options, plan
 from kinema.models.hub import DEFAULT, Model, load
+from kinema.playground import tiny
+from kinema.playground.renderer import render
 from kinema.scene.encoding import decode_scene
 from kinema.scene.scene import COLORS, SIZES, Scene
 from kinema.statistics import mean_interval
-from kinema.worlds.playground import tiny
-from kinema.worlds.render import render
 
 PROMPTS, FIRST = 48, 12_000_000
 FRAMES, FPS = 64, 16.0

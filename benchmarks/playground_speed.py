@@ -12,8 +12,8 @@ import time
 
 import torch
 
-from kinema.worlds.playground import full, one_shape, simulate, tiny, two_shapes
-from kinema.worlds.render import render
+from kinema.playground import full, one_shape, simulate, tiny, two_shapes
+from kinema.playground.renderer import render
 
 
 def main() -> None:

@@ -28,11 +28,11 @@ from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import PairModule
 from kinema.models.objects.motion_prior import PER_SECOND
+from kinema.playground import Episode, tiny
+from kinema.playground.renderer import render
+from kinema.playground.scene_distribution import meeting
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS, Scene
-from kinema.worlds.playground import Episode, tiny
-from kinema.worlds.playground.diet import meeting
-from kinema.worlds.render import render
 
 AFTER = (1, 4, 8, 12, 16)
 PARTED, MET = 0.5, 2.6

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.media import Clip
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 from kinema.provenance import watermark
 from kinema.provenance.code import CHECK_BITS, ID_BITS
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
 
 Frames = NDArray[np.uint8]
 Attack = Callable[[Frames], Frames]

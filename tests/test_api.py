@@ -17,8 +17,8 @@ from kinema.errors import InputError, ModelError, SizeError, VocabularyError
 from kinema.inference import limits as sizes
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 
 FAST = Options(steps=2, film_steps=1)
 

@@ -17,9 +17,9 @@ from kinema.inference.candidates import copies, jitter, overlap, text_gain
 from kinema.inference.canvas_io import blank_canvas, tell
 from kinema.inference.pipeline import Options, candidate_seed, plan
 from kinema.models.hub import Model
+from kinema.playground import simulate, tiny
 from kinema.scene.encoding import Fields, encode_state, group_slice
 from kinema.scene.scene import SIZES, Scene
-from kinema.worlds.playground import simulate, tiny
 
 CHOOSE = Options(steps=8, candidates=4)
 

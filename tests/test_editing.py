@@ -17,8 +17,8 @@ from kinema.inference import editing
 from kinema.inference.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
 from kinema.media import Clip
 from kinema.models.hub import Model
+from kinema.playground.renderer import render
 from kinema.scene.scene import Scene
-from kinema.worlds.render import render
 
 FAST = Options(steps=2, film_steps=1)
 Make = Callable[..., Scene]

@@ -18,9 +18,9 @@ from kinema.inference.keyframes import close_slots, lay_scenes, named_things, ne
 from kinema.inference.pipeline import ROUGHLY
 from kinema.media import Clip
 from kinema.models.hub import Model
+from kinema.playground.renderer import render
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS, Scene
-from kinema.worlds.render import render
 
 FAST = Options(steps=2, film_steps=1)
 Make = Callable[..., Scene]

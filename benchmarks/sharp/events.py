@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kinema.worlds.playground import Diet, Episode, simulate, tiny
-from kinema.worlds.playground.events import Event
-from kinema.worlds.playground.physics import SCENERY
+from kinema.playground import Diet, Episode, simulate, tiny
+from kinema.playground.events import Event
+from kinema.playground.physics import SCENERY
 
 FPS = 16.0
 FRAMES = 48

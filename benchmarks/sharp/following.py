@@ -19,9 +19,9 @@ from kinema.inference.canvas_io import blank_canvas, read_clips, tell
 from kinema.inference.pipeline import Options, run
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.worlds.parser import parse_clip
-from kinema.worlds.playground import Episode, simulate, tiny
-from kinema.worlds.render import render
+from kinema.playground import Episode, simulate, tiny
+from kinema.playground.parser import parse_clip
+from kinema.playground.renderer import render
 
 SIDE = 128
 FPS = 16.0

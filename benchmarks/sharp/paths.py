@@ -1,4 +1,4 @@
-"""Where a named thing is in every frame of a film, read off the pixels by `kinema.worlds.parser`.
+"""Where a named thing is in every frame of a film, read off the pixels by `kinema.playground.parser`.
 
 Axes: T frames.
 """
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kinema.playground.parser import Seen, parse_clip
+from kinema.playground.segments import ink, shares, shrunk, softened
 from kinema.scene.scene import COLORS, Scene
-from kinema.worlds.parser import Seen, parse_clip
-from kinema.worlds.pieces import ink, shares, shrunk, softened
 
 Frames = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -21,11 +21,11 @@ from kinema.inference.canvas_io import blank_canvas, encode, padded
 from kinema.inference.pipeline import Options
 from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 from kinema.scene.encoding import settle_looks
 from kinema.scene.scene import Scene
 from kinema.simulation.world import tracks_of
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
 
 SIZES = (48, 64, 96, 128, 192, 256)
 STEPS = (1, 2, 4, 8)

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from benchmarks.sharp.paths import Floats, Path
 
-from kinema.worlds.playground.physics import ABOVE, BELOW, FLOOR, HALF_WIDTH
+from kinema.playground.physics import ABOVE, BELOW, FLOOR, HALF_WIDTH
 
 TOUCHING = 0.3
 """Units between two outlines up to which they count as touching; fast things cover as much from one frame to the next."""

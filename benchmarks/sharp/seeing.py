@@ -14,9 +14,9 @@ from PIL import Image, ImageFilter
 import kinema
 from kinema.media import Clip
 from kinema.models.hub import Model
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 from kinema.scene.scene import Scene
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
 
 SEED = 950_500_000
 FRAMES = 16

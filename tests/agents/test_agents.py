@@ -18,10 +18,10 @@ from kinema.envs.imagined import ImaginedEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model, load
+from kinema.playground.scene_distribution import tiny
+from kinema.playground.tasks import Task
 from kinema.train.recordings import WorldRecipe
 from kinema.train.world import train_world
-from kinema.worlds.playground.diet import tiny
-from kinema.worlds.playground.tasks import Task
 from kinema.worlds.recorder import record as record_env
 
 TASK = "reach the flag"

@@ -12,7 +12,7 @@ from benchmarks.sharp.following import examples, judged
 from benchmarks.sharp.paths import true_path
 from benchmarks.sharp.rules import happened
 
-from kinema.worlds.render import render
+from kinema.playground.renderer import render
 
 ACCEPTED, MISTAKEN = 0.85, 0.15
 

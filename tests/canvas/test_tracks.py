@@ -8,6 +8,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.errors import InputError
+from kinema.playground import simulate, tiny
 from kinema.scene.encoding import (
     STATE_FEATURES,
     Fields,
@@ -20,7 +21,6 @@ from kinema.scene.encoding import (
     settle_looks,
 )
 from kinema.scene.scene import Scene
-from kinema.worlds.playground import simulate, tiny
 
 
 def coded(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

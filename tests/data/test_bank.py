@@ -11,10 +11,10 @@ import pytest
 from kinema.data import bank as banks
 from kinema.data.bank import JOLT, SHARD, Bank, Order, build, make_shard
 from kinema.errors import InputError
+from kinema.playground import simulate, tiny
+from kinema.playground.phyworld import PhyWorld
+from kinema.playground.scene_distribution import acting, meeting
 from kinema.train.batches import draw_meeting_windows
-from kinema.worlds.phyworld import PhyWorld
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.playground.diet import acting, meeting
 
 
 def saved(folder: Path, arrays: banks.Arrays) -> Path:

@@ -23,14 +23,14 @@ from kinema.data.episodes import Dataset
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render as draw
 from kinema.scene.scene import Scene
 from kinema.simulation.recorded_world import DreamVectorEnv
 from kinema.simulation.world import World
 from kinema.train.recordings import Recordings, WorldRecipe
 from kinema.train.world import WorldTrainer, config_for, save_starts
-from kinema.worlds.playground import simulate, tiny
 from kinema.worlds.recorder import record
-from kinema.worlds.render import render as draw
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64

@@ -19,8 +19,8 @@ from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.media import write as writing
 from kinema.media.write import KEY, pack
+from kinema.playground.renderer import render
 from kinema.scene.scene import Scene
-from kinema.worlds.render import render
 
 Make = Callable[..., Scene]
 

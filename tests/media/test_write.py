@@ -13,7 +13,7 @@ import pytest
 
 from kinema.errors import InputError, OutputError
 from kinema.media import Clip, write_text
-from kinema.worlds.playground import simulate, tiny
+from kinema.playground import simulate, tiny
 
 SETTINGS = {
     "prompt": 'a "red" ball\n— größer',

@@ -15,9 +15,9 @@ pytest.importorskip("c2pa")
 from kinema.cli import verify as verb
 from kinema.errors import InputError, MediaError
 from kinema.media import Clip, Limits
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 from kinema.provenance import Identity, mark, own_identity, sign, verify
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
 
 ID = 0x00DECADE42
 

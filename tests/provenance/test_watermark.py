@@ -15,10 +15,10 @@ from PIL import Image
 
 from kinema.errors import InputError
 from kinema.media import Clip
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render
 from kinema.provenance import PUBLIC_KEY, detect, label, mark
 from kinema.provenance.code import CODED_BITS, decode, encode
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render
 
 Frames = NDArray[np.uint8]
 ID = 0xC0FFEE1234

@@ -56,8 +56,8 @@ def test_a_clip_keeps_its_state(uploads: Uploads, key: str, tmp_path: Path, scen
 
 @pytest.fixture
 def scene_clip() -> Clip:
-    from kinema.worlds.playground import simulate, tiny
-    from kinema.worlds.render import render
+    from kinema.playground import simulate, tiny
+    from kinema.playground.renderer import render
 
     scene = simulate(tiny(), 1, fps=16.0, num_frames=4).scene
     return Clip(frames=render(scene, height=32, width=32), fps=16.0, state=scene, caption="a ball")

@@ -11,9 +11,9 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import VocabularyError
 from kinema.inference.canvas_io import blank_canvas, tell
 from kinema.models.hub import Model
+from kinema.playground import full, simulate, tiny
 from kinema.text.prompt_check import check_limits, check_rewrite, late_things, limits_of, rewrite, things_in, with_cast
 from kinema.text.storyboard import parse_storyboard
-from kinema.worlds.playground import full, simulate, tiny
 
 
 def lines(prompt: str, slots: int = 4) -> list[str]:

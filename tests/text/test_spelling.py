@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kinema.playground.vocabulary import VOCABULARY
 from kinema.text.spelling import corrections, slips_between
-from kinema.worlds.playground.wording import VOCABULARY
 
 
 @pytest.mark.parametrize(

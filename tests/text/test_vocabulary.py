@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kinema.playground.vocabulary import VOCABULARY
 from kinema.text import FUNCTION_WORDS, suggest, unknown_words
 from kinema.text.vocabulary import SYNONYMS
-from kinema.worlds.playground.wording import VOCABULARY
 
 _WORDS = "red blue green ball box car large rolls slides stops jumps carry hit push"
 SMALL = frozenset(_WORDS.split())

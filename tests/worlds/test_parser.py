@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from kinema.errors import SizeError
+from kinema.playground import simulate, tiny
+from kinema.playground.parser import Seen, parse_clip, parse_frame
+from kinema.playground.renderer import render, render_batch
+from kinema.playground.shapes import BOUND
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
-from kinema.worlds.parser import Seen, parse_clip, parse_frame
-from kinema.worlds.playground import simulate, tiny
-from kinema.worlds.render import render, render_batch
-from kinema.worlds.shapes import BOUND
 
 Args = dict[str, Any]
 

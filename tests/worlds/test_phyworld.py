@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinema.errors import InputError
-from kinema.worlds.phyworld import GRAVITY, LEVELS, RADII, SHIFTS, SPEEDS, PhyWorld
+from kinema.playground.phyworld import GRAVITY, LEVELS, RADII, SHIFTS, SPEEDS, PhyWorld
 
 
 @pytest.mark.parametrize("level", LEVELS)

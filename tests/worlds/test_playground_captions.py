@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from kinema.playground import VOCABULARY, Diet, Episode, full, one_shape, simulate, tiny, two_shapes, unknown_words
+from kinema.playground.tasks import Task
+from kinema.playground.vocabulary import SYNONYMS, count_tokens
 from kinema.scene.scene import COLORS, KINDS, SIZES
-from kinema.worlds.playground import VOCABULARY, Diet, Episode, full, one_shape, simulate, tiny, two_shapes, unknown_words
-from kinema.worlds.playground.tasks import Task
-from kinema.worlds.playground.wording import SYNONYMS, count_tokens
 
 NAMES = {kind: "|".join({kind, *SYNONYMS.get(kind, ())}) for kind in KINDS}
 THING = rf"(?P<color>{'|'.join(COLORS)}) (?P<kind>{'|'.join(NAMES.values())})"

@@ -9,8 +9,8 @@ from gymnasium.utils.env_checker import check_env
 
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError, SizeError
+from kinema.playground.tasks import Task
 from kinema.scene.scene import KINDS
-from kinema.worlds.playground.tasks import Task
 
 TASKS = ("push the red ball to the flag", "reach the flag", "touch the blue box")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from kinema.playground import Diet, Episode, full, simulate, tiny, two_shapes
+from kinema.playground.events import KINDS_OF_EVENT
 from kinema.scene.scene import KINDS
-from kinema.worlds.playground import Diet, Episode, full, simulate, tiny, two_shapes
-from kinema.worlds.playground.events import KINDS_OF_EVENT
 
 FPS = 32
 

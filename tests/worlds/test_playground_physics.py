@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from kinema.errors import InputError
+from kinema.playground import Diet, Episode, full, held_out, one_shape, simulate, tiny, two_shapes
+from kinema.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, World
+from kinema.playground.scenarios import draw_cast
+from kinema.playground.scene_distribution import acting
 from kinema.scene.scene import COLORS, KINDS
-from kinema.worlds.playground import Diet, Episode, full, held_out, one_shape, simulate, tiny, two_shapes
-from kinema.worlds.playground.diet import acting
-from kinema.worlds.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, World
-from kinema.worlds.playground.scenarios import draw_cast
 
 DIETS = {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full(), "acting": acting()}
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from kinema.errors import SizeError
+from kinema.playground.renderer import PALETTE, render, render_batch, visible_share
+from kinema.playground.shapes import OUTLINES
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
-from kinema.worlds.render import PALETTE, render, render_batch, visible_share
-from kinema.worlds.shapes import OUTLINES
 
 Args = dict[str, Any]
 

@@ -26,9 +26,9 @@ from kinema.agents.rooms import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms,
 from kinema.agents.starts import record
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model
+from kinema.playground.scene_distribution import Diet, tiny
+from kinema.playground.tasks import Task
 from kinema.scene.scene import Scene
-from kinema.worlds.playground.diet import Diet, tiny
-from kinema.worlds.playground.tasks import Task
 
 FORMAT = 1
 Show = Callable[[int, int, float], None]

@@ -20,9 +20,9 @@ from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, Moment, advance, deed, end_chance, moments_of, remember
 from kinema.models.hub import Model
+from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward
 from kinema.scene.scene import Scene
-from kinema.worlds.playground.tasks import Task
 
 Floats = NDArray[np.float32]
 

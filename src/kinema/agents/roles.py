@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.envs.playground import FEATURES
+from kinema.playground.tasks import Task
 from kinema.scene.scene import COLORS, KINDS
-from kinema.worlds.playground.tasks import Task
 
 Floats = NDArray[np.float32]
 _AT = {name: i for i, name in enumerate(FEATURES)}

@@ -14,8 +14,8 @@ from kinema.agents.starts import Starts
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.models.hub import Model
-from kinema.worlds.playground.diet import Diet
-from kinema.worlds.playground.tasks import Task
+from kinema.playground.scene_distribution import Diet
+from kinema.playground.tasks import Task
 
 OBSERVATIONS = gym.spaces.Box(-20.0, 20.0, (WIDTH,), np.float32)
 ACTIONS = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -13,7 +13,7 @@ from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.models.hub import Model
-from kinema.worlds.playground.diet import Diet, tiny
+from kinema.playground.scene_distribution import Diet, tiny
 
 FIRST = 1_500_000_000
 """Seeds of scored rooms begin here; nothing learns in them."""

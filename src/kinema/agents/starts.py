@@ -13,8 +13,8 @@ from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
 from kinema.models.hub import Model
+from kinema.playground.scene_distribution import Diet
 from kinema.scene.encoding import encode_reward
-from kinema.worlds.playground.diet import Diet
 
 _MOVING = ("x", "y", "vx", "vy", "angle", "visible", "camera")
 

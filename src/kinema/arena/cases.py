@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.playground import Diet, Episode, simulate
+from kinema.playground.camera import visible
+from kinema.playground.episode import to_scene
+from kinema.playground.physics import Cast
+from kinema.playground.physics import World as Physics
+from kinema.playground.renderer import render
 from kinema.scene.scene import Scene
-from kinema.worlds.playground import Diet, Episode, simulate
-from kinema.worlds.playground.camera import visible
-from kinema.worlds.playground.episode import to_scene
-from kinema.worlds.playground.physics import Cast
-from kinema.worlds.playground.physics import World as Physics
-from kinema.worlds.render import render
 
 Frames = NDArray[np.uint8]
 Floats = NDArray[np.float32]

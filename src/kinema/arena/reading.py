@@ -1,4 +1,4 @@
-"""From a subject's pixels to things, by the independent parser (`kinema.worlds.parser`), never by a model.
+"""From a subject's pixels to things, by the independent parser (`kinema.playground.parser`), never by a model.
 
 A thing that cannot be found is a failure: it counts as LOST units off, and as nothing found of its kind.
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.arena.cases import IN_SIGHT, Floats, Frames
+from kinema.playground.parser import Seen, parse_clip
 from kinema.scene.scene import COLORS, Scene
-from kinema.worlds.parser import Seen, parse_clip
 
 LOST = 5.0
 """Units by which a thing that is not found is off."""

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.errors import MediaError
+from kinema.playground.renderer import render_batch
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
-from kinema.worlds.render import render_batch
 
 ENTITIES = 5
 SHRINK = 0.7071

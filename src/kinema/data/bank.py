@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.playground import Diet, simulate
+from kinema.playground.phyworld import PhyWorld
 from kinema.scene.encoding import Fields
 from kinema.scene.scene import BACKGROUNDS, VIEWS
 from kinema.text import MiniLM, TextEncoder
-from kinema.worlds.phyworld import PhyWorld
-from kinema.worlds.playground import Diet, simulate
 
 SHARD = 500
 FORMAT = 2

@@ -32,10 +32,10 @@ from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, Moment, advance, film, moments_of, remember
 from kinema.inference.rollout import ended as happened
 from kinema.models.hub import Model
+from kinema.playground.scene_distribution import Diet, tiny
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
 from kinema.simulation.world import check_action, check_task
-from kinema.worlds.playground.diet import Diet, tiny
 
 TRIES = 20
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from kinema.envs.registration import register
 from kinema.envs.window import Window
 from kinema.errors import InputError, SizeError
+from kinema.playground.camera import visible
+from kinema.playground.episode import to_scene
+from kinema.playground.physics import World
+from kinema.playground.renderer import render
+from kinema.playground.scenarios import draw_task_cast
+from kinema.playground.scene_distribution import Diet, tiny
+from kinema.playground.tasks import Judge, Task
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
-from kinema.worlds.playground.camera import visible
-from kinema.worlds.playground.diet import Diet, tiny
-from kinema.worlds.playground.episode import to_scene
-from kinema.worlds.playground.physics import World
-from kinema.worlds.playground.scenarios import draw_task_cast
-from kinema.worlds.playground.tasks import Judge, Task
-from kinema.worlds.render import render
 
 FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
 """Columns of the `state` observation; kind is -1 in an empty slot, angle lies in [-pi, pi]."""

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from kinema.envs.playground import LOW, observed_space, observed_state
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
+from kinema.playground.scene_distribution import tiny
 from kinema.remote.wire import Frame
 from kinema.remote.world import RemoteWorld
 from kinema.scene.scene import Scene
-from kinema.worlds.playground.diet import tiny
 
 
 class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.media import Clip
+from kinema.playground.vocabulary import SYNONYMS
 from kinema.scene.encoding import (
     VECTORS,
     Fields,
@@ -32,7 +33,6 @@ from kinema.scene.encoding import (
     group_slice,
 )
 from kinema.scene.scene import COLORS, KINDS, Scene
-from kinema.worlds.playground.wording import SYNONYMS
 
 log = logging.getLogger(__name__)
 

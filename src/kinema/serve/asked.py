@@ -13,6 +13,7 @@ from kinema.inference import limits as sizes
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
+from kinema.playground import VOCABULARY
 from kinema.serve.errors import refuse
 from kinema.serve.forms import Field
 from kinema.serve.house import House
@@ -21,7 +22,6 @@ from kinema.serve.uploads import Sent
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
-from kinema.worlds.playground import VOCABULARY
 
 ALIASES = ("sora-2", "sora-2-pro")
 """Names that unmodified clients ask for; the default model answers, and the video says so."""

@@ -18,6 +18,7 @@ from kinema.errors import ApiError, KinemaError
 from kinema.inference import limits as sizes
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available, find
+from kinema.playground import VOCABULARY
 from kinema.scene.scene import COLORS, KINDS
 from kinema.serve.access import COOKIE, SCOPES, check_origin
 from kinema.serve.access import shown as key_shown
@@ -29,7 +30,6 @@ from kinema.serve.house import House
 from kinema.serve.shown import shown
 from kinema.serve.tables import jobs, keys, ledger
 from kinema.serve.uploads import MOST_BYTES, Sent
-from kinema.worlds.playground import VOCABULARY
 
 EXAMPLES = (
     "a red ball rolls right and hits a blue box",

@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 
 from kinema.errors import InputError
+from kinema.playground.physics import BELOW, FLOOR
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.simulation.references import listed, one, plain, traits
 from kinema.simulation.state import Entity, State
-from kinema.worlds.playground.physics import BELOW, FLOOR
 
 FORMS = (
     "move X left|right|up|down [by N]",

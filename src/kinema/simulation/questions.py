@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kinema.errors import InputError
+from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH
 from kinema.scene.scene import KINDS
 from kinema.simulation.references import ANY, every, listed, one, plain, traits
 from kinema.simulation.state import Entity, State
-from kinema.worlds.playground.physics import ABOVE, BELOW, HALF_WIDTH
 
 FORMS = (
     "where is X",

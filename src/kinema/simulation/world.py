@@ -29,6 +29,7 @@ from kinema.inference.pipeline import Options, plan
 from kinema.inference.rollout import WINDOW, Moment, advance, ended, film, moments_of, remember
 from kinema.media import Clip
 from kinema.models.hub import Model
+from kinema.playground.tasks import Task
 from kinema.scene.encoding import (
     IDENTITY,
     decode_reward,
@@ -40,7 +41,6 @@ from kinema.simulation.checkpoint import packed, read, unpacked, write
 from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
-from kinema.worlds.playground.tasks import Task
 
 KEPT_S = 60.0
 """Seconds of the past that a world keeps; older frames are forgotten, things are not."""

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinema.errors import VocabularyError
+from kinema.playground import VOCABULARY
+from kinema.playground.vocabulary import SYNONYMS, article, listing
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES
 from kinema.text.spelling import corrections
 from kinema.text.storyboard import TextSpan
 from kinema.text.vocabulary import suggest, unknown_words
-from kinema.worlds.playground import VOCABULARY
-from kinema.worlds.playground.wording import SYNONYMS, article, listing
 
 log = logging.getLogger(__name__)
 

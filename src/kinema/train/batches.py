@@ -24,9 +24,9 @@ from kinema.canvas.patchify import to_cells
 from kinema.data.bank import FRAMES, Bank, Windows
 from kinema.diffusion.noise_patterns import draw, draw_live, draw_stills
 from kinema.models.denoiser import CLOSED
+from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.train.recipe import KINDS, Phase, Recipe, Shape
-from kinema.worlds.render import render_batch
 
 HELD_BACK = 200
 """The last episodes of a bank are never trained on; canaries use them."""

@@ -9,8 +9,8 @@ from kinema.data.bank import FPS, Source
 from kinema.diffusion.noise_patterns import PatternShares
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
-from kinema.worlds.phyworld import PhyWorld
-from kinema.worlds.playground import diet
+from kinema.playground import scene_distribution as diet
+from kinema.playground.phyworld import PhyWorld
 
 KINDS = ("still", "film", "plan", "live")
 """Kinds of batches (`kinema.train.batches`)."""

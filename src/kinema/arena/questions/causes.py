@@ -19,9 +19,9 @@ from kinema.arena.cases import Case, draw, enact
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.reading import read
 from kinema.arena.subject import Asked, Privileged, ask, loss_of
+from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import Scene
 from kinema.statistics import bootstrap
-from kinema.worlds.playground.physics import Actor, Cast
 
 KNOWN, FRAMES = 8, 32
 MOVED = 0.6

@@ -17,7 +17,7 @@ from kinema.arena.cases import FPS, Case, enact, straight
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.reading import read
 from kinema.arena.subject import Asked, ask
-from kinema.worlds.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, Cast
 
 KNOWN, FRAMES = 8, 32
 SLACK = 0.2

@@ -16,7 +16,7 @@ import numpy as np
 from kinema.arena.cases import FPS, Case, enact
 from kinema.arena.question import Metric, Question, Result, Verdict
 from kinema.arena.subject import Asked, Privileged, ask
-from kinema.worlds.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, Cast
 
 SECONDS = 3
 ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from kinema.arena.cases import FPS, Case, Frames, draw, enact, episodes, least_trivial, with_others
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.subject import Asked, ask
+from kinema.playground import Episode, tiny
+from kinema.playground.parser import Seen, parse_clip
+from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.statistics import bootstrap, frechet_infinity, mmd_test, standardized
-from kinema.worlds.parser import Seen, parse_clip
-from kinema.worlds.playground import Episode, tiny
-from kinema.worlds.playground.physics import Actor, Cast
 
 FRAMES = 24
 KNOWN = 8

@@ -13,11 +13,11 @@ from kinema.arena.question import Metric, Question, Result, Verdict, shares, ski
 from kinema.arena.reading import every, in_sight, read
 from kinema.arena.subject import Asked, ask, model_of_subject
 from kinema.media import Clip
+from kinema.playground import Episode, tiny
+from kinema.playground.physics import Actor, Cast
+from kinema.playground.policies import restless
 from kinema.scene.scene import KINDS, Scene
 from kinema.statistics import bootstrap
-from kinema.worlds.playground import Episode, tiny
-from kinema.worlds.playground.physics import Actor, Cast
-from kinema.worlds.playground.policies import restless
 
 KNOWN = 8
 """Half a second is shown: enough to see how things move."""

@@ -19,8 +19,8 @@ from kinema.arena.cases import FPS, Case, enact
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.reading import read
 from kinema.arena.subject import Asked, ask
+from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import KINDS
-from kinema.worlds.playground.physics import Actor, Cast
 
 KNOWN = 8
 STRETCH = 80

@@ -18,12 +18,12 @@ from kinema.arena.cases import FPS, SEED, Case, Floats, episodes
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.reading import read
 from kinema.arena.subject import Asked, ask
+from kinema.playground import Episode, tiny
+from kinema.playground.camera import visible
+from kinema.playground.episode import to_scene
+from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import World as Physics
 from kinema.scene.scene import Scene
-from kinema.worlds.playground import Episode, tiny
-from kinema.worlds.playground.camera import visible
-from kinema.worlds.playground.episode import to_scene
-from kinema.worlds.playground.physics import Actor, Cast
-from kinema.worlds.playground.physics import World as Physics
 
 GAPS_S = (0.5, 1.0, 2.0, 4.0, 10.0)
 COLORS = ("red", "blue", "orange", "pink", "cyan")

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from kinema.arena.cases import Case, Floats, Frames, straight
 from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
 from kinema.arena.subject import Asked, ask
+from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
+from kinema.playground.segments import shares as color_shares
 from kinema.scene.scene import Scene
-from kinema.worlds.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
-from kinema.worlds.pieces import shares as color_shares
 
 INKED = 0.35
 """Share of a color's chroma from which a pixel is a ball's."""

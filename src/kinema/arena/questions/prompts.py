@@ -21,9 +21,9 @@ from kinema.arena.cases import FPS, Case, Frames, episodes, with_others
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.subject import Asked, ask, model_of_subject
 from kinema.media import Clip
+from kinema.playground import tiny
+from kinema.playground.parser import parse_clip
 from kinema.scene.scene import COLORS, KINDS, Scene
-from kinema.worlds.parser import parse_clip
-from kinema.worlds.playground import tiny
 
 FRAMES = 24
 COUNTS = {"quick": (20, 12, 3), "full": (100, 60, 10)}
@@ -49,7 +49,7 @@ def _both_seen(scene: Scene) -> bool:
 def _direction(number: int) -> Case:
     """'a red ball rolls left', and a truth that does it."""
     from kinema.arena.cases import enact
-    from kinema.worlds.playground.physics import BELOW, Actor, Cast
+    from kinema.playground.physics import BELOW, Actor, Cast
 
     rng = Random(f"{number}/arena-direction")
     kind = rng.choice(("ball", "box", "star", "car"))

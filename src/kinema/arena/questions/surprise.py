@@ -20,9 +20,9 @@ import numpy as np
 from kinema.arena.cases import Frames, draw, enact
 from kinema.arena.question import Metric, Question, Result, Verdict, shares
 from kinema.arena.subject import Asked, Privileged, loss_of
+from kinema.playground.physics import BELOW, Actor, Cast
 from kinema.scene.scene import Scene
 from kinema.statistics import auroc, pair_share
-from kinema.worlds.playground.physics import BELOW, Actor, Cast
 
 FRAMES = 32
 LEVELS = tuple(round(0.05 + 0.1 * i, 2) for i in range(10))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.worlds.playground.physics import BELOW, FLOOR, HALF_WIDTH, SCENERY, Cast, Contact
-from kinema.worlds.playground.tasks import at_flag
+from kinema.playground.physics import BELOW, FLOOR, HALF_WIDTH, SCENERY, Cast, Contact
+from kinema.playground.tasks import at_flag
 
 KINDS_OF_EVENT = (
     "bounce",

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.playground.camera import shoot, visible
+from kinema.playground.captions import Captions, write_captions
+from kinema.playground.events import Event, find_events
+from kinema.playground.physics import Cast, World
+from kinema.playground.policies import choose
+from kinema.playground.scenarios import draw_cast
+from kinema.playground.scene_distribution import Diet
+from kinema.playground.tasks import Judge, Task
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Floats, Scene
-from kinema.worlds.playground.camera import shoot, visible
-from kinema.worlds.playground.captions import Captions, write_captions
-from kinema.worlds.playground.diet import Diet
-from kinema.worlds.playground.events import Event, find_events
-from kinema.worlds.playground.physics import Cast, World
-from kinema.worlds.playground.policies import choose
-from kinema.worlds.playground.scenarios import draw_cast
-from kinema.worlds.playground.tasks import Judge, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from kinema.worlds.playground.physics import Cast
+from kinema.playground.physics import Cast
 
 Rows = list[tuple[float, float, float, float, float]]
 Policy = Callable[[Rows], tuple[float, float]]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.playground.shapes import TURNING
 from kinema.scene.scene import KINDS, Scene
-from kinema.worlds.shapes import TURNING
 
 SCREEN, FLAG = KINDS.index("screen"), KINDS.index("flag")
 

@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kinema.errors import SizeError
+from kinema.playground.renderer import PALETTE
+from kinema.playground.segments import Piece, find_pieces, hue_shares, ink, shares, shrunk, softened
+from kinema.playground.shapes import OUTLINES, PAINTERS, TURNING, Paint, Patch
 from kinema.scene.scene import COLORS, KINDS, SIZES
-from kinema.worlds.pieces import Piece, find_pieces, hue_shares, ink, shares, shrunk, softened
-from kinema.worlds.render import PALETTE
-from kinema.worlds.shapes import OUTLINES, PAINTERS, TURNING, Paint, Patch
 
 Floats = NDArray[np.float32]
 

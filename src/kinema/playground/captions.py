@@ -9,12 +9,11 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
-from kinema.worlds.playground.events import Event
-from kinema.worlds.playground.motions import Clause, Motions
-from kinema.worlds.playground.physics import Cast
-from kinema.worlds.playground.tasks import Task
-from kinema.worlds.playground.wording import (
+from kinema.playground.events import Event
+from kinema.playground.motions import Clause, Motions
+from kinema.playground.physics import Cast
+from kinema.playground.tasks import Task
+from kinema.playground.vocabulary import (
     FROM,
     PLACES,
     REST_MANY,
@@ -25,6 +24,7 @@ from kinema.worlds.playground.wording import (
     listing,
     ongoing,
 )
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 
 SHORT_TOKENS = 20
 DETAILED_TOKENS = 48

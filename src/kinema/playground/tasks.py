@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from kinema.errors import InputError
+from kinema.playground.physics import ABOVE, BELOW, Actor, Cast
 from kinema.scene.scene import COLORS, KINDS
-from kinema.worlds.playground.physics import ABOVE, BELOW, Actor, Cast
 
 Rows = list[tuple[float, float, float, float, float]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from random import Random
 
+from kinema.playground.physics import ABOVE, BELOW, CEILING, FLOOR, RIM, SCENERY, Actor
+from kinema.playground.scene_distribution import Diet
 from kinema.scene.scene import COLORS, KINDS, SIZES
-from kinema.worlds.playground.diet import Diet
-from kinema.worlds.playground.physics import ABOVE, BELOW, CEILING, FLOOR, RIM, SCENERY, Actor
 
 MOVERS = ("ball", "box", "triangle", "star", "car", "robot")
 GAP = 0.15

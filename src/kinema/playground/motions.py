@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from kinema.playground.events import Event
+from kinema.playground.physics import BELOW, FLOOR, SCENERY, Cast
+from kinema.playground.vocabulary import FALLS, FLIES, GROUND_VERBS, HITS, LANDS, SLIDES, TOP_VERBS
 from kinema.scene.scene import KINDS, Scene
-from kinema.worlds.playground.events import Event
-from kinema.worlds.playground.physics import BELOW, FLOOR, SCENERY, Cast
-from kinema.worlds.playground.wording import FALLS, FLIES, GROUND_VERBS, HITS, LANDS, SLIDES, TOP_VERBS
 
 MEETINGS = ("collide", "push", "pass_behind", "reach_flag")
 """Events that name a second entity."""

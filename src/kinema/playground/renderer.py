@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kinema.errors import SizeError
+from kinema.playground.backdrops import FLOOR, backdrops
+from kinema.playground.shapes import BOUND, OUTLINES, PAINTERS, TURNING, Paint, Patch
+from kinema.playground.visibility import visible_share
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
-from kinema.worlds.backdrops import FLOOR, backdrops
-from kinema.worlds.shapes import BOUND, OUTLINES, PAINTERS, TURNING, Paint, Patch
-from kinema.worlds.sight import visible_share
 
 __all__ = ["PALETTE", "render", "render_batch", "visible_share"]
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from random import Random
 
 from kinema.errors import InputError
-from kinema.worlds.playground.diet import Diet, held_out
-from kinema.worlds.playground.draft import MOVERS, Draft, choose, overlap, rank
-from kinema.worlds.playground.physics import CEILING, RIM, SCENERY, Actor, Cast
-from kinema.worlds.playground.tasks import Task
+from kinema.playground.physics import CEILING, RIM, SCENERY, Actor, Cast
+from kinema.playground.scene_distribution import Diet, held_out
+from kinema.playground.scene_sampler import MOVERS, Draft, choose, overlap, rank
+from kinema.playground.tasks import Task
 
 TRIES = 400
 FREE = ("ball", "box", "triangle", "star")

@@ -11,8 +11,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.worlds.playground.diet import Diet
-from kinema.worlds.playground.physics import ABOVE, BELOW, HALF_WIDTH, SCENERY, Cast
+from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH, SCENERY, Cast
+from kinema.playground.scene_distribution import Diet
 
 Floats = NDArray[np.float32]
 

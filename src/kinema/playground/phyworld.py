@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.playground.captions import Captions
+from kinema.playground.episode import Episode
+from kinema.playground.visibility import visible_share
 from kinema.scene.scene import COLORS, KINDS, SIZES, Scene
-from kinema.worlds.playground.captions import Captions
-from kinema.worlds.playground.episode import Episode
-from kinema.worlds.sight import visible_share
 
 LEVELS = ("uniform", "collision", "parabola")
 SHIFTS = ("in", "radius", "speed", "both")

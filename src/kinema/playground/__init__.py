@@ -1,0 +1,24 @@
+"""The Playground: captioned 2-D physics in a room 10 units high, drawn from a diet and a seed."""
+
+from kinema.playground.captions import Captions
+from kinema.playground.episode import Episode, simulate
+from kinema.playground.events import Event
+from kinema.playground.scene_distribution import Diet, full, held_out, one_shape, tiny, two_shapes
+from kinema.playground.tasks import Task
+from kinema.playground.vocabulary import VOCABULARY, unknown_words
+
+__all__ = [
+    "VOCABULARY",
+    "Captions",
+    "Diet",
+    "Episode",
+    "Event",
+    "Task",
+    "full",
+    "held_out",
+    "one_shape",
+    "simulate",
+    "tiny",
+    "two_shapes",
+    "unknown_words",
+]
