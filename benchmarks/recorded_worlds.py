@@ -25,12 +25,12 @@ from PIL import Image
 from kinema.agents import Score, learn_recorded, score_recorded
 from kinema.agents.recorded import QUICK
 from kinema.autoencoder import load_codec, to_bytes
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import record
 from kinema.errors import InputError
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.train.recordings import WorldRecipe, held_back
 from kinema.train.world import train_world
-from kinema.worlds.recorder import record
 
 ENVS = {
     "MiniGrid-Empty-8x8-v0": (80, 60),

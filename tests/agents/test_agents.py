@@ -14,6 +14,7 @@ from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.rooms import ImaginedRooms, RealRooms
 from kinema.agents.starts import record
 from kinema.cli.main import main
+from kinema.datasets.recorder import record as record_env
 from kinema.envs.imagined import ImaginedEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError, MediaError, OutputError
@@ -22,7 +23,6 @@ from kinema.playground.scene_distribution import tiny
 from kinema.playground.tasks import Task
 from kinema.train.recordings import WorldRecipe
 from kinema.train.world import train_world
-from kinema.worlds.recorder import record as record_env
 
 TASK = "reach the flag"
 SEEN = 9

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.data import bank as banks
-from kinema.data.bank import JOLT, SHARD, Bank, Order, build, make_shard
+from kinema.datasets import episode_cache as banks
+from kinema.datasets.episode_cache import JOLT, SHARD, Bank, Order, build, make_shard
 from kinema.errors import InputError
 from kinema.playground import simulate, tiny
 from kinema.playground.phyworld import PhyWorld

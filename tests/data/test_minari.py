@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
 from kinema.errors import InputError
 
 minari = pytest.importorskip("minari")
@@ -29,7 +29,7 @@ def buffer(number: int, actions: list[int]) -> EpisodeBuffer:
 
 
 def test_minari_comes_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinema.data.minari import load
+    from kinema.datasets.minari import load
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     done = [[0, 1, 2, 0], [1, 2, 0, 1]]

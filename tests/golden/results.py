@@ -19,7 +19,8 @@ import kinema
 from kinema.arena.own import KinemaSubject
 from kinema.arena.questions import QUESTIONS
 from kinema.autoencoder import load_codec
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import record
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
@@ -30,7 +31,6 @@ from kinema.simulation.recorded_world import DreamVectorEnv
 from kinema.simulation.world import World
 from kinema.train.recordings import Recordings, WorldRecipe
 from kinema.train.world import WorldTrainer, config_for, save_starts
-from kinema.worlds.recorder import record
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64

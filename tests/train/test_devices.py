@@ -13,7 +13,7 @@ import torch
 from kinema.autoencoder import Autoencoder
 from kinema.autoencoder.autoencoder import CodecConfig
 from kinema.canvas.canvas import TextCondition
-from kinema.data.bank import Bank
+from kinema.datasets.episode_cache import Bank
 from kinema.diffusion.losses import total
 from kinema.diffusion.shortcut import lesson
 from kinema.train import trainer as training

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.data.bank import Bank, Order, build
+from kinema.datasets.episode_cache import Bank, Order, build
 from kinema.diffusion.losses import total
 from kinema.errors import InputError
 from kinema.models.hub import load

@@ -18,7 +18,8 @@ from kinema.autoencoder import load_codec
 from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import record
 from kinema.diffusion.losses import noised
 from kinema.errors import InputError, MediaError, ModelError
 from kinema.inference.rollout import band
@@ -30,7 +31,6 @@ from kinema.simulation.world import World
 from kinema.train import checkpoint
 from kinema.train.recordings import Recordings, WorldRecipe, lesson
 from kinema.train.world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
-from kinema.worlds.recorder import record
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
 

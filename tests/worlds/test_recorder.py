@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from kinema.cli.main import main
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
+from kinema.datasets.recorder import Eyes, episodes, make, random_policy, record
 from kinema.envs.spaces import decode, spec_of
 from kinema.errors import InputError, MediaError, OutputError
-from kinema.worlds.recorder import Eyes, episodes, make, random_policy, record
 
 
 def test_what_is_read_is_what_was_seen_and_done(tmp_path: Path) -> None:

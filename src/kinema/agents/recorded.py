@@ -21,11 +21,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from kinema.agents.learn import FORMAT, Settings, Show, Shown, write_agent
 from kinema.agents.rooms import Rooms
 from kinema.agents.score import FIRST, Score
+from kinema.datasets.recorder import Seen, make
 from kinema.envs.spaces import space_of
 from kinema.errors import InputError, MediaError
 from kinema.models.hub import Model
 from kinema.simulation.recorded_world import DreamVectorEnv
-from kinema.worlds.recorder import Seen, make
 
 LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary, gym.spaces.Box)
 QUICK = Settings(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)

@@ -34,7 +34,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     from kinema.cli.train import Line
-    from kinema.worlds.recorder import record
+    from kinema.datasets.recorder import record
 
     sides = re.fullmatch(r"(\d{2,4})x(\d{2,4})", arguments.size)
     if sides is None:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.output or Path("out") / re.sub(r"[^A-Za-z0-9]+", "-", arguments.env).strip("-").lower()
     line = Line()
     if arguments.env.startswith(MINARI):
-        from kinema.data.minari import load
+        from kinema.datasets.minari import load
 
         writer = load(arguments.env.removeprefix(MINARI), out, size=size)
     else:

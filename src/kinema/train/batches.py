@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kinema.autoencoder import Codec
 from kinema.canvas.patchify import to_cells
-from kinema.data.bank import FRAMES, Bank, Windows
+from kinema.datasets.episode_cache import FRAMES, Bank, Windows
 from kinema.diffusion.noise_patterns import draw, draw_live, draw_stills
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kinema.autoencoder import Codec
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.data.bank import Bank
+from kinema.datasets.episode_cache import Bank
 from kinema.diffusion.losses import clean_video
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice

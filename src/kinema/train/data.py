@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.data.bank import FORMAT, FPS, Bank, Order, build
+from kinema.datasets.episode_cache import FORMAT, FPS, Bank, Order, build
 from kinema.train.recipe import Phase, Recipe
 
 Progress = Callable[[str, int, int], None]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kinema.autoencoder.autoencoder import Autoencoder
 from kinema.autoencoder.train import TrainConfig, Trainer, run
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
 
 MOST = 20_000
 """Pictures that are kept in memory; of longer recordings every so many."""

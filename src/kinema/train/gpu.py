@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from kinema.data.bank import SHARD
+from kinema.datasets.episode_cache import SHARD
 from kinema.devices import resolve_device
 from kinema.errors import ModelError
 from kinema.models.hub import find, weights_folder

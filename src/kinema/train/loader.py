@@ -12,7 +12,7 @@ from itertools import count
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from kinema.data.bank import Bank
+from kinema.datasets.episode_cache import Bank
 from kinema.train.batches import Batch, make
 from kinema.train.recipe import Recipe
 

@@ -14,7 +14,7 @@ from kinema.autoencoder import Codec, to_bytes
 from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
-from kinema.data.bank import Bank
+from kinema.datasets.episode_cache import Bank
 from kinema.inference.pipeline import Options, fill
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from kinema.data.bank import FPS, Source
+from kinema.datasets.episode_cache import FPS, Source
 from kinema.diffusion.noise_patterns import PatternShares
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig

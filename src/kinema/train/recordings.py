@@ -21,7 +21,7 @@ from torch import Tensor
 from kinema.autoencoder import Codec
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import to_cells
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.losses import even, noised
 from kinema.errors import InputError
 from kinema.models.denoiser import CLOSED, Denoiser, cleaned

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kinema.autoencoder import Codec, fast_dtype
 from kinema.canvas.canvas import TextCondition
-from kinema.data.bank import Bank
+from kinema.datasets.episode_cache import Bank
 from kinema.diffusion.losses import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser

@@ -27,7 +27,7 @@ from torch import Tensor
 from kinema.autoencoder import Autoencoder, load_codec, save_codec, to_bytes
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
-from kinema.data.episodes import Dataset
+from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import width
 from kinema.errors import InputError, ModelError
 from kinema.inference.rollout import advance, moments_of, remember

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from kinema.data.episodes import Recorded, Writer
+from kinema.datasets.lerobot import Recorded, Writer
+from kinema.datasets.recorder import FPS, Eyes, check_size, fitted
 from kinema.envs.spaces import encode, spec_of, width
 from kinema.errors import InputError
-from kinema.worlds.recorder import FPS, Eyes, check_size, fitted
 
 
 def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Writer:

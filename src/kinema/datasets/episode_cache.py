@@ -168,7 +168,7 @@ class Bank:
     def __init__(self, folder: Path, *, episodes: int | None = None) -> None:
         paths = sorted(folder.glob("shard-*.npz"))
         if not paths:
-            raise InputError(f"{folder} holds no episodes; expected shards made by kinema.data.bank.build")
+            raise InputError(f"{folder} holds no episodes; expected shards made by kinema.datasets.episode_cache.build")
         if episodes is not None:
             paths = paths[: -(-episodes // SHARD)]
         stamp = folder / "bank.json"

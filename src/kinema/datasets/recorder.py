@@ -1,6 +1,6 @@
 """Recording any Gymnasium environment: pictures, actions, rewards, ends, and what else it tells, as an episode dataset.
 
-    from kinema.worlds.recorder import record
+    from kinema.datasets.recorder import record
     record("MiniGrid-Empty-8x8-v0", "empty", episodes=50)
 
 Pictures come from the observation where it holds some, else from rendering. Small integer grids and other numbers in the
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.data.episodes import Recorded, Writer
+from kinema.datasets.lerobot import Recorded, Writer
 from kinema.envs.spaces import Spec, check, encode, spec_of, width
 from kinema.errors import InputError
 
