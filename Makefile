@@ -76,7 +76,7 @@ train-tiny: $(RUN)/codec-8x8/config.json
 	KINEMA_WEIGHTS=$(RUN) $(PY) -m kinema.cli.main train tiny $(if $(wildcard $(RUN)/state.pt),--resume,--out) $(RUN)
 
 gpu-train: $(READY)
-	$(PY) -m kinema.train.gpu $(RECIPE) --out out/gpu-$(RECIPE) --minutes $(MINUTES) $(GPU_ARGS)
+	$(PY) -m kinema.training.gpu $(RECIPE) --out out/gpu-$(RECIPE) --minutes $(MINUTES) $(GPU_ARGS)
 
 bench: $(FOOTAGE)
 	set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) -m benchmarks.$$(basename $$file .py); done

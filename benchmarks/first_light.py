@@ -37,7 +37,7 @@ from kinema.playground import Diet, Episode, simulate, tiny
 from kinema.playground.parser import Seen, parse_clip
 from kinema.playground.renderer import render
 from kinema.scene.scene import COLORS, KINDS, Scene
-from kinema.train.pictures import sheet
+from kinema.training.samples import sheet
 
 Frames = NDArray[np.uint8]
 SEED = 900_000_000

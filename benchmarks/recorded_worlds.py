@@ -29,8 +29,8 @@ from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.errors import InputError
 from kinema.models.hub import load, read_config, weights_folder
-from kinema.train.recordings import WorldRecipe, held_back
-from kinema.train.world import train_world
+from kinema.training.recorded_world import train_world
+from kinema.training.recordings import WorldRecipe, held_back
 
 ENVS = {
     "MiniGrid-Empty-8x8-v0": (80, 60),

@@ -17,12 +17,12 @@ from benchmarks.codec import machine
 from torch.profiler import ProfilerActivity, profile
 
 from kinema.diffusion.losses import total
-from kinema.train.batches import Batch, make
-from kinema.train.data import open_banks
-from kinema.train.flops import measured_peak
-from kinema.train.recipe import KINDS, recipe
-from kinema.train.run import open_codec
-from kinema.train.trainer import Trainer
+from kinema.training.batches import Batch, make
+from kinema.training.caches import open_banks
+from kinema.training.flops import measured_peak
+from kinema.training.recipes import KINDS, recipe
+from kinema.training.run import open_codec
+from kinema.training.trainer import Trainer
 
 PRODUCTS = (
     "aten::mm",

@@ -12,8 +12,8 @@ import numpy as np
 import kinema.simulation.recorded_world  # noqa: F401  makes kinema/Recorded-v0 known
 from kinema.datasets.recorder import record
 from kinema.media import Clip
-from kinema.train.recordings import WorldRecipe
-from kinema.train.world import train_world
+from kinema.training.recorded_world import train_world
+from kinema.training.recordings import WorldRecipe
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 0.05

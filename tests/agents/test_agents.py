@@ -21,8 +21,8 @@ from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model, load
 from kinema.playground.scene_distribution import tiny
 from kinema.playground.tasks import Task
-from kinema.train.recordings import WorldRecipe
-from kinema.train.world import train_world
+from kinema.training.recorded_world import train_world
+from kinema.training.recordings import WorldRecipe
 
 TASK = "reach the flag"
 SEEN = 9

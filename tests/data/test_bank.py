@@ -14,7 +14,7 @@ from kinema.errors import InputError
 from kinema.playground import simulate, tiny
 from kinema.playground.phyworld import PhyWorld
 from kinema.playground.scene_distribution import acting, meeting
-from kinema.train.batches import draw_meeting_windows
+from kinema.training.batches import draw_meeting_windows
 
 
 def saved(folder: Path, arrays: banks.Arrays) -> Path:

@@ -29,8 +29,8 @@ from kinema.playground.renderer import render as draw
 from kinema.scene.scene import Scene
 from kinema.simulation.recorded_world import DreamVectorEnv
 from kinema.simulation.world import World
-from kinema.train.recordings import Recordings, WorldRecipe
-from kinema.train.world import WorldTrainer, config_for, save_starts
+from kinema.training.recorded_world import WorldTrainer, config_for, save_starts
+from kinema.training.recordings import Recordings, WorldRecipe
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64

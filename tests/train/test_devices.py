@@ -16,13 +16,13 @@ from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import Bank
 from kinema.diffusion.losses import total
 from kinema.diffusion.shortcut import lesson
-from kinema.train import trainer as training
-from kinema.train.batches import make
-from kinema.train.canaries import Canaries
-from kinema.train.data import open_banks
-from kinema.train.own import Training, own_past
-from kinema.train.recipe import KINDS, smoke
-from kinema.train.trainer import Trainer
+from kinema.training import trainer as training
+from kinema.training.batches import make
+from kinema.training.caches import open_banks
+from kinema.training.probes import Canaries
+from kinema.training.recipes import KINDS, smoke
+from kinema.training.scheduled_sampling import Training, own_past
+from kinema.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from kinema.errors import ModelError
 from kinema.models.hub import WEIGHTS, Model, read_config, save
-from kinema.train.join import LOCAL, join
+from kinema.training.join import LOCAL, join
 
 
 def test_local_parts_are_of_the_one_and_all_others_of_the_other(model: Model, tmp_path: Path) -> None:

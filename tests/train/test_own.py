@@ -9,8 +9,8 @@ import torch
 
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import IDENTITY, group_slice
-from kinema.train.batches import Batch
-from kinema.train.own import Training, own_past
+from kinema.training.batches import Batch
+from kinema.training.scheduled_sampling import Training, own_past
 
 
 def _batch(denoiser: Denoiser) -> Batch:

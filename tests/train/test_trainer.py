@@ -19,12 +19,12 @@ from kinema.datasets.episode_cache import Bank, Order, build
 from kinema.diffusion.losses import total
 from kinema.errors import InputError
 from kinema.models.hub import load
-from kinema.train import checkpoint
-from kinema.train.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
-from kinema.train.data import folder_of, open_banks
-from kinema.train.recipe import KINDS, RECIPES, Shape, recipe, smoke
-from kinema.train.run import open_codec, train
-from kinema.train.trainer import Trainer
+from kinema.training import checkpoint
+from kinema.training.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
+from kinema.training.caches import folder_of, open_banks
+from kinema.training.recipes import KINDS, RECIPES, Shape, recipe, smoke
+from kinema.training.run import open_codec, train
+from kinema.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module", autouse=True)

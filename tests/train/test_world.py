@@ -28,9 +28,9 @@ from kinema.models.denoiser import cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.recorded_world import Dream, DreamEnv, DreamVectorEnv
 from kinema.simulation.world import World
-from kinema.train import checkpoint
-from kinema.train.recordings import Recordings, WorldRecipe, lesson
-from kinema.train.world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
+from kinema.training import checkpoint
+from kinema.training.recorded_world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
+from kinema.training.recordings import Recordings, WorldRecipe, lesson
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
 

@@ -26,7 +26,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
-    from kinema.train.run import train
+    from kinema.training.run import train
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     device = str(resolve_device(arguments.device))
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) -> int:
-    from kinema.train.world import train_world
+    from kinema.training.recorded_world import train_world
 
     if arguments.data is None:
         raise InputError("train world needs --data DIR, a dataset made by kinema record")
@@ -84,7 +84,7 @@ class Line:
         sys.stderr.flush()
 
     def show(self, report: object) -> None:
-        from kinema.train.trainer import Report
+        from kinema.training.trainer import Report
 
         assert isinstance(report, Report)
         parts = "  ".join(f"{name} {value:.4f}" for name, value in report.parts.items())

@@ -58,7 +58,7 @@ class ModelConfig:
     shortcuts: bool = False
     """Whether it learned to plan in 1, 2, 4 or 8 long steps (`kinema.diffusion.shortcut`)."""
     world: dict[str, Any] | None = None
-    """Of a recorded world: its environment, its action space, and the scales of its numbers (`kinema.train.world`)."""
+    """Of a recorded world: its environment, its action space, and the scales of its numbers (`kinema.training.recorded_world`)."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Recipe, steps, minutes, machine: how the weights came to be."""
 

@@ -14,11 +14,11 @@ from kinema.autoencoder import Codec, load_codec
 from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
-from kinema.train import checkpoint
-from kinema.train.data import open_banks
-from kinema.train.pictures import config_of, picture
-from kinema.train.recipe import Recipe, recipe
-from kinema.train.trainer import Show, Trainer
+from kinema.training import checkpoint
+from kinema.training.caches import open_banks
+from kinema.training.recipes import Recipe, recipe
+from kinema.training.samples import config_of, picture
+from kinema.training.trainer import Show, Trainer
 
 
 def open_codec(name: str, device: str) -> Codec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kinema.train.recipe import Phase, Recipe, Shape
+from kinema.training.recipes import Phase, Recipe, Shape
 
 MAKERS = {"still": 6, "film": 4, "live": 3, "plan": 1}
 """Processes that make batches, of 16 cores."""

@@ -19,7 +19,7 @@ from kinema.canvas.canvas import TextCondition
 from kinema.inference.rollout import Moment, Stepper, advance, moments_of, remember
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
-from kinema.train.batches import Batch
+from kinema.training.batches import Batch
 
 BEFORE = 12
 """True frames that a stretch begins from, at most."""

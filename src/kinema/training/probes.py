@@ -25,8 +25,8 @@ from kinema.datasets.episode_cache import Bank
 from kinema.diffusion.losses import clean_video
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
-from kinema.train.batches import HELD_BACK, encode_pictures, encode_windows, pictures
-from kinema.train.recipe import Recipe
+from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, pictures
+from kinema.training.recipes import Recipe
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
 """Of the video, at which it is asked for with the state known; at 1 that is `render`."""

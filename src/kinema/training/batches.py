@@ -2,7 +2,7 @@
 
 There are four kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `film`: short clips
 with video. `plan`: long clips without. `live`: the same, stepped through frame by frame. `make` draws a batch on the CPU,
-pictures rendered and all, which worker processes may do ahead (`kinema.train.loader`); `Batch.on` moves it to the model's
+pictures rendered and all, which worker processes may do ahead (`kinema.training.loader`); `Batch.on` moves it to the model's
 device, encodes its pictures and draws its noise there.
 
 Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell, H x W pixels.
@@ -26,7 +26,7 @@ from kinema.diffusion.noise_patterns import draw, draw_live, draw_stills
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
-from kinema.train.recipe import KINDS, Phase, Recipe, Shape
+from kinema.training.recipes import KINDS, Phase, Recipe, Shape
 
 HELD_BACK = 200
 """The last episodes of a bank are never trained on; canaries use them."""

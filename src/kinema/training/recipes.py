@@ -13,7 +13,7 @@ from kinema.playground import scene_distribution as diet
 from kinema.playground.phyworld import PhyWorld
 
 KINDS = ("still", "film", "plan", "live")
-"""Kinds of batches (`kinema.train.batches`)."""
+"""Kinds of batches (`kinema.training.batches`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +219,7 @@ def tiny() -> Recipe:
 
 
 def base() -> Recipe:
-    """kinema-base: the same code on one data-centre GPU (`kinema.train.scale`). Of 384, 256 wide is what fits the shipped weights'
+    """kinema-base: the same code on one data-centre GPU (`kinema.training.gpu_recipe`). Of 384, 256 wide is what fits the shipped weights'
     32 MiB (docs/design.md)."""
     small = tiny()
     return replace(

@@ -1,4 +1,4 @@
-"""Join two trainings that began with the same weights: python -m kinema.train.join LOCAL REST --out FOLDER
+"""Join two trainings that began with the same weights: python -m kinema.training.join LOCAL REST --out FOLDER
 
 `kinema train tiny-drawing` trains the local parts alone (stem, stamps, heads) and `tiny-contacts` the contacts, so that each may
 have a core of its own. The joined model has the first ones of LOCAL and the others of REST, and LOCAL's

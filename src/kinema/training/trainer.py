@@ -28,15 +28,15 @@ from kinema.diffusion.losses import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import WEIGHTS, find, read_config
-from kinema.train import checkpoint
-from kinema.train.batches import Batch, kind_of
-from kinema.train.begin import begin_with
-from kinema.train.canaries import Canaries
-from kinema.train.flops import forward_flops, measured_peak, sketch_flops
-from kinema.train.loader import Loader
-from kinema.train.optimizer import Optimizer
-from kinema.train.own import Training, own_past
-from kinema.train.recipe import KINDS, Phase, Recipe
+from kinema.training import checkpoint
+from kinema.training.batches import Batch, kind_of
+from kinema.training.flops import forward_flops, measured_peak, sketch_flops
+from kinema.training.initialize import begin_with
+from kinema.training.loader import Loader
+from kinema.training.optimizer import Optimizer
+from kinema.training.probes import Canaries
+from kinema.training.recipes import KINDS, Phase, Recipe
+from kinema.training.scheduled_sampling import Training, own_past
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kinema.datasets.episode_cache import Bank
-from kinema.train.batches import Batch, make
-from kinema.train.recipe import Recipe
+from kinema.training.batches import Batch, make
+from kinema.training.recipes import Recipe
 
 AHEAD = 3
 """Batches that each worker makes ahead."""

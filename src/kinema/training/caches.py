@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kinema.datasets.episode_cache import FORMAT, FPS, Bank, Order, build
-from kinema.train.recipe import Phase, Recipe
+from kinema.training.recipes import Phase, Recipe
 
 Progress = Callable[[str, int, int], None]
 

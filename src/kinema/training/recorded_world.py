@@ -36,11 +36,11 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import DEFAULT, Model, ModelConfig, find, save, weights_folder
 from kinema.statistics import auroc
-from kinema.train import checkpoint
-from kinema.train.begin import begin_with
-from kinema.train.fit_codec import fit_codec
-from kinema.train.optimizer import Optimizer
-from kinema.train.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
+from kinema.training import checkpoint
+from kinema.training.autoencoder.fine_tune import fit_codec
+from kinema.training.initialize import begin_with
+from kinema.training.optimizer import Optimizer
+from kinema.training.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Train on one GPU within minutes: python -m kinema.train.gpu tiny --out out/gpu --minutes 9.
+"""Train on one GPU within minutes: python -m kinema.training.gpu tiny --out out/gpu --minutes 9.
 
 Processes of their own simulate episodes while the first graphs compile; the run begins with the first thousands and takes over the
 rest when they are there. It begins with the weights in OUT where an earlier run left some, else with the shipped ones, as far as
@@ -23,11 +23,11 @@ from kinema.datasets.episode_cache import SHARD
 from kinema.devices import resolve_device
 from kinema.errors import ModelError
 from kinema.models.hub import find, weights_folder
-from kinema.train.data import build_banks, open_banks, orders_of
-from kinema.train.recipe import KINDS, Recipe, recipe
-from kinema.train.run import export, open_codec
-from kinema.train.scale import on_gpu, rehearsed
-from kinema.train.trainer import Report, Trainer
+from kinema.training.caches import build_banks, open_banks, orders_of
+from kinema.training.gpu_recipe import on_gpu, rehearsed
+from kinema.training.recipes import KINDS, Recipe, recipe
+from kinema.training.run import export, open_codec
+from kinema.training.trainer import Report, Trainer
 
 log = logging.getLogger(__name__)
 FIRST = 2 * SHARD
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         build_banks(run, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=given.workers)
         return 0
     begun = time.monotonic()
-    command = [sys.executable, "-m", "kinema.train.gpu", given.name, "--simulate", "--workers", str(given.workers)]
+    command = [sys.executable, "-m", "kinema.training.gpu", given.name, "--simulate", "--workers", str(given.workers)]
     simulating = subprocess.Popen(command + ["--rehearse"] * given.rehearse)
     try:
         return _train(run, given, simulating, begun)

@@ -19,8 +19,8 @@ from kinema.inference.pipeline import Options, fill
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
-from kinema.train.batches import HELD_BACK, encode_pictures, pictures
-from kinema.train.recipe import Recipe
+from kinema.training.batches import HELD_BACK, encode_pictures, pictures
+from kinema.training.recipes import Recipe
 
 PROMPTS = (
     "a red ball rolls right and hits a blue box",
