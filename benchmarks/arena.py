@@ -16,9 +16,9 @@ from typing import Any
 from benchmarks.codec import machine
 from benchmarks.first_light import ROOT, described
 
-from kinema.arena.page import _score, read_cards
-from kinema.arena.run import Run, strips
-from kinema.arena.subject import open_subject
+from kinema.evaluation.model_under_test import open_subject
+from kinema.evaluation.report import _score, read_cards
+from kinema.evaluation.runner import Run, strips
 from kinema.models.hub import available
 
 SHOWN = ("uniform", "collision", "combinations", "conservation", "permanence", "causes", "future", "actions", "prompts")

@@ -19,8 +19,8 @@ from benchmarks.codec import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 
-from kinema.arena.cases import IN_SIGHT, episodes
-from kinema.arena.questions.distribution import FRAMES, LOOKS, state_features
+from kinema.evaluation.cases import IN_SIGHT, episodes
+from kinema.evaluation.tasks.distribution import FRAMES, LOOKS, state_features
 from kinema.playground import tiny
 from kinema.playground.parser import Seen
 from kinema.scene.scene import COLORS, KINDS, Scene

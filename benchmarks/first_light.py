@@ -26,9 +26,9 @@ from benchmarks.codec import machine
 from numpy.typing import NDArray
 
 import kinema
-from kinema.arena.questions.prompts import read_cast
 from kinema.canvas import conditioning as layouts
 from kinema.canvas.canvas import blank
+from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.canvas_io import encode
 from kinema.inference.pipeline import Options, fill
 from kinema.media import Clip

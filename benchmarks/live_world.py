@@ -19,11 +19,11 @@ import torch
 from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
-from kinema.arena.questions.permanence import absences
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
+from kinema.evaluation.tasks.permanence import absences
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, Moment, advance, band, moments_of, remember
 from kinema.models.block import Memory

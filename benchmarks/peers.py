@@ -462,7 +462,7 @@ def write(
     rows: list[Row], summary: list[Row], limits: dict[str, float], curves: dict[str, dict[str, list[tuple[float, float]]]],
     given: argparse.Namespace,
 ) -> None:  # fmt: skip
-    from kinema.arena.page import _curves
+    from kinema.evaluation.report import _curves
 
     kept = ROOT / "docs" / "measurements" / "peers.json"
     if kept.exists() and set(given.parts) != set(PARTS):

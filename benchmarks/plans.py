@@ -17,8 +17,8 @@ import torch
 from benchmarks.first_light import Row, cast_of, interval, write_table
 from benchmarks.live_world import fresh
 
-from kinema.arena.questions.prompts import read_cast
 from kinema.canvas.canvas import Canvas
+from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.candidates import overlap
 from kinema.inference.canvas_io import blank_canvas, tell
 from kinema.inference.pipeline import Options, plan

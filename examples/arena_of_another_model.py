@@ -17,8 +17,8 @@ from diffusers import (
     LTXVideoTransformer3DModel,
 )
 
-from kinema.arena.page import report
-from kinema.arena.run import Run, strips
+from kinema.evaluation.report import report
+from kinema.evaluation.runner import Run, strips
 
 
 class Wrapped:

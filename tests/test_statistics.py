@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kinema import statistics
-from kinema.arena.questions.distribution import likeness
-from kinema.arena.questions.long import _in_order
+from kinema.evaluation.tasks.distribution import likeness
+from kinema.evaluation.tasks.long import _in_order
 
 
 def test_mmd_finds_a_shift_and_nothing_where_there_is_none() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kinema.arena.cheats import CHEATS, Oracle
-from kinema.arena.question import Question, Result
-from kinema.arena.questions import QUESTIONS
-from kinema.arena.questions.phyworld import COMPARABLE
-from kinema.arena.subject import Asked
+from kinema.evaluation.baselines import CHEATS, Oracle
+from kinema.evaluation.model_under_test import Asked
+from kinema.evaluation.task import Question, Result
+from kinema.evaluation.tasks import QUESTIONS
+from kinema.evaluation.tasks.phyworld import COMPARABLE
 
 JUDGED = [question for question in QUESTIONS.values() if question.gate]
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.arena.cases import Case, Frames
-from kinema.arena.cheats import Freeze
-from kinema.arena.own import KinemaSubject
-from kinema.arena.page import board, read_cards, report
-from kinema.arena.questions import QUESTIONS
-from kinema.arena.run import CARD, KEPT, Run, case_items, strips
-from kinema.arena.subject import FolderSubject, ask, file_of, open_subject
 from kinema.cli.main import main
 from kinema.errors import InputError
+from kinema.evaluation.baselines import Freeze
+from kinema.evaluation.cases import Case, Frames
+from kinema.evaluation.kinema_model import KinemaSubject
+from kinema.evaluation.model_under_test import FolderSubject, ask, file_of, open_subject
+from kinema.evaluation.report import board, read_cards, report
+from kinema.evaluation.runner import CARD, KEPT, Run, case_items, strips
+from kinema.evaluation.tasks import QUESTIONS
 from kinema.models.hub import Model
 
 

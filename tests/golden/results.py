@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 import kinema
-from kinema.arena.own import KinemaSubject
-from kinema.arena.questions import QUESTIONS
 from kinema.autoencoder import load_codec
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.evaluation.kinema_model import KinemaSubject
+from kinema.evaluation.tasks import QUESTIONS
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.playground import simulate, tiny

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema.arena.questions.surprise import quadruplet
 from kinema.errors import InputError
+from kinema.evaluation.tasks.surprise import quadruplet
 from kinema.media import Clip
 from kinema.models.hub import Model
 

@@ -11,7 +11,7 @@ from kinema.cli.options import add_device
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.arena.run import Run
+    from kinema.evaluation.runner import Run
 
 SUBJECTS = (
     "a model's name or folder; folder:DIR with answers in files; package.module:factory; oracle, or the name of a cheat"
@@ -68,8 +68,8 @@ def _folder(name: str, out: Path | None) -> Path:
 
 
 def _open(arguments: argparse.Namespace) -> Run:
-    from kinema.arena.run import Run
-    from kinema.arena.subject import open_subject
+    from kinema.evaluation.model_under_test import open_subject
+    from kinema.evaluation.runner import Run
 
     out = _folder(arguments.model, arguments.out)
     scale = "quick" if arguments.quick else "full"
@@ -92,7 +92,7 @@ def run_run(arguments: argparse.Namespace) -> int:
 
 
 def _tell(card: dict[str, object]) -> None:
-    from kinema.arena.page import _score
+    from kinema.evaluation.report import _score
 
     rows = card["tests"]
     assert isinstance(rows, list)
@@ -110,8 +110,8 @@ def _tell(card: dict[str, object]) -> None:
 
 
 def _write_page(run: Run, card: dict[str, object], path: Path) -> int:
-    from kinema.arena.page import report
-    from kinema.arena.run import strips
+    from kinema.evaluation.report import report
+    from kinema.evaluation.runner import strips
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -123,9 +123,9 @@ def _write_page(run: Run, card: dict[str, object], path: Path) -> int:
 
 def run_report(arguments: argparse.Namespace) -> int:
     """Write the page of a run again from what it has kept."""
-    from kinema.arena.page import read_cards
-    from kinema.arena.run import Run
-    from kinema.arena.subject import open_subject
+    from kinema.evaluation.model_under_test import open_subject
+    from kinema.evaluation.report import read_cards
+    from kinema.evaluation.runner import Run
 
     old = read_cards([arguments.folder])[0]
     subject = open_subject(arguments.model or old["subject"], arguments.device)
@@ -135,7 +135,7 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 def run_board(arguments: argparse.Namespace) -> int:
     """Many runs side by side, best first."""
-    from kinema.arena.page import board, read_cards
+    from kinema.evaluation.report import board, read_cards
 
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(board(read_cards(arguments.cards)))
@@ -145,7 +145,7 @@ def run_board(arguments: argparse.Namespace) -> int:
 
 def run_tests(arguments: argparse.Namespace) -> int:
     """List the tests: number, name, and what their score is."""
-    from kinema.arena.questions import QUESTIONS
+    from kinema.evaluation.tasks import QUESTIONS
 
     for question in QUESTIONS.values():
         print(f"{question.number:>3}  {question.name:13} {question.title}. {question.says}")
@@ -157,9 +157,9 @@ def run_cases(arguments: argparse.Namespace) -> int:
     CASE.npy (uint8 [horizon, H, W, 3]) or CASE.mp4 in a folder, and ask for it with --model folder:DIR."""
     import numpy as np
 
-    from kinema.arena.questions import QUESTIONS
-    from kinema.arena.run import case_items
-    from kinema.arena.subject import describe, file_of
+    from kinema.evaluation.model_under_test import describe, file_of
+    from kinema.evaluation.runner import case_items
+    from kinema.evaluation.tasks import QUESTIONS
 
     unknown = [name for name in arguments.tests if name not in QUESTIONS]
     if unknown:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kinema.arena.cases import Case
-from kinema.arena.subject import Asked
+from kinema.evaluation.cases import Case
+from kinema.evaluation.model_under_test import Asked
 from kinema.statistics import bootstrap
 
 Result = dict[str, Any]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kinema.arena.cases import FPS, Case, enact
-from kinema.arena.question import Metric, Question, Result, Verdict
-from kinema.arena.subject import Asked, Privileged, ask
+from kinema.evaluation.cases import FPS, Case, enact
+from kinema.evaluation.model_under_test import Asked, Privileged, ask
+from kinema.evaluation.task import Metric, Question, Result, Verdict
 from kinema.playground.physics import Actor, Cast
 
 SECONDS = 3

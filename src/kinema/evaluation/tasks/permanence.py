@@ -14,10 +14,10 @@ from random import Random
 
 import numpy as np
 
-from kinema.arena.cases import FPS, SEED, Case, Floats, episodes
-from kinema.arena.question import Metric, Question, Result, Verdict, shares
-from kinema.arena.reading import read
-from kinema.arena.subject import Asked, ask
+from kinema.evaluation.cases import FPS, SEED, Case, Floats, episodes
+from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.reading import read
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
 from kinema.playground import Episode, tiny
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinema.arena.question import Metric, Question, Result, Verdict
-from kinema.arena.subject import Asked, Privileged, model_of_subject
+from kinema.evaluation.model_under_test import Asked, Privileged, model_of_subject
+from kinema.evaluation.task import Metric, Question, Result, Verdict
 from kinema.statistics import gain_share
 
 TASK = "reach the flag"

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from kinema.arena.cases import SIDE, Case, Floats, Frames
 from kinema.errors import InputError
+from kinema.evaluation.cases import SIDE, Case, Floats, Frames
 
 if TYPE_CHECKING:
     from kinema.models.hub import Model
@@ -135,7 +135,7 @@ def describe(case: Case) -> str:
 def open_subject(name: str, device: str = "auto") -> Any:
     """A Kinema model by name or folder, on a device; `folder:PATH` with answers in files; `package.module:factory` for anything
     else; `oracle` or the name of a cheat."""
-    from kinema.arena.cheats import CHEATS, Oracle
+    from kinema.evaluation.baselines import CHEATS, Oracle
 
     if name == "oracle":
         return Oracle()
@@ -157,7 +157,7 @@ def open_subject(name: str, device: str = "auto") -> Any:
                 f"{name} made a {type(made).__name__}; expected a name and predict(context_frames, actions, ...)"
             )
         return made
-    from kinema.arena.own import KinemaSubject
+    from kinema.evaluation.kinema_model import KinemaSubject
     from kinema.inference.canvas_io import model_of
 
     return KinemaSubject(model_of(name, device))

@@ -13,10 +13,10 @@ from random import Random
 
 import numpy as np
 
-from kinema.arena.cases import FPS, Case, enact, straight
-from kinema.arena.question import Metric, Question, Result, Verdict, shares
-from kinema.arena.reading import read
-from kinema.arena.subject import Asked, ask
+from kinema.evaluation.cases import FPS, Case, enact, straight
+from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.reading import read
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
 from kinema.playground.physics import Actor, Cast
 
 KNOWN, FRAMES = 8, 32

@@ -17,9 +17,9 @@ from random import Random
 
 import numpy as np
 
-from kinema.arena.cases import Frames, draw, enact
-from kinema.arena.question import Metric, Question, Result, Verdict, shares
-from kinema.arena.subject import Asked, Privileged, loss_of
+from kinema.evaluation.cases import Frames, draw, enact
+from kinema.evaluation.model_under_test import Asked, Privileged, loss_of
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
 from kinema.playground.physics import BELOW, Actor, Cast
 from kinema.scene.scene import Scene
 from kinema.statistics import auroc, pair_share

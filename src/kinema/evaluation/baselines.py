@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kinema.arena.cases import Case, Frames, draw, looped, straight
-from kinema.arena.subject import Privileged
+from kinema.evaluation.cases import Case, Frames, draw, looped, straight
+from kinema.evaluation.model_under_test import Privileged
 
 
 class Oracle(Privileged):

@@ -16,9 +16,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.arena.cases import FPS, Case, Frames, draw, enact, episodes, least_trivial, with_others
-from kinema.arena.question import Metric, Question, Result, Verdict, shares
-from kinema.arena.subject import Asked, ask
+from kinema.evaluation.cases import FPS, Case, Frames, draw, enact, episodes, least_trivial, with_others
+from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
 from kinema.playground import Episode, tiny
 from kinema.playground.parser import Seen, parse_clip
 from kinema.playground.physics import Actor, Cast

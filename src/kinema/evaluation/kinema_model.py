@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kinema.api import extend, generate
-from kinema.arena.cases import FPS, SIDE, Floats, Frames
+from kinema.evaluation.cases import FPS, SIDE, Floats, Frames
 from kinema.inference.canvas_io import model_of
 from kinema.inference.surprise import Look, look
 from kinema.media import Clip

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.arena.cases import IN_SIGHT, Floats, Frames
+from kinema.evaluation.cases import IN_SIGHT, Floats, Frames
 from kinema.playground.parser import Seen, parse_clip
 from kinema.scene.scene import COLORS, Scene
 

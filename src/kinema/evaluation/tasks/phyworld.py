@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.arena.cases import Case, Floats, Frames, straight
-from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
-from kinema.arena.subject import Asked, ask
+from kinema.evaluation.cases import Case, Floats, Frames, straight
+from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares, skill
 from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
 from kinema.playground.segments import shares as color_shares
 from kinema.scene.scene import Scene

@@ -15,10 +15,10 @@ from random import Random
 
 import numpy as np
 
-from kinema.arena.cases import FPS, Case, enact
-from kinema.arena.question import Metric, Question, Result, Verdict, shares
-from kinema.arena.reading import read
-from kinema.arena.subject import Asked, ask
+from kinema.evaluation.cases import FPS, Case, enact
+from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.reading import read
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import KINDS
 

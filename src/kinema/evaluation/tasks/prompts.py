@@ -17,9 +17,9 @@ from random import Random
 
 import numpy as np
 
-from kinema.arena.cases import FPS, Case, Frames, episodes, with_others
-from kinema.arena.question import Metric, Question, Result, Verdict, shares
-from kinema.arena.subject import Asked, ask, model_of_subject
+from kinema.evaluation.cases import FPS, Case, Frames, episodes, with_others
+from kinema.evaluation.model_under_test import Asked, ask, model_of_subject
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
 from kinema.media import Clip
 from kinema.playground import tiny
 from kinema.playground.parser import parse_clip
@@ -48,7 +48,7 @@ def _both_seen(scene: Scene) -> bool:
 @lru_cache(maxsize=256)
 def _direction(number: int) -> Case:
     """'a red ball rolls left', and a truth that does it."""
-    from kinema.arena.cases import enact
+    from kinema.evaluation.cases import enact
     from kinema.playground.physics import BELOW, Actor, Cast
 
     rng = Random(f"{number}/arena-direction")

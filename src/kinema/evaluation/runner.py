@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from kinema.arena.cases import Case
-from kinema.arena.cheats import CHEATS, Oracle, RoundTrip
-from kinema.arena.question import SCALES, Question, Result, Verdict
-from kinema.arena.questions import QUESTIONS
-from kinema.arena.subject import Asked, ask
 from kinema.errors import InputError
+from kinema.evaluation.baselines import CHEATS, Oracle, RoundTrip
+from kinema.evaluation.cases import Case
+from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.task import SCALES, Question, Result, Verdict
+from kinema.evaluation.tasks import QUESTIONS
 
 PASS_TRUTH, PASS_CODEC = 0.85, 0.6
 """Scores that truth and codec need before a model is scored."""

@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from kinema.arena.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivial, trivial_errors, with_others
-from kinema.arena.question import Metric, Question, Result, Verdict, shares, skill
-from kinema.arena.reading import every, in_sight, read
-from kinema.arena.subject import Asked, ask, model_of_subject
+from kinema.evaluation.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivial, trivial_errors, with_others
+from kinema.evaluation.model_under_test import Asked, ask, model_of_subject
+from kinema.evaluation.reading import every, in_sight, read
+from kinema.evaluation.task import Metric, Question, Result, Verdict, shares, skill
 from kinema.media import Clip
 from kinema.playground import Episode, tiny
 from kinema.playground.physics import Actor, Cast
