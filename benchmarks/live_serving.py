@@ -23,8 +23,8 @@ import numpy as np
 from benchmarks.first_light import Row, write_table
 from websockets.sync.client import connect
 
+from kinema.client import RemoteWorld, from_url, picture_of
 from kinema.models.hub import DEFAULT
-from kinema.remote import RemoteWorld, from_url, picture_of
 
 PROMPT = "a red ball, a yellow car and a green robot on a field"
 FPS = 16.0

@@ -14,9 +14,9 @@ from gymnasium.utils.env_checker import check_env
 from tests.serve.halls import PROMPT, serving
 
 import kinema
+from kinema.client import RemoteWorld
 from kinema.errors import InputError, KinemaError, ModelError, SizeError
 from kinema.media import Clip
-from kinema.remote import RemoteWorld
 from kinema.scene.scene import Scene
 from kinema.serve.hall import Hall
 from kinema.simulation.state import State

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render
+    from kinema.client import RemoteWorld
     from kinema.inference.pipeline import Options
     from kinema.inference.surprise import surprise
     from kinema.media import Clip
     from kinema.models.hub import Model, load
-    from kinema.remote import RemoteWorld
     from kinema.scene.scene import Scene
     from kinema.simulation.world import World
 
@@ -34,7 +34,7 @@ _HOME = {
     "Clip": "kinema.media",
     "Model": "kinema.models.hub",
     "load": "kinema.models.hub",
-    "RemoteWorld": "kinema.remote",
+    "RemoteWorld": "kinema.client",
     "World": "kinema.simulation.world",
     "surprise": "kinema.inference.surprise",
 }

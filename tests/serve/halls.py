@@ -15,9 +15,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.requests import HTTPConnection
 
+from kinema.client import clip_of, from_url
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
-from kinema.remote import clip_of, from_url
 from kinema.serve.errors import body
 from kinema.serve.hall import Hall
 from kinema.serve.worlds import routes

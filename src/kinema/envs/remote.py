@@ -9,12 +9,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.client.connection import Frame
+from kinema.client.world import RemoteWorld
 from kinema.envs.playground import LOW, observed_space, observed_state
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
 from kinema.playground.scene_distribution import tiny
-from kinema.remote.wire import Frame
-from kinema.remote.world import RemoteWorld
 from kinema.scene.scene import Scene
 
 

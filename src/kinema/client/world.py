@@ -13,10 +13,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from kinema.client.connection import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import replace_file
-from kinema.remote.wire import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
 from kinema.scene.scene import Scene
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import gymnasium as gym
 
+from kinema.client.connection import clip_of, from_url, picture_of
+from kinema.client.world import RemoteWorld
 from kinema.envs.remote import RemoteEnv
-from kinema.remote.wire import clip_of, from_url, picture_of
-from kinema.remote.world import RemoteWorld
 
 __all__ = ["RemoteEnv", "RemoteWorld", "clip_of", "from_url", "picture_of"]
 
@@ -21,7 +21,7 @@ __all__ = ["RemoteEnv", "RemoteWorld", "clip_of", "from_url", "picture_of"]
 def register() -> None:
     """Make the id known to Gymnasium; doing it twice does no harm."""
     if "kinema/Remote-v0" not in gym.registry:
-        gym.register(id="kinema/Remote-v0", entry_point="kinema.remote:RemoteEnv")
+        gym.register(id="kinema/Remote-v0", entry_point="kinema.client:RemoteEnv")
 
 
 register()
