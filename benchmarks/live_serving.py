@@ -36,8 +36,8 @@ def serve(folder: Path) -> None:
 
     import uvicorn
 
-    from kinema.serve.app import create_app
-    from kinema.serve.settings import Settings
+    from kinema.server.app import create_app
+    from kinema.server.settings import Settings
 
     app = create_app(Settings(data=folder, threads=1))
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # named, or asyncio leaves Nagle's delay on: 40 ms a request

@@ -42,11 +42,11 @@ from PIL import Image
 
 import kinema
 from kinema.media import Clip
-from kinema.serve.access import Access
-from kinema.serve.queue import Queue
-from kinema.serve.settings import Settings
-from kinema.serve.store import Store, new_id
-from kinema.serve.tables import Database, jobs, keys
+from kinema.server.auth import Access
+from kinema.server.jobs.queue import Queue
+from kinema.server.settings import Settings
+from kinema.server.storage.artifacts import Store, new_id
+from kinema.server.storage.tables import Database, jobs, keys
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "serving.md"
@@ -165,8 +165,8 @@ def kills(count: int) -> list[Row]:
     than its lease; jobs come in all the while."""
     import uvicorn
 
-    from kinema.serve.app import create_app
-    from kinema.serve.worker import Worker
+    from kinema.server.app import create_app
+    from kinema.server.jobs.worker import Worker
 
     torch.set_num_threads(1)
     chance = random.Random(0)

@@ -18,7 +18,7 @@ from kinema.client import RemoteWorld
 from kinema.errors import InputError, KinemaError, ModelError, SizeError
 from kinema.media import Clip
 from kinema.scene.scene import Scene
-from kinema.serve.hall import Hall
+from kinema.server.worlds.manager import Hall
 from kinema.simulation.state import State
 from kinema.simulation.world import World
 
@@ -38,7 +38,7 @@ def alike(a: State, b: State) -> None:
 
 
 def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kinema.serve.worlds.MOST_SESSIONS", 1)
+    monkeypatch.setattr("kinema.server.api.worlds.MOST_SESSIONS", 1)
     with RemoteWorld(url, PROMPT, key="ann") as a, RemoteWorld(url, PROMPT, key="ann") as b:
         for _ in range(2):
             assert np.array_equal(a.step(None).frame, b.step(None).frame)

@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from kinema.inference import limits as sizes
-from kinema.serve.asked import config_of
-from kinema.serve.worlds import FIRST_FRAMES
+from kinema.server.api.video_schema import config_of
+from kinema.server.api.worlds import FIRST_FRAMES
 
 QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
 

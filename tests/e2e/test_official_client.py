@@ -17,7 +17,7 @@ from tests.e2e.conftest import Running
 
 from kinema.inference import limits as sizes
 from kinema.media import Clip
-from kinema.serve.asked import config_of
+from kinema.server.api.video_schema import config_of
 
 openai = pytest.importorskip("openai", reason="needs the openai package")
 

@@ -19,11 +19,11 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import InputError
-from kinema.serve.access import Access
-from kinema.serve.leases import Claim, Finished, Leases
-from kinema.serve.queue import Queue, Repeat
-from kinema.serve.store import new_id
-from kinema.serve.tables import Database, metadata, sqlite_url
+from kinema.server.auth import Access
+from kinema.server.jobs.leases import Claim, Finished, Leases
+from kinema.server.jobs.queue import Queue, Repeat
+from kinema.server.storage.artifacts import new_id
+from kinema.server.storage.tables import Database, metadata, sqlite_url
 
 DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, mark="00", size="32x32", seconds="1")
 

@@ -18,9 +18,9 @@ from starlette.requests import HTTPConnection
 from kinema.client import clip_of, from_url
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
-from kinema.serve.errors import body
-from kinema.serve.hall import Hall
-from kinema.serve.worlds import routes
+from kinema.server.api.errors import body
+from kinema.server.api.worlds import routes
+from kinema.server.worlds.manager import Hall
 
 PROMPT = "a red ball, a blue box and a green robot on a field"
 SCOPES = {"ann": {"worlds"}, "bob": {"worlds"}, "reader": {"read"}, "root": {"admin"}, "films": {"videos"}}

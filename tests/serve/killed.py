@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from kinema.serve.settings import Settings
-from kinema.serve.worker import Worker
+from kinema.server.jobs.worker import Worker
+from kinema.server.settings import Settings
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import ApiError
-from kinema.serve.forms import Field, unbracket
+from kinema.server.api.forms import Field, unbracket
 
 
 def test_brackets() -> None:

@@ -7,8 +7,8 @@ import pytest
 from kinema.errors import SizeError
 from kinema.inference import limits as sizes
 from kinema.models.hub import available
-from kinema.serve.asked import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
-from kinema.serve.desk import model_shown
+from kinema.server.api.account import model_shown
+from kinema.server.api.video_schema import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
 
 
 @pytest.mark.parametrize("name", available())

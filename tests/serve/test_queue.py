@@ -10,10 +10,10 @@ import pytest
 from tests.serve.conftest import DONE, Desk
 
 from kinema.errors import ApiError, InputError
-from kinema.serve.leases import Leases
-from kinema.serve.queue import Repeat
-from kinema.serve.rows import LIVE
-from kinema.serve.tables import Database, audit, deliveries, facts, ledger, repeats, sqlite_url, webhooks
+from kinema.server.jobs.leases import Leases
+from kinema.server.jobs.queue import Repeat
+from kinema.server.storage.rows import LIVE
+from kinema.server.storage.tables import Database, audit, deliveries, facts, ledger, repeats, sqlite_url, webhooks
 
 
 def test_a_job_is_made_once_and_paid_once(desk: Desk) -> None:
@@ -56,9 +56,9 @@ def test_beating_keeps_the_lease(desk: Desk) -> None:
 
 
 def test_what_ends_its_workers_waits_and_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kinema.serve.leases.ATTEMPTS", 3)
-    monkeypatch.setattr("kinema.serve.leases.WAIT_MOST_S", 0.4)
-    monkeypatch.setattr("kinema.serve.leases.PATIENCE", 2)
+    monkeypatch.setattr("kinema.server.jobs.leases.ATTEMPTS", 3)
+    monkeypatch.setattr("kinema.server.jobs.leases.WAIT_MOST_S", 0.4)
+    monkeypatch.setattr("kinema.server.jobs.leases.PATIENCE", 2)
     desk.leases.lease_s = 0.1
     id = desk.job()
     for number in range(3):

@@ -15,11 +15,11 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.provenance import own_identity, sign
-from kinema.serve.access import Access
-from kinema.serve.queue import Queue
-from kinema.serve.store import Store, load_clip
-from kinema.serve.tables import Database, sqlite_url
-from kinema.serve.uploads import MOST_BYTES, Sent, Uploads, public_address
+from kinema.server.auth import Access
+from kinema.server.jobs.queue import Queue
+from kinema.server.storage.artifacts import Store, load_clip
+from kinema.server.storage.tables import Database, sqlite_url
+from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads, public_address
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_verdicts_come_from_apart_too(uploads: Uploads, tmp_path: Path) -> None:
 
 
 def test_files_are_forgotten_in_time(uploads: Uploads, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kinema.serve.uploads.STRAY_S", -1.0)
+    monkeypatch.setattr("kinema.server.storage.uploads.STRAY_S", -1.0)
     row = uploads.keep(key, Sent(name="a.png", content=png()))
     stray = uploads.store.file("file_stray")
     stray.write_bytes(b"x")

@@ -20,13 +20,13 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import OutputError
 from kinema.media import Clip
-from kinema.serve.access import Access
-from kinema.serve.queue import Queue
-from kinema.serve.settings import Settings
-from kinema.serve.store import Store, keep_clip, new_id
-from kinema.serve.tables import Database
-from kinema.serve.work import shape_of, trim
-from kinema.serve.worker import POINTS, Worker
+from kinema.server.auth import Access
+from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.render import shape_of, trim
+from kinema.server.jobs.worker import POINTS, Worker
+from kinema.server.settings import Settings
+from kinema.server.storage.artifacts import Store, keep_clip, new_id
+from kinema.server.storage.tables import Database
 
 KILLED = Path(__file__).with_name("killed.py")
 
@@ -131,8 +131,8 @@ def test_a_full_disk_loses_nothing(yard: Yard, monkeypatch: pytest.MonkeyPatch) 
         (folder / "video.mp4").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kinema.serve.worker.write_film", full)
-    monkeypatch.setattr("kinema.serve.worker.FULL_S", 0.1)
+    monkeypatch.setattr("kinema.server.jobs.worker.write_film", full)
+    monkeypatch.setattr("kinema.server.jobs.worker.FULL_S", 0.1)
     assert worker.once()
     row = yard.queue.get(id, None)
     assert (row.status, row.stage, row.attempts) == ("queued", "waiting for space", 0)
@@ -163,7 +163,7 @@ def test_cancelled_within_a_step(yard: Yard) -> None:
 def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
     id = yard.film(steps=200, seconds=4.0, size="64x64")
     process = subprocess.Popen(
-        [sys.executable, "-m", "kinema.serve.process", str(os.getpid())], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "kinema.server.jobs.process", str(os.getpid())], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdin is not None
     process.stdin.write(yard.settings.to_json().encode())

@@ -29,11 +29,11 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
-from kinema.serve import hall as halls
-from kinema.serve.engine import Engine
-from kinema.serve.hall import Hall
-from kinema.serve.live import LATE, Pace
-from kinema.serve.room import Room, step_of
+from kinema.server.worlds import manager as halls
+from kinema.server.worlds.executor import Engine
+from kinema.server.worlds.live import LATE, Pace
+from kinema.server.worlds.manager import Hall
+from kinema.server.worlds.session import Room, step_of
 from kinema.simulation.world import World
 
 
@@ -444,7 +444,7 @@ def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
 
 def test_the_pace_is_even_and_little_of_a_stall_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("kinema.serve.live.time.monotonic", lambda: now)
+    monkeypatch.setattr("kinema.server.worlds.live.time.monotonic", lambda: now)
     pace, begun = Pace(16.0), []
     pace.due = now
     for i in range(64):

@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     from sqlalchemy import select
 
     from kinema.errors import ApiError
-    from kinema.serve.access import Access
-    from kinema.serve.tables import Database, audit, sqlite_url
+    from kinema.server.auth import Access
+    from kinema.server.storage.tables import Database, audit, sqlite_url
 
     if arguments.database is None and not (arguments.data / "kinema.db").is_file():
         raise InputError(f"{arguments.data} holds no server's data; name its folder with --data")

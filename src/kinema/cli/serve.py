@@ -12,7 +12,7 @@ from kinema.cli.options import add_device, number, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.serve.settings import Settings
+    from kinema.server.settings import Settings
 
 DATA = Path("kinema-data")
 SPINS = "3000"
@@ -35,7 +35,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(arguments: argparse.Namespace) -> Settings:
-    from kinema.serve.settings import Settings
+    from kinema.server.settings import Settings
 
     return Settings(
         data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, policy=arguments.policy,
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.workers <= 64:
         raise InputError(f"{arguments.workers} workers: expected 0 to 64")
     from kinema.devices import resolve_device
-    from kinema.serve.server import serve
+    from kinema.server.main import serve
 
     resolve_device(arguments.device)
     listener = _listen(arguments.host, arguments.port)

@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     share_cores()
     check_installed()
     from kinema.devices import resolve_device
-    from kinema.serve.process import work
+    from kinema.server.jobs.process import work
 
     resolve_device(arguments.device)
     return work(settings(arguments))

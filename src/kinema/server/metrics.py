@@ -10,10 +10,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from kinema.serve.pace import Pace
-from kinema.serve.queue import Queue
+from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.throughput import Pace
 
-LOG = logging.getLogger("kinema.serve")
+LOG = logging.getLogger("kinema.server")
 _KNOWN = set(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
 

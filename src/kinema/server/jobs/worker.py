@@ -26,16 +26,16 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
 from kinema.inference.canvas_io import model_of
 from kinema.media import Clip
-from kinema.serve import work
-from kinema.serve.identity import identity_of
-from kinema.serve.leases import LEASE_S, Claim, Finished, Leases
-from kinema.serve.pace import Pace
-from kinema.serve.policy import policies
-from kinema.serve.publish import VIDEO, write_film
-from kinema.serve.queue import Queue
-from kinema.serve.settings import Settings
-from kinema.serve.store import Store, load_clip
-from kinema.serve.tables import Database
+from kinema.server.jobs import render as work
+from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
+from kinema.server.jobs.publish import VIDEO, write_film
+from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.throughput import Pace
+from kinema.server.moderation import policies
+from kinema.server.settings import Settings
+from kinema.server.signing import identity_of
+from kinema.server.storage.artifacts import Store, load_clip
+from kinema.server.storage.tables import Database
 
 log = logging.getLogger(__name__)
 

@@ -26,13 +26,13 @@ from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
-from kinema.serve.errors import refuse
-from kinema.serve.forms import Field, body_of, described, raw_body
-from kinema.serve.hall import Caller, Hall
-from kinema.serve.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, told_as
-from kinema.serve.room import Look, Room, step_of
-from kinema.serve.uploads import Sent
-from kinema.serve.worldfile import MAX_BYTES, scene_of
+from kinema.server.api.errors import refuse
+from kinema.server.api.forms import Field, body_of, described, raw_body
+from kinema.server.storage.uploads import Sent
+from kinema.server.worlds.files import MAX_BYTES, scene_of
+from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, told_as
+from kinema.server.worlds.manager import Caller, Hall
+from kinema.server.worlds.session import Look, Room, step_of
 from kinema.simulation.world import AHEAD_S
 
 Resolve = Callable[[Any, Caller], Awaitable[Clip]]

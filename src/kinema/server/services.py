@@ -14,19 +14,19 @@ from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.serve.access import Access, Caller
-from kinema.serve.hooks import Hooks
-from kinema.serve.identity import identity_of
-from kinema.serve.meter import Meter
-from kinema.serve.metrics import Metrics
-from kinema.serve.pace import Pace
-from kinema.serve.policy import policies
-from kinema.serve.publish import VIDEO
-from kinema.serve.queue import Queue
-from kinema.serve.settings import Settings
-from kinema.serve.store import Store, load_clip
-from kinema.serve.tables import Database
-from kinema.serve.uploads import Uploads
+from kinema.server.auth import Access, Caller
+from kinema.server.billing import Meter
+from kinema.server.jobs.publish import VIDEO
+from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.throughput import Pace
+from kinema.server.metrics import Metrics
+from kinema.server.moderation import policies
+from kinema.server.settings import Settings
+from kinema.server.signing import identity_of
+from kinema.server.storage.artifacts import Store, load_clip
+from kinema.server.storage.tables import Database
+from kinema.server.storage.uploads import Uploads
+from kinema.server.webhooks import Hooks
 
 SCHEMA = {
     "type": "object",

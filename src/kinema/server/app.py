@@ -24,15 +24,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kinema.errors import API_TYPES, ApiError, InputError, OutputError
-from kinema.serve import desk, videos, worlds
-from kinema.serve.access import Caller
-from kinema.serve.errors import body
-from kinema.serve.hall import Hall
-from kinema.serve.house import House
-from kinema.serve.meter import SETTLE_S, frames_cost
-from kinema.serve.metrics import LOG
-from kinema.serve.room import Room
-from kinema.serve.settings import Settings
+from kinema.server.api import account as desk
+from kinema.server.api import videos, worlds
+from kinema.server.api.errors import body
+from kinema.server.auth import Caller
+from kinema.server.billing import SETTLE_S, frames_cost
+from kinema.server.metrics import LOG
+from kinema.server.services import House
+from kinema.server.settings import Settings
+from kinema.server.worlds.manager import Hall
+from kinema.server.worlds.session import Room
 
 STUDIO = Path(__file__).parent / "studio"
 MOST_BODY = 80 << 20
@@ -116,7 +117,7 @@ class Edge:
 
 
 def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
-    """The server as an ASGI application. Workers are other processes (`kinema.serve.process`)."""
+    """The server as an ASGI application. Workers are other processes (`kinema.server.jobs.process`)."""
     house = House(settings)
     hall = Hall(settings.data / "worlds", alive=live, threads=settings.threads, device=settings.device)
 

@@ -1,7 +1,7 @@
 """Reads one upload in a process of its own, with limits of memory, time and file size; prints one line of JSON.
 
-python -m kinema.serve.decode keep IN OUT MAX_PIXELS MAX_FRAMES        {"width", "height", "frames", "fps"} or {"error"}
-python -m kinema.serve.decode verify IN MAX_PIXELS MAX_FRAMES ANCHORS  a verdict, or {"error"}
+python -m kinema.server.storage.decode keep IN OUT MAX_PIXELS MAX_FRAMES        {"width", "height", "frames", "fps"} or {"error"}
+python -m kinema.server.storage.decode verify IN MAX_PIXELS MAX_FRAMES ANCHORS  a verdict, or {"error"}
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
 
 def _keep(source: Path, target: str, pixels: str, frames: str) -> dict[str, Any]:
     from kinema.media import Limits, read
-    from kinema.serve.store import keep_clip
+    from kinema.server.storage.artifacts import keep_clip
 
     clip = read(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MOST_BYTES))
     keep_clip(Path(target), replace(clip, caption="", settings={}))  # words in a file are nobody's prompt

@@ -19,8 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from kinema.errors import ApiError, OutputError
-from kinema.serve.errors import refuse
-from kinema.serve.uploads import MOST_BYTES, Sent
+from kinema.server.api.errors import refuse
+from kinema.server.storage.uploads import MOST_BYTES, Sent
 
 MOST_TEXT = 8000
 MOST_LIST = 1000

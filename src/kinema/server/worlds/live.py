@@ -25,9 +25,9 @@ from PIL import Image
 from starlette.websockets import WebSocketDisconnect
 
 from kinema.errors import ApiError, InputError, KinemaError, OutputError
-from kinema.serve.errors import not_found
-from kinema.serve.hall import Hall
-from kinema.serve.room import Look, Room, step_of
+from kinema.server.api.errors import not_found
+from kinema.server.worlds.manager import Hall
+from kinema.server.worlds.session import Look, Room, step_of
 
 log = logging.getLogger(__name__)
 

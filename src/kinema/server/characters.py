@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from kinema.serve.access import Caller
-from kinema.serve.asked import MOST_CHARACTERS
-from kinema.serve.errors import not_found, refuse
-from kinema.serve.forms import MOST_TEXT
-from kinema.serve.house import House
-from kinema.serve.store import is_id, new_id
-from kinema.serve.tables import characters
+from kinema.server.api.errors import not_found, refuse
+from kinema.server.api.forms import MOST_TEXT
+from kinema.server.api.video_schema import MOST_CHARACTERS
+from kinema.server.auth import Caller
+from kinema.server.services import House
+from kinema.server.storage.artifacts import is_id, new_id
+from kinema.server.storage.tables import characters
 
 
 class Cast:

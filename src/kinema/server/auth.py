@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError, InputError
-from kinema.serve.store import new_id
-from kinema.serve.tables import Database, audit, keys
+from kinema.server.storage.artifacts import new_id
+from kinema.server.storage.tables import Database, audit, keys
 
 SCOPES = ("read", "videos", "worlds", "admin")
 """read: look at one's own, which every key may; videos: make them; worlds: step into them; admin: keys, and everybody's jobs."""

@@ -21,10 +21,10 @@ import httpx
 from sqlalchemy import Row, func, select
 
 from kinema.errors import ApiError
-from kinema.serve.errors import not_found, refuse
-from kinema.serve.store import new_id
-from kinema.serve.tables import Database, deliveries, webhooks
-from kinema.serve.uploads import public_address
+from kinema.server.api.errors import not_found, refuse
+from kinema.server.storage.artifacts import new_id
+from kinema.server.storage.tables import Database, deliveries, webhooks
+from kinema.server.storage.uploads import public_address
 
 log = logging.getLogger(__name__)
 

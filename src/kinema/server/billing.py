@@ -12,8 +12,8 @@ from collections import defaultdict
 
 from sqlalchemy import select
 
-from kinema.serve.rows import beyond_quota, bill
-from kinema.serve.tables import Database, keys
+from kinema.server.storage.rows import beyond_quota, bill
+from kinema.server.storage.tables import Database, keys
 
 USUAL_FPS = 16.0
 """Frames of a second that pixel-seconds are counted by."""

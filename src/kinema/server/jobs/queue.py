@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bindparam, func, or_, select, tuple_
 
 from kinema.errors import ApiError
-from kinema.serve.errors import not_found
-from kinema.serve.rows import LIVE, bill, check_quota, check_room, end, ended, live, own
-from kinema.serve.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
+from kinema.server.api.errors import not_found
+from kinema.server.storage.rows import LIVE, bill, check_quota, check_room, end, ended, live, own
+from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""

@@ -8,7 +8,7 @@ import orjson
 from fastapi.responses import JSONResponse
 from sqlalchemy import Row
 
-from kinema.serve.house import House
+from kinema.server.services import House
 
 
 def shown(house: House, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import socket
 
 import uvicorn
 
-from kinema.serve.app import create_app
-from kinema.serve.metrics import log_to
-from kinema.serve.process import Crew
-from kinema.serve.settings import Settings
+from kinema.server.app import create_app
+from kinema.server.jobs.process import Crew
+from kinema.server.metrics import log_to
+from kinema.server.settings import Settings
 
 DRAIN_S = 15
 """Requests that are being answered may take this long after SIGTERM."""

@@ -20,16 +20,16 @@ from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available, find
 from kinema.playground import VOCABULARY
 from kinema.scene.scene import COLORS, KINDS
-from kinema.serve.access import COOKIE, SCOPES, check_origin
-from kinema.serve.access import shown as key_shown
-from kinema.serve.asked import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, words_of
-from kinema.serve.errors import not_found
-from kinema.serve.forms import SMALL, Field, body_of, described, raw_body
-from kinema.serve.hooks import EVENTS
-from kinema.serve.house import House
-from kinema.serve.shown import shown
-from kinema.serve.tables import jobs, keys, ledger
-from kinema.serve.uploads import MOST_BYTES, Sent
+from kinema.server.api.errors import not_found
+from kinema.server.api.forms import SMALL, Field, body_of, described, raw_body
+from kinema.server.api.video_object import shown
+from kinema.server.api.video_schema import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, words_of
+from kinema.server.auth import COOKIE, SCOPES, check_origin
+from kinema.server.auth import shown as key_shown
+from kinema.server.services import House
+from kinema.server.storage.tables import jobs, keys, ledger
+from kinema.server.storage.uploads import MOST_BYTES, Sent
+from kinema.server.webhooks import EVENTS
 
 EXAMPLES = (
     "a red ball rolls right and hits a blue box",

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from kinema.errors import ApiError
-from kinema.serve.errors import not_found
-from kinema.serve.tables import deliveries, jobs, keys, ledger, webhooks
+from kinema.server.api.errors import not_found
+from kinema.server.storage.tables import deliveries, jobs, keys, ledger, webhooks
 
 LIVE = ("queued", "in_progress")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kinema.provenance import Identity, identity_from, own_identity
-from kinema.serve.settings import Settings
+from kinema.server.settings import Settings
 
 
 def identity_of(settings: Settings) -> Identity:

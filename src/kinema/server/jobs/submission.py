@@ -11,8 +11,10 @@ from typing import Any
 
 from kinema.errors import ApiError
 from kinema.inference import limits as sizes
-from kinema.serve.access import Caller
-from kinema.serve.asked import (
+from kinema.server.api.errors import refuse
+from kinema.server.api.forms import Field
+from kinema.server.api.video_object import shown
+from kinema.server.api.video_schema import (
     MOST_KEYFRAMES,
     MOST_SECONDS,
     camera_of,
@@ -24,16 +26,14 @@ from kinema.serve.asked import (
     normal,
     size_for,
 )
-from kinema.serve.cast import Cast
-from kinema.serve.errors import refuse
-from kinema.serve.forms import Field
-from kinema.serve.house import House
-from kinema.serve.queue import Repeat
-from kinema.serve.shown import shown
-from kinema.serve.store import new_id
-from kinema.serve.uploads import Sent
-from kinema.serve.work import shape_of
-from kinema.serve.worldfile import scene_of
+from kinema.server.auth import Caller
+from kinema.server.characters import Cast
+from kinema.server.jobs.queue import Repeat
+from kinema.server.jobs.render import shape_of
+from kinema.server.services import House
+from kinema.server.storage.artifacts import new_id
+from kinema.server.storage.uploads import Sent
+from kinema.server.worlds.files import scene_of
 
 Take = Callable[[dict[str, Any], Caller], dict[str, Any]]
 

@@ -12,15 +12,15 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from kinema.errors import ApiError
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.serve.asked import BLEND, CHARACTER, CREATE, EDIT, EXTEND, LOOP, MOVE, REMIX, RENDER, TRIM, is_heavy
-from kinema.serve.cast import character_shown
-from kinema.serve.errors import not_found, refuse
-from kinema.serve.forms import Field, body_of, described, token_of
-from kinema.serve.house import House
-from kinema.serve.orders import Orders, Take
-from kinema.serve.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
-from kinema.serve.shown import Told, answered, shown
-from kinema.serve.store import is_id
+from kinema.server.api.errors import not_found, refuse
+from kinema.server.api.forms import Field, body_of, described, token_of
+from kinema.server.api.video_object import Told, answered, shown
+from kinema.server.api.video_schema import BLEND, CHARACTER, CREATE, EDIT, EXTEND, LOOP, MOVE, REMIX, RENDER, TRIM, is_heavy
+from kinema.server.characters import character_shown
+from kinema.server.jobs.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
+from kinema.server.jobs.submission import Orders, Take
+from kinema.server.services import House
+from kinema.server.storage.artifacts import is_id
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 Post = Callable[[str, tuple[Field, ...], str], Callable[[Route], Route]]

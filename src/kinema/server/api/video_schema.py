@@ -14,11 +14,11 @@ from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
 from kinema.playground import VOCABULARY
-from kinema.serve.errors import refuse
-from kinema.serve.forms import Field
-from kinema.serve.house import House
-from kinema.serve.meter import USUAL_FPS
-from kinema.serve.uploads import Sent
+from kinema.server.api.errors import refuse
+from kinema.server.api.forms import Field
+from kinema.server.billing import USUAL_FPS
+from kinema.server.services import House
+from kinema.server.storage.uploads import Sent
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words

@@ -1,8 +1,8 @@
 """The living worlds of one server: found, begun, stepped, saved, put to sleep.
 
-Every world has a folder (`kinema.serve.room`); at most `alive` of them are in memory, and who was not used for longest is saved
+Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and who was not used for longest is saved
 and let go. Whatever is done to a world is done under its lock, so clients of one world are served in the order in which they
-came; questions and films are put to a branch, and keep nobody waiting. Models run in one thread (`kinema.serve.engine`), files
+came; questions and films are put to a branch, and keep nobody waiting. Models run in one thread (`kinema.server.worlds.executor`), files
 are written in another, and the event loop does neither.
 """
 
@@ -29,10 +29,10 @@ from kinema.inference.rollout import film
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, available
 from kinema.scene.scene import Scene
-from kinema.serve.engine import Engine
-from kinema.serve.errors import not_found
-from kinema.serve.room import Deed, Look, Meta, Past, Room, done, now_of
-from kinema.serve.worldfile import mended, opened, source_of
+from kinema.server.api.errors import not_found
+from kinema.server.worlds.executor import Engine
+from kinema.server.worlds.files import mended, opened, source_of
+from kinema.server.worlds.session import Deed, Look, Meta, Past, Room, done, now_of
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
 

@@ -6,8 +6,8 @@ import time
 
 from sqlalchemy import and_, func, select
 
-from kinema.serve.leases import LEASE_S
-from kinema.serve.tables import Database, speeds, workers
+from kinema.server.jobs.leases import LEASE_S
+from kinema.server.storage.tables import Database, speeds, workers
 
 LATELY_S = 1.0
 """Speeds and the number of workers are looked up this often."""

@@ -12,10 +12,10 @@ import time
 from contextlib import suppress
 from types import FrameType
 
-from kinema.serve.metrics import log_to
-from kinema.serve.settings import Settings
+from kinema.server.metrics import log_to
+from kinema.server.settings import Settings
 
-log = logging.getLogger("kinema.serve")
+log = logging.getLogger("kinema.server")
 
 RESTART_S, RESTART_MOST_S = 0.5, 30.0
 """A worker that ended is started again after this long, and longer each time that it does not last."""
@@ -26,7 +26,7 @@ STOP_S = 20.0
 def work(settings: Settings, *, parent: int | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT, or until the parent is gone."""
     log_to()
-    from kinema.serve.worker import Worker
+    from kinema.server.jobs.worker import Worker
 
     worker = Worker(settings)
 
@@ -87,7 +87,7 @@ class Crew:
 
     def _started(self) -> subprocess.Popen[bytes]:
         """A worker; its settings go in by a pipe, because they may hold the database's password."""
-        command = [sys.executable, "-m", "kinema.serve.process", str(os.getpid())]
+        command = [sys.executable, "-m", "kinema.server.jobs.process", str(os.getpid())]
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin as pipe:

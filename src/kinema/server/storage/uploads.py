@@ -25,10 +25,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from sqlalchemy import Row, func, select
 
 from kinema.errors import ApiError
-from kinema.serve.errors import not_found
-from kinema.serve.queue import Queue
-from kinema.serve.store import Store, is_id, new_id
-from kinema.serve.tables import files
+from kinema.server.api.errors import not_found
+from kinema.server.jobs.queue import Queue
+from kinema.server.storage.artifacts import Store, is_id, new_id
+from kinema.server.storage.tables import files
 
 MOST_BYTES = 64 << 20
 MOST_PIXELS = 1920 * 1088
@@ -109,7 +109,7 @@ class Uploads:
         with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
             source = Path(folder) / "upload"
             source.write_bytes(content)
-            command = [sys.executable, "-m", "kinema.serve.decode", what, str(source), *rest]
+            command = [sys.executable, "-m", "kinema.server.storage.decode", what, str(source), *rest]
             quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             with self._slots:
                 try:
