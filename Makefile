@@ -50,7 +50,7 @@ $(FOOTAGE): $(READY)
 	@touch $@
 
 demo: $(READY)
-	$(PY) -m kinema.demo
+	$(PY) -m kinema.cli.demo
 
 test: $(READY)
 	$(PYTEST) -m "not slow"

@@ -1,6 +1,6 @@
 """The demo: four clips with the shipped weights, and a page that shows them beside the state the model kept.
 
-Run by `make demo`: python -m kinema.demo [--out out/demo]
+Run by `make demo`: python -m kinema.cli.demo [--out out/demo]
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ def make(out: Path, say: Callable[[str], None]) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m kinema.demo", description="Film four clips and show them on a page.")
+    parser = argparse.ArgumentParser(
+        prog="python -m kinema.cli.demo", description="Film four clips and show them on a page."
+    )
     parser.add_argument("--out", type=Path, default=Path("out/demo"))
     arguments = parser.parse_args()
     page = make(arguments.out, lambda line: print(line, flush=True))
