@@ -137,8 +137,8 @@ def weights_folder() -> Path:
     given = os.environ.get("KINEMA_WEIGHTS")
     if given:
         return Path(given)
-    inside = Path(__file__).parent / "_weights"
-    return inside if inside.exists() else Path(__file__).parents[2] / "weights"
+    inside = Path(__file__).parents[1] / "_weights"
+    return inside if inside.exists() else Path(__file__).parents[3] / "weights"
 
 
 def available() -> list[str]:
