@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kinema.agents.learn import Agent, Settings, learn
+from kinema.agents.evaluate import Score, score
 from kinema.agents.policies import Imitator, Planner, Policy, Random, Still
+from kinema.agents.ppo import Agent, Settings, learn
 from kinema.agents.recorded import RecordedAgent, learn_recorded, score_recorded
-from kinema.agents.score import Score, score
 
 __all__ = [
     "Agent",

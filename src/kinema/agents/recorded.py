@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from kinema.agents.learn import FORMAT, Settings, Show, Shown, write_agent
-from kinema.agents.rooms import Rooms
-from kinema.agents.score import FIRST, Score
+from kinema.agents.evaluate import FIRST, Score
+from kinema.agents.ppo import FORMAT, Settings, Show, Shown, write_agent
+from kinema.agents.vector_env import Rooms
 from kinema.datasets.recorder import Seen, make
 from kinema.envs.spaces import space_of
 from kinema.errors import InputError, MediaError

@@ -1,6 +1,6 @@
 """Learning a task by PPO (Stable-Baselines3), inside the model or in the real room, by the same learner.
 
-    agent = kinema.agents.learn("reach the flag", inside=kinema.load("kinema-tiny"))
+    agent = kinema.agents.ppo("reach the flag", inside=kinema.load("kinema-tiny"))
     agent.save("runner")
 
 Inside the model every episode is short: it begins with a stretch of a recorded room, so that states which the robot meets late
@@ -22,8 +22,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from kinema.agents.roles import WIDTH, roles
-from kinema.agents.rooms import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms, Rooms
 from kinema.agents.starts import record
+from kinema.agents.vector_env import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms, Rooms
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import Diet, tiny
