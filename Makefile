@@ -16,7 +16,7 @@ RECIPE ?= base
 MINUTES ?= 9
 GPU_ARGS ?=
 
-TRAIN_CODEC := $(PY) -m kinema.autoencoder.train --compile
+TRAIN_CODEC := $(PY) -m kinema.training.autoencoder.train --compile
 # One thread a test process: they run side by side.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from kinema.autoencoder import load_codec
-from kinema.autoencoder.card import measure
+from kinema.training.autoencoder.card import measure
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "codec-8x8"
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder import CodecConfig
-from kinema.autoencoder.card import psnr
-from kinema.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
 from kinema.errors import InputError
+from kinema.training.autoencoder.card import psnr
+from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:

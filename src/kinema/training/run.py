@@ -24,7 +24,7 @@ from kinema.training.trainer import Show, Trainer
 def open_codec(name: str, device: str) -> Codec:
     folder = weights_folder() / name
     if not folder.exists():
-        raise ModelError(f"no codec at {folder}; train it first: python -m kinema.autoencoder.train --out {folder}")
+        raise ModelError(f"no codec at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}")
     return load_codec(folder, device=device)
 
 

