@@ -19,9 +19,7 @@ import numpy as np
 from benchmarks.codec import machine
 from benchmarks.first_light import ROOT, described
 
-from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, Still
-from kinema.agents import evaluate as score
-from kinema.agents import ppo as learn
+from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, Still, learn, score
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.statistics import gain_share
 

@@ -26,7 +26,7 @@ from benchmarks.codec import machine
 from numpy.typing import NDArray
 
 import kinema
-from kinema.canvas import conditioning as layouts
+from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
 from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.canvas_io import encode
@@ -212,9 +212,9 @@ def known_cells(model: Model) -> bool:
     cells = encode(model, frames, 64, 64)
     empty = blank(batch=1, frames=20, fps=16.0, slots=4, grid=(4, 4), cell_values=cells.shape[-1])
     laid = (
-        layouts.image_to_video(empty, cells[:, :1]),
-        layouts.extend(empty, cells[:, :5]),
-        layouts.infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
+        conditioning.image_to_video(empty, cells[:, :1]),
+        conditioning.extend(empty, cells[:, :5]),
+        conditioning.infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
     )
     for canvas in laid:
         done = fill(model, canvas, Options(steps=4, film_steps=2), [0])

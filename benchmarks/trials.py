@@ -20,7 +20,7 @@ from benchmarks.live_world import FPS, SECOND, Batch, fresh, places, roll
 
 import kinema
 from kinema.envs.playground import PlaygroundEnv
-from kinema.inference import pipeline as filming
+from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options
 from kinema.inference.rollout import advance, moments_of, remember
@@ -136,10 +136,10 @@ def _same(found: Scene, scene: Scene, slot: int) -> int | None:
 def speeds(model: Model, count: int) -> None:
     """Error of a speed in units a second, and of a place in units."""
     episodes = fresh(tiny(), count, 9_000_000)
-    kept = filming.GLIMPSE, filming.PACE_FRAMES
+    kept = pipeline.GLIMPSE, pipeline.PACE_FRAMES
     for glimpse in (0.01, 0.005, 0.002, 0.001):
         for name, frames in (("network", 99), ("line through places", kept[1])):
-            filming.GLIMPSE, filming.PACE_FRAMES = glimpse, frames
+            pipeline.GLIMPSE, pipeline.PACE_FRAMES = glimpse, frames
             off, away = [], []
             for i, episode in enumerate(episodes):
                 scene = episode.scene.frames(slice(0, 3))
@@ -151,7 +151,7 @@ def speeds(model: Model, count: int) -> None:
                     off.append(np.hypot(seen.vx[2, k] - scene.vx[2, slot], seen.vy[2, k] - scene.vy[2, slot]))
                     away.append(np.hypot(seen.x[:, k] - scene.x[:, slot], seen.y[:, k] - scene.y[:, slot]).mean())
             print(f"speed, glimpse {glimpse}, {name}: {np.mean(off):.3f} units/s, place {np.mean(away):.3f}")
-    filming.GLIMPSE, filming.PACE_FRAMES = kept
+    pipeline.GLIMPSE, pipeline.PACE_FRAMES = kept
 
 
 def steps(model: Model, count: int) -> None:

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import kinema
-from kinema.agents import Random, Settings
-from kinema.agents import evaluate as score
-from kinema.agents import ppo as learn
+from kinema.agents import Random, Settings, learn, score
 from kinema.envs.playground import PlaygroundEnv
 from kinema.media import Clip
 

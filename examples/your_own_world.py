@@ -9,7 +9,6 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-import kinema.simulation.recorded_world  # noqa: F401  makes kinema/Recorded-v0 known
 from kinema.datasets.recorder import record
 from kinema.media import Clip
 from kinema.training.recorded_world import train_world

@@ -4,12 +4,14 @@
 >>> clip = kinema.generate("a red ball rolls right and hits a blue box")[0]
 >>> clip.save("out.mp4")
 
-Names load when they are used, so importing the package is quick and has no side effects.
+Names load when they are used, so importing the package is quick. It makes Kinema's environments known to Gymnasium, if that is
+installed: `gymnasium.make("kinema/Playground-v0")`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,3 +71,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+if find_spec("gymnasium") is not None:
+    from kinema.envs.registration import register
+
+    register()
+    del register

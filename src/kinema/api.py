@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.canvas import conditioning as layouts
+from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, stack
 from kinema.errors import InputError, SizeError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
 from kinema.inference.editing import (
     EDIT_STRENGTH,
@@ -109,8 +109,8 @@ def films(
     engine, options = model_of(model), options or Options()
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
-    width, height = sizes.check_size(engine.config, size)
-    count = sizes.check_duration(engine.config, seconds, fps, width, height, len(prompts))
+    width, height = limits.check_size(engine.config, size)
+    count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     told = [tell(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
     canvas = replace(canvas, text=stack(told, canvas.time_s))
@@ -142,15 +142,15 @@ def generate(
     """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips, and
     `pictures` at any second between. `camera` holds (second, x, y, zoom), which the camera goes through on straight ways; the
     room's middle is (5, 5), and at zoom 1 a picture shows ten units. Without a size, it is that of the first picture given
-    (`sizes.fitted`), else the model's own."""
+    (`limits.fitted`), else the model's own."""
     engine = model_of(model)
     shown = [clip for clip in (image, last, *(clip for clip, _ in pictures)) if clip is not None]
-    width, height = _size_for(engine, shown[0], size) if shown else sizes.check_size(engine.config, size)
-    frames = sizes.check_duration(engine.config, seconds, fps, width, height, count)
+    width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
+    frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(engine, canvas, prompt, strict)
     if camera:
-        canvas = layouts.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
+        canvas = conditioning.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
     known: dict[int, Frames] = {}
     scaled: dict[int, str] = {}
     scenes: dict[int, Scene | None] = {}
@@ -167,7 +167,7 @@ def generate(
         known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         scaled[index] = given.size
         cells = encode(engine, known[index][None], *padded(engine, height, width))
-        canvas = layouts.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
+        canvas = conditioning.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     canvas = lay_scenes(canvas, scenes)
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     if known:
@@ -195,7 +195,7 @@ def image(
 ) -> Clip:
     """One still picture: a film of one frame."""
     engine = model_of(model)
-    width, height = sizes.check_size(engine.config, size)
+    width, height = limits.check_size(engine.config, size)
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
     canvas = tell(engine, canvas, prompt, strict)
     settings = {"layout": "image", "size": f"{width}x{height}"}
@@ -203,19 +203,6 @@ def image(
         engine, canvas, options or Options(), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
         progress=None,
     )[0]  # fmt: skip
-
-
-def _size_for(model: Model, clip: Clip, size: AnySize) -> tuple[int, int]:
-    """(width, height) at which a given clip is filmed: the size asked for, else its own if the model films it, else by
-    `sizes.fitted`."""
-    if size is not None:
-        return sizes.check_size(model.config, size)
-    return sizes.fitted(model.config, clip.frames.shape[2], clip.frames.shape[1])
-
-
-def fit_to_model(model: Model, clip: Clip, size: AnySize = None) -> Clip:
-    """The clip at a size that the model films (`_size_for`): itself, every pixel as given, where that is its own size."""
-    return clip.fit(*_size_for(model, clip, size))
 
 
 def _scaled(*given: tuple[Clip, Clip]) -> dict[str, Any]:
@@ -239,7 +226,7 @@ def _from_frames(
     canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
     canvas = tell(model, canvas, prompt, strict)
     cells = encode(model, np.stack(list(known.values())), *padded(model, height, width))
-    return lay_scenes(layouts.infill(canvas, list(known), cells), scenes), (width, height)
+    return lay_scenes(conditioning.infill(canvas, list(known), cells), scenes), (width, height)
 
 
 def _fill_known(
@@ -265,8 +252,8 @@ def extend(
     otherwise: that is nearest to what happens (docs/training-log.md).
     """
     engine = model_of(model)
-    given, clip = clip, fit_to_model(engine, clip, size)
-    more = sizes.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
+    given, clip = clip, limits.fit_to_model(engine, clip, size)
+    more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
@@ -297,7 +284,7 @@ def _stepped(
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
-    canvas = layouts.perceive(canvas, encode(model, known, *padded(model, height, width)))
+    canvas = conditioning.perceive(canvas, encode(model, known, *padded(model, height, width)))
     seen = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
     tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
@@ -348,7 +335,7 @@ def infill(
     engine = model_of(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
-    width, height = _size_for(engine, pictures[0][0], size)
+    width, height = limits.size_for(engine, pictures[0][0], size)
     known: dict[int, Frames] = {}
     pairs: list[tuple[Clip, Clip]] = []
     scenes: dict[int, Scene | None] = {}
@@ -364,7 +351,7 @@ def infill(
         known[index], scenes[index] = fitted.frames[0], scenes_at(fitted, [0])[0]
         pairs.append((picture, fitted))
     frames = max(known) + 1
-    sizes.check_duration(engine.config, frames / fps, fps, width, height, 1)
+    limits.check_duration(engine.config, frames / fps, fps, width, height, 1)
     layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **_scaled(*pairs)}
     return _fill_known(
         engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
@@ -379,9 +366,9 @@ def blend(
     """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
     engine = model_of(model)
     given = a, b
-    a = fit_to_model(engine, a, size)
+    a = limits.fit_to_model(engine, a, size)
     b = b.resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
-    gap = sizes.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
+    gap = limits.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
     head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
     known = dict(enumerate(a.frames[-head:]))
     known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
@@ -409,9 +396,9 @@ def interpolate(
         raise InputError(
             f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
         )
-    given, clip = clip, fit_to_model(engine, clip, size)
+    given, clip = clip, limits.fit_to_model(engine, clip, size)
     frames = (clip.num_frames - 1) * factor + 1
-    sizes.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
+    limits.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
     scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **_scaled((given, clip))}
@@ -434,26 +421,26 @@ def edit(
     engine = model_of(model)
     check_strength(strength)
     white = None if mask is None else read_mask(mask, clip)
-    given, clip = clip, fit_to_model(engine, clip, size)
+    given, clip = clip, limits.fit_to_model(engine, clip, size)
     height, width = clip.frames.shape[1:3]
     if mask is not None and clip is not given:
         white = read_mask(mask.fit(width, height), clip)
-    sizes.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
+    limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded(engine, height, width)
     cells = encode(engine, clip.frames, *whole)
-    seen = layouts.perceive(canvas, cells)
+    seen = conditioning.perceive(canvas, cells)
     seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     seen = perceive_only(engine, seen, options or Options(), [seed])
     canvas = tell(engine, canvas, prompt, strict)
-    canvas = layouts.known_vector(canvas, "camera", seen.values["camera"])
+    canvas = conditioning.known_vector(canvas, "camera", seen.values["camera"])
     if white is None:
-        canvas = layouts.edit(canvas, cells, strength=picture_level(strength))
-        canvas = layouts.known_state(canvas, seen.values["state"], level=strength)
+        canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
+        canvas = conditioning.known_state(canvas, seen.values["state"], level=strength)
         values = {**canvas.values, "scene": seen.values["scene"]}
         canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
     else:
-        canvas = layouts.known_vector(canvas, "scene", seen.values["scene"])
+        canvas = conditioning.known_vector(canvas, "scene", seen.values["scene"])
         canvas = _masked_state(canvas, seen, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
@@ -484,7 +471,7 @@ def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strengt
     for k in added:
         state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
     free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
-    canvas = layouts.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
+    canvas = conditioning.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
     names = None if named is None else new_names(named, held)
     return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
 
@@ -523,10 +510,11 @@ def perceive(
     where it reads best. A state that the clip brings along is taken for known; to have the pictures read anew, leave it out:
     `replace(clip, state=None)`."""
     engine = model_of(model)
-    clip = fit_to_model(engine, clip, size or sizes.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1]))
+    own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
+    clip = limits.fit_to_model(engine, clip, size or own)
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = layouts.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
+    canvas = conditioning.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = perceive_only(engine, canvas, options or Options(), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
@@ -539,7 +527,7 @@ def render(
 ) -> Clip:  # fmt: skip
     """The film of a scene state, drawn by the model."""
     engine = model_of(model)
-    width, height = sizes.check_size(engine.config, size)
+    width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):
         raise SizeError(f"the state has entities in {scene.num_slots} slots; {engine.config.name} films up to {slots}")
@@ -551,7 +539,7 @@ def render(
     shared = min(slots, scene.num_slots)
     state[:, :, :shared] = encoded[:, :, :shared]
     setting = encode_setting(fields.view, fields.background, scene.num_frames)
-    canvas = layouts.render(
+    canvas = conditioning.render(
         canvas, torch.from_numpy(state), torch.from_numpy(encode_camera(fields.camera)), torch.from_numpy(setting)
     )
     layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}

@@ -9,9 +9,7 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
-from kinema.agents import Agent, Imitator, Planner, Random, RecordedAgent, Settings, Still, learn_recorded
-from kinema.agents import evaluate as score
-from kinema.agents import ppo as learn
+from kinema.agents import Agent, Imitator, Planner, Random, RecordedAgent, Settings, Still, learn, learn_recorded, score
 from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.starts import record
 from kinema.agents.vector_env import ImaginedRooms, RealRooms

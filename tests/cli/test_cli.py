@@ -15,7 +15,7 @@ from PIL import Image
 from kinema import api
 from kinema.autoencoder import Autoencoder, CodecConfig, save_codec
 from kinema.cli.main import main
-from kinema.inference import canvas_io as laying
+from kinema.inference import canvas_io
 from kinema.inference.limits import sizes_of
 from kinema.media import Clip
 from kinema.models.config import DenoiserConfig
@@ -61,7 +61,7 @@ def place(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Every command runs in an empty folder, with the untrained model as the default."""
     monkeypatch.setenv("KINEMA_WEIGHTS", str(weights))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(laying, "_loaded", {})
+    monkeypatch.setattr(canvas_io, "_loaded", {})
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from kinema.autoencoder import load_codec
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.envs.recorded import DreamVectorEnv
 from kinema.evaluation.kinema_model import KinemaSubject
 from kinema.evaluation.tasks import QUESTIONS
 from kinema.media import Clip
@@ -27,7 +28,6 @@ from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render as draw
 from kinema.scene.scene import Scene
-from kinema.simulation.recorded_world import DreamVectorEnv
 from kinema.simulation.world import World
 from kinema.training.recorded_world import WorldTrainer, config_for, save_starts
 from kinema.training.recordings import Recordings, WorldRecipe

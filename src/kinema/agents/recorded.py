@@ -22,10 +22,10 @@ from kinema.agents.evaluate import FIRST, Score
 from kinema.agents.ppo import FORMAT, Settings, Show, Shown, write_agent
 from kinema.agents.vector_env import Rooms
 from kinema.datasets.recorder import Seen, make
+from kinema.envs.recorded import DreamVectorEnv
 from kinema.envs.spaces import space_of
 from kinema.errors import InputError, MediaError
 from kinema.models.hub import Model
-from kinema.simulation.recorded_world import DreamVectorEnv
 
 LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary, gym.spaces.Box)
 QUICK = Settings(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)

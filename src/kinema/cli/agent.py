@@ -60,8 +60,7 @@ def _check() -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     _check()
-    from kinema.agents import Settings
-    from kinema.agents import ppo as learn
+    from kinema.agents import Settings, learn
     from kinema.cli.train import Line
     from kinema.models.hub import load
 
@@ -121,8 +120,7 @@ def _policy(arguments: argparse.Namespace) -> tuple[Policy, str]:
 
 def run_score(arguments: argparse.Namespace) -> int:
     _check()
-    from kinema.agents import RecordedAgent
-    from kinema.agents import evaluate as score
+    from kinema.agents import RecordedAgent, score
     from kinema.cli.train import Line
     from kinema.models.hub import load
 

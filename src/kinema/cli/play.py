@@ -20,7 +20,7 @@ from kinema.cli.options import add_model, add_size, model_from
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.simulation.recorded_world import Dream
+    from kinema.envs.recorded import Dream
     from kinema.simulation.world import World
 
 KEYS = {
@@ -65,14 +65,14 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
     if len(start) < MOST_OF_A_PATH and "\n" not in start:
         for folder in (path, path / "world") if start else ():
             if (folder / "starts.safetensors").exists():
-                from kinema.simulation.recorded_world import Dream
+                from kinema.envs.recorded import Dream
 
                 return Dream(folder, seed=arguments.seed, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
+            from kinema.envs.recorded import Dream
             from kinema.simulation.checkpoint import kind_of
-            from kinema.simulation.recorded_world import Dream
 
             if kind_of(path) == "dream":
                 return Dream.open(path, device=arguments.device)
@@ -129,7 +129,7 @@ class Play:
     """What keys do; drawing and reading are around it."""
 
     def __init__(self, world: World | Dream) -> None:
-        from kinema.simulation.recorded_world import Dream
+        from kinema.envs.recorded import Dream
 
         self.numbered = isinstance(world, Dream)
         """Whether number keys act: one of N actions of a recorded environment."""

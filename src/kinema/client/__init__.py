@@ -4,24 +4,12 @@
     frame, state, reward = world.step((1.0, 0.0))
     print(world.ask("where is the red ball?"))
 
-`RemoteEnv` is such a world as a Gymnasium environment: `gymnasium.make("kinema/Remote-v0", url=..., start=...)`.
+As a Gymnasium environment: `gymnasium.make("kinema/Remote-v0", url=..., start=...)`.
 """
 
 from __future__ import annotations
 
-import gymnasium as gym
-
 from kinema.client.connection import clip_of, from_url, picture_of
 from kinema.client.world import RemoteWorld
-from kinema.envs.remote import RemoteEnv
 
-__all__ = ["RemoteEnv", "RemoteWorld", "clip_of", "from_url", "picture_of"]
-
-
-def register() -> None:
-    """Make the id known to Gymnasium; doing it twice does no harm."""
-    if "kinema/Remote-v0" not in gym.registry:
-        gym.register(id="kinema/Remote-v0", entry_point="kinema.client:RemoteEnv")
-
-
-register()
+__all__ = ["RemoteWorld", "clip_of", "from_url", "picture_of"]

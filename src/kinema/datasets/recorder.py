@@ -32,8 +32,6 @@ PLUGINS = {
     "BabyAI-": ("minigrid", "minigrid"),
     "Vizdoom": ("vizdoom.gymnasium_wrapper", "vizdoom"),
     "Crafter": ("kinema.envs.crafter", "crafter"),
-    "kinema/Playground": ("kinema.envs.playground", "kinema"),
-    "kinema/Imagined": ("kinema.envs.imagined", "kinema"),
 }
 """What to import for ids that begin so (Gymnasium finds no plugins by itself), and how pip calls it."""
 LEAST = 16

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kinema.envs.playground import HIGH, LOW, PlaygroundEnv
 from kinema.envs.window import Window
 from kinema.errors import InputError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.canvas_io import check_seed, model_of
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, Moment, advance, film, moments_of, remember
@@ -134,7 +134,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             diet=self.diet,
         )
         if observation != "state" or render_mode is not None:
-            sizes.check_size(self.model.config, (size, size))
+            limits.check_size(self.model.config, (size, size))
         self.window = window
         self.num_envs, self.size, self.fps, self.observation = num_envs, size, fps, observation
         self.render_mode, self.steps, self.max_steps = render_mode, steps, max(1, round(duration_s * fps))
@@ -319,16 +319,3 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
         """Close the window, if there is one."""
         if self._window is not None:
             self._window.close()
-
-
-def register() -> None:
-    """Make the id known to Gymnasium; doing it twice does no harm."""
-    if "kinema/Imagined-v0" not in gym.registry:
-        gym.register(
-            id="kinema/Imagined-v0",
-            entry_point="kinema.envs.imagined:ImaginedEnv",
-            vector_entry_point="kinema.envs.imagined:ImaginedVectorEnv",
-        )
-
-
-register()

@@ -13,7 +13,6 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.envs.registration import register
 from kinema.envs.window import Window
 from kinema.errors import InputError, SizeError
 from kinema.playground.camera import visible
@@ -161,6 +160,3 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
 
     def _info(self, success: bool) -> dict[str, Any]:
         return {"task": None if self.task is None else str(self.task), "success": success}
-
-
-register()

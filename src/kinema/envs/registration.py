@@ -1,14 +1,24 @@
-"""Makes `kinema/Playground-v0` known to Gymnasium, without loading the renderer before an environment is made."""
+"""Every environment of Kinema by its Gymnasium id, registered when `kinema` is imported; nothing is loaded before one is made."""
 
 from __future__ import annotations
 
-ENV_ID = "kinema/Playground-v0"
+VECTOR = {
+    "kinema/Imagined-v0": ("kinema.envs.imagined:ImaginedEnv", "kinema.envs.imagined:ImaginedVectorEnv"),
+    "kinema/Recorded-v0": ("kinema.envs.recorded:DreamEnv", "kinema.envs.recorded:DreamVectorEnv"),
+}
+SINGLE = {
+    "kinema/Playground-v0": "kinema.envs.playground:PlaygroundEnv",
+    "kinema/Remote-v0": "kinema.envs.remote:RemoteEnv",
+}
 
 
 def register() -> None:
-    """Registers the environment once. Gymnasium 1.x loads no plugins by itself: import `kinema.envs.playground` before
-    `gymnasium.make`, which calls this."""
+    """Make the ids known to Gymnasium; doing it twice does no harm."""
     from gymnasium.envs import registration
 
-    if ENV_ID not in registration.registry:
-        registration.register(id=ENV_ID, entry_point="kinema.envs.playground:PlaygroundEnv")
+    for name, (single, many) in VECTOR.items():
+        if name not in registration.registry:
+            registration.register(id=name, entry_point=single, vector_entry_point=many)
+    for name, single in SINGLE.items():
+        if name not in registration.registry:
+            registration.register(id=name, entry_point=single)

@@ -11,7 +11,8 @@ import os
 import re
 
 from kinema.errors import InputError, SizeError
-from kinema.models.hub import ModelConfig
+from kinema.media import Clip
+from kinema.models.hub import Model, ModelConfig
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -157,3 +158,15 @@ def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, 
             f"about {most:.0f} s would fit"
         )
     return frames
+
+
+def size_for(model: Model, clip: Clip, size: str | Size | None) -> Size:
+    """(width, height) at which a given clip is filmed: the size asked for, else its own if the model films it, else by `fitted`."""
+    if size is not None:
+        return check_size(model.config, size)
+    return fitted(model.config, clip.frames.shape[2], clip.frames.shape[1])
+
+
+def fit_to_model(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
+    """The clip at a size that the model films (`size_for`): itself, every pixel as given, where that is its own size."""
+    return clip.fit(*size_for(model, clip, size))

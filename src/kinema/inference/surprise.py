@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kinema.api import fit_to_model
-from kinema.canvas import conditioning as layouts
+from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
 from kinema.inference.canvas_io import blank_canvas, encode, model_of, padded
+from kinema.inference.limits import fit_to_model
 from kinema.inference.pipeline import Options, perceive_only
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -74,7 +74,7 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(model, clip.frames, *padded(model, height, width))
-    found = perceive_only(model, layouts.perceive(empty, cells), Options(), [seed])
+    found = perceive_only(model, conditioning.perceive(empty, cells), Options(), [seed])
     levels = {name: torch.zeros_like(level) for name, level in found.levels.items()}
     levels["action"] = torch.ones_like(levels["action"])
     return found.with_values(found.values, levels), cells

@@ -9,7 +9,8 @@ The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and 
     x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
 
 so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places and speeds more is known
-beforehand: the frames around expect them at a mean m with a spread s (`kinema.models.objects.motion_prior`), and the same derivation gives
+beforehand: the frames around expect them at a mean m with a spread s (`kinema.models.objects.motion_prior`), and the same
+derivation gives
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 

@@ -2,10 +2,10 @@
 
 A cell spans 16 x 16 pixels. Convolutions over the latents around and inside it find a thing wherever it lies in the cell with
 the same weights, which a linear patch would have to learn for every offset. What they see is asked for in training
-(`kinema.models.objects.detection`): that teaches it long before slots learn to read it. The way back is as short: slots stamp what is known
-of them on the map where they stand (`Stamp`), and convolutions draw from that. The trunk between adds what is not local, so
-seeing and drawing are learned from stills by the stem, the stamps and the heads alone, thirty times as many as the trunk could be
-shown in the same time (docs/training-log.md).
+(`kinema.models.objects.detection`): that teaches it long before slots learn to read it. The way back is as short: slots stamp
+what is known of them on the map where they stand (`Stamp`), and convolutions draw from that. The trunk between adds what is not
+local, so seeing and drawing are learned from stills by the stem, the stamps and the heads alone, thirty times as many as the
+trunk could be shown in the same time (docs/training-log.md).
 
 A picture may be of any height: 10 room units, or 10 / zoom, always fill it. How many units a place of the map is high (1.67 for
 48 pixels, 0.31 for 256) is told to whatever must know it: the stem, the stamps and their shares.

@@ -24,8 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kinema.errors import API_TYPES, ApiError, InputError, OutputError
-from kinema.server.api import account as desk
-from kinema.server.api import videos, worlds
+from kinema.server.api import account, videos, worlds
 from kinema.server.api.errors import body
 from kinema.server.auth import Caller
 from kinema.server.billing import SETTLE_S, frames_cost
@@ -157,7 +156,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         house.meter.spend(who.key_id, frames_cost(room.meta.size, frames))
 
     app.include_router(videos.routes(house))
-    app.include_router(desk.routes(house))
+    app.include_router(account.routes(house))
     app.include_router(
         worlds.routes(
             hall,

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from kinema.api import perceive
 from kinema.devices import AUTO
 from kinema.errors import InputError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, model_of, tell
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan
@@ -103,7 +103,7 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
 
 class World:
     """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
-    pictures; by default that of the clip it starts from (`sizes.fitted`), else the model's own."""
+    pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own."""
 
     _shown: tuple[Moment, Frame] | None = None
 
@@ -121,9 +121,7 @@ class World:
     ) -> None:
         self.model = model_of(model)
         if self.model.config.world is not None:
-            raise InputError(
-                f"{self.model.config.name} is a recorded world; step into it with kinema.simulation.recorded_world.Dream"
-            )
+            raise InputError(f"{self.model.config.name} is a recorded world; step into it with kinema.envs.recorded.Dream")
         if task is not None:
             check_task(self.model, task)
         if not isinstance(steps, int) or steps < 1:
@@ -133,9 +131,9 @@ class World:
             raise InputError(f"{fps} frames a second: {self.model.config.name} steps at {low:g} to {high:g}")
         self.seed, self.fps, self.steps, self.parser, self.task = check_seed(seed), fps, steps, parser, task
         if size is None and isinstance(start, Clip):
-            self.size = sizes.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
+            self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
-            self.size = sizes.check_size(self.model.config, size)
+            self.size = limits.check_size(self.model.config, size)
         self._text = None
         if task is not None:
             self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))

@@ -9,7 +9,7 @@ from kinema.datasets.episode_cache import FPS, Source
 from kinema.diffusion.noise_patterns import PatternShares
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
-from kinema.playground import scene_distribution as diet
+from kinema.playground import scene_distribution
 from kinema.playground.phyworld import PhyWorld
 
 KINDS = ("still", "film", "plan", "live")
@@ -143,18 +143,20 @@ def _tiny_phases() -> tuple[Phase, ...]:
     """One thing, two, then all; the last stretch steps through rooms more than it draws."""
     one = Phase(
         name="one shape",
-        diet=diet.one_shape(),
+        diet=scene_distribution.one_shape(),
         episodes=1_000,
         base_seed=1_000_000,
         until=0.02,
         still_share=0.5,
         film_share=0.5,
     )
-    two = replace(one, name="two shapes", diet=diet.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.06)
+    two = replace(
+        one, name="two shapes", diet=scene_distribution.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.06
+    )
     every = replace(
         two,
         name="tiny",
-        diet=diet.tiny(),
+        diet=scene_distribution.tiny(),
         episodes=16_000,
         base_seed=10_000_000,
         until=0.72,
@@ -186,9 +188,9 @@ def tiny() -> Recipe:
         film_frames=20,
         film_shapes=(Shape(height=64, width=64, share=0.5), Shape(height=128, width=128, share=0.5)),
         live_share=0.85,
-        acting=replace(_outside("acting", diet.acting(), 10_000, 31_000_000), fps=16.0),
+        acting=replace(_outside("acting", scene_distribution.acting(), 10_000, 31_000_000), fps=16.0),
         acting_share=0.35,
-        meeting=_outside("meeting", diet.meeting(), 10_000, 33_000_000),
+        meeting=_outside("meeting", scene_distribution.meeting(), 10_000, 33_000_000),
         meeting_share=0.4,
         meeting_frames=12,
         own_share=0.7,
@@ -219,8 +221,8 @@ def tiny() -> Recipe:
 
 
 def base() -> Recipe:
-    """kinema-base: the same code on one data-centre GPU (`kinema.training.gpu_recipe`). Of 384, 256 wide is what fits the shipped weights'
-    32 MiB (docs/design.md)."""
+    """kinema-base: the same code on one data-centre GPU (`kinema.training.gpu_recipe`). Of 384, 256 wide is what fits the shipped
+    weights' 32 MiB (docs/design.md)."""
     small = tiny()
     return replace(
         small,
@@ -231,7 +233,7 @@ def base() -> Recipe:
         phases=(
             Phase(
                 name="full",
-                diet=diet.full(),
+                diet=scene_distribution.full(),
                 episodes=200_000,
                 base_seed=50_000_000,
                 until=1.0,
@@ -242,7 +244,7 @@ def base() -> Recipe:
         steps=40_000,
         acting=replace(
             small.acting,
-            diet=replace(diet.full(), min_entities=2, scenarios={"act": 1.0}),
+            diet=replace(scene_distribution.full(), min_entities=2, scenarios={"act": 1.0}),
             episodes=40_000,
             base_seed=90_000_000,
         ),
@@ -259,7 +261,7 @@ def smoke() -> Recipe:
         phases=(
             Phase(
                 name="one shape",
-                diet=diet.one_shape(),
+                diet=scene_distribution.one_shape(),
                 episodes=500,
                 base_seed=7_000_000,
                 until=1.0,

@@ -25,9 +25,7 @@ def _measure(subject: Asked, item: str) -> Result | None:
     model = model_of_subject(subject)
     if find_spec("stable_baselines3") is None or not (model is not None or isinstance(subject, Privileged)):
         return None
-    from kinema.agents import Policy, Random, Settings
-    from kinema.agents import evaluate as score
-    from kinema.agents import ppo as learn
+    from kinema.agents import Policy, Random, Settings, learn, score
 
     scale, seed = item.split("/")[0], int(item.split("/")[1])
     settings = Settings(frames=FRAMES[scale], seed=seed)

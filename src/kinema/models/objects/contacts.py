@@ -1,12 +1,12 @@
 """Contacts: what two slots that meet, or a slot and a wall, do to each other's place and velocity.
 
-The trunk sees places as Fourier features and does not resolve the 0.08 units between "about to touch" and "touched", so it answers
-with a mean over the moment of contact: a thing that stops (docs/training-log.md). This module is told the gap itself. From the
-motion prior (`kinema.models.objects.motion_prior`), in float32, it takes for every pair of slots the gap along the line between their centers, how
-fast it closes, what they are made of and how large they are, and answers with a change of place and velocity along that line and
-across it, summed over partners. Four walls are partners too. As the prior assumes straight motion, a gap below 0 says how far
-past the contact the expected place lies. What the trunk has to say of a slot at its contact is a mean over whether it has
-happened, so the module also says how much of that to keep.
+The trunk sees places as Fourier features and does not resolve the 0.08 units between "about to touch" and "touched", so it
+answers with a mean over the moment of contact: a thing that stops (docs/training-log.md). This module is told the gap itself.
+From the motion prior (`kinema.models.objects.motion_prior`), in float32, it takes for every pair of slots the gap along the
+line between their centers, how fast it closes, what they are made of and how large they are, and answers with a change of place
+and velocity along that line and across it, summed over partners. Four walls are partners too. As the prior assumes straight
+motion, a gap below 0 says how far past the contact the expected place lies. What the trunk has to say of a slot at its contact
+is a mean over whether it has happened, so the module also says how much of that to keep.
 
 Axes: B batch, N frames, K slots, F features, W walls.
 """

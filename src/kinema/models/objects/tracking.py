@@ -1,9 +1,9 @@
 """From sight to slots: what the stem sees in pictures, as a first rough state.
 
-Sight answers for every place of every picture (`kinema.models.objects.detection`). Places that see the same thing are put together, things
-are followed from picture to picture, and each path is named by what most of its pictures say. No two things of a
-Playground scene share kind and color, so a name also joins what was seen before and after a gap. The denoiser then starts from
-this instead of from nothing: who is there is known, where they are roughly, all else is open.
+Sight answers for every place of every picture (`kinema.models.objects.detection`). Places that see the same thing are put
+together, things are followed from picture to picture, and each path is named by what most of its pictures say. No two things of
+a Playground scene share kind and color, so a name also joins what was seen before and after a gap. The denoiser then starts
+from this instead of from nothing: who is there is known, where they are roughly, all else is open.
 
 Axes: B batch, T frames, H x W places, K slots, F features.
 """

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from sqlalchemy import select
 
 from kinema.errors import ApiError, KinemaError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available, find
 from kinema.playground import VOCABULARY
@@ -125,8 +125,8 @@ def model_shown(name: str) -> dict[str, Any]:
     return {
         "id": name, "object": "model", "created": int((folder / "config.json").stat().st_mtime), "owned_by": "kinema",
         "kinema": {
-            "default": name == default_model(), "size": "x".join(map(str, sizes.default_size(config))),
-            "sizes": sizes.sizes_of(config), "heights": list(config.heights), "aspects": list(config.aspects),
+            "default": name == default_model(), "size": "x".join(map(str, limits.default_size(config))),
+            "sizes": limits.sizes_of(config), "heights": list(config.heights), "aspects": list(config.aspects),
             "fps": list(config.fps), "max_side": config.max_side, "max_seconds": MOST_SECONDS,
             "edit_strength": EDIT_STRENGTH,
             "parameters": parameters(folder), "world": config.world is not None,

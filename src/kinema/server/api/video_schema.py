@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kinema.errors import ApiError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
@@ -119,10 +119,10 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
     """The model, the request with all that was left open filled in, and notes; nothing is uploaded or accepted yet."""
     model, notes = model_for(given.get("model"))
     config = config_of(model)
-    width, height = sizes.check_size(config, size_for(given, model, notes))
+    width, height = limits.check_size(config, size_for(given, model, notes))
     seconds = given.get("seconds") or 4.0
     fps = given.get("fps") or 16.0
-    sizes.check_duration(config, seconds, fps, width, height, 1)
+    limits.check_duration(config, seconds, fps, width, height, 1)
     prompt = given.get("prompt") or ""
     check_prompt(prompt, model, bool(given.get("strict")))
     house.allowed(prompt)
@@ -141,10 +141,10 @@ def size_for(given: dict[str, Any], model: str, notes: list[str]) -> str | None:
     size: str | None = given.get("size") or None
     if size is None or given.get("model") not in ALIASES:
         return size
-    width, height = sizes.parse_size(size)
+    width, height = limits.parse_size(size)
     if width < 1 or height < 1:
         raise refuse("size", size, "WIDTHxHEIGHT in pixels")
-    near = "x".join(map(str, sizes.fitted(config_of(model), width, height)))
+    near = "x".join(map(str, limits.fitted(config_of(model), width, height)))
     if near != f"{width}x{height}":
         notes.append(f"{model} does not film {size}; {near} instead")
     return near

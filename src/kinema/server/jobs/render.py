@@ -10,7 +10,7 @@ import numpy as np
 
 from kinema import api
 from kinema.errors import InputError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.pipeline import Options, Progress, Watch
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -75,7 +75,7 @@ def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress:
         return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
     if kind == "trim":
         clip = load(request["video"])
-        made = trim(clip.fit(*sizes.parse_size(request["size"])), request["cuts"])
+        made = trim(clip.fit(*limits.parse_size(request["size"])), request["cuts"])
         scaled = {"scaled_from": clip.size} if clip.size != made.size else {}
         return replace(made, settings={**made.settings, "size": made.size, **scaled})
     if kind == "render":

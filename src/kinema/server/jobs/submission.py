@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from kinema.errors import ApiError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.server.api.errors import refuse
 from kinema.server.api.forms import Field
 from kinema.server.api.video_object import shown
@@ -85,7 +85,7 @@ class Orders:
                     raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
             return self.change("blend", ("a", "b"), {**given, **ends}, caller)
         model, request, _ = normal(self.house, given)
-        width, height = sizes.parse_size(request["size"])
+        width, height = limits.parse_size(request["size"])
         price = cost(width, height, request["seconds"], request["fps"], request["steps"])
         self.house.queue.check(caller.key_id, price, caller.concurrency)
         pictures = {"image": given["input_reference"], "last": given["last"]}
@@ -109,8 +109,8 @@ class Orders:
         shown = [reference for reference in references if reference]
         if shown and not given["size"]:
             request["size"] = _fitted(model, _source(self.house, shown[0])["size"])
-            width, height = sizes.parse_size(request["size"])
-            sizes.check_duration(config_of(model), request["seconds"], request["fps"], width, height, 1)
+            width, height = limits.parse_size(request["size"])
+            limits.check_duration(config_of(model), request["seconds"], request["fps"], width, height, 1)
         return self._accept(
             caller, "generate", model, request, sources=[r["video"] for r in references if r and "video" in r], given=given,
             seconds=request["seconds"], size=request["size"],
@@ -154,7 +154,7 @@ class Orders:
         first = _source(self.house, known[names[0]])
         asked = size_for(given, model, notes)
         size = _fitted(model, first["size"]) if asked is None else asked
-        width, height = sizes.check_size(config_of(model), size)
+        width, height = limits.check_size(config_of(model), size)
         size = f"{width}x{height}"
         more = given.get("seconds") or (1.0 if kind == "loop" else 2.0)
         lengths = {
@@ -167,7 +167,7 @@ class Orders:
         if kind == "trim":
             cuts = cuts_of(given["cuts"], first["seconds"])
             given, seconds = {**given, "cuts": cuts}, sum(end - start for start, end in cuts)
-        sizes.check_duration(config_of(model), seconds, first["fps"], width, height, 1)
+        limits.check_duration(config_of(model), seconds, first["fps"], width, height, 1)
         seed = given.get("seed")
         request = {
             **{name: given.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
@@ -185,8 +185,8 @@ class Orders:
         model, asked, _ = normal(self.house, given)
         scene = scene_of(given["state"])
         seconds = scene.num_frames / scene.fps
-        width, height = sizes.parse_size(asked["size"])
-        sizes.check_duration(config_of(model), seconds, scene.fps, width, height, 1)
+        width, height = limits.parse_size(asked["size"])
+        limits.check_duration(config_of(model), seconds, scene.fps, width, height, 1)
         wanted = {**asked, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
         return self._accept(caller, "render", model, wanted, sources=[], given=given, seconds=seconds, size=asked["size"])
 
@@ -198,7 +198,7 @@ class Orders:
         if refused:
             self.house.queue.note(caller.key_id, "policy.prompt", None, {"reason": refused})
             raise ApiError(400, refused, param="prompt", code="content_policy_violation")
-        width, height = sizes.parse_size(size)
+        width, height = limits.parse_size(size)
         job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
@@ -233,4 +233,4 @@ def _source(house: House, reference: dict[str, str]) -> dict[str, Any]:
 
 def _fitted(model: str, size: str) -> str:
     """The size at which the model films what is given."""
-    return "x".join(map(str, sizes.fitted(config_of(model), *sizes.parse_size(size))))
+    return "x".join(map(str, limits.fitted(config_of(model), *limits.parse_size(size))))

@@ -26,7 +26,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
 from kinema.inference.canvas_io import model_of
 from kinema.media import Clip
-from kinema.server.jobs import render as work
+from kinema.server.jobs import render
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
 from kinema.server.jobs.publish import VIDEO, write_film
 from kinema.server.jobs.queue import Queue
@@ -249,7 +249,7 @@ class Worker:
 
         hand.filmed = {claim.id for claim in open_claims}
         first = open_claims[0]
-        if work.shape_of(first.kind, first.model, first.request) is not None:
+        if render.shape_of(first.kind, first.model, first.request) is not None:
 
             def watch(canvas: Canvas, filmed: int) -> None:
                 if time.monotonic() - hand.looked < LOOK_S:
@@ -260,12 +260,12 @@ class Worker:
                         self._preview(claim, canvas, i, filmed)
 
             requests = [claim.request for claim in open_claims]
-            films = work.make_together(model_of(first.model, self.settings.device), requests, progress, watch)
+            films = render.make_together(model_of(first.model, self.settings.device), requests, progress, watch)
             clips |= {claim.id: clip for claim, clip in zip(open_claims, films, strict=True)}
         else:
             for claim in open_claims:
                 model = model_of(claim.model, self.settings.device)
-                clips[claim.id] = work.make(claim.kind, model, claim.request, self._load, progress)
+                clips[claim.id] = render.make(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kinema.errors import InputError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.rollout import WINDOW
 from kinema.models.hub import Model
@@ -138,7 +138,7 @@ def _check_settings(data: dict[str, Any], model: Model) -> None:
     width, height = data["size"]
     if type(width) is not int or type(height) is not int:
         raise _refuse("its size is none")
-    sizes.check_size(model.config, (width, height))
+    limits.check_size(model.config, (width, height))
     task = data["task"]
     if task is not None:
         if not isinstance(task, str) or len(task) > LONGEST_TASK:

@@ -1,9 +1,9 @@
 """The living worlds of one server: found, begun, stepped, saved, put to sleep.
 
-Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and who was not used for longest is saved
-and let go. Whatever is done to a world is done under its lock, so clients of one world are served in the order in which they
-came; questions and films are put to a branch, and keep nobody waiting. Models run in one thread (`kinema.server.worlds.executor`), files
-are written in another, and the event loop does neither.
+Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and who was not used for
+longest is saved and let go. Whatever is done to a world is done under its lock, so clients of one world are served in the order
+in which they came; questions and films are put to a branch, and keep nobody waiting. Models run in one thread
+(`kinema.server.worlds.executor`), files are written in another, and the event loop does neither.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Trains a codec: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one: make train-codec
+"""Trains a codec: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one: make
+train-codec
 
 Each step draws one batch, Playground and some footage, of one size (mostly 64x64). Latents are disturbed by Gaussian noise of
 up to 0.1, so that the decoder forgives a denoiser's small errors; the loss is L1 + L2 + L1 of the horizontal and vertical

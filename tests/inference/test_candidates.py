@@ -12,7 +12,7 @@ import torch
 import kinema
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
-from kinema.inference import pipeline as filming
+from kinema.inference import pipeline
 from kinema.inference.candidates import copies, jitter, overlap, text_gain
 from kinema.inference.canvas_io import blank_canvas, tell
 from kinema.inference.pipeline import Options, candidate_seed, plan
@@ -71,7 +71,7 @@ def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -
     """Whichever draft is scored best is the one that is finished; each has its own noise."""
     canvas, kept = empty(model, "a red ball rolls right"), []
     for best in range(3):
-        monkeypatch.setattr(filming, "plan_scores", lambda _, drafts, best=best: torch.eye(drafts.batch)[best])
+        monkeypatch.setattr(pipeline, "plan_scores", lambda _, drafts, best=best: torch.eye(drafts.batch)[best])
         kept.append(plan(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
     assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
     assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250
@@ -82,7 +82,7 @@ def test_one_candidate_and_known_states_are_planned_as_before(model: Model, monk
     def never(*_: object) -> None:
         raise AssertionError("drafts were made")
 
-    monkeypatch.setattr(filming, "_best", never)
+    monkeypatch.setattr(pipeline, "_best", never)
     plan(model, empty(model, "a red ball"), Options(steps=8, candidates=1), [0])
     plan(model, empty(model, ""), CHOOSE, [0])
     plan(model, empty(model, "a red ball"), Options(steps=4, candidates=4), [0])

@@ -13,7 +13,6 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-import kinema.simulation.recorded_world  # noqa: F401  registers kinema/Recorded-v0
 from kinema.autoencoder import load_codec
 from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
@@ -21,12 +20,12 @@ from kinema.cli.play import Play, begin
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.diffusion.losses import noised
+from kinema.envs.recorded import Dream, DreamEnv, DreamVectorEnv
 from kinema.errors import InputError, MediaError, ModelError
 from kinema.inference.rollout import band
 from kinema.models.block import Memory
 from kinema.models.denoiser import cleaned
 from kinema.models.hub import load, read_config, weights_folder
-from kinema.simulation.recorded_world import Dream, DreamEnv, DreamVectorEnv
 from kinema.simulation.world import World
 from kinema.training import checkpoint
 from kinema.training.recorded_world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world

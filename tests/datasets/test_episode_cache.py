@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.datasets import episode_cache as banks
+from kinema.datasets import episode_cache
 from kinema.datasets.episode_cache import JOLT, SHARD, Bank, Order, build, make_shard
 from kinema.errors import InputError
 from kinema.playground import simulate, tiny
@@ -17,7 +17,7 @@ from kinema.playground.scene_distribution import acting, meeting
 from kinema.training.batches import draw_meeting_windows
 
 
-def saved(folder: Path, arrays: banks.Arrays) -> Path:
+def saved(folder: Path, arrays: episode_cache.Arrays) -> Path:
     folder.mkdir()
     np.savez(folder / "shard-00000.npz", **arrays)  # type: ignore[arg-type]
     return folder
@@ -32,7 +32,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 def test_captions_are_found_by_their_kind(mixed: Bank) -> None:
     tasks = 0
     for episode in range(len(mixed)):
-        told = simulate(tiny(), episode, fps=banks.FPS, num_frames=banks.FRAMES).captions
+        told = simulate(tiny(), episode, fps=episode_cache.FPS, num_frames=episode_cache.FRAMES).captions
         tasks += told.task is not None
         expected = (told.short, told.detailed, told.task or told.short, told.partial)
         found = [mixed.caption(episode, which) for which in range(4)]
@@ -65,7 +65,7 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
         Bank(saved(tmp_path / "old", arrays))
     order = Order(folder=tmp_path / "new", source=tiny(), episodes=0, base_seed=0)
     build([order])
-    monkeypatch.setattr(banks, "FORMAT", banks.FORMAT + 1)
+    monkeypatch.setattr(episode_cache, "FORMAT", episode_cache.FORMAT + 1)
     with pytest.raises(InputError, match="another diet, seed or format"):
         build([order])
 

@@ -366,16 +366,3 @@ class Dream:
             return dream
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as wrong:
             raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None
-
-
-def register() -> None:
-    """Make the id known to Gymnasium; doing it twice does no harm."""
-    if "kinema/Recorded-v0" not in gym.registry:
-        gym.register(
-            id="kinema/Recorded-v0",
-            entry_point="kinema.simulation.recorded_world:DreamEnv",
-            vector_entry_point="kinema.simulation.recorded_world:DreamVectorEnv",
-        )
-
-
-register()

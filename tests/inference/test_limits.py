@@ -11,7 +11,7 @@ import pytest
 import kinema
 from kinema.api import Options
 from kinema.errors import ModelError, SizeError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig, read_config, save
@@ -32,14 +32,14 @@ def noise(width: int, height: int, frames: int = 5) -> Clip:
 
 
 def test_sizes_offered_are_those_of_the_config(many: ModelConfig, model: Model) -> None:
-    offered = sizes.sizes_of(many)
+    offered = limits.sizes_of(many)
     assert len(offered) == 24 and {"48x48", "224x128", "80x128", "176x128", "448x256"} <= set(offered)
-    assert all(sizes.check_size(many, size) == sizes.parse_size(size) for size in offered)
-    assert sizes.check_size(many, None) == (128, 128)
+    assert all(limits.check_size(many, size) == limits.parse_size(size) for size in offered)
+    assert limits.check_size(many, None) == (128, 128)
     alone = replace(model.config, heights=(), aspects=("1:1",))
-    assert alone.heights == (64,) and sizes.sizes_of(alone) == ["64x64"]
+    assert alone.heights == (64,) and limits.sizes_of(alone) == ["64x64"]
     wide = replace(model.config, heights=(64,), aspects=("16:9",))
-    assert sizes.check_size(wide, None) == (112, 64)
+    assert limits.check_size(wide, None) == (112, 64)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_sizes_offered_are_those_of_the_config(many: ModelConfig, model: Model) 
     ],
 )  # fmt: skip
 def test_what_is_given_is_scaled_by_height(many: ModelConfig, given: tuple[int, int], scaled: tuple[int, int]) -> None:
-    assert sizes.fitted(many, *given) == scaled and sizes.films_size(many, *scaled)
+    assert limits.fitted(many, *given) == scaled and limits.films_size(many, *scaled)
 
 
 def test_errors_name_the_nearest(many: ModelConfig) -> None:
     for size, near in (("130x130", "128x128"), ("128x72", "112x64"), ("4096x4096", "256x256"), ("128x126", "128x128")):
         with pytest.raises(SizeError, match=f"cannot film {size}: .*the nearest is {near}$"):
-            sizes.check_size(many, size)
+            limits.check_size(many, size)
 
 
 def test_a_config_keeps_its_sizes_and_refuses_those_that_are_none(many: ModelConfig, model: Model, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_other_sizes_are_scaled_and_the_settings_say_so(
     ):
         assert made.size == made.settings["size"] == expected
         assert made.settings["scaled_from"] == clip.size
-    fitted = clip.fit(*sizes.parse_size(expected))
+    fitted = clip.fit(*limits.parse_size(expected))
     assert (
         kinema.extend(clip, "a ball", seconds=0.25, size=size, model=model, options=FAST).frames[:5] == fitted.frames
     ).all()

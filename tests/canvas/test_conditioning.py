@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kinema.canvas import conditioning as layouts
+from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.errors import InputError
@@ -44,7 +44,7 @@ def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
 
 
 def test_text_to_video(model: Model) -> None:
-    assert check(model, layouts.text_to_video(canvas())).num_frames == T
+    assert check(model, conditioning.text_to_video(canvas())).num_frames == T
 
 
 def test_still_image(model: Model) -> None:
@@ -52,42 +52,42 @@ def test_still_image(model: Model) -> None:
 
 
 def test_image_to_video(model: Model) -> None:
-    done = check(model, layouts.image_to_video(canvas(), cells(1), cells(1, 3)))
+    done = check(model, conditioning.image_to_video(canvas(), cells(1), cells(1, 3)))
     assert torch.equal(done.values["video"][:, :1], cells(1)) and torch.equal(done.values["video"][:, -1:], cells(1, 3))
 
 
 @pytest.mark.parametrize("before", [False, True])
 def test_extend(model: Model, before: bool) -> None:
-    laid = layouts.extend(canvas(), cells(3), before=before)
+    laid = conditioning.extend(canvas(), cells(3), before=before)
     assert (laid.levels["video"][0, -3:] == 0).all() == before
     check(model, laid)
 
 
 def test_infill_interpolate_and_loop(model: Model) -> None:
-    check(model, layouts.infill(canvas(), [0, 3, 7], cells(3)))
-    check(model, layouts.infill(canvas(), range(0, T, 2), cells(T // 2)))
-    done = check(model, layouts.loop(canvas(), cells(1)))
+    check(model, conditioning.infill(canvas(), [0, 3, 7], cells(3)))
+    check(model, conditioning.infill(canvas(), range(0, T, 2), cells(T // 2)))
+    done = check(model, conditioning.loop(canvas(), cells(1)))
     assert torch.equal(done.values["video"][:, 0], done.values["video"][:, -1])
 
 
 def test_blend(model: Model) -> None:
-    done = check(model, layouts.blend(canvas(), cells(2), cells(3, 5)))
+    done = check(model, conditioning.blend(canvas(), cells(2), cells(3, 5)))
     assert torch.equal(done.values["video"][:, :2], cells(2)) and torch.equal(done.values["video"][:, -3:], cells(3, 5))
 
 
 def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
     mask = torch.zeros(GRID, dtype=torch.bool)
     mask[:2] = True
-    laid = layouts.edit(canvas(), cells(T), strength=0.5, mask=mask)
+    laid = conditioning.edit(canvas(), cells(T), strength=0.5, mask=mask)
     done = run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0)
     assert torch.equal(done.values["video"][:, :, 2:], laid.values["video"][:, :, 2:])
     assert not torch.equal(done.values["video"][:, :, :2], laid.values["video"][:, :, :2])
 
 
 def test_perceive_and_render(model: Model) -> None:
-    assert torch.equal(check(model, layouts.perceive(canvas(), cells(T))).values["video"], cells(T))
+    assert torch.equal(check(model, conditioning.perceive(canvas(), cells(T))).values["video"], cells(T))
     camera, setting = torch.zeros(1, T, VECTORS["camera"]), torch.ones(1, T, VECTORS["scene"])
-    check(model, layouts.render(canvas(), state(), camera, setting))
+    check(model, conditioning.render(canvas(), state(), camera, setting))
 
 
 def test_simulate_one_step(model: Model) -> None:
@@ -97,38 +97,38 @@ def test_simulate_one_step(model: Model) -> None:
         "action": torch.ones(1, T - 1, 2),
         "reward": torch.ones(1, T - 1, 1),
     }
-    done = check(model, layouts.simulate_step(canvas(), past, torch.full((1, 1, 2), 0.5)))
+    done = check(model, conditioning.simulate_step(canvas(), past, torch.full((1, 1, 2), 0.5)))
     assert torch.equal(done.values["action"][:, -1], torch.full((1, 2), 0.5))
 
 
 def test_manipulate_holds_one_field_of_one_slot(model: Model) -> None:
     left = torch.full((1, T - 3, 2), -1.0)
-    done = check(model, layouts.manipulate(canvas(), state(3), 1, "position", left))
+    done = check(model, conditioning.manipulate(canvas(), state(3), 1, "position", left))
     assert torch.equal(done.values["state"][:, 3:, 1, group_slice("position")], left)
 
 
 def test_counterfactual_shares_past_and_noise(model: Model) -> None:
-    base = layouts.known_state(canvas(), state(3), slice(0, 3))
-    changed = layouts.counterfactual(base, 0, "velocity", torch.zeros(1, 2), 2)
+    base = conditioning.known_state(canvas(), state(3), slice(0, 3))
+    changed = conditioning.counterfactual(base, 0, "velocity", torch.zeros(1, 2), 2)
     a, b = check(model, base), check(model, changed)
     assert torch.equal(a.values["state"][:, :2], b.values["state"][:, :2])
     assert not torch.equal(a.values["state"][:, 3:], b.values["state"][:, 3:])
 
 
 def test_imitate_asks_for_actions(model: Model) -> None:
-    done = check(model, layouts.imitate(canvas(), {"state": state(3), "action": torch.ones(1, 3, 2)}))
+    done = check(model, conditioning.imitate(canvas(), {"state": state(3), "action": torch.ones(1, 3, 2)}))
     assert torch.isfinite(done.values["action"]).all()
 
 
 def test_storyboard_cast_is_shared(model: Model) -> None:
-    done = check(model, layouts.cast(canvas(), state(1)[:, 0]))
+    done = check(model, conditioning.cast(canvas(), state(1)[:, 0]))
     kind = done.values["state"][..., group_slice("kind")]
     assert (kind == kind[:, :1]).all()
 
 
 def test_fill_keeps_known_pictures_over_windows(model: Model) -> None:
     """Longer than the window: perceived, planned and filmed window by window, known frames to the bit."""
-    laid = layouts.extend(canvas(40), cells(5))
+    laid = conditioning.extend(canvas(40), cells(5))
     done = fill(model, laid, Options(steps=2, film_steps=1), [0])
     assert torch.equal(done.values["video"][:, :5], laid.values["video"][:, :5])
     assert (done.levels["video"] == 0).all() and torch.isfinite(done.values["video"]).all()
@@ -145,19 +145,19 @@ def test_a_sample_does_not_depend_on_its_batch(model: Model) -> None:
 
 def test_bad_layouts_say_what_came_and_what_was_expected() -> None:
     with pytest.raises(InputError, match="expected"):
-        layouts.known_frames(canvas(), [0], cells(2))
+        conditioning.known_frames(canvas(), [0], cells(2))
     with pytest.raises(InputError, match="nothing to extend"):
-        layouts.extend(canvas(), cells(T))
+        conditioning.extend(canvas(), cells(T))
     with pytest.raises(InputError, match="strength"):
-        layouts.edit(canvas(), cells(T), strength=0.0)
+        conditioning.edit(canvas(), cells(T), strength=0.0)
     with pytest.raises(InputError, match="no field group"):
-        layouts.manipulate(canvas(), state(3), 0, "colour", torch.zeros(1, 5, 2))
+        conditioning.manipulate(canvas(), state(3), 0, "colour", torch.zeros(1, 5, 2))
     with pytest.raises(InputError, match="outside"):
-        layouts.infill(canvas(), [0, 99], cells(2))
+        conditioning.infill(canvas(), [0, 99], cells(2))
 
 
 def test_levels_between_are_noised_in_proportion() -> None:
-    laid = layouts.edit(canvas(), cells(T), strength=0.5)
+    laid = conditioning.edit(canvas(), cells(T), strength=0.5)
     noised = start(laid, [0]).values["video"]
     rest = noised - 0.5 * laid.values["video"]
     assert abs(float(rest.std()) - 0.5) < 0.02

@@ -29,7 +29,7 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
-from kinema.server.worlds import manager as halls
+from kinema.server.worlds import manager
 from kinema.server.worlds.executor import Engine
 from kinema.server.worlds.live import LATE, Pace
 from kinema.server.worlds.manager import Hall
@@ -520,7 +520,7 @@ def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) 
 
 
 def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halls, "QUIET_S", 0.05)
+    monkeypatch.setattr(manager, "QUIET_S", 0.05)
 
     async def run() -> None:
         hall, room = await begun(tmp_path)

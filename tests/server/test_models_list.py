@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kinema.errors import SizeError
-from kinema.inference import limits as sizes
+from kinema.inference import limits
 from kinema.models.hub import available
 from kinema.server.api.account import model_shown
 from kinema.server.api.video_schema import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
@@ -14,13 +14,13 @@ from kinema.server.api.video_schema import CREATE, EDIT, EXTEND, LOOP, REMIX, TR
 @pytest.mark.parametrize("name", available())
 def test_sizes_listed_are_those_of_the_config(name: str) -> None:
     config, shown = config_of(name), model_shown(name)["kinema"]
-    assert shown["sizes"] == sizes.sizes_of(config) and shown["size"] in shown["sizes"]
+    assert shown["sizes"] == limits.sizes_of(config) and shown["size"] in shown["sizes"]
     assert (shown["heights"], shown["aspects"]) == (list(config.heights), list(config.aspects))
-    assert shown["size"] == "x".join(map(str, sizes.check_size(config, None)))
+    assert shown["size"] == "x".join(map(str, limits.check_size(config, None)))
     for size in shown["sizes"]:
-        sizes.check_size(config, size_for({"size": size}, name, []))
+        limits.check_size(config, size_for({"size": size}, name, []))
     with pytest.raises(SizeError, match="the nearest is"):
-        sizes.check_size(config, size_for({"size": "9999x9999"}, name, []))
+        limits.check_size(config, size_for({"size": "9999x9999"}, name, []))
 
 
 def test_every_way_of_making_a_video_takes_a_size() -> None:
@@ -31,5 +31,5 @@ def test_every_way_of_making_a_video_takes_a_size() -> None:
 def test_clients_of_the_service_that_ended_get_the_nearest_and_a_note() -> None:
     config, notes = config_of("kinema-tiny"), list[str]()
     near = size_for({"size": "720x1280", "model": "sora-2"}, "kinema-tiny", notes)
-    assert near is not None and sizes.check_size(config, near)[1] == config.height
+    assert near is not None and limits.check_size(config, near)[1] == config.height
     assert notes == [f"kinema-tiny does not film 720x1280; {near} instead"]

@@ -1,4 +1,4 @@
-"""A worker that ends itself by kill -9 at a point of its work: python tests/serve/killed.py DATA POINT [COUNT]"""
+"""A worker that ends itself by kill -9 at a point of its work: python tests/server/killed.py DATA POINT [COUNT]"""
 
 from __future__ import annotations
 
