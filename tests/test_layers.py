@@ -9,31 +9,23 @@ from pathlib import Path
 import kinema
 
 ROOT = Path(kinema.__file__).parent
-LAYERS = [
-    "errors",
-    "devices",
-    "statistics",
-    "scene",
-    "media",
-    "playground",
-    "text",
-    "canvas",
-    "autoencoder",
-    "models",
-    "diffusion",
-    "inference",
-    "api",
-    "simulation",
-    "client",
-    "envs",
-    "datasets",
-    "agents",
-    "training",
-    "evaluation",
-    "provenance",
-    "server",
-    "cli",
-]
+LAYERS = (
+    *(
+        "errors",
+        "devices",
+        "statistics",
+        "scene",
+        "media",
+        "playground",
+        "text",
+        "canvas",
+        "autoencoder",
+        "models",
+        "diffusion",
+    ),
+    *("inference", "api", "simulation", "client", "envs", "datasets", "agents", "training", "evaluation", "provenance"),
+    *("server", "cli"),
+)
 """From the bottom up."""
 
 
