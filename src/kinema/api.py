@@ -33,7 +33,8 @@ from kinema.inference.editing import (
 )
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
-from kinema.inference.pipeline import Options, Progress, Watch, fill, perceive_only
+from kinema.inference import pipeline
+from kinema.inference.pipeline import Options, Progress, Watch, perceive_only
 from kinema.inference.rollout import advance, moments_of, remember
 from kinema.inference.rollout import film as film_moments
 from kinema.media import Clip
@@ -79,7 +80,7 @@ def _finish(
     """closed: only what the prompt names joins who is seen in known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
     named = [named_things(prompt)] * canvas.batch if closed else None
-    filled = fill(model, canvas, options, seeds, progress, named=named)
+    filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
     return read_clips(
         model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
@@ -114,7 +115,7 @@ def films(
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     told = [tell(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
     canvas = replace(canvas, text=stack(told, canvas.time_s))
-    filled = fill(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
+    filled = pipeline.generate(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
         {**_record(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)

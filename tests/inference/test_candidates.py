@@ -15,7 +15,7 @@ from kinema.errors import InputError
 from kinema.inference import pipeline
 from kinema.inference.candidates import copies, jitter, overlap, text_gain
 from kinema.inference.canvas_io import blank_canvas, tell
-from kinema.inference.pipeline import Options, candidate_seed, plan
+from kinema.inference.pipeline import Options, candidate_seed, plan_state
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.scene.encoding import Fields, encode_state, group_slice
@@ -60,9 +60,9 @@ def test_the_text_gain_of_a_plan_does_not_depend_on_the_others(model: Model) -> 
 def test_a_sample_is_chosen_alike_in_any_batch(model: Model) -> None:
     seeds = [3, 2**40, 9]
     canvas = empty(model, "a red ball rolls right", count=3)
-    together = plan(model, canvas, CHOOSE, seeds)
+    together = plan_state(model, canvas, CHOOSE, seeds)
     for i, seed in enumerate(seeds):
-        alone = plan(model, canvas.sample(i), CHOOSE, [seed])
+        alone = plan_state(model, canvas.sample(i), CHOOSE, [seed])
         torch.testing.assert_close(together.values["state"][i], alone.values["state"][0], atol=1e-3, rtol=1e-3)
     assert not together.values["state"].isnan().any() and together.levels["state"].max() == 0
 
@@ -72,7 +72,7 @@ def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -
     canvas, kept = empty(model, "a red ball rolls right"), []
     for best in range(3):
         monkeypatch.setattr(pipeline, "plan_scores", lambda _, drafts, best=best: torch.eye(drafts.batch)[best])
-        kept.append(plan(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
+        kept.append(plan_state(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
     assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
     assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250
     assert candidate_seed(7, 0) == 7
@@ -83,20 +83,20 @@ def test_one_candidate_and_known_states_are_planned_as_before(model: Model, monk
         raise AssertionError("drafts were made")
 
     monkeypatch.setattr(pipeline, "_best", never)
-    plan(model, empty(model, "a red ball"), Options(steps=8, candidates=1), [0])
-    plan(model, empty(model, ""), CHOOSE, [0])
-    plan(model, empty(model, "a red ball"), Options(steps=4, candidates=4), [0])
+    plan_state(model, empty(model, "a red ball"), Options(steps=8, candidates=1), [0])
+    plan_state(model, empty(model, ""), CHOOSE, [0])
+    plan_state(model, empty(model, "a red ball"), Options(steps=4, candidates=4), [0])
     canvas = empty(model, "a red ball")
     levels = {**canvas.levels, "state": canvas.levels["state"].clone()}
     levels["state"][:, 0] = 0
-    plan(model, canvas.with_values(canvas.values, levels), CHOOSE, [0])
+    plan_state(model, canvas.with_values(canvas.values, levels), CHOOSE, [0])
 
 
 def test_known_cells_stay(model: Model) -> None:
     canvas = empty(model, "a red ball rolls right")
     camera = torch.randn(canvas.values["camera"].shape, generator=torch.Generator().manual_seed(0))
     levels = {**canvas.levels, "camera": torch.zeros_like(canvas.levels["camera"])}
-    done = plan(model, canvas.with_values({**canvas.values, "camera": camera}, levels), CHOOSE, [0])
+    done = plan_state(model, canvas.with_values({**canvas.values, "camera": camera}, levels), CHOOSE, [0])
     assert torch.equal(done.values["camera"], camera)
 
 
@@ -106,7 +106,7 @@ def test_planned_sizes_are_those_of_the_world(model: Model) -> None:
     def radii(lacks: tuple[str, ...]) -> torch.Tensor:
         other = Model(replace(model.config, lacks=lacks), model.denoiser, model.codec)
         other.dtype = torch.float32
-        state = plan(other, empty(other, "a large red ball"), Options(steps=2), [1]).values["state"]
+        state = plan_state(other, empty(other, "a large red ball"), Options(steps=2), [1]).values["state"]
         return (state[..., size] * 0.25 + 0.85)[state[..., 0] > 0]
 
     assert torch.isin(radii(("small",)).round(decimals=3), torch.tensor([SIZES["medium"], SIZES["large"]])).all()
@@ -119,7 +119,7 @@ def test_a_size_that_is_known_is_left(model: Model) -> None:
     columns = group_slice("size")
     state[..., columns], level[..., columns] = 0.37, 0.0
     canvas = canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
-    assert (plan(model, canvas, Options(steps=2), [0]).values["state"][..., columns] == 0.37).all()
+    assert (plan_state(model, canvas, Options(steps=2), [0]).values["state"][..., columns] == 0.37).all()
 
 
 def test_the_number_is_checked_and_recorded(model: Model) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.inference.pipeline import ROUGHLY, Options, held, plan
+from kinema.inference.pipeline import ROUGHLY, Options, propagate_identity, plan_state
 from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice
 
@@ -21,7 +21,7 @@ def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
     level[:, 2, 0] = 0.0
     scene, scene_level = canvas.values["scene"].clone(), canvas.levels["scene"].clone()
     scene[:, 1], scene_level[:, 1] = 0.5, ROUGHLY
-    done = held(
+    done = propagate_identity(
         canvas.with_values(
             {**canvas.values, "state": state, "scene": scene}, {**canvas.levels, "state": level, "scene": scene_level}
         )
@@ -43,14 +43,14 @@ def test_a_planned_scene_has_one_view_and_one_background(model: Model) -> None:
     options = Options(steps=2, candidates=1)
     canvas = blank(batch=2, frames=12, fps=8.0, slots=model.config.denoiser.slots)
     canvas = replace(canvas, text=model.condition([("a red ball", 0.0, 1e9)], canvas.time_s))
-    scene = plan(model, canvas, options, [1, 2]).values["scene"]
+    scene = plan_state(model, canvas, options, [1, 2]).values["scene"]
     assert (scene.abs() == 1).all() and (scene == scene[:, :1]).all() and ((scene[..., 1:] > 0).sum(-1) == 1).all()
     known, level = torch.full_like(scene, 0.25), torch.zeros_like(canvas.levels["scene"])
     told = canvas.with_values({**canvas.values, "scene": known}, {**canvas.levels, "scene": level})
-    assert torch.equal(plan(model, told, options, [1, 2]).values["scene"], known)
+    assert torch.equal(plan_state(model, told, options, [1, 2]).values["scene"], known)
     seen = -torch.ones_like(scene)
     seen[..., -1] = 1.0
     level = torch.ones_like(level)
     level[:, 5] = 0.0
     told = canvas.with_values({**canvas.values, "scene": seen}, {**canvas.levels, "scene": level})
-    assert torch.equal(plan(model, told, options, [1, 2]).values["scene"], seen)
+    assert torch.equal(plan_state(model, told, options, [1, 2]).values["scene"], seen)

@@ -157,7 +157,7 @@ def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], le
     return canvas.with_values(values, levels)
 
 
-def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
+def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
     """Read state and setting off the frames whose video is known, into the canvas at level ROUGHLY.
 
     First a glimpse of all these frames: who is there, and roughly where. Then, from there, the whole state, window by window.
@@ -168,14 +168,14 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
     index = (seen & unread).nonzero()[:, 0]
     if not len(index):
         return canvas
-    part = glimpsed(model, _pick(canvas, index))
+    part = detect_slots(model, _pick(canvas, index))
     done = []
     for begin in range(0, len(index), model.config.film_window):
         chunk = torch.arange(begin, min(begin + model.config.film_window, len(index)))
         done.append(run(model, _pick(part, chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
-    state = paced(settle_identity(state), part.levels["state"], _pick(canvas, index).time_s)
+    state = estimate_velocity(settle_identity(state), part.levels["state"], _pick(canvas, index).time_s)
     found = part.with_values({**values, "state": state}, part.levels)
     canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
@@ -187,7 +187,7 @@ def perceive(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int
     return canvas
 
 
-def paced(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
+def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
     """Speeds by the line through a slot's places in the frames around, wherever there are enough of them and the speed was not
     told: that is what a few exact places say best."""
     place, speed = state[..., group_slice("position")], group_slice("velocity")
@@ -205,7 +205,7 @@ def paced(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def glimpsed(model: Model, canvas: Canvas) -> Canvas:
+def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     """The canvas with what a glimpse of its pictures tells of the state: who is there is known, where they are at GLIMPSE."""
     answers, centers, units = model.denoiser.look(canvas, dtype=model.dtype)
     camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
@@ -304,7 +304,7 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
     return x[before] + share * (x[after] - x[before])
 
 
-def plan(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+def plan_state(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
     """Settle everything but the video, window by window; who is there is decided in the first and stays. Where only the text is
     known, the best of several candidates is kept (`kinema.inference.candidates`)."""
     names = ["state", *VECTORS]
@@ -345,7 +345,7 @@ def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
     return torch.where(part.levels["scene"][..., None] == 0, scene, settled)
 
 
-def film(
+def render_video(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> Canvas:  # fmt: skip
@@ -377,7 +377,7 @@ def _known(canvas: Canvas, index: Tensor) -> bool:
     return all(bool((canvas.levels[name][:, index] == 0).all()) for name in ("state", "scene", "camera"))
 
 
-def fill(
+def generate(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
     watch: Watch | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip
@@ -386,18 +386,18 @@ def fill(
     named: what each sample's prompt names [B]; nothing else joins who is seen in known pictures. None: whoever the plan adds.
     """
     if "video" in canvas.values:
-        canvas = held(perceive(model, canvas, options, seeds))
+        canvas = propagate_identity(estimate_state(model, canvas, options, seeds))
         if named is not None:
             canvas = close_slots(canvas, named, ROUGHLY)
-    canvas = plan(model, canvas, options, seeds, progress)
+    canvas = plan_state(model, canvas, options, seeds, progress)
     if "video" not in canvas.values:
         return canvas
     if watch is not None:
         watch(canvas, 0)
-    return film(model, canvas, options, seeds, progress, watch)
+    return render_video(model, canvas, options, seeds, progress, watch)
 
 
-def held(canvas: Canvas) -> Canvas:
+def propagate_identity(canvas: Canvas) -> Canvas:
     """Who and what background was seen in a picture stays so in every frame, whatever the words say; empty slots stay open."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     seen = ((level[..., :1] <= ROUGHLY) & (state[..., :1] > 0)).float()
@@ -420,4 +420,4 @@ def held(canvas: Canvas) -> Canvas:
 
 def perceive_only(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
     """State and setting of a canvas whose video is known, and nothing else."""
-    return perceive(model, canvas, options, seeds)
+    return estimate_state(model, canvas, options, seeds)

@@ -25,7 +25,7 @@ from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, model_of, tell
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import Options, plan
+from kinema.inference.pipeline import Options, plan_state
 from kinema.inference.rollout import WINDOW, Moment, advance, ended, film, moments_of, remember
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -159,7 +159,7 @@ class World:
         canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
         if start.strip():
             canvas = tell(self.model, canvas, start, False)
-        done = plan(self.model, canvas, Options(), [self.seed])
+        done = plan_state(self.model, canvas, Options(), [self.seed])
         tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
         scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
         return scene.frames(slice(0, 1))

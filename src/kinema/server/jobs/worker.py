@@ -272,14 +272,14 @@ class Worker:
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
         """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
         from kinema.inference.canvas_io import read_clips
-        from kinema.inference.pipeline import Options, film
+        from kinema.inference.pipeline import Options, render_video
 
         model = model_of(claim.model, self.settings.device)
         one = canvas.sample(sample)
         index = filmed - 1 if filmed else one.num_frames // 2
         frame = one.frames(index, index + 1)
         if not filmed:
-            frame = film(model, frame, Options(), [0])
+            frame = render_video(model, frame, Options(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
         clip = read_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
         path = self.store.preview(claim.id)
