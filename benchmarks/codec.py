@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from kinema.autoencoder import load_codec
+from kinema.autoencoder import load_autoencoder
 from kinema.training.autoencoder.card import measure
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "codec-8x8"
@@ -52,10 +52,10 @@ def main() -> None:
     wish = parser.parse_args()
     print(machine())
     if not wish.speed_only:
-        for name, value in measure(load_codec(wish.weights)).items():
+        for name, value in measure(load_autoencoder(wish.weights)).items():
             print(f"PSNR {value:6.2f} dB  {name}")
     for dtype in (torch.float32, torch.bfloat16):
-        codec = load_codec(wish.weights, dtype=dtype)
+        codec = load_autoencoder(wish.weights, dtype=dtype)
         for side, frames in ((64, 32), (64, 1), (128, 32), (128, 1)):
             video = torch.rand(1, frames, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
             with torch.inference_mode():

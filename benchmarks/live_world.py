@@ -25,9 +25,9 @@ from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.evaluation.tasks.permanence import absences
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, Moment, advance, band, moments_of, remember
-from kinema.models.block import Memory
-from kinema.models.denoiser import Past
+from kinema.inference.rollout import WINDOW, FrameState, step, sliding_window_mask, frame_states, prefill
+from kinema.models.block import KVCache
+from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import Diet, Episode, simulate, tiny
 from kinema.playground.physics import Actor, Cast
@@ -73,24 +73,24 @@ class Batch:
         action = torch.from_numpy(np.stack([episode.action for episode in episodes])).float()
         return Batch(tracks, action.to(model.device))
 
-    def moments(self, start: int, stop: int) -> list[Moment]:
+    def moments(self, start: int, stop: int) -> list[FrameState]:
         tracks = {name: x[:, start:stop] for name, x in self.tracks.items()} | {"action": self.action[:, start:stop]}
-        return [replace(m, acted=True) for m in moments_of(tracks, 0.0, FPS)]
+        return [replace(m, acted=True) for m in frame_states(tracks, 0.0, FPS)]
 
 
-def roll(model: Model, batch: Batch, begin: int, frames: int, action: torch.Tensor | None = None) -> list[Moment]:
+def roll(model: Model, batch: Batch, begin: int, frames: int, action: torch.Tensor | None = None) -> list[FrameState]:
     """From the true frames up to `begin` (that one included), `frames` more by the model."""
     told = batch.action if action is None else action
     first = max(0, begin - WINDOW)
-    moments = remember(model, batch.moments(first, begin + 1))
+    moments = prefill(model, batch.moments(first, begin + 1))
     for t in range(frames):
         seeds = [1000 * t + i for i in range(len(told))]
-        last, new = advance(model, moments, told[:, begin + t], fps=FPS, seeds=seeds)
+        last, new = step(model, moments, told[:, begin + t], fps=FPS, seeds=seeds)
         moments = [*moments[-WINDOW:-1], last, new] if t == 0 else [*moments[:-1], last, new]
     return moments[-frames:]
 
 
-def places(moments: list[Moment]) -> torch.Tensor:
+def places(moments: list[FrameState]) -> torch.Tensor:
     """[B, T, K, 2] in units."""
     return torch.stack([m.tracks["state"][..., _POSITION] for m in moments], 1).float() * 2.5 + 5.0
 
@@ -133,19 +133,19 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
     for dtype in (torch.bfloat16, torch.float32):
         net = model.denoiser if dtype == model.dtype else deepcopy(model.denoiser).to(torch.float32)
         with torch.inference_mode():
-            whole = net.recall(canvas, None, Memory(past=[]), band(0, frames, WINDOW, device), dtype=dtype)
+            whole = net.recall(canvas, None, KVCache(past=[]), sliding_window_mask(0, frames, WINDOW, device), dtype=dtype)
             kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
             worst = 0.0
             for t in range(frames):
                 before, past, pairs = canvas.frames(0, t), None, []
                 if t:
                     deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
-                    past = Past(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
+                    past = RolloutContext(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
                     pairs = [
                         (torch.cat([one[i][0] for one in kept], 2), torch.cat([one[i][1] for one in kept], 2))
                         for i in range(len(kept[0]))
                     ]
-                memory = Memory(past=pairs)
+                memory = KVCache(past=pairs)
                 stepped = net.recall(canvas.frames(t, t + 1), past, memory, None, dtype=dtype)
                 kept.append(memory.fresh)
                 worst = max(worst, *(float((stepped[n][:, 0] - whole[n][:, t]).abs().max()) for n in whole))
@@ -240,10 +240,10 @@ def rewards(model: Model, share: int) -> tuple[float, float, int]:
         told = torch.tensor(np.array([*actions, (0.0, 0.0)], np.float32).clip(-1, 1))[None]
         tracks["action"] = told[:, : begin + 1].to(model.device)
         tracks["reward"] = torch.from_numpy(encode_reward(np.array([paid[: begin + 1]], np.float32))).to(model.device)
-        moments = [replace(m, acted=True) for m in moments_of(tracks, 0.0, FPS)][-WINDOW - 1 :]
-        moments = remember(model, moments, text)
+        moments = [replace(m, acted=True) for m in frame_states(tracks, 0.0, FPS)][-WINDOW - 1 :]
+        moments = prefill(model, moments, text)
         for t in range(frames):
-            last, new = advance(model, moments, told[:, begin + t], fps=FPS, seeds=[seed * 1000 + t], text=text)
+            last, new = step(model, moments, told[:, begin + t], fps=FPS, seeds=[seed * 1000 + t], text=text)
             moments = [*moments[:-1], last, new]
             said_reward.append(float(new.tracks["reward"]))
             said_end.append(float(new.tracks["terminated"]))

@@ -28,7 +28,7 @@ from benchmarks.first_light import ROOT
 from torch import Tensor, nn
 
 import kinema
-from kinema.autoencoder import Autoencoder, CodecConfig, load_codec
+from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from kinema.canvas.canvas import TextCondition, blank
 from kinema.inference.pipeline import Options
 from kinema.models.config import DenoiserConfig
@@ -306,7 +306,7 @@ def there_and_back(name: str, codec: nn.Module) -> tuple[Callable[[Tensor], Tens
 def codecs(minutes: float, rounds: int) -> list[Row]:
     """Each trained for as many minutes on the same pictures; then PSNR on fresh ones and frames a second of decoding."""
     made: dict[str, nn.Module] = {
-        "kinema": Autoencoder(CodecConfig(channels=24, depth=3, time_factor=4)),
+        "kinema": Autoencoder(AutoencoderConfig(channels=24, depth=3, time_factor=4)),
         "wan": wan_codec(),
         "ltx": ltx_codec(),
     }
@@ -330,7 +330,7 @@ def codecs(minutes: float, rounds: int) -> list[Row]:
             step += 1
         codec.eval().requires_grad_(False)
         rows.append(Row("codec", name, {"steps": step, "parameters": sum(p.numel() for p in codec.parameters())}))
-    shipped = load_codec(weights_folder() / "codec-8x8")
+    shipped = load_autoencoder(weights_folder() / "codec-8x8")
     made["kinema, as shipped"] = shipped  # type: ignore[assignment]
     rows.append(Row("codec", "kinema, as shipped", {}))
     calls: dict[str, Callable[[], object]] = {}

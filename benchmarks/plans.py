@@ -20,7 +20,7 @@ from benchmarks.live_world import fresh
 from kinema.canvas.canvas import Canvas
 from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.candidates import overlap
-from kinema.inference.canvas_io import blank_canvas, tell
+from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import Options, plan_state
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import tiny
@@ -54,7 +54,7 @@ def measure(model: Model, candidates: int, count: int) -> list[Row]:
     overlaps, none, read, planned, sizes, named, seconds = [], [], [], [], [], [], []
     for i, episode in enumerate(fresh(tiny(), count, FIRST)):
         prompt = episode.captions.short
-        canvas = tell(model, blank_plan(model), prompt, False)
+        canvas = encode_prompt(model, blank_plan(model), prompt, False)
         begun = time.process_time()
         done = plan_state(model, canvas, Options(candidates=candidates), [i])
         seconds.append(time.process_time() - begun)

@@ -24,7 +24,7 @@ from PIL import Image
 
 from kinema.agents import Score, learn_recorded, score_recorded
 from kinema.agents.recorded import QUICK
-from kinema.autoencoder import load_codec, to_bytes
+from kinema.autoencoder import load_autoencoder, to_bytes
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.errors import InputError
@@ -90,7 +90,7 @@ def above(agent: Score, apart: Score) -> str:
 
 def shipped_codec(data: Path) -> float:
     """PSNR of pictures of held-back episodes, through the codec that the world's began as."""
-    codec, recording = load_codec(weights_folder() / WorldRecipe().codec), Dataset.open(data)
+    codec, recording = load_autoencoder(weights_folder() / WorldRecipe().codec), Dataset.open(data)
     shown = [recording.episode(i).frames for i in range(len(recording) - held_back(len(recording)), len(recording))]
     some = np.concatenate([frames[:: max(1, len(frames) // 24)] for frames in shown])
     back = np.asarray(to_bytes(codec.decode(codec.encode_frames(some)[None].float())))[0]

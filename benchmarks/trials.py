@@ -23,10 +23,10 @@ from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options
-from kinema.inference.rollout import advance, moments_of, remember
+from kinema.inference.rollout import step, frame_states, prefill
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
-from kinema.models.objects.contacts import PairModule
+from kinema.models.objects.contacts import ContactModule
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.playground import Episode, tiny
 from kinema.playground.renderer import render
@@ -72,7 +72,7 @@ def contacts(model: Model, count: int) -> None:
     closest = torch.where(both, away, torch.inf).amin(1)
     parts = (away[:, -1] - closest > PARTED) & (closest < MET) & both[:, -1].triu(1)
     kept = model.denoiser.pairs
-    for name, module in (("with pairs", kept), ("without", PairModule())):
+    for name, module in (("with pairs", kept), ("without", ContactModule())):
         model.denoiser.pairs = module
         found = places(roll(model, batch, 3, ahead))
         off = (found - truth).norm(dim=-1)
@@ -119,10 +119,10 @@ def _pushed(model: Model, scene: Scene, actions: list[tuple[float, float]], seed
     slot = scene.kind.tolist().index(KINDS.index("robot"))
     told = torch.tensor(actions)[None]
     tracks = tracks_of(scene.frames(slice(0, 20)), model.config.denoiser.slots, model.device) | {"action": told[:, :20]}
-    moments = remember(model, [replace(m, acted=True) for m in moments_of(tracks, 0.0, FPS)])
+    moments = prefill(model, [replace(m, acted=True) for m in frame_states(tracks, 0.0, FPS)])
     found = []
     for t in range(SECOND):
-        last, new = advance(model, moments, told[:, 19 + t], fps=FPS, seeds=[seed * 100 + t])
+        last, new = step(model, moments, told[:, 19 + t], fps=FPS, seeds=[seed * 100 + t])
         moments = [*moments[:-1], last, new]
         found.append(new.tracks["state"][0, slot, group_slice("position")].float().numpy() * 2.5 + 5.0)
     return np.stack(found)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.autoencoder import Autoencoder, CodecConfig
+from kinema.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
@@ -33,7 +33,7 @@ def model() -> Model:
         name="untrained", denoiser=SMALL, codec="none", height=64, heights=(32, 48, 64, 96, 128),
         aspects=("1:1", "16:9", "9:16", "4:3", "2:1"), max_side=128, window=24, film_window=12, fps=(8.0, 32.0),
     )  # fmt: skip
-    made = Model(config, Denoiser(SMALL), Autoencoder(CodecConfig(channels=24, width=16)).eval().requires_grad_(False))
+    made = Model(config, Denoiser(SMALL), Autoencoder(AutoencoderConfig(channels=24, width=16)).eval().requires_grad_(False))
     made.dtype = torch.float32
     made.denoiser.float()
     return made

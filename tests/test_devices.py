@@ -16,13 +16,13 @@ import kinema
 from kinema import devices
 from kinema.agents.policies import Imitator, Planner
 from kinema.api import Options
-from kinema.autoencoder import Autoencoder, CodecConfig
+from kinema.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.cli.main import main
 from kinema.devices import resolve_device
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
-from kinema.inference.canvas_io import model_of
+from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, load
@@ -68,7 +68,7 @@ def far(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(Tensor, "tolist", listed)
     for name in ("item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, reading(name))
-    codec = Autoencoder(CodecConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+    codec = Autoencoder(AutoencoderConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
     return Model(model.config, Denoiser(SMALL), codec, device="meta")
 
 
@@ -157,7 +157,7 @@ def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     told = "device 'cuda' is not here: this machine has cpu"
-    for ask in (lambda: load("kinema-tiny", device="cuda"), lambda: model_of(None, "cuda")):
+    for ask in (lambda: load("kinema-tiny", device="cuda"), lambda: resolve_model(None, "cuda")):
         with pytest.raises(InputError, match=told):
             ask()
     with pytest.raises(InputError, match="no device 'gpu': expected auto, cpu, cuda or mps"):
@@ -173,4 +173,4 @@ def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_a_model_stays_where_it_is(model: Model) -> None:
-    assert model_of(model, "auto") is model
+    assert resolve_model(model, "auto") is model

@@ -15,7 +15,7 @@ from benchmarks.sharp.paths import read_paths
 from benchmarks.sharp.rules import happened
 
 import kinema
-from kinema.inference.canvas_io import blank_canvas, read_clips, tell
+from kinema.inference.canvas_io import blank_canvas, decode_clips, encode_prompt
 from kinema.inference.pipeline import Options, run
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -161,10 +161,10 @@ def joint(model: Model, count: int) -> list[Figure]:
     for i, episode in enumerate(two_things(count, "exclude", SEED + 700_000)):
         wanted = cast_of(episode.scene)
         canvas = blank_canvas(model, count=1, frames=JOINT_FRAMES, fps=FPS, height=SIDE, width=SIDE)
-        canvas = tell(model, canvas, episode.captions.short, False)
+        canvas = encode_prompt(model, canvas, episode.captions.short, False)
         options = Options(steps=JOINT_STEPS)
         done = run(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance, lead=0.0)
-        clip = read_clips(
+        clip = decode_clips(
             model, done, fps=FPS, height=SIDE, width=SIDE, captions=[episode.captions.short], settings=[{}]
         )[0]  # fmt: skip
         made.append(cast_right(clip.frames, wanted))

@@ -17,13 +17,13 @@ from kinema.canvas.canvas import Canvas
 from kinema.diffusion.losses import clean_video
 from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
-from kinema.inference.canvas_io import blank_canvas, encode, padded
+from kinema.inference.canvas_io import blank_canvas, encode, padded_size
 from kinema.inference.pipeline import Options
 from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render
-from kinema.scene.encoding import settle_looks
+from kinema.scene.encoding import project_for_render
 from kinema.scene.scene import Scene
 from kinema.simulation.world import tracks_of
 
@@ -101,8 +101,8 @@ def told_canvas(model: Model, scene: Scene, side: int) -> Canvas:
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in ("state", "camera", "scene"):
         values[name], levels[name] = tracks[name], torch.zeros_like(levels[name])
-    values["state"] = settle_looks(values["state"])
-    values["video"] = encode(model, drawn(scene, side), *padded(model, side, side))
+    values["state"] = project_for_render(values["state"])
+    values["video"] = encode(model, drawn(scene, side), *padded_size(model, side, side))
     return canvas.with_values(values, levels)
 
 

@@ -19,7 +19,7 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, stack
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits
-from kinema.inference.canvas_io import blank_canvas, camera_path, check_seed, encode, model_of, padded, read_clips, tell
+from kinema.inference.canvas_io import blank_canvas, camera_path, check_seed, encode, resolve_model, padded_size, decode_clips, encode_prompt
 from kinema.inference.editing import (
     EDIT_STRENGTH,
     INSIDE,
@@ -34,9 +34,9 @@ from kinema.inference.editing import (
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
 from kinema.inference import pipeline
-from kinema.inference.pipeline import Options, Progress, Watch, perceive_only
-from kinema.inference.rollout import advance, moments_of, remember
-from kinema.inference.rollout import film as film_moments
+from kinema.inference.pipeline import Options, Progress, OnFrames, perceive_only
+from kinema.inference.rollout import step, frame_states, prefill
+from kinema.inference.rollout import render_frames as film_moments
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import (
@@ -47,7 +47,7 @@ from kinema.scene.encoding import (
     encode_setting,
     encode_state,
     group_slice,
-    settle_identity,
+    project_identity,
 )
 from kinema.scene.scene import Scene
 from kinema.text.prompt_check import rewrite
@@ -82,7 +82,7 @@ def _finish(
     named = [named_things(prompt)] * canvas.batch if closed else None
     filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
-    return read_clips(
+    return decode_clips(
         model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
         settings=[{**record, "seed": seed} for seed in seeds],
     )  # fmt: skip
@@ -104,23 +104,23 @@ def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
     size: AnySize = None, fps: float = 16.0, options: Options | None = None, strict: bool = False,
-    progress: Progress | None = None, watch: Watch | None = None,
+    progress: Progress | None = None, watch: OnFrames | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
-    engine, options = model_of(model), options or Options()
+    engine, options = resolve_model(model), options or Options()
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
     count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
-    told = [tell(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
+    told = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
     canvas = replace(canvas, text=stack(told, canvas.time_s))
     filled = pipeline.generate(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
         {**_record(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
     ]
-    return read_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
+    return decode_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
 
 
 def generate(
@@ -144,12 +144,12 @@ def generate(
     `pictures` at any second between. `camera` holds (second, x, y, zoom), which the camera goes through on straight ways; the
     room's middle is (5, 5), and at zoom 1 a picture shows ten units. Without a size, it is that of the first picture given
     (`limits.fitted`), else the model's own."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     shown = [clip for clip in (image, last, *(clip for clip, _ in pictures)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
-    canvas = tell(engine, canvas, prompt, strict)
+    canvas = encode_prompt(engine, canvas, prompt, strict)
     if camera:
         canvas = conditioning.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
     known: dict[int, Frames] = {}
@@ -167,7 +167,7 @@ def generate(
         which = fitted.num_frames - 1 if given is last and index else 0
         known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         scaled[index] = given.size
-        cells = encode(engine, known[index][None], *padded(engine, height, width))
+        cells = encode(engine, known[index][None], *padded_size(engine, height, width))
         canvas = conditioning.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     canvas = lay_scenes(canvas, scenes)
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
@@ -195,10 +195,10 @@ def image(
     strict: bool = False,
 ) -> Clip:
     """One still picture: a film of one frame."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     width, height = limits.check_size(engine.config, size)
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
-    canvas = tell(engine, canvas, prompt, strict)
+    canvas = encode_prompt(engine, canvas, prompt, strict)
     settings = {"layout": "image", "size": f"{width}x{height}"}
     return _finish(
         engine, canvas, options or Options(), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
@@ -225,8 +225,8 @@ def _from_frames(
     """A canvas with pictures at some frames, and the scenes they bring, and its (width, height)."""
     height, width = next(iter(known.values())).shape[:2]
     canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
-    canvas = tell(model, canvas, prompt, strict)
-    cells = encode(model, np.stack(list(known.values())), *padded(model, height, width))
+    canvas = encode_prompt(model, canvas, prompt, strict)
+    cells = encode(model, np.stack(list(known.values())), *padded_size(model, height, width))
     return lay_scenes(conditioning.infill(canvas, list(known), cells), scenes), (width, height)
 
 
@@ -252,7 +252,7 @@ def extend(
     Where nothing is said and the clip shows how things move, what follows is stepped through frame by frame unless `options` say
     otherwise: that is nearest to what happens (docs/training-log.md).
     """
-    engine = model_of(model)
+    engine = resolve_model(model)
     given, clip = clip, limits.fit_to_model(engine, clip, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     kept = min(clip.num_frames, CONTEXT)
@@ -285,14 +285,14 @@ def _stepped(
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(model, known, *padded(model, height, width)))
+    canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
     seen = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
     tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
-    moments = remember(model, moments_of(tracks, 0.0, fps))
+    moments = prefill(model, frame_states(tracks, 0.0, fps))
     for t in range(more):
-        last, new = advance(model, moments, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
+        last, new = step(model, moments, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
         moments = [*moments[:-1], last, new]
         if progress is not None:
             progress("plan", t + 1, more)
@@ -333,7 +333,7 @@ def infill(
     size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Pictures at given seconds, with the film between them filled in; all are fitted to one size, by default that of the first."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
     width, height = limits.size_for(engine, pictures[0][0], size)
@@ -365,7 +365,7 @@ def blend(
     seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     given = a, b
     a = limits.fit_to_model(engine, a, size)
     b = b.resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
@@ -389,7 +389,7 @@ def interpolate(
     options: Options | None = None, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip at a higher frame rate, the frames between filled in."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     if not 0 < fps <= 1000:
         raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
     factor = round(fps / clip.fps)
@@ -419,7 +419,7 @@ def edit(
     outside keep their state. Inside, the pictures are drawn anew, and things that lie there in every frame become
     what the prompt names beside the others, or nothing.
     """
-    engine = model_of(model)
+    engine = resolve_model(model)
     check_strength(strength)
     white = None if mask is None else read_mask(mask, clip)
     given, clip = clip, limits.fit_to_model(engine, clip, size)
@@ -428,12 +428,12 @@ def edit(
         white = read_mask(mask.fit(width, height), clip)
     limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    whole = padded(engine, height, width)
+    whole = padded_size(engine, height, width)
     cells = encode(engine, clip.frames, *whole)
     seen = conditioning.perceive(canvas, cells)
     seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     seen = perceive_only(engine, seen, options or Options(), [seed])
-    canvas = tell(engine, canvas, prompt, strict)
+    canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", seen.values["camera"])
     if white is None:
         canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
@@ -466,7 +466,7 @@ def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strengt
     more = int(empty.sum()) if named is None else max(newcomers(named, held) - int(renamed.sum()), 0)
     added = np.flatnonzero(empty)[:more]
     freed[:, added], renamed[added] = True, True
-    state = settle_identity(seen.values["state"])
+    state = project_identity(seen.values["state"])
     middle = middle_of(mask, scene.camera)
     place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
     for k in added:
@@ -510,12 +510,12 @@ def perceive(
     """What is in the clip: the scene state over its frames. size: at which it is looked at, by default the model's own height,
     where it reads best. A state that the clip brings along is taken for known; to have the pictures read anew, leave it out:
     `replace(clip, state=None)`."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     clip = limits.fit_to_model(engine, clip, size or own)
     height, width = clip.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(engine, clip.frames, *padded(engine, height, width)))
+    canvas = conditioning.perceive(canvas, encode(engine, clip.frames, *padded_size(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = perceive_only(engine, canvas, options or Options(), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
@@ -527,7 +527,7 @@ def render(
     options: Options | None = None, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The film of a scene state, drawn by the model."""
-    engine = model_of(model)
+    engine = resolve_model(model)
     width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):

@@ -13,12 +13,12 @@ from torch import Tensor
 from kinema.autoencoder import (
     Autoencoder,
     Codec,
-    CodecConfig,
-    IdentityCodec,
+    AutoencoderConfig,
+    IdentityAutoencoder,
     latent_frames,
-    load_codec,
+    load_autoencoder,
     pixel_frames,
-    save_codec,
+    save_autoencoder,
     to_bytes,
     to_unit,
 )
@@ -29,7 +29,7 @@ SHIPPED = Path(__file__).parents[2] / "weights" / "codec-8x8"
 
 def tiny(time_factor: int = 1) -> Autoencoder:
     torch.manual_seed(0)
-    codec = Autoencoder(CodecConfig(width=16, channels=4, depth=1, time_factor=time_factor)).eval()
+    codec = Autoencoder(AutoencoderConfig(width=16, channels=4, depth=1, time_factor=time_factor)).eval()
     codec.mean.normal_()
     codec.std.uniform_(0.5, 2)
     return codec.requires_grad_(False)
@@ -39,7 +39,7 @@ def clip(frames: int, height: int = 16, width: int = 24, batch: int = 1, seed: i
     return torch.rand(batch, frames, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-@pytest.mark.parametrize("codec", [IdentityCodec(), tiny(1), tiny(2), tiny(4)], ids=["identity", "1", "2", "4"])
+@pytest.mark.parametrize("codec", [IdentityAutoencoder(), tiny(1), tiny(2), tiny(4)], ids=["identity", "1", "2", "4"])
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 6, 9])
 def test_counts_come_back(codec: Codec, frames: int) -> None:
     assert isinstance(codec, Codec)
@@ -103,7 +103,7 @@ def test_chunks_do_not_show() -> None:
 
 
 def test_identity_is_exact() -> None:
-    codec = IdentityCodec()
+    codec = IdentityAutoencoder()
     frames = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
     assert np.array_equal(codec.decode_frames(codec.encode_frames(frames)), frames)
     video = clip(3, 5, 7)
@@ -135,14 +135,14 @@ def test_wrong_input_is_refused() -> None:
         codec.encode_frames(np.zeros((1, 16, 16, 3)))  # type: ignore[arg-type]
     for wrong in ({"time_factor": 3}, {"width": 20}, {"channels": 0}):
         with pytest.raises(InputError, match=r"expected|at least"):
-            CodecConfig(**wrong)
+            AutoencoderConfig(**wrong)
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     codec = tiny(2).cast(torch.bfloat16)
-    save_codec(codec, tmp_path / "codec", card="# card\n")
+    save_autoencoder(codec, tmp_path / "codec", card="# card\n")
     assert sorted(file.name for file in (tmp_path / "codec").iterdir()) == ["README.md", "config.json", "model.safetensors"]
-    again = load_codec(tmp_path / "codec", dtype=torch.bfloat16)
+    again = load_autoencoder(tmp_path / "codec", dtype=torch.bfloat16)
     assert again.config == codec.config
     for name, value in codec.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
@@ -151,8 +151,8 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
 
 def test_loading_is_strict(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no codec at"):
-        load_codec(tmp_path)
-    save_codec(tiny(), tmp_path)
+        load_autoencoder(tmp_path)
+    save_autoencoder(tiny(), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for wrong, said in (
         ({"width": 32}, "does not fit"),
@@ -163,26 +163,26 @@ def test_loading_is_strict(tmp_path: Path) -> None:
     ):
         (tmp_path / "config.json").write_text(json.dumps(config | wrong))
         with pytest.raises(ModelError, match=said) as error:
-            load_codec(tmp_path)
+            load_autoencoder(tmp_path)
         assert "\n" not in str(error.value)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="not a codec's config"):
-        load_codec(tmp_path)
-    save_codec(tiny(), tmp_path)
+        load_autoencoder(tmp_path)
+    save_autoencoder(tiny(), tmp_path)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-10])
     with pytest.raises(ModelError, match="cannot be read"):
-        load_codec(tmp_path)
+        load_autoencoder(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="could not be written"):
-        save_codec(tiny(), tmp_path / "file" / "codec")
+        save_autoencoder(tiny(), tmp_path / "file" / "codec")
 
 
 def test_the_shipped_codec_keeps_a_drawn_picture() -> None:
-    codec = load_codec(SHIPPED)
+    codec = load_autoencoder(SHIPPED)
     assert (codec.space_factor, codec.time_factor, codec.channels) == (8, 1, 24)
     y, x = np.mgrid[:64, :64]
     frames = np.full((2, 64, 64, 3), (120, 170, 220), np.uint8)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kinema.autoencoder import CodecConfig
+from kinema.autoencoder import AutoencoderConfig
 from kinema.errors import InputError
 from kinema.training.autoencoder.card import psnr
 from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
@@ -33,7 +33,7 @@ def squares_and_where(rng: np.random.Generator, count: int, side: int) -> tuple[
 
 def trainer(seed: int) -> Trainer:
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 0.5), (16, 0.5)), seed=seed, warmup=5)
-    return Trainer(config, CodecConfig(width=16, channels=8, depth=1), squares_and_where, squares)
+    return Trainer(config, AutoencoderConfig(width=16, channels=8, depth=1), squares_and_where, squares)
 
 
 def weights(of: Trainer) -> Tensor:

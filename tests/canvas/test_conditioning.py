@@ -121,7 +121,7 @@ def test_imitate_asks_for_actions(model: Model) -> None:
 
 
 def test_storyboard_cast_is_shared(model: Model) -> None:
-    done = check(model, conditioning.cast(canvas(), state(1)[:, 0]))
+    done = check(model, conditioning.fix_identity(canvas(), state(1)[:, 0]))
     kind = done.values["state"][..., group_slice("kind")]
     assert (kind == kind[:, :1]).all()
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from kinema import api
-from kinema.autoencoder import Autoencoder, CodecConfig, save_codec
+from kinema.autoencoder import Autoencoder, AutoencoderConfig, save_autoencoder
 from kinema.cli.main import main
 from kinema.inference import canvas_io
 from kinema.inference.limits import sizes_of
@@ -52,7 +52,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained={"steps": 0},
     )  # fmt: skip
     save(folder / "kinema-tiny", config, Denoiser(SMALL).state_dict(), "# kinema-tiny\n\nAn untrained model.\n")
-    save_codec(Autoencoder(CodecConfig(channels=24, width=16)), folder / "codec")
+    save_autoencoder(Autoencoder(AutoencoderConfig(channels=24, width=16)), folder / "codec")
     return folder
 
 

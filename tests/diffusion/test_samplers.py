@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, TextCondition, blank
-from kinema.diffusion.losses import TRACK_WEIGHTS, even, feature_weights, noised, video_weight
-from kinema.diffusion.noise_patterns import PatternShares, draw, shift
+from kinema.diffusion.losses import TRACK_WEIGHTS, edm_weight, feature_weights, noised, video_weight
+from kinema.diffusion.noise_patterns import PatternMix, draw, shift
 from kinema.diffusion.samplers import euler, guided, heun, schedule, start
 from kinema.errors import InputError
 from kinema.models.denoiser import Denoiser
 
-SHARES = PatternShares(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
+SHARES = PatternMix(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
 MEAN, SPREAD = 0.7, 0.4
 
 
@@ -125,8 +125,8 @@ def test_noise_leaves_known_cells_alone() -> None:
 
 def test_clean_levels_weigh_more_but_not_without_bound() -> None:
     levels = torch.linspace(1, 0, 50)
-    assert even(levels[:1]) == pytest.approx(1.0)
-    assert (even(levels).diff() > 0).all() and even(levels).max() < 105
+    assert edm_weight(levels[:1]) == pytest.approx(1.0)
+    assert (edm_weight(levels).diff() > 0).all() and edm_weight(levels).max() < 105
     sure = video_weight(levels, torch.tensor(0.3))
     assert sure[0] == pytest.approx(1.0) and (sure.diff() >= 0).all() and sure.max() == 8.0
     assert (video_weight(levels, torch.tensor(0.05))[:40] < 1.2).all()

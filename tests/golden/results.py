@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 import kinema
-from kinema.autoencoder import load_codec
+from kinema.autoencoder import load_autoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.imagined import ImaginedVectorEnv
@@ -45,7 +45,7 @@ def golden_model(name: str = "kinema-tiny") -> Model:
     model = load(name, device="cpu")
     model.dtype = torch.float32
     model.denoiser.float()
-    model.codec = load_codec(weights_folder() / model.config.codec, device="cpu", dtype=torch.float32)
+    model.codec = load_autoencoder(weights_folder() / model.config.codec, device="cpu", dtype=torch.float32)
     return model
 
 
@@ -174,7 +174,7 @@ def recorded_world(model: Model) -> Arrays:
         record("CartPole-v1", folder / "cart", episodes_wanted=3, size=(32, 48))
         recipe = WorldRecipe(codec_share=0.0, compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
         data = Dataset.open(folder / "cart")
-        recordings = Recordings(data, load_codec(weights_folder() / "codec-8x8", dtype=torch.float32), recipe, None)
+        recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8", dtype=torch.float32), recipe, None)
         config = config_for(data, recordings, recipe, "world")
         trainer = WorldTrainer(recipe, config, recordings, folder, minutes=1.0, start=False)
         save(folder / "world", config, dict(trainer.model.named_parameters()), "# world\n")

@@ -14,7 +14,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.inference import pipeline
 from kinema.inference.candidates import copies, jitter, overlap, text_gain
-from kinema.inference.canvas_io import blank_canvas, tell
+from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import Options, candidate_seed, plan_state
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
@@ -32,7 +32,7 @@ def empty(model: Model, prompt: str, count: int = 1, frames: int = 16) -> Canvas
     canvas = blank_canvas(model, count=count, frames=frames, fps=16.0, height=64, width=64)
     keep = [name for name in canvas.values if name != "video"]
     canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
-    return tell(model, canvas, prompt, False)
+    return encode_prompt(model, canvas, prompt, False)
 
 
 def test_things_inside_each_other_are_counted(scene: Callable[..., Scene]) -> None:

@@ -7,9 +7,9 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import start
-from kinema.inference.rollout import advance, band, moments_of, remember
-from kinema.models.block import Memory
-from kinema.models.denoiser import Denoiser, Past
+from kinema.inference.rollout import step, sliding_window_mask, frame_states, prefill
+from kinema.models.block import KVCache
+from kinema.models.denoiser import Denoiser, RolloutContext
 from kinema.models.hub import Model
 
 FRAMES = 9
@@ -34,7 +34,7 @@ def test_stepping_from_memory_equals_looking_at_all(
     torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
     canvas = noisy(grid)
     device = torch.device("cpu")
-    whole = denoiser.recall(canvas, None, Memory(past=[]), band(0, FRAMES, window, device), dtype=dtype)
+    whole = denoiser.recall(canvas, None, KVCache(past=[]), sliding_window_mask(0, FRAMES, window, device), dtype=dtype)
     kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
     for t in range(FRAMES):
         one = canvas.frames(t, t + 1)
@@ -43,10 +43,10 @@ def test_stepping_from_memory_equals_looking_at_all(
         past, pairs = None, []
         if t:
             deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
-            past = Past(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
+            past = RolloutContext(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
             blocks = range(len(kept[0]))
             pairs = [tuple(torch.cat([kept[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
-        memory = Memory(past=pairs)  # type: ignore[arg-type]
+        memory = KVCache(past=pairs)  # type: ignore[arg-type]
         found = denoiser.recall(one, past, memory, None, dtype=dtype)
         kept.append(memory.fresh)
         for name in whole:
@@ -61,17 +61,17 @@ def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> N
     generator = torch.Generator().manual_seed(3)
     canvas = blank(batch=1, frames=6, fps=16.0, slots=4)
     tracks = {name: torch.randn(x.shape, generator=generator) for name, x in canvas.values.items()}
-    moments = remember(model, moments_of(tracks, 0.0, 16.0))
+    moments = prefill(model, frame_states(tracks, 0.0, 16.0))
     assert all(m.memory is not None for m in moments[:-1]) and moments[-1].memory is None
     action = torch.tensor([[0.5, -0.5]])
-    last, new = advance(model, moments, action, fps=16.0, seeds=[5])
-    again = remember(model, [*moments[:-1], last, new])
+    last, new = step(model, moments, action, fps=16.0, seeds=[5])
+    again = prefill(model, [*moments[:-1], last, new])
     assert last.memory is not None and again[-2].memory is not None
     for (a, b), (c, d) in zip(last.memory, again[-2].memory, strict=True):
         torch.testing.assert_close(a, c, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(b, d, atol=1e-5, rtol=1e-4)
     assert torch.equal(new.tracks["camera"], last.tracks["camera"])
     assert new.time_s == pytest.approx(6 / 16)
-    other, changed = advance(model, moments, -action, fps=16.0, seeds=[5])
+    other, changed = step(model, moments, -action, fps=16.0, seeds=[5])
     assert not torch.equal(new.tracks["state"], changed.tracks["state"])
     assert torch.equal(other.tracks["state"], last.tracks["state"])

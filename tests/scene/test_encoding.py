@@ -17,8 +17,8 @@ from kinema.scene.encoding import (
     encode_setting,
     encode_state,
     group_slice,
-    settle_identity,
-    settle_looks,
+    project_identity,
+    project_for_render,
 )
 from kinema.scene.scene import Scene
 
@@ -79,7 +79,7 @@ def test_identity_is_settled_once_and_exactly() -> None:
     scene = simulate(tiny(), 2, num_frames=12).scene
     state = torch.from_numpy(encode_state(Fields.of(scene)))
     blurred = state + 0.4 * torch.randn(state.shape, generator=torch.Generator().manual_seed(0))
-    settled = settle_identity(blurred)
+    settled = project_identity(blurred)
     width = group_slice("size").start
     torch.testing.assert_close(settled[..., :width], state[..., :width])
     assert (settled[..., :width] == settled[:, :1, :, :width]).all()
@@ -91,11 +91,11 @@ def test_looks_are_settled_and_stay_settled() -> None:
     """A shortened arrow becomes a turn, what is never seen turned has none, and a settled state is left as it is."""
     scene = simulate(tiny(), 3, fps=16.0, num_frames=4).scene
     state = torch.from_numpy(encode_state(Fields.of(scene)))[0]
-    assert torch.allclose(settle_looks(state), state, atol=1e-5)
+    assert torch.allclose(project_for_render(state), state, atol=1e-5)
     faint = state.clone()
     faint[..., group_slice("angle")] *= 0.3
     faint[..., group_slice("visible")] += 0.5
-    settled = settle_looks(faint)
+    settled = project_for_render(faint)
     here = state[..., 0] > 0
     assert torch.allclose(settled[here][..., group_slice("angle")], state[here][..., group_slice("angle")], atol=1e-4)
     assert float(settled[..., group_slice("visible")].max()) <= 1.0
@@ -108,7 +108,7 @@ def test_a_turn_hardly_known_is_that_of_the_nearest_frame() -> None:
     turn = group_slice("angle")
     lost = state.clone()
     lost[2:4, :, turn] *= -0.05
-    settled = settle_looks(lost)
+    settled = project_for_render(lost)
     here = state[0, :, 0] > 0
-    assert torch.allclose(settled[2, here][:, turn], settle_looks(state)[1, here][:, turn], atol=1e-5)
-    assert torch.allclose(settled[3, here][:, turn], settle_looks(state)[4, here][:, turn], atol=1e-5)
+    assert torch.allclose(settled[2, here][:, turn], project_for_render(state)[1, here][:, turn], atol=1e-5)
+    assert torch.allclose(settled[3, here][:, turn], project_for_render(state)[4, here][:, turn], atol=1e-5)

@@ -9,7 +9,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import VocabularyError
-from kinema.inference.canvas_io import blank_canvas, tell
+from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.models.hub import Model
 from kinema.playground import full, simulate, tiny
 from kinema.text.prompt_check import check_limits, check_rewrite, late_things, limits_of, rewrite, things_in, with_cast
@@ -94,7 +94,7 @@ def test_the_whole_cast_is_told_from_the_start(model: Model) -> None:
 
     def told(prompt: str) -> Canvas:
         canvas = blank_canvas(model, count=1, frames=16, fps=8.0, height=64, width=64)
-        return tell(model, canvas, prompt, False)
+        return encode_prompt(model, canvas, prompt, False)
 
     text = told("0-1: a red ball rolls | 1-2: a blue box slides").text
     plain = told("0-1: a red ball rolls | 1-2: the red ball stops").text
@@ -104,5 +104,5 @@ def test_the_whole_cast_is_told_from_the_start(model: Model) -> None:
 
 def test_what_is_filmed_is_what_was_meant(model: Model) -> None:
     canvas = blank_canvas(model, count=1, frames=4, fps=8.0, height=64, width=64)
-    wrong, right = (tell(model, canvas, prompt, False).text for prompt in ("a rde bal", "a red ball"))
+    wrong, right = (encode_prompt(model, canvas, prompt, False).text for prompt in ("a rde bal", "a red ball"))
     assert wrong is not None and right is not None and torch.equal(wrong.states, right.states)

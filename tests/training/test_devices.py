@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kinema.autoencoder import Autoencoder
-from kinema.autoencoder.autoencoder import CodecConfig
+from kinema.autoencoder.autoencoder import AutoencoderConfig
 from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import Bank
 from kinema.diffusion.losses import total
@@ -35,7 +35,7 @@ def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bank]:
 @pytest.fixture
 def run(banks: dict[str, Bank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
     monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
-    codec = Autoencoder(CodecConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+    codec = Autoencoder(AutoencoderConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
     yield Trainer(smoke(), tmp_path, banks, codec, device="meta")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from kinema.autoencoder import load_codec
+from kinema.autoencoder import load_autoencoder
 from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
@@ -22,8 +22,8 @@ from kinema.datasets.recorder import record
 from kinema.diffusion.losses import noised
 from kinema.envs.recorded import Dream, DreamEnv, DreamVectorEnv
 from kinema.errors import InputError, MediaError, ModelError
-from kinema.inference.rollout import band
-from kinema.models.block import Memory
+from kinema.inference.rollout import sliding_window_mask
+from kinema.models.block import KVCache
 from kinema.models.denoiser import cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.world import World
@@ -48,7 +48,7 @@ def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recordings(recorded: Path) -> Recordings:
-    return Recordings(Dataset.open(recorded), load_codec(weights_folder() / "codec-8x8"), RECIPE, None)
+    return Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), RECIPE, None)
 
 
 def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
@@ -85,7 +85,7 @@ def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded
             noisy, part.levels, part.time_s, None, canvas.cell_units, part.bias, stride, torch.float32, order=part.order
         )
         taught = cleaned(noisy, part.levels, answers)
-        asked = net.recall(canvas, None, Memory(past=[]), band(0, t, t, torch.device("cpu")))
+        asked = net.recall(canvas, None, KVCache(past=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
     for name in ("video", "reward", "terminated", "sensors"):
         torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import TextCondition
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, Moment, advance, deed, end_chance, moments_of, remember
+from kinema.inference.rollout import WINDOW, FrameState, step, predict_action, termination_prob, frame_states, prefill
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward
@@ -69,11 +69,11 @@ class Follower:
         self.model, self.task, self.fps, self.window = model, str(Task.parse(task)), fps, window
 
     def begin(self, count: int) -> None:
-        self._moments: list[Moment] = []
+        self._moments: list[FrameState] = []
         silent = torch.zeros(count, 1, device=self.model.device)
         self.text = self.model.condition([(self.task, 0.0, 1e9)], silent)
 
-    def watch(self, scenes: list[Scene], actions: Floats | None) -> list[Moment]:
+    def watch(self, scenes: list[Scene], actions: Floats | None) -> list[FrameState]:
         """One more frame of every room, after what was done in the one before."""
         slots, device = self.model.config.denoiser.slots, self.model.device
         rooms = [tracks_of(scene, slots, device) for scene in scenes]
@@ -83,11 +83,11 @@ class Follower:
             done = torch.from_numpy(actions).to(device)
             last = self._moments[-1]
             self._moments[-1] = replace(last, tracks={**last.tracks, "action": done}, acted=True)
-        self._moments = [*self._moments[-self.window :], moments_of(tracks, number / self.fps, self.fps)[0]]
+        self._moments = [*self._moments[-self.window :], frame_states(tracks, number / self.fps, self.fps)[0]]
         return self._moments
 
 
-def _repeated(moments: list[Moment], times: int) -> list[Moment]:
+def _repeated(moments: list[FrameState], times: int) -> list[FrameState]:
     """Each room `times` over, one after the other, with what is remembered of it."""
 
     def over(x: torch.Tensor, batch: int) -> torch.Tensor:
@@ -151,9 +151,9 @@ class Planner:
         self._number += 1
         return np.clip(self._mean[:, 0], -1, 1).astype(np.float32)
 
-    def _plan(self, moments: list[Moment]) -> None:
+    def _plan(self, moments: list[FrameState]) -> None:
         rooms, pieces = self._mean.shape[:2]
-        past = remember(self.model, moments, self._follower.text, window=self.window)
+        past = prefill(self.model, moments, self._follower.text, window=self.window)
         known = _repeated(past, self.candidates)
         text = _spoken(self._follower.text, self.candidates)
         spread = np.full((rooms, pieces, 2), 0.7, np.float32)
@@ -166,18 +166,18 @@ class Planner:
             elite = np.take_along_axis(plans, chosen[:, :, None, None], 1)
             self._mean, spread = elite.mean(1), elite.std(1) + 0.05
 
-    def _imagined(self, moments: list[Moment], text: TextCondition | None, plans: Floats) -> Floats:
+    def _imagined(self, moments: list[FrameState], text: TextCondition | None, plans: Floats) -> Floats:
         """What each plan earns [B, N], by how likely it is still to be done."""
         told = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
         earned, going = np.zeros(len(told), np.float32), np.ones(len(told), np.float32)
         for t in range(self.ahead):
             seeds = [self._number * 1009 + t] * len(told)
-            last, new = advance(
+            last, new = step(
                 self.model, moments, told[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
             )
             moments = [*moments[:-1], last, new][-self.window - 1 :]
             earned += going * decode_reward(new.tracks["reward"].float().cpu().numpy()).reshape(-1)
-            going *= 1 - end_chance(new)
+            going *= 1 - termination_prob(new)
         return earned.reshape(plans.shape[:2])
 
 
@@ -192,5 +192,5 @@ class Imitator:
 
     def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
         moments = self._follower.watch(scenes, actions)
-        chosen = deed(self._follower.model, moments, self._follower.text, window=self._follower.window)
+        chosen = predict_action(self._follower.model, moments, self._follower.text, window=self._follower.window)
         return chosen.float().cpu().numpy().clip(-1, 1).astype(np.float32)

@@ -1,20 +1,20 @@
 """Frames to latents and back: the Codec protocol, the learned autoencoder and the identity."""
 
-from kinema.autoencoder.autoencoder import Autoencoder, CodecConfig
-from kinema.autoencoder.identity import IdentityCodec
+from kinema.autoencoder.autoencoder import Autoencoder, AutoencoderConfig
+from kinema.autoencoder.identity import IdentityAutoencoder
 from kinema.autoencoder.protocol import Codec, latent_frames, pixel_frames, to_bytes, to_unit
-from kinema.autoencoder.store import fast_dtype, load_codec, save_codec
+from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 
 __all__ = [
     "Autoencoder",
     "Codec",
-    "CodecConfig",
-    "IdentityCodec",
+    "AutoencoderConfig",
+    "IdentityAutoencoder",
     "fast_dtype",
     "latent_frames",
-    "load_codec",
+    "load_autoencoder",
     "pixel_frames",
-    "save_codec",
+    "save_autoencoder",
     "to_bytes",
     "to_unit",
 ]

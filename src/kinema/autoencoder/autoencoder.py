@@ -38,7 +38,7 @@ CHUNK_PIXELS = 64 * 64 * 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecConfig:
+class AutoencoderConfig:
     """channels: numbers per latent cell; width: features at an eighth of the resolution (3/8 of it at a quarter);
     time_factor: frames per latent frame; depth: residual blocks of the decoder per resolution (the encoder has half)."""
 
@@ -107,7 +107,7 @@ def to_space(x: Tensor, size: int) -> Tensor:
 class Encoder(nn.Module):
     """Groups of frames [N, seen * time_factor * 3, H, W] to raw latents [N, C, H / 8, W / 8]."""
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         pixels = 3 * config.time_factor * config.seen
         half = (config.depth + 1) // 2
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Raw latents [N, seen * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         pixels = 3 * config.time_factor
         latents = config.channels * config.seen
@@ -156,7 +156,7 @@ class Autoencoder(nn.Module):
     std: Tensor
     space_factor = SPACE_FACTOR
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)

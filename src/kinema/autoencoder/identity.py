@@ -10,7 +10,7 @@ from torch import Tensor
 from kinema.autoencoder.protocol import Frames, check_latents, check_video, to_bytes, to_unit
 
 
-class IdentityCodec:
+class IdentityAutoencoder:
     """space_factor 1, time_factor 1, 3 channels; encode and decode return the same values exactly."""
 
     channels = 3

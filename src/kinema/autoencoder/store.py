@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from kinema.autoencoder.autoencoder import SPACE_FACTOR, Autoencoder, CodecConfig
+from kinema.autoencoder.autoencoder import SPACE_FACTOR, Autoencoder, AutoencoderConfig
 from kinema.errors import InputError, ModelError, OutputError
 
 FORMAT = 1
@@ -33,7 +33,7 @@ def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
-def load_codec(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Autoencoder:
+def load_autoencoder(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Autoencoder:
     """The codec that `save_codec` wrote at `path`, ready to use; computes in `dtype`, by default `fast_dtype(device)`.
 
     ModelError: no such folder, not a codec, or weights that do not fit the config.
@@ -53,13 +53,13 @@ def load_codec(path: str | Path, *, device: torch.device | str = "cpu", dtype: t
     return codec
 
 
-def read_config(path: Path) -> CodecConfig:
+def read_config(path: Path) -> AutoencoderConfig:
     """The config in `path`; ModelError if it is missing, unreadable, or of another kind of model."""
     try:
         data: dict[str, Any] = json.loads(path.read_text())
         if data.pop("format") != FORMAT or data.pop("model") != "codec" or data.pop("space_factor") != SPACE_FACTOR:
             raise ModelError(f"{path} is not a codec of format {FORMAT} with a space factor of {SPACE_FACTOR}")
-        return CodecConfig(**data)
+        return AutoencoderConfig(**data)
     except OSError:
         raise ModelError(
             f"no codec at {path.parent}: {path.name} cannot be read; expected a folder with it and {WEIGHTS}"
@@ -70,7 +70,7 @@ def read_config(path: Path) -> CodecConfig:
         raise ModelError(f"{path} is not a codec's config ({wrong}); expected the file that save_codec writes") from None
 
 
-def save_codec(codec: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
+def save_autoencoder(codec: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
     """Write `codec` to the folder `path`; each file appears whole or not at all. `card` becomes README.md."""
     folder = Path(path)
     head = {"format": FORMAT, "model": "codec", "space_factor": SPACE_FACTOR}

@@ -154,7 +154,7 @@ def manipulate(canvas: Canvas, past: Tensor, slot: int, group: str, value: Tenso
     return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
 
 
-def cast(canvas: Canvas, identity: Tensor) -> Canvas:
+def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
     """A storyboard's cast: who is there [B, K, F] holds in every frame, what they do is unknown."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     for group in IDENTITY:

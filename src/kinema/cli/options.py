@@ -68,9 +68,9 @@ def add_size(parser: argparse.ArgumentParser, default: str = "the model's own") 
 
 def model_from(arguments: argparse.Namespace) -> Model:
     """The model of --model, on the device of --device."""
-    from kinema.inference.canvas_io import model_of
+    from kinema.inference.canvas_io import resolve_model
 
-    return model_of(arguments.model, arguments.device)
+    return resolve_model(arguments.model, arguments.device)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from kinema.autoencoder.image_loss import loss_of
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.models.denoiser import Denoiser, cell_centers, cleaned, precondition
-from kinema.models.objects.detection import sight_loss
+from kinema.models.objects.detection import detection_loss
 from kinema.scene.encoding import GROUPS, SIZE, SIZE_SPREAD, group_slice
 
 GROUP_WEIGHTS = {
@@ -66,7 +66,7 @@ def video_weight(level: Tensor, spread: Tensor) -> Tensor:
     return (1 + ((1 - level) * spread / level.clamp_min(1e-3)).square()).clamp_max(MOST)
 
 
-def even(level: Tensor, spread: Tensor | float = 1.0) -> Tensor:
+def edm_weight(level: Tensor, spread: Tensor | float = 1.0) -> Tensor:
     """Weight of an error of anything else: about what makes the bare network's answer count alike at every level (as in Karras
     et al. 2022), so 1 at level 1, 21 at level 1/6, 101 close to level 0. Less, and planned paths tremble. spread: of the clean
     value around what is expected of it; where that is small, so is what there is to err, and it weighs more."""
@@ -124,13 +124,13 @@ def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks,
     }
 
 
-def sight_of(sight: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
+def detection_of(sight: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
     """How badly sight's answers [B, T, H, W, ANSWERS] tell what lies where."""
     patch = sight.shape[2] // levels["video"].shape[2]
     height, width = sight.shape[2:4]
     centers = cell_centers(height, width, cell_units / patch, sight.device)
     finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
-    return sight_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch)
+    return detection_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch)
 
 
 def still_losses(
@@ -155,7 +155,7 @@ def still_losses(
     answers = model.sketch(drawn[0], drawn[2], cell_units, dtype)
     result = video_losses(answers, *drawn, cell_units)
     sight = model.sight(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
-    result["sight"] = sight_of(sight, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
+    result["sight"] = detection_of(sight, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
     made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
     rows = pictures.shape[2] // 8
     near = around_things(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
@@ -185,7 +185,7 @@ def losses(
     result = {}
     if cell_units is not None:
         result = video_losses(answers, noisy, values, levels, cell_units)
-        result["sight"] = sight_of(answers["sight"], values, levels, cell_units)
+        result["sight"] = detection_of(answers["sight"], values, levels, cell_units)
     weights = feature_weights(time_s.device)
     clean = cleaned({name: x for name, x in noisy.items() if name != "video"}, levels, answers)
     for name, x in values.items():
@@ -193,14 +193,14 @@ def losses(
             continue
         if name == "state":
             t = levels[name]
-            error = (clean[name] - x).square() * even(t, answers["spread"])
+            error = (clean[name] - x).square() * edm_weight(t, answers["spread"])
             here = (x[..., :1] > 0).float()
             only_exists = torch.zeros_like(weights)
             only_exists[0] = 1.0
             error = error * weights * (here + (1 - here) * (0.2 + 0.8 * only_exists))
         else:
             t = levels[name][..., None]
-            error = (clean[name] - x).square() * even(t)
+            error = (clean[name] - x).square() * edm_weight(t)
         result[name] = error.mean()
     return result
 

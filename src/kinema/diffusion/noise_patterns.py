@@ -34,7 +34,7 @@ def shift(u: NDArray[Any] | float, amount: float = SHIFT) -> NDArray[Any] | floa
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatternShares:
+class PatternMix:
     """How often each pattern is drawn when the canvas has video. Without video the patterns are those of `_plan`."""
 
     perceive: float
@@ -112,7 +112,7 @@ _FILM_KNOWN = {"camera": 0.3, "scene": 0.1, "action": 0.3, "reward": 0.0, "termi
 
 
 def _film(
-    rng: np.random.Generator, frames: int, shares: PatternShares
+    rng: np.random.Generator, frames: int, shares: PatternMix
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, float]]:
     """Per-frame levels of state and of video, and how likely each vector track is known."""
     pattern = rng.random()
@@ -148,7 +148,7 @@ def draw(
     frames: int,
     slots: int,
     grid: tuple[int, int] | None,
-    shares: PatternShares,
+    shares: PatternMix,
 ) -> Levels:
     """Levels for a training batch, one pattern per sample; without `grid` the canvas has no video."""
     rows: list[Levels] = []
@@ -170,7 +170,7 @@ def draw(
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def draw_live(rng: np.random.Generator, *, batch: int, frames: int, slots: int) -> tuple[Levels, NDArray[np.bool_]]:
+def draw_rollout_levels(rng: np.random.Generator, *, batch: int, frames: int, slots: int) -> tuple[Levels, NDArray[np.bool_]]:
     """Levels of a batch that is stepped through, and which frames are the past [T]; the others are each a next frame that nobody
     reads. Who is there, the camera and the setting are known; what was done, is of the past."""
     past = rng.random(frames) >= rng.uniform(0.2, 0.6)

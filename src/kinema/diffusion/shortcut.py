@@ -42,7 +42,7 @@ def _per(share: Tensor, x: Tensor) -> Tensor:
     return share.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def stride_of(steps: int) -> float:
+def step_size_of(steps: int) -> float:
     """What the network is told when the whole way is gone in so many steps; 0 for numbers it has no shortcut for."""
     return 1.0 / steps if steps in PIECES else 0.0
 
@@ -71,7 +71,7 @@ def lesson(
     def deep(name: str, level: Tensor) -> Tensor:
         return level if name == "state" else level[..., None]
 
-    half = torch.tensor([stride_of(2 * n) for n in pieces], dtype=torch.float32, device=device)
+    half = torch.tensor([step_size_of(2 * n) for n in pieces], dtype=torch.float32, device=device)
 
     def clean(x: Tracks, t: Tracks) -> Tracks:
         answers = model.network(x, t, time_s, text, None, time_bias, half, dtype)
@@ -95,5 +95,5 @@ def lesson(
         target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), values[name])
         t = deep(name, first[name])
         push[name] = torch.where(moving, (x - (1 - t) * target[name]) / t.clamp_min(1e-6), noise[name])
-    stride = torch.tensor([stride_of(n) for n in pieces], dtype=torch.float32, device=device)
+    stride = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
     return Lesson(values=target, levels=first, noise=push, stride=stride)

@@ -27,10 +27,10 @@ from kinema.envs.playground import HIGH, LOW, PlaygroundEnv
 from kinema.envs.window import Window
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.canvas_io import check_seed, model_of
+from kinema.inference.canvas_io import check_seed, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, Moment, advance, film, moments_of, remember
-from kinema.inference.rollout import ended as happened
+from kinema.inference.rollout import WINDOW, FrameState, step, render_frames, frame_states, prefill
+from kinema.inference.rollout import terminated as happened
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import Diet, tiny
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
@@ -113,7 +113,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             raise InputError(f"a window of {window} frames: expected 1 to {WINDOW}")
         if num_envs < 1:
             raise InputError(f"{num_envs} environments: expected at least 1")
-        self.model = model_of(model)
+        self.model = resolve_model(model)
         if self.model.config.world is not None:
             raise InputError(f"{self.model.config.name} is a recorded world; use kinema/Recorded-v0")
         low, high = self.model.config.fps
@@ -150,7 +150,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         if task is not None:
             silent = torch.zeros(num_envs, 1, device=self.model.device)
             self._text = self.model.condition([(task, 0.0, 1e9)], silent)
-        self._moments: list[Moment] = []
+        self._moments: list[FrameState] = []
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -172,9 +172,9 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         rooms = [beginning(self._room, self._rng, self.model, self.window + 1) for _ in range(count)]
         return {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
 
-    def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[Moment]:
-        moments = [replace(m, acted=True) for m in moments_of(tracks, start_s, self.fps)]
-        return remember(self.model, moments, self._text if text is None else text, window=self.window)
+    def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[FrameState]:
+        moments = [replace(m, acted=True) for m in frame_states(tracks, start_s, self.fps)]
+        return prefill(self.model, moments, self._text if text is None else text, window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
         """New rooms for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
@@ -205,7 +205,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         told = torch.from_numpy(given).to(self.model.device)
         number = round(self._moments[-1].time_s * self.fps)
         seeds = [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
-        last, new = advance(
+        last, new = step(
             self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text, window=self.window
         )
         self._moments = [*self._moments[-self.window : -1], last, new]
@@ -228,7 +228,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         ]
 
     def _pixels(self) -> NDArray[np.uint8]:
-        return np.asarray(film(self.model, self._moments[-1:], self.size, self.size)[:, 0])
+        return np.asarray(render_frames(self.model, self._moments[-1:], self.size, self.size)[:, 0])
 
     def observe(self) -> Any:
         """What `step` returns of the worlds as they are now."""
@@ -242,7 +242,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         return tuple(self._pixels()) if self.render_mode == "rgb_array" else None
 
 
-def placed(old: Moment, new: Moment, rows: torch.Tensor, batch: int) -> Moment:
+def placed(old: FrameState, new: FrameState, rows: torch.Tensor, batch: int) -> FrameState:
     """`old` with the samples `rows` replaced by those of `new`, which is as large as `rows`."""
     tracks = {name: x.clone().index_copy(0, rows, new.tracks[name].to(x.dtype)) for name, x in old.tracks.items()}
     if old.memory is None or new.memory is None:

@@ -31,8 +31,8 @@ from kinema.devices import AUTO
 from kinema.envs.imagined import placed
 from kinema.envs.spaces import check, decode, encode, space_of, width
 from kinema.errors import InputError, ModelError
-from kinema.inference.canvas_io import check_seed, model_of
-from kinema.inference.rollout import Moment, advance, ended, moments_of, remember
+from kinema.inference.canvas_io import check_seed, resolve_model
+from kinema.inference.rollout import FrameState, step, terminated, frame_states, prefill
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulation.checkpoint import packed, read, unpacked, write
@@ -77,7 +77,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
     ) -> None:
         if num_envs < 1 or steps < 1:
             raise InputError(f"{num_envs} environments, {steps} steps: expected at least 1 of each")
-        self.model = model_of(str(model) if isinstance(model, Path) else model)
+        self.model = resolve_model(str(model) if isinstance(model, Path) else model)
         self._recorded = starts_of(self.model)
         world: dict[str, Any] = self.model.config.world or {}
         self.spec_of_actions, self.fps = world["action"], float(world["fps"])
@@ -90,7 +90,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = space_of(self.spec_of_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._moments: list[Moment] = []
+        self._moments: list[FrameState] = []
         self._texts: dict[str, TextCondition | None] = {}
 
     @property
@@ -135,15 +135,15 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self._count = np.zeros(self.num_envs, np.int64)
         return self.observe(), {}
 
-    def _begun(self, index: NDArray[np.int64], start_s: float) -> list[Moment]:
+    def _begun(self, index: NDArray[np.int64], start_s: float) -> list[FrameState]:
         """Beginnings for the worlds of this index; none of them has ended."""
         ended = (self._recorded["terminated"][..., 0] > 0).any(1).cpu().numpy()
         usable = np.flatnonzero(~ended) if (~ended).any() else np.arange(len(ended))
         rows = torch.from_numpy(self._rng.choice(usable, len(index)))
         self._task[torch.from_numpy(index)] = self._recorded["task"].cpu()[rows].long()
         tracks = {name: x[rows.to(x.device)] for name, x in self._recorded.items() if name != "task"}
-        moments = [replace(m, acted=True) for m in moments_of(tracks, start_s, self.fps)]
-        return remember(self.model, moments, self._heard(self._task[torch.from_numpy(index)]), window=self.window)
+        moments = [replace(m, acted=True) for m in frame_states(tracks, start_s, self.fps)]
+        return prefill(self.model, moments, self._heard(self._task[torch.from_numpy(index)]), window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
         """New beginnings for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
@@ -174,12 +174,12 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
 
     def ended(self) -> NDArray[np.bool_]:
         """Which worlds end in this frame, drawn with the chance that the model gives it."""
-        return ended(self._moments[-1], self._seeds())
+        return terminated(self._moments[-1], self._seeds())
 
     def advance(self, told: torch.Tensor) -> None:
         """One frame further, by actions as `told` makes them."""
         seeds = self._seeds()
-        last, new = advance(
+        last, new = step(
             self.model,
             self._moments,
             told,
@@ -262,7 +262,7 @@ class Dream:
     """One recorded world to play in: what `kinema play` asks of a world."""
 
     def __init__(self, model: Model | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
-        self._many = DreamVectorEnv(1, model=model_of(str(model) if isinstance(model, Path) else model, device))
+        self._many = DreamVectorEnv(1, model=resolve_model(str(model) if isinstance(model, Path) else model, device))
         self._many.reset(seed=seed)
         self.fps, self.task = self._many.fps, None
         self._idle = int((self._many.model.config.world or {}).get("idle", 0))

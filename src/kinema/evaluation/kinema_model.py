@@ -8,8 +8,8 @@ import numpy as np
 
 from kinema.api import extend, generate
 from kinema.evaluation.cases import FPS, SIDE, Floats, Frames
-from kinema.inference.canvas_io import model_of
-from kinema.inference.surprise import Look, look
+from kinema.inference.canvas_io import resolve_model
+from kinema.inference.surprise import Examined, examine
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.simulation.world import World
@@ -23,9 +23,9 @@ class KinemaSubject:
     world begun by the shown frames."""
 
     def __init__(self, model: Model | str) -> None:
-        self.model = model_of(model)
+        self.model = resolve_model(model)
         self.name = self.model.config.name
-        self._looked: tuple[tuple[bytes, int], Look] | None = None
+        self._looked: tuple[tuple[bytes, int], Examined] | None = None
 
     def predict(
         self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int, fps: float = FPS
@@ -56,7 +56,7 @@ class KinemaSubject:
         """`kinema.surprise` of the clip; what was looked at is kept for the next level."""
         key = (video.tobytes(), seed)
         if self._looked is None or self._looked[0] != key:
-            self._looked = key, look(Clip(frames=video, fps=FPS), self.model, seed)
+            self._looked = key, examine(Clip(frames=video, fps=FPS), self.model, seed)
         return self._looked[1].at(level)
 
     def round_trip(self, frames: Frames) -> Frames:

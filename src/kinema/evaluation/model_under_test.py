@@ -158,9 +158,9 @@ def open_subject(name: str, device: str = "auto") -> Any:
             )
         return made
     from kinema.evaluation.kinema_model import KinemaSubject
-    from kinema.inference.canvas_io import model_of
+    from kinema.inference.canvas_io import resolve_model
 
-    return KinemaSubject(model_of(name, device))
+    return KinemaSubject(resolve_model(name, device))
 
 
 def model_of_subject(subject: Asked) -> Model | None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.hub import Model
-from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice, settle_identity
+from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice, project_identity
 from kinema.scene.scene import KINDS, SYMMETRY
 
 DEPTH = 0.25
@@ -42,7 +42,7 @@ _SYMMETRY = torch.tensor([float(SYMMETRY[kind]) for kind in KINDS])
 
 def plan_scores(model: Model, drafts: Canvas) -> Tensor:
     """The score of each plan [N]; higher is better. drafts: N finished plans of one text."""
-    state = settle_identity(drafts.values["state"])
+    state = project_identity(drafts.values["state"])
     score = -OVERLAP_WEIGHT * overlap(state) - JITTER_WEIGHT * jitter(state)
     return score + text_gain(model, drafts) if drafts.text is not None else score
 

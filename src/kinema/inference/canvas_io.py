@@ -30,7 +30,7 @@ Frames = NDArray[np.uint8]
 _loaded: dict[tuple[str, torch.device], Model] = {}
 
 
-def model_of(model: Model | str | None, device: str | torch.device = AUTO) -> Model:
+def resolve_model(model: Model | str | None, device: str | torch.device = AUTO) -> Model:
     """The model itself, wherever it is; or by name or folder on a device, loaded once per process."""
     if isinstance(model, Model):
         return model
@@ -60,13 +60,13 @@ def blank_canvas(
     )  # fmt: skip
 
 
-def padded(model: Model, height: int, width: int) -> tuple[int, int]:
+def padded_size(model: Model, height: int, width: int) -> tuple[int, int]:
     """Height and width in pixels, up to whole cells."""
     cell = model.config.cell_px
     return -(-height // cell) * cell, -(-width // cell) * cell
 
 
-def tell(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
+def encode_prompt(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
     """The canvas with a prompt, or a storyboard, to go by. What is misspelt is corrected, and what cannot be filmed as it is told
     is named in a warning; with `strict` either is an error."""
     config = model.config
@@ -96,7 +96,7 @@ def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tens
     return torch.from_numpy(encode_camera(camera)).to(time_s.device)
 
 
-def read_clips(
+def decode_clips(
     model: Model,
     canvas: Canvas,
     *,

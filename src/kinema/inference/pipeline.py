@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.conditioning import cast
+from kinema.canvas.conditioning import fix_identity
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
-from kinema.diffusion.shortcut import stride_of
+from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
 from kinema.inference.keyframes import Named, close_slots, near_another
 from kinema.models.hub import Model
 from kinema.models.objects.motion_prior import PER_SECOND
-from kinema.models.objects.tracking import glimpse
-from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, settle_identity, settle_looks
+from kinema.models.objects.tracking import initial_state
+from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, project_identity, project_for_render
 from kinema.scene.scene import SIZES
 
 SAMPLERS = {"euler": euler, "heun": heun}
@@ -55,7 +55,7 @@ FILM_TEMPERATURE = 0.1
 network's own error, and a sample at temperature 1 adds it once more (docs/training-log.md)."""
 
 Progress = Callable[[str, int, int], None]
-Watch = Callable[[Canvas, int], None]
+OnFrames = Callable[[Canvas, int], None]
 """Is shown a canvas while it is filled: what happens is settled, and so many of its frames are filmed."""
 
 
@@ -128,7 +128,7 @@ def run(
     """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such. render: the video
     alone, by the parts of the network that draw what is known."""
     shortcut = long_steps and model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
-    stride = stride_of(steps) if shortcut else 0.0
+    stride = step_size_of(steps) if shortcut else 0.0
     if render:
         denoise = _renderer(model)
     else:
@@ -175,7 +175,7 @@ def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequen
         done.append(run(model, _pick(part, chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
-    state = estimate_velocity(settle_identity(state), part.levels["state"], _pick(canvas, index).time_s)
+    state = estimate_velocity(project_identity(state), part.levels["state"], _pick(canvas, index).time_s)
     found = part.with_values({**values, "state": state}, part.levels)
     canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
@@ -209,7 +209,7 @@ def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     """The canvas with what a glimpse of its pictures tells of the state: who is there is known, where they are at GLIMPSE."""
     answers, centers, units = model.denoiser.look(canvas, dtype=model.dtype)
     camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
-    rough, told = (x.to(model.device) for x in glimpse(answers, centers, units, camera, model.config.denoiser.slots))
+    rough, told = (x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots))
     level = canvas.levels["state"]
     fresh = told & (level > GLIMPSE)
     state = torch.where(fresh, rough, canvas.values["state"])
@@ -220,7 +220,7 @@ def detect_slots(model: Model, canvas: Canvas) -> Canvas:
 
 def _cast_unknown(canvas: Canvas, identity: Tensor) -> Canvas:
     """Who is there [B, K, F] holds in every frame, but for fields that the canvas knows already."""
-    laid = cast(canvas, identity)
+    laid = fix_identity(canvas, identity)
     known = canvas.levels["state"] == 0
     state = torch.where(known, canvas.values["state"], laid.values["state"])
     return laid.with_values({**laid.values, "state": state}, laid.levels)
@@ -240,7 +240,7 @@ def _world_sizes(model: Model) -> list[float]:
 def _settled(model: Model, part: Canvas, state: Tensor) -> Tensor:
     """A planned state with its identity settled. Sizes are those of the model's world, but for things whose size is known."""
     given = (part.levels["state"][..., group_slice("size")] <= ROUGHLY).any(1, keepdim=True)
-    return torch.where(given, settle_identity(state), settle_identity(state, _world_sizes(model)))
+    return torch.where(given, project_identity(state), project_identity(state, _world_sizes(model)))
 
 
 def _open(canvas: Canvas, options: Options) -> bool:
@@ -347,12 +347,12 @@ def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
 
 def render_video(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: OnFrames | None = None,
 ) -> Canvas:  # fmt: skip
     """Draw the video for what has been settled, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
     planned = canvas.values["state"]
-    canvas = canvas.with_values({**canvas.values, "state": settle_looks(planned)}, canvas.levels)
+    canvas = canvas.with_values({**canvas.values, "state": project_for_render(planned)}, canvas.levels)
     windows = _windows(canvas.num_frames, model.config.film_window, 0)
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
@@ -379,7 +379,7 @@ def _known(canvas: Canvas, index: Tensor) -> bool:
 
 def generate(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
-    watch: Watch | None = None, named: Sequence[Named | None] | None = None,
+    watch: OnFrames | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip
     """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical.
 

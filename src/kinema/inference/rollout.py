@@ -22,11 +22,11 @@ from kinema.autoencoder import to_bytes
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.diffusion.samplers import euler, schedule, start
-from kinema.diffusion.shortcut import stride_of
-from kinema.models.block import Memory
-from kinema.models.denoiser import CLOSED, Denoiser, Past
+from kinema.diffusion.shortcut import step_size_of
+from kinema.models.block import KVCache
+from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.hub import Model
-from kinema.scene.encoding import IDENTITY, group_slice, settle_looks
+from kinema.scene.encoding import IDENTITY, group_slice, project_for_render
 
 WINDOW = 32
 """Frames that are remembered: two seconds at 16 a second."""
@@ -53,7 +53,7 @@ class Stepper(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class FrameState:
     """One frame of a world, never changed: its time, its tracks (state [B, K, F], vectors [B, D]), whether its action is known,
     and what blocks along time keep of it ([N, H, 1, D] each) once the next frame was wanted."""
 
@@ -67,13 +67,13 @@ class Moment:
         return int(self.tracks["state"].shape[0])
 
 
-def moments_of(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[Moment]:
+def frame_states(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[FrameState]:
     """Tracks [B, T, ...] as moments that nothing remembers yet."""
     frames = tracks["state"].shape[1]
-    return [Moment(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)]
+    return [FrameState(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)]
 
 
-def _known(moments: Sequence[Moment], text: TextCondition | None) -> Canvas:
+def _known(moments: Sequence[FrameState], text: TextCondition | None) -> Canvas:
     """Moments as a canvas on which all is known but actions that were not told."""
     first = moments[0]
     device = first.tracks["state"].device
@@ -85,7 +85,7 @@ def _known(moments: Sequence[Moment], text: TextCondition | None) -> Canvas:
             values["action"][:, t] = 0.0
     time_s = torch.tensor([m.time_s for m in moments], device=device).expand(first.batch, -1)
     return Canvas(
-        time_s=time_s, values=values, levels=levels, text=_heard(text, len(moments)), cell_units=_cell_units(values)
+        time_s=time_s, values=values, levels=levels, text=_read_text(text, len(moments)), cell_units=_cell_units(values)
     )
 
 
@@ -94,12 +94,12 @@ def _cell_units(values: dict[str, Tensor]) -> float | None:
     return 10.0 / values["video"].shape[2] if "video" in values else None
 
 
-def _heard(text: TextCondition | None, frames: int) -> TextCondition | None:
+def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
     """The text, read in every frame."""
     return text and TextCondition(states=text.states, reads=text.reads[:, :1].expand(-1, frames, -1))
 
 
-def _next(moment: Moment, fps: float, text: TextCondition | None) -> Canvas:
+def _next(moment: FrameState, fps: float, text: TextCondition | None) -> Canvas:
     """The frame after this one: who is there, the camera and the setting stay, all else is open."""
     values = {name: x[:, None].clone() for name, x in moment.tracks.items()}
     levels = {name: torch.ones(x.shape if name == "state" else x.shape[:-1], device=x.device) for name, x in values.items()}
@@ -108,7 +108,7 @@ def _next(moment: Moment, fps: float, text: TextCondition | None) -> Canvas:
     for name in ("camera", "scene"):
         levels[name][:] = 0.0
     time_s = torch.full((moment.batch, 1), moment.time_s + 1 / fps, device=values["state"].device)
-    return Canvas(time_s=time_s, values=values, levels=levels, text=_heard(text, 1), cell_units=_cell_units(values))
+    return Canvas(time_s=time_s, values=values, levels=levels, text=_read_text(text, 1), cell_units=_cell_units(values))
 
 
 def _joined(a: Canvas, b: Canvas) -> Canvas:
@@ -122,7 +122,7 @@ def _joined(a: Canvas, b: Canvas) -> Canvas:
     )
 
 
-def _remembered(moments: Sequence[Moment]) -> tuple[Past | None, list[Pair]]:
+def _cached(moments: Sequence[FrameState]) -> tuple[RolloutContext | None, list[Pair]]:
     if not moments:
         return None, []
     state = torch.stack([m.tracks["state"] for m in moments], 1)
@@ -135,10 +135,10 @@ def _remembered(moments: Sequence[Moment]) -> tuple[Past | None, list[Pair]]:
     last = moments[-1]
     unsure = torch.full_like(last.tracks["action"][:, :1], 0.0 if last.acted else 1.0)
     deed = torch.cat([last.tracks["action"], unsure], -1)
-    return Past(time_s=time_s, state=state, level=torch.zeros_like(state), video=last.tracks.get("video"), deed=deed), pairs
+    return RolloutContext(time_s=time_s, state=state, level=torch.zeros_like(state), video=last.tracks.get("video"), deed=deed), pairs
 
 
-def band(before: int, frames: int, window: int, device: torch.device) -> Tensor:
+def sliding_window_mask(before: int, frames: int, window: int, device: torch.device) -> Tensor:
     """Bias [frames, before + frames]: each frame reads itself and the `window` frames before it."""
     now = torch.arange(before, before + frames, device=device)[:, None]
     other = torch.arange(before + frames, device=device)
@@ -150,22 +150,22 @@ def _split(fresh: list[Pair], frame: int) -> tuple[Pair, ...]:
 
 
 @torch.inference_mode()
-def remember(
-    model: Stepper, moments: Sequence[Moment], text: TextCondition | None = None, *, window: int = WINDOW
-) -> list[Moment]:
+def prefill(
+    model: Stepper, moments: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW
+) -> list[FrameState]:
     """Moments of which all but the last are remembered, in one pass; those that were remembered before are looked at anew."""
     if len(moments) < 2:
         return list(moments)
-    canvas, memory = _known(moments[:-1], text), Memory(past=[])
+    canvas, memory = _known(moments[:-1], text), KVCache(past=[])
     frames = canvas.num_frames
-    model.denoiser.recall(canvas, None, memory, band(0, frames, window, model.device), dtype=model.dtype)
+    model.denoiser.recall(canvas, None, memory, sliding_window_mask(0, frames, window, model.device), dtype=model.dtype)
     return [*(replace(m, memory=_split(memory.fresh, t)) for t, m in enumerate(moments[:-1])), moments[-1]]
 
 
 @torch.inference_mode()
-def advance(
+def step(
     model: Stepper,
-    moments: Sequence[Moment],
+    moments: Sequence[FrameState],
     action: Tensor | None,
     *,
     fps: float,
@@ -173,22 +173,22 @@ def advance(
     steps: int = 1,
     text: TextCondition | None = None,
     window: int = WINDOW,
-) -> tuple[Moment, Moment]:
+) -> tuple[FrameState, FrameState]:
     """The last moment, now remembered with what was done in it (action [B, 2] or None), and the one after it."""
     last = moments[-1]
     if action is not None:
         last = replace(last, tracks={**last.tracks, "action": action}, acted=True)
     else:
         last = replace(last, acted=False)
-    past, pairs = _remembered(moments[-1 - window : -1])
+    past, pairs = _cached(moments[-1 - window : -1])
     before = 0 if past is None else past.time_s.shape[1]
     wanted = start(_next(last, fps, text), seeds)
     both = _joined(_known([last], text), wanted)
-    stride = stride_of(steps) if model.config.shortcuts and steps > 1 else 0.0
-    memory, bias = Memory(past=pairs), band(before, 2, window, model.device)
+    stride = step_size_of(steps) if model.config.shortcuts and steps > 1 else 0.0
+    memory, bias = KVCache(past=pairs), sliding_window_mask(before, 2, window, model.device)
     clean = model.denoiser.recall(both, past, memory, bias, stride=stride, dtype=model.dtype)
     last = replace(last, memory=_split(memory.fresh, 0))
-    later_past, later_pairs = _remembered([*moments[-1 - window : -1], last][-window:]) if steps > 1 else (None, [])
+    later_past, later_pairs = _cached([*moments[-1 - window : -1], last][-window:]) if steps > 1 else (None, [])
     first = {name: value[:, 1:] for name, value in clean.items()}
     answers = iter([first])
 
@@ -196,42 +196,42 @@ def advance(
         given = next(answers, None)
         if given is not None:
             return given
-        return model.denoiser.recall(canvas, later_past, Memory(past=later_pairs), None, stride=stride, dtype=model.dtype)
+        return model.denoiser.recall(canvas, later_past, KVCache(past=later_pairs), None, stride=stride, dtype=model.dtype)
 
     done = euler(denoise, wanted, schedule(list(wanted.values), steps))
     tracks = {name: value[:, 0] for name, value in done.values.items()}
     tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
-    return last, Moment(time_s=last.time_s + 1 / fps, tracks=tracks)
+    return last, FrameState(time_s=last.time_s + 1 / fps, tracks=tracks)
 
 
-def end_chance(moment: Moment) -> NDArray[np.float32]:
+def termination_prob(moment: FrameState) -> NDArray[np.float32]:
     """How likely each world's task is done in this very frame [B]: one step answers with a mean, of a track that is 1 or -1."""
     told = moment.tracks["terminated"][:, 0].float().cpu().numpy()
     return np.asarray(np.clip((told + 1) / 2, 0, 1), np.float32)
 
 
-def ended(moment: Moment, seeds: Sequence[int]) -> NDArray[np.bool_]:
+def terminated(moment: FrameState, seeds: Sequence[int]) -> NDArray[np.bool_]:
     """Whether it is done: drawn with that chance, the same for the same seed."""
     drawn = np.array([np.random.default_rng((seed, 7)).random() for seed in seeds])
-    return np.asarray(drawn < end_chance(moment))
+    return np.asarray(drawn < termination_prob(moment))
 
 
 @torch.inference_mode()
-def deed(model: Model, moments: Sequence[Moment], text: TextCondition | None = None, *, window: int = WINDOW) -> Tensor:
+def predict_action(model: Model, moments: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW) -> Tensor:
     """What the model expects somebody to do in the last of these moments [B, D], whatever was done before."""
     canvas = _known([replace(m, acted=False) for m in moments[-window - 1 :]], text)
-    bias = band(0, canvas.num_frames, window, model.device)
-    return model.denoiser.recall(canvas, None, Memory(past=[]), bias, dtype=model.dtype)["action"][:, -1]
+    bias = sliding_window_mask(0, canvas.num_frames, window, model.device)
+    return model.denoiser.recall(canvas, None, KVCache(past=[]), bias, dtype=model.dtype)["action"][:, -1]
 
 
 @torch.inference_mode()
-def film(model: Model, moments: Sequence[Moment], height: int, width: int) -> NDArray[np.uint8]:
+def render_frames(model: Model, moments: Sequence[FrameState], height: int, width: int) -> NDArray[np.uint8]:
     """Pictures uint8 [B, T, height, width, 3] of moments, each frame by itself from its state."""
     patch = model.config.denoiser.patch
     cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
     known = _known(moments, None)
-    known = known.with_values({**known.values, "state": settle_looks(known.values["state"])}, known.levels)
+    known = known.with_values({**known.values, "state": project_for_render(known.values["state"])}, known.levels)
     batch, frames = known.time_s.shape
     shape = (batch, frames, *grid)
     video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)

@@ -21,7 +21,7 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
-from kinema.inference.canvas_io import blank_canvas, encode, model_of, padded
+from kinema.inference.canvas_io import blank_canvas, encode, resolve_model, padded_size
 from kinema.inference.limits import fit_to_model
 from kinema.inference.pipeline import Options, perceive_only
 from kinema.media import Clip
@@ -42,11 +42,11 @@ def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5
         raise InputError(f"level {level}: expected above 0, up to 1")
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
-    return look(clip, model_of(model), seed).at(level)
+    return examine(clip, resolve_model(model), seed).at(level)
 
 
 @dataclass(frozen=True)
-class Look:
+class Examined:
     """A clip that has been looked at once, for surprise at any level."""
 
     model: Model
@@ -62,10 +62,10 @@ class Look:
 
 
 @torch.inference_mode()
-def look(clip: Clip, model: Model, seed: int) -> Look:
+def examine(clip: Clip, model: Model, seed: int) -> Examined:
     """What does not depend on a level."""
     canvas, cells = _perceived(model, clip, seed)
-    return Look(model, canvas, cells, _coming(model, canvas, seed), seed)
+    return Examined(model, canvas, cells, _coming(model, canvas, seed), seed)
 
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
@@ -73,7 +73,7 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     clip = fit_to_model(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(model, clip.frames, *padded(model, height, width))
+    cells = encode(model, clip.frames, *padded_size(model, height, width))
     found = perceive_only(model, conditioning.perceive(empty, cells), Options(), [seed])
     levels = {name: torch.zeros_like(level) for name, level in found.levels.items()}
     levels["action"] = torch.ones_like(levels["action"])

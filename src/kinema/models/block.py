@@ -30,7 +30,7 @@ class Linear(nn.Linear):
 
 
 @dataclass
-class Memory:
+class KVCache:
     """Keys, not yet turned, and values [N, H, W, D] of past frames for each block along time; `fresh` collects those of the
     frames that are looked at now."""
 
@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
         self.out = Linear(config.width, config.width, bias=False)
         self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
 
-    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, memory: Memory | None = None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, memory: KVCache | None = None) -> Tensor:
         """With a memory, rotation and bias cover what is remembered and then x; the keys and values of x are kept in it, and
         scores are taken in float64: angles are counted from now, so those of one frame differ from step to step, and what differs
         in the last bit here is rounded to another bfloat16 now and then, which the residual stream then magnifies."""
@@ -117,7 +117,7 @@ class Block(nn.Module):
         text: Tensor,
         text_bias: Tensor,
         readers: int,
-        memory: Memory | None = None,
+        memory: KVCache | None = None,
     ) -> Tensor:
         """x [B, T, S, C], float32; the last `readers` tokens of each frame read text [B, L, C], whose dtype is that of all
         products."""

@@ -34,12 +34,12 @@ from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.attention import fourier, rms_norm, rotary, rotary_2d
-from kinema.models.block import MLP, Block, Linear, Memory
+from kinema.models.block import MLP, Block, Linear, KVCache
 from kinema.models.config import DenoiserConfig
-from kinema.models.objects.contacts import PairModule
-from kinema.models.objects.detection import ANSWERS
-from kinema.models.objects.motion_prior import Expected, Trend, moving_share
-from kinema.models.picture import MAP, Conv, Head, SketchHead, Stamp, Stem, place_features
+from kinema.models.objects.contacts import ContactModule
+from kinema.models.objects.detection import DETECTION_DIM
+from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share
+from kinema.models.picture import MAP, Conv, ConvHead, LocalHead, SlotSplatter, ConvStem, place_features
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")
@@ -87,7 +87,7 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class RolloutContext:
     """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need; of the
     last one the picture [B, h, w, P], if there are pictures, and what was done in it with how unsure that is [B, D + 1]
     (None: not known)."""
@@ -104,22 +104,22 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         c = config.width
-        self.video_in = Stem(config)
-        self.stamp = Stamp()
+        self.video_in = ConvStem(config)
+        self.stamp = SlotSplatter()
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
         self.vectors = config.vectors
         self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
         self.stride_in = Linear(2, c, bias=False)
         self.deed_in = Linear(2 * config.action_width + 1, c, bias=False)
         nn.init.zeros_(self.deed_in.weight)
-        self.trend = Trend(c)
-        self.pairs = PairModule()
+        self.trend = MotionPrior(c)
+        self.pairs = ContactModule()
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
-        self.video_out = Head(config)
-        self.sketch_out = None if config.follows else SketchHead(config)
-        self.sight_out = Conv(MAP, ANSWERS, 1)
+        self.video_out = ConvHead(config)
+        self.sketch_out = None if config.follows else LocalHead(config)
+        self.sight_out = Conv(MAP, DETECTION_DIM, 1)
         self.state_out = MLP(c, c, STATE_FEATURES)
         self.vector_out = Linear(c, sum(self.vectors.values()))
         for block in self.blocks:
@@ -168,8 +168,8 @@ class Denoiser(nn.Module):
         time_bias: Tensor | None,
         stride: Tensor,
         dtype: torch.dtype,
-        past: Past | None = None,
-        memory: Memory | None = None,
+        past: RolloutContext | None = None,
+        memory: KVCache | None = None,
         order: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and where
@@ -239,7 +239,7 @@ class Denoiser(nn.Module):
         level: Tensor,
         time_s: Tensor,
         bias: Tensor | None,
-        past: Past | None,
+        past: RolloutContext | None,
         order: Tensor | None,
     ) -> Tensor:
         """What each frame is told of what was done in the one before it [B, T, 1, C]; nothing where it may not read that one."""
@@ -262,7 +262,7 @@ class Denoiser(nn.Module):
         return deed
 
     def _before(
-        self, video: Tensor, level: Tensor, past: Past | None, order: Tensor | None
+        self, video: Tensor, level: Tensor, past: RolloutContext | None, order: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """The picture that each one follows [B, T, h, w, P], faded by how little it is known, and its level [B, T, h, w]."""
         if not self.config.follows:
@@ -280,10 +280,10 @@ class Denoiser(nn.Module):
         view: Tensor,
         time_s: Tensor,
         bias: Tensor | None,
-        past: Past | None,
+        past: RolloutContext | None,
         *,
         exact: bool,
-    ) -> tuple[Tensor, Tensor, Expected, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, GaussianPrior, Tensor, Tensor]:
         """What frames around say of each slot; what contacts say, as answers [B, T, K, F], and how much of the trunk's they leave.
         `exact`: the same to the last bit, however many frames are looked at."""
         now = state.shape[1]
@@ -295,7 +295,7 @@ class Denoiser(nn.Module):
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, trend, around = self.trend(state, level, time_s, bias, now)
         met, kept = self.pairs(own, own_level, view, around.mean, around.spread)
-        around = Expected(mean=around.mean.float(), spread=around.spread.float())
+        around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float())
         return drift, trend, around, around.answered(met.float()), moving_share(kept.float())
 
     def _local(
@@ -378,8 +378,8 @@ class Denoiser(nn.Module):
     def recall(
         self,
         canvas: Canvas,
-        past: Past | None,
-        memory: Memory,
+        past: RolloutContext | None,
+        memory: KVCache,
         bias: Tensor | None,
         *,
         stride: float = 0.0,

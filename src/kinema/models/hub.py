@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinema.autoencoder import Codec, fast_dtype, load_codec
+from kinema.autoencoder import Codec, fast_dtype, load_autoencoder
 from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, resolve_device
@@ -197,7 +197,7 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
     folders = (folder / config.codec, folder.parent / config.codec, weights_folder() / config.codec)
-    codec = load_codec(next((path for path in folders if path.exists()), folders[-1]), device=place)
+    codec = load_autoencoder(next((path for path in folders if path.exists()), folders[-1]), device=place)
     model = Model(config, denoiser, codec, device=place)
     model.source = str(name)
     return model

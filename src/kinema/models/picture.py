@@ -70,7 +70,7 @@ def scale_features(place_units: float, device: torch.device) -> Tensor:
     return torch.cat([height, height.square()])
 
 
-class Stamp(nn.Module):
+class SlotSplatter(nn.Module):
     """What is known of the slots and the setting, drawn on the map: [N, M, H, W].
 
     A slot's fields make BASIS pictures of what to draw, and the way from the slot to a place says how much of each belongs
@@ -130,7 +130,7 @@ class Stamp(nn.Module):
         return planes
 
 
-class Stem(nn.Module):
+class ConvStem(nn.Module):
     """Noisy cells with their levels -> the map [N, M, H, W] of what is seen; with stamps on it, tokens [B, T, h * w, D]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
@@ -187,7 +187,7 @@ class Stem(nn.Module):
         return tokens
 
 
-class Head(nn.Module):
+class ConvHead(nn.Module):
     """The stem's map, and what the trunk has to add to it -> the bare network's answer for every cell [B, T, h, w, P]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
@@ -211,7 +211,7 @@ class Head(nn.Module):
         return cells
 
 
-class SketchHead(nn.Module):
+class LocalHead(nn.Module):
     """The map of what slots and setting stamp, with nothing seen -> what the picture is expected to be, and how surely.
 
     Mean and standard deviation [B, T, h, w, P] each, the latter one number a place. They are what the video track's preconditioning

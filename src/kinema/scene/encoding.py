@@ -169,7 +169,7 @@ def decode_reward(track: Array) -> Array:
     return (track[..., 0] * _REWARD).astype(np.float32)
 
 
-def settle_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
+def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
     """Who is there, decided once over all frames: state [B, T, K, F] -> the same with its identity fields exact and constant.
 
     Kind, color and material become the likeliest one, existence yes or no, size its mean; an empty slot is coded as empty.
@@ -192,7 +192,7 @@ def settle_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
     return settled
 
 
-def settle_looks(state: Tensor) -> Tensor:
+def project_for_render(state: Tensor) -> Tensor:
     """States as pictures are drawn from them, [..., T, K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is
     drawn by it is a blot), one that is hardly known is that of the nearest frame that knows (its arrow points anywhere), kinds that
     are never seen turned have none, and no more than all is visible."""

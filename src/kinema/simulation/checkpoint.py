@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from kinema.errors import InputError, ModelError, OutputError
-from kinema.inference.rollout import Moment
+from kinema.inference.rollout import FrameState
 
 FORMAT = 2
 
 
-def packed(moments: Sequence[Moment]) -> dict[str, Any]:
+def packed(moments: Sequence[FrameState]) -> dict[str, Any]:
     """Moments as plain values, few and large: a world is saved while it is stepped, and many small ones would hold that up."""
     remembered = [i for i, moment in enumerate(moments) if moment.memory is not None]
     memories = [memory for moment in moments if (memory := moment.memory) is not None]
@@ -27,7 +27,7 @@ def packed(moments: Sequence[Moment]) -> dict[str, Any]:
     }
 
 
-def unpacked(values: dict[str, Any], device: torch.device) -> list[Moment]:
+def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
     """What `packed` made, on a device."""
     tracks = {name: x.to(device).unbind() for name, x in values["tracks"].items()}
     layers = [[x.to(device).unbind() for x in layer] for layer in values["memory"]]
@@ -36,7 +36,7 @@ def unpacked(values: dict[str, Any], device: torch.device) -> list[Moment]:
         for row, i in enumerate(values["remembered"])
     }
     return [
-        Moment(
+        FrameState(
             time_s=time_s,
             acted=values["acted"][i],
             tracks={name: x[i].clone() for name, x in tracks.items()},

@@ -23,10 +23,10 @@ from kinema.api import perceive
 from kinema.devices import AUTO
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.canvas_io import blank_canvas, check_seed, model_of, tell
+from kinema.inference.canvas_io import blank_canvas, check_seed, resolve_model, encode_prompt
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan_state
-from kinema.inference.rollout import WINDOW, Moment, advance, ended, film, moments_of, remember
+from kinema.inference.rollout import WINDOW, FrameState, step, terminated, render_frames, frame_states, prefill
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
@@ -105,7 +105,7 @@ class World:
     """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
     pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own."""
 
-    _shown: tuple[Moment, Frame] | None = None
+    _shown: tuple[FrameState, Frame] | None = None
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class World:
         steps: int = 1,
         parser: Parser = parse,
     ) -> None:
-        self.model = model_of(model)
+        self.model = resolve_model(model)
         if self.model.config.world is not None:
             raise InputError(f"{self.model.config.name} is a recorded world; step into it with kinema.envs.recorded.Dream")
         if task is not None:
@@ -141,8 +141,8 @@ class World:
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         begin = -(scene.num_frames - 1) / fps
-        self._moments = remember(self.model, moments_of(tracks, begin, fps), self._text)
-        self._before: list[tuple[Moment, ...]] = []
+        self._moments = prefill(self.model, frame_states(tracks, begin, fps), self._text)
+        self._before: list[tuple[FrameState, ...]] = []
         """For each of the latest changes, all that was kept before it."""
 
     def _first(self, start: str | Clip | Scene) -> Scene:
@@ -158,7 +158,7 @@ class World:
         keep = [name for name in canvas.values if name != "video"]
         canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
         if start.strip():
-            canvas = tell(self.model, canvas, start, False)
+            canvas = encode_prompt(self.model, canvas, start, False)
         done = plan_state(self.model, canvas, Options(), [self.seed])
         tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
         scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
@@ -191,7 +191,7 @@ class World:
         now, drawn = self._shown if self._shown is not None else (None, None)
         if drawn is None or now is not self._moments[-1]:
             width, height = self.size
-            drawn = np.asarray(film(self.model, self._moments[-1:], height, width)[0, 0])
+            drawn = np.asarray(render_frames(self.model, self._moments[-1:], height, width)[0, 0])
             self._shown = self._moments[-1], drawn
         return drawn.copy()
 
@@ -202,7 +202,7 @@ class World:
     @property
     def terminated(self) -> bool:
         """Whether the task was done in this frame, drawn with the chance that the model's own track gives it."""
-        return bool(ended(self._moments[-1], [self._seeded(round(self.time_s * self.fps))])[0])
+        return bool(terminated(self._moments[-1], [self._seeded(round(self.time_s * self.fps))])[0])
 
     def _seeded(self, frame: int) -> int:
         return (self.seed * 1_000_003 + frame) % 2**62
@@ -211,11 +211,11 @@ class World:
         """The last frames (all that are kept, if not told) as a clip."""
         moments = self._moments if frames is None else self._moments[-frames:]
         width, height = self.size
-        pictures = film(self.model, moments, height, width)[0]
+        pictures = render_frames(self.model, moments, height, width)[0]
         settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
         return Clip(frames=pictures, fps=self.fps, state=self._scene(moments), settings=settings)
 
-    def _scene(self, moments: Sequence[Moment]) -> Scene:
+    def _scene(self, moments: Sequence[FrameState]) -> Scene:
         tracks = {
             name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
             for name in ("state", "camera", "scene")
@@ -225,7 +225,7 @@ class World:
         tracks["scene"][:] = tracks["scene"][-1:]
         return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
 
-    def _state(self, moment: Moment) -> State:
+    def _state(self, moment: FrameState) -> State:
         return State.of(self._scene([moment]), moment.time_s)
 
     # Going on
@@ -245,7 +245,7 @@ class World:
         told = None if action is None else torch.from_numpy(action)[None].to(self.model.device)
         number = round(self.time_s * self.fps)
         seeds = [self._seeded(number)]
-        last, new = advance(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
+        last, new = step(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
         self._moments[-1] = last
         self._moments.append(new)
         far = -WINDOW - REWOUND - 1
@@ -281,7 +281,7 @@ class World:
 
     def _look_anew(self) -> None:
         """Remember the last frames as they stand now."""
-        self._moments[-WINDOW - 1 :] = remember(self.model, self._moments[-WINDOW - 1 :], self._text)
+        self._moments[-WINDOW - 1 :] = prefill(self.model, self._moments[-WINDOW - 1 :], self._text)
 
     # Asking and changing
 
@@ -322,7 +322,7 @@ class World:
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         pick = torch.from_numpy(order).to(self.model.device)
 
-        def reordered(moment: Moment) -> Moment:
+        def reordered(moment: FrameState) -> FrameState:
             return replace(moment, tracks={**moment.tracks, "state": moment.tracks["state"][:, pick]}, memory=None)
 
         self._before = [*self._before, tuple(self._moments)][-CHANGES:]
@@ -368,14 +368,14 @@ class World:
     ) -> World:
         """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
         data = read(Path(path), "world")
-        return World._made(data, path, model_of(model or data.get("model"), device), parser)
+        return World._made(data, path, resolve_model(model or data.get("model"), device), parser)
 
     @staticmethod
     def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
         """The world that a file's data tell of."""
         try:
             world = object.__new__(World)
-            world.model = model_of(model or data["model"])
+            world.model = resolve_model(model or data["model"])
             world.seed, world.fps, world.steps = data["seed"], data["fps"], data["steps"]
             world.size, world.task, world.parser = (data["size"][0], data["size"][1]), data["task"], parser
             world._text = None

@@ -22,7 +22,7 @@ from torch import Tensor
 from kinema.autoencoder import Codec
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, Bank, Windows
-from kinema.diffusion.noise_patterns import draw, draw_live, draw_stills
+from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
@@ -348,7 +348,7 @@ def _live(recipe: Recipe, bank: Bank, rng: np.random.Generator, *, meeting: bool
     as many more, so that a fair share of what is asked for is a contact."""
     frames = recipe.meeting_frames if meeting else recipe.plan_frames
     batch = recipe.plan_batch * recipe.plan_frames // frames
-    levels, past = draw_live(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
+    levels, past = draw_rollout_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
     if meeting:
         windows = draw_meeting_windows(rng, bank, batch=batch, frames=frames, past=past, text_drop=recipe.text_drop)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kinema.datasets.episode_cache import FPS, Source
-from kinema.diffusion.noise_patterns import PatternShares
+from kinema.diffusion.noise_patterns import PatternMix
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
 from kinema.playground import scene_distribution
@@ -89,7 +89,7 @@ class Recipe:
     still_shapes: tuple[Shape, ...]
     aspects: tuple[str, ...]
     """Width to height of its shapes."""
-    shares: PatternShares
+    shares: PatternMix
     height: int
     """Height of the pictures that its model films by default, and of those that canaries and sheets show."""
     shortcut_share: float
@@ -136,7 +136,7 @@ OBLONG = (
     Shape(height=256, width=144, share=0.02),
 )
 """16:9, 4:3 and 9:16, to whole cells."""
-SHARES = PatternShares(perceive=0.3, render=0.35, predict=0.2, joint=0.15)
+SHARES = PatternMix(perceive=0.3, render=0.35, predict=0.2, joint=0.15)
 
 
 def _tiny_phases() -> tuple[Phase, ...]:

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kinema.autoencoder import Autoencoder, load_codec, save_codec, to_bytes
+from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder, to_bytes
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import width
 from kinema.errors import InputError, ModelError
-from kinema.inference.rollout import advance, moments_of, remember
+from kinema.inference.rollout import step, frame_states, prefill
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
@@ -250,14 +250,14 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
     tracks = {name: x.to(model.device) for name, x in full_tracks(drawn, recordings.sensors).items()}
     moments = [
-        replace(m, acted=True) for m in moments_of({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
+        replace(m, acted=True) for m in frame_states({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
     ]
     window = model.config.window
-    moments = remember(model, moments, text, window=window)
+    moments = prefill(model, moments, text, window=window)
     made = []
     for t in range(ahead):
         action = tracks["action"][:, known + t - 1]
-        last, new = advance(
+        last, new = step(
             model,
             moments,
             action,
@@ -346,13 +346,13 @@ def _codec(
 ) -> Autoencoder:
     """The recipe's codec, trained on over the recording; taken as it is when a run goes on (`again`)."""
     if not recipe.codec_share:
-        return load_codec(weights_folder() / recipe.codec, device=device)
+        return load_autoencoder(weights_folder() / recipe.codec, device=device)
     if not again or not (out / CODEC / "README.md").exists():
-        start = load_codec(weights_folder() / recipe.codec, dtype=torch.float32)
+        start = load_autoencoder(weights_folder() / recipe.codec, dtype=torch.float32)
         seen = len(data) - held_back(len(data))
         fitted = fit_codec(start, data, episodes=seen, minutes=minutes, seed=recipe.seed, say=show)
-        save_codec(fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n")
-    return load_codec(out / CODEC, device=device)
+        save_autoencoder(fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n")
+    return load_autoencoder(out / CODEC, device=device)
 
 
 def save_starts(folder: Path, recordings: Recordings, recipe: WorldRecipe) -> None:
@@ -405,7 +405,7 @@ def train_world(
     folder = out / "world"
     done = replace(config, trained=trained)
     if wish.codec_share:
-        save_codec(codec, folder / CODEC)
+        save_autoencoder(codec, folder / CODEC)
     save(folder, done, trainer.optimizer.average, card(done, figures, dataset.total_frames))
     save_starts(folder, recordings, wish)
     picture.save(out / "rollout.png")

@@ -22,7 +22,7 @@ from kinema.autoencoder import Codec
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
-from kinema.diffusion.losses import even, noised
+from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
 from kinema.models.denoiser import CLOSED, Denoiser, cleaned
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
@@ -265,7 +265,7 @@ def world_losses(
     changed = ((follows - was).abs() > MOVED).any(-1).float()
     weight = 1 + CHANGED * changed
     level = levels["video"][:, t:]
-    error = (clean["video"][:, t:] - follows).square().mean(-1) * even(level, 0.4) / even(torch.ones_like(level), 0.4)
+    error = (clean["video"][:, t:] - follows).square().mean(-1) * edm_weight(level, 0.4) / edm_weight(torch.ones_like(level), 0.4)
     result = {"video": (error * weight).mean() / weight.mean()}
     for name, share in VECTOR_WEIGHTS.items():
         if name in values:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from kinema.autoencoder import Codec, load_codec
+from kinema.autoencoder import Codec, load_autoencoder
 from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
@@ -25,7 +25,7 @@ def open_codec(name: str, device: str) -> Codec:
     folder = weights_folder() / name
     if not folder.exists():
         raise ModelError(f"no codec at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}")
-    return load_codec(folder, device=device)
+    return load_autoencoder(folder, device=device)
 
 
 def export(trainer: Trainer, folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import TextCondition
-from kinema.inference.rollout import Moment, Stepper, advance, moments_of, remember
+from kinema.inference.rollout import FrameState, Stepper, step, frame_states, prefill
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
 from kinema.training.batches import Batch
@@ -55,13 +55,13 @@ def own_past(stepper: Stepper, batch: Batch, rng: np.random.Generator, most: int
         return batch
     tracks = {name: x[rows, first : begin + 1] for name, x in batch.values.items()}
     text = TextCondition(states=batch.text_states[rows], reads=batch.text_reads[rows])
-    moments: list[Moment] = [replace(m, acted=True) for m in moments_of(tracks, float(batch.time_s[0, first]), fps)]
-    moments = remember(stepper, moments, text)
+    moments: list[FrameState] = [replace(m, acted=True) for m in frame_states(tracks, float(batch.time_s[0, first]), fps)]
+    moments = prefill(stepper, moments, text)
     told = batch.values["action"][rows]
     generator = None if told.device.type == "meta" else torch.Generator(told.device).manual_seed(int(rng.integers(2**62)))
     made = []
     for t in range(begin, min(begin + count, frames - 1)):
-        last, new = advance(stepper, moments, told[:, t], fps=fps, seeds=generator or [0] * len(rows), text=text)
+        last, new = step(stepper, moments, told[:, t], fps=fps, seeds=generator or [0] * len(rows), text=text)
         moments = [*moments[:-1], last, new]
         made.append(new.tracks["state"])
     state = batch.values["state"].clone()

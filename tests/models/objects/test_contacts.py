@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kinema.models.objects.contacts import PairModule
+from kinema.models.objects.contacts import ContactModule
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 
@@ -23,16 +23,16 @@ def scene(places: list[tuple[float, float]], speeds: list[tuple[float, float]], 
     return state, mean
 
 
-def trained(*, walls: bool = True) -> PairModule:
+def trained(*, walls: bool = True) -> ContactModule:
     """A module that has something to say of slots, and of walls too or not."""
     torch.manual_seed(0)
-    module = PairModule()
+    module = ContactModule()
     for part in (module.pairs, module.sides)[: 1 + walls]:
         nn.init.normal_(part.last.weight, std=0.3)
     return module.requires_grad_(False)
 
 
-def changes(module: PairModule, state: Tensor, mean: Tensor, view: float = -1.0) -> Tensor:
+def changes(module: ContactModule, state: Tensor, mean: Tensor, view: float = -1.0) -> Tensor:
     level, spread = torch.zeros_like(state), torch.full_like(mean, 0.1)
     found: Tensor = module(state, level, torch.full(state.shape[:2], view), mean, spread)[0]
     return found
@@ -40,8 +40,8 @@ def changes(module: PairModule, state: Tensor, mean: Tensor, view: float = -1.0)
 
 def test_a_new_module_changes_nothing() -> None:
     state, mean = scene([(4, 5), (5.5, 5)], [(2, 0), (0, 0)], [0, 1])
-    assert (changes(PairModule(), state, mean) == 0).all()
-    kept = PairModule()(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[1]
+    assert (changes(ContactModule(), state, mean) == 0).all()
+    kept = ContactModule()(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[1]
     assert (kept > 0.95).all() and (kept <= 1).all()
 
 

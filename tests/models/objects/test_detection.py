@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kinema.models.denoiser import cell_centers
-from kinema.models.objects.detection import ANSWERS, sight_loss
+from kinema.models.objects.detection import DETECTION_DIM, detection_loss
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 from kinema.scene.scene import KINDS
 
@@ -28,16 +28,16 @@ def one_thing(kind: int, color: int, x: float, y: float, *, visible: bool = True
 def answers(kind: int, color: int, x: float, y: float) -> torch.Tensor:
     """What a perfect eye says."""
     offset = (torch.tensor([x, y]) - CENTERS.flip(-1)) / UNITS
-    said = torch.full((PLACES**2, ANSWERS), -20.0)
+    said = torch.full((PLACES**2, DETECTION_DIM), -20.0)
     said[:, 0] = torch.where(offset.abs().amax(-1) <= 1.0, 20.0, -20.0)
     said[:, 1:3] = offset
     said[:, 3 + kind] = said[:, 3 + len(KINDS) + color] = 20.0
-    return said.reshape(1, 1, PLACES, PLACES, ANSWERS)
+    return said.reshape(1, 1, PLACES, PLACES, DETECTION_DIM)
 
 
 def loss(said: torch.Tensor, state: torch.Tensor, camera: tuple[float, ...] = (0, 0, 0), level: float = 0.0) -> float:
     planes = torch.full((1, 1, PLACES, PLACES), level)
-    return float(sight_loss(said, state, torch.tensor(camera).float().reshape(1, 1, 3), planes, CENTERS, UNITS))
+    return float(detection_loss(said, state, torch.tensor(camera).float().reshape(1, 1, 3), planes, CENTERS, UNITS))
 
 
 def test_a_perfect_eye_has_nothing_to_learn_and_every_mistake_costs() -> None:

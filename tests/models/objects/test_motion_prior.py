@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from kinema.models.denoiser import CLOSED, causal_bias, precondition
-from kinema.models.objects.motion_prior import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, Trend, answers, expected
+from kinema.models.objects.motion_prior import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, MotionPrior, answers, expected
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 FRAMES = 48
@@ -112,7 +112,7 @@ def test_the_last_frames_alone_are_told_what_they_are_told_among_all() -> None:
     rng = torch.Generator().manual_seed(0)
     state, levels = (torch.rand(2, FRAMES, 3, STATE_FEATURES, generator=rng) for _ in range(2))
     times, bias = TIME_S[:1].expand(2, -1), torch.zeros(FRAMES, FRAMES)
-    trend = Trend(16)
+    trend = MotionPrior(16)
     whole, few = trend(state, levels, times, bias, FRAMES), trend(state, levels, times, bias[-2:], 2)
     for a, b in zip((*whole[:2], whole[2].mean, whole[2].spread), (*few[:2], few[2].mean, few[2].spread), strict=True):
         assert torch.allclose(a[:, -2:], b, atol=1e-5)

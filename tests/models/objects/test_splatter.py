@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kinema.models.denoiser import cell_centers
-from kinema.models.picture import MAP, Stamp
+from kinema.models.picture import MAP, SlotSplatter
 from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 
 UNITS = 1.25
@@ -14,9 +14,9 @@ CENTERS = cell_centers(8, 8, UNITS, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def stamp() -> Stamp:
+def stamp() -> SlotSplatter:
     torch.manual_seed(0)
-    return Stamp().requires_grad_(False)
+    return SlotSplatter().requires_grad_(False)
 
 
 def thing(x: float, y: float) -> torch.Tensor:
@@ -26,7 +26,7 @@ def thing(x: float, y: float) -> torch.Tensor:
     return state
 
 
-def stamped(stamp: Stamp, state: torch.Tensor, *, level: float = 0.0, camera: tuple[float, ...] = (0, 0, 0)) -> torch.Tensor:
+def stamped(stamp: SlotSplatter, state: torch.Tensor, *, level: float = 0.0, camera: tuple[float, ...] = (0, 0, 0)) -> torch.Tensor:
     """[M, 8, 8], less what an empty map holds."""
 
     def drawn(state: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ def stamped(stamp: Stamp, state: torch.Tensor, *, level: float = 0.0, camera: tu
     return drawn(state) - drawn(nobody)
 
 
-def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: Stamp) -> None:
+def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: SlotSplatter) -> None:
     """Moved by whole places, with all fields but the place kept out of it, the map moves along."""
     columns = group_slice("position")
     stamp.thing.weight[:, columns] = 0.0
@@ -48,13 +48,13 @@ def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: Sta
     torch.testing.assert_close(moved[:, 1:, 1:], still[:, :-1, :-1], rtol=1e-4, atol=1e-4)
 
 
-def test_it_reaches_its_surroundings_only(stamp: Stamp) -> None:
+def test_it_reaches_its_surroundings_only(stamp: SlotSplatter) -> None:
     far = (CENTERS.flip(-1) - torch.tensor([2.0, 2.0])).norm(dim=-1).reshape(8, 8) > 5
     marks = stamped(stamp, thing(2.0, 2.0)).abs().amax(0)
     assert marks[far].max() < 1e-2 * marks.max()
 
 
-def test_what_is_not_known_or_not_there_stamps_nothing(stamp: Stamp) -> None:
+def test_what_is_not_known_or_not_there_stamps_nothing(stamp: SlotSplatter) -> None:
     assert stamped(stamp, thing(4.0, 6.0), level=1.0).abs().max() < 1e-5
     assert stamped(stamp, thing(4.0, 6.0)).abs().max() > 0.01
     hardly = thing(4.0, 6.0)
@@ -62,7 +62,7 @@ def test_what_is_not_known_or_not_there_stamps_nothing(stamp: Stamp) -> None:
     assert stamped(stamp, hardly).abs().max() < 0.1 * stamped(stamp, thing(4.0, 6.0)).abs().max()
 
 
-def test_the_setting_reaches_every_place(stamp: Stamp) -> None:
+def test_the_setting_reaches_every_place(stamp: SlotSplatter) -> None:
     state, scene, camera = thing(4.0, 6.0), torch.ones(1, 1, VECTORS["scene"]), torch.zeros(1, 1, 3)
 
     def drawn(scene: torch.Tensor) -> torch.Tensor:
@@ -71,7 +71,7 @@ def test_the_setting_reaches_every_place(stamp: Stamp) -> None:
     assert ((drawn(scene) - drawn(0 * scene)).abs().amax(1) > 1e-3).all()
 
 
-def test_the_camera_moves_the_stamp(stamp: Stamp) -> None:
+def test_the_camera_moves_the_stamp(stamp: SlotSplatter) -> None:
     """Panned by 2.5 units (two places), a thing at x = 7.5 is stamped around where one at 5 would be."""
     seen = stamped(stamp, thing(7.5, 5.0), camera=(1.0, 0.0, 0.0)).abs().sum(0)
     assert (seen.sum(0) * CENTERS[:8, 1]).sum() / seen.sum() == pytest.approx(5.0, abs=0.5)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from kinema.models.denoiser import cell_centers
-from kinema.models.objects.detection import ANSWERS, NEAR
-from kinema.models.objects.tracking import glimpse
+from kinema.models.objects.detection import DETECTION_DIM, NEAR
+from kinema.models.objects.tracking import initial_state
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS
 
@@ -19,7 +19,7 @@ Actor = tuple[int, int, list[tuple[float, float] | None]]
 def eye(actors: list[Actor], frames: int, *, noise: float = 0.0) -> torch.Tensor:
     """What a good eye says of actors (kind, color, place in every picture or None)."""
     rng = np.random.default_rng(0)
-    said = torch.full((frames, PLACES**2, ANSWERS), -6.0)
+    said = torch.full((frames, PLACES**2, DETECTION_DIM), -6.0)
     for t in range(frames):
         here = [(kind, color, places[t]) for kind, color, places in actors if places[t] is not None]
         offsets = torch.stack([(torch.tensor(place) - CENTERS.flip(-1)) / UNITS for _, _, place in here])
@@ -29,11 +29,11 @@ def eye(actors: list[Actor], frames: int, *, noise: float = 0.0) -> torch.Tensor
             said[t, i, 0] = 4.0
             said[t, i, 1:3] = offsets[which[i], i] + noise * torch.from_numpy(rng.normal(size=2))
             said[t, i, 3 + kind] = said[t, i, 3 + len(KINDS) + color] = 4.0
-    return said.reshape(1, frames, PLACES, PLACES, ANSWERS)
+    return said.reshape(1, frames, PLACES, PLACES, DETECTION_DIM)
 
 
 def read(actors: list[Actor], frames: int, **options: float) -> tuple[torch.Tensor, torch.Tensor]:
-    state, told = glimpse(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
+    state, told = initial_state(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
     return state[0], told[0]
 
 
@@ -71,18 +71,18 @@ def test_one_slip_of_the_eye_changes_nobody() -> None:
     said[0, 3, ..., 3:11] = said[0, 3, ..., 3:11].roll(1, -1)
     said[0, 6, 0, 0] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 0]
     said[0, 6, 0, 1] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 1]
-    state, _ = glimpse(said, CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
+    state, _ = initial_state(said, CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
     assert (state[0, :, 0, group_slice("kind")].argmax(-1) == 2).all()
     assert (state[0, :, 1:, 0] == -1).all()
 
 
 def test_a_camera_that_is_known_is_taken_out() -> None:
     camera = torch.tensor([0.8, 0.0, 2.0]).expand(1, 3, 3)
-    state, _ = glimpse(eye([(0, 0, [(3.0, 7.0)] * 3)], 3), CENTERS, UNITS, camera, 2)
+    state, _ = initial_state(eye([(0, 0, [(3.0, 7.0)] * 3)], 3), CENTERS, UNITS, camera, 2)
     assert torch.allclose(places(state)[0, :, 0], torch.tensor([6.0, 6.0]), atol=1e-4)
 
 
 def test_an_empty_picture_holds_nobody() -> None:
-    said = torch.full((1, 4, PLACES, PLACES, ANSWERS), -6.0)
-    state, told = glimpse(said, CENTERS, UNITS, torch.zeros(1, 4, 3), 4)
+    said = torch.full((1, 4, PLACES, PLACES, DETECTION_DIM), -6.0)
+    state, told = initial_state(said, CENTERS, UNITS, torch.zeros(1, 4, 3), 4)
     assert (state[..., 0] == -1).all() and not told[..., group_slice("position")].any()

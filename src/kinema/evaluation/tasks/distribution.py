@@ -131,10 +131,10 @@ def _fall(heights: Sequence[float | None]) -> float:
 
 @lru_cache(maxsize=1)
 def _encoder():  # type: ignore[no-untyped-def]
-    from kinema.autoencoder import load_codec
+    from kinema.autoencoder import load_autoencoder
     from kinema.models.hub import weights_folder
 
-    return load_codec(weights_folder() / "codec-8x8")
+    return load_autoencoder(weights_folder() / "codec-8x8")
 
 
 def latent_features(frames: Frames) -> list[float]:

@@ -93,7 +93,7 @@ class _Network(nn.Module):
         return answers
 
 
-class PairModule(nn.Module):
+class ContactModule(nn.Module):
     """Changes of the motion prior's mean by contacts, for pairs of slots and for slots and walls."""
 
     def __init__(self, hidden: int = 96) -> None:

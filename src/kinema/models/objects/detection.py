@@ -16,7 +16,7 @@ from torch import Tensor
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS
 
-ANSWERS = 3 + len(KINDS) + len(COLORS)
+DETECTION_DIM = 3 + len(KINDS) + len(COLORS)
 """Numbers a place: whether a thing is centered near, how far off (x, y), its kind, its color."""
 NEAR = 1.0
 """A place answers for things centered within this many places of it, across and along."""
@@ -28,7 +28,7 @@ FEW = 100.0
 """Places that count for less than this many together do not move the weights as a full batch would."""
 
 
-def sight_loss(answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, centers: Tensor, place_units: float) -> Tensor:
+def detection_loss(answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, centers: Tensor, place_units: float) -> Tensor:
     """answers [B, T, H, W, ANSWERS]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the video;
     centers [H * W, 2] (y, x) in units of the default camera. Places under noise weigh less."""
     b, t, k, _ = state.shape

@@ -111,7 +111,7 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, n
     return torch.cat(said, -1), torch.cat(trust, -1)
 
 
-def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> Expected:
+def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> GaussianPrior:
     """Where the frames around the last `now` say that each slot is and how fast it goes, before it is looked at itself.
 
     Every other frame says that the slot went straight on from its place there, as fast as it went there; the further away, and
@@ -153,7 +153,7 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
     speed_total = weight.sum(2)[..., None] + 1
     mean = torch.cat([going / total, over(share, speed) / speed_total], -1)
     spread = torch.cat([total.rsqrt().expand_as(going), speed_total.rsqrt().expand_as(going)], -1)
-    return Expected(mean=mean, spread=spread)
+    return GaussianPrior(mean=mean, spread=spread)
 
 
 def moving_share(share: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ def moving_share(share: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expected:
+class GaussianPrior:
     """Mean and spread [B, T, K, 4] of each slot's place and speed, by the frames around."""
 
     mean: Tensor
@@ -195,7 +195,7 @@ class Expected:
         )
 
 
-class Trend(nn.Module):
+class MotionPrior(nn.Module):
     """The neighbors' answers, into the slot tokens and straight into the network's answer."""
 
     def __init__(self, width: int) -> None:
@@ -210,7 +210,7 @@ class Trend(nn.Module):
 
     def forward(
         self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int
-    ) -> tuple[Tensor, Tensor, Expected]:
+    ) -> tuple[Tensor, Tensor, GaussianPrior]:
         """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], both in float32, and what was expected, in
         float64 where the state is, of the last `now` frames; bias [N, T]."""
         said, trust = answers(state, level, time_s, bias, now)

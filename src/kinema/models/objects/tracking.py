@@ -40,7 +40,7 @@ TINY = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class Detection:
     """One thing in one picture: its center in units, and the logarithms of how likely each kind and color is."""
 
     x: float
@@ -50,10 +50,10 @@ class Thing:
 
 
 @dataclass(kw_only=True)
-class Path:
+class Track:
     """One thing through the pictures: frame to sighting."""
 
-    seen: dict[int, Thing] = field(default_factory=dict)
+    seen: dict[int, Detection] = field(default_factory=dict)
 
     def scores(self) -> Floats:
         """Log likelihood of each kind and color together, [kinds, colors]."""
@@ -67,7 +67,7 @@ def _log_shares(scores: Floats) -> Floats:
     return np.asarray(np.log(np.exp(high) / np.exp(high).sum(-1, keepdims=True) + TINY))
 
 
-def things(answers: Floats, centers: Floats, place_units: float) -> list[Thing]:
+def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detection]:
     """What one picture shows: answers [H * W, ANSWERS], centers [H * W, 2] (y, x)."""
     certain = 1 / (1 + np.exp(-answers[:, 0]))
     x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
@@ -83,12 +83,12 @@ def things(answers: Floats, centers: Floats, place_units: float) -> list[Thing]:
         if weight.sum() >= ENOUGH:
             share = weight / weight.sum()
             found.append(
-                Thing(x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color))
+                Detection(x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color))
             )
     return found
 
 
-def _apart(path: Path, frame: int, thing: Thing) -> float:
+def _apart(path: Track, frame: int, thing: Detection) -> float:
     """How far a sighting is from where the path was last seen, in strides; above 1 is too far."""
     last = max(path.seen)
     before = path.seen[last]
@@ -97,9 +97,9 @@ def _apart(path: Path, frame: int, thing: Thing) -> float:
     return way / (STRIDE_UNITS * (1 + (frame - last - 1) / 2))
 
 
-def follow(pictures: list[list[Thing]]) -> list[Path]:
+def track(pictures: list[list[Detection]]) -> list[Track]:
     """Link sightings from picture to picture, nearest first."""
-    paths: list[Path] = []
+    paths: list[Track] = []
     for frame, here in enumerate(pictures):
         pairs = sorted((_apart(path, frame, thing), i, j) for i, path in enumerate(paths) for j, thing in enumerate(here))
         taken_paths, taken = set(), set()
@@ -108,14 +108,14 @@ def follow(pictures: list[list[Thing]]) -> list[Path]:
                 paths[i].seen[frame] = here[j]
                 taken_paths.add(i)
                 taken.add(j)
-        paths += [Path(seen={frame: thing}) for j, thing in enumerate(here) if j not in taken]
+        paths += [Track(seen={frame: thing}) for j, thing in enumerate(here) if j not in taken]
     return paths
 
 
-def name(paths: list[Path], frames: int, slots: int) -> dict[tuple[int, int], Path]:
+def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], Track]:
     """(kind, color) to path in canonical order, at most `slots`: the paths seen longest choose first, and a path whose name is
     taken by one that is seen at the same time takes its next likeliest."""
-    named: dict[tuple[int, int], Path] = {}
+    named: dict[tuple[int, int], Track] = {}
     for path in sorted(paths, key=lambda path: -len(path.seen)):
         if frames > 5 and len(path.seen) < SELDOM * frames:
             continue
@@ -134,7 +134,7 @@ def name(paths: list[Path], frames: int, slots: int) -> dict[tuple[int, int], Pa
     return dict(sorted(named.items()))
 
 
-def glimpse(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int) -> tuple[Tensor, Tensor]:
+def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int) -> tuple[Tensor, Tensor]:
     """answers [B, T, H, W, ANSWERS] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is told:
     bool [B, T, K, F]. Told are existence, kind and color everywhere, positions in the pictures that show the thing."""
     batch, frames = answers.shape[:2]
@@ -147,8 +147,8 @@ def glimpse(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor
     state[..., 0] = -1.0
     position = group_slice("position")
     for b in range(batch):
-        pictures = [things(flat[b, t], middle, place_units) for t in range(frames)]
-        for slot, ((kind, color), path) in enumerate(name(follow(pictures), frames, slots).items()):
+        pictures = [detect(flat[b, t], middle, place_units) for t in range(frames)]
+        for slot, ((kind, color), path) in enumerate(name(track(pictures), frames, slots).items()):
             state[b, :, slot, 0] = 1.0
             for group, which in (("kind", kind), ("color", color)):
                 state[b, :, slot, group_slice(group)] = -1.0

@@ -11,7 +11,7 @@ import numpy as np
 from kinema import api
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.pipeline import Options, Progress, Watch
+from kinema.inference.pipeline import Options, Progress, OnFrames
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
@@ -37,7 +37,7 @@ def options_of(request: dict[str, Any]) -> Options | None:
 
 
 def make_together(
-    model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: Watch | None = None
+    model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: OnFrames | None = None
 ) -> list[Clip]:
     """Jobs of one shape in one pass."""
     first = requests[0]

@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
-from kinema.inference.canvas_io import model_of
+from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.server.jobs import render
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
@@ -260,28 +260,28 @@ class Worker:
                         self._preview(claim, canvas, i, filmed)
 
             requests = [claim.request for claim in open_claims]
-            films = render.make_together(model_of(first.model, self.settings.device), requests, progress, watch)
+            films = render.make_together(resolve_model(first.model, self.settings.device), requests, progress, watch)
             clips |= {claim.id: clip for claim, clip in zip(open_claims, films, strict=True)}
         else:
             for claim in open_claims:
-                model = model_of(claim.model, self.settings.device)
+                model = resolve_model(claim.model, self.settings.device)
                 clips[claim.id] = render.make(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
         """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
-        from kinema.inference.canvas_io import read_clips
+        from kinema.inference.canvas_io import decode_clips
         from kinema.inference.pipeline import Options, render_video
 
-        model = model_of(claim.model, self.settings.device)
+        model = resolve_model(claim.model, self.settings.device)
         one = canvas.sample(sample)
         index = filmed - 1 if filmed else one.num_frames // 2
         frame = one.frames(index, index + 1)
         if not filmed:
             frame = render_video(model, frame, Options(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
-        clip = read_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
+        clip = decode_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
         path = self.store.preview(claim.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")

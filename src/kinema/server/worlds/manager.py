@@ -24,8 +24,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from kinema.errors import ApiError, InputError, KinemaError, ModelError
-from kinema.inference.canvas_io import model_of
-from kinema.inference.rollout import film
+from kinema.inference.canvas_io import resolve_model
+from kinema.inference.rollout import render_frames
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, available
 from kinema.scene.scene import Scene
@@ -101,7 +101,7 @@ class Hall:
         name = name or DEFAULT
         if name not in self.models:
             raise ModelError(f"no model {name[:80]!r}; expected one of: {', '.join(self.models) or 'none is installed'}")
-        return self.engine.watch(model_of(name, self.device))
+        return self.engine.watch(resolve_model(name, self.device))
 
     # Coming and going
 
@@ -278,7 +278,7 @@ class Hall:
         moments = world._moments if frames is None else world._moments[-frames:]
         width, height = world.size
         parts = [
-            (await self.engine.run(partial(film, world.model, moments[i : i + FILMED], height, width)))[0]
+            (await self.engine.run(partial(render_frames, world.model, moments[i : i + FILMED], height, width)))[0]
             for i in range(0, len(moments), FILMED)
         ]
         settings = {"layout": "world", "model": world.model.source, "seed": world.seed}

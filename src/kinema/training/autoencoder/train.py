@@ -29,10 +29,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, CodecConfig, Residual, to_depth
+from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, AutoencoderConfig, Residual, to_depth
 from kinema.autoencoder.image_loss import loss_of
 from kinema.autoencoder.protocol import to_unit
-from kinema.autoencoder.store import fast_dtype, load_codec, save_codec
+from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError
 from kinema.training.autoencoder.card import card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
@@ -86,7 +86,7 @@ def start_linear(codec: Autoencoder, batches: list[Tensor]) -> None:
     codec.decoder.out.weight.mul_(0.1)
 
 
-def deepened(start: Autoencoder, config: CodecConfig) -> Autoencoder:
+def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
     """A trainable copy of `start` in float32, with further residual blocks that begin as nothing if `config` is deeper."""
     codec = Autoencoder(config)
     for module in codec.modules():
@@ -108,7 +108,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        codec: CodecConfig,
+        codec: AutoencoderConfig,
         scenes: DrawThings,
         clips: Draw,
         start: Autoencoder | None = None,
@@ -236,7 +236,7 @@ def main() -> None:
         print(line, file=sys.stderr, flush=True)
 
     origin = wish.go_on or wish.keep_latents
-    start = load_codec(origin, dtype=torch.float32) if origin else None
+    start = load_autoencoder(origin, dtype=torch.float32) if origin else None
     config = TrainConfig(
         seed=wish.seed,
         noise=wish.noise,
@@ -249,15 +249,15 @@ def main() -> None:
     shape = (
         replace(start.config, depth=max(wish.depth, start.config.depth))
         if start
-        else CodecConfig(channels=wish.channels, depth=wish.depth)
+        else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
     trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
     run(trainer, wish.minutes, wish.steps, say)
     codec = trainer.finish()
-    save_codec(codec, wish.out)
+    save_autoencoder(codec, wish.out)
     figures = measure(codec)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_codec(codec, wish.out, card=card(codec, trainer.steps, " ".join(sys.argv[1:]), figures))
+    save_autoencoder(codec, wish.out, card=card(codec, trainer.steps, " ".join(sys.argv[1:]), figures))
 
 
 if __name__ == "__main__":
