@@ -6,6 +6,8 @@ import subprocess
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ def test_generate_gives_what_was_asked(model: Model) -> None:
     assert clips[0].settings["seed"] == 3 and clips[1].settings["seed"] == 4
     assert clips[0].state is not None and clips[0].state.num_frames == 24
     again = kinema.generate("a red ball rolls right", model=model, seconds=1.5, size="96x64", seed=4, options=FAST)[0]
-    assert np.abs(again.frames.astype(int) - clips[1].frames).max() <= 1
+    assert np.array_equal(again.frames, clips[1].frames)
 
 
 def test_films_of_several_prompts_are_those_of_each_alone(model: Model) -> None:
@@ -119,6 +121,57 @@ def test_perceive_and_render(model: Model, truth: Clip) -> None:
     assert scene.num_frames == 20
     assert truth.state is not None
     assert kinema.render(truth.state, model=model, options=FAST).frames.shape == (20, 64, 64, 3)
+
+
+@pytest.mark.parametrize("size", ["32x32", "48x96", "112x64", "32x48", "80x48", "96x128", "64x64"])
+def test_a_film_of_any_size_is_perceived_by_the_state_it_brings(model: Model, size: str) -> None:
+    film = kinema.generate("a red ball", model=model, seconds=0.25, size=size, options=FAST)[0]
+    assert film.state is not None
+    seen = kinema.perceive(film, model=model)
+    for name in ("kind", "color", "x", "y", "camera"):
+        np.testing.assert_allclose(getattr(seen, name), getattr(film.state, name), atol=1e-4)
+
+
+@pytest.mark.parametrize(("fps", "filmed"), [(60.0, 30.0), (50.0, 25.0), (5.0, 10.0), (7.99, 15.98), (24.0, 24.0)])
+def test_a_clip_of_another_rate_is_resampled_and_the_settings_say_so(
+    model: Model, truth: Clip, caplog: pytest.LogCaptureFixture, fps: float, filmed: float
+) -> None:
+    clip = Clip(frames=truth.frames, fps=fps)
+    made = kinema.extend(clip, "a red ball", model=model, seconds=0.25, options=FAST)
+    assert made.fps == pytest.approx(filmed)
+    assert made.settings.get("resampled_from") == (None if fps == filmed else f"{fps:g}")
+    assert ("become" in caplog.text) == (fps != filmed)
+
+
+def test_clips_may_be_given_as_paths_and_pixels(model: Model, truth: Clip, tmp_path: Path) -> None:
+    path = replace(truth, frames=truth.frames[:1], state=None).save(tmp_path / "a.png")
+    films = [
+        kinema.generate("a red ball", model=model, image=given, seconds=0.25, options=FAST)[0].frames
+        for given in (str(path), path, truth.frames[0], truth.picture(0))
+    ]
+    assert all(np.array_equal(films[0], film) for film in films)
+    with pytest.raises(InputError, match="expected pairs"):
+        kinema.infill([truth, truth], model=model)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": 64}, {"size": ("64", "64")}, {"size": (None, 64)}, {"size": (64.0, 64.0)}, {"seconds": "2"}, {"fps": "16"},
+        {"count": "2"}, {"count": 1.5}, {"prompt": None}, {"model": 5}, {"seed": "1"}, {"seed": True}, {"image": 5},
+        {"options": 5},
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_named(model: Model, given: dict[str, Any]) -> None:
+    name, value = next(iter(given.items()))
+    with pytest.raises(InputError, match=f"{name}|{type(value).__name__}"):
+        kinema.generate(**{"prompt": "a red ball", "model": model, "seconds": 0.25, "options": FAST, **given})
+
+
+def test_whole_numbers_of_numpy_are_numbers(model: Model, truth: Clip) -> None:
+    made = kinema.generate("a ball", model=model, seconds=np.float32(0.25), seed=np.int64(3), options=FAST)[0]  # type: ignore[arg-type]
+    assert made.settings["seed"] == 3 and made.num_frames == 4
+    kinema.edit(truth, "a ball", strength=np.float32(0.5), model=model, options=FAST)  # type: ignore[arg-type]
 
 
 def test_a_clip_of_another_size_is_fitted(model: Model) -> None:

@@ -68,7 +68,9 @@ def far(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(Tensor, "tolist", listed)
     for name in ("item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, reading(name))
-    codec = Autoencoder(AutoencoderConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+    codec = (
+        Autoencoder(AutoencoderConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+    )
     return Model(model.config, Denoiser(SMALL), codec, device="meta")
 
 

@@ -7,6 +7,8 @@ Axes: T frames, H x W pixels, h x w video cells.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,8 +20,17 @@ from numpy.typing import NDArray
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, stack
 from kinema.errors import InputError, SizeError
-from kinema.inference import limits
-from kinema.inference.canvas_io import blank_canvas, camera_path, check_seed, encode, resolve_model, padded_size, decode_clips, encode_prompt
+from kinema.inference import limits, pipeline
+from kinema.inference.canvas_io import (
+    blank_canvas,
+    camera_path,
+    check_seed,
+    decode_clips,
+    encode,
+    encode_prompt,
+    padded_size,
+    resolve_model,
+)
 from kinema.inference.editing import (
     EDIT_STRENGTH,
     INSIDE,
@@ -32,13 +43,22 @@ from kinema.inference.editing import (
     share_inside,
 )
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
-from kinema.inference.keyframes import lay_scenes, named_things, new_names, newcomers, scenes_at, state_of
-from kinema.inference import pipeline
-from kinema.inference.pipeline import Options, Progress, OnFrames, perceive_only
-from kinema.inference.rollout import step, frame_states, prefill
+from kinema.inference.keyframes import (
+    Named,
+    casts_seen,
+    lay_scenes,
+    named_things,
+    new_names,
+    newcomers,
+    scenes_at,
+    state_of,
+)
+from kinema.inference.pipeline import OnFrames, Options, Progress, perceive_only
+from kinema.inference.rollout import frame_states, prefill, step
 from kinema.inference.rollout import render_frames as film_moments
-from kinema.media import Clip
+from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
+from kinema.playground.vocabulary import article, listing
 from kinema.scene.encoding import (
     VECTORS,
     Fields,
@@ -49,8 +69,10 @@ from kinema.scene.encoding import (
     group_slice,
     project_identity,
 )
-from kinema.scene.scene import Scene
+from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.text.prompt_check import rewrite
+
+log = logging.getLogger(__name__)
 
 Frames = NDArray[np.uint8]
 AnySize = str | tuple[int, int] | None
@@ -82,10 +104,31 @@ def _finish(
     named = [named_things(prompt)] * canvas.batch if closed else None
     filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
+    if named is not None:
+        _warn_of_absent(filled, named[0])
     return decode_clips(
         model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
         settings=[{**record, "seed": seed} for seed in seeds],
     )  # fmt: skip
+
+
+def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
+    """Say which things a prompt names that the film of given pictures does not hold."""
+    if named is None:
+        return
+    for i, cast in enumerate(casts_seen(filled, 0.0)):
+        absent = [
+            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(cast.values())).elements()
+        ]
+        if absent:
+            log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
+
+
+def _options(options: Options | None) -> Options:
+    """The options, or the usual ones; InputError for anything else."""
+    if options is not None and not isinstance(options, Options):
+        raise InputError(f"options that are {type(options).__name__} {str(options)[:40]!r}: expected kinema.Options(...)")
+    return options or Options()
 
 
 def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
@@ -107,7 +150,7 @@ def films(
     progress: Progress | None = None, watch: OnFrames | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
-    engine, options = resolve_model(model), options or Options()
+    engine, options = resolve_model(model), _options(options)
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
@@ -130,9 +173,9 @@ def generate(
     seconds: float = 4.0,
     size: AnySize = None,
     fps: float = 16.0,
-    image: Clip | None = None,
-    last: Clip | None = None,
-    pictures: Sequence[tuple[Clip, float]] = (),
+    image: AnyClip | None = None,
+    last: AnyClip | None = None,
+    pictures: Sequence[tuple[AnyClip, float]] = (),
     camera: Sequence[tuple[float, float, float, float]] = (),
     seed: int = 0,
     count: int = 1,
@@ -145,7 +188,9 @@ def generate(
     room's middle is (5, 5), and at zoom 1 a picture shows ten units. Without a size, it is that of the first picture given
     (`limits.fitted`), else the model's own."""
     engine = resolve_model(model)
-    shown = [clip for clip in (image, last, *(clip for clip, _ in pictures)) if clip is not None]
+    first_picture, last_picture = (None if given is None else Clip.of(given) for given in (image, last))
+    between = _pictures(pictures)
+    shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
@@ -155,16 +200,17 @@ def generate(
     known: dict[int, Frames] = {}
     scaled: dict[int, str] = {}
     scenes: dict[int, Scene | None] = {}
-    given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in pictures]
+    given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in between]
     for index, at_s, _ in given_at:
         if not 0 <= index < frames:
             raise InputError(f"a picture at {at_s:g} s: the film goes from 0 to {(frames - 1) / fps:g} s")
-    ends = [(index, 0.0, given) for index, given in ((0, image), (frames - 1, last)) if given is not None]
+    given_ends = ((0, first_picture), (frames - 1, last_picture))
+    ends = [(index, 0.0, given) for index, given in given_ends if given is not None]
     for index, _, given in [*ends, *given_at]:
         if index in known:
             raise InputError(f"two pictures at {index / fps:g} s: expected one for each frame (1/{fps:g} s)")
         fitted = given.fit(width, height)
-        which = fitted.num_frames - 1 if given is last and index else 0
+        which = fitted.num_frames - 1 if given is last_picture and index else 0
         known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         scaled[index] = given.size
         cells = encode(engine, known[index][None], *padded_size(engine, height, width))
@@ -179,7 +225,7 @@ def generate(
     if camera:
         settings["camera"] = [list(stop) for stop in camera]
     clips = _finish(
-        engine, canvas, options or Options(), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
+        engine, canvas, _options(options), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
         progress=progress, closed=bool(known),
     )  # fmt: skip
     return [_paste(clip, known) for clip in clips]
@@ -201,15 +247,27 @@ def image(
     canvas = encode_prompt(engine, canvas, prompt, strict)
     settings = {"layout": "image", "size": f"{width}x{height}"}
     return _finish(
-        engine, canvas, options or Options(), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
+        engine, canvas, _options(options), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
         progress=None,
     )[0]  # fmt: skip
 
 
 def _scaled(*given: tuple[Clip, Clip]) -> dict[str, Any]:
-    """For the settings: the sizes that clips had before they were scaled, of pairs (as given, as filmed)."""
-    before = list(dict.fromkeys(clip.size for clip, used in given if clip.size != used.size))
-    return {"scaled_from": ", ".join(before)} if before else {}
+    """For the settings: the sizes and frame rates that clips had before they were changed, of pairs (as given, as filmed)."""
+    sizes = list(dict.fromkeys(clip.size for clip, used in given if clip.size != used.size))
+    rates = list(dict.fromkeys(f"{clip.fps:g}" for clip, used in given if clip.fps != used.fps and clip.num_frames > 1))
+    changed = {"scaled_from": ", ".join(sizes), "resampled_from": ", ".join(rates)}
+    return {name: before for name, before in changed.items() if before}
+
+
+def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]]:
+    """Pictures with their seconds; InputError for anything but pairs."""
+    pairs = []
+    for one in given:
+        if not isinstance(one, tuple | list) or len(one) != 2 or not isinstance(one[1], int | float):
+            raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
+        pairs.append((Clip.of(one[0]), float(one[1])))
+    return pairs
 
 
 def _from_frames(
@@ -236,14 +294,14 @@ def _fill_known(
 ) -> Clip:  # fmt: skip
     canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
     clip = _finish(
-        model, canvas, options or Options(), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
+        model, canvas, _options(options), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
         closed=True,
     )[0]  # fmt: skip
     return _paste(clip, known)
 
 
 def extend(
-    clip: Clip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
+    clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are; a clip of a size
@@ -252,8 +310,8 @@ def extend(
     Where nothing is said and the clip shows how things move, what follows is stepped through frame by frame unless `options` say
     otherwise: that is nearest to what happens (docs/training-log.md).
     """
-    engine = resolve_model(model)
-    given, clip = clip, limits.fit_to_model(engine, clip, size)
+    engine, given = resolve_model(model), Clip.of(clip)
+    clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     kept = min(clip.num_frames, CONTEXT)
     edge = clip.frames[:kept] if before else clip.frames[-kept:]
@@ -329,22 +387,23 @@ def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> S
 
 
 def infill(
-    pictures: Sequence[tuple[Clip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
+    pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Pictures at given seconds, with the film between them filled in; all are fitted to one size, by default that of the first."""
     engine = resolve_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
-    width, height = limits.size_for(engine, pictures[0][0], size)
+    given = _pictures(pictures)
+    width, height = limits.size_for(engine, given[0][0], size)
     known: dict[int, Frames] = {}
     pairs: list[tuple[Clip, Clip]] = []
     scenes: dict[int, Scene | None] = {}
     if not 0 < fps <= 1000:
         raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
-    if not all(0 <= second < 1e6 for _, second in pictures):
-        raise InputError(f"pictures at {[second for _, second in pictures]} s: expected times from 0 on")
-    for picture, second in pictures:
+    if not all(0 <= second < 1e6 for _, second in given):
+        raise InputError(f"pictures at {[second for _, second in given]} s: expected times from 0 on")
+    for picture, second in given:
         index = round(second * fps)
         if index in known:
             raise InputError(f"two pictures at {second} s: expected times at least one frame (1/{fps:g} s) apart")
@@ -361,14 +420,14 @@ def infill(
 
 
 def blend(
-    a: Clip, b: Clip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
+    a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
     seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
     engine = resolve_model(model)
-    given = a, b
-    a = limits.fit_to_model(engine, a, size)
-    b = b.resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
+    given = Clip.of(a), Clip.of(b)
+    a = limits.fit_to_model(engine, given[0], size)
+    b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
     gap = limits.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
     head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
     known = dict(enumerate(a.frames[-head:]))
@@ -385,19 +444,19 @@ def blend(
 
 
 def interpolate(
-    clip: Clip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
+    clip: AnyClip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
     options: Options | None = None, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip at a higher frame rate, the frames between filled in."""
-    engine = resolve_model(model)
+    engine, given = resolve_model(model), Clip.of(clip)
     if not 0 < fps <= 1000:
         raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
+    clip = limits.fit_size(engine, given, size)
     factor = round(fps / clip.fps)
     if factor < 2 or abs(factor * clip.fps - fps) > 0.01 * fps:
         raise InputError(
             f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
         )
-    given, clip = clip, limits.fit_to_model(engine, clip, size)
     frames = (clip.num_frames - 1) * factor + 1
     limits.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
@@ -410,7 +469,7 @@ def interpolate(
 
 
 def edit(
-    clip: Clip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: Clip | None = None, model: Model | str | None = None,
+    clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip remade by a new prompt. strength, above 0 and up to 1: 0 keeps all of what happens, 1 nothing.
@@ -420,19 +479,21 @@ def edit(
     what the prompt names beside the others, or nothing.
     """
     engine = resolve_model(model)
-    check_strength(strength)
-    white = None if mask is None else read_mask(mask, clip)
-    given, clip = clip, limits.fit_to_model(engine, clip, size)
+    strength = check_strength(strength)
+    given = Clip.of(clip)
+    drawn = None if mask is None else Clip.of(mask)
+    white = None if drawn is None else read_mask(drawn, given)
+    clip = limits.fit_to_model(engine, given, size)
     height, width = clip.frames.shape[1:3]
-    if mask is not None and clip is not given:
-        white = read_mask(mask.fit(width, height), clip)
+    if drawn is not None and clip is not given:
+        white = read_mask(drawn.fit(width, height), clip)
     limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded_size(engine, height, width)
     cells = encode(engine, clip.frames, *whole)
     seen = conditioning.perceive(canvas, cells)
     seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    seen = perceive_only(engine, seen, options or Options(), [seed])
+    seen = perceive_only(engine, seen, _options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", seen.values["camera"])
     if white is None:
@@ -446,7 +507,7 @@ def edit(
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     made = _finish(
-        engine, canvas, options or Options(), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
+        engine, canvas, _options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
@@ -505,19 +566,19 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
 
 
 def perceive(
-    clip: Clip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
+    clip: AnyClip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
 ) -> Scene:
     """What is in the clip: the scene state over its frames. size: at which it is looked at, by default the model's own height,
     where it reads best. A state that the clip brings along is taken for known; to have the pictures read anew, leave it out:
     `replace(clip, state=None)`."""
-    engine = resolve_model(model)
+    engine, clip = resolve_model(model), Clip.of(clip)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
-    clip = limits.fit_to_model(engine, clip, size or own)
-    height, width = clip.frames.shape[1:3]
+    seen = limits.fit_size(engine, clip, size or own)
+    height, width = seen.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(engine, clip.frames, *padded_size(engine, height, width)))
+    canvas = conditioning.perceive(canvas, encode(engine, seen.frames, *padded_size(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    done = perceive_only(engine, canvas, options or Options(), [seed])
+    done = perceive_only(engine, canvas, _options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 
@@ -545,6 +606,6 @@ def render(
     )
     layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}
     return _finish(
-        engine, canvas, options or Options(), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
+        engine, canvas, _options(options), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
         progress=progress,
     )[0]  # fmt: skip

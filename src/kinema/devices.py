@@ -20,6 +20,8 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
 
     InputError: no such device, or this machine does not have it.
     """
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"a device that is {type(device).__name__}: expected auto, cpu, cuda or mps")
     if device == AUTO:
         return torch.device(here()[0])
     try:

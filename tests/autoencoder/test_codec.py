@@ -12,8 +12,8 @@ from torch import Tensor
 
 from kinema.autoencoder import (
     Autoencoder,
-    Codec,
     AutoencoderConfig,
+    Codec,
     IdentityAutoencoder,
     latent_frames,
     load_autoencoder,

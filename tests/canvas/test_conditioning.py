@@ -31,7 +31,9 @@ def state(n: int = T) -> torch.Tensor:
 def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
     """Fill the canvas; every known cell is untouched to the bit, every unknown one has moved off zero and is finite."""
     done = (
-        run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0) if joint else generate(model, laid, Options(steps=2), [0])
+        run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0)
+        if joint
+        else generate(model, laid, Options(steps=2), [0])
     )
     for name, before in laid.values.items():
         level = laid.levels[name] if name == "state" else laid.levels[name].reshape(*laid.levels[name].shape, 1)

@@ -13,7 +13,7 @@ import kinema
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.inference import pipeline
-from kinema.inference.candidates import copies, jitter, overlap, text_gain
+from kinema.inference.candidates import copies, cut_off, jitter, overlap, text_gain
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import Options, candidate_seed, plan_state
 from kinema.models.hub import Model
@@ -45,6 +45,15 @@ def test_things_inside_each_other_are_counted(scene: Callable[..., Scene]) -> No
     assert float(jitter(coded(apart))[0]) < 1e-5 < float(jitter(coded(apart) + 0.1 * torch.randn(1, 8, 4, 1))[0])
 
 
+def test_what_a_narrow_picture_cuts_off_is_counted(scene: Callable[..., Scene]) -> None:
+    """A ball from x 2 on, a box at 5, a robot at 8: a picture 5 units wide shows the box alone, and so does one of 10 at zoom 2."""
+    state, camera = coded(scene(4)), torch.zeros(1, 4, 3)
+    assert [float(cut_off(state, camera, half)[0]) for half in (5.0, 3.01, 2.5)] == pytest.approx([0, 0, 2 / 3], abs=1e-6)
+    closer = camera.clone()
+    closer[..., 2] = 2 * np.log2(2.0)
+    assert float(cut_off(state, closer, 5.0)[0]) == pytest.approx(2 / 3)
+
+
 def test_the_true_physics_has_no_overlap() -> None:
     worst = max(float(overlap(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
     assert worst == 0.0
@@ -71,7 +80,7 @@ def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -
     """Whichever draft is scored best is the one that is finished; each has its own noise."""
     canvas, kept = empty(model, "a red ball rolls right"), []
     for best in range(3):
-        monkeypatch.setattr(pipeline, "plan_scores", lambda _, drafts, best=best: torch.eye(drafts.batch)[best])
+        monkeypatch.setattr(pipeline, "plan_scores", lambda _, drafts, half_width, best=best: torch.eye(drafts.batch)[best])
         kept.append(plan_state(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
     assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
     assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250

@@ -14,7 +14,7 @@ import torch
 import kinema
 from kinema.api import Options
 from kinema.canvas.canvas import Canvas, blank
-from kinema.inference.keyframes import close_slots, lay_scenes, named_things, newcomers
+from kinema.inference.keyframes import close_slots, joining_casts, lay_scenes, named_things, newcomers
 from kinema.inference.pipeline import ROUGHLY
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -138,6 +138,18 @@ def test_who_a_prompt_adds(prompt: str, count: int) -> None:
     ]
     named = named_things(prompt)
     assert named is not None and newcomers(named, cast) == count
+
+
+def test_what_joins_is_told_together_with_who_is_there(scene: Make) -> None:
+    """The model reads a text as the whole cast, so what a prompt adds is told with what the pictures show."""
+    known = lay_scenes(canvas(), dict.fromkeys((0,), scene(1)))
+    texts = {
+        prompt: joining_casts(known, [named_things(prompt)], ROUGHLY)[0]
+        for prompt in ("a red ball", "a green star", "a car")
+    }
+    there = "a red ball, a blue box, a green robot"
+    assert texts == {"a red ball": "", "a green star": f"{there} and a green star", "a car": f"{there} and a car"}
+    assert joining_casts(canvas(), [named_things("a car")], ROUGHLY) == [""]
 
 
 def test_only_who_is_named_may_join(scene: Make) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.inference.pipeline import ROUGHLY, Options, propagate_identity, plan_state
+from kinema.inference.pipeline import ROUGHLY, Options, plan_state, propagate_identity
 from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice
 

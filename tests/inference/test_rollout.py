@@ -7,7 +7,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import start
-from kinema.inference.rollout import step, sliding_window_mask, frame_states, prefill
+from kinema.inference.rollout import frame_states, prefill, sliding_window_mask, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import Denoiser, RolloutContext
 from kinema.models.hub import Model
@@ -43,7 +43,9 @@ def test_stepping_from_memory_equals_looking_at_all(
         past, pairs = None, []
         if t:
             deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
-            past = RolloutContext(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
+            past = RolloutContext(
+                time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed
+            )
             blocks = range(len(kept[0]))
             pairs = [tuple(torch.cat([kept[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
         memory = KVCache(past=pairs)  # type: ignore[arg-type]

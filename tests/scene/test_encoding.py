@@ -17,8 +17,8 @@ from kinema.scene.encoding import (
     encode_setting,
     encode_state,
     group_slice,
-    project_identity,
     project_for_render,
+    project_identity,
 )
 from kinema.scene.scene import Scene
 

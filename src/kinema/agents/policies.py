@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import TextCondition
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, step, predict_action, termination_prob, frame_states, prefill
+from kinema.inference.rollout import WINDOW, FrameState, frame_states, predict_action, prefill, step, termination_prob
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward

@@ -7,8 +7,8 @@ from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoenco
 
 __all__ = [
     "Autoencoder",
-    "Codec",
     "AutoencoderConfig",
+    "Codec",
     "IdentityAutoencoder",
     "fast_dtype",
     "latent_frames",

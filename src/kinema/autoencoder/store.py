@@ -33,7 +33,9 @@ def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
-def load_autoencoder(path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Autoencoder:
+def load_autoencoder(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> Autoencoder:
     """The codec that `save_codec` wrote at `path`, ready to use; computes in `dtype`, by default `fast_dtype(device)`.
 
     ModelError: no such folder, not a codec, or weights that do not fit the config.

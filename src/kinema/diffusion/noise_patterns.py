@@ -170,7 +170,9 @@ def draw(
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def draw_rollout_levels(rng: np.random.Generator, *, batch: int, frames: int, slots: int) -> tuple[Levels, NDArray[np.bool_]]:
+def draw_rollout_levels(
+    rng: np.random.Generator, *, batch: int, frames: int, slots: int
+) -> tuple[Levels, NDArray[np.bool_]]:
     """Levels of a batch that is stepped through, and which frames are the past [T]; the others are each a next frame that nobody
     reads. Who is there, the camera and the setting are known; what was done, is of the past."""
     past = rng.random(frames) >= rng.uniform(0.2, 0.6)

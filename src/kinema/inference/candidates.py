@@ -2,6 +2,7 @@
 
 overlap     share of frames in which two solid things stand inside each other (screens and flags are scenery)
 jitter      how far places are off the middle of their neighbors in time, at the median frame
+cut off     share of things and frames whose middle lies beyond the sides of a picture narrower than the room
 text gain   how much better the denoiser predicts the noised plan with the text than without it: the log likelihood ratio by which
             diffusion classifiers rank labels (Li et al. 2023, "Your Diffusion Model is Secretly a Zero-Shot Classifier")
 
@@ -26,7 +27,7 @@ DEPTH = 0.25
 NOISE_LEVELS = (0.6, 0.85)
 NOISE_SEED = 1
 TEXT_GROUPS = ("exists", "kind", "color", "size", "position", "velocity")
-OVERLAP_WEIGHT, JITTER_WEIGHT = 1.0, 0.5
+OVERLAP_WEIGHT, JITTER_WEIGHT, CUT_OFF_WEIGHT = 1.0, 0.5, 1.0
 ROOM_SPREAD = 2.5
 """Units that a step of 1 in a place is."""
 
@@ -40,10 +41,13 @@ _AHEAD = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
 _SYMMETRY = torch.tensor([float(SYMMETRY[kind]) for kind in KINDS])
 
 
-def plan_scores(model: Model, drafts: Canvas) -> Tensor:
-    """The score of each plan [N]; higher is better. drafts: N finished plans of one text."""
+def plan_scores(model: Model, drafts: Canvas, half_width: float = ROOM_SPREAD * 2) -> Tensor:
+    """The score of each plan [N]; higher is better. drafts: N finished plans of one text. half_width: of the picture that will be
+    drawn, in units at zoom 1."""
     state = project_identity(drafts.values["state"])
     score = -OVERLAP_WEIGHT * overlap(state) - JITTER_WEIGHT * jitter(state)
+    if half_width < ROOM_SPREAD * 2:
+        score = score - CUT_OFF_WEIGHT * cut_off(state, drafts.values["camera"], half_width)
     return score + text_gain(model, drafts) if drafts.text is not None else score
 
 
@@ -64,6 +68,16 @@ def overlap(state: Tensor) -> Tensor:
     pairs = pairs & solid[:, :, None] & solid[:, None, :]
     inside: Tensor = ((apart < depth[:, None]) & pairs[:, None]).flatten(2).any(-1).float().mean(1)
     return inside
+
+
+def cut_off(state: Tensor, camera: Tensor, half_width: float) -> Tensor:
+    """Share of things and frames whose middle lies beyond the left or right side of the picture [N]. state: settled [N, T, K, F];
+    camera [N, T, 3], as the canvas holds it."""
+    across = ROOM_SPREAD * (state[..., group_slice("position")][..., 0] - camera[..., None, 0])
+    outside = across.abs() * torch.exp2(camera[..., None, 2] / 2) > half_width
+    exists = (state[..., 0] > 0).float()
+    share: Tensor = (outside * exists).sum((1, 2)) / exists.sum((1, 2)).clamp_min(1)
+    return share
 
 
 def jitter(state: Tensor) -> Tensor:

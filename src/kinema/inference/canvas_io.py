@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,12 @@ Frames = NDArray[np.uint8]
 _loaded: dict[tuple[str, torch.device], Model] = {}
 
 
-def resolve_model(model: Model | str | None, device: str | torch.device = AUTO) -> Model:
+def resolve_model(model: Model | str | Path | None, device: str | torch.device = AUTO) -> Model:
     """The model itself, wherever it is; or by name or folder on a device, loaded once per process."""
     if isinstance(model, Model):
         return model
+    if model is not None and not isinstance(model, str | Path):
+        raise InputError(f"a model that is {type(model).__name__}: expected a kinema.Model, its name or its folder")
     key = str(model or DEFAULT), resolve_device(device)
     if key not in _loaded:
         _loaded[key] = load(key[0], device=key[1])
@@ -69,6 +72,8 @@ def padded_size(model: Model, height: int, width: int) -> tuple[int, int]:
 def encode_prompt(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
     """The canvas with a prompt, or a storyboard, to go by. What is misspelt is corrected, and what cannot be filmed as it is told
     is named in a warning; with `strict` either is an error."""
+    if not isinstance(prompt, str):
+        raise InputError(f"a prompt that is {type(prompt).__name__} {str(prompt)[:40]!r}: expected text")
     config = model.config
     spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
     for text, _, _ in spans:
@@ -125,6 +130,6 @@ def decode_clips(
 
 def check_seed(seed: int) -> int:
     """A whole number from 0 up to 2^62."""
-    if not isinstance(seed, int) or not 0 <= seed < 2**62:
-        raise InputError(f"seed {seed}: expected a whole number from 0 to 2^62")
-    return seed
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**62:
+        raise InputError(f"seed {seed!r}: expected a whole number from 0 to 2^62")
+    return int(seed)

@@ -26,8 +26,9 @@ Mask = NDArray[np.bool_]
 
 def check_strength(strength: float) -> float:
     """The strength; InputError unless it is above 0 and up to 1."""
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0.0 < strength <= 1.0:
-        raise InputError(f"strength {strength}: expected above 0 (keep all) and up to 1 (keep nothing)")
+    number = isinstance(strength, int | float | np.integer | np.floating) and not isinstance(strength, bool)
+    if not number or not 0.0 < strength <= 1.0:
+        raise InputError(f"strength {strength!r}: expected above 0 (keep all) and up to 1 (keep nothing)")
     return float(strength)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.media import Clip
-from kinema.playground.vocabulary import SYNONYMS
+from kinema.playground.vocabulary import SYNONYMS, article, listing
 from kinema.scene.encoding import (
     VECTORS,
     Fields,
@@ -216,6 +216,40 @@ def new_names(named: Named, cast: Sequence[tuple[int, int]]) -> list[tuple[int, 
     return new if len(new) == newcomers(named, cast) else None
 
 
+def casts_seen(canvas: Canvas, seen: float) -> list[dict[int, tuple[int, int]]]:
+    """For each sample the (kind, color) of every slot in which a keyframe shows something. seen: the level up to which existence
+    counts as known."""
+    state, level = canvas.values["state"], canvas.levels["state"]
+    kind, color = group_slice("kind"), group_slice("color")
+    casts = []
+    for b in range(canvas.batch):
+        shown = (level[b, :, :, 0] <= seen) & (state[b, :, :, 0] > 0)
+        first = {int(k): int(shown[:, k].nonzero()[0, 0]) for k in shown.any(0).nonzero()[:, 0]}
+        casts.append(
+            {k: (int(state[b, t, k, kind].argmax()), int(state[b, t, k, color].argmax())) for k, t in first.items()}
+        )
+    return casts
+
+
+def joining_casts(canvas: Canvas, named: Sequence[Named | None], seen: float) -> list[str]:
+    """For each sample whose prompt brings things into given pictures, a text that names everything: 'a red ball and a blue box'.
+
+    A model reads a text as the whole cast of its film, so what a prompt adds is only filmed if what is there is named as well.
+    '' where nothing joins.
+    """
+    texts = []
+    for names, cast in zip(named, casts_seen(canvas, seen), strict=True):
+        if names is None or not cast or not newcomers(names, list(cast.values())):
+            texts.append("")
+            continue
+        exact, kinds = names
+        there = list(cast.values()) + list((exact - Counter(cast.values())).elements())
+        extra = (kinds - Counter(kind for kind, _ in there)).elements()
+        words = [f"{COLORS[color]} {KINDS[kind]}" for kind, color in there] + [KINDS[kind] for kind in extra]
+        texts.append(listing([article(word) for word in words]))
+    return texts
+
+
 def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> Canvas:
     """Who is not in the pictures can only be what the prompt names beside: as many empty slots stay open as each sample's prompt
     [B] names things that no keyframe shows, hidden at the keyframes; in the other empty slots nothing exists at any time.
@@ -223,22 +257,16 @@ def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> C
     seen: the level up to which existence counts as known. A sample without keyframes, or named None, stays as it is.
     """
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    kind, color, visible = (group_slice(group) for group in ("kind", "color", "visible"))
+    visible = group_slice("visible")
+    casts = casts_seen(canvas, seen)
     for b, names in enumerate(named):
-        told = level[b, :, :, 0] <= seen
-        if names is None or not bool(told.any()):
+        known = level[b, :, :, 0] <= seen
+        if names is None or not bool(known.any()):
             continue
-        here = (told & (state[b, :, :, 0] > 0)).any(0)
-        first = [int((told[:, k] & (state[b, :, k, 0] > 0)).nonzero()[0, 0]) for k in here.nonzero()[:, 0].tolist()]
-        slots = here.nonzero()[:, 0].tolist()
-        cast = [
-            (int(state[b, t, k, kind].argmax()), int(state[b, t, k, color].argmax()))
-            for t, k in zip(first, slots, strict=True)
-        ]
-        empty = (~here).nonzero()[:, 0].tolist()
-        open_slots = newcomers(names, cast)
+        empty = [k for k in range(state.shape[2]) if k not in casts[b]]
+        open_slots = newcomers(names, list(casts[b].values()))
         for k in empty[:open_slots]:
-            at = told[:, k]
+            at = known[:, k]
             level[b, at, k] = 1.0
             state[b, at, k, visible] = -1.0
             level[b, at, k, visible] = 0.0

@@ -7,12 +7,19 @@ units high, so a larger height shows the same room in more detail, and a larger 
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import re
+from collections.abc import Sequence
+
+import numpy as np
 
 from kinema.errors import InputError, SizeError
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
+
+log = logging.getLogger(__name__)
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -26,6 +33,14 @@ def parse_size(text: str) -> Size:
     if not found:
         raise SizeError(f"size {text[:80]!r}: expected WIDTHxHEIGHT in pixels, such as 64x64")
     return int(found[1]), int(found[2])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _aspect(text: str) -> float:
@@ -108,9 +123,12 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
     """(width, height), by default the model's own; SizeError names the nearest size that it films."""
     if size is None:
         return default_size(config)
-    if not isinstance(size, str) and len(size) != 2:
-        raise SizeError(f"size {size}: expected (width, height) or 'WIDTHxHEIGHT'")
-    width, height = parse_size(size) if isinstance(size, str) else size
+    if isinstance(size, str):
+        width, height = parse_size(size)
+    elif isinstance(size, Sequence) and len(size) == 2 and all(_is_whole(side) for side in size):
+        width, height = int(size[0]), int(size[1])
+    else:
+        raise SizeError(f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'")
     if width < 1 or height < 1:
         raise SizeError(f"size {width}x{height}: expected positive numbers of pixels")
     if not films_size(config, width, height):
@@ -142,13 +160,18 @@ def memory_free() -> int:
 
 def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int) -> int:
     """The number of frames; SizeError for what cannot be filmed."""
+    for name, value in (("seconds", seconds), ("fps", fps)):
+        if not _is_number(value):
+            raise InputError(f"{name} {value!r}: expected a number")
     if not 0 < seconds < 1e12:
         raise SizeError(f"{seconds:g} seconds: expected more than 0, and fewer than fill the memory")
     low, high = config.fps
     if not low <= fps <= high:
-        raise SizeError(f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}")
-    if count < 1:
-        raise InputError(f"count {count}: expected at least 1")
+        raise SizeError(
+            f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; choose such a rate (fps=, --fps)"
+        )
+    if not _is_whole(count) or count < 1:
+        raise InputError(f"count {count!r}: expected a whole number from 1 on")
     frames = max(round(seconds * fps), 1)
     needed, free = memory_needed(config, frames, width, height, count), memory_free()
     if needed > 0.9 * free:
@@ -167,6 +190,21 @@ def size_for(model: Model, clip: Clip, size: str | Size | None) -> Size:
     return fitted(model.config, clip.frames.shape[2], clip.frames.shape[1])
 
 
-def fit_to_model(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
+def fit_size(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
     """The clip at a size that the model films (`size_for`): itself, every pixel as given, where that is its own size."""
     return clip.fit(*size_for(model, clip, size))
+
+
+def fit_rate(model: Model, clip: Clip) -> Clip:
+    """The clip at a frame rate that the model films: its own, or a whole share or multiple of it, with a warning."""
+    low, high = model.config.fps
+    if low <= clip.fps <= high or clip.num_frames == 1:
+        return clip
+    fps = clip.fps / math.ceil(clip.fps / high) if clip.fps > high else clip.fps * math.ceil(low / clip.fps)
+    log.warning("%s films %g to %g frames a second: the clip's %g become %g", model.config.name, low, high, clip.fps, fps)
+    return clip.resample(fps)
+
+
+def fit_to_model(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
+    """The clip at a size and a frame rate that the model films."""
+    return fit_rate(model, fit_size(model, clip, size))

@@ -26,11 +26,11 @@ from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, st
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
-from kinema.inference.keyframes import Named, close_slots, near_another
+from kinema.inference.keyframes import Named, close_slots, joining_casts, near_another
 from kinema.models.hub import Model
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.models.objects.tracking import initial_state
-from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, project_identity, project_for_render
+from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, project_for_render, project_identity
 from kinema.scene.scene import SIZES
 
 SAMPLERS = {"euler": euler, "heun": heun}
@@ -74,16 +74,16 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("steps", "candidates", "film_steps"):
             value = getattr(self, name)
-            if not isinstance(value, int):
-                raise InputError(f"{name} {value}: expected a whole number")
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InputError(f"{name} {value!r}: expected a whole number")
             if value < 1:
                 raise InputError(f"{name} {value}: expected at least 1")
         if self.candidates > MOST_CANDIDATES:
             raise InputError(f"candidates {self.candidates}: expected up to {MOST_CANDIDATES}")
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
-        if not 0.0 <= self.guidance <= 20.0:
-            raise InputError(f"guidance {self.guidance}: expected 0 to 20; 1 is none, 2 is usual")
+        if not isinstance(self.guidance, int | float) or not 0.0 <= self.guidance <= 20.0:
+            raise InputError(f"guidance {self.guidance!r}: expected 0 to 20; 1 is none, 2 is usual")
 
 
 def _denoiser(model: Model, causal: bool, guidance: float, stride: float) -> Denoise:
@@ -251,9 +251,10 @@ def _open(canvas: Canvas, options: Options) -> bool:
 
 
 def _best(
-    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], report: Callable[[int, int], None] | None
-) -> Canvas:
-    """Plan `candidates` drafts of each sample, keep the one of the best score, and finish it.
+    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], half_width: float,
+    report: Callable[[int, int], None] | None,
+) -> Canvas:  # fmt: skip
+    """Plan `candidates` drafts of each sample, keep the one of the best score, and finish it. half_width: of the picture, in units.
 
     Drafts share the plan's steps and have half its frames where the model knows so few a second. Samples are drafted one by one, so
     that which one is kept does not depend on the batch.
@@ -271,7 +272,7 @@ def _best(
             model, _pick(sample, index), options, [candidate_seed(seed, n) for n in range(options.candidates)], steps=steps,
             guidance=options.guidance, progress=step,
         )  # fmt: skip
-        best = int(plan_scores(model, drafts).argmax()) if sample.text is not None else 0
+        best = int(plan_scores(model, drafts, half_width).argmax()) if sample.text is not None else 0
         kept.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in values:
@@ -282,6 +283,13 @@ def _best(
     again = [candidate_seed(seed, -1) for seed in seeds]
     draft = canvas.with_values(values, levels)
     return run(model, draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+
+
+def _half_width(canvas: Canvas) -> float:
+    """Half the width of the picture in units; infinite where there is none."""
+    if "video" not in canvas.values or canvas.cell_units is None:
+        return float("inf")
+    return canvas.values["video"].shape[3] * canvas.cell_units / 2
 
 
 def _share(report: Callable[[int, int], None], before: int, total: int) -> Callable[[int, int], None]:
@@ -304,7 +312,9 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
     return x[before] + share * (x[after] - x[before])
 
 
-def plan_state(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None) -> Canvas:
+def plan_state(
+    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None
+) -> Canvas:
     """Settle everything but the video, window by window; who is there is decided in the first and stays. Where only the text is
     known, the best of several candidates is kept (`kinema.inference.candidates`)."""
     names = ["state", *VECTORS]
@@ -320,7 +330,7 @@ def plan_state(model: Model, canvas: Canvas, options: Options, seeds: Sequence[i
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
         seeds_here = [seed + 7919 * number for seed in seeds]
         if _open(part, options):
-            done = _best(model, part, options, seeds_here, report)
+            done = _best(model, part, options, seeds_here, _half_width(canvas), report)
         else:
             done = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
         settled = _settled(model, part, done.values["state"])
@@ -388,13 +398,31 @@ def generate(
     if "video" in canvas.values:
         canvas = propagate_identity(estimate_state(model, canvas, options, seeds))
         if named is not None:
-            canvas = close_slots(canvas, named, ROUGHLY)
+            joining = joining_casts(canvas, named, ROUGHLY)
+            canvas = _with_texts(model, close_slots(canvas, named, ROUGHLY), joining)
     canvas = plan_state(model, canvas, options, seeds, progress)
     if "video" not in canvas.values:
         return canvas
     if watch is not None:
         watch(canvas, 0)
     return render_video(model, canvas, options, seeds, progress, watch)
+
+
+def _with_texts(model: Model, canvas: Canvas, texts: Sequence[str]) -> Canvas:
+    """The canvas with one more text for each sample [B], read in every frame; '' adds nothing."""
+    if not any(texts):
+        return canvas
+    added = [model.condition([(text, 0.0, float("inf"))], canvas.time_s[i : i + 1]) for i, text in enumerate(texts)]
+    length = max(one.states.shape[1] for one in added if one is not None)
+    states = canvas.time_s.new_zeros(canvas.batch, length, model.config.denoiser.text_dim)
+    reads = torch.zeros(canvas.batch, canvas.num_frames, length, dtype=torch.bool, device=states.device)
+    for i, one in enumerate(added):
+        if one is not None:
+            states[i, : one.states.shape[1]] = one.states[0]
+            reads[i, :, : one.states.shape[1]] = True
+    if canvas.text is not None:
+        states, reads = torch.cat([canvas.text.states, states], 1), torch.cat([canvas.text.reads, reads], 2)
+    return replace(canvas, text=TextCondition(states=states, reads=reads))
 
 
 def propagate_identity(canvas: Canvas) -> Canvas:

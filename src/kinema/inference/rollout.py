@@ -70,7 +70,9 @@ class FrameState:
 def frame_states(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[FrameState]:
     """Tracks [B, T, ...] as moments that nothing remembers yet."""
     frames = tracks["state"].shape[1]
-    return [FrameState(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)]
+    return [
+        FrameState(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)
+    ]
 
 
 def _known(moments: Sequence[FrameState], text: TextCondition | None) -> Canvas:
@@ -135,7 +137,8 @@ def _cached(moments: Sequence[FrameState]) -> tuple[RolloutContext | None, list[
     last = moments[-1]
     unsure = torch.full_like(last.tracks["action"][:, :1], 0.0 if last.acted else 1.0)
     deed = torch.cat([last.tracks["action"], unsure], -1)
-    return RolloutContext(time_s=time_s, state=state, level=torch.zeros_like(state), video=last.tracks.get("video"), deed=deed), pairs
+    video, level = last.tracks.get("video"), torch.zeros_like(state)
+    return RolloutContext(time_s=time_s, state=state, level=level, video=video, deed=deed), pairs
 
 
 def sliding_window_mask(before: int, frames: int, window: int, device: torch.device) -> Tensor:
@@ -217,7 +220,9 @@ def terminated(moment: FrameState, seeds: Sequence[int]) -> NDArray[np.bool_]:
 
 
 @torch.inference_mode()
-def predict_action(model: Model, moments: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW) -> Tensor:
+def predict_action(
+    model: Model, moments: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW
+) -> Tensor:
     """What the model expects somebody to do in the last of these moments [B, D], whatever was done before."""
     canvas = _known([replace(m, acted=False) for m in moments[-window - 1 :]], text)
     bias = sliding_window_mask(0, canvas.num_frames, window, model.device)

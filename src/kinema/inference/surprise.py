@@ -21,8 +21,8 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import start
 from kinema.errors import InputError
-from kinema.inference.canvas_io import blank_canvas, encode, resolve_model, padded_size
-from kinema.inference.limits import fit_to_model
+from kinema.inference.canvas_io import blank_canvas, encode, padded_size, resolve_model
+from kinema.inference.limits import fit_size
 from kinema.inference.pipeline import Options, perceive_only
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -70,7 +70,7 @@ def examine(clip: Clip, model: Model, seed: int) -> Examined:
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     """A canvas with the clip and what is perceived in it, all known but what was done; and the video cells."""
-    clip = fit_to_model(model, clip)
+    clip = fit_size(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(model, clip.frames, *padded_size(model, height, width))

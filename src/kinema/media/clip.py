@@ -16,6 +16,8 @@ from kinema.errors import InputError
 from kinema.scene.scene import Scene
 
 Frames = NDArray[np.uint8]
+PIXELS_FPS = 16.0
+"""Frames a second of pixels that come without a clock."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +75,29 @@ class Clip:
 
         return read(Path(path))
 
+    @staticmethod
+    def of(source: AnyClip) -> Clip:
+        """A clip from whatever holds one: a clip itself, a path, a PIL picture, or uint8 pixels [H, W, 3] or [T, H, W, 3] (16
+        frames a second).
+
+        InputError: something else. MediaError: a file that cannot be read.
+        """
+        if isinstance(source, Clip):
+            return source
+        if isinstance(source, str | Path):
+            return Clip.open(source)
+        if isinstance(source, Image.Image):
+            return Clip(frames=np.asarray(source.convert("RGB"))[None].copy(), fps=PIXELS_FPS)
+        if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.ndim in (3, 4) and source.shape[-1] == 3:
+            return Clip(frames=source[None] if source.ndim == 3 else source, fps=PIXELS_FPS)
+        what = type(source).__name__
+        if isinstance(source, np.ndarray):
+            what = f"an array {source.dtype} {source.shape}"
+        raise InputError(
+            f"{what} was given for a clip: expected a kinema.Clip, a path, a PIL picture, or uint8 pixels"
+            " [height, width, 3] or [time, height, width, 3]"
+        )
+
     def cut(self, which: slice) -> Clip:
         """Some of its frames, with what it tells of them."""
         return replace(self, frames=self.frames[which], state=self.state and self.state.frames(which))
@@ -89,7 +114,7 @@ class Clip:
         return replace(self, frames=self.frames[picks], fps=fps, state=state)
 
     def fit(self, width: int, height: int) -> Clip:
-        """Cut to the aspect from the middle, then resized; the state is dropped when what is seen changes."""
+        """Cut to the aspect from the middle, then resized. The state comes along, seen by a camera that is as much closer."""
         if width < 1 or height < 1:
             raise InputError(f"size {width}x{height}: expected positive numbers of pixels")
         old_h, old_w = self.frames.shape[1:3]
@@ -102,8 +127,10 @@ class Clip:
         resized = [
             np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS, box=box)) for f in self.frames
         ]
-        same_view = cut_w * old_h == cut_h * old_w and (cut_w, cut_h) == (old_w, old_h)
-        return replace(self, frames=np.stack(resized), state=self.state if same_view else None)
+        state = self.state
+        if state is not None and (cut_w, cut_h) != (old_w, old_h):
+            state = state.cropped(cut_w / cut_h, old_h / cut_h)
+        return replace(self, frames=np.stack(resized), state=state)
 
     def _repr_html_(self) -> str:
         """Shown inline in notebooks."""
@@ -114,3 +141,7 @@ class Clip:
         if self.num_frames == 1:
             return f"<img {style} src='data:{kind};base64,{data}'>"
         return f"<video {style} controls loop muted autoplay src='data:{kind};base64,{data}'></video>"
+
+
+AnyClip = Clip | str | Path | Image.Image | Frames
+"""What `Clip.of` takes."""

@@ -34,12 +34,12 @@ from torch import Tensor, nn
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.attention import fourier, rms_norm, rotary, rotary_2d
-from kinema.models.block import MLP, Block, Linear, KVCache
+from kinema.models.block import MLP, Block, KVCache, Linear
 from kinema.models.config import DenoiserConfig
 from kinema.models.objects.contacts import ContactModule
 from kinema.models.objects.detection import DETECTION_DIM
 from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share
-from kinema.models.picture import MAP, Conv, ConvHead, LocalHead, SlotSplatter, ConvStem, place_features
+from kinema.models.picture import MAP, Conv, ConvHead, ConvStem, LocalHead, SlotSplatter, place_features
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")

@@ -128,7 +128,7 @@ class Model:
         for (_, begin, end), real in zip(spans, mask, strict=True):
             inside = (time_s >= begin - 1e-6) & (time_s < end)
             reads.append(inside[..., None].expand(-1, -1, int(real.sum())))
-        tokens = torch.from_numpy(kept).to(self.device).expand(time_s.shape[0], -1, -1)
+        tokens = torch.from_numpy(kept).to(self.device).repeat(time_s.shape[0], 1, 1)
         return TextCondition(states=tokens, reads=torch.cat(reads, -1).to(self.device))
 
 

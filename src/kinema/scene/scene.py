@@ -104,6 +104,22 @@ class Scene:
         moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
         return replace(self, **{name: getattr(self, name)[which] for name in moving})
 
+    def cropped(self, aspect: float, zoom: float) -> Scene:
+        """The scene as a crop from the middle of its pictures shows it.
+
+        aspect: width to height of the crop. zoom: height of the pictures to height of the crop, at least 1. What the crop cuts off
+        of a thing is no longer visible.
+        """
+        camera = self.camera.copy()
+        camera[:, 2] *= zoom
+        half = 5.0 / np.maximum(camera[:, 2:], 1e-6)
+        visible = self.visible
+        for places, axis, reach in ((self.x, 0, half * aspect), (self.y, 1, half)):
+            middle, size = camera[:, axis : axis + 1], np.maximum(self.size, 1e-6)
+            inside = np.minimum(places + size, middle + reach) - np.maximum(places - size, middle - reach)
+            visible = np.minimum(visible, np.clip(inside / (2 * size), 0.0, 1.0))
+        return replace(self, camera=camera, visible=visible.astype(np.float32))
+
     def resample(self, fps: float, *, last: int | None = None) -> Scene:
         """The scene on another clock, each new frame the latest old one; of those all, or so many `last` ones."""
         if fps == self.fps:

@@ -23,10 +23,10 @@ from kinema.api import perceive
 from kinema.devices import AUTO
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.canvas_io import blank_canvas, check_seed, resolve_model, encode_prompt
+from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan_state
-from kinema.inference.rollout import WINDOW, FrameState, step, terminated, render_frames, frame_states, prefill
+from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step, terminated
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task

@@ -30,7 +30,7 @@ from kinema.canvas.patchify import from_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import width
 from kinema.errors import InputError, ModelError
-from kinema.inference.rollout import step, frame_states, prefill
+from kinema.inference.rollout import frame_states, prefill, step
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
@@ -351,7 +351,9 @@ def _codec(
         start = load_autoencoder(weights_folder() / recipe.codec, dtype=torch.float32)
         seen = len(data) - held_back(len(data))
         fitted = fit_codec(start, data, episodes=seen, minutes=minutes, seed=recipe.seed, say=show)
-        save_autoencoder(fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n")
+        save_autoencoder(
+            fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n"
+        )
     return load_autoencoder(out / CODEC, device=device)
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import torch
 
 from kinema.models.denoiser import CLOSED, causal_bias, precondition
-from kinema.models.objects.motion_prior import ANSWERED, COLUMNS, PER_SECOND, PLACE, REACH, SPEED, MotionPrior, answers, expected
+from kinema.models.objects.motion_prior import (
+    ANSWERED,
+    COLUMNS,
+    PER_SECOND,
+    PLACE,
+    REACH,
+    SPEED,
+    MotionPrior,
+    answers,
+    expected,
+)
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 FRAMES = 48

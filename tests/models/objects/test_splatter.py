@@ -26,7 +26,9 @@ def thing(x: float, y: float) -> torch.Tensor:
     return state
 
 
-def stamped(stamp: SlotSplatter, state: torch.Tensor, *, level: float = 0.0, camera: tuple[float, ...] = (0, 0, 0)) -> torch.Tensor:
+def stamped(
+    stamp: SlotSplatter, state: torch.Tensor, *, level: float = 0.0, camera: tuple[float, ...] = (0, 0, 0)
+) -> torch.Tensor:
     """[M, 8, 8], less what an empty map holds."""
 
     def drawn(state: torch.Tensor) -> torch.Tensor:

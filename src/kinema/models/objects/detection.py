@@ -28,7 +28,9 @@ FEW = 100.0
 """Places that count for less than this many together do not move the weights as a full batch would."""
 
 
-def detection_loss(answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, centers: Tensor, place_units: float) -> Tensor:
+def detection_loss(
+    answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, centers: Tensor, place_units: float
+) -> Tensor:
     """answers [B, T, H, W, ANSWERS]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the video;
     centers [H * W, 2] (y, x) in units of the default camera. Places under noise weigh less."""
     b, t, k, _ = state.shape

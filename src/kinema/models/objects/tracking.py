@@ -83,7 +83,9 @@ def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detecti
         if weight.sum() >= ENOUGH:
             share = weight / weight.sum()
             found.append(
-                Detection(x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color))
+                Detection(
+                    x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color)
+                )
             )
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from kinema import api
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.pipeline import Options, Progress, OnFrames
+from kinema.inference.pipeline import OnFrames, Options, Progress
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
