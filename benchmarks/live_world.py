@@ -140,7 +140,9 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
                 before, past, pairs = canvas.frames(0, t), None, []
                 if t:
                     deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
-                    past = RolloutContext(time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed)
+                    past = RolloutContext(
+                        time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed
+                    )
                     pairs = [
                         (torch.cat([one[i][0] for one in kept], 2), torch.cat([one[i][1] for one in kept], 2))
                         for i in range(len(kept[0]))

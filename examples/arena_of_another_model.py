@@ -56,4 +56,6 @@ if __name__ == "__main__":
     run = Run(make(), out / "arena-ltx", "quick", ["uniform"])
     card = run.work()
     (out / "arena-ltx.html").write_text(report(card, strips(run, card)))
-    print(card["tests"][0]["title"], card["tests"][0]["verdict"]["score"], "cheats and truth:", card["tests"][0]["beside"])
+    print(
+        card["tests"][0]["title"], card["tests"][0]["verdict"]["score"], "baselines and truth:", card["tests"][0]["beside"]
+    )

@@ -14,11 +14,11 @@ from kinema.cli.main import main
 from kinema.errors import InputError
 from kinema.evaluation.baselines import Freeze
 from kinema.evaluation.cases import Case, Frames
-from kinema.evaluation.kinema_model import KinemaSubject
-from kinema.evaluation.model_under_test import FolderSubject, ask, file_of, open_subject
+from kinema.evaluation.kinema_model import KinemaModel
+from kinema.evaluation.model_under_test import FolderModel, file_of, open_model, predict
 from kinema.evaluation.report import board, read_cards, report
 from kinema.evaluation.runner import CARD, KEPT, Run, case_items, strips
-from kinema.evaluation.tasks import QUESTIONS
+from kinema.evaluation.tasks import TASKS
 from kinema.models.hub import Model
 
 
@@ -72,24 +72,24 @@ def test_report_and_board_stand_alone(tmp_path: Path, model: Model) -> None:
     )
     states = {row["name"]: row["state"] for row in card["tests"]}
     assert states == {"uniform": "scored", "collision": "scored", "surprise": "unasked"}
-    second = Run(KinemaSubject(model), tmp_path / "b", "quick", ["uniform"])
+    second = Run(KinemaModel(model), tmp_path / "b", "quick", ["uniform"])
     cards = [card, second.work()]
     assert "untrained" in board(cards)
     assert [one["subject"] for one in read_cards([tmp_path / "a", tmp_path / "b" / CARD])] == ["still", "untrained"]
 
 
 def test_a_folder_of_files_answers(tmp_path: Path) -> None:
-    for item in QUESTIONS["uniform"].items("quick"):
-        assert QUESTIONS["uniform"].case is not None
-        case = QUESTIONS["uniform"].case(item)
+    for item in TASKS["uniform"].examples("quick"):
+        assert TASKS["uniform"].case is not None
+        case = TASKS["uniform"].case(item)
         np.save(tmp_path / f"{file_of(case.name)}.npy", Freeze().answer(case))
-    subject = open_subject(f"folder:{tmp_path}")
-    assert isinstance(subject, FolderSubject)
-    card = Run(subject, tmp_path / "run", "quick", ["uniform"]).work()
+    model = open_model(f"folder:{tmp_path}")
+    assert isinstance(model, FolderModel)
+    card = Run(model, tmp_path / "run", "quick", ["uniform"]).work()
     assert card["tests"][0]["verdict"]["score"] == 0.0
     next(tmp_path.glob("*.npy")).unlink()
     with pytest.raises(InputError, match="has no answer to"):
-        Run(subject, tmp_path / "again", "quick", ["uniform"]).work()
+        Run(model, tmp_path / "again", "quick", ["uniform"]).work()
 
 
 def test_an_answer_of_another_shape_is_told() -> None:
@@ -97,9 +97,9 @@ def test_an_answer_of_another_shape_is_told() -> None:
         def predict(self, context_frames, actions, text, horizon, seed):  # type: ignore[no-untyped-def]
             return context_frames[:1]
 
-    assert QUESTIONS["uniform"].case is not None
+    assert TASKS["uniform"].case is not None
     with pytest.raises(InputError, match=r"expected uint8 \(29, height, width, 3\)"):
-        ask(Short(), QUESTIONS["uniform"].case("uniform/in/0"))
+        predict(Short(), TASKS["uniform"].case("uniform/in/0"))
 
 
 def test_a_gate_that_fails_leaves_the_subject_unscored(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_gate_that_fails_leaves_the_subject_unscored(tmp_path: Path) -> None:
 
 def test_every_case_has_its_own_name() -> None:
     for name in ("actions", "causes", "permanence"):
-        cases: list[Case] = list(case_items(QUESTIONS[name], "quick"))
+        cases: list[Case] = list(case_items(TASKS[name], "quick"))
         assert len({case.name for case in cases}) == len(cases)
 
 
@@ -130,7 +130,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     for arguments, told in (
         (["arena", "run", "--tests", "beauty"], "no test beauty"),
-        (["arena", "run", "--model", "nobody:at_all"], "no subject 'nobody:at_all'"),
+        (["arena", "run", "--model", "nobody:at_all"], "no model 'nobody:at_all'"),
         (["arena", "run", "--model", "folder:/nowhere"], "is no folder"),
         (["arena", "board", str(tmp_path / "nothing.json")], "cannot be read"),
     ):

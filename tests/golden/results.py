@@ -21,8 +21,8 @@ from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.recorded import DreamVectorEnv
-from kinema.evaluation.kinema_model import KinemaSubject
-from kinema.evaluation.tasks import QUESTIONS
+from kinema.evaluation.kinema_model import KinemaModel
+from kinema.evaluation.tasks import TASKS
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.playground import simulate, tiny
@@ -157,10 +157,10 @@ def vector_env(model: Model) -> Arrays:
 
 
 def arena(model: Model) -> Arrays:
-    subject = KinemaSubject(model)
+    subject = KinemaModel(model)
     found: Arrays = {}
     for name in ARENA:
-        question = QUESTIONS[name]
+        question = TASKS[name]
         result = question.measure(subject, question.items("quick")[0]) or {}
         numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
         found |= {f"{name} {key}": np.float32(value).reshape(1) for key, value in numbers.items()}

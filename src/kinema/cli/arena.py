@@ -1,4 +1,4 @@
-"""kinema arena: how true is a world model? Tests with oracles and cheats beside every score, a report, a leaderboard."""
+"""kinema arena: how true is a world model? Tests with oracles and baselines beside every score, a report, a leaderboard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kinema.evaluation.runner import Run
 
 SUBJECTS = (
-    "a model's name or folder; folder:DIR with answers in files; package.module:factory; oracle, or the name of a cheat"
+    "a model's name or folder; folder:DIR with answers in files; package.module:factory; oracle, or the name of a baseline"
 )
 
 
@@ -22,9 +22,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     arena = subparsers.add_parser("arena", help="test how true a world model is", description=__doc__)
     verbs = arena.add_subparsers(required=True, metavar="run|report|board|tests|cases")
 
-    run = verbs.add_parser(
-        "run", help="ask a model every question; goes on where it was stopped", description=run_run.__doc__
-    )
+    run = verbs.add_parser("run", help="ask a model every task; goes on where it was stopped", description=run_run.__doc__)
     _subject(run)
     run.set_defaults(run=run_run)
 
@@ -68,16 +66,16 @@ def _folder(name: str, out: Path | None) -> Path:
 
 
 def _open(arguments: argparse.Namespace) -> Run:
-    from kinema.evaluation.model_under_test import open_subject
+    from kinema.evaluation.model_under_test import open_model
     from kinema.evaluation.runner import Run
 
     out = _folder(arguments.model, arguments.out)
     scale = "quick" if arguments.quick else "full"
-    return Run(open_subject(arguments.model, arguments.device), out, scale, arguments.tests)
+    return Run(open_model(arguments.model, arguments.device), out, scale, arguments.tests)
 
 
 def run_run(arguments: argparse.Namespace) -> int:
-    """Ask a model every question, item by item; what is known is kept, and a run that was stopped goes on. Writes arena.json and
+    """Ask a model every task, item by item; what is known is kept, and a run that was stopped goes on. Writes arena.json and
     arena.html into the folder of the run."""
     from kinema.cli.train import Line
 
@@ -103,9 +101,9 @@ def _tell(card: dict[str, object]) -> None:
                 f"{m['name']} {m['value']:.3g} {m['unit']}".strip() for m in row["verdict"]["metrics"]
             )
         else:
-            verdict = row["verdict"]
+            aggregated = row["verdict"]
             beside = ", ".join(f"{who} {value:.2f}" for who, value in row["beside"].items())
-            told = f"{score:.2f} [{verdict['low']:.2f}, {verdict['high']:.2f}]  ({beside})"
+            told = f"{score:.2f} [{aggregated['low']:.2f}, {aggregated['high']:.2f}]  ({beside})"
         print(f"{row['number']:>3}  {row['title']}: {told}")
 
 
@@ -123,13 +121,13 @@ def _write_page(run: Run, card: dict[str, object], path: Path) -> int:
 
 def run_report(arguments: argparse.Namespace) -> int:
     """Write the page of a run again from what it has kept."""
-    from kinema.evaluation.model_under_test import open_subject
+    from kinema.evaluation.model_under_test import open_model
     from kinema.evaluation.report import read_cards
     from kinema.evaluation.runner import Run
 
     old = read_cards([arguments.folder])[0]
-    subject = open_subject(arguments.model or old["subject"], arguments.device)
-    run = Run(subject, arguments.folder, old["scale"], [row["name"] for row in old["tests"]])
+    model = open_model(arguments.model or old["subject"], arguments.device)
+    run = Run(model, arguments.folder, old["scale"], [row["name"] for row in old["tests"]])
     return _write_page(run, run.card(), arguments.output or arguments.folder / "arena.html")
 
 
@@ -145,10 +143,10 @@ def run_board(arguments: argparse.Namespace) -> int:
 
 def run_tests(arguments: argparse.Namespace) -> int:
     """List the tests: number, name, and what their score is."""
-    from kinema.evaluation.tasks import QUESTIONS
+    from kinema.evaluation.tasks import TASKS
 
-    for question in QUESTIONS.values():
-        print(f"{question.number:>3}  {question.name:13} {question.title}. {question.says}")
+    for task in TASKS.values():
+        print(f"{task.number:>3}  {task.name:13} {task.title}. {task.says}")
     return 0
 
 
@@ -159,15 +157,15 @@ def run_cases(arguments: argparse.Namespace) -> int:
 
     from kinema.evaluation.model_under_test import describe, file_of
     from kinema.evaluation.runner import case_items
-    from kinema.evaluation.tasks import QUESTIONS
+    from kinema.evaluation.tasks import TASKS
 
-    unknown = [name for name in arguments.tests if name not in QUESTIONS]
+    unknown = [name for name in arguments.tests if name not in TASKS]
     if unknown:
-        raise InputError(f"no test {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+        raise InputError(f"no test {', '.join(unknown)}; there are {', '.join(TASKS)}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     count = 0
-    for name in arguments.tests or QUESTIONS:
-        for case in case_items(QUESTIONS[name], "quick" if arguments.quick else "full"):
+    for name in arguments.tests or TASKS:
+        for case in case_items(TASKS[name], "quick" if arguments.quick else "full"):
             stem = arguments.output / file_of(case.name)
             np.savez_compressed(stem.with_name(stem.name + ".npz"), context=case.context)
             stem.with_name(stem.name + ".json").write_text(describe(case) + "\n")

@@ -1,1 +1,1 @@
-"""The arena: how true is a world model? Named tests with exact formulas, oracles, cheats, intervals, one report."""
+"""The arena: how true is a world model? Named tests with exact formulas, oracles, baselines, intervals, one report."""

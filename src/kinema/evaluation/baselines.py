@@ -1,4 +1,4 @@
-"""The oracle, and the cheats that a metric must see through: each answers without knowing anything, or the wrong thing.
+"""The oracle, and the baselines that a metric must see through: each answers without knowing anything, or the wrong thing.
 
 freeze      the last shown frame, for ever          loop        the shown frames over and over
 straight    everything keeps its last speed         deaf        the truth of a world in which nothing is done
@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from kinema.evaluation.cases import Case, Frames, draw, looped, straight
-from kinema.evaluation.model_under_test import Privileged
+from kinema.evaluation.model_under_test import KnowsTruth
 
 
-class Oracle(Privileged):
+class Oracle(KnowsTruth):
     """The truth itself, drawn."""
 
     name = "oracle"
@@ -40,14 +40,14 @@ class RoundTrip(Oracle):
         return self.there_and_back(case.frames[case.known :])
 
 
-class Cheat(Privileged):
+class Baseline(KnowsTruth):
     """Its disbelief of a clip is a sum over single frames (their brightness): what a model that knows no time has to go by."""
 
     def surprise(self, clip: Frames, possible: bool, seed: int) -> float:
         return float(clip.astype(np.float64).sum())
 
 
-class Freeze(Cheat):
+class Freeze(Baseline):
     name = "freeze"
 
     def answer(self, case: Case) -> Frames:
@@ -56,7 +56,7 @@ class Freeze(Cheat):
         return np.repeat(case.context[-1:], case.horizon, 0)
 
 
-class Loop(Cheat):
+class Loop(Baseline):
     name = "loop"
 
     def answer(self, case: Case) -> Frames:
@@ -65,7 +65,7 @@ class Loop(Cheat):
         return case.context[looped(case.known, case.known + case.horizon)[case.known :]]
 
 
-class Straight(Cheat):
+class Straight(Baseline):
     name = "straight"
 
     def answer(self, case: Case) -> Frames:
@@ -75,15 +75,15 @@ class Straight(Cheat):
         return draw(replace(case.truth, x=x, y=y).frames(slice(case.known, None)))
 
 
-class Deaf(Cheat):
-    name = "deaf"
+class NoAction(Baseline):
+    name = "no_action"
 
     def answer(self, case: Case) -> Frames:
-        scene = case.deaf if case.deaf is not None else None
+        scene = case.no_action if case.no_action is not None else None
         return Freeze().answer(case) if scene is None else draw(scene.frames(slice(case.known, None)))
 
 
-class Shuffled(Cheat):
+class Shuffled(Baseline):
     name = "shuffled"
 
     def answer(self, case: Case) -> Frames:
@@ -93,10 +93,10 @@ class Shuffled(Cheat):
         return frames[np.minimum(np.arange(case.known, case.known + case.horizon), len(frames) - 1)]
 
 
-CHEATS: dict[str, Callable[[], Cheat]] = {
+BASELINES: dict[str, Callable[[], Baseline]] = {
     "freeze": Freeze,
     "loop": Loop,
     "straight": Straight,
-    "deaf": Deaf,
+    "no_action": NoAction,
     "shuffled": Shuffled,
 }

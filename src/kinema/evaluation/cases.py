@@ -46,10 +46,10 @@ class Case:
     known: int
     actions: Floats | None = None
     text: str = ""
-    deaf: Scene | None = None
+    no_action: Scene | None = None
     other: Scene | None = None
     marks: dict[str, Any] = field(default_factory=dict)
-    """What a question wants to remember of a case."""
+    """What a task wants to remember of a case."""
 
     @cached_property
     def frames(self) -> Frames:
@@ -122,7 +122,7 @@ def least_trivial(scene: Scene, known: int, at: int) -> float:
 def episodes(
     diet: Diet, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
-    """Fresh episodes that a question can use, of plain things: how bouncy or heavy a thing is, no picture shows."""
+    """Fresh episodes that a task can use, of plain things: how bouncy or heavy a thing is, no picture shows."""
     diet = replace(diet, materials={"plain": 1.0})
     found: list[Episode] = []
     seed = SEED + first
@@ -134,5 +134,5 @@ def episodes(
 
 
 def with_others(cases: Sequence[Case]) -> list[Case]:
-    """Each case with the truth of the next one beside it, for the cheat that answers another question."""
+    """Each case with the truth of the next one beside it, for the baseline that answers another task."""
     return [replace(case, other=cases[(i + 1) % len(cases)].truth) for i, case in enumerate(cases)]

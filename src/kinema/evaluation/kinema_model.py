@@ -1,4 +1,4 @@
-"""Kinema's models as subjects: by the same functions that people call."""
+"""Kinema's models as models: by the same functions that people call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIECE = 48
 """Frames that a session films at once."""
 
 
-class KinemaSubject:
+class KinemaModel:
     """Where there is nothing to see, it films the words; where both are given, it extends the clip by them; else it steps through a
     world begun by the shown frames."""
 

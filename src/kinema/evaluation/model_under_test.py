@@ -1,13 +1,13 @@
-"""Subjects: what the arena asks. A model is `predict(context_frames, actions, text, horizon, seed) -> uint8 [horizon, H, W, 3]`.
+"""Models: what the arena asks. A model is `predict(context_frames, actions, text, horizon, seed) -> uint8 [horizon, H, W, 3]`.
 
 Optional, where a model has it:
 
     loss(video, level, seed) -> float      how little the model believes a clip, at a noise level
     begin(context_frames, seed), step(action) -> frame      a live session, timed by the test of cost
     round_trip(frames) -> frames           once through its codec, for the parser gate
-    predict(..., fps=)                     told the frame rate, if it takes one; 16 unless a question says otherwise
+    predict(..., fps=)                     told the frame rate, if it takes one; 16 unless a task says otherwise
 
-A folder of files is a subject too (`FolderSubject`): one array or video a case, made anywhere, by anything.
+A folder of files is a model too (`FolderModel`): one array or video a case, made anywhere, by anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Subject(Protocol):
+class ModelUnderTest(Protocol):
     """context_frames: uint8 [C, H, W, 3], C may be 0. actions: float [C + horizon, 2], what is done in each frame from the first
     shown one on (the last has no effect), or None. text: a prompt or ''."""
 
@@ -39,8 +39,8 @@ class Subject(Protocol):
     def predict(self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int) -> Frames: ...
 
 
-class Privileged(ABC):
-    """Knows the truth: oracles and cheats, never a model."""
+class KnowsTruth(ABC):
+    """Knows the truth: oracles and baselines, never a model."""
 
     name = "privileged"
 
@@ -53,25 +53,25 @@ class Privileged(ABC):
         """Stands for `loss`."""
 
 
-Asked = Subject | Privileged
+Evaluated = ModelUnderTest | KnowsTruth
 
 
-def ask(subject: Asked, case: Case) -> Frames:
-    """What a subject says happens in a case; InputError for an answer of another kind."""
-    if isinstance(subject, Privileged):
-        frames = subject.answer(case)
+def predict(model: Evaluated, case: Case) -> Frames:
+    """What a model says happens in a case; InputError for an answer of another kind."""
+    if isinstance(model, KnowsTruth):
+        frames = model.answer(case)
     else:
-        more: dict[str, Any] = {"fps": case.fps} if "fps" in inspect.signature(subject.predict).parameters else {}
-        if isinstance(subject, FolderSubject):
+        more: dict[str, Any] = {"fps": case.fps} if "fps" in inspect.signature(model.predict).parameters else {}
+        if isinstance(model, FolderModel):
             more = {"case": case.name}
-        frames = subject.predict(
+        frames = model.predict(
             case.context.copy(), None if case.actions is None else case.actions.copy(), case.text, case.horizon, case.seed,
             **more,
         )  # fmt: skip
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) != case.horizon:
         raise InputError(
-            f"{subject.name} answered {case.name} with {frames.dtype} {frames.shape}; expected uint8"
+            f"{model.name} answered {case.name} with {frames.dtype} {frames.shape}; expected uint8"
             f" ({case.horizon}, height, width, 3)"
         )
     return fitted(frames)
@@ -89,13 +89,13 @@ def fitted(frames: Frames) -> Frames:
 Loss = Callable[[Frames, float, int], float]
 
 
-def loss_of(subject: Asked) -> Loss | None:
-    """The subject's own measure of disbelief, if it has one."""
-    found = getattr(subject, "loss", None)
+def loss_of(model: Evaluated) -> Loss | None:
+    """The model's own measure of disbelief, if it has one."""
+    found = getattr(model, "loss", None)
     return found if callable(found) else None
 
 
-class FolderSubject:
+class FolderModel:
     """Answers kept in files: FOLDER/CASE.npy (uint8 [T, H, W, 3]) or a video; `kinema arena cases` writes what they answer."""
 
     def __init__(self, folder: Path) -> None:
@@ -132,37 +132,37 @@ def describe(case: Case) -> str:
     return json.dumps(told)
 
 
-def open_subject(name: str, device: str = "auto") -> Any:
+def open_model(name: str, device: str = "auto") -> Any:
     """A Kinema model by name or folder, on a device; `folder:PATH` with answers in files; `package.module:factory` for anything
-    else; `oracle` or the name of a cheat."""
-    from kinema.evaluation.baselines import CHEATS, Oracle
+    else; `oracle` or the name of a baseline."""
+    from kinema.evaluation.baselines import BASELINES, Oracle
 
     if name == "oracle":
         return Oracle()
-    if name in CHEATS:
-        return CHEATS[name]()
+    if name in BASELINES:
+        return BASELINES[name]()
     if name.startswith("folder:"):
         path = Path(name.removeprefix("folder:"))
         if not path.is_dir():
             raise InputError(f"{path} is no folder; expected one with an answer a case, as `kinema arena cases` explains")
-        return FolderSubject(path)
+        return FolderModel(path)
     if ":" in name and not Path(name).exists():
         module, _, factory = name.partition(":")
         try:
             made = getattr(import_module(module), factory)()
         except (ImportError, AttributeError) as wrong:
-            raise InputError(f"no subject {name!r}: {wrong}; expected package.module:factory") from None
+            raise InputError(f"no model {name!r}: {wrong}; expected package.module:factory") from None
         if not callable(getattr(made, "predict", None)) or not isinstance(getattr(made, "name", None), str):
             raise InputError(
                 f"{name} made a {type(made).__name__}; expected a name and predict(context_frames, actions, ...)"
             )
         return made
-    from kinema.evaluation.kinema_model import KinemaSubject
+    from kinema.evaluation.kinema_model import KinemaModel
     from kinema.inference.canvas_io import resolve_model
 
-    return KinemaSubject(resolve_model(name, device))
+    return KinemaModel(resolve_model(name, device))
 
 
-def model_of_subject(subject: Asked) -> Model | None:
-    """The Kinema model inside, for questions that only such a one can be asked (agents, state, cost)."""
-    return getattr(subject, "model", None)
+def kinema_model_of(model: Evaluated) -> Model | None:
+    """The Kinema model inside, for tasks that only such a one can be asked (agents, state, cost)."""
+    return getattr(model, "model", None)

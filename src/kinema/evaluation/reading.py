@@ -1,4 +1,4 @@
-"""From a subject's pixels to things, by the independent parser (`kinema.playground.parser`), never by a model.
+"""From a model's pixels to things, by the independent parser (`kinema.playground.parser`), never by a model.
 
 A thing that cannot be found is a failure: it counts as LOST units off, and as nothing found of its kind.
 

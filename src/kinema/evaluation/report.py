@@ -41,12 +41,12 @@ summary { cursor: pointer; color: var(--soft) } section { border-top: 1px solid 
 
 
 def report(card: dict[str, Any], strips: dict[str, list[dict[str, Any]]]) -> str:
-    """The page of one subject."""
+    """The page of one model."""
     name = html.escape(str(card["subject"]))
     intro = (
         "Each test is scored from 0, what needs no model, to 1, what the truth gets by the same reading. Pictures are read by a"
         " parser that knows nothing of the model. Ticks: the truth (green), the truth through the codec (orange), the best"
-        " cheat (red)."
+        " baseline (red)."
     )
     parts = [
         f"<h1>Arena: {name}</h1>",
@@ -59,7 +59,7 @@ def report(card: dict[str, Any], strips: dict[str, list[dict[str, Any]]]) -> str
 
 
 def board(cards: Sequence[dict[str, Any]]) -> str:
-    """The leaderboard of many subjects: mean of the scores that all of them have, then each test."""
+    """The leaderboard of many models: mean of the scores that all of them have, then each test."""
     if not cards:
         raise InputError("no cards for a leaderboard; name the arena.json files of finished runs")
     names = list(dict.fromkeys(row["name"] for card in cards for row in card["tests"] if _score(row) is not None))
@@ -77,11 +77,11 @@ def board(cards: Sequence[dict[str, Any]]) -> str:
     for card in ranked:
         cells = [_cell(tables[id(card)].get(name)) for name in names]
         lines.append(
-            f"<tr><td>{html.escape(card['subject'])}<br><small>{card['scale']}, {card['date']}</small></td>"
+            f"<tr><td>{html.escape(card['model'])}<br><small>{card['scale']}, {card['date']}</small></td>"
             f"<td class=n>{mean(card):.2f}</td>{''.join(cells)}</tr>"
         )
-    told = f"The mean is over the {len(shared)} tests that every subject here has a score in."
-    table = f"<div class=wide><table><tr><th>subject</th><th>mean</th>{head}</tr>{''.join(lines)}</table></div>"
+    told = f"The mean is over the {len(shared)} tests that every model here has a score in."
+    table = f"<div class=wide><table><tr><th>model</th><th>mean</th>{head}</tr>{''.join(lines)}</table></div>"
     return _page("Arena: leaderboard", ["<h1>Arena: leaderboard</h1>", f"<p>{told}</p>", _radar(ranked), table])
 
 
@@ -113,8 +113,8 @@ def _cell(row: dict[str, Any] | None) -> str:
     score = _score(row)
     if row is None or score is None:
         return "<td class=n>–</td>"
-    verdict = row["verdict"]
-    return f"<td class=n>{score:.2f}<br><small>{verdict['low']:.2f}–{verdict['high']:.2f}</small></td>"
+    aggregated = row["verdict"]
+    return f"<td class=n>{score:.2f}<br><small>{aggregated['low']:.2f}–{aggregated['high']:.2f}</small></td>"
 
 
 def _page(title: str, parts: Sequence[str]) -> str:
@@ -127,7 +127,7 @@ def _page(title: str, parts: Sequence[str]) -> str:
 
 
 def _radar(cards: Sequence[dict[str, Any]]) -> str:
-    """Scores on spokes; a subject without a score on a spoke has its corner at the center."""
+    """Scores on spokes; a model without a score on a spoke has its corner at the center."""
     names = list(dict.fromkeys(row["name"] for card in cards for row in card["tests"] if _score(row) is not None))
     if len(names) < 3:
         return ""
@@ -149,7 +149,7 @@ def _radar(cards: Sequence[dict[str, Any]]) -> str:
         corners = " ".join("{:.1f},{:.1f}".format(*point(i, found.get(name, 0.0))) for i, name in enumerate(names))
         parts.append(f"<polygon points='{corners}' fill='{color}' fill-opacity='.15' stroke='{color}' stroke-width='2'/>")
     keys = " ".join(
-        f"<span style='color:{color}'>&#9632;</span> {html.escape(card['subject'])}"
+        f"<span style='color:{color}'>&#9632;</span> {html.escape(card['model'])}"
         for card, color in zip(cards, COLORS * len(cards), strict=False)
     )
     drawing = f"<svg viewBox='0 0 {size} {size}' width='{size}' style='max-width:100%' role='img'>{''.join(parts)}</svg>"
@@ -165,14 +165,14 @@ def _tick(value: float | None, color: str, title: str) -> str:
 
 def _table(card: dict[str, Any]) -> str:
     lines = [
-        "<tr><th>#</th><th>test</th><th></th><th>score</th><th>95%</th><th>truth</th><th>codec</th><th>best cheat</th></tr>"
+        "<tr><th>#</th><th>test</th><th></th><th>score</th><th>95%</th><th>truth</th><th>codec</th><th>best baseline</th></tr>"
     ]
     for row in card["tests"]:
         beside = row["beside"]
-        cheats = {who: value for who, value in beside.items() if who not in ("oracle", "codec")}
-        worst = max(cheats, key=lambda who: cheats[who], default=None)
+        baselines = {who: value for who, value in beside.items() if who not in ("oracle", "codec")}
+        worst = max(baselines, key=lambda who: baselines[who], default=None)
         cells = [f"{beside[who]:.2f}" if who in beside else "–" for who in ("oracle", "codec")]
-        cells.append("–" if worst is None else f"{worst} {cheats[worst]:.2f}")
+        cells.append("–" if worst is None else f"{worst} {baselines[worst]:.2f}")
         score = _score(row)
         if score is None:
             why = row.get("why") or "no score: see below"
@@ -182,10 +182,10 @@ def _table(card: dict[str, Any]) -> str:
                 "",
             )
         else:
-            verdict = row["verdict"]
-            low, high = verdict["low"], verdict["high"]
+            aggregated = row["verdict"]
+            low, high = aggregated["low"], aggregated["high"]
             ticks = _tick(beside.get("oracle"), "#3a9d5d", "truth") + _tick(beside.get("codec"), "#e08a1e", "codec")
-            ticks += _tick(cheats.get(worst) if worst else None, "#d9534f", str(worst))
+            ticks += _tick(baselines.get(worst) if worst else None, "#d9534f", str(worst))
             line = f"<b style='left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%'></b>"
             middle = f"<div class=bar><i style='width:{100 * score:.1f}%'></i>{line}{ticks}</div>"
             told, between = f"{score:.2f}", f"{low:.2f}–{high:.2f}"
@@ -203,17 +203,17 @@ def _section(row: dict[str, Any], strips: Sequence[dict[str, Any]]) -> str:
     ]
     if row["state"] != "scored":
         return "".join([*parts, f"<p class=miss>{html.escape(row['why'])}</p></section>"])
-    verdict = row["verdict"]
+    aggregated = row["verdict"]
     lines = []
-    for metric in verdict["metrics"]:
+    for metric in aggregated["metrics"]:
         between = "" if metric["low"] is None else f"{_short(metric['low'])} to {_short(metric['high'])}"
         lines.append(
             f"<tr><td>{html.escape(metric['name'])}</td><td class=n>{_short(metric['value'])} {html.escape(metric['unit'])}</td>"
             f"<td class=n>{between}</td></tr>"
         )
     parts.append(f"<div class=wide><table>{''.join(lines)}</table></div>")
-    if any(len(points) > 1 for points in verdict["curves"].values()):
-        parts.append(_curves(verdict["curves"], verdict["axes"]))
+    if any(len(points) > 1 for points in aggregated["curves"].values()):
+        parts.append(_curves(aggregated["curves"], aggregated["axes"]))
     for one in strips:
         told = f"{one['which']}: {one['item']}, seed {one['seed']}, {one['value']:.2f}" + (
             f", “{one['text']}”" if one["text"] else ""

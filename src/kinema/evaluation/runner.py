@@ -1,7 +1,7 @@
-"""Asking a subject every question: item by item, each kept as soon as it is known, so a run that was killed goes on.
+"""Asking a model every task: item by item, each kept as soon as it is known, so a run that was killed goes on.
 
-A question is first put to the truth and to its round trip through the subject's codec, on its first items, by the same reading:
-that is the parser gate. Where they do not pass, the reading is at fault and the subject is not scored.
+A task is first put to the truth and to its round trip through the model's codec, on its first items, by the same reading:
+that is the parser gate. Where they do not pass, the reading is at fault and the model is not scored.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from kinema.errors import InputError
-from kinema.evaluation.baselines import CHEATS, Oracle, RoundTrip
+from kinema.evaluation.baselines import BASELINES, Oracle, RoundTrip
 from kinema.evaluation.cases import Case
-from kinema.evaluation.model_under_test import Asked, ask
-from kinema.evaluation.task import SCALES, Question, Result, Verdict
-from kinema.evaluation.tasks import QUESTIONS
+from kinema.evaluation.model_under_test import Evaluated, predict
+from kinema.evaluation.task import SCALES, Result, Task, TaskResult
+from kinema.evaluation.tasks import TASKS
 
 PASS_TRUTH, PASS_CODEC = 0.85, 0.6
 """Scores that truth and codec need before a model is scored."""
@@ -30,34 +30,34 @@ KEPT, CARD = "results.jsonl", "arena.json"
 FORMAT = 1
 
 Show = Callable[[str, int, int, float], None]
-"""Called with the question's title, items done, items in all, and seconds left."""
+"""Called with the task's title, items done, items in all, and seconds left."""
 
 
 @dataclass
 class Run:
-    """One subject at one scale, in a folder."""
+    """One model at one scale, in a folder."""
 
-    subject: Asked
+    model: Evaluated
     out: Path
     scale: str = "quick"
     names: Sequence[str] = ()
     seen: dict[tuple[str, str, str], Result | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.names if name not in QUESTIONS]
+        unknown = [name for name in self.names if name not in TASKS]
         if unknown:
-            raise InputError(f"no test {', '.join(unknown)}; there are {', '.join(QUESTIONS)}")
+            raise InputError(f"no test {', '.join(unknown)}; there are {', '.join(TASKS)}")
         if self.scale not in SCALES:
             raise InputError(f"scale {self.scale!r}: expected {' or '.join(SCALES)}")
         self.out.mkdir(parents=True, exist_ok=True)
         self._read()
 
     @property
-    def questions(self) -> list[Question]:
-        return [QUESTIONS[name] for name in (self.names or QUESTIONS)]
+    def tasks(self) -> list[Task]:
+        return [TASKS[name] for name in (self.names or TASKS)]
 
     def _read(self) -> None:
-        """What an earlier run of the same subject and scale has found; a line that was cut off is asked again."""
+        """What an earlier run of the same model and scale has found; a line that was cut off is asked again."""
         path = self.out / KEPT
         if not path.exists():
             return
@@ -67,9 +67,9 @@ class Run:
             except json.JSONDecodeError:
                 continue
             if number == 0 and "subject" in row:
-                if (row["subject"], row["scale"]) != (self.subject.name, self.scale):
+                if (row["subject"], row["scale"]) != (self.model.name, self.scale):
                     raise InputError(
-                        f"{self.out} holds a run of {row['subject']} ({row['scale']}); name another folder with --out, or delete it"
+                        f"{self.out} holds a run of {row['model']} ({row['scale']}); name another folder with --out, or delete it"
                     )
                 continue
             if {"question", "who", "item", "result"} <= row.keys():
@@ -81,51 +81,48 @@ class Run:
         cut = not fresh and not path.read_bytes().endswith(b"\n")
         with path.open("a") as file:
             if fresh:
-                file.write(json.dumps({"subject": self.subject.name, "scale": self.scale, "format": FORMAT}) + "\n")
+                file.write(json.dumps({"subject": self.model.name, "scale": self.scale, "format": FORMAT}) + "\n")
             file.write("\n" * cut + json.dumps(row) + "\n")
 
-    def _asked(self, question: Question) -> list[tuple[str, Asked, list[str]]]:
-        """Who is asked which items: truth and codec pass the gate first, cheats stand beside."""
-        items = question.items(self.scale)
-        gate = items[: question.gate]
-        own = self.subject.name
-        if not question.gate:
-            return [(own, self.subject, items)]
-        beside: list[tuple[str, Asked, list[str]]] = [("oracle", Oracle(), gate)]
-        round_trip = getattr(self.subject, "round_trip", None)
-        if question.case is not None and round_trip is not None:
+    def _asked(self, task: Task) -> list[tuple[str, Evaluated, list[str]]]:
+        """Who is asked which items: truth and codec pass the gate first, baselines stand beside."""
+        items = task.examples(self.scale)
+        gate = items[: task.gate]
+        own = self.model.name
+        if not task.gate:
+            return [(own, self.model, items)]
+        beside: list[tuple[str, Evaluated, list[str]]] = [("oracle", Oracle(), gate)]
+        round_trip = getattr(self.model, "round_trip", None)
+        if task.case is not None and round_trip is not None:
             beside.append(("codec", RoundTrip(round_trip), gate))
-        beside += [(name, CHEATS[name](), gate) for name in question.cheats]
+        beside += [(name, BASELINES[name](), gate) for name in task.baselines]
         beside = [one for one in beside if one[0] != own]
-        return [*beside, (own, self.subject, items)]
+        return [*beside, (own, self.model, items)]
 
     def work(self, show: Show | None = None) -> dict[str, Any]:
         """Ask what is not yet known; returns the card that is written beside it."""
         wanted = [
-            (question, who, asked, item)
-            for question in self.questions
-            for who, asked, items in self._asked(question)
-            for item in items
+            (task, who, asked, item) for task in self.tasks for who, asked, items in self._asked(task) for item in items
         ]
         missing = [one for one in wanted if (one[0].name, one[1], one[3]) not in self.seen]
-        begun, spent = time.monotonic(), {question.name: [0.0, 0] for question in self.questions}
-        for number, (question, who, asked, item) in enumerate(missing):
+        begun, spent = time.monotonic(), {task.name: [0.0, 0] for task in self.tasks}
+        for number, (task, who, asked, item) in enumerate(missing):
             if show is not None:
                 show(
-                    question.title,
+                    task.title,
                     len(wanted) - len(missing) + number,
                     len(wanted),
                     _left(missing[number:], spent, begun, number),
                 )
             started = time.monotonic()
-            result = question.measure(asked, item)
+            result = task.evaluate(asked, item)
             taken = time.monotonic() - started
-            spent[question.name][0] += taken
-            spent[question.name][1] += 1
+            spent[task.name][0] += taken
+            spent[task.name][1] += 1
             if result is not None:
                 result = {**result, "item": item, "took_s": round(taken, 3)}
-            self.seen[question.name, who, item] = result
-            self._keep({"question": question.name, "who": who, "item": item, "result": result})
+            self.seen[task.name, who, item] = result
+            self._keep({"question": task.name, "who": who, "item": item, "result": result})
         if show is not None:
             show("done", len(wanted), len(wanted), 0.0)
         card = self.card()
@@ -134,35 +131,35 @@ class Run:
         temporary.replace(self.out / CARD)
         return card
 
-    def _results(self, question: Question, who: str, items: list[str]) -> list[Result]:
-        found = (self.seen.get((question.name, who, item)) for item in items)
+    def _results(self, task: Task, who: str, items: list[str]) -> list[Result]:
+        found = (self.seen.get((task.name, who, item)) for item in items)
         return [result for result in found if result is not None]
 
     def card(self) -> dict[str, Any]:
-        """The subject's verdicts on every test in this folder; beside each those of truth, codec and cheats on the gate's items."""
-        asked = {question for question, who, _ in self.seen if who == self.subject.name} | {q.name for q in self.questions}
-        rows = [self._row(question) for name, question in QUESTIONS.items() if name in asked]
+        """The model's results on every test in this folder; beside each those of truth, codec and baselines on the gate's items."""
+        asked = {task for task, who, _ in self.seen if who == self.model.name} | {q.name for q in self.tasks}
+        rows = [self._row(task) for name, task in TASKS.items() if name in asked]
         return {
             "format": FORMAT,
-            "subject": self.subject.name,
+            "subject": self.model.name,
             "scale": self.scale,
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
             "tests": rows,
         }
 
-    def _row(self, question: Question) -> dict[str, Any]:
-        items = question.items(self.scale)
-        gate = items[: question.gate]
-        floor = self._results(question, "oracle", gate)
+    def _row(self, task: Task) -> dict[str, Any]:
+        items = task.examples(self.scale)
+        gate = items[: task.gate]
+        oracle = self._results(task, "oracle", gate)
         beside = {}
-        for who in ("oracle", "codec", *question.cheats):
-            some = self._results(question, who, gate)
+        for who in ("oracle", "codec", *task.baselines):
+            some = self._results(task, who, gate)
             if some:
-                beside[who] = question.judge(some, floor).score
-        own = self._results(question, self.subject.name, items)
+                beside[who] = task.aggregate(some, oracle).score
+        own = self._results(task, self.model.name, items)
         row: dict[str, Any] = {
-            "name": question.name, "number": question.number, "title": question.title, "says": question.says, "beside": beside,
+            "name": task.name, "number": task.number, "title": task.title, "says": task.says, "beside": beside,
         }  # fmt: skip
         truth, codec = beside.get("oracle"), beside.get("codec")
         if truth is not None and truth < PASS_TRUTH:
@@ -170,54 +167,54 @@ class Run:
         if codec is not None and codec < PASS_CODEC:
             return row | {"state": "gate", "why": f"what passed the codec cannot be read ({codec:.2f} < {PASS_CODEC})"}
         if not own:
-            return row | {"state": "unasked", "why": "the subject has no interface for it"}
-        verdict: Verdict = question.judge(own, floor)
+            return row | {"state": "unasked", "why": "the model has no interface for it"}
+        aggregated: TaskResult = task.aggregate(own, oracle)
         ranked = sorted(own, key=lambda result: float(result["value"]))
-        shown = [result["item"] for result in ranked if question.case is not None and _is_shown(question, result["item"])]
+        shown = [result["item"] for result in ranked if task.case is not None and _is_shown(task, result["item"])]
         return row | {
             "state": "scored",
-            "verdict": verdict.to_dict(),
+            "verdict": aggregated.to_dict(),
             "worst": shown[:2],
             "best": shown[-1:],
             "values": {result["item"]: float(result["value"]) for result in own},
         }
 
 
-def _is_shown(question: Question, item: str) -> bool:
+def _is_shown(task: Task, item: str) -> bool:
     """Whether an item is a case with pictures."""
     return not item.startswith(("arrow", "kept"))
 
 
-def case_items(question: Question, scale: str) -> Iterator[Case]:
-    """Every case that a question asks a subject."""
-    if question.case is None:
+def case_items(task: Task, scale: str) -> Iterator[Case]:
+    """Every case that a task asks a model."""
+    if task.case is None:
         return
-    for item in question.items(scale):
-        if _is_shown(question, item):
-            yield from question.cases(item) if question.cases else [question.case(item)]
+    for item in task.examples(scale):
+        if _is_shown(task, item):
+            yield from task.cases(item) if task.cases else [task.case(item)]
 
 
 def _left(
-    missing: Sequence[tuple[Question, str, Asked, str]], spent: dict[str, list[float]], begun: float, done: int
+    missing: Sequence[tuple[Task, str, Evaluated, str]], spent: dict[str, list[float]], begun: float, done: int
 ) -> float:
-    """Seconds left: each question's own mean so far, else the mean of all."""
+    """Seconds left: each task's own mean so far, else the mean of all."""
     mean = (time.monotonic() - begun) / done if done else 1.0
     return sum(spent[q.name][0] / spent[q.name][1] if spent[q.name][1] else mean for q, _, _, _ in missing)
 
 
 def strips(run_: Run, card: dict[str, Any], *, columns: int = 8) -> dict[str, list[dict[str, Any]]]:
-    """For each scored test the best and the worst cases: truth beside what the subject made of it, as images."""
+    """For each scored test the best and the worst cases: truth beside what the model made of it, as images."""
     from kinema.media.contact_sheet import strip
 
     found: dict[str, list[dict[str, Any]]] = {}
     for row in card["tests"]:
-        question = QUESTIONS[row["name"]]
-        if row["state"] != "scored" or question.case is None:
+        task = TASKS[row["name"]]
+        if row["state"] != "scored" or task.case is None:
             continue
         for which, item in [("worst", item) for item in row["worst"]] + [("best", item) for item in row["best"]]:
-            case = question.case(item)
-            made = ask(run_.subject, case)
-            rows = {"truth": case.frames[case.known :], run_.subject.name[:14]: made}
+            case = task.case(item)
+            made = predict(run_.model, case)
+            rows = {"truth": case.frames[case.known :], run_.model.name[:14]: made}
             image = strip(rows, columns=columns, scale=1)
             note = {"which": which, "item": item, "seed": case.seed, "text": case.text, "value": row["values"][item]}
             found.setdefault(row["name"], []).append({**note, "image": image})

@@ -1,4 +1,4 @@
-"""What a question of the arena is: items that can be asked one by one and kept, and a verdict over them."""
+"""What a task of the arena is: items that can be asked one by one and kept, and a verdict over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kinema.evaluation.cases import Case
-from kinema.evaluation.model_under_test import Asked
+from kinema.evaluation.model_under_test import Evaluated
 from kinema.statistics import bootstrap
 
 Result = dict[str, Any]
@@ -28,8 +28,8 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """score: 0 for what needs no model, 1 for the truth; None where a question knows no such scale. curves: name to points."""
+class TaskResult:
+    """score: 0 for what needs no model, 1 for the truth; None where a task knows no such scale. curves: name to points."""
 
     score: float | None
     low: float | None = None
@@ -44,19 +44,22 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """number: the tests that it answers. items: at a scale ("quick" or "full"), in order, the first few of which pass the gate.
-    measure: one item of one subject, as plain JSON; `value` in it says how good it was, 0 to 1. judge: over the items of a subject,
-    beside those of the oracle (the floor of every error) where there are some. cheats: which must come out near 0."""
+class Task:
+    """A family of tests.
+
+    number: the tests that it answers. examples: at a scale ("quick" or "full"), in order, the first few of which pass the gate.
+    evaluate: one model on one example, as plain JSON; `value` in it says how good it was, 0 to 1. aggregate: over the results of a
+    model, beside those of the oracle (the floor of every error) where there are some. baselines: which must come out near 0.
+    """
 
     name: str
     number: str
     title: str
     says: str
-    items: Callable[[str], list[str]]
-    measure: Callable[[Asked, str], Result | None]
-    judge: Callable[[Sequence[Result], Sequence[Result]], Verdict]
-    cheats: tuple[str, ...] = ()
+    examples: Callable[[str], list[str]]
+    evaluate: Callable[[Evaluated, str], Result | None]
+    aggregate: Callable[[Sequence[Result], Sequence[Result]], TaskResult]
+    baselines: tuple[str, ...] = ()
     case: Callable[[str], Case] | None = None
     """The case of an item, where it is one that can be shown as a strip."""
     cases: Callable[[str], list[Case]] | None = None
@@ -73,14 +76,14 @@ def shares(results: Sequence[Result], key: str = "value") -> tuple[float, float,
 
 
 def skill(
-    results: Sequence[Result], floor: Sequence[Result], *, error: str = "error", trivial: str = "trivial"
+    results: Sequence[Result], oracle: Sequence[Result], *, error: str = "error", trivial: str = "trivial"
 ) -> tuple[float, float, float]:
     """(trivial - error) / (trivial - floor) of the means, clipped to 0 and 1: 0 is what the best trivial way gets, 1 what the
     truth gets by the same reading. `trivial` of an item is a dictionary, way to error; the best way is chosen over all items."""
     errors = np.array([float(result[error]) for result in results])
     ways = sorted(results[0][trivial])
     off = np.array([[float(result[trivial][way]) for way in ways] for result in results])
-    least = float(np.mean([float(result[error]) for result in floor])) if floor else 0.0
+    least = float(np.mean([float(result[error]) for result in oracle])) if oracle else 0.0
 
     def of(pick: Any) -> float:
         best = float(off[pick].mean(0).min())

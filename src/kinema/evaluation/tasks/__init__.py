@@ -1,6 +1,6 @@
-"""The questions, in the order of their numbers."""
+"""The tasks, in the order of their numbers."""
 
-from kinema.evaluation.task import Question
+from kinema.evaluation.task import Task
 from kinema.evaluation.tasks.agent import AGENTS
 from kinema.evaluation.tasks.causes import CAUSES
 from kinema.evaluation.tasks.conservation import CONSERVATION
@@ -13,9 +13,9 @@ from kinema.evaluation.tasks.phyworld import MOTION, UNIFORM
 from kinema.evaluation.tasks.prompts import PROMPTS
 from kinema.evaluation.tasks.surprise import SURPRISE
 
-QUESTIONS: dict[str, Question] = {
-    question.name: question
-    for question in (
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
         UNIFORM,
         MOTION,
         COMBINATIONS,

@@ -16,9 +16,9 @@ from random import Random
 import numpy as np
 
 from kinema.evaluation.cases import Case, draw, enact
-from kinema.evaluation.model_under_test import Asked, Privileged, ask, loss_of
+from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_of, predict
 from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import Scene
 from kinema.statistics import bootstrap
@@ -52,10 +52,10 @@ def _pair(number: int) -> tuple[Case, Case]:
         branches.append((enact(cast, actions), actions, enact(cast, still)))
     cases = [
         Case(
-            name=f"causes/{number}-{name}", seed=number, truth=scene, known=KNOWN, actions=actions, deaf=deaf,
+            name=f"causes/{number}-{name}", seed=number, truth=scene, known=KNOWN, actions=actions, no_action=no_action,
             marks={"events": events(_places(scene))},
         )
-        for name, (scene, actions, deaf) in zip(("push", "else"), branches, strict=True)
+        for name, (scene, actions, no_action) in zip(("push", "else"), branches, strict=True)
     ]  # fmt: skip
     return cases[0], cases[1]
 
@@ -85,15 +85,15 @@ def _case(item: str) -> Case:
     return replace(case, other=_pair(int(number) + 1)[0 if branch == "push" else 1].truth)
 
 
-def _measure(subject: Asked, item: str) -> Result | None:
+def _evaluate(model: Evaluated, item: str) -> Result | None:
     if item.startswith("arrow"):
-        return _measure_arrow(subject, int(item.split("/")[1]))
+        return _evaluate_arrow(model, int(item.split("/")[1]))
     right, hits, told, true = True, 0, 0, 0
     for branch in ("push", "else"):
         case = _case(f"causes/{item.split('/')[1]}/{branch}")
         at = np.concatenate([np.array([KNOWN - 1]), np.arange(KNOWN + 3, FRAMES, 4)])
         at[-1] = FRAMES - 1
-        frames = np.concatenate([case.context, ask(subject, case)])
+        frames = np.concatenate([case.context, predict(model, case)])
         place = _places(case.truth).copy()
         place[KNOWN:] = np.nan
         place[at] = read(frames[at], case.truth, at).place[:, :2]
@@ -129,12 +129,12 @@ def _losing(number: int) -> np.ndarray:
     return draw(enact(cast, np.zeros((FRAMES, 2), np.float32)))
 
 
-def _measure_arrow(subject: Asked, number: int) -> Result | None:
+def _evaluate_arrow(model: Evaluated, number: int) -> Result | None:
     clip = _losing(number)
-    if isinstance(subject, Privileged):
-        pairs = [(subject.surprise(clip, True, number), subject.surprise(clip[::-1].copy(), False, number))]
+    if isinstance(model, KnowsTruth):
+        pairs = [(model.surprise(clip, True, number), model.surprise(clip[::-1].copy(), False, number))]
     else:
-        loss = loss_of(subject)
+        loss = loss_of(model)
         if loss is None:
             return None
         forward, reversed_ = ([loss(frames, level, number) for level in LEVELS] for frames in (clip, clip[::-1].copy()))
@@ -143,7 +143,7 @@ def _measure_arrow(subject: Asked, number: int) -> Result | None:
     return {"value": max(2 * value - 1, 0.0), "forward": value}
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     pairs = [result for result in results if result["item"].startswith("causes")]
     arrow = [result for result in results if result["item"].startswith("arrow")]
     counts = np.array([[result[key] for key in ("hits", "told", "true")] for result in pairs], float)
@@ -169,22 +169,22 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
         for _ in range(1000)
     ]
     value = float(np.mean([np.clip(np.mean(some), 0, 1) for some in scores]))
-    return Verdict(
+    return TaskResult(
         score=value, low=float(np.percentile(draws, 2.5)), high=float(np.percentile(draws, 97.5)), count=len(results),
         metrics=tuple(metrics),
     )  # fmt: skip
 
 
-CAUSES = Question(
+CAUSES = Task(
     name="causes",
     number="7",
     title="Counterfactuals and the arrow of time",
     says="mean of: share of pairs with every event right in both branches; 2 P[loss(reversed) > loss(forward)] - 1, of models that"
     " have a loss",
-    items=lambda scale: [f"{kind}/{i}" for i in range(10 if scale == "quick" else 50) for kind in ("causes", "arrow")],
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "straight", "deaf", "shuffled"),
+    examples=lambda scale: [f"{kind}/{i}" for i in range(10 if scale == "quick" else 50) for kind in ("causes", "arrow")],
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "straight", "no_action", "shuffled"),
     case=lambda item: _case(f"causes/{item.split('/')[1]}/push"),
     cases=lambda item: [_case(f"causes/{item.split('/')[1]}/{branch}") for branch in ("push", "else")],
 )

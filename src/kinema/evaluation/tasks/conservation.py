@@ -14,9 +14,9 @@ from random import Random
 import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact, straight
-from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground.physics import Actor, Cast
 
 KNOWN, FRAMES = 8, 32
@@ -71,11 +71,11 @@ def _case(item: str) -> Case:
     return replace(case, name=f"conservation/{item}", other=other.truth)
 
 
-def _measure(subject: Asked, item: str) -> Result:
+def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, hit = case.truth, int(case.marks["hit"])
     at = np.arange(KNOWN, FRAMES)
-    found = read(ask(subject, case), scene, at)
+    found = read(predict(model, case), scene, at)
     x, radius = found.place[:, :2, 0], scene.size[:2].astype(np.float64)
     mass, before = radius**2, scene.vx[KNOWN - 1, :2].astype(np.float64)
     late = (at >= hit + 2) & (at <= hit + 10) & ~np.isnan(x).any(1)
@@ -94,23 +94,23 @@ def _measure(subject: Asked, item: str) -> Result:
     return {"value": float(all(holds.values())), **{rule: float(held) for rule, held in holds.items()}}
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics = []
     for rule in RULES:
         value, low, high = (100 * v for v in shares(results, rule))
         metrics.append(Metric(name=rule, value=value, low=low, high=high, unit="%"))
     value, low, high = shares(results)
-    return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
+    return TaskResult(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
-CONSERVATION = Question(
+CONSERVATION = Task(
     name="conservation",
     number="4",
     title="Conservation",
     says="share of collisions of two balls that keep momentum (20%), make no energy, part again, never pass through, and keep both",
-    items=lambda scale: [str(i) for i in range(20 if scale == "quick" else 100)],
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "straight", "shuffled"),
+    examples=lambda scale: [str(i) for i in range(20 if scale == "quick" else 100)],
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "straight", "shuffled"),
     case=_case,
 )

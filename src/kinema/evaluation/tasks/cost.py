@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact
-from kinema.evaluation.model_under_test import Asked, Privileged, ask
-from kinema.evaluation.task import Metric, Question, Result, Verdict
+from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, predict
+from kinema.evaluation.task import Metric, Result, Task, TaskResult
 from kinema.playground.physics import Actor, Cast
 
 SECONDS = 3
@@ -41,31 +41,31 @@ def _joules() -> float | None:
         return None
 
 
-def _measure(subject: Asked, item: str) -> Result | None:
-    if isinstance(subject, Privileged):
+def _evaluate(model: Evaluated, item: str) -> Result | None:
+    if isinstance(model, KnowsTruth):
         return None
     case = _case("stepped" if item == "session" else item)
     case.frames  # noqa: B018  drawn before the clock starts
     if item == "session":
-        return _session(subject, case)
-    ask(subject, case)
+        return _session(model, case)
+    predict(model, case)
     before, taken = _joules(), []
     for _ in range(3):
         begun = time.perf_counter()
-        ask(subject, case)
+        predict(model, case)
         taken.append(time.perf_counter() - begun)
     after = _joules()
     result = {"value": 1.0, "seconds": float(np.median(taken)), "frames": case.horizon}
     result["mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if before is not None and after is not None and after > before:
         result["joules"] = (after - before) / 3
-    result["flops"] = _flops(subject, case)
+    result["flops"] = _flops(model, case)
     return result
 
 
-def _session(subject: Asked, case: Case) -> Result | None:
-    """A live session, if the subject offers one: milliseconds from an action to its picture."""
-    begin, step = getattr(subject, "begin", None), getattr(subject, "step", None)
+def _session(model: Evaluated, case: Case) -> Result | None:
+    """A live session, if the model offers one: milliseconds from an action to its picture."""
+    begin, step = getattr(model, "begin", None), getattr(model, "step", None)
     if not callable(begin) or not callable(step) or case.actions is None:
         return None
     begin(case.context, case.seed)
@@ -77,15 +77,15 @@ def _session(subject: Asked, case: Case) -> Result | None:
     return {"value": 1.0, "seconds": float(np.median(taken[8:])), "worst": float(np.percentile(taken[8:], 99)), "mib": 0.0}
 
 
-def _flops(subject: Asked, case: Case) -> float:
+def _flops(model: Evaluated, case: Case) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        ask(subject, case)
+        predict(model, case)
     return float(counter.get_total_flops())
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics = []
     names = {"stepped": "stepped through", "at-once": "at once"}
     for result in results:
@@ -103,17 +103,17 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
             metrics.append(Metric(name=f"{name}: a second of video", value=result["joules"] / seconds, unit="J"))
     if results:
         metrics.append(Metric(name="peak memory of the process", value=max(result["mib"] for result in results), unit="MiB"))
-    return Verdict(score=None, count=len(results), metrics=tuple(metrics))
+    return TaskResult(score=None, count=len(results), metrics=tuple(metrics))
 
 
-COST = Question(
+COST = Task(
     name="cost",
     number="12",
     title="Cost",
     says="frames a second, latency of the first frame, peak memory, FLOPs (and joules where readable) for a second of 64x64 video",
-    items=lambda scale: ["first", "stepped", "at-once", "session"],
-    measure=_measure,
-    judge=_judge,
+    examples=lambda scale: ["first", "stepped", "at-once", "session"],
+    evaluate=_evaluate,
+    aggregate=_aggregate,
     case=None,
     gate=0,
 )

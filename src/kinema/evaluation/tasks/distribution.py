@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.evaluation.cases import FPS, Case, Frames, draw, enact, episodes, least_trivial, with_others
-from kinema.evaluation.model_under_test import Asked, ask
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.model_under_test import Evaluated, predict
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground import Episode, tiny
 from kinema.playground.parser import Seen, parse_clip
 from kinema.playground.physics import Actor, Cast
@@ -143,11 +143,11 @@ def latent_features(frames: Frames) -> list[float]:
     return [*latents.mean((0, 2)).tolist(), *np.abs(np.diff(latents, axis=0)).mean((0, 2)).tolist()]
 
 
-def _measure(subject: Asked, item: str) -> Result:
+def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     if item.startswith("take"):
-        return _measure_take(subject, case)
-    frames = ask(subject, case)
+        return _evaluate_take(model, case)
+    frames = predict(model, case)
     seen = parse_clip(frames[LOOKS])
     real = draw(case.marks["real"])
     names = sorted({f"{s.color} {s.kind}" for frame in seen for s in frame})
@@ -180,9 +180,9 @@ def likeness(found: Frames, truth: Frames) -> dict[str, float]:
     }
 
 
-def _measure_take(subject: Asked, case: Case) -> Result:
+def _evaluate_take(model: Evaluated, case: Case) -> Result:
     truth, second = case.frames[case.known :], draw(case.marks["again"])
-    frames = ask(subject, case)
+    frames = predict(model, case)
     own, best = likeness(frames, truth), likeness(second, truth)
     frozen = likeness(np.repeat(case.context[-1:], case.horizon, 0), truth)
     x_freeze = frozen["pixels"]
@@ -191,7 +191,7 @@ def _measure_take(subject: Asked, case: Case) -> Result:
     return {"value": float(np.mean(list(ratios.values()))), **ratios}
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     films = [result for result in results if result["item"].startswith("film")]
     takes = [result for result in results if result["item"].startswith("take")]
     metrics: list[Metric] = []
@@ -224,7 +224,7 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     values = np.array([result["value"] for result in takes])
     low, high = bootstrap(len(values), lambda pick: float(like * values[pick].mean())) if takes else (0.0, 0.0)
     metrics.append(Metric(name="likeness of the distribution: exp(-(MMD^2 beyond its null)), state features", value=like))
-    return Verdict(score=like * motion, low=low, high=high, count=len(results), metrics=tuple(metrics))
+    return TaskResult(score=like * motion, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
 def _inception(films: Sequence[Result]) -> float:
@@ -248,16 +248,16 @@ def _items(scale: str) -> list[str]:
     return [*order[:6], *(f"film/{i}" for i in range(films)), *order[6:]]
 
 
-DISTRIBUTION = Question(
+DISTRIBUTION = Task(
     name="distribution",
     number="11",
     title="Distribution",
     says=f"product of: exp(-(MMD^2 beyond its null)) of state features of filmed captions; motion and pixels over"
     f" {FRAMES / FPS:g} s as a share of what a second take gets",
-    items=_items,
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "shuffled"),
+    examples=_items,
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "shuffled"),
     case=_case,
     gate=14,
 )

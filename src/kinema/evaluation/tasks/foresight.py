@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from kinema.evaluation.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivial, trivial_errors, with_others
-from kinema.evaluation.model_under_test import Asked, ask, model_of_subject
+from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
 from kinema.evaluation.reading import every, in_sight, read
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares, skill
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares, skill
 from kinema.media import Clip
 from kinema.playground import Episode, tiny
 from kinema.playground.physics import Actor, Cast
@@ -71,10 +71,10 @@ def _future_case(item: str) -> Case:
     return _future_cases("quick" if number < COUNTS["quick"] - 1 else "full")[number]
 
 
-def _measure_future(subject: Asked, item: str) -> Result:
+def _evaluate_future(model: Evaluated, item: str) -> Result:
     case = _future_case(item)
     scene, at = case.truth, KNOWN - 1 + LOOKS
-    errors = read(ask(subject, case)[LOOKS - 1], scene, at).errors(scene)
+    errors = read(predict(model, case)[LOOKS - 1], scene, at).errors(scene)
     lazy = trivial_errors(scene, KNOWN)
     asked = in_sight(scene, at)
     over_time = [float(np.nanmean(row)) if asked[i].any() else None for i, row in enumerate(errors)]
@@ -86,9 +86,9 @@ def _measure_future(subject: Asked, item: str) -> Result:
     trivial = {name: float(np.mean([v for v in row if v is not None])) for name, row in trivial_time.items()}
     result: Result = {"error": error, "trivial": trivial, "times": over_time, "trivial_times": trivial_time}
     result["value"] = float(np.clip(1 - error / max(min(trivial.values()), 1e-6), 0, 1))
-    model = model_of_subject(subject)
-    if model is not None:
-        result |= _own_state(model, case)
+    own = kinema_model_of(model)
+    if own is not None:
+        result |= _own_state(own, case)
     return result
 
 
@@ -112,8 +112,8 @@ def _own_state(model, case: Case) -> Result:  # type: ignore[no-untyped-def]
     return {"perceived": float(np.mean(off)), "psnr": float(10 * np.log10(255.0**2 / wrong))}
 
 
-def _judge_future(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
-    value, low, high = skill(results, floor)
+def _aggregate_future(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
+    value, low, high = skill(results, oracle)
 
     def at(rows: Sequence[Sequence[float | None]]) -> list[tuple[float, float]]:
         points = []
@@ -122,15 +122,15 @@ def _judge_future(results: Sequence[Result], floor: Sequence[Result]) -> Verdict
             points.append((float(look / FPS), float(np.mean([v for v in some if v is not None]))))
         return points
 
-    curves = {"subject": at([result["times"] for result in results])}
-    if floor:
-        curves["truth as read"] = at([result["times"] for result in floor])
+    curves = {"model": at([result["times"] for result in results])}
+    if oracle:
+        curves["truth as read"] = at([result["times"] for result in oracle])
     for way in results[0]["trivial_times"]:
         curves[way] = at([result["trivial_times"][way] for result in results])
     metrics = [
-        Metric(name=f"error after {t:g} s", value=v, unit="units") for t, v in curves["subject"] if t in (0.5, 1.0, 3.0)
+        Metric(name=f"error after {t:g} s", value=v, unit="units") for t, v in curves["model"] if t in (0.5, 1.0, 3.0)
     ]
-    beyond = [t for t, v in curves["subject"] if v > TOLERANCE]
+    beyond = [t for t, v in curves["model"] if v > TOLERANCE]
     horizon = beyond[0] if beyond else float(LOOKS[-1] / FPS)
     metrics.append(
         Metric(name=f"T_eps, eps {TOLERANCE:g} units" + ("" if beyond else " (or more)"), value=horizon, unit="s")
@@ -139,21 +139,21 @@ def _judge_future(results: Sequence[Result], floor: Sequence[Result]) -> Verdict
         if key in results[0]:
             mean, below, above = shares(results, key)
             metrics.append(Metric(name=name, value=mean, low=below, high=above, unit=unit))
-    return Verdict(
+    return TaskResult(
         score=value, low=low, high=high, count=len(results), metrics=tuple(metrics), curves=curves,
         axes=("seconds ahead", "position error, units"),
     )  # fmt: skip
 
 
-FUTURE = Question(
+FUTURE = Task(
     name="future",
     number="8",
     title="State over time; perceive; render",
     says="position error over 3 s as the parser reads it, against the best of freezing, looping and going straight on",
-    items=lambda scale: [str(i) for i in range(COUNTS[scale])],
-    measure=_measure_future,
-    judge=_judge_future,
-    cheats=("freeze", "loop", "straight", "shuffled"),
+    examples=lambda scale: [str(i) for i in range(COUNTS[scale])],
+    evaluate=_evaluate_future,
+    aggregate=_aggregate_future,
+    baselines=("freeze", "loop", "straight", "shuffled"),
     case=_future_case,
 )
 
@@ -181,10 +181,10 @@ def _combo_case(item: str) -> Case:
     return _combos(group, "quick" if int(number) < COUNTS["quick"] // 2 - 1 else "full")[int(number)]
 
 
-def _measure_combo(subject: Asked, item: str) -> Result:
+def _evaluate_combo(model: Evaluated, item: str) -> Result:
     case = _combo_case(item)
     scene, at = case.truth, every(KNOWN, case.truth.num_frames, 4)
-    found = read(ask(subject, case)[at - KNOWN], scene, at)
+    found = read(predict(model, case)[at - KNOWN], scene, at)
     errors, asked = found.errors(scene), in_sight(scene, at)
     complete = np.asarray((found.named | ~asked).all(1))
     normal = float(complete.mean()) >= 0.8 and float((found.extra == 0).mean()) >= 0.8
@@ -192,7 +192,7 @@ def _measure_combo(subject: Asked, item: str) -> Result:
     return {"value": float(right), "abnormal": float(not normal), "error": float(np.nanmean(errors[-1]))}
 
 
-def _judge_combo(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate_combo(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics = []
     names = {"known": "known combinations", "pairs": "held-out color and kind", "speeds": "held-out speeds"}
     for group, label in names.items():
@@ -210,19 +210,19 @@ def _judge_combo(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
                 )
     held = [result for result in results if not result["item"].startswith("known")]
     value, low, high = shares(held or results)
-    return Verdict(score=value, low=low, high=high, count=len(held or results), metrics=tuple(metrics))
+    return TaskResult(score=value, low=low, high=high, count=len(held or results), metrics=tuple(metrics))
 
 
-COMBINATIONS = Question(
+COMBINATIONS = Task(
     name="combinations",
     number="3",
     title="Held-out combinations",
     says=f"share of clips with every thing within {RIGHT} units by name after {SHORT / FPS:g} s, of pairs and speeds never trained"
     " on; abnormal: things missing, misnamed or added in a fifth of the frames",
-    items=lambda scale: [f"{group}/{i}" for i in range(COUNTS[scale] // 2) for group in GROUPS],
-    measure=_measure_combo,
-    judge=_judge_combo,
-    cheats=("freeze", "loop", "straight", "shuffled"),
+    examples=lambda scale: [f"{group}/{i}" for i in range(COUNTS[scale] // 2) for group in GROUPS],
+    evaluate=_evaluate_combo,
+    aggregate=_aggregate_combo,
+    baselines=("freeze", "loop", "straight", "shuffled"),
     case=_combo_case,
 )
 
@@ -258,7 +258,7 @@ def _acting(seed: int) -> Case:
     still = actions.copy()
     still[KNOWN - 1 :] = 0.0
     return Case(
-        name=f"actions/{seed}", seed=seed, truth=scene, known=KNOWN, actions=actions, deaf=enact(cast, still),
+        name=f"actions/{seed}", seed=seed, truth=scene, known=KNOWN, actions=actions, no_action=enact(cast, still),
         marks={"shuffled": swapped, "told": others},
     )  # fmt: skip
 
@@ -282,13 +282,13 @@ def _robot(scene: Scene) -> int:
     return next(k for k in scene.entities if KINDS[scene.kind[k]] == "robot")
 
 
-def _measure_action(subject: Asked, item: str) -> Result:
+def _evaluate_action(model: Evaluated, item: str) -> Result:
     case = _action_case(item)
     scene, last = case.truth, np.array([case.truth.num_frames - 1])
     robot = _robot(scene)
 
     def off(asked: Case) -> float:
-        place = read(ask(subject, asked)[-1:], scene, last).place[0, robot]
+        place = read(predict(model, asked)[-1:], scene, last).place[0, robot]
         away = float(np.hypot(place[0] - scene.x[-1, robot], place[1] - scene.y[-1, robot]))
         return 5.0 if np.isnan(away) else min(away, 5.0)
 
@@ -301,7 +301,7 @@ def _swapped(case: Case) -> Case:
     return replace(case, name=f"{case.name}-swapped", actions=case.marks["told"], truth=case.marks["shuffled"])
 
 
-def _judge_action(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate_action(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     own, swapped = (np.array([result[key] for result in results]) for key in ("error", "swapped"))
 
     def following(pick: np.ndarray) -> float:
@@ -312,18 +312,18 @@ def _judge_action(results: Sequence[Result], floor: Sequence[Result]) -> Verdict
         Metric(name="error with the true actions", value=float(own.mean()), unit="units"),
         Metric(name="error with another room's actions", value=float(swapped.mean()), unit="units"),
     )
-    return Verdict(score=following(np.arange(len(own))), low=low, high=high, count=len(own), metrics=metrics)
+    return TaskResult(score=following(np.arange(len(own))), low=low, high=high, count=len(own), metrics=metrics)
 
 
-ACTIONS = Question(
+ACTIONS = Task(
     name="actions",
     number="9",
     title="Action following",
     says="1 - err(a) / err(shuffled a): where the robot is after a second of its true actions, and of another room's",
-    items=lambda scale: [str(i) for i in range(COUNTS[scale])],
-    measure=_measure_action,
-    judge=_judge_action,
-    cheats=("freeze", "loop", "straight", "deaf", "shuffled"),
+    examples=lambda scale: [str(i) for i in range(COUNTS[scale])],
+    evaluate=_evaluate_action,
+    aggregate=_aggregate_action,
+    baselines=("freeze", "loop", "straight", "no_action", "shuffled"),
     case=_action_case,
     cases=lambda item: [_action_case(item), _swapped(_action_case(item))],
 )

@@ -16,9 +16,9 @@ from random import Random
 import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact
-from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import KINDS
 
@@ -51,7 +51,7 @@ def _base(number: int) -> Case:
     truth = enact(cast, actions)
     return Case(
         name=f"long/{number}", seed=number, truth=truth, known=KNOWN, actions=actions,
-        deaf=enact(cast, np.zeros_like(actions)),
+        no_action=enact(cast, np.zeros_like(actions)),
     )  # fmt: skip
 
 
@@ -84,10 +84,10 @@ def _steady(named: np.ndarray) -> np.ndarray:
     return np.asarray(np.convolve(padded, np.ones(5, int), "valid") >= 3)
 
 
-def _measure(subject: Asked, item: str) -> Result:
+def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, at = case.truth, np.arange(KNOWN, case.truth.num_frames, LOOK)
-    frames = ask(subject, case)
+    frames = predict(model, case)
     found = read(frames[at - KNOWN], scene, at)
     robot = next(k for k in scene.entities if KINDS[scene.kind[k]] == "robot")
     path = found.place[:, robot, 0]
@@ -115,7 +115,7 @@ def _measure(subject: Asked, item: str) -> Result:
     }  # fmt: skip
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics = []
     for key, name, unit in (
         ("f1", "events in order, F1", ""),
@@ -126,19 +126,19 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
         value, low, high = shares(results, key)
         metrics.append(Metric(name=name, value=value, low=low, high=high, unit=unit))
     value, low, high = shares(results)
-    return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
+    return TaskResult(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
-LONG = Question(
+LONG = Task(
     name="long",
     number="10",
     title="A minute and longer",
     says=f"F1 of a script's events in order over 60 s, less identity swaps ({SWAPS:g} a minute: 0) and drift ({DRIFTED:g} levels:"
     " 0)",
-    items=lambda scale: [str(i) for i in range(3 if scale == "quick" else 10)],
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "straight", "deaf"),
+    examples=lambda scale: [str(i) for i in range(3 if scale == "quick" else 10)],
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "straight", "no_action"),
     case=_case,
     gate=2,
 )

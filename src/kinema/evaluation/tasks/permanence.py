@@ -15,9 +15,9 @@ from random import Random
 import numpy as np
 
 from kinema.evaluation.cases import FPS, SEED, Case, Floats, episodes
-from kinema.evaluation.model_under_test import Asked, ask
+from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground import Episode, tiny
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
@@ -71,7 +71,7 @@ def _waiting(gap_s: float, number: int) -> Case:
     told = np.array(actions, np.float32)
     still = replace(scene, x=scene.x[np.minimum(np.arange(len(told)), SHOWN - 1)])
     return Case(
-        name=f"permanence/waiting-{gap_s:g}/{number}", seed=number, truth=scene, known=SHOWN, actions=told, deaf=still
+        name=f"permanence/waiting-{gap_s:g}/{number}", seed=number, truth=scene, known=SHOWN, actions=told, no_action=still
     )
 
 
@@ -148,7 +148,7 @@ def _case(item: str) -> Case:
     return replace(_leaving(int(number)), other=_leaving(int(number) + 1).truth)
 
 
-def _measure(subject: Asked, item: str) -> Result:
+def _evaluate(model: Evaluated, item: str) -> Result:
     """In the middle of its absence the thing is not seen, and at the end it is: within its radius of the truth, by kind and color?
     What never left has not come back."""
     case = _case(item)
@@ -157,7 +157,7 @@ def _measure(subject: Asked, item: str) -> Result:
     absent = np.flatnonzero(scene.visible[:, slot] < 0.2)
     absent = absent[absent >= case.known]
     at = np.array([int(absent[len(absent) // 2]), scene.num_frames - 1])
-    found = read(ask(subject, case)[at - case.known], scene, at)
+    found = read(predict(model, case)[at - case.known], scene, at)
     gone = bool(np.isnan(found.place[0, slot, 0]))
     place = found.place[1, slot]
     off = float(np.hypot(place[0] - scene.x[-1, slot], place[1] - scene.y[-1, slot]))
@@ -174,7 +174,7 @@ def _measure(subject: Asked, item: str) -> Result:
     }
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics, curve = [], []
     groups = list(dict.fromkeys(result["item"].split("/")[0] for result in results))
     for group in groups:
@@ -193,8 +193,8 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
         value, low, high = (100 * v for v in shares(results, key))
         metrics.append(Metric(name=f"all: {label}", value=value, low=low, high=high, unit="%"))
     value, low, high = shares(results)
-    return Verdict(
-        score=value, low=low, high=high, count=len(results), metrics=tuple(metrics), curves={"subject": sorted(curve)},
+    return TaskResult(
+        score=value, low=low, high=high, count=len(results), metrics=tuple(metrics), curves={"model": sorted(curve)},
         axes=("seconds behind the screen", "share right"),
     )  # fmt: skip
 
@@ -205,16 +205,16 @@ def _items(scale: str) -> list[str]:
     return [*found, *(f"passing/{i}" for i in range(passing)), *(f"off-screen/{i}" for i in range(leaving))]
 
 
-PERMANENCE = Question(
+PERMANENCE = Task(
     name="permanence",
     number="6",
     title="Permanence",
     says="share of things that are not seen meanwhile and are back after 0.5 to 10 s out of sight, within a radius of the truth,"
     " of the right kind and color",
-    items=_items,
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "deaf", "shuffled"),
+    examples=_items,
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "no_action", "shuffled"),
     case=_case,
     gate=5,
 )

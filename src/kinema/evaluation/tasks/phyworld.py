@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from kinema.evaluation.cases import Case, Floats, Frames, straight
-from kinema.evaluation.model_under_test import Asked, ask
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares, skill
+from kinema.evaluation.model_under_test import Evaluated, predict
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares, skill
 from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
 from kinema.playground.segments import shares as color_shares
 from kinema.scene.scene import Scene
@@ -30,7 +30,7 @@ SEED = 980_000_000
 PUBLISHED = {"uniform": (0.0221, 0.435), "collision": (0.0267, 0.187), "parabola": (0.0509, 0.307)}
 """Error of the mean of DiT-S, taught on 30,000 clips (Kang et al. 2024): in distribution, and with radius and speed out of it."""
 COMPARABLE = 50
-"""Clips of a kind from which the published figure stands beside the subject's."""
+"""Clips of a kind from which the published figure stands beside the model's."""
 UNEQUAL = (
     "Published figures (DiT-S, 30,000 clips, Kang et al. 2024) stand beside where 50 clips or more of a kind are asked, and are no"
     " comparison of equals: that network sees pixels only, while kinema's models are given states (entity slots taught with true"
@@ -98,10 +98,10 @@ def _case(item: str) -> Case:
     return Case(name=f"phyworld/{item}", seed=number_, truth=scenes[number_], known=KNOWN, other=scenes[number_ + 1])
 
 
-def _measure(subject: Asked, item: str) -> Result:
+def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene = case.truth
-    frames = np.concatenate([case.context, ask(subject, case)])
+    frames = np.concatenate([case.context, predict(model, case)])
     of_mean, each = _off(_speed(centers(frames, scene), scene.fps), scene)
     x, y = straight(scene, KNOWN)
     assert case.other is not None
@@ -120,7 +120,7 @@ def _under(level: str, results: Sequence[Result]) -> list[Result]:
     return [result for result in results if result["item"].startswith(level)]
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         level, shift, _ = result["item"].split("/")
@@ -139,13 +139,13 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     levels = {result["item"].split("/")[0] for result in results}
 
     def of_each(some: Sequence[Result]) -> float:
-        found = [skill(_under(level, some), _under(level, floor))[0] for level in sorted(levels) if _under(level, some)]
+        found = [skill(_under(level, some), _under(level, oracle))[0] for level in sorted(levels) if _under(level, some)]
         return float(np.mean(found)) if found else 0.0
 
     metrics.append(Metric(name="skill in distribution", value=of_each(inside)))
     metrics.append(Metric(name="skill out of distribution", value=of_each(outside)))
-    value, low, high = skill(results, floor)
-    return Verdict(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
+    value, low, high = skill(results, oracle)
+    return TaskResult(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
 def _items(levels: tuple[str, ...], quick: int, full: int) -> Callable[[str], list[str]]:
@@ -156,28 +156,28 @@ def _items(levels: tuple[str, ...], quick: int, full: int) -> Callable[[str], li
     return items
 
 
-UNIFORM = Question(
+UNIFORM = Task(
     name="uniform",
     number="1",
     title="PhyWorld: uniform motion",
     says=f"velocity error against freezing. {UNEQUAL}",
-    items=_items(("uniform",), 5, COMPARABLE),
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "shuffled"),
+    examples=_items(("uniform",), 5, COMPARABLE),
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "shuffled"),
     case=_case,
     gate=4,
 )
 
-MOTION = Question(
+MOTION = Task(
     name="collision",
     number="2",
     title="PhyWorld: collision and parabola",
     says=f"velocity error against the better of freezing and going straight on. {UNEQUAL}",
-    items=_items(("collision", "parabola"), 4, COMPARABLE),
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "straight", "shuffled"),
+    examples=_items(("collision", "parabola"), 4, COMPARABLE),
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "straight", "shuffled"),
     case=_case,
     gate=8,
 )

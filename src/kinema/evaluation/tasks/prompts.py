@@ -18,8 +18,8 @@ from random import Random
 import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, Frames, episodes, with_others
-from kinema.evaluation.model_under_test import Asked, ask, model_of_subject
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.media import Clip
 from kinema.playground import tiny
 from kinema.playground.parser import parse_clip
@@ -83,12 +83,12 @@ def read_cast(frames: Frames) -> Counter[str]:
     return Counter(Counter(casts).most_common(1)[0][0])
 
 
-def _measure(subject: Asked, item: str) -> Result | None:
+def _evaluate(model: Evaluated, item: str) -> Result | None:
     group, number = item.split("/")
     if group == "kept":
-        return _measure_kept(subject, int(number))
+        return _evaluate_kept(model, int(number))
     case = _case(item)
-    frames = ask(subject, case)
+    frames = predict(model, case)
     if group == "cast":
         wanted = Counter(case.truth.name(k) for k in case.truth.entities)
         return {"value": float(read_cast(frames) == wanted)}
@@ -99,34 +99,34 @@ def _measure(subject: Asked, item: str) -> Result | None:
     return {"value": float(len(seen) > 1 and (seen[-1].x - seen[0].x) * case.marks["sign"] > WAY)}
 
 
-def _measure_kept(subject: Asked, number: int) -> Result | None:
+def _evaluate_kept(model: Evaluated, number: int) -> Result | None:
     """Given pictures after extending, filling in and a masked edit; and how much edits of rising strength change."""
-    model = model_of_subject(subject)
-    if model is None:
+    own = kinema_model_of(model)
+    if own is None:
         return None
     from kinema.api import edit, extend, infill
 
     case = _prompts(COUNTS["quick"][0])[number]
     clip = Clip(frames=case.frames[:12], fps=FPS)
-    longer = extend(clip, seconds=0.5, model=model, seed=number)
+    longer = extend(clip, seconds=0.5, model=own, seed=number)
     between = infill(
-        [(Clip(frames=clip.frames[:1], fps=FPS), 0.0), (Clip(frames=clip.frames[-1:], fps=FPS), 0.75)], model=model
+        [(Clip(frames=clip.frames[:1], fps=FPS), 0.0), (Clip(frames=clip.frames[-1:], fps=FPS), 0.75)], model=own
     )
     kept = np.array_equal(longer.frames[:12], clip.frames) and np.array_equal(between.frames[0], clip.frames[0])
     mask = np.zeros((1, 64, 64, 3), np.uint8)
     mask[:, :, 32:] = 255
     words = "a pink star in the snow"
     changes = [
-        float(np.abs(edit(clip, words, strength=s, model=model, seed=number).frames.astype(int) - clip.frames).mean())
+        float(np.abs(edit(clip, words, strength=s, model=own, seed=number).frames.astype(int) - clip.frames).mean())
         for s in (0.3, 0.6, 0.9)
     ]
-    masked = edit(clip, words, strength=0.9, mask=Clip(frames=mask, fps=1.0), model=model, seed=number)
+    masked = edit(clip, words, strength=0.9, mask=Clip(frames=mask, fps=1.0), model=own, seed=number)
     change = np.abs(masked.frames.astype(int) - clip.frames).mean((0, 1, 3))
     inside = float(change[40:].sum() / max(change[:24].sum() + change[40:].sum(), 1e-6))
     return {"value": float(kept), "rising": float(changes[0] < changes[1] < changes[2]), "inside": inside}
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics, scored = [], []
     names = {"cast": "prompts: exactly what was asked for", "direction": "direction", "kept": "given pictures kept"}
     for group, name in names.items():
@@ -142,7 +142,7 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
         else:
             scored += some
     value, low, high = shares(scored)
-    return Verdict(score=value, low=low, high=high, count=len(scored), metrics=tuple(metrics))
+    return TaskResult(score=value, low=low, high=high, count=len(scored), metrics=tuple(metrics))
 
 
 def _items(scale: str) -> list[str]:
@@ -151,14 +151,14 @@ def _items(scale: str) -> list[str]:
     return [*names, *(f"cast/{i}" for i in range(direction, cast)), *(f"kept/{i}" for i in range(kept))]
 
 
-PROMPTS = Question(
+PROMPTS = Task(
     name="prompts",
     number="14",
     title="Prompts, edits, known cells",
     says="share of films in which exactly what was asked for is read, or moves the way that was asked for",
-    items=_items,
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop", "shuffled"),
+    examples=_items,
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop", "shuffled"),
     case=_case,
 )

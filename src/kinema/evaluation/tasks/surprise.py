@@ -18,8 +18,8 @@ from random import Random
 import numpy as np
 
 from kinema.evaluation.cases import Frames, draw, enact
-from kinema.evaluation.model_under_test import Asked, Privileged, loss_of
-from kinema.evaluation.task import Metric, Question, Result, Verdict, shares
+from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_of
+from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground.physics import BELOW, Actor, Cast
 from kinema.scene.scene import Scene
 from kinema.statistics import auroc, pair_share
@@ -106,17 +106,17 @@ def quadruplet(concept: str, number: int) -> tuple[tuple[Frames, Frames], tuple[
     return (a, b), (np.concatenate([a[:cut], b[cut:]]), np.concatenate([b[:cut], a[cut:]]))
 
 
-def _measure(subject: Asked, item: str) -> Result | None:
+def _evaluate(model: Evaluated, item: str) -> Result | None:
     concept, number = item.split("/")
     possible, impossible = quadruplet(concept, int(number))
     seed = int(number)
-    loss = None if isinstance(subject, Privileged) else loss_of(subject)
-    if not isinstance(subject, Privileged) and loss is None:
+    loss = None if isinstance(model, KnowsTruth) else loss_of(model)
+    if not isinstance(model, KnowsTruth) and loss is None:
         return None
 
     def disbelief(clip: Frames, can: bool) -> list[float]:
-        if isinstance(subject, Privileged):
-            return [subject.surprise(clip, can, seed)]
+        if isinstance(model, KnowsTruth):
+            return [model.surprise(clip, can, seed)]
         assert loss is not None
         return [float(loss(clip, level, seed)) for level in LEVELS]
 
@@ -131,7 +131,7 @@ def _measure(subject: Asked, item: str) -> Result | None:
     }
 
 
-def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
+def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics = []
     for concept in CONCEPTS:
         some = [result for result in results if result["item"].startswith(concept)]
@@ -146,17 +146,17 @@ def _judge(results: Sequence[Result], floor: Sequence[Result]) -> Verdict:
     value, low, high = (max(2 * v - 1, 0.0) for v in shares(asked, "accuracy"))
     mean, below, above = (100 * v for v in shares(asked, "accuracy"))
     metrics.insert(0, Metric(name="pairs right, all but the control", value=mean, low=below, high=above, unit="%"))
-    return Verdict(score=value, low=low, high=high, count=len(asked), metrics=tuple(metrics))
+    return TaskResult(score=value, low=low, high=high, count=len(asked), metrics=tuple(metrics))
 
 
-SURPRISE = Question(
+SURPRISE = Task(
     name="surprise",
     number="5",
     title="Violation of expectation",
     says="2 x share of pairs - 1 in which the loss of a possible clip is below that of an impossible one of the same frames"
     " (control left out)",
-    items=lambda scale: [f"{concept}/{i}" for i in range(3 if scale == "quick" else 20) for concept in CONCEPTS],
-    measure=_measure,
-    judge=_judge,
-    cheats=("freeze", "loop"),
+    examples=lambda scale: [f"{concept}/{i}" for i in range(3 if scale == "quick" else 20) for concept in CONCEPTS],
+    evaluate=_evaluate,
+    aggregate=_aggregate,
+    baselines=("freeze", "loop"),
 )
