@@ -265,7 +265,11 @@ def world_losses(
     changed = ((follows - was).abs() > MOVED).any(-1).float()
     weight = 1 + CHANGED * changed
     level = levels["video"][:, t:]
-    error = (clean["video"][:, t:] - follows).square().mean(-1) * edm_weight(level, 0.4) / edm_weight(torch.ones_like(level), 0.4)
+    error = (
+        (clean["video"][:, t:] - follows).square().mean(-1)
+        * edm_weight(level, 0.4)
+        / edm_weight(torch.ones_like(level), 0.4)
+    )
     result = {"video": (error * weight).mean() / weight.mean()}
     for name, share in VECTOR_WEIGHTS.items():
         if name in values:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import TextCondition
-from kinema.inference.rollout import FrameState, Stepper, step, frame_states, prefill
+from kinema.inference.rollout import FrameState, Stepper, frame_states, prefill, step
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
 from kinema.training.batches import Batch
