@@ -22,6 +22,7 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import ModelConfig, read_config, save
 from kinema.scene.scene import Scene
+from kinema.training.recipes import RECIPES
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 FAST = ["--seconds", "0.5", "--steps", "2"]
@@ -252,6 +253,8 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
     Path("text.json").write_text("hello")
     Path("list.json").write_text("[1]")
     Path("old.json").write_text('{"format": 99}')
+    Path("damaged").mkdir()
+    Path("damaged/state.pt").write_bytes(b"half")
     for argv, said in (
         (["extend", "missing.mp4"], "does not exist"),
         (["extend", "empty.mp4"], "is empty"),
@@ -283,7 +286,13 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["train", "huge"], "no recipe 'huge'; there are tiny"),
         (["train", "smoke", "--resume", "."], "holds no checkpoint"),
         (["train", "smoke", "--device", "abacus"], "no device 'abacus': expected auto, cpu, cuda or mps"),
-        (["train", "smoke", "--minutes", "0"], "expected more than 0"),
+        (["train", "smoke", "--minutes", "0"], "0 minutes: expected a number above 0"),
+        (["train", "smoke", "--minutes", "-1"], "-1 minutes: expected a number above 0"),
+        (["train", "smoke", "--steps", "0"], "0 steps: expected 1 or more"),
+        (["train", "smoke", "--steps", "-1"], "-1 steps: expected 1 or more"),
+        (["train", "smoke", "--out", clip], "is a file"),
+        (["train", "smoke", "--out", "/dev/null"], "is a file"),
+        (["train", "smoke", "--resume", "damaged"], "is damaged or no checkpoint"),
         (["generate", "--from", clip], "only `generate` can be repeated"),
     ):
         assert said in fails(*argv), argv
@@ -300,6 +309,14 @@ def test_a_state_with_odd_values_is_one_line(clip: str, fails: Callable[..., str
     for field, value in {"view": "moon", "entities": [{"slot": 99}], "fps": "fast", "num_frames": 0, "camera": [1]}.items():
         Path("odd.json").write_text(json.dumps({**state, field: value}))
         fails("render", "odd.json")
+
+
+def test_help_of_train_lists_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["train", "--help"])
+    assert done.value.code == 0
+    listed = capsys.readouterr().out.split("recipes:\n")[1].splitlines()
+    assert [line.split()[0] for line in listed if line] == list(RECIPES)
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from kinema.simulation.world import World
 from kinema.training import checkpoint
 from kinema.training.recorded_world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
 from kinema.training.recordings import Recordings, WorldRecipe, lesson
+from kinema.training.run_folder import locked
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
 
@@ -43,7 +44,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_world(recorded, out=tmp_path_factory.mktemp("run"), minutes=0.03, recipe=RECIPE)
+    return train_world(recorded, out=tmp_path_factory.mktemp("run"), steps=8, recipe=RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: R
 def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
     """For the last frame of a stretch: the answer in a lesson, and that of live mode for the same past and the same noise."""
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
-    net = WorldTrainer(RECIPE, config, recordings, tmp_path, minutes=1.0, start=False).model.eval()
+    net = WorldTrainer(RECIPE, config, recordings, tmp_path, steps=1, start=False).model.eval()
     part, t = lesson(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
     noisy = noised(part.values, part.levels, part.noise)
     pick = torch.tensor([*range(t - 1), 2 * t - 2])
@@ -117,7 +118,7 @@ def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings,
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
 
     def trainer() -> WorldTrainer:
-        return WorldTrainer(RECIPE, config, recordings, tmp_path, minutes=1000.0, start=False)
+        return WorldTrainer(RECIPE, config, recordings, tmp_path, steps=4, start=False)
 
     straight = trainer()
     for _ in range(4):
@@ -205,7 +206,7 @@ def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsy
     with pytest.raises(InputError, match="no model of a recorded world"):
         DreamEnv(model="kinema-tiny")
     with pytest.raises(InputError, match="already"):
-        train_world(recorded, out=world.parent, minutes=0.01, recipe=RECIPE)
+        train_world(recorded, out=world.parent, steps=1, recipe=RECIPE)
     half = tmp_path / "half"
     shutil.copytree(world, half)
     (half / "starts.safetensors").write_bytes(b"x")
@@ -221,6 +222,10 @@ def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsy
         (["train", "world"], "--data"),
         (["train", "tiny", "--data", str(recorded)], "recipe world"),
         (["train", "world", "--data", str(tmp_path)], "no episode dataset"),
+        (["train", "world", "--data", str(recorded), "--steps", "0"], "0 steps: expected 1 or more"),
+        (["train", "world", "--data", str(recorded), "--minutes", "-1"], "-1 minutes: expected a number above 0"),
+        (["train", "world", "--data", str(recorded), "--resume", str(tmp_path)], "holds no checkpoint"),
+        (["train", "world", "--data", str(recorded), "--out", str(half / "config.json")], "is a file"),
     ):
         assert main(arguments) == 2
         assert told in capsys.readouterr().err
@@ -234,15 +239,40 @@ def test_playing_a_recording_says_to_train_it_first(recorded: Path) -> None:
 
 
 def test_short_episodes_and_a_change_of_mind_do_not_lose_a_run(recorded: Path, tmp_path: Path) -> None:
-    """Stretches longer than episodes are cut to them; a resumed run has the minutes that it was given."""
+    """Stretches longer than episodes are cut to them; a resumed run has the length that it was given."""
     long = WorldRecipe(compile=False, frames=5000, batch=2, width=32, depth=2, heads=2)
-    made = train_world(recorded, out=tmp_path / "a", minutes=0.02, recipe=long)
+    made = train_world(recorded, out=tmp_path / "a", steps=2, minutes=600.0, recipe=long)
     lengths = sorted(int(row["length"]) for row in Dataset.open(recorded).rows)
     assert load(made).config.window == lengths[len(lengths) // 2] - 1
-    assert checkpoint.load(tmp_path / "a")["minutes"] == pytest.approx(0.02 * (1 - long.codec_share))
-    before = checkpoint.load(tmp_path / "a")["step"]
-    train_world(recorded, out=tmp_path / "a", resume=True, recipe=long)
-    assert checkpoint.load(tmp_path / "a")["step"] == before
+    for resumed in (False, True):
+        if resumed:
+            train_world(recorded, out=tmp_path / "a", resume=True, recipe=long)
+        state = checkpoint.load(tmp_path / "a")
+        assert (state["step"], state["steps"]) == (2, 2)
+        assert state["minutes"] == pytest.approx(600.0 * (1 - long.codec_share))
+    train_world(recorded, out=tmp_path / "a", resume=True, steps=3, recipe=long)
+    state = checkpoint.load(tmp_path / "a")
+    assert (state["step"], state["steps"], state["minutes"]) == (3, 3, None)
+
+
+def test_a_world_is_trained_for_the_steps_that_were_given(world: Path) -> None:
+    assert read_config(world).trained["steps"] == checkpoint.load(world.parent)["step"] == 8
+
+
+def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
+    recordings: Recordings, recorded: Path, tmp_path: Path
+) -> None:
+    config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
+    lengths: tuple[dict[str, float], ...] = ({"minutes": 0}, {"minutes": -1}, {"steps": 0}, {"steps": -1}, {})
+    for length in lengths:
+        with pytest.raises(InputError, match="expected"):
+            WorldTrainer(RECIPE, config, recordings, tmp_path, start=False, **length)  # type: ignore[arg-type]
+    with locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
+        train_world(recorded, out=tmp_path, steps=1, recipe=RECIPE)
+    other = {"recipe": {}, "step": 0, "elapsed_s": 0.0, "running": {}, "model": {}, "optimizer": {}}
+    checkpoint.save(tmp_path, other)
+    with pytest.raises(InputError, match="no run of a recorded world"):
+        train_world(recorded, out=tmp_path, resume=True, recipe=RECIPE)
 
 
 def test_a_video_cut_short_is_named(recorded: Path, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,14 @@ import torch
 
 from kinema.datasets.episode_cache import Bank, Order, build
 from kinema.diffusion.losses import total
-from kinema.errors import InputError
+from kinema.errors import InputError, OutputError
 from kinema.models.hub import load
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
 from kinema.training.caches import folder_of, open_banks
 from kinema.training.recipes import KINDS, RECIPES, Shape, recipe, smoke
-from kinema.training.run import open_codec, train
+from kinema.training.run import check_same, open_codec, stored_name, train
+from kinema.training.samples import config_of
 from kinema.training.trainer import Trainer
 
 
@@ -160,6 +162,72 @@ def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "pictures" / "prompts-000008.png").stat().st_size > 1000
     with pytest.raises(InputError, match="--resume"):
         train("smoke", out=tmp_path / "run")
+    with pytest.raises(InputError, match="holds a run of recipe 'smoke', not 'other'"):
+        train(replace(smoke(), name="other"), out=tmp_path / "run", resume=tmp_path / "run")
+    with pytest.raises(InputError, match="another shape"):
+        wide = replace(smoke().denoiser, width=64)
+        train(replace(smoke(), denoiser=wide), out=tmp_path / "run", resume=tmp_path / "run")
+    state = checkpoint.load(tmp_path / "run")
+    del state["before"], state["recipe"]["model"]
+    checkpoint.save(tmp_path / "run", state)
+    with pytest.raises(InputError, match="does not fit this run"):
+        train("smoke", out=tmp_path / "run", resume=tmp_path / "run")
+
+
+def test_a_trainer_without_an_end_is_refused(banks: dict[str, Bank], tmp_path: Path) -> None:
+    codec = open_codec(smoke().codec, "cpu")
+    for minutes in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="minutes: expected a number above 0"):
+            Trainer(smoke(), tmp_path, banks, codec, minutes=minutes)
+    for steps in (0, -1):
+        with pytest.raises(InputError, match="steps: expected 1 or more"):
+            train("smoke", out=tmp_path, steps=steps, prepare=lambda *_: pytest.fail("episodes were simulated"))
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KINEMA_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OutputError, match="set KINEMA_CACHE to a folder"):
+        train("smoke", out=tmp_path / "run")
+
+
+def as_stored(name: str) -> dict[str, Any]:
+    """A recipe as checkpoints hold it."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(recipe(name)), default=list))
+    return data
+
+
+def test_a_run_goes_on_by_its_own_recipe_alone(tmp_path: Path) -> None:
+    for name in RECIPES:
+        for other in RECIPES:
+            state = {"recipe": as_stored(other)}
+            if name == other:
+                check_same(recipe(name), state, tmp_path)
+            else:
+                with pytest.raises(InputError, match=f"holds a run of recipe '{other}', not '{name}'; name that recipe"):
+                    check_same(recipe(name), state, tmp_path)
+    with pytest.raises(InputError, match="train world"):
+        check_same(smoke(), {"recipe": {"frames": 10}}, tmp_path)
+
+
+def test_older_runs_whose_recipes_shared_a_name_are_told_apart(tmp_path: Path) -> None:
+    for name in RECIPES:
+        older = as_stored(name)
+        older["name"] = older.pop("model") or name
+        assert stored_name(older) == name
+        check_same(recipe(name), {"recipe": older}, tmp_path)
+    changed = as_stored("tiny-drawing")
+    changed["name"] = changed.pop("model")
+    changed["phases"][0]["base_seed"] += 1
+    with pytest.raises(InputError, match="other phases than any there is now"):
+        check_same(recipe("tiny"), {"recipe": changed}, tmp_path)
+
+
+def test_recipes_have_names_of_their_own_and_share_a_model_s(tmp_path: Path) -> None:
+    assert all(recipe(name).name == name for name in RECIPES)
+    models = {"tiny": "tiny", "tiny-drawing": "tiny", "tiny-contacts": "tiny", "phyworld-sharp": "phyworld"}
+    for name, model in models.items():
+        assert config_of(recipe(name)).name == recipe(name).model_name == f"kinema-{model}"
 
 
 def test_kill_9_loses_nothing_saved(tmp_path: Path, banks: dict[str, Bank]) -> None:

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from kinema.cli.options import add_device, number, whole
@@ -13,15 +14,43 @@ from kinema.errors import InputError
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("train", help="train a model by a recipe", description=__doc__)
-    parser.add_argument("recipe", help="tiny, base, phyworld or smoke; or world, with --data")
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model by a recipe",
+        description=__doc__,
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-h", "--help", action=HelpWithRecipes, help="show this help message and exit")
+    parser.add_argument("recipe", help="one of the recipes below; or world, with --data")
     parser.add_argument("--data", type=Path, metavar="DIR", help="for world: a dataset made by kinema record, or LeRobot's")
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
-    parser.add_argument("--minutes", type=number, help="time budget; the learning rate falls in time for it")
-    parser.add_argument("--steps", type=whole, help="length of the run in steps, instead of the recipe's")
+    parser.add_argument("--minutes", type=number, help="time budget above 0; the learning rate falls in time for it")
+    parser.add_argument("--steps", type=whole, help="length of the run in steps, 1 or more, instead of the recipe's")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     add_device(parser)
     parser.set_defaults(run=run)
+
+
+class HelpWithRecipes(argparse.Action):
+    """Prints the help with a list of all recipes. They are imported only then, which takes seconds."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        from kinema.training.recipes import RECIPES
+
+        about = {name: " ".join((make.__doc__ or "").split()).split(". ")[0].rstrip(".") for name, make in RECIPES.items()}
+        parser.epilog = "recipes:\n" + "\n".join(f"  {name:18} {text}" for name, text in about.items())
+        parser.print_help()
+        parser.exit()
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,12 +84,11 @@ def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) ->
 
     if arguments.data is None:
         raise InputError("train world needs --data DIR, a dataset made by kinema record")
-    if arguments.steps is not None:
-        raise InputError("train world goes by time; give --minutes instead of --steps")
     folder = train_world(
         arguments.data,
         out=out,
         minutes=arguments.minutes,
+        steps=arguments.steps,
         resume=arguments.resume is not None,
         device=device,
         show=line.write,

@@ -69,7 +69,7 @@ class Run:
             if number == 0 and "subject" in row:
                 if (row["subject"], row["scale"]) != (self.model.name, self.scale):
                     raise InputError(
-                        f"{self.out} holds a run of {row['model']} ({row['scale']}); name another folder with --out, or delete it"
+                        f"{self.out} holds a run of {row['subject']} ({row['scale']}); name another folder with --out, or delete it"
                     )
                 continue
             if {"question", "who", "item", "result"} <= row.keys():

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kinema.datasets.episode_cache import FORMAT, FPS, Bank, Order, build
+from kinema.errors import KinemaError, OutputError
 from kinema.training.recipes import Phase, Recipe
 
 Progress = Callable[[str, int, int], None]
@@ -47,11 +48,19 @@ def orders_of(recipe: Recipe) -> dict[str, Order]:
 
 
 def build_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> None:
-    """Simulate the episodes that are missing."""
+    """Simulate the episodes that are missing; OutputError where they cannot be written to the cache."""
     orders = orders_of(recipe)
     names = list(orders)
     report = (lambda which, done, of: progress(names[which], done, of)) if progress else None
-    build(list(orders.values()), workers=workers, progress=report)
+    try:
+        build(list(orders.values()), workers=workers, progress=report)
+    except KinemaError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the episodes cannot be written to {cache_folder()}: {error.strerror or error}; set KINEMA_CACHE to a folder with"
+            " space that can be written to"
+        ) from None
 
 
 def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, Bank]:

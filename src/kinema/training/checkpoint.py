@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kinema.errors import InputError, OutputError
+from kinema.errors import InputError, KinemaError, OutputError
 
 NAME = "state.pt"
+KEYS = frozenset({"recipe", "step", "elapsed_s", "running", "model", "optimizer"})
+"""What the checkpoint of every run holds."""
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -23,10 +27,10 @@ def save(folder: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / NAME)
-    except OSError as wrong:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OutputError(
-            f"the checkpoint could not be written to {folder}: {wrong.strerror}; the last one is intact"
+            f"the checkpoint could not be written to {folder}: {error.strerror}; the last one is intact"
         ) from None
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -35,9 +39,39 @@ def save(folder: Path, state: dict[str, Any]) -> None:
         os.close(handle)
 
 
-def load(folder: Path) -> dict[str, Any]:
-    path = folder / NAME
-    if not path.exists():
+def check_exists(folder: Path) -> None:
+    """InputError unless the folder holds a checkpoint."""
+    if not os.path.lexists(folder / NAME):
         raise InputError(f"{folder} holds no checkpoint ({NAME}); name the --out folder of an earlier run")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The checkpoint of a run; InputError where there is none, or the file is damaged or holds something else."""
+    check_exists(folder)
+    path = folder / NAME
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; name the --out folder of another run") from None
+    try:
+        with file:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # foreign bytes make the unpickler raise errors of every class
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise
+        raise InputError(f"{path} is damaged or no checkpoint; begin a new run in another --out") from None
+    if not isinstance(state, dict) or not state.keys() >= KEYS:
+        raise InputError(f"{path} is no checkpoint of a run of Kinema; name the --out folder of an earlier run")
     return state
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """InputError where the parts of a loaded checkpoint do not fit the run that takes them."""
+    try:
+        yield
+    except KinemaError:
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{folder / NAME} does not fit this run: {reason}; begin a new run in another --out") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import subprocess
 import sys
 import time
@@ -21,12 +22,15 @@ import torch
 
 from kinema.datasets.episode_cache import SHARD
 from kinema.devices import resolve_device
-from kinema.errors import ModelError
+from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
 from kinema.training.caches import build_banks, open_banks, orders_of
+from kinema.training.command import Parser
 from kinema.training.gpu_recipe import on_gpu, rehearsed
-from kinema.training.recipes import KINDS, Recipe, recipe
+from kinema.training.length import check_minutes
+from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
 from kinema.training.run import export, open_codec
+from kinema.training.run_folder import locked
 from kinema.training.trainer import Report, Trainer
 
 log = logging.getLogger(__name__)
@@ -84,8 +88,8 @@ def _wait(device: torch.device) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="the recipe: tiny, base, phyworld")
+    parser = Parser(prog="python -m kinema.training.gpu", description=__doc__)
+    parser.add_argument("name", help=f"the recipe: {', '.join(RECIPES)}")
     parser.add_argument("--out", type=Path, default=Path("out/gpu"))
     parser.add_argument("--minutes", type=float, default=9.0, help="of training, simulation and graphs included")
     parser.add_argument("--device", default="auto")
@@ -96,25 +100,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--simulate", action="store_true", help="only build the episodes")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    try:
+        return _run(given)
+    except KinemaError as error:
+        parser.error(str(error))
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Check everything that was given, then begin to simulate, and train."""
     run = plan(given.name, rehearse=given.rehearse)
+    check_minutes(given.minutes)
+    if given.workers < 1:
+        raise InputError(f"--workers {given.workers}: expected 1 or more")
+    if not 0 < given.makers < math.inf:
+        raise InputError(f"--makers {given.makers:g}: expected a number above 0")
     run = replace(run, workers={kind: max(round(n * given.makers), 1) for kind, n in run.workers.items()})
     if given.simulate:
         build_banks(run, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=given.workers)
         return 0
     begun = time.monotonic()
+    device = resolve_device(given.device)
+    start = _start(run, given)
+    with locked(given.out):
+        return _simulate_and_train(run, given, device, start, begun)
+
+
+def _simulate_and_train(run: Recipe, given: argparse.Namespace, device: torch.device, start: str, begun: float) -> int:
     command = [sys.executable, "-m", "kinema.training.gpu", given.name, "--simulate", "--workers", str(given.workers)]
     simulating = subprocess.Popen(command + ["--rehearse"] * given.rehearse)
     try:
-        return _train(run, given, simulating, begun)
+        return _train(run, given, device, start, simulating, begun)
     finally:
         simulating.kill()
 
 
-def _begin(run: Recipe, given: argparse.Namespace) -> str:
-    """What the run begins with: as asked, else OUT's own weights, else the shipped ones of this name, else those of kinema-tiny."""
+def _start(run: Recipe, given: argparse.Namespace) -> str:
+    """What the run begins with: --begin (ModelError where there is no such model), else OUT's own weights, else the shipped ones of
+    this name, else those of kinema-tiny."""
     if given.begin:
-        return str(given.begin)
-    for path in (given.out / f"kinema-{run.name}", weights_folder() / f"kinema-{run.name}", "kinema-tiny"):
+        return str(find(given.begin))
+    for path in (given.out / run.model_name, weights_folder() / run.model_name, "kinema-tiny"):
         try:
             return str(find(path))
         except ModelError:
@@ -122,8 +147,14 @@ def _begin(run: Recipe, given: argparse.Namespace) -> str:
     return ""
 
 
-def _train(run: Recipe, given: argparse.Namespace, simulating: subprocess.Popen[bytes], begun: float) -> int:
-    device = resolve_device(given.device)
+def _train(
+    run: Recipe,
+    given: argparse.Namespace,
+    device: torch.device,
+    start: str,
+    simulating: subprocess.Popen[bytes],
+    begun: float,
+) -> int:
     torch.set_float32_matmul_precision("high")
     codec = open_codec(run.codec, str(device))
     first = few(run, FIRST)
@@ -134,8 +165,8 @@ def _train(run: Recipe, given: argparse.Namespace, simulating: subprocess.Popen[
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
     trainer = Trainer(run, given.out, open_banks(first), codec, device=device, minutes=given.minutes)
     trainer.elapsed_s = time.monotonic() - begun
-    trainer.begin(_begin(run, given))
-    folder = given.out / f"kinema-{run.name}"
+    trainer.begin(start)
+    folder = given.out / run.model_name
     shown, saved, grown = time.monotonic(), time.monotonic(), False
 
     def watch(report: Report) -> None:

@@ -25,6 +25,8 @@ def on_gpu(recipe: Recipe) -> Recipe:
     """Sixteen times the batch, graphs block by block, batches made ahead, losses read every 50 steps."""
     return replace(
         recipe,
+        name=f"{recipe.name}-gpu",
+        model=recipe.model or recipe.name,
         phases=_phases(recipe.phases[-1], EPISODES),
         acting=replace(recipe.acting, episodes=8_000 if recipe.acting_share else EPISODES),
         meeting=replace(recipe.meeting, episodes=12_000 if recipe.meeting_share else EPISODES),

@@ -11,6 +11,7 @@ from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
 from kinema.playground import scene_distribution
 from kinema.playground.phyworld import PhyWorld
+from kinema.training.length import check_steps
 
 KINDS = ("still", "film", "plan", "live")
 """Kinds of batches (`kinema.training.batches`)."""
@@ -54,6 +55,7 @@ class Phase:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     name: str
+    """What `kinema train` finds it by, and what a run's checkpoint is compared with."""
     denoiser: DenoiserConfig
     codec: str
     phases: tuple[Phase, ...]
@@ -117,6 +119,16 @@ class Recipe:
     """Parts of the network that are trained, by the beginnings of their parameters' names; none: all."""
     begin: str = ""
     """Name or folder of a model whose weights the run begins with, as far as they fit."""
+    model: str = ""
+    """Of a recipe that trains on another's model: the name of that one."""
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model, and of the folder that it is written to."""
+        return f"kinema-{self.model or self.name}"
 
 
 SQUARES = (
@@ -252,7 +264,8 @@ def base() -> Recipe:
 
 
 def smoke() -> Recipe:
-    """Seconds on any machine: the whole path at the smallest size, for tests and for trying a set-up."""
+    """The whole path at the smallest size, for tests and for trying a set-up. One to three minutes from nothing, since episodes
+    are simulated first."""
     small = tiny()
     return replace(
         small,
@@ -329,6 +342,8 @@ def tiny_drawing() -> Recipe:
     last = replace(small.phases[-1], episodes=3_000, until=1.0, still_share=1.0)
     return replace(
         small,
+        name="tiny-drawing",
+        model=small.name,
         phases=(last,),
         acting=replace(last, name="tiny"),
         acting_share=0.0,
@@ -349,6 +364,8 @@ def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
     last = replace(small.phases[-1], until=1.0, still_share=0.0, film_share=0.0, episodes=meeting.episodes)
     return replace(
         small,
+        name=f"{small.name}-contacts",
+        model=small.name,
         phases=(last,),
         meeting=meeting,
         acting=replace(small.acting, episodes=min(small.acting.episodes, meeting.episodes)),
@@ -385,6 +402,7 @@ def phyworld_sharp() -> Recipe:
     alone = phyworld_contacts()
     return replace(
         alone,
+        name="phyworld-sharp",
         phases=(replace(alone.phases[0], still_share=1.0),),
         still_pixels=160 * 64 * 64,
         still_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),

@@ -39,8 +39,10 @@ from kinema.statistics import auroc
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fit_codec
 from kinema.training.initialize import begin_with
+from kinema.training.length import check_minutes, check_steps
 from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
+from kinema.training.run_folder import locked
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,8 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
 
 
 class WorldTrainer:
-    """One run in one folder; killed at any moment, it goes on from its last checkpoint."""
+    """One run in one folder, until the minutes are spent or the steps are taken, whichever is first; killed at any moment, it
+    goes on from its last checkpoint."""
 
     def __init__(
         self,
@@ -101,11 +104,17 @@ class WorldTrainer:
         recordings: Recordings,
         out: Path,
         *,
-        minutes: float,
+        minutes: float | None = None,
+        steps: int | None = None,
         device: str = "cpu",
         start: bool = True,
     ) -> None:
-        self.recipe, self.config, self.recordings, self.out, self.minutes = recipe, config, recordings, out, minutes
+        check_minutes(minutes)
+        check_steps(steps)
+        if minutes is None and steps is None:
+            raise InputError("a run without an end: expected minutes or steps")
+        self.recipe, self.config, self.recordings, self.out = recipe, config, recordings, out
+        self.minutes, self.steps = minutes, steps
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
         self.model = Denoiser(config.denoiser).to(self.device)
@@ -124,6 +133,8 @@ class WorldTrainer:
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
+        self.codec_s = 0.0
+        """Seconds that its codec was trained on."""
         self.running: dict[str, float] = {}
 
     def _start(self) -> None:
@@ -138,7 +149,10 @@ class WorldTrainer:
 
     @property
     def done(self) -> float:
-        return min(self.elapsed_s / (60 * self.minutes), 1.0)
+        """Share of the run that is done, by steps or by the time budget, whichever is further."""
+        by_time = self.elapsed_s / (60 * self.minutes) if self.minutes is not None else 0.0
+        by_steps = self.step / self.steps if self.steps is not None else 0.0
+        return min(max(by_time, by_steps), 1.0)
 
     def _own(self) -> int:
         """How many times over the past of this step is the network's own work."""
@@ -176,7 +190,7 @@ class WorldTrainer:
         return {name: float(value.detach()) for name, value in parts.items()}
 
     def run(self, show: Callable[[str], None] | None = None) -> None:
-        """Until the minutes are spent or Ctrl-C, which saves."""
+        """Until the run is done or Ctrl-C, which saves."""
         self.out.mkdir(parents=True, exist_ok=True)
         before = signal.signal(signal.SIGINT, self._interrupt)
         saved = time.monotonic()
@@ -191,8 +205,8 @@ class WorldTrainer:
                 self.elapsed_s += time.monotonic() - begun
                 if show is not None:
                     told = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
-                    left = self.minutes - self.elapsed_s / 60
-                    show(f"step {self.step}  {told}  {self.elapsed_s / 60:.1f} min, {max(left, 0):.1f} left")
+                    left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s / 60
+                    show(f"step {self.step}  {told}  {self.elapsed_s / 60:.1f} min, {left:.1f} left")
         finally:
             signal.signal(signal.SIGINT, before)
         self.save()
@@ -208,6 +222,8 @@ class WorldTrainer:
                 "config": json.loads(json.dumps(asdict(self.config))),
                 "recipe": asdict(self.recipe),
                 "minutes": self.minutes,
+                "steps": self.steps,
+                "codec_s": self.codec_s,
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
                 "running": self.running,
@@ -217,12 +233,15 @@ class WorldTrainer:
         )
 
     def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of the same world; InputError where it does not fit."""
         ours = json.loads(json.dumps(asdict(self.config)))["denoiser"]
-        if state.get("config", {}).get("denoiser") != ours:
+        if state["config"]["denoiser"] != ours:
             raise InputError(f"{self.out} holds a run of another world or size; name another folder")
-        self.model.load_state_dict(state["model"], strict=True)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
+        with checkpoint.fitting(self.out):
+            self.model.load_state_dict(state["model"], strict=True)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
+            self.codec_s = float(state.get("codec_s", 0.0))
 
     def finished(self) -> Model:
         """The averaged weights as a model."""
@@ -339,7 +358,8 @@ def _codec(
     data: Dataset,
     recipe: WorldRecipe,
     out: Path,
-    minutes: float,
+    minutes: float | None,
+    steps: int | None,
     again: bool,
     device: str,
     show: Callable[[str], None] | None,
@@ -350,7 +370,7 @@ def _codec(
     if not again or not (out / CODEC / "README.md").exists():
         start = load_autoencoder(weights_folder() / recipe.codec, dtype=torch.float32)
         seen = len(data) - held_back(len(data))
-        fitted = fit_codec(start, data, episodes=seen, minutes=minutes, seed=recipe.seed, say=show)
+        fitted = fit_codec(start, data, episodes=seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
         save_autoencoder(
             fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n"
         )
@@ -369,38 +389,75 @@ def train_world(
     *,
     out: Path,
     minutes: float | None = None,
+    steps: int | None = None,
     resume: bool = False,
     recipe: WorldRecipe | None = None,
     device: str = "cpu",
     show: Callable[[str], None] | None = None,
 ) -> Path:
-    """Train a world model of a dataset within so many minutes (10, or as many as a resumed run was given); returns the folder of
-    the finished model, `out`/world."""
+    """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
+
+    minutes: of the codec's and the world's training together. steps: of the world's; the codec takes as many besides as give it
+    the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a resumed run was
+    given.
+
+    InputError: a length that is none, a dataset that cannot be used, a checkpoint that is of another world or cannot be read, or
+    another run that is writing to `out`. OutputError: `out` cannot be written to.
+    """
     wish = recipe or WorldRecipe()
-    if minutes is not None and minutes <= 0:
-        raise InputError(f"{minutes} minutes: expected more than 0")
+    check_minutes(minutes)
+    check_steps(steps)
     if wish.frames < 3:
         raise InputError(f"stretches of {wish.frames} frames: expected 3 or more")
     dataset = Dataset.open(data)
+    if resume:
+        checkpoint.check_exists(out)
+    with locked(out):
+        return _train_world(dataset, out, minutes, steps, resume, wish, device, show)
+
+
+def _train_world(
+    dataset: Dataset,
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    resume: bool,
+    wish: WorldRecipe,
+    device: str,
+    show: Callable[[str], None] | None,
+) -> Path:
+    """The run itself, in a folder that is locked."""
     if not resume and (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     state = checkpoint.load(out) if resume else None
-    minutes = minutes or (float(state.get("minutes", 0)) / (1 - wish.codec_share) if state else 0) or MINUTES
+    if state is not None and "config" not in state:
+        raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
+    share = wish.codec_share
+    if minutes is None and steps is None and state is not None:
+        steps = state.get("steps")
+        minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
+    if minutes is None and steps is None:
+        minutes = MINUTES
+    codec_minutes = minutes * share if minutes is not None else None
+    codec_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
     wish = replace(wish, frames=_stretch(dataset, wish.frames))
-    codec = _codec(dataset, wish, out, minutes * wish.codec_share, state is not None, device, show)
+    begun = time.monotonic()
+    codec = _codec(dataset, wish, out, codec_minutes, codec_steps, state is not None, device, show)
+    codec_s = time.monotonic() - begun
     recordings = Recordings(dataset, codec, wish, (lambda i, n: show(f"reading episode {i} of {n}")) if show else None)
-    config = config_for(dataset, recordings, wish, f"world-{Path(data).name}")
-    left = minutes * (1 - wish.codec_share)
-    trainer = WorldTrainer(wish, config, recordings, out, minutes=left, device=device, start=state is None)
+    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.name}")
+    left = minutes * (1 - share) if minutes is not None else None
+    trainer = WorldTrainer(wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None)
     if state is not None:
         trainer.load(state)
+    trainer.codec_s += codec_s
     trainer.run(show)
     figures, picture = evaluate(trainer.finished(), recordings, wish)
     trained = {
         "recipe": "world",
-        "data": str(data),
+        "data": str(dataset.folder),
         "steps": trainer.step,
-        "minutes": round(trainer.elapsed_s / 60 + minutes * wish.codec_share, 1),
+        "minutes": round((trainer.elapsed_s + trainer.codec_s) / 60, 1),
         "date": date.today().isoformat(),
         "figures": {name: round(value, 3) for name, value in figures.items()},
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +18,9 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
 from kinema.training.caches import open_banks
-from kinema.training.recipes import Recipe, recipe
+from kinema.training.length import check_minutes, check_steps
+from kinema.training.recipes import RECIPES, Recipe, recipe
+from kinema.training.run_folder import locked
 from kinema.training.samples import config_of, picture
 from kinema.training.trainer import Show, Trainer
 
@@ -44,8 +48,45 @@ def export(trainer: Trainer, folder: Path) -> None:
         },
     )
     card = folder / "README.md"
-    text = card.read_text() if card.exists() else f"# kinema-{run.name}\n\nMade by `kinema train {run.name}`.\n"
+    text = card.read_text() if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
     save(folder, config, trainer.optimizer.average, text)
+
+
+def stored_name(recipe_data: dict[str, Any]) -> str | None:
+    """Name of the recipe in a checkpoint. Where recipes of one model still shared its name, phases and trained parts tell them
+    apart; None where no recipe has those."""
+    name = str(recipe_data["name"])
+    if "model" in recipe_data:
+        return name
+    sharing = [r for r in (make() for make in RECIPES.values()) if (r.model or r.name) == name]
+    if len(sharing) < 2:
+        return name
+    for one in sharing:
+        ours = json.loads(json.dumps(asdict(one), default=list))
+        if all(ours[part] == recipe_data[part] for part in ("phases", "trained")):
+            return one.name
+    return None
+
+
+def check_same(run: Recipe, state: dict[str, Any], folder: Path) -> None:
+    """InputError unless the checkpoint in `folder` is of a run of this recipe."""
+    data = state["recipe"]
+    if not isinstance(data, dict) or "name" not in data:
+        raise InputError(f"{folder} holds no run of a recipe; expected one of {run.name!r} (a world's: kinema train world)")
+    with checkpoint.fitting(folder):
+        name, denoiser = stored_name(data), DenoiserConfig.from_dict(data["denoiser"])
+    if name is None:
+        raise InputError(
+            f"{folder} holds a run of a recipe for kinema-{data['name']} with other phases than any there is now, so it is not"
+            f" known to be {run.name!r}; begin a new run in another --out"
+        )
+    if name != run.name:
+        mend = "name that recipe" if name in RECIPES else f"name the folder of a run of {run.name!r}"
+        raise InputError(f"{folder} holds a run of recipe {name!r}, not {run.name!r}; {mend}")
+    if denoiser != run.denoiser:
+        raise InputError(
+            f"{folder} holds a run of {name!r} with a network of another shape; begin a new run in another --out"
+        )
 
 
 def train(
@@ -59,16 +100,37 @@ def train(
     show: Show | None = None,
     prepare: Callable[[str, int, int], None] | None = None,
 ) -> Path:
-    """Train a recipe; returns the folder of the finished model, `out`/kinema-NAME."""
+    """Train a recipe for its number of steps, or `steps`, or until `minutes` are spent; returns the folder of the finished
+    model, `out`/kinema-NAME.
+
+    InputError: a length that is none, a checkpoint in `resume` that is of another recipe or cannot be read, or another run
+    that is writing to `out`. OutputError: `out` or the cache cannot be written to.
+    """
     run = name if isinstance(name, Recipe) else recipe(name)
-    if minutes is not None and minutes <= 0:
-        raise InputError(f"{minutes} minutes: expected more than 0")
-    state = checkpoint.load(resume) if resume is not None else None
-    if state is not None and DenoiserConfig.from_dict(state["recipe"]["denoiser"]) != run.denoiser:
-        raise InputError(f"{resume} holds a run of recipe {state['recipe']['name']!r}, not {run.name!r}; name that recipe")
+    check_minutes(minutes)
+    check_steps(steps)
     if steps is not None:
         run = replace(run, steps=steps)
-    if state is None and (out / checkpoint.NAME).exists():
+    if resume is not None:
+        checkpoint.check_exists(resume)
+    with locked(out):
+        return _train(run, out, minutes, resume, device, show, prepare)
+
+
+def _train(
+    run: Recipe,
+    out: Path,
+    minutes: float | None,
+    resume: Path | None,
+    device: str,
+    show: Show | None,
+    prepare: Callable[[str, int, int], None] | None,
+) -> Path:
+    """The run itself, in a folder that is locked."""
+    state = checkpoint.load(resume) if resume is not None else None
+    if state is not None and resume is not None:
+        check_same(run, state, resume)
+    elif (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     codec = open_codec(run.codec, device)
     banks = open_banks(run, prepare)
@@ -80,6 +142,6 @@ def train(
     trainer.run(
         show, lambda model, step: picture(run, model, codec, banks[trainer.phase.name], out / "pictures", step, device)
     )
-    folder = out / f"kinema-{run.name}"
+    folder = out / run.model_name
     export(trainer, folder)
     return folder

@@ -43,7 +43,7 @@ def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:
 def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelConfig:
     """What a model of this recipe is and can do."""
     return ModelConfig(
-        name=f"kinema-{recipe.name}",
+        name=recipe.model_name,
         denoiser=recipe.denoiser,
         codec=recipe.codec,
         height=recipe.height,

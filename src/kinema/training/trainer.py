@@ -32,6 +32,7 @@ from kinema.training import checkpoint
 from kinema.training.batches import Batch, kind_of
 from kinema.training.flops import forward_flops, measured_peak, sketch_flops
 from kinema.training.initialize import begin_with
+from kinema.training.length import check_minutes
 from kinema.training.loader import Loader
 from kinema.training.optimizer import Optimizer
 from kinema.training.probes import Canaries
@@ -84,6 +85,7 @@ class Trainer:
         device: torch.device | str = "cpu",
         minutes: float | None = None,
     ) -> None:
+        check_minutes(minutes)
         self.recipe, self.out, self.banks, self.codec = recipe, out, banks, codec
         self.device, self.minutes = torch.device(device), minutes
         self.loader = Loader(recipe, banks, self.device)
@@ -123,7 +125,7 @@ class Trainer:
     @property
     def done(self) -> float:
         """Share of the run behind us, by steps or by the time budget, whichever is further."""
-        by_time = self.elapsed_s / (self.minutes * 60) if self.minutes else 0.0
+        by_time = self.elapsed_s / (self.minutes * 60) if self.minutes is not None else 0.0
         return min(max(self.step / self.recipe.steps, by_time), 1.0)
 
     @property
@@ -338,8 +340,9 @@ class Trainer:
         log.info("begins with %d of %d parameters of %s", taken, len(self.optimizer.average), name)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same recipe (its length may differ)."""
-        self.model.load_state_dict(state["model"], strict=True)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
-        self.before, self.loader.counts = state["before"], dict(state["counts"])
+        """Go on from a checkpoint of the same recipe (its length may differ); InputError where it does not fit."""
+        with checkpoint.fitting(self.out):
+            self.model.load_state_dict(state["model"], strict=True)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
+            self.before, self.loader.counts = state["before"], dict(state["counts"])

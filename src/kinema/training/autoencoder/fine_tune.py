@@ -56,12 +56,19 @@ class Pictures:
 
 
 def fit_codec(
-    start: Autoencoder, data: Dataset, *, episodes: int, minutes: float, seed: int, say: Callable[[str], None] | None
+    start: Autoencoder,
+    data: Dataset,
+    *,
+    episodes: int,
+    minutes: float | None,
+    seed: int,
+    say: Callable[[str], None] | None,
+    steps: int | None = None,
 ) -> Autoencoder:
-    """`start` (in float32) trained on for so many minutes."""
+    """`start` (in float32) trained on for so many minutes or steps, whichever ends first."""
     pictures = Pictures(data, episodes)
     side = min(pictures.frames.shape[1:3])
     config = TrainConfig(sides=((side, 1.0),), rate=1e-3, warmup=20, average=0.98, seed=seed)
     trainer = Trainer(config, start.config, pictures.draw_things, pictures.draw, start)
-    run(trainer, minutes, None, (lambda line: say(f"codec: {line}")) if say else (lambda line: None))
+    run(trainer, minutes, steps, (lambda line: say(f"codec: {line}")) if say else (lambda line: None))
     return trainer.finish()

@@ -33,9 +33,11 @@ from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, Autoencode
 from kinema.autoencoder.image_loss import loss_of
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
-from kinema.errors import InputError
+from kinema.errors import InputError, KinemaError
 from kinema.training.autoencoder.card import card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
+from kinema.training.command import Parser
+from kinema.training.length import check_minutes, check_steps
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -186,14 +188,20 @@ class Trainer:
         return codec
 
 
-def run(trainer: Trainer, minutes: float, steps: int | None, say: Callable[[str], None]) -> None:
-    """Step until the time (or the number of steps) is up; `say` gets a line every few seconds."""
+def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
+    """Step until the time or the number of steps is up, whichever is first; `say` gets a line every few seconds."""
+    check_minutes(minutes)
+    check_steps(steps)
+    if minutes is None and steps is None:
+        raise InputError("a training without an end: expected minutes or steps")
     start = last = time.monotonic()
     losses: list[tuple[float, float]] = []
     seen = 0
     while True:
         now = time.monotonic()
-        progress = trainer.steps / steps if steps else (now - start) / (60 * minutes)
+        by_steps = trainer.steps / steps if steps is not None else 0.0
+        by_time = (now - start) / (60 * minutes) if minutes is not None else 0.0
+        progress = max(by_steps, by_time)
         if losses and (now - last > 10 or progress >= 1):
             loss, quality = np.mean(losses, 0)
             left = (now - start) * (1 / progress - 1)
@@ -210,9 +218,7 @@ def run(trainer: Trainer, minutes: float, steps: int | None, say: Callable[[str]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine."
-    )
+    parser = Parser(prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine.")
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json, model.safetensors and README.md")
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights on every run")
@@ -231,6 +237,15 @@ def main() -> None:
     older.add_argument("--keep-latents", type=Path, metavar="CODEC", help="improve only this codec's decoder")
     parser.add_argument("--compile", action="store_true", help="use torch.compile: slower to start, faster per step")
     wish = parser.parse_args()
+    try:
+        _train(wish)
+    except KinemaError as error:
+        parser.error(str(error))
+
+
+def _train(wish: argparse.Namespace) -> None:
+    check_minutes(wish.minutes)
+    check_steps(wish.steps)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -252,7 +267,7 @@ def main() -> None:
         else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
     trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
-    run(trainer, wish.minutes, wish.steps, say)
+    run(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
     codec = trainer.finish()
     save_autoencoder(codec, wish.out)
     figures = measure(codec)

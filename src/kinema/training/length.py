@@ -1,0 +1,19 @@
+"""How long a run may be: a time budget in minutes, a number of steps, or both, whichever ends first."""
+
+from __future__ import annotations
+
+import math
+
+from kinema.errors import InputError
+
+
+def check_minutes(minutes: float | None) -> None:
+    """InputError unless a time budget is a finite number above 0; None is no budget."""
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"{minutes:g} minutes: expected a number above 0")
+
+
+def check_steps(steps: int | None) -> None:
+    """InputError unless a number of steps is 1 or more; None is no limit."""
+    if steps is not None and steps < 1:
+        raise InputError(f"{steps} steps: expected 1 or more")

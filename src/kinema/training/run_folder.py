@@ -1,0 +1,60 @@
+"""The folder of a run: made and locked before any work, so that two runs never write into one folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kinema.errors import InputError, OutputError
+
+LOCK = ".lock"
+_held: set[int] = set()
+"""File descriptors of the locks that this process holds."""
+
+
+def _close_in_child() -> None:
+    """A lock lasts until every copy of its descriptor is closed: worker processes that outlive a killed run must not hold it."""
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the run's folder and hold its lock. The kernel releases the lock when the process ends, however it ends.
+
+    OutputError: the folder cannot be made or written to. InputError: another run holds the lock.
+    """
+    handle = _open(folder)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"another run is writing to {folder}; wait until it ends, or name another --out") from None
+    except OSError as error:
+        os.close(handle)
+        raise OutputError(f"{folder / LOCK} cannot be locked: {error.strerror}; name an --out on another disk") from None
+    _held.add(handle)
+    try:
+        yield
+    finally:
+        if handle in _held:
+            _held.remove(handle)
+            os.close(handle)
+
+
+def _open(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except (FileExistsError, NotADirectoryError):
+        raise OutputError(f"--out {folder} is a file or lies in one; name a folder") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"--out {str(folder)[:200]!r} cannot be written to: {reason}; name another folder") from None
