@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import kinema
-from kinema.errors import InputError
+from kinema.errors import InputError, VocabularyError
+from kinema.inference.pipeline import Options
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulation import world as room
@@ -98,6 +99,20 @@ def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp
         World.open(path, model=model)
     with pytest.raises(InputError, match="no world at"):
         World.open(tmp_path / "none", model=model)
+
+
+def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> None:
+    words = "a red ball and a blue box"
+    first = {
+        (steps, guidance): World(model, words, options=Options(steps=steps, candidates=1, guidance=guidance)).scene.x
+        for steps, guidance in ((2, 2.0), (3, 2.0), (2, 1.0))
+    }
+    assert not np.array_equal(first[2, 2.0], first[3, 2.0]) and not np.array_equal(first[2, 2.0], first[2, 1.0])
+    assert np.array_equal(
+        first[2, 2.0], World(model, words, options=Options(steps=2, candidates=1), strict=True).scene.x
+    )
+    with pytest.raises(VocabularyError, match="does not know 'dragon'"):
+        World(model, "a red dragon", strict=True)
 
 
 def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

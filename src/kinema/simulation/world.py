@@ -103,7 +103,8 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
 
 class World:
     """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
-    pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own."""
+    pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own. steps: of the sampler, each frame.
+    options, strict: as of `kinema.generate`, for the plan of the first frame of a world that starts from words."""
 
     _shown: tuple[FrameState, Frame] | None = None
 
@@ -117,6 +118,8 @@ class World:
         size: str | tuple[int, int] | None = None,
         task: str | None = None,
         steps: int = 1,
+        options: Options | None = None,
+        strict: bool = False,
         parser: Parser = parse,
     ) -> None:
         self.model = resolve_model(model)
@@ -137,7 +140,7 @@ class World:
         self._text = None
         if task is not None:
             self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
-        scene = self._first(start)
+        scene = self._first(start, options or Options(), strict)
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         begin = -(scene.num_frames - 1) / fps
@@ -145,7 +148,7 @@ class World:
         self._before: list[tuple[FrameState, ...]] = []
         """For each of the latest changes, all that was kept before it."""
 
-    def _first(self, start: str | Clip | Scene) -> Scene:
+    def _first(self, start: str | Clip | Scene, options: Options, strict: bool) -> Scene:
         if isinstance(start, Scene):
             if start.num_frames < 1:
                 raise InputError("the state has no frames")
@@ -158,8 +161,8 @@ class World:
         keep = [name for name in canvas.values if name != "video"]
         canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
         if start.strip():
-            canvas = encode_prompt(self.model, canvas, start, False)
-        done = plan_state(self.model, canvas, Options(), [self.seed])
+            canvas = encode_prompt(self.model, canvas, start, strict)
+        done = plan_state(self.model, canvas, options, [self.seed])
         tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
         scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
         return scene.frames(slice(0, 1))
