@@ -108,9 +108,7 @@ def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> 
         for steps, guidance in ((2, 2.0), (3, 2.0), (2, 1.0))
     }
     assert not np.array_equal(first[2, 2.0], first[3, 2.0]) and not np.array_equal(first[2, 2.0], first[2, 1.0])
-    assert np.array_equal(
-        first[2, 2.0], World(model, words, options=Options(steps=2, candidates=1), strict=True).scene.x
-    )
+    assert np.array_equal(first[2, 2.0], World(model, words, options=Options(steps=2, candidates=1), strict=True).scene.x)
     with pytest.raises(VocabularyError, match="does not know 'dragon'"):
         World(model, "a red dragon", strict=True)
 

@@ -65,7 +65,9 @@ def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: st
     """InputError if an option was given that has no effect on this kind of world."""
     given = [f"--{name}" for name in names if getattr(arguments, name) not in (None, False)]
     if given:
-        raise InputError(f"{' and '.join(given)} cannot be changed for {world}; leave {'them' if len(given) > 1 else 'it'} out")
+        raise InputError(
+            f"{' and '.join(given)} cannot be changed for {world}; leave {'them' if len(given) > 1 else 'it'} out"
+        )
 
 
 def begin(arguments: argparse.Namespace) -> World | Dream:

@@ -29,7 +29,7 @@ from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import check_seed, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, step, render_frames, frame_states, prefill
+from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step
 from kinema.inference.rollout import terminated as happened
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import Diet, tiny

@@ -32,7 +32,7 @@ from kinema.envs.imagined import placed
 from kinema.envs.spaces import check, decode, encode, space_of, width
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import check_seed, resolve_model
-from kinema.inference.rollout import FrameState, step, terminated, frame_states, prefill
+from kinema.inference.rollout import FrameState, frame_states, prefill, step, terminated
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulation.checkpoint import packed, read, unpacked, write
