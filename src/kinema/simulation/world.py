@@ -21,12 +21,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinema.api import perceive
 from kinema.devices import AUTO
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.inference import limits
-from kinema.inference.canvas_io import blank_canvas, check_seed, resolve_model, encode_prompt
+from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan_state
-from kinema.inference.rollout import WINDOW, FrameState, step, terminated, render_frames, frame_states, prefill
+from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step, terminated
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
@@ -87,7 +87,7 @@ def check_task(model: Model, task: str) -> None:
     wanted = Task.parse(task)
     missing = [name for name in (wanted.kind, wanted.color) if name is not None and name in model.config.lacks]
     if missing:
-        raise InputError(f"task {task!r}: {model.config.name} was not fed {' or '.join(missing)}")
+        raise InputError(f"task {excerpt(task)!r}: {model.config.name} was not fed {' or '.join(missing)}")
 
 
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
@@ -95,9 +95,9 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
     try:
         pair = np.asarray(action, np.float32).reshape(-1)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"action {action!r}: expected two numbers in [-1, 1], right and up, or None") from None
+        raise InputError(f"action {excerpt(repr(action))}: expected two numbers in [-1, 1], right and up, or None") from None
     if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1.0:
-        raise InputError(f"action {action!r}: expected two finite numbers in [-1, 1], right and up, or None")
+        raise InputError(f"action {excerpt(repr(action))}: expected two finite numbers in [-1, 1], right and up, or None")
     return pair
 
 
