@@ -100,6 +100,19 @@ def test_a_word_refused_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "does not know 'dragon'" in error and error.count("\n") == 1
 
 
+def test_save_overwrites_nothing_without_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    path = tmp_path / "room.kinema"
+    path.write_text("a world")
+    assert main(["play", "a red dragon", "--strict", "--save", str(path)]) == 2
+    assert "exists; pass --force" in capsys.readouterr().err, "told before the world begins"
+    assert main(["play", "a red dragon", "--strict", "--save", str(path), "--force"]) == 2
+    assert "does not know 'dragon'" in capsys.readouterr().err and path.read_text() == "a world"
+
+
 def test_options_that_have_no_effect_are_refused(game: Play, tmp_path: Path) -> None:
     saved, state = game.world.save(tmp_path / "room.kinema"), tmp_path / "state.json"
     state.write_text(game.worlds[0].scene.to_json())  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import kinema
-from kinema.errors import InputError, VocabularyError
+from kinema.errors import InputError, OutputError, VocabularyError
 from kinema.inference.pipeline import Options
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
@@ -94,6 +94,15 @@ def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp
     path = world._gone(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
     other = World.open(path, model=model)
     assert torch.equal(states(other._gone(4)), states(world._gone(4)))
+    kept = path.read_bytes()
+    with pytest.raises(OutputError, match="exists; pass --force"):
+        world.save(path)
+    assert path.read_bytes() == kept and list(tmp_path.iterdir()) == [path]
+    world.save(path, force=True)
+    assert torch.equal(states(World.open(path, model=model)), states(world))
+    assert world.save(tmp_path / "new" / "room.kinema").is_file()
+    with pytest.raises(OutputError, match="is a folder"):
+        world.save(tmp_path / "new", force=True)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="not a saved world"):
         World.open(path, model=model)

@@ -52,6 +52,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--fps", type=number, default=None, help=f"frames a second (default: {FPS:g})")
     parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
     parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
+    parser.add_argument("--force", action="store_true", help="let --save overwrite what is there")
     parser.set_defaults(run=play)
 
 
@@ -63,7 +64,7 @@ GIVEN = ("size", "fps", "task", "steps", *PLAN)
 
 def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: str) -> None:
     """InputError if an option was given that has no effect on this kind of world."""
-    given = [f"--{name}" for name in names if getattr(arguments, name) not in (None, False)]
+    given = [f"--{name}" for name in names if getattr(arguments, name, None) not in (None, False)]
     if given:
         raise InputError(
             f"{' and '.join(given)} cannot be changed for {world}; leave {'them' if len(given) > 1 else 'it'} out"
@@ -256,8 +257,12 @@ def raw_terminal() -> Iterator[None]:
 
 
 def play(arguments: argparse.Namespace) -> int:
+    from kinema.media.write import check_free
+
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("play needs a terminal to read keys from and to draw in; use kinema.World in a program")
+    if arguments.save is not None and arguments.save.parent.is_dir():
+        check_free(arguments.save, force=arguments.force)
     game = Play(begin(arguments))
     period, frame_ms = 1.0 / game.world.fps, 0.0
     with raw_terminal():
@@ -278,5 +283,5 @@ def play(arguments: argparse.Namespace) -> int:
                 for key in split_keys(typed.decode(errors="ignore")):
                     game.key(key, time.monotonic())
     if arguments.save is not None:
-        print(game.world.save(arguments.save))
+        print(game.world.save(arguments.save, force=arguments.force))
     return 0

@@ -352,8 +352,11 @@ class World:
 
     # Keeping
 
-    def save(self, path: str | Path) -> Path:
-        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept."""
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept.
+
+        OutputError: the path exists and force is False, a full disk, no permission.
+        """
         data = {
             "model": self.model.source,
             "seed": self.seed,
@@ -363,7 +366,7 @@ class World:
             "task": self.task,
             "moments": packed(self._moments),
         }
-        return write(Path(path), "world", data)
+        return write(Path(path), "world", data, force=force)
 
     @staticmethod
     def open(
