@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import kinema
-from kinema.errors import InputError, OutputError, VocabularyError
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.errors import InputError, OutputError, SizeError, VocabularyError
 from kinema.inference.pipeline import Options
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
@@ -120,6 +121,18 @@ def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> 
     assert np.array_equal(first[2, 2.0], World(model, words, options=Options(steps=2, candidates=1), strict=True).scene.x)
     with pytest.raises(VocabularyError, match="does not know 'dragon'"):
         World(model, "a red dragon", strict=True)
+
+
+@pytest.mark.parametrize("fps", [7.9, 33.0])
+def test_a_rate_that_the_model_does_not_step_at_has_its_mend(model: Model, fps: float) -> None:
+    told = rf"^{fps:g} frames a second: untrained steps at 8 to 32; pass fps=16 \(--fps 16\)$"
+    with pytest.raises(SizeError, match=told):
+        World(model, "a red ball", fps=fps)
+    with pytest.raises(SizeError, match=told):
+        ImaginedVectorEnv(1, model=model, fps=fps)
+    slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.codec)
+    with pytest.raises(SizeError, match=r"steps at 4 to 10; pass fps=10 \(--fps 10\)$"):
+        World(slow, "a red ball")
 
 
 def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinema.api import perceive
 from kinema.devices import AUTO
-from kinema.errors import InputError, excerpt
+from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan_state
 from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step, terminated
 from kinema.media import Clip
-from kinema.models.hub import Model
+from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import (
     IDENTITY,
@@ -50,6 +50,7 @@ AHEAD_S = 1.5
 """How far `ask("what will happen next")` looks."""
 CHANGES = 16
 """Changes that can be rewound."""
+USUAL_FPS = 16.0
 FIRST_S = 2.0
 """A world from words begins with the first frame of a plan this long."""
 
@@ -88,6 +89,23 @@ def check_task(model: Model, task: str) -> None:
     missing = [name for name in (wanted.kind, wanted.color) if name is not None and name in model.config.lacks]
     if missing:
         raise InputError(f"task {excerpt(task)!r}: {model.config.name} was not fed {' or '.join(missing)}")
+
+
+def usual_fps(config: ModelConfig) -> float:
+    """USUAL_FPS, or the nearest rate that the model films."""
+    low, high = config.fps
+    return min(max(USUAL_FPS, low), high)
+
+
+def check_fps(model: Model, fps: float) -> float:
+    """The frame rate; InputError unless the model steps at it."""
+    low, high = model.config.fps
+    if not low <= fps <= high:
+        usual = usual_fps(model.config)
+        raise SizeError(
+            f"{fps:g} frames a second: {model.config.name} steps at {low:g} to {high:g}; pass fps={usual:g} (--fps {usual:g})"
+        )
+    return fps
 
 
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
@@ -129,10 +147,8 @@ class World:
             check_task(self.model, task)
         if not isinstance(steps, int) or steps < 1:
             raise InputError(f"steps {steps}: expected a whole number from 1 on")
-        low, high = self.model.config.fps
-        if not low <= fps <= high:
-            raise InputError(f"{fps} frames a second: {self.model.config.name} steps at {low:g} to {high:g}")
-        self.seed, self.fps, self.steps, self.parser, self.task = check_seed(seed), fps, steps, parser, task
+        self.seed, self.fps, self.steps, self.parser = check_seed(seed), check_fps(self.model, fps), steps, parser
+        self.task = task
         if size is None and isinstance(start, Clip):
             self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
