@@ -302,6 +302,20 @@ def test_a_state_with_odd_values_is_one_line(clip: str, fails: Callable[..., str
         fails("render", "odd.json")
 
 
+def test_help_of_perceive_says_the_true_default_size(film: Clip, capsys: pytest.CaptureFixture[str]) -> None:
+    """The model's own height (64 here), whatever the clip's."""
+    film.fit(128, 128).save("large.mp4")
+    states = []
+    for size in ([], ["--size", "64x64"], ["--size", "128x128"]):
+        assert main(["perceive", "large.mp4", *size, "-o", "state.json", "--force"]) == 0
+        states.append(Path("state.json").read_text())
+    assert states[0] == states[1] != states[2]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["perceive", "--help"])
+    assert "default: the model's own height, as wide as" in " ".join(capsys.readouterr().out.split())
+
+
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     for verb in VERBS:
         with pytest.raises(SystemExit) as done:
