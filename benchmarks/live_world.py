@@ -25,7 +25,7 @@ from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.evaluation.tasks.permanence import absences
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, step, sliding_window_mask, frame_states, prefill
+from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, sliding_window_mask, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load

@@ -23,7 +23,7 @@ from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options
-from kinema.inference.rollout import step, frame_states, prefill
+from kinema.inference.rollout import frame_states, prefill, step
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import ContactModule

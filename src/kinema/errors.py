@@ -12,6 +12,14 @@
 Every message is one line a person can act on. `cli/` prints it and leaves with exit code 2.
 """
 
+MOST_ECHOED = 80
+"""Characters of a text that an error or a warning repeats."""
+
+
+def excerpt(text: str, most: int = MOST_ECHOED) -> str:
+    """The beginning of a text that is too long to repeat whole in one line."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
 
 class KinemaError(Exception):
     """Base of everything Kinema raises on purpose."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -317,6 +318,20 @@ def test_help_of_train_lists_every_recipe(capsys: pytest.CaptureFixture[str]) ->
     assert done.value.code == 0
     listed = capsys.readouterr().out.split("recipes:\n")[1].splitlines()
     assert [line.split()[0] for line in listed if line] == list(RECIPES)
+
+
+def test_help_of_perceive_says_the_true_default_size(film: Clip, capsys: pytest.CaptureFixture[str]) -> None:
+    """The model's own height (64 here), whatever the clip's."""
+    replace(film.fit(128, 128), state=None).save("large.mp4")
+    states = []
+    for size in ([], ["--size", "64x64"], ["--size", "128x128"]):
+        assert main(["perceive", "large.mp4", *size, "-o", "state.json", "--force"]) == 0
+        states.append(Path("state.json").read_text())
+    assert states[0] == states[1] != states[2]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["perceive", "--help"])
+    assert "default: the model's own height, as wide as" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.cli.main import main
-from kinema.cli.play import HELP, Play, half_blocks, split_keys
+from kinema.cli.main import build, main
+from kinema.cli.play import HELP, Play, begin, half_blocks, split_keys
+from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulation.world import World
@@ -74,6 +75,55 @@ def test_asking_and_changing_by_text(game: Play) -> None:
 def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play", "a red ball"]) == 2
     assert "needs a terminal" in capsys.readouterr().err
+
+
+def begun(*words: str) -> World:
+    world = begin(build().parse_args(["play", *words]))
+    assert isinstance(world, World)
+    return world
+
+
+def test_options_of_the_plan_reach_the_first_frame() -> None:
+    plain = begun("a red ball and a blue box")
+    assert len(begun("a red ball and a blue box", "--strict").state.entities) == len(plain.state.entities)
+    for option in (["--guidance", "1"], ["--candidates", "1"], ["--steps", "2"]):
+        other = begun("a red ball and a blue box", *option)
+        assert not np.array_equal(other.scene.x[0], plain.scene.x[0]), option
+    assert other.steps == 2
+
+
+def test_a_word_refused_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    assert main(["play", "a red dragon", "--strict"]) == 2
+    error = capsys.readouterr().err
+    assert "does not know 'dragon'" in error and error.count("\n") == 1
+
+
+def test_save_overwrites_nothing_without_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    path = tmp_path / "room.kinema"
+    path.write_text("a world")
+    assert main(["play", "a red dragon", "--strict", "--save", str(path)]) == 2
+    assert "exists; pass --force" in capsys.readouterr().err, "told before the world begins"
+    assert main(["play", "a red dragon", "--strict", "--save", str(path), "--force"]) == 2
+    assert "does not know 'dragon'" in capsys.readouterr().err and path.read_text() == "a world"
+
+
+def test_options_that_have_no_effect_are_refused(game: Play, tmp_path: Path) -> None:
+    saved, state = game.world.save(tmp_path / "room.kinema"), tmp_path / "state.json"
+    state.write_text(game.worlds[0].scene.to_json())  # type: ignore[union-attr]
+    for start, option, kind in (
+        (saved, ["--guidance", "3"], "a saved world"),
+        (saved, ["--fps", "8"], "a saved world"),
+        (state, ["--candidates", "2"], "does not start from words"),
+        (state, ["--strict"], "does not start from words"),
+    ):
+        with pytest.raises(InputError, match=f"{option[0]} cannot be changed for .*{kind}.*leave it out"):
+            begun(str(start), *option)
 
 
 def test_in_a_terminal_of_its_own(tmp_path: Path) -> None:

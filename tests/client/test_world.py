@@ -11,11 +11,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from tests.serve.halls import PROMPT, serving
+from tests.server.halls import PROMPT, serving
 
 import kinema
 from kinema.client import RemoteWorld
-from kinema.errors import InputError, KinemaError, ModelError, SizeError
+from kinema.errors import InputError, KinemaError, ModelError, OutputError, SizeError
 from kinema.media import Clip
 from kinema.scene.scene import Scene
 from kinema.server.worlds.manager import Hall
@@ -91,6 +91,9 @@ def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
     assert other.rewind(1) is other
     alike(here.state, other.step().state)
     saved = World.open(other.save(tmp_path / "it.world"))
+    with pytest.raises(OutputError, match="exists; pass --force"):
+        other.save(tmp_path / "it.world")
+    other.save(tmp_path / "it.world", force=True)
     alike(saved.step((0.1, 0.1)).state, other.step((0.1, 0.1)).state)
     joined = RemoteWorld.join(url, other.id, key="ann")
     alike(joined.state, other.state)

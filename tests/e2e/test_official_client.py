@@ -146,7 +146,8 @@ def test_errors_have_the_documented_shape(client: Any) -> None:
         ({"prompt": "x", "size": "9" * 400 + "x9"}, "expected WIDTHxHEIGHT", None),
         ({"prompt": "x", "size": "big"}, "expected WIDTHxHEIGHT", None),
         ({"prompt": "x", "extra_body": {"fpss": 3}}, "did you mean 'fps'?", "fpss"),
-        ({"prompt": "x", "extra_body": {"seed": -1}}, "seed '-1': expected a whole number", "seed"),
+        ({"prompt": "x", "extra_body": {"seed": -1}}, "seed -1: expected a whole number", "seed"),
+        ({"prompt": "x", "extra_body": {"fps": 64}}, "films 8 to 32; pass fps=16", None),
     )
     for given, message, param in cases:
         with pytest.raises(openai.BadRequestError) as refused:

@@ -19,6 +19,7 @@ from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.media import write as writing
 from kinema.media.write import KEY, pack
+from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render
 from kinema.scene.scene import Scene
 
@@ -50,6 +51,32 @@ def test_a_state_survives_two_compressions(scene: Make, tmp_path: Path, ending: 
     twice = Clip.open(replace(once, state=clip.state).save(tmp_path / f"b.{ending}"))
     assert once.state is not None and twice.state is not None and clip.state is not None
     assert twice.state.to_dict() == clip.state.to_dict()
+
+
+@pytest.mark.parametrize("seed", [2, 3, 6, 8])
+def test_a_gif_with_too_many_colors_keeps_its_state(tmp_path: Path, seed: int) -> None:
+    """Pictures that a model draws have thousands of colors, of which a GIF keeps 256: small things may lose theirs."""
+    state = simulate(tiny(), 990_000_000 + seed, fps=16.0, num_frames=6).scene
+    drawn = render(state, height=64, width=64).astype(np.float64)
+    drawn += np.linspace(-20, 20, 64)[:, None, None] * (1.0, 0.6, -0.8) + np.linspace(-20, 20, 64)[:, None] * (
+        -0.5,
+        1.0,
+        0.7,
+    )
+    drawn += np.random.default_rng(seed).normal(0, 12, drawn.shape)
+    clip = Clip(frames=np.clip(drawn, 0, 255).astype(np.uint8), fps=16.0, state=state)
+    back = Clip.open(clip.save(tmp_path / "a.gif"))
+    assert back.state is not None and back.state.to_dict() == state.to_dict()
+
+
+def test_a_changed_gif_loses_its_state(scene: Make, tmp_path: Path) -> None:
+    clip = clip_of(scene(4))
+    kept = Image.open(clip.save(tmp_path / "a.gif")).info["comment"]
+    painted = clip.frames.copy()
+    painted[2, 40:52, 8:20] = (40, 60, 230)
+    pictures = [Image.fromarray(frame) for frame in painted]
+    pictures[0].save(tmp_path / "b.gif", save_all=True, append_images=pictures[1:], duration=[60, 70, 60, 60], comment=kept)
+    assert Clip.open(tmp_path / "b.gif").state is None
 
 
 def test_changed_pixels_lose_their_state(scene: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

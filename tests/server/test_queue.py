@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.serve.conftest import DONE, Desk
+from tests.server.conftest import DONE, Desk
 
 from kinema.errors import ApiError, InputError
 from kinema.server.jobs.leases import Leases

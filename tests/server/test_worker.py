@@ -211,7 +211,7 @@ def test_a_source_that_is_gone_is_named(yard: Yard) -> None:
 
 
 def test_the_policy_looks_at_frames(yard: Yard) -> None:
-    yard.settings = Settings(data=yard.settings.data, threads=1, policy="tests.serve.test_worker:NoNoise")
+    yard.settings = Settings(data=yard.settings.data, threads=1, policy="tests.server.test_worker:NoNoise")
     id = yard.job()
     yard.work()
     row = yard.queue.get(id, None)

@@ -70,6 +70,39 @@ def test_changes_are_understood(world: World, text: str, understood: str) -> Non
     world.step()
 
 
+LONG = "q" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG,
+        f"where is {LONG}",
+        f"how many {LONG}",
+        f"did the ball touch the red ball {LONG}",
+        f"how fast is the red blue {LONG}",
+    ],
+)
+def test_long_questions_are_not_repeated_whole(world: World, text: str) -> None:
+    with pytest.raises(InputError) as error:
+        world.ask(text)
+    assert "q" * 60 in str(error.value) or "are one thing" in str(error.value) or "names two" in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "text", [LONG, f"remove {LONG}", f"add a red {LONG}", f"move the ball up by {'9' * 100_000}", f"add a {LONG}"]
+)
+def test_long_changes_are_not_repeated_whole(world: World, text: str) -> None:
+    with pytest.raises(InputError) as error:
+        world.edit(text)
+    assert len(str(error.value)) < 800
+    world._gone(2)
+    with pytest.raises(InputError) as error:
+        world.what_if(f"{text} had not", since=1)
+    assert len(str(error.value)) < 900
+
+
 def test_changes_do_what_they_say_and_nothing_else(world: World) -> None:
     def things() -> dict[str, object]:
         return {e.name: e for e in world.state.entities}

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import kinema
-from kinema.errors import InputError
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.errors import InputError, OutputError, SizeError, VocabularyError
+from kinema.inference.pipeline import Options
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulation import world as room
@@ -93,11 +95,44 @@ def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp
     path = world._gone(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
     other = World.open(path, model=model)
     assert torch.equal(states(other._gone(4)), states(world._gone(4)))
+    kept = path.read_bytes()
+    with pytest.raises(OutputError, match="exists; pass --force"):
+        world.save(path)
+    assert path.read_bytes() == kept and list(tmp_path.iterdir()) == [path]
+    world.save(path, force=True)
+    assert torch.equal(states(World.open(path, model=model)), states(world))
+    assert world.save(tmp_path / "new" / "room.kinema").is_file()
+    with pytest.raises(OutputError, match="is a folder"):
+        world.save(tmp_path / "new", force=True)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="not a saved world"):
         World.open(path, model=model)
     with pytest.raises(InputError, match="no world at"):
         World.open(tmp_path / "none", model=model)
+
+
+def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> None:
+    words = "a red ball and a blue box"
+    first = {
+        (steps, guidance): World(model, words, options=Options(steps=steps, candidates=1, guidance=guidance)).scene.x
+        for steps, guidance in ((2, 2.0), (3, 2.0), (2, 1.0))
+    }
+    assert not np.array_equal(first[2, 2.0], first[3, 2.0]) and not np.array_equal(first[2, 2.0], first[2, 1.0])
+    assert np.array_equal(first[2, 2.0], World(model, words, options=Options(steps=2, candidates=1), strict=True).scene.x)
+    with pytest.raises(VocabularyError, match="does not know 'dragon'"):
+        World(model, "a red dragon", strict=True)
+
+
+@pytest.mark.parametrize("fps", [7.9, 33.0])
+def test_a_rate_that_the_model_does_not_step_at_has_its_mend(model: Model, fps: float) -> None:
+    told = rf"^{fps:g} frames a second: untrained steps at 8 to 32; pass fps=16 \(--fps 16\)$"
+    with pytest.raises(SizeError, match=told):
+        World(model, "a red ball", fps=fps)
+    with pytest.raises(SizeError, match=told):
+        ImaginedVectorEnv(1, model=model, fps=fps)
+    slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.codec)
+    with pytest.raises(SizeError, match=r"steps at 4 to 10; pass fps=10 \(--fps 10\)$"):
+        World(slow, "a red ball")
 
 
 def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,21 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas
-from kinema.errors import VocabularyError
+from kinema.errors import InputError, VocabularyError
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.models.hub import Model
 from kinema.playground import full, simulate, tiny
-from kinema.text.prompt_check import check_limits, check_rewrite, late_things, limits_of, rewrite, things_in, with_cast
+from kinema.scene.scene import KINDS
+from kinema.text.prompt_check import (
+    check_limits,
+    check_rewrite,
+    check_words,
+    late_things,
+    limits_of,
+    rewrite,
+    things_in,
+    with_cast,
+)
 from kinema.text.storyboard import parse_storyboard
 
 
@@ -85,6 +95,43 @@ def test_changes_are_said_and_strict_refuses(caplog: pytest.LogCaptureFixture) -
         check_rewrite("a rde bal", strict=True)
     with pytest.raises(VocabularyError, match="things do not stand on each other"):
         check_limits(parse_storyboard("a ball on top of a box"), strict=True, model="m", slots=4)
+
+
+def test_only_kinds_that_the_model_films_are_named() -> None:
+    with pytest.raises(VocabularyError, match="m does not know 'dragon'; it films balls, boxes, triangles, stars, cars,"):
+        check_words("a dragon", strict=True, model="m")
+    lacks = [*(kind for kind in KINDS if kind not in ("ball", "flag")), "thing"]
+    with pytest.raises(VocabularyError, match=r"^m does not know 'box'; it films balls, flags$"):
+        check_words("a red box", strict=True, model="m", lacks=lacks)
+
+
+LONG = "q" * 100_000
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        f"a {LONG} ball",
+        f"a ball without {LONG}",
+        f"{'9' * 100_000} balls",
+        f"two{' ' * 100_000}balls",
+        f"2-1: a {LONG}",
+        f"3-2: {LONG}",
+        f"1{'0' * 100_000}-:",
+        " ".join(f"zq{i}v" for i in range(1000)),
+        "rde bla yelow squre trianlge bleu geren rihgt lfet",
+    ],
+)
+def test_long_words_are_not_repeated_whole(prompt: str, caplog: pytest.LogCaptureFixture) -> None:
+    messages = []
+    try:
+        spans = parse_storyboard(check_rewrite(prompt, strict=False))
+        check_words(spans[0].text, strict=False, model="m")
+        check_limits(spans, strict=False, model="m", slots=4)
+    except InputError as error:
+        messages.append(str(error))
+    messages += [record.getMessage() for record in caplog.records]
+    assert messages and max(map(len, messages)) < 600
 
 
 def test_the_whole_cast_is_told_from_the_start(model: Model) -> None:

@@ -16,6 +16,9 @@ from kinema.text.spelling import corrections, slips_between
         ("a red fox, a cat and a dog hat", {}),
         ("a sphere rolls; a bleu box", {"bleu": "blue"}),
         ("qqq xx zebra", {}),
+        ("a ball wiht a box", {"wiht": "with"}),
+        ("nach wth fom thn iss zwei", {}),
+        ("a ball whihc rolls", {"whihc": "which"}),
         ("a red ball rolls right", {}),
     ],
 )

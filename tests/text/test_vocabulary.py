@@ -69,10 +69,18 @@ def test_every_word_of_the_playground_is_known_in_its_own_words() -> None:
         ("rolls", None),
         ("dragon", None),
         ("string", None),
+        ("white", None),
+        ("thee", None),
+        ("every", "each"),
     ],
 )
 def test_suggest(word: str, expected: str | None) -> None:
     assert suggest(word, VOCABULARY) == expected
+
+
+@pytest.mark.parametrize("word", ["whit", "wile", "thes", "anda", "itt", "frome", "whit" * 25_000])
+def test_function_words_are_not_suggested_for_their_looks(word: str) -> None:
+    assert suggest(word, VOCABULARY) not in FUNCTION_WORDS
 
 
 def test_suggestions_are_in_the_vocabulary() -> None:

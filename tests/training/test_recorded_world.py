@@ -21,7 +21,7 @@ from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.diffusion.losses import noised
 from kinema.envs.recorded import Dream, DreamEnv, DreamVectorEnv
-from kinema.errors import InputError, MediaError, ModelError
+from kinema.errors import InputError, MediaError, ModelError, OutputError
 from kinema.inference.rollout import sliding_window_mask
 from kinema.models.block import KVCache
 from kinema.models.denoiser import cleaned
@@ -195,6 +195,9 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
         dream.rewind(99)
     again = Dream.open(dream.save(tmp_path / "cart.kinema"))
     assert np.array_equal(again.go(1).frame, dream.go(1).frame) and again.reward == dream.reward
+    with pytest.raises(OutputError, match="exists; pass --force"):
+        dream.save(tmp_path / "cart.kinema")
+    assert Dream.open(dream.save(tmp_path / "cart.kinema", force=True)).time_s == dream.time_s
     with pytest.raises(InputError, match="holds a dream"):
         World.open(tmp_path / "cart.kinema")
     assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"), device="cpu")), Dream)

@@ -73,13 +73,14 @@ def model_from(arguments: argparse.Namespace) -> Model:
     return resolve_model(arguments.model, arguments.device)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(
+    parser: argparse.ArgumentParser, steps: str = "steps of the plan (default: 16, to extend without words 1; 4 is fast)"
+) -> None:
+    """steps: the help of --steps."""
     parser.add_argument("--model", default=None, help="a shipped model's name or a folder (default: kinema-tiny)")
     add_device(parser)
     parser.add_argument("--seed", type=seed, default=0, help="the same seed on the same machine gives the same clip")
-    parser.add_argument(
-        "--steps", type=whole, default=None, help="steps of the plan (default: 16, to extend without words 1; 4 is fast)"
-    )
+    parser.add_argument("--steps", type=whole, default=None, help=steps)
     parser.add_argument(
         "--candidates", type=whole, default=None, help="plans of which the best is filmed; they share the steps (default: 4)"
     )

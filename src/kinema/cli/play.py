@@ -8,7 +8,7 @@ import select
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.cli.options import add_model, add_size, model_from
+from kinema.cli.options import add_model, add_size, model_from, number, options
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ HELP = (
     "arrows or wasd act (0-9, A-Z for 10 on in a recorded world) · p pause · b branch · n next branch · r rewind a second"
     " · / ask or change · q quit"
 )
+FPS = 16.0
 HELD_S = 0.25
 """A terminal tells when a key goes down, not when it comes up: an action lasts this long after its last key."""
 MOST_ROWS = 48
@@ -46,12 +47,28 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "start", nargs="?", default="", help="words, a picture, a clip, a state, a saved world, or a model's name or folder"
     )
-    add_model(parser)
+    add_model(parser, "steps of the plan of the first frame (default: 16) and of every frame after it (default: 1)")
     add_size(parser, "that of the clip it starts from, else the model's own")
-    parser.add_argument("--fps", type=float, default=16.0)
+    parser.add_argument("--fps", type=number, default=None, help=f"frames a second (default: {FPS:g})")
     parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
     parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
+    parser.add_argument("--force", action="store_true", help="let --save overwrite what is there")
     parser.set_defaults(run=play)
+
+
+PLAN = ("candidates", "guidance", "strict")
+"""Options of the plan of a world's first frame, which only a world from words has."""
+GIVEN = ("size", "fps", "task", "steps", *PLAN)
+"""Options that a saved or recorded world brings along."""
+
+
+def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: str) -> None:
+    """InputError if an option was given that has no effect on this kind of world."""
+    given = [f"--{name}" for name in names if getattr(arguments, name, None) not in (None, False)]
+    if given:
+        raise InputError(
+            f"{' and '.join(given)} cannot be changed for {world}; leave {'them' if len(given) > 1 else 'it'} out"
+        )
 
 
 def begin(arguments: argparse.Namespace) -> World | Dream:
@@ -67,6 +84,7 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
             if (folder / "starts.safetensors").exists():
                 from kinema.envs.recorded import Dream
 
+                refuse_unused(arguments, ("model", *GIVEN), "a recorded world")
                 return Dream(folder, seed=arguments.seed, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
@@ -74,7 +92,9 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
             from kinema.envs.recorded import Dream
             from kinema.simulation.checkpoint import kind_of
 
-            if kind_of(path) == "dream":
+            kind = kind_of(path)
+            refuse_unused(arguments, ("model", *GIVEN) if kind == "dream" else GIVEN, "a saved world")
+            if kind == "dream":
                 return Dream.open(path, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
         if start in available() or (path.is_dir() and (path / "config.json").exists()):
@@ -87,15 +107,19 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
             given = Scene.from_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
             raise InputError(f"{path} cannot be read; expected a state that `kinema perceive` writes") from None
+    if not isinstance(given, str):
+        refuse_unused(arguments, PLAN, "a world that does not start from words")
     steps = 1 if arguments.steps is None else arguments.steps
     return World(
         model_from(arguments),
         given,
         seed=arguments.seed,
-        fps=arguments.fps,
+        fps=FPS if arguments.fps is None else arguments.fps,
         size=arguments.size,
         task=arguments.task,
         steps=steps,
+        options=options(arguments),
+        strict=arguments.strict,
     )
 
 
@@ -233,8 +257,12 @@ def raw_terminal() -> Iterator[None]:
 
 
 def play(arguments: argparse.Namespace) -> int:
+    from kinema.media.write import check_free
+
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("play needs a terminal to read keys from and to draw in; use kinema.World in a program")
+    if arguments.save is not None and arguments.save.parent.is_dir():
+        check_free(arguments.save, force=arguments.force)
     game = Play(begin(arguments))
     period, frame_ms = 1.0 / game.world.fps, 0.0
     with raw_terminal():
@@ -255,5 +283,5 @@ def play(arguments: argparse.Namespace) -> int:
                 for key in split_keys(typed.decode(errors="ignore")):
                     game.key(key, time.monotonic())
     if arguments.save is not None:
-        print(game.world.save(arguments.save))
+        print(game.world.save(arguments.save, force=arguments.force))
     return 0

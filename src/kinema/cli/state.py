@@ -15,7 +15,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("clip", type=Path)
     add_output(parser, "state.json")
     add_model(parser)
-    add_size(parser, "that of the clip, or one near that the model films")
+    add_size(parser, "the model's own height, as wide as the clip's shape asks for")
     parser.set_defaults(run=perceive)
     parser = subparsers.add_parser("render", help="film a state", description="Film a state that `perceive` wrote.")
     parser.add_argument("state", type=Path)

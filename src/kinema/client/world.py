@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from kinema.client.connection import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
-from kinema.media.write import replace_file
+from kinema.media.write import check_free, replace_file
 from kinema.scene.scene import Scene
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State
@@ -211,10 +211,14 @@ class RemoteWorld:
 
     # Keeping
 
-    def save(self, path: str | Path) -> Path:
-        """All of the world in one file here; `kinema.World.open` goes on from it."""
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """All of the world in one file here; `kinema.World.open` goes on from it.
+
+        OutputError: the path exists and force is False, a full disk, no permission.
+        """
+        check_free(Path(path), force=force)
         data = self._line.call("GET", self._path("/file")).content
-        return replace_file(Path(path), lambda to: (to.write_bytes(data), None)[1], force=True)
+        return replace_file(Path(path), lambda to: (to.write_bytes(data), None)[1], force=force)
 
     def delete(self) -> None:
         """End the world on the server."""

@@ -35,7 +35,7 @@ from kinema.models.hub import Model
 from kinema.playground.scene_distribution import Diet, tiny
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
-from kinema.simulation.world import check_action, check_task
+from kinema.simulation.world import check_action, check_fps, check_task
 
 TRIES = 20
 
@@ -116,9 +116,9 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         self.model = resolve_model(model)
         if self.model.config.world is not None:
             raise InputError(f"{self.model.config.name} is a recorded world; use kinema/Recorded-v0")
-        low, high = self.model.config.fps
-        if not low <= fps <= high or steps < 1:
-            raise InputError(f"{fps} frames a second in {steps} steps: expected {low:g} to {high:g}, and 1 step or more")
+        check_fps(self.model, fps)
+        if steps < 1:
+            raise InputError(f"{steps} steps: expected 1 or more")
         self.diet = diet or tiny()
         if task is not None:
             check_task(self.model, task)

@@ -78,7 +78,7 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         if not 32 <= size <= 2048:
             raise SizeError(f"size {size} pixels: expected 32 to 2048")
         if not 1.0 <= fps <= 128.0:
-            raise SizeError(f"{fps} frames per second: expected 1 to 128")
+            raise SizeError(f"{fps} frames a second: expected 1 to 128, such as fps=16")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode {render_mode!r}: expected None, 'rgb_array' or 'human'")
         self.task = None if task is None else Task.parse(task)

@@ -340,8 +340,11 @@ class Dream:
 
     edit = ask
 
-    def save(self, path: str | Path) -> Path:
-        """All of the world in one file; `Dream.open` goes on from it bit for bit."""
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """All of the world in one file; `Dream.open` goes on from it bit for bit.
+
+        OutputError: the path exists and force is False, a full disk, no permission.
+        """
         many = self._many
         data = {
             "model": many.model.source,
@@ -350,7 +353,7 @@ class Dream:
             "count": int(many._count[0]),
             "moments": packed(many._moments),
         }
-        return write(Path(path), "dream", data)
+        return write(Path(path), "dream", data, force=force)
 
     @staticmethod
     def open(path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO) -> Dream:

@@ -77,7 +77,7 @@ def board(cards: Sequence[dict[str, Any]]) -> str:
     for card in ranked:
         cells = [_cell(tables[id(card)].get(name)) for name in names]
         lines.append(
-            f"<tr><td>{html.escape(card['model'])}<br><small>{card['scale']}, {card['date']}</small></td>"
+            f"<tr><td>{html.escape(card['subject'])}<br><small>{card['scale']}, {card['date']}</small></td>"
             f"<td class=n>{mean(card):.2f}</td>{''.join(cells)}</tr>"
         )
     told = f"The mean is over the {len(shared)} tests that every model here has a score in."
@@ -149,7 +149,7 @@ def _radar(cards: Sequence[dict[str, Any]]) -> str:
         corners = " ".join("{:.1f},{:.1f}".format(*point(i, found.get(name, 0.0))) for i, name in enumerate(names))
         parts.append(f"<polygon points='{corners}' fill='{color}' fill-opacity='.15' stroke='{color}' stroke-width='2'/>")
     keys = " ".join(
-        f"<span style='color:{color}'>&#9632;</span> {html.escape(card['model'])}"
+        f"<span style='color:{color}'>&#9632;</span> {html.escape(card['subject'])}"
         for card, color in zip(cards, COLORS * len(cards), strict=False)
     )
     drawing = f"<svg viewBox='0 0 {size} {size}' width='{size}' style='max-width:100%' role='img'>{''.join(parts)}</svg>"

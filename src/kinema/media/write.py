@@ -51,12 +51,13 @@ def thumbnails(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([np.asarray(picture) for picture in small])
 
 
-def pack(clip: Clip) -> str:
-    """Everything but the pixels and the settings, compressed; without the state if that would be longer than MOST_PACKED."""
+def pack(clip: Clip, held: NDArray[np.uint8] | None = None) -> str:
+    """Everything but the pixels and the settings, compressed; without the state if that would be longer than MOST_PACKED.
+    held: the frames as the file holds them, uint8 [T, H, W, 3], where its format changes them much; by default the clip's own."""
     data: dict[str, Any] = {"fps": clip.fps, "caption": clip.caption, "size": [clip.frames.shape[2], clip.frames.shape[1]]}
     data["num_frames"] = clip.num_frames
     if clip.state is not None and clip.state.num_frames == clip.num_frames:
-        marks = base64.b64encode(thumbnails(clip.frames).tobytes()).decode()
+        marks = base64.b64encode(thumbnails(clip.frames if held is None else held).tobytes()).decode()
         packed = _compressed({**data, "state": clip.state.to_dict(), "thumbnails": marks})
         if len(packed) <= MOST_PACKED:
             return packed
@@ -167,13 +168,15 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
 
 
 def _gif(clip: Clip, path: Path) -> None:
-    """GIF counts in hundredths of a second, so the waits alternate to keep the clip's rate."""
+    """GIF counts in hundredths of a second, so the waits alternate to keep the clip's rate. A picture has at most 256 colors, which
+    can change small things visibly, so the thumbnails are those of the pictures after quantization."""
     if clip.fps > GIF_FPS:
         clip = clip.resample(GIF_FPS)
-    pictures = [Image.fromarray(frame) for frame in clip.frames]
+    pictures = [Image.fromarray(frame).quantize(256) for frame in clip.frames]
+    held = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
     ticks = np.round(np.arange(clip.num_frames + 1) * 100 / clip.fps).astype(int)
     waits = [int(10 * wait) for wait in np.minimum(np.diff(ticks), 65535)]
-    comment = _settings(clip, **{KEY: pack(clip)}).encode()
+    comment = _settings(clip, **{KEY: pack(clip, held)}).encode()
     made = io.BytesIO()
     pictures[0].save(made, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, comment=comment)
     path.write_bytes(made.getbuffer())

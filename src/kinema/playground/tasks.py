@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.playground.physics import ABOVE, BELOW, Actor, Cast
 from kinema.scene.scene import COLORS, KINDS
 
@@ -60,7 +60,7 @@ class Task:
                 named = found.groupdict()
                 return Task(verb=verb, color=named.get("color"), kind=named.get("kind"))
         raise InputError(
-            f"task {text!r} is not understood; expected 'push the COLOR KIND to the flag', 'reach the flag'"
+            f"task {excerpt(text)!r} is not understood; expected 'push the COLOR KIND to the flag', 'reach the flag'"
             " or 'touch the COLOR KIND'"
         )
 

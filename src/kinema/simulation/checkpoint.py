@@ -10,6 +10,7 @@ import torch
 
 from kinema.errors import InputError, ModelError, OutputError
 from kinema.inference.rollout import FrameState
+from kinema.media.write import replace_file
 
 FORMAT = 2
 
@@ -46,17 +47,23 @@ def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
     ]
 
 
-def write(path: Path, kind: str, data: dict[str, Any]) -> Path:
-    """Write a world of a kind ("world" or "dream")."""
+def write(path: Path, kind: str, data: dict[str, Any], *, force: bool = False) -> Path:
+    """Write a world of a kind ("world" or "dream"), whole or not at all; a missing folder is made.
+
+    OutputError: the path exists and force is False, a full disk, no permission.
+    """
+
+    def fill(temporary: Path) -> None:
+        try:
+            torch.save({"format": FORMAT, "kind": kind, **data}, temporary)
+        except RuntimeError as error:
+            raise OSError(0, str(error).splitlines()[0]) from None
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        torch.save({"format": FORMAT, "kind": kind, **data}, temporary)
-        temporary.replace(path)
-    except (OSError, RuntimeError) as wrong:
-        told = wrong.strerror if isinstance(wrong, OSError) else str(wrong).splitlines()[0]
-        raise OutputError(f"the world could not be written to {path}: {told}") from None
-    return path
+    except OSError as error:
+        raise OutputError(f"the world could not be written to {path}: {error.strerror}") from None
+    return replace_file(path, fill, force=force)
 
 
 def kind_of(path: Path) -> str:

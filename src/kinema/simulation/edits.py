@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.playground.physics import BELOW, FLOOR
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.simulation.references import listed, one, plain, traits
@@ -104,7 +104,7 @@ def _fixed(scene: Scene, slot: int, field: str, value: float) -> Scene:
 def _number(text: str) -> float:
     value = float(text)
     if not -1e3 < value < 1e3:
-        raise InputError(f"{text} units: a room is 10 units wide")
+        raise InputError(f"{excerpt(text)} units: a room is 10 units wide")
     return value
 
 
@@ -167,9 +167,9 @@ def _new(phrase: str, where: str | None, now: State) -> Change:
     wanted = traits(phrase)
     more = [word for word in plain(phrase).split() if word not in {*wanted.values(), "a", "an", "one", "new"}]
     if more:
-        raise InputError(f"{' '.join(more)!r} in {phrase!r} is not understood; say: {FORMS[4]}")
+        raise InputError(f"{excerpt(' '.join(more))!r} in {excerpt(phrase)!r} is not understood; say: {FORMS[4]}")
     if not {"kind", "color"} <= wanted.keys():
-        raise InputError(f"{phrase!r}: expected a color ({', '.join(COLORS)}) and a kind ({', '.join(KINDS)})")
+        raise InputError(f"{excerpt(phrase)!r}: expected a color ({', '.join(COLORS)}) and a kind ({', '.join(KINDS)})")
     if any(e.kind == wanted["kind"] and e.color == wanted["color"] for e in now.entities):
         raise InputError(f"there is a {wanted['color']} {wanted['kind']} already; things are told apart by color and kind")
     below = None if now.view == "side" else 2.0
@@ -215,7 +215,9 @@ def parse(text: str, now: State) -> Change:
         found = re.match(pattern, words)
         if found:
             return build(found)
-    raise InputError(f"the change {text!r} is not understood; there is {listed(now.entities)}; say: {'; '.join(FORMS)}")
+    raise InputError(
+        f"the change {excerpt(text)!r} is not understood; there is {listed(now.entities)}; say: {'; '.join(FORMS)}"
+    )
 
 
 def parse_cause(text: str, now: State) -> Change:
@@ -243,6 +245,6 @@ def parse_cause(text: str, now: State) -> Change:
         return parse(words, now)
     except InputError:
         raise InputError(
-            f"the cause {text!r} is not understood; there is {listed(now.entities)}; say 'X had not been pushed', 'X had not been"
-            f" there', 'X had been COLOR|SIZE', 'X had been pushed left', or a change: {'; '.join(FORMS)}"
+            f"the cause {excerpt(text)!r} is not understood; there is {listed(now.entities)}; say 'X had not been pushed',"
+            f" 'X had not been there', 'X had been COLOR|SIZE', 'X had been pushed left', or a change: {'; '.join(FORMS)}"
         ) from None

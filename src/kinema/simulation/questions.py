@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH
 from kinema.scene.scene import KINDS
 from kinema.simulation.references import ANY, every, listed, one, plain, traits
@@ -89,7 +89,7 @@ def _where(x: str, now: State) -> Answer:
 
 def _how_many(x: str, now: State) -> Answer:
     if not traits(x) and not set(plain(x).split()) & set(ANY):
-        raise InputError(f"{x!r} names no kind, color or size; there is {listed(now.entities)}")
+        raise InputError(f"{excerpt(x)!r} names no kind, color or size; there is {listed(now.entities)}")
     found = every(x, now.entities)
     names = f": {listed(found)}" if found else ""
     verb = "is" if len(found) == 1 else "are"
@@ -134,7 +134,7 @@ def _touched(x: str, y: str, past: Sequence[State]) -> tuple[Entity, Entity, flo
     now = past[-1]
     a, b = one(x, now.entities), one(y, now.entities)
     if a.slot == b.slot:
-        raise InputError(f"{x!r} and {y!r} are one thing, the {a.name}")
+        raise InputError(f"{excerpt(x)!r} and {excerpt(y)!r} are one thing, the {a.name}")
     begun: float | None = None
     for state in past:
         slots = {e.slot: e for e in state.entities if e.name in (a.name, b.name)}
@@ -223,4 +223,4 @@ def answer(question: str, past: Sequence[State], roll: Roll) -> Answer:
         found = re.match(pattern, text)
         if found:
             return reply(found)
-    raise InputError(f"the question {question!r} is not understood; ask like this: {'; '.join(FORMS)}")
+    raise InputError(f"the question {excerpt(question)!r} is not understood; ask like this: {'; '.join(FORMS)}")

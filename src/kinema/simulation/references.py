@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.scene.scene import COLORS, KINDS, SIZES
 from kinema.simulation.state import Entity
 
@@ -26,7 +26,9 @@ def traits(phrase: str) -> dict[str, str]:
         for trait, names in (("kind", KINDS), ("color", COLORS), ("size", tuple(SIZES))):
             if single in names:
                 if found.get(trait, single) != single:
-                    raise InputError(f"{phrase.strip()!r} names two: a {found[trait]} and a {single} one; name one thing")
+                    raise InputError(
+                        f"{excerpt(phrase.strip())!r} names two: a {found[trait]} and a {single} one; name one thing"
+                    )
                 found[trait] = single
     return found
 
@@ -47,10 +49,10 @@ def one(phrase: str, entities: Sequence[Entity]) -> Entity:
     wanted = traits(phrase)
     words = set(plain(phrase).split())
     if not wanted and not (words & set(ANY) and len(entities) == 1):
-        raise InputError(f"{phrase.strip()!r} names no thing; there is {listed(entities)}")
+        raise InputError(f"{excerpt(phrase.strip())!r} names no thing; there is {listed(entities)}")
     found = every(phrase, entities)
     if len(found) == 1:
         return found[0]
     if not found:
         raise InputError(f"there is no {' '.join(wanted.values())} here; there is {listed(entities)}")
-    raise InputError(f"{phrase.strip()!r} may be {listed(found)}; name its color and kind")
+    raise InputError(f"{excerpt(phrase.strip())!r} may be {listed(found)}; name its color and kind")

@@ -21,14 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinema.api import perceive
 from kinema.devices import AUTO
-from kinema.errors import InputError
+from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan_state
 from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step, terminated
 from kinema.media import Clip
-from kinema.models.hub import Model
+from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import (
     IDENTITY,
@@ -50,6 +50,7 @@ AHEAD_S = 1.5
 """How far `ask("what will happen next")` looks."""
 CHANGES = 16
 """Changes that can be rewound."""
+USUAL_FPS = 16.0
 FIRST_S = 2.0
 """A world from words begins with the first frame of a plan this long."""
 
@@ -87,7 +88,24 @@ def check_task(model: Model, task: str) -> None:
     wanted = Task.parse(task)
     missing = [name for name in (wanted.kind, wanted.color) if name is not None and name in model.config.lacks]
     if missing:
-        raise InputError(f"task {task!r}: {model.config.name} was not fed {' or '.join(missing)}")
+        raise InputError(f"task {excerpt(task)!r}: {model.config.name} was not fed {' or '.join(missing)}")
+
+
+def usual_fps(config: ModelConfig) -> float:
+    """USUAL_FPS, or the nearest rate that the model films."""
+    low, high = config.fps
+    return min(max(USUAL_FPS, low), high)
+
+
+def check_fps(model: Model, fps: float) -> float:
+    """The frame rate; InputError unless the model steps at it."""
+    low, high = model.config.fps
+    if not low <= fps <= high:
+        usual = usual_fps(model.config)
+        raise SizeError(
+            f"{fps:g} frames a second: {model.config.name} steps at {low:g} to {high:g}; pass fps={usual:g} (--fps {usual:g})"
+        )
+    return fps
 
 
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
@@ -95,15 +113,16 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
     try:
         pair = np.asarray(action, np.float32).reshape(-1)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"action {action!r}: expected two numbers in [-1, 1], right and up, or None") from None
+        raise InputError(f"action {excerpt(repr(action))}: expected two numbers in [-1, 1], right and up, or None") from None
     if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1.0:
-        raise InputError(f"action {action!r}: expected two finite numbers in [-1, 1], right and up, or None")
+        raise InputError(f"action {excerpt(repr(action))}: expected two finite numbers in [-1, 1], right and up, or None")
     return pair
 
 
 class World:
     """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
-    pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own."""
+    pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own. steps: of the sampler, each frame.
+    options, strict: as of `kinema.generate`, for the plan of the first frame of a world that starts from words."""
 
     _shown: tuple[FrameState, Frame] | None = None
 
@@ -117,6 +136,8 @@ class World:
         size: str | tuple[int, int] | None = None,
         task: str | None = None,
         steps: int = 1,
+        options: Options | None = None,
+        strict: bool = False,
         parser: Parser = parse,
     ) -> None:
         self.model = resolve_model(model)
@@ -126,10 +147,8 @@ class World:
             check_task(self.model, task)
         if not isinstance(steps, int) or steps < 1:
             raise InputError(f"steps {steps}: expected a whole number from 1 on")
-        low, high = self.model.config.fps
-        if not low <= fps <= high:
-            raise InputError(f"{fps} frames a second: {self.model.config.name} steps at {low:g} to {high:g}")
-        self.seed, self.fps, self.steps, self.parser, self.task = check_seed(seed), fps, steps, parser, task
+        self.seed, self.fps, self.steps, self.parser = check_seed(seed), check_fps(self.model, fps), steps, parser
+        self.task = task
         if size is None and isinstance(start, Clip):
             self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
@@ -137,7 +156,7 @@ class World:
         self._text = None
         if task is not None:
             self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
-        scene = self._first(start)
+        scene = self._first(start, options or Options(), strict)
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         begin = -(scene.num_frames - 1) / fps
@@ -145,7 +164,7 @@ class World:
         self._before: list[tuple[FrameState, ...]] = []
         """For each of the latest changes, all that was kept before it."""
 
-    def _first(self, start: str | Clip | Scene) -> Scene:
+    def _first(self, start: str | Clip | Scene, options: Options, strict: bool) -> Scene:
         if isinstance(start, Scene):
             if start.num_frames < 1:
                 raise InputError("the state has no frames")
@@ -158,8 +177,8 @@ class World:
         keep = [name for name in canvas.values if name != "video"]
         canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
         if start.strip():
-            canvas = encode_prompt(self.model, canvas, start, False)
-        done = plan_state(self.model, canvas, Options(), [self.seed])
+            canvas = encode_prompt(self.model, canvas, start, strict)
+        done = plan_state(self.model, canvas, options, [self.seed])
         tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
         scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
         return scene.frames(slice(0, 1))
@@ -349,8 +368,11 @@ class World:
 
     # Keeping
 
-    def save(self, path: str | Path) -> Path:
-        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept."""
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept.
+
+        OutputError: the path exists and force is False, a full disk, no permission.
+        """
         data = {
             "model": self.model.source,
             "seed": self.seed,
@@ -360,7 +382,7 @@ class World:
             "task": self.task,
             "moments": packed(self._moments),
         }
-        return write(Path(path), "world", data)
+        return write(Path(path), "world", data, force=force)
 
     @staticmethod
     def open(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kinema.errors import VocabularyError
+from kinema.errors import VocabularyError, excerpt
 from kinema.playground import VOCABULARY
 from kinema.playground.vocabulary import SYNONYMS, article, listing
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES
@@ -20,12 +20,19 @@ from kinema.text.vocabulary import suggest, unknown_words
 
 log = logging.getLogger(__name__)
 
+
+def _plural(name: str) -> str:
+    return "boxes" if name == "box" else f"{name}s"
+
+
 _NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "several": 3, "many": 3,
     "some": 2, "both": 2, "few": 3,
 }  # fmt: skip
 _KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
-_PLURALS = {("boxes" if name == "box" else f"{name}s"): kind for name, kind in _KIND_OF.items()}
+_PLURALS = {_plural(name): kind for name, kind in _KIND_OF.items()}
+MOST_NAMED = 8
+"""Unknown or corrected words that one message lists."""
 _ADJECTIVES = (*SIZES, *MATERIALS, *COLORS)
 _THING = re.compile(
     r"(?:\b(?P<count>another|" + "|".join(_NUMBERS) + r"|\d+)\s+)?"
@@ -59,7 +66,7 @@ def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
     meant = corrections(prompt, _known(lacks))
     for word, right in meant.items():
         prompt = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", right, prompt, flags=re.IGNORECASE)
-        notes.append(f"{word!r} is read as {right!r}")
+        notes.append(f"{excerpt(word)!r} is read as {right!r}")
 
     def told_apart(found: re.Match[str]) -> str:
         colors = re.findall("|".join(COLORS), (found["each"] or "").lower())
@@ -73,7 +80,7 @@ def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
             return found[0]
         name = next(single for single in _KIND_OF if kind in (f"{single}s", f"{single}es"))
         made = listing([article(f"{found['words'].lower()}{color} {name}") for color in colors])
-        notes.append(f"{found[0].strip(' ,')!r} is read as {made!r}")
+        notes.append(f"{excerpt(found[0].strip(' ,'))!r} is read as {excerpt(made)!r}")
         return made
 
     return _THING.sub(told_apart, prompt), notes
@@ -85,7 +92,7 @@ def things_in(text: str) -> list[Thing]:
     for match in _THING.finditer(text):
         kind, words = match["kind"].lower(), match["words"].lower().split()
         given = (match["count"] or "").lower()
-        count = int(given) if given.isdigit() else _NUMBERS.get(given, 2 if kind in _PLURALS else 1)
+        count = int(given.lstrip("0")[:9] or "0") if given.isdigit() else _NUMBERS.get(given, 2 if kind in _PLURALS else 1)
         color = next((word for word in words if word in COLORS), None)
         named = _KIND_OF.get(kind) or _PLURALS[kind]
         again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in found)
@@ -108,18 +115,20 @@ def limits_of(spans: Sequence[TextSpan], slots: int) -> list[str]:
         ]  # fmt: skip
         for thing in [*(thing for thing in things if thing.count > 1), *twice]:
             if thing.count > slots:
-                notes.append(f"{thing.text!r}: at most {slots} things are filmed; name fewer")
+                notes.append(f"{excerpt(thing.text)!r}: at most {slots} things are filmed; name fewer")
             else:
                 notes.append(
-                    f"{thing.text!r}: no two things of one kind and color can be filmed; give each a color of its own, such as 'a"
-                    f" red {thing.kind} and a blue {thing.kind}'"
+                    f"{excerpt(thing.text)!r}: no two things of one kind and color can be filmed; give each a color of its own,"
+                    f" such as 'a red {thing.kind} and a blue {thing.kind}'"
                 )
         if stacked := _STACKED.search(text):
-            notes.append(f"{stacked[0]!r}: things do not stand on each other here; say 'a red ball left of a blue box'")
+            notes.append(
+                f"{excerpt(stacked[0])!r}: things do not stand on each other here; say 'a red ball left of a blue box'"
+            )
         if (above := _ABOVE.search(text)) and "from above" not in text.lower() and "top view" not in text.lower():
             notes.append(f"{above[0]!r} is only filmed in the top view; add 'seen from above'")
         if negated := _NEGATED.search(text):
-            notes.append(f"{negated[0]!r}: what is named appears, even if it is said not to; leave it out")
+            notes.append(f"{excerpt(negated[0])!r}: what is named appears, even if it is said not to; leave it out")
     named = [(kind, color) for kind, color in names if color or kind not in {kind for kind, color in names if color}]
     if len(named) > slots:
         notes.append(f"{len(named)} things are named; at most {slots} are filmed")
@@ -158,11 +167,10 @@ def check_words(prompt: str, *, strict: bool, model: str, lacks: Sequence[str] =
     if not strange:
         return []
     meant = {word: suggest(word, known) for word in strange}
-    hints = [f"{word!r}" + (f" (perhaps {meant[word]!r})" if meant[word] else "") for word in strange]
-    message = (
-        f"{model} does not know {', '.join(hints)}; it films balls, boxes, triangles, stars, cars, robots, screens, flags"
-    )
-    _say(message, strict, "and an open-weights model knows more")
+    hints = [f"{excerpt(word)!r}" + (f" (perhaps {meant[word]!r})" if meant[word] else "") for word in strange]
+    kinds = [_plural(kind) for kind in KINDS if kind not in lacks]
+    films = f"; it films {', '.join(kinds)}" if kinds else ""
+    _say(f"{model} does not know {_first(hints)}{films}", strict, "and an open-weights model knows more")
     return strange
 
 
@@ -178,8 +186,14 @@ def check_rewrite(prompt: str, *, strict: bool, lacks: Sequence[str] = ()) -> st
     """The prompt as it is filmed (`rewrite`), with a warning for each change; with `strict` a change is an error."""
     filmed, notes = rewrite(prompt, lacks)
     if notes:
-        _say(f"the prompt: {'; '.join(notes)}", strict)
+        _say(f"the prompt: {_first(notes, '; ')}", strict)
     return filmed
+
+
+def _first(parts: Sequence[str], between: str = ", ") -> str:
+    """The first MOST_NAMED parts, and how many more there are."""
+    more = len(parts) - MOST_NAMED
+    return between.join(parts[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _say(message: str, strict: bool, more: str = "") -> None:

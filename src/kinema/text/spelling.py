@@ -1,7 +1,8 @@
 """Plain typos: a word that means nothing and is one slip away from exactly one word that is known.
 
 Of two such words the one with the same first letter is meant. A real English word is no typo, however near it is ('fox' is
-not 'box'): the encoder's own word list says which are real.
+not 'box'): the encoder's own word list says which are real. Short function words are near many words of other languages ('nach' is
+not 'each'), so only swapped letters are read as one ('wiht').
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ COMMON = 20_000
 """Entries of the encoder's word list, the most frequent first, that count as real words."""
 SHORTEST, LONG = 3, 6
 """Letters of a word that is corrected, and of one in which two slips are allowed."""
+SHORT_FUNCTION_WORD = 4
+"""Letters up to which a function word is meant only where two neighbors are swapped."""
 
 
 def corrections(text: str, vocabulary: frozenset[str]) -> dict[str, str]:
@@ -30,6 +33,19 @@ def _real_words() -> frozenset[str]:
 
 
 def _meant(word: str, vocabulary: frozenset[str]) -> str | None:
+    near = _nearest(word, vocabulary)
+    if near in FUNCTION_WORDS and len(near) <= SHORT_FUNCTION_WORD and not _swapped(word, near):
+        return None
+    return near
+
+
+def _swapped(a: str, b: str) -> bool:
+    """Whether one word is the other with two neighboring letters swapped."""
+    return sorted(a) == sorted(b) and slips_between(a, b, 1) == 1
+
+
+def _nearest(word: str, vocabulary: frozenset[str]) -> str | None:
+    """The one known word that is fewest slips away; None where there is none, or several."""
     if len(word) < SHORTEST or not word.isalpha() or word in SYNONYMS or word in _real_words():
         return None
     known = sorted(vocabulary | FUNCTION_WORDS)

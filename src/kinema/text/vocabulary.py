@@ -106,17 +106,18 @@ def unknown_words(text: str, vocabulary: frozenset[str]) -> list[str]:
 
 
 def suggest(word: str, vocabulary: frozenset[str]) -> str | None:
-    """A word of the vocabulary to use instead of an unknown one: same meaning first, then similar spelling; or None."""
+    """A word of the vocabulary to use instead of an unknown one: same meaning first, then similar spelling; or None. A function
+    word stands for nothing, so one that only looks alike is not suggested."""
     word = word.lower()
     if _known(word, vocabulary):
         return None
     same = _same_meaning(word, vocabulary)
     if same:
         return same
-    words = sorted(vocabulary)
+    words = sorted(vocabulary - FUNCTION_WORDS)
     bases = sorted(_bases(word), key=len, reverse=True)
     close = [known for base in bases for known in get_close_matches(base, words, n=1, cutoff=0.8)]
-    swapped = [known for known in words if len(known) > 2 and sorted(known) == sorted(word)]
+    swapped = [known for known in words if len(known) == len(word) > 2 and sorted(known) == sorted(word)]
     return next(iter(close + swapped), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kinema.errors import ApiError
@@ -17,8 +18,37 @@ def not_found(what: str, id: str) -> ApiError:
 
 
 def refuse(param: str, came: object, expected: str) -> ApiError:
-    """What came, what was expected."""
-    if isinstance(came, (list, dict)):
-        came = f"{type(came).__name__} of {len(came)}"
-    shown = came[:120] if isinstance(came, str) else str(came)[:120]
-    return ApiError(400, f"{param} {shown!r}: expected {expected}", param=param, code="invalid_value")
+    """What came, what was expected. Text is quoted; a number stands as it is, so that "64" and 64 are told apart."""
+    return ApiError(400, f"{param} {shown(came)}: expected {expected}", param=param, code="invalid_value")
+
+
+def shown(came: object) -> str:
+    """A value of a body as one short piece of a message."""
+    match came:
+        case str():
+            return repr(came[:120])
+        case list() | dict():
+            return f"({kind_of(came)} of {len(came)})"
+        case bool() | None:
+            return json.dumps(came)
+        case int() | float():
+            return str(came)[:120]
+        case _:
+            return f"({kind_of(came)})"
+
+
+def kind_of(came: object) -> str:
+    """What JSON calls a value."""
+    match came:
+        case str():
+            return "text"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "a file" if came is not None else "null"

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from kinema.errors import ApiError, OutputError
-from kinema.server.api.errors import refuse
+from kinema.server.api.errors import kind_of, refuse, shown
 from kinema.server.storage.uploads import MOST_BYTES, Sent
 
 MOST_TEXT = 8000
@@ -50,6 +50,8 @@ class Field:
     name: str
     kind: Kind
     about: str
+    example: str | None = None
+    """As JSON."""
     required: bool = False
     default: Any = None
     low: float | None = None
@@ -77,7 +79,9 @@ class Field:
 
     def _text(self, given: Any) -> str:
         if not isinstance(given, str):
-            raise refuse(self.name, given, "text")
+            number = isinstance(given, int | float) and not isinstance(given, bool)
+            came = f"{self.name} is {kind_of(given)}" + (f", {shown(given)}" if number else "")
+            raise ApiError(400, f"{came}: expected {self._shape('text')}", param=self.name, code="invalid_value")
         if len(given) > MOST_TEXT:
             raise ApiError(
                 400, f"{self.name} has {len(given)} characters; {MOST_TEXT} are allowed", param=self.name, code="too_long"
@@ -120,24 +124,28 @@ class Field:
 
     def _reference(self, given: Any) -> Any:
         if isinstance(given, str) and given.startswith("{"):
-            return _parsed(given, self.name)
+            return _parsed(given, self.name, self._shape("JSON"))
         return given
 
     def _list(self, given: Any) -> list[Any]:
         if isinstance(given, str):
-            given = _parsed(given, self.name)
+            given = _parsed(given, self.name, self._shape("JSON"))
         if not isinstance(given, list):
-            raise refuse(self.name, given, "a list")
+            raise refuse(self.name, given, self._shape("a list"))
         if len(given) > MOST_LIST:
             raise refuse(self.name, f"{len(given)} entries", f"up to {MOST_LIST}")
         return given
 
     def _object(self, given: Any) -> dict[str, Any]:
         if isinstance(given, str):
-            given = _parsed(given, self.name)
+            given = _parsed(given, self.name, self._shape("JSON"))
         if not isinstance(given, dict):
-            raise refuse(self.name, given, "an object")
+            raise refuse(self.name, given, self._shape("an object"))
         return given
+
+    def _shape(self, kind: str) -> str:
+        """A kind of value with an example of it, or with what it is for."""
+        return f"{kind} such as {self.example}" if self.example else f"{kind}: {self.about}" if self.about else kind
 
     def _any(self, given: Any) -> Any:
         return given
@@ -151,13 +159,13 @@ def _between(low: float | None, high: float | None) -> str:
     return f"a number from {low or 0:g} to {high:g}"
 
 
-def _parsed(text: str, name: str) -> Any:
+def _parsed(text: str, name: str, expected: str) -> Any:
     if len(text) > MOST_STATE:
         raise refuse(name, f"{len(text)} characters", f"up to {MOST_STATE}")
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise refuse(name, text, "JSON") from None
+        raise refuse(name, text, expected) from None
 
 
 async def body_of(request: Request, fields: Sequence[Field], *, most: int = MOST_JSON) -> dict[str, Any]:

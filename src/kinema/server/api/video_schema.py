@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kinema.errors import ApiError
+from kinema.errors import ApiError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
@@ -19,6 +19,7 @@ from kinema.server.api.forms import Field
 from kinema.server.billing import USUAL_FPS
 from kinema.server.services import House
 from kinema.server.storage.uploads import Sent
+from kinema.simulation.world import usual_fps
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
@@ -41,7 +42,8 @@ EMPTY = (
 """What every kind of video may be told."""
 SECONDS = Field(name="seconds", kind="number", about="length of the video", low=0.01, high=MOST_SECONDS)
 SIZE = Field(
-    name="size", kind="text", about="WIDTHxHEIGHT in pixels, as GET /v1/models lists; by default that of what is given, or one near"
+    name="size", kind="text", example='"64x64"',
+    about="WIDTHxHEIGHT in pixels, as GET /v1/models lists; by default that of what is given, or one near",
 )  # fmt: skip
 CREATE = (
     Field(name="prompt", kind="text", about="what happens; '0-2: text | 2-4: text' in seconds is a storyboard", default=""),
@@ -122,7 +124,7 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
     width, height = limits.check_size(config, size_for(given, model, notes))
     seconds = given.get("seconds") or 4.0
     fps = given.get("fps") or 16.0
-    limits.check_duration(config, seconds, fps, width, height, 1)
+    check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
     prompt = given.get("prompt") or ""
     check_prompt(prompt, model, bool(given.get("strict")))
     house.allowed(prompt)
@@ -135,9 +137,19 @@ def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], li
     return model, request, notes
 
 
+def check_length(config: ModelConfig, seconds: float, fps: float, width: int, height: int, *, mend: str) -> None:
+    """SizeError for a length or a frame rate that cannot be filmed. mend: what to do about the rate, with
+    {fps:g} where one that the model films stands."""
+    low, high = config.fps
+    if not low <= fps <= high:
+        advice = mend.format(fps=usual_fps(config))
+        raise SizeError(f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; {advice}")
+    limits.check_duration(config, seconds, fps, width, height, 1)
+
+
 def size_for(given: dict[str, Any], model: str, notes: list[str]) -> str | None:
     """The size that is asked for, None if none is. Clients that ask for a model by an alias do not know this one's sizes: they get
-    the one that is nearest in shape, and a note."""
+    one of about the same shape (`limits.fitted`), and a note."""
     size: str | None = given.get("size") or None
     if size is None or given.get("model") not in ALIASES:
         return size

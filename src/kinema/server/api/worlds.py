@@ -51,13 +51,19 @@ LONGEST_SINCE = 128
 SEEN_S = 4.0
 """The last seconds of a video are where a world begins; more would be looked at in vain."""
 
+START_EXAMPLE = '{"prompt": "a red ball on a field"}'
 
 BEGIN = (
     Field(name="prompt", kind="text", about="what the world holds, in words"),
-    Field(name="start", kind="object", about="or one of {prompt}, {picture: reference}, {video: reference}, {state: scene}"),
+    Field(
+        name="start",
+        kind="object",
+        about="or one of {prompt}, {picture: reference}, {video: reference}, {state: scene}",
+        example=START_EXAMPLE,
+    ),
     Field(name="seed", kind="whole", about="the same seed gives the same world", default=0, low=0, high=2**62),
     Field(name="fps", kind="number", about="steps a second of the world's own time", default=16.0),
-    Field(name="size", kind="text", about="WIDTHxHEIGHT; by default the model's own"),
+    Field(name="size", kind="text", example='"64x64"', about="WIDTHxHEIGHT; by default the model's own"),
     Field(name="task", kind="text", about="what the robot is rewarded for, such as 'reach the flag'"),
     Field(name="model", kind="text", about="its name; by default the smallest"),
     Field(name="name", kind="text", about="what to call it; by default the prompt"),
@@ -190,7 +196,7 @@ async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Cli
     unknown = [name for name in start if name not in STARTS]
     found = sorted(start) + ["prompt"] * (told["prompt"] is not None)
     if unknown or len(found) > 1:
-        raise refuse("start", " and ".join(unknown or found), f"one of {', '.join(STARTS)}")
+        raise refuse("start", " and ".join(unknown or found), f"one of {', '.join(STARTS)}, such as {START_EXAMPLE}")
     if told["prompt"] is not None:
         start = {"prompt": told["prompt"]}
     match start:
@@ -204,7 +210,7 @@ async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Cli
             return clip.cut(slice(-max(round(SEEN_S * clip.fps), 1), None))
     prompt = start.get("prompt", "")
     if not isinstance(prompt, str):
-        raise refuse("start.prompt", prompt, "text")
+        raise refuse("start.prompt", prompt, f"text such as in {START_EXAMPLE}")
     given.allowed(prompt)
     return prompt
 

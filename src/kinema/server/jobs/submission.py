@@ -18,6 +18,7 @@ from kinema.server.api.video_schema import (
     MOST_KEYFRAMES,
     MOST_SECONDS,
     camera_of,
+    check_length,
     check_prompt,
     config_of,
     cost,
@@ -110,7 +111,7 @@ class Orders:
         if shown and not given["size"]:
             request["size"] = _fitted(model, _source(self.house, shown[0])["size"])
             width, height = limits.parse_size(request["size"])
-            limits.check_duration(config_of(model), request["seconds"], request["fps"], width, height, 1)
+            check_length(config_of(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
         return self._accept(
             caller, "generate", model, request, sources=[r["video"] for r in references if r and "video" in r], given=given,
             seconds=request["seconds"], size=request["size"],
@@ -167,7 +168,9 @@ class Orders:
         if kind == "trim":
             cuts = cuts_of(given["cuts"], first["seconds"])
             given, seconds = {**given, "cuts": cuts}, sum(end - start for start, end in cuts)
-        limits.check_duration(config_of(model), seconds, first["fps"], width, height, 1)
+        check_length(
+            config_of(model), seconds, first["fps"], width, height, mend="resample the video first: clip.resample({fps:g})"
+        )
         seed = given.get("seed")
         request = {
             **{name: given.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
@@ -186,7 +189,9 @@ class Orders:
         scene = scene_of(given["state"])
         seconds = scene.num_frames / scene.fps
         width, height = limits.parse_size(asked["size"])
-        limits.check_duration(config_of(model), seconds, scene.fps, width, height, 1)
+        check_length(
+            config_of(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
+        )
         wanted = {**asked, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
         return self._accept(caller, "render", model, wanted, sources=[], given=given, seconds=seconds, size=asked["size"])
 

@@ -49,7 +49,7 @@ def scene_of(data: Any) -> Scene:
         if value is not None and not _whole(value, 1, most):
             raise InputError(f"the state's {name} is {_shown(value)}: expected 1 to {most}")
     if fps is not None and not (type(fps) in (int, float) and 0.1 <= fps <= 1000):
-        raise InputError(f"the state has {_shown(fps)} frames a second: expected 0.1 to 1000")
+        raise InputError(f"the state has {_shown(fps)} frames a second: expected 0.1 to 1000; set its fps, such as 16")
     entities = data.get("entities")
     if isinstance(entities, list) and len(entities) > MOST_SLOTS:
         raise InputError(f"the state has {len(entities)} entities: expected up to {MOST_SLOTS}")
@@ -131,7 +131,10 @@ def _whole(value: Any, low: int, high: int) -> bool:
 def _check_settings(data: dict[str, Any], model: Model) -> None:
     low, high = model.config.fps
     if type(data["fps"]) not in (int, float) or not low <= data["fps"] <= high:
-        raise _refuse(f"it has {_shown(data['fps'])} frames a second; {model.config.name} steps at {low:g} to {high:g}")
+        raise _refuse(
+            f"it has {_shown(data['fps'])} frames a second; {model.config.name} steps at {low:g} to {high:g}; begin a new world"
+            " from its last state instead (World.open(file).scene)"
+        )
     if not _whole(data["steps"], 1, MAX_STEPS) or type(data["seed"]) is not int:
         raise _refuse(f"its seed or its {_shown(data['steps'])} steps are none; expected 1 to {MAX_STEPS}")
     check_seed(data["seed"])

@@ -287,7 +287,7 @@ class Hall:
     async def export(self, room: Room, path: Path) -> Path:
         """The world as one file, which `World.open` goes on from."""
         world = await self.snapshot(room)
-        return await self._filed(lambda: world.save(path))
+        return await self._filed(lambda: world.save(path, force=True))
 
     # Keeping
 

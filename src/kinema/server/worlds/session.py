@@ -263,4 +263,4 @@ class Room:
 
 
 def _saved(world: World, path: Path) -> None:
-    world.save(path)
+    world.save(path, force=True)
