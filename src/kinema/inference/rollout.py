@@ -238,14 +238,18 @@ def render_frames(model: Model, moments: Sequence[FrameState], height: int, widt
     known = _known(moments, None)
     known = known.with_values({**known.values, "state": project_for_render(known.values["state"])}, known.levels)
     batch, frames = known.time_s.shape
-    shape = (batch, frames, *grid)
+    shape = (batch * frames, 1, *grid)
     video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)
     canvas = replace(
         known,
-        values={**known.values, "video": video},
-        levels={**known.levels, "video": torch.ones(shape, device=model.device)},
+        time_s=known.time_s.reshape(-1, 1),
+        values={**{name: x.flatten(0, 1)[:, None] for name, x in known.values.items()}, "video": video},
+        levels={
+            **{name: x.flatten(0, 1)[:, None] for name, x in known.levels.items()},
+            "video": torch.ones(shape, device=model.device),
+        },
         cell_units=10.0 * cell / height,
     )
     clean = model.denoiser.render(canvas, dtype=model.dtype)
-    shown = to_bytes(model.codec.decode(from_cells(clean.flatten(0, 1)[:, None], patch)))[:, 0, :height, :width]
+    shown = to_bytes(model.codec.decode(from_cells(clean, patch)))[:, 0, :height, :width]
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
