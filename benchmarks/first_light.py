@@ -33,7 +33,7 @@ from kinema.inference.canvas_io import encode
 from kinema.inference.pipeline import Options, generate
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
-from kinema.playground import Diet, Episode, simulate, tiny
+from kinema.playground import Episode, SceneDistribution, simulate, tiny
 from kinema.playground.parser import Seen, parse_clip
 from kinema.playground.renderer import render
 from kinema.scene.scene import COLORS, KINDS, Scene
@@ -64,7 +64,9 @@ def interval(rights: list[bool]) -> str:
     return f"{100 * values.mean():.1f}% [{100 * low:.0f}, {100 * high:.0f}], n = {len(values)}"
 
 
-def episodes(diet: Diet, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True) -> list[Episode]:
+def episodes(
+    diet: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
+) -> list[Episode]:
     found: list[Episode] = []
     seed = SEED + first
     while len(found) < count:

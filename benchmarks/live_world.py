@@ -29,7 +29,7 @@ from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, 
 from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load
-from kinema.playground import Diet, Episode, simulate, tiny
+from kinema.playground import Episode, SceneDistribution, simulate, tiny
 from kinema.playground.physics import Actor, Cast
 from kinema.playground.physics import World as Physics
 from kinema.playground.policies import push, seek
@@ -48,7 +48,9 @@ _POSITION = group_slice("position")
 Floats = NDArray[np.float32]
 
 
-def fresh(diet: Diet, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True) -> list[Episode]:
+def fresh(
+    diet: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
+) -> list[Episode]:
     found: list[Episode] = []
     seed = SEED + first
     while len(found) < count:

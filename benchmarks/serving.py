@@ -42,10 +42,10 @@ from PIL import Image
 
 import kinema
 from kinema.media import Clip
-from kinema.server.auth import Access
+from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.settings import Settings
-from kinema.server.storage.artifacts import Store, new_id
+from kinema.server.storage.artifacts import ArtifactStore, new_id
 from kinema.server.storage.tables import Database, jobs, keys
 
 ROOT = Path(__file__).parents[1]
@@ -172,8 +172,8 @@ def kills(count: int) -> list[Row]:
     chance = random.Random(0)
     data = Path(tempfile.mkdtemp(prefix="kinema-kills-"))
     settings = Settings(data=data, threads=1)
-    store, database = Store(data), Database(settings.url)
-    key, row = Access(database).make("bench", ("read", "videos", "admin"))
+    store, database = ArtifactStore(data), Database(settings.url)
+    key, row = Auth(database).make("bench", ("read", "videos", "admin"))
     frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
     database.close()
     port = free_port()
@@ -264,9 +264,9 @@ def requests(count: int, seconds: float) -> list[Row]:
     """`count` jobs in the store; eight connections ask, from this process, which shares the two cores with the server."""
     data = Path(tempfile.mkdtemp(prefix="kinema-requests-"))
     settings = Settings(data=data)
-    Store(data)
+    ArtifactStore(data)
     database = Database(settings.url)
-    access = Access(database)
+    access = Auth(database)
     key, row = access.make("bench", ("read", "videos"))
     others = [access.make(f"other {i}")[1].id for i in range(9)]
     ids = [new_id("video") for _ in range(count)]

@@ -18,10 +18,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from kinema.diffusion.losses import total
 from kinema.training.batches import Batch, make
-from kinema.training.caches import open_banks
+from kinema.training.caches import open_caches
 from kinema.training.flops import measured_peak
 from kinema.training.recipes import KINDS, recipe
-from kinema.training.run import open_codec
+from kinema.training.run import open_autoencoder
 from kinema.training.trainer import Trainer
 
 PRODUCTS = (
@@ -85,10 +85,10 @@ def main() -> None:
     arguments = parser.parse_args()
     run = recipe(arguments.recipe)
     phase = run.phases[0]
-    codec = open_codec(run.codec, "cpu")
+    codec = open_autoencoder(run.codec, "cpu")
     from dataclasses import replace
 
-    banks = open_banks(replace(run, phases=(phase,)))
+    banks = open_caches(replace(run, phases=(phase,)))
     print(f"{machine()}; large product {measured_peak() / 1e9:.0f} GFLOP/s")
     with TemporaryDirectory() as folder:
         trainer = Trainer(replace(run, phases=(phase,)), Path(folder), banks, codec)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from kinema.playground import Diet, Episode, simulate, tiny
+from kinema.playground import Episode, SceneDistribution, simulate, tiny
 from kinema.playground.events import Event
 from kinema.playground.physics import SCENERY
 
@@ -95,7 +95,7 @@ def scenes(first: int, event: str | None = None) -> Iterator[Episode]:
         "hits": ("hit", "towards"), "pushes": ("push",), "goes behind": ("behind",), "bounces": ("throw", "drop"),
         "lands on": ("drop", "throw"),
     }  # fmt: skip
-    diet: Diet = replace(tiny(), min_entities=2, max_entities=2)
+    diet: SceneDistribution = replace(tiny(), min_entities=2, max_entities=2)
     if event is not None:
         diet = replace(diet, scenarios={name: weight for name, weight in diet.scenarios.items() if name in scripts[event]})
     seed = first

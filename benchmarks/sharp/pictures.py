@@ -116,7 +116,7 @@ def one_pass_errors(model: Model, scene: Scene, side: int, level: float, seed: i
     noisy = start(canvas.with_values(canvas.values, levels), [seed])
     whole = model.denoiser(noisy, dtype=model.dtype)["video"]
     assert noisy.cell_units is not None
-    answers = model.denoiser.sketch(noisy.values, noisy.levels, noisy.cell_units, model.dtype)
+    answers = model.denoiser.forward_local(noisy.values, noisy.levels, noisy.cell_units, model.dtype)
     local = clean_video(noisy.values, noisy.levels, {name: x.float() for name, x in answers.items()})
     x_t, t = noisy.values["video"], noisy.levels["video"][..., None]
     guesses = (whole, local, precondition(x_t, t, torch.zeros_like(x_t)))

@@ -18,14 +18,14 @@ from kinema.client import RemoteWorld
 from kinema.errors import InputError, KinemaError, ModelError, OutputError, SizeError
 from kinema.media import Clip
 from kinema.scene.scene import Scene
-from kinema.server.worlds.manager import Hall
+from kinema.server.worlds.manager import WorldManager
 from kinema.simulation.state import State
 from kinema.simulation.world import World
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(Hall(tmp_path_factory.mktemp("data") / "worlds", threads=1)) as address:
+    with serving(WorldManager(tmp_path_factory.mktemp("data") / "worlds", threads=1)) as address:
         yield address
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinema.datasets import episode_cache
-from kinema.datasets.episode_cache import JOLT, SHARD, Bank, Order, build, make_shard
+from kinema.datasets.episode_cache import JOLT, SHARD, EpisodeCache, Order, build, simulate_shard
 from kinema.errors import InputError
 from kinema.playground import simulate, tiny
 from kinema.playground.phyworld import PhyWorld
@@ -24,12 +24,12 @@ def saved(folder: Path, arrays: episode_cache.Arrays) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
     """Episodes with and without a task."""
-    return Bank(saved(tmp_path_factory.mktemp("bank") / "mixed", make_shard(tiny(), 0, 12)))
+    return EpisodeCache(saved(tmp_path_factory.mktemp("bank") / "mixed", simulate_shard(tiny(), 0, 12)))
 
 
-def test_captions_are_found_by_their_kind(mixed: Bank) -> None:
+def test_captions_are_found_by_their_kind(mixed: EpisodeCache) -> None:
     tasks = 0
     for episode in range(len(mixed)):
         told = simulate(tiny(), episode, fps=episode_cache.FPS, num_frames=episode_cache.FRAMES).captions
@@ -41,7 +41,7 @@ def test_captions_are_found_by_their_kind(mixed: Bank) -> None:
     assert 0 < tasks < len(mixed)
 
 
-def test_windows_carry_the_caption_that_was_asked_for(mixed: Bank) -> None:
+def test_windows_carry_the_caption_that_was_asked_for(mixed: EpisodeCache) -> None:
     zeros = np.zeros(3, np.int64)
     windows = mixed.windows(zeros + 1, zeros, zeros + 2, 8, np.array([-1, 3, 0]))
     assert windows.captions == ["", mixed.caption(1, 3)[1], mixed.caption(1, 0)[1]]
@@ -49,20 +49,20 @@ def test_windows_carry_the_caption_that_was_asked_for(mixed: Bank) -> None:
 
 
 def test_a_world_without_partial_captions_tells_the_short_one(tmp_path: Path) -> None:
-    bank = Bank(saved(tmp_path / "phyworld", make_shard(PhyWorld(), 0, 2)))
+    bank = EpisodeCache(saved(tmp_path / "phyworld", simulate_shard(PhyWorld(), 0, 2)))
     assert [bank.caption(1, which)[1] for which in range(4)] == ["a ball"] * 4
 
 
 def test_shards_are_the_same_wherever_they_are_made() -> None:
-    one, two = make_shard(acting(), 5, 3), make_shard(acting(), 5, 3)
+    one, two = simulate_shard(acting(), 5, 3), simulate_shard(acting(), 5, 3)
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays = make_shard(replace(tiny(), max_entities=1), 0, 1)
+    arrays = simulate_shard(replace(tiny(), max_entities=1), 0, 1)
     del arrays["caption_which"]
     with pytest.raises(InputError, match="older format"):
-        Bank(saved(tmp_path / "old", arrays))
+        EpisodeCache(saved(tmp_path / "old", arrays))
     order = Order(folder=tmp_path / "new", source=tiny(), episodes=0, base_seed=0)
     build([order])
     monkeypatch.setattr(episode_cache, "FORMAT", episode_cache.FORMAT + 1)
@@ -71,13 +71,13 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.fixture(scope="module")
-def meetings(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+def meetings(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
     folder = tmp_path_factory.mktemp("meetings")
     build([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
-    return Bank(folder)
+    return EpisodeCache(folder)
 
 
-def test_jolts_are_contacts_of_what_is_in_sight(meetings: Bank) -> None:
+def test_jolts_are_contacts_of_what_is_in_sight(meetings: EpisodeCache) -> None:
     """Where a jolt is noted somebody's velocity changes more than gravity could; and things that meet do jolt."""
     episodes, frames = meetings.jolts
     assert len(set(episodes.tolist())) > 0.8 * len(meetings) and frames.min() >= 1
@@ -86,7 +86,7 @@ def test_jolts_are_contacts_of_what_is_in_sight(meetings: Bank) -> None:
     assert (change.max(1) > JOLT).all()
 
 
-def test_meetings_are_asked_for_at_their_contact(meetings: Bank) -> None:
+def test_meetings_are_asked_for_at_their_contact(meetings: EpisodeCache) -> None:
     past = np.arange(12) % 3 != 2
     windows = draw_meeting_windows(np.random.default_rng(0), meetings, batch=64, frames=12, past=past, text_drop=0.0)
     vx, vy = windows.fields.vx, windows.fields.vy

@@ -20,7 +20,7 @@ from kinema.autoencoder import load_autoencoder
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.envs.imagined import ImaginedVectorEnv
-from kinema.envs.recorded import DreamVectorEnv
+from kinema.envs.recorded import RecordedVectorEnv
 from kinema.evaluation.kinema_model import KinemaModel
 from kinema.evaluation.tasks import TASKS
 from kinema.media import Clip
@@ -157,11 +157,11 @@ def vector_env(model: Model) -> Arrays:
 
 
 def arena(model: Model) -> Arrays:
-    subject = KinemaModel(model)
+    judged = KinemaModel(model)
     found: Arrays = {}
     for name in ARENA:
-        question = TASKS[name]
-        result = question.measure(subject, question.items("quick")[0]) or {}
+        task = TASKS[name]
+        result = task.evaluate(judged, task.examples("quick")[0]) or {}
         numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
         found |= {f"{name} {key}": np.float32(value).reshape(1) for key, value in numbers.items()}
     return found
@@ -179,7 +179,7 @@ def recorded_world(model: Model) -> Arrays:
         trainer = WorldTrainer(recipe, config, recordings, folder, minutes=1.0, start=False)
         save(folder / "world", config, dict(trainer.model.named_parameters()), "# world\n")
         save_starts(folder / "world", recordings, recipe)
-        envs = DreamVectorEnv(2, model=folder / "world")
+        envs = RecordedVectorEnv(2, model=folder / "world")
         envs.model.dtype = torch.float32
         envs.model.denoiser.float()
         first, _ = envs.reset(seed=1)

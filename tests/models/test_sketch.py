@@ -30,7 +30,7 @@ def test_an_answer_of_nothing_is_the_sketch() -> None:
     model.video_out.last.bias.zero_()
     here = canvas(4, 4)
     assert here.cell_units is not None
-    answers = model.sketch(here.values, here.levels, here.cell_units, torch.float32)
+    answers = model.forward_local(here.values, here.levels, here.cell_units, torch.float32)
     torch.testing.assert_close(model(here)["video"], answers["video mean"])
 
 
@@ -41,8 +41,8 @@ def test_the_sketch_does_not_look_at_the_video() -> None:
     assert here.cell_units is not None
     other = {**here.values, "video": here.values["video"] + 1}
     levels = {**here.levels, "video": here.levels["video"] * 0.3}
-    a = model.sketch(here.values, levels, here.cell_units, torch.float32)
-    b = model.sketch(other, levels, here.cell_units, torch.float32)
+    a = model.forward_local(here.values, levels, here.cell_units, torch.float32)
+    b = model.forward_local(other, levels, here.cell_units, torch.float32)
     assert torch.equal(a["video mean"], b["video mean"]) and torch.equal(a["video spread"], b["video spread"])
     assert not torch.equal(a["video"], b["video"])
 
@@ -59,7 +59,7 @@ def test_rendering_is_the_same_whether_frames_are_known_to_be_blank_or_not() -> 
     joined = model.render(here.with_values(here.values, {**levels, "video": first_known}))
     assert torch.equal(joined[:, 0], here.values["video"][:, 0])
     torch.testing.assert_close(joined[:, 1:], alone[:, 1:])
-    answers = model.sketch(here.values, {**levels, "video": blank_video}, 2.5, torch.float32)
+    answers = model.forward_local(here.values, {**levels, "video": blank_video}, 2.5, torch.float32)
     torch.testing.assert_close(alone, clean_video(here.values, {**levels, "video": blank_video}, answers))
 
 
@@ -81,7 +81,7 @@ def test_spreads_stay_within_bounds_and_known_cells_come_back() -> None:
     here = canvas(4, 4)
     assert here.cell_units is not None
     levels = {**here.levels, "video": torch.zeros_like(here.levels["video"])}
-    answers = model.sketch(here.values, levels, here.cell_units, torch.float32)
+    answers = model.forward_local(here.values, levels, here.cell_units, torch.float32)
     assert answers["video spread"].min() >= SPREAD[1] * 0.99 and answers["video spread"].max() <= SPREAD[2] * 1.01
     assert torch.equal(clean_video(here.values, levels, answers), here.values["video"])
 
@@ -99,8 +99,8 @@ def test_how_large_a_picture_is_changes_what_is_drawn() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
     here = canvas(4, 4)
-    a = model.sketch(here.values, here.levels, 2.5, torch.float32)["video mean"]
-    b = model.sketch(here.values, here.levels, 1.25, torch.float32)["video mean"]
+    a = model.forward_local(here.values, here.levels, 2.5, torch.float32)["video mean"]
+    b = model.forward_local(here.values, here.levels, 1.25, torch.float32)["video mean"]
     assert not torch.allclose(a, b)
 
 

@@ -5,7 +5,17 @@ import re
 import numpy as np
 import pytest
 
-from kinema.playground import VOCABULARY, Diet, Episode, full, one_shape, simulate, tiny, two_shapes, unknown_words
+from kinema.playground import (
+    VOCABULARY,
+    Episode,
+    SceneDistribution,
+    full,
+    one_shape,
+    simulate,
+    tiny,
+    two_shapes,
+    unknown_words,
+)
 from kinema.playground.tasks import Task
 from kinema.playground.vocabulary import SYNONYMS, count_tokens
 from kinema.scene.scene import COLORS, KINDS, SIZES
@@ -102,7 +112,7 @@ def test_events_told_are_events_that_happened(episodes: list[Episode]) -> None:
 
 
 def test_top_view_is_told_in_most_clips_and_wordings_vary() -> None:
-    diet = Diet(views={"top": 1.0})
+    diet = SceneDistribution(views={"top": 1.0})
     shorts = [simulate(diet, seed, fps=16, num_frames=24).captions.short for seed in range(120)]
     assert np.mean(["from above" in text or "top view" in text for text in shorts]) > 0.5
     assert len(set(shorts)) > 110

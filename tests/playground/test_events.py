@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinema.playground import Diet, Episode, full, simulate, tiny, two_shapes
+from kinema.playground import Episode, SceneDistribution, full, simulate, tiny, two_shapes
 from kinema.playground.events import KINDS_OF_EVENT
 from kinema.scene.scene import KINDS
 
@@ -60,7 +60,7 @@ def test_bounces_turn_the_speed_around(episodes: list[Episode]) -> None:
 
 
 def test_a_thing_behind_a_screen_is_unseen_and_comes_out_seen() -> None:
-    diet = Diet(scenarios={"behind": 1.0}, views={"side": 1.0}, min_entities=2, max_entities=2)
+    diet = SceneDistribution(scenarios={"behind": 1.0}, views={"side": 1.0}, min_entities=2, max_entities=2)
     hidden = 0
     for seed in range(40):
         episode = simulate(diet, seed, fps=FPS, num_frames=96)
@@ -76,7 +76,7 @@ def test_a_thing_behind_a_screen_is_unseen_and_comes_out_seen() -> None:
 
 
 def test_leaving_the_view_means_leaving_the_picture() -> None:
-    diet = Diet(scenarios={"leave": 1.0}, max_entities=1, min_speed=3.0, max_speed=5.0)
+    diet = SceneDistribution(scenarios={"leave": 1.0}, max_entities=1, min_speed=3.0, max_speed=5.0)
     left = 0
     for seed in range(60):
         episode = simulate(diet, seed, fps=FPS, num_frames=96)
@@ -97,7 +97,7 @@ def test_stop_means_rest(episodes: list[Episode]) -> None:
 
 
 def test_rewards_sum_to_the_progress() -> None:
-    diet = Diet(kinds=("ball", "robot", "flag"), scenarios={"push": 1.0}, min_entities=3, max_entities=3)
+    diet = SceneDistribution(kinds=("ball", "robot", "flag"), scenarios={"push": 1.0}, min_entities=3, max_entities=3)
     done = 0
     for seed in range(40):
         episode = simulate(diet, seed, fps=16, num_frames=80)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinema.errors import InputError
-from kinema.playground import Diet, Episode, full, held_out, one_shape, simulate, tiny, two_shapes
+from kinema.playground import Episode, SceneDistribution, full, held_out, one_shape, simulate, tiny, two_shapes
 from kinema.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, World
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import acting
@@ -67,7 +67,10 @@ def test_held_out_pairs_never_or_always_occur(episodes: list[Episode]) -> None:
         scene = episode.scene
         assert not any(held_out(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities)
         assert np.hypot(scene.vx[0], scene.vy[0]).max() <= 6.0 + 1e-5
-    for diet in (Diet(held_out="only"), Diet(held_out="only", kinds=("ball", "screen", "flag"), max_entities=2)):
+    for diet in (
+        SceneDistribution(held_out="only"),
+        SceneDistribution(held_out="only", kinds=("ball", "screen", "flag"), max_entities=2),
+    ):
         for seed in range(40):
             cast = draw_cast(diet, Random(seed))
             assert any(held_out(KINDS.index(a.kind), COLORS.index(a.color)) for a in cast.actors)
@@ -75,11 +78,11 @@ def test_held_out_pairs_never_or_always_occur(episodes: list[Episode]) -> None:
 
 def test_diets_say_what_is_wrong() -> None:
     with pytest.raises(InputError, match="slots"):
-        Diet(max_entities=5, slots=4)
+        SceneDistribution(max_entities=5, slots=4)
     with pytest.raises(InputError, match="kinds"):
-        Diet(kinds=("ball", "cube"))
+        SceneDistribution(kinds=("ball", "cube"))
     with pytest.raises(InputError, match="held-out"):
-        Diet(held_out="only", kinds=("star",), colors=("blue",))
+        SceneDistribution(held_out="only", kinds=("star",), colors=("blue",))
     with pytest.raises(InputError, match="frames"):
         simulate(tiny(), 0, fps=0)
 
@@ -113,7 +116,7 @@ def test_nothing_leaves_the_room_or_sinks(episodes: list[Episode]) -> None:
 
 
 def test_energy_does_not_grow() -> None:
-    diet = Diet(kinds=("ball", "box", "triangle", "star"), views={"side": 1.0}, max_entities=4)
+    diet = SceneDistribution(kinds=("ball", "box", "triangle", "star"), views={"side": 1.0}, max_entities=4)
     for seed in range(60):
         cast = draw_cast(diet, Random(seed))
         world = World(cast, 32)

@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import InputError
-from kinema.server.auth import Access
+from kinema.server.auth import Auth
 from kinema.server.jobs.leases import Claim, Finished, Leases
 from kinema.server.jobs.queue import Queue, Repeat
 from kinema.server.storage.artifacts import new_id
@@ -34,7 +34,7 @@ class Desk:
 
     queue: Queue
     leases: Leases
-    access: Access
+    access: Auth
     key: str
 
     def job(self, *, key: str | None = None, repeat: Repeat | None = None, **more: Any) -> str:
@@ -110,6 +110,6 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
             for table in metadata.sorted_tables:
                 if table.name != "facts":
                     db.execute(table.delete())
-    access = Access(database)
+    access = Auth(database)
     yield Desk(queue=Queue(database), leases=Leases(database, lease_s=60.0), access=access, key=str(access.make("me")[1].id))
     database.close()

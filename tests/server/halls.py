@@ -20,7 +20,7 @@ from kinema.errors import ApiError, InputError
 from kinema.media import Clip
 from kinema.server.api.errors import body
 from kinema.server.api.worlds import routes
-from kinema.server.worlds.manager import Hall
+from kinema.server.worlds.manager import WorldManager
 
 PROMPT = "a red ball, a blue box and a green robot on a field"
 SCOPES = {"ann": {"worlds"}, "bob": {"worlds"}, "reader": {"read"}, "root": {"admin"}, "films": {"videos"}}
@@ -47,7 +47,7 @@ async def resolve(reference: Any, caller: Any) -> Clip:
     return clip_of(from_url(reference["image_url"]))
 
 
-def bare_app(hall: Hall, *, drained: bool = True) -> FastAPI:
+def bare_app(hall: WorldManager, *, drained: bool = True) -> FastAPI:
     """The routes alone, with four keys whose names are their secrets."""
 
     @asynccontextmanager
@@ -71,7 +71,7 @@ def bare_app(hall: Hall, *, drained: bool = True) -> FastAPI:
 
 
 @contextmanager
-def serving(hall: Hall) -> Iterator[str]:
+def serving(hall: WorldManager) -> Iterator[str]:
     """A server in a thread."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,9 +15,9 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.provenance import own_identity, sign
-from kinema.server.auth import Access
+from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
-from kinema.server.storage.artifacts import Store, load_clip
+from kinema.server.storage.artifacts import ArtifactStore, load_clip
 from kinema.server.storage.tables import Database, sqlite_url
 from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads, public_address
 
@@ -25,13 +25,13 @@ from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads, public_addr
 @pytest.fixture
 def uploads(tmp_path: Path) -> Iterator[Uploads]:
     database = Database(sqlite_url(tmp_path))
-    yield Uploads(Store(tmp_path), Queue(database))
+    yield Uploads(ArtifactStore(tmp_path), Queue(database))
     database.close()
 
 
 @pytest.fixture
 def key(uploads: Uploads) -> str:
-    return str(Access(uploads.queue.database).make("me")[1].id)
+    return str(Auth(uploads.queue.database).make("me")[1].id)
 
 
 def png(width: int = 8, height: int = 6) -> bytes:

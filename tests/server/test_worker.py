@@ -20,12 +20,12 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import OutputError
 from kinema.media import Clip
-from kinema.server.auth import Access
+from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.render import shape_of, trim
 from kinema.server.jobs.worker import POINTS, Worker
 from kinema.server.settings import Settings
-from kinema.server.storage.artifacts import Store, keep_clip, new_id
+from kinema.server.storage.artifacts import ArtifactStore, keep_clip, new_id
 from kinema.server.storage.tables import Database
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -36,10 +36,10 @@ class Yard:
 
     def __init__(self, data: Path) -> None:
         self.settings = Settings(data=data, threads=1)
-        self.store = Store(data)
+        self.store = ArtifactStore(data)
         self.database = Database(self.settings.url)
         self.queue = Queue(self.database)
-        self.key = str(Access(self.database).make("me")[1].id)
+        self.key = str(Auth(self.database).make("me")[1].id)
         self.file = new_id("file")
         frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
         keep_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
@@ -91,7 +91,7 @@ def test_killed_at_every_point(yard: Yard, point: str) -> None:
     for id in ids:
         yard.check_published(id)
     assert not list((yard.settings.data / "work").iterdir()), "what workers keep goes when it is not needed"
-    (row,) = Access(yard.database).all()
+    (row,) = Auth(yard.database).all()
     assert (row.used, row.reserved) == (1024.0, 0.0)
     yard.store.sweep(yard.queue.artifacts(), older_s=-1)
     for id in ids:

@@ -30,16 +30,16 @@ from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
 from kinema.server.worlds import manager
-from kinema.server.worlds.executor import Engine
-from kinema.server.worlds.live import LATE, Pace
-from kinema.server.worlds.manager import Hall
-from kinema.server.worlds.session import Room, step_of
+from kinema.server.worlds.executor import Executor
+from kinema.server.worlds.live import LATE, LivePace
+from kinema.server.worlds.manager import WorldManager
+from kinema.server.worlds.session import WorldSession, step_of
 from kinema.simulation.world import World
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(Hall(tmp_path_factory.mktemp("data") / "worlds", threads=1)) as address:
+    with serving(WorldManager(tmp_path_factory.mktemp("data") / "worlds", threads=1)) as address:
         yield address
 
 
@@ -446,7 +446,7 @@ def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
 def test_the_pace_is_even_and_little_of_a_stall_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("kinema.server.worlds.live.time.monotonic", lambda: now)
-    pace, begun = Pace(16.0), []
+    pace, begun = LivePace(16.0), []
     pace.due = now
     for i in range(64):
         now = pace.due + 0.004 * (i % 3)
@@ -477,8 +477,8 @@ def same(a: World, b: World) -> bool:
     )
 
 
-async def begun(folder: Path) -> tuple[Hall, Room]:
-    hall = Hall(folder, threads=1)
+async def begun(folder: Path) -> tuple[WorldManager, WorldSession]:
+    hall = WorldManager(folder, threads=1)
     return hall, await hall.create("ann", PROMPT, seed=3)
 
 
@@ -507,7 +507,7 @@ def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) 
 
     async def after(id: str, was: World) -> None:
         for cut in (False, True):
-            hall = Hall(tmp_path, threads=1)
+            hall = WorldManager(tmp_path, threads=1)
             room = hall.rooms[id]
             world = await hall.snapshot(room)
             assert same(world, was), cut
@@ -535,7 +535,7 @@ def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, 
         with pytest.raises(ApiError, match="closing"):
             await hall.do(room, step_of(None))
         assert [path.name for path in sorted(room.folder.iterdir())] == ["000003.world", "meta.json"]
-        again = Hall(tmp_path, threads=1)
+        again = WorldManager(tmp_path, threads=1)
         assert again.rooms[room.meta.id].meta.now == look.now
         await again.close()
 
@@ -544,7 +544,7 @@ def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, 
 
 def test_few_are_awake_and_all_go_on(tmp_path: Path, scene: Callable[..., Scene]) -> None:
     async def run() -> None:
-        hall = Hall(tmp_path, alive=1, threads=1)
+        hall = WorldManager(tmp_path, alive=1, threads=1)
         rooms = [await hall.create("ann", scene(4), seed=seed) for seed in (1, 2)]
         for _ in range(3):
             for room in rooms:
@@ -561,13 +561,13 @@ def test_few_are_awake_and_all_go_on(tmp_path: Path, scene: Callable[..., Scene]
 
 
 def test_urgent_jobs_go_into_the_middle_of_long_ones() -> None:
-    engine, order, begun_, go = Engine(), [], threading.Event(), threading.Event()
+    engine, order, begun_, go = Executor(), [], threading.Event(), threading.Event()
 
     def long() -> None:
         begun_.set()
         go.wait(5)
         order.append("begin")
-        engine.breathe()
+        engine.yield_to_urgent()
         order.append("end")
 
     first = engine.submit(long)

@@ -13,27 +13,27 @@ import torch
 from kinema.autoencoder import Autoencoder
 from kinema.autoencoder.autoencoder import AutoencoderConfig
 from kinema.canvas.canvas import TextCondition
-from kinema.datasets.episode_cache import Bank
+from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import total
 from kinema.diffusion.shortcut import lesson
 from kinema.training import trainer as training
 from kinema.training.batches import make
-from kinema.training.caches import open_banks
-from kinema.training.probes import Canaries
+from kinema.training.caches import open_caches
+from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, smoke
-from kinema.training.scheduled_sampling import Training, own_past
+from kinema.training.scheduled_sampling import Training, scheduled_sampling
 from kinema.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
-def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bank]:
+def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EpisodeCache]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KINEMA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return open_banks(smoke(), workers=1)
+        return open_caches(smoke(), workers=1)
 
 
 @pytest.fixture
-def run(banks: dict[str, Bank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+def run(banks: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
     monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
     codec = Autoencoder(AutoencoderConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
     yield Trainer(smoke(), tmp_path, banks, codec, device="meta")
@@ -65,7 +65,7 @@ def test_a_past_of_its_own(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: torch.arange(len(x), device=x.device)[:, None])
     monkeypatch.setattr(torch.Tensor, "__float__", lambda x: 1 / 16)
     batch = make(run.recipe, run.banks, "one shape", "live", 0).on("meta", run.codec, 2)
-    made = own_past(Training(run.model, torch.bfloat16, run.device), batch, np.random.default_rng(0), 2)
+    made = scheduled_sampling(Training(run.model, torch.bfloat16, run.device), batch, np.random.default_rng(0), 2)
     assert made.values["state"].device.type == "meta"
 
 
@@ -74,5 +74,5 @@ def test_canaries_and_averages(run: Trainer, monkeypatch: pytest.MonkeyPatch) ->
     cpu = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.zeros(x.shape, dtype=x.dtype) if x.is_meta else cpu(x))
     small = replace(run.recipe, height=64)
-    ask = Canaries(small, run.banks["one shape"], run.codec, device="meta", dtype=torch.bfloat16, count=2)
+    ask = Probes(small, run.banks["one shape"], run.codec, device="meta", dtype=torch.bfloat16, count=2)
     assert ask(run.averaged())["render"] >= 0

@@ -20,7 +20,7 @@ from kinema.cli.play import Play, begin
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.diffusion.losses import noised
-from kinema.envs.recorded import Dream, DreamEnv, DreamVectorEnv
+from kinema.envs.recorded import RecordedEnv, RecordedVectorEnv, RecordedWorld
 from kinema.errors import InputError, MediaError, ModelError, OutputError
 from kinema.inference.rollout import sliding_window_mask
 from kinema.models.block import KVCache
@@ -97,7 +97,7 @@ def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
     """A share of right frames would be near 1 for a world in which nothing ever ends."""
     assert "ends_told" not in read_config(world).trained["figures"]
     model = load(world)
-    drawn = recordings.stretches
+    drawn = recordings.sample_windows
     ended = 0
 
     def with_ends(*args: object, **kwargs: object) -> dict[str, torch.Tensor]:
@@ -106,7 +106,7 @@ def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
         tracks["terminated"][:ended, -1] = 1.0
         return tracks
 
-    monkeypatch.setattr(recordings, "stretches", with_ends)
+    monkeypatch.setattr(recordings, "sample_windows", with_ends)
     for ended in (0, LEAST_ENDS - 1, LEAST_ENDS):
         figures, _ = evaluate(model, recordings, RECIPE, count=8)
         assert figures["ends"] == ended
@@ -157,14 +157,14 @@ def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
     lasting.denoiser.vector_out.bias[before] -= 100.0
     runs = []
     for restart in (False, True):
-        many = DreamVectorEnv(3, model=lasting)
+        many = RecordedVectorEnv(3, model=lasting)
         many.reset(seed=1)
         many.step(np.array([0, 1, 0]))
         if restart:
             many.restart(np.array([False, True, False]))
         runs.append(many.step(np.array([1, 1, 0]))[0].astype(int))
     assert np.abs(runs[0][[0, 2]] - runs[1][[0, 2]]).max() <= 1
-    ended = DreamVectorEnv(2, model=lasting, duration_s=2 / 50)
+    ended = RecordedVectorEnv(2, model=lasting, duration_s=2 / 50)
     ended.reset(seed=1)
     for _ in range(2):
         _, _, terminated, truncated, _ = ended.step(np.zeros(2, int))
@@ -174,7 +174,7 @@ def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
 
 
 def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path: Path) -> None:
-    dream = Dream(world, seed=3)
+    dream = RecordedWorld(world, seed=3)
     game = Play(dream)
     for key in "1p":
         game.key(key, 0.0)
@@ -193,29 +193,29 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
     assert "▀" in game.screen(40, 20, 1.0)
     with pytest.raises(InputError, match="remembers"):
         dream.rewind(99)
-    again = Dream.open(dream.save(tmp_path / "cart.kinema"))
+    again = RecordedWorld.open(dream.save(tmp_path / "cart.kinema"))
     assert np.array_equal(again.go(1).frame, dream.go(1).frame) and again.reward == dream.reward
     with pytest.raises(OutputError, match="exists; pass --force"):
         dream.save(tmp_path / "cart.kinema")
-    assert Dream.open(dream.save(tmp_path / "cart.kinema", force=True)).time_s == dream.time_s
+    assert RecordedWorld.open(dream.save(tmp_path / "cart.kinema", force=True)).time_s == dream.time_s
     with pytest.raises(InputError, match="holds a dream"):
         World.open(tmp_path / "cart.kinema")
-    assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"), device="cpu")), Dream)
+    assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"), device="cpu")), RecordedWorld)
     with pytest.raises(InputError, match="is not in"):
         dream.go(5)
 
 
 def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="no model of a recorded world"):
-        DreamEnv(model="kinema-tiny")
+        RecordedEnv(model="kinema-tiny")
     with pytest.raises(InputError, match="already"):
         train_world(recorded, out=world.parent, steps=1, recipe=RECIPE)
     half = tmp_path / "half"
     shutil.copytree(world, half)
     (half / "starts.safetensors").write_bytes(b"x")
     with pytest.raises(ModelError, match="train the world again"):
-        DreamEnv(model=half)
-    env = DreamVectorEnv(2, model=world)
+        RecordedEnv(model=half)
+    env = RecordedVectorEnv(2, model=world)
     with pytest.raises(InputError, match="reset"):
         env.step(np.zeros(2, int))
     env.reset(seed=0)

@@ -10,7 +10,7 @@ import torch
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import IDENTITY, group_slice
 from kinema.training.batches import Batch
-from kinema.training.scheduled_sampling import Training, own_past
+from kinema.training.scheduled_sampling import Training, scheduled_sampling
 
 
 def _batch(denoiser: Denoiser) -> Batch:
@@ -35,7 +35,7 @@ def test_only_the_past_changes(denoiser: Denoiser) -> None:
     training = Training(denoiser, torch.float32, torch.device("cpu"))
     changed = torch.zeros(16, dtype=torch.bool)
     for seed in range(6):
-        own = own_past(training, batch, np.random.default_rng(seed), 8)
+        own = scheduled_sampling(training, batch, np.random.default_rng(seed), 8)
         off = (own.values["state"] - batch.values["state"]).abs()
         changed |= off.amax((0, 2, 3)) > 0
         for group in IDENTITY:
@@ -49,5 +49,5 @@ def test_only_the_past_changes(denoiser: Denoiser) -> None:
 def test_rows_without_actions_keep_the_truth(denoiser: Denoiser) -> None:
     batch = _batch(denoiser)
     unknown = replace(batch, levels={**batch.levels, "action": torch.ones_like(batch.levels["action"])})
-    own = own_past(Training(denoiser, torch.float32, torch.device("cpu")), unknown, np.random.default_rng(0), 8)
+    own = scheduled_sampling(Training(denoiser, torch.float32, torch.device("cpu")), unknown, np.random.default_rng(0), 8)
     assert torch.equal(own.values["state"], batch.values["state"])

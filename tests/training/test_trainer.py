@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.datasets.episode_cache import Bank, Order, build
+from kinema.datasets.episode_cache import EpisodeCache, Order, build
 from kinema.diffusion.losses import total
 from kinema.errors import InputError, OutputError
 from kinema.models.hub import load
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
-from kinema.training.caches import folder_of, open_banks
+from kinema.training.caches import folder_of, open_caches
 from kinema.training.recipes import KINDS, RECIPES, Shape, recipe, smoke
-from kinema.training.run import check_same, open_codec, stored_name, train
+from kinema.training.run import check_same, open_autoencoder, stored_name, train
 from kinema.training.samples import config_of
 from kinema.training.trainer import Trainer
 
@@ -35,13 +35,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="module")
-def banks(cache: None) -> dict[str, Bank]:
-    return open_banks(smoke(), workers=1)
+def banks(cache: None) -> dict[str, EpisodeCache]:
+    return open_caches(smoke(), workers=1)
 
 
-def trainer(banks: dict[str, Bank], out: Path, **changes: object) -> Trainer:
+def trainer(banks: dict[str, EpisodeCache], out: Path, **changes: object) -> Trainer:
     run = replace(smoke(), **changes)  # type: ignore[arg-type]
-    return Trainer(run, out, banks, open_codec(run.codec, "cpu"))
+    return Trainer(run, out, banks, open_autoencoder(run.codec, "cpu"))
 
 
 def drawn(run: Trainer, kind: str, number: int) -> Batch:
@@ -51,7 +51,7 @@ def drawn(run: Trainer, kind: str, number: int) -> Batch:
 
 
 @pytest.mark.parametrize("kind", ["film", "plan", "live"])
-def test_one_batch_is_learned(banks: dict[str, Bank], tmp_path: Path, kind: str) -> None:
+def test_one_batch_is_learned(banks: dict[str, EpisodeCache], tmp_path: Path, kind: str) -> None:
     """The same batch a hundred times: the loss falls to less than half."""
     run = trainer(banks, tmp_path, warmup=1, precision="float32")
     batch = drawn(run, kind, 1)
@@ -64,7 +64,7 @@ def test_one_batch_is_learned(banks: dict[str, Bank], tmp_path: Path, kind: str)
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, Bank], tmp_path: Path) -> None:
+def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
     """The same stills sixty times: less than half the loss; blocks and slots are as they were."""
     few = (Shape(height=64, width=64, share=1.0),)
     run = trainer(banks, tmp_path, warmup=1, precision="float32", still_pixels=32 * 64 * 64, still_shapes=few)
@@ -90,7 +90,7 @@ def test_kinds_of_steps_have_the_shares_of_the_phase() -> None:
     assert "still" not in {kind_of(run, replace(phase, still_share=0.0), step) for step in range(50)}
 
 
-def test_every_size_is_drawn_at_its_own_scale(banks: dict[str, Bank], tmp_path: Path) -> None:
+def test_every_size_is_drawn_at_its_own_scale(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
     """Ten units are the height of every picture, and batches of one step have one size."""
     run = trainer(banks, tmp_path)
     seen = set()
@@ -104,7 +104,7 @@ def test_every_size_is_drawn_at_its_own_scale(banks: dict[str, Bank], tmp_path: 
     assert {height for height, _ in seen} >= {64, 128, 256} and any(h != w for h, w in seen)
 
 
-def test_an_upright_picture_does_not_show_what_stands_at_the_side(banks: dict[str, Bank]) -> None:
+def test_an_upright_picture_does_not_show_what_stands_at_the_side(banks: dict[str, EpisodeCache]) -> None:
     bank = banks["one shape"]
     one = np.zeros(1, np.int64)
     fields = bank.windows(one, one, one + 1, 1, one - 1).fields
@@ -113,7 +113,7 @@ def test_an_upright_picture_does_not_show_what_stands_at_the_side(banks: dict[st
     assert (seen_at(fields, Shape(height=128, width=64, share=1)).visible[..., 0] == 0).all()
 
 
-def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> None:
+def test_resume_equals_uninterrupted(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
     whole = trainer(banks, tmp_path / "whole", steps=6)
     whole.run()
     first = trainer(banks, tmp_path / "parts", steps=6)
@@ -130,7 +130,7 @@ def test_resume_equals_uninterrupted(banks: dict[str, Bank], tmp_path: Path) -> 
         assert torch.equal(a, second.optimizer.average[name]), name
 
 
-def test_batches_are_a_function_of_kind_and_number(banks: dict[str, Bank], tmp_path: Path) -> None:
+def test_batches_are_a_function_of_kind_and_number(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
     run = trainer(banks, tmp_path)
     a, b, c = (drawn(run, "plan", number) for number in (3, 3, 4))
     assert a.noise is not None and b.noise is not None and c.noise is not None
@@ -139,7 +139,7 @@ def test_batches_are_a_function_of_kind_and_number(banks: dict[str, Bank], tmp_p
     assert a.captions != c.captions and not torch.equal(a.noise["state"], c.noise["state"])
 
 
-def test_worker_processes_make_the_same_batches(banks: dict[str, Bank], tmp_path: Path) -> None:
+def test_worker_processes_make_the_same_batches(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
     here = trainer(banks, tmp_path / "a").loader
     ahead = trainer(banks, tmp_path / "b", workers={"live": 1}).loader
     ahead.counts = {"live": 1}
@@ -174,8 +174,8 @@ def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
         train("smoke", out=tmp_path / "run", resume=tmp_path / "run")
 
 
-def test_a_trainer_without_an_end_is_refused(banks: dict[str, Bank], tmp_path: Path) -> None:
-    codec = open_codec(smoke().codec, "cpu")
+def test_a_trainer_without_an_end_is_refused(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    codec = open_autoencoder(smoke().codec, "cpu")
     for minutes in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="minutes: expected a number above 0"):
             Trainer(smoke(), tmp_path, banks, codec, minutes=minutes)
@@ -230,7 +230,7 @@ def test_recipes_have_names_of_their_own_and_share_a_model_s(tmp_path: Path) -> 
         assert config_of(recipe(name)).name == recipe(name).model_name == f"kinema-{model}"
 
 
-def test_kill_9_loses_nothing_saved(tmp_path: Path, banks: dict[str, Bank]) -> None:
+def test_kill_9_loses_nothing_saved(tmp_path: Path, banks: dict[str, EpisodeCache]) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "kinema.cli.main", "train", "smoke", "--out", str(out), "--steps", "4000"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
@@ -266,16 +266,16 @@ def test_time_bias_never_closes_a_frame_to_itself() -> None:
     assert any((bias == 0).all() for bias in biases) and any((bias[0, 1:] < 0).all() for bias in biases)
 
 
-def test_bank_refuses_another_diet(tmp_path: Path, banks: dict[str, Bank]) -> None:
+def test_bank_refuses_another_diet(tmp_path: Path, banks: dict[str, EpisodeCache]) -> None:
     phase = smoke().phases[0]
     folder = folder_of(phase)
     with pytest.raises(InputError, match="another diet"):
         build([Order(folder=folder, source=replace(phase.diet, max_speed=3.0), episodes=500, base_seed=phase.base_seed)])
     with pytest.raises(InputError, match="no episodes"):
-        Bank(tmp_path)
+        EpisodeCache(tmp_path)
 
 
-def test_ends_rewards_and_deeds_of_stepped_windows_are_those_of_the_episode(banks: dict[str, Bank]) -> None:
+def test_ends_rewards_and_deeds_of_stepped_windows_are_those_of_the_episode(banks: dict[str, EpisodeCache]) -> None:
     """Acting is shown at 16 frames a second, every one kept; elsewhere an end between two kept frames is the later one's."""
     acting, stride = banks["acting"], 2
     assert acting.fps == 16.0 and (acting.end > 0).mean() > 0.5

@@ -13,7 +13,7 @@ from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.models.hub import Model
-from kinema.playground.scene_distribution import Diet, tiny
+from kinema.playground.scene_distribution import SceneDistribution, tiny
 
 FIRST = 1_500_000_000
 """Seeds of scored rooms begin here; nothing learns in them."""
@@ -55,7 +55,7 @@ def score(
     inside: Model | None = None,
     fps: float = 16.0,
     duration_s: float = 10.0,
-    diet: Diet | None = None,
+    diet: SceneDistribution | None = None,
     seed: int = 0,
     show: Callable[[int, int], None] | None = None,
 ) -> Score:
@@ -75,7 +75,14 @@ def score(
 
 
 def _real(
-    policy: Policy, task: str, count: int, inside: Model | None, fps: float, duration_s: float, diet: Diet, seed: int
+    policy: Policy,
+    task: str,
+    count: int,
+    inside: Model | None,
+    fps: float,
+    duration_s: float,
+    diet: SceneDistribution,
+    seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     rooms = [PlaygroundEnv(task=task, fps=fps, duration_s=duration_s, observation="state", diet=diet) for _ in range(count)]
     state = np.stack([np.asarray(room.reset(seed=seed + i)[0]) for i, room in enumerate(rooms)])
@@ -94,7 +101,14 @@ def _real(
 
 
 def _imagined(
-    policy: Policy, task: str, count: int, inside: Model | None, fps: float, duration_s: float, diet: Diet, seed: int
+    policy: Policy,
+    task: str,
+    count: int,
+    inside: Model | None,
+    fps: float,
+    duration_s: float,
+    diet: SceneDistribution,
+    seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     worlds = ImaginedVectorEnv(
         count, model=inside, task=task, fps=fps, duration_s=duration_s, observation="state", diet=diet

@@ -26,7 +26,7 @@ from kinema.agents.starts import record
 from kinema.agents.vector_env import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms, Rooms
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model
-from kinema.playground.scene_distribution import Diet, tiny
+from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Task
 from kinema.scene.scene import Scene
 
@@ -134,7 +134,7 @@ class Shown(BaseCallback):
         self.show(self.num_timesteps, self.frames, float(np.mean(rewards)))
 
 
-def rooms_for(task: str, inside: Model | None, settings: Settings, diet: Diet) -> tuple[Rooms, int]:
+def rooms_for(task: str, inside: Model | None, settings: Settings, diet: SceneDistribution) -> tuple[Rooms, int]:
     """Rooms to learn in, and how many real frames imagination begins from."""
     if inside is None:
         return RealRooms(
@@ -162,7 +162,7 @@ def learn(
     *,
     inside: Model | None,
     settings: Settings | None = None,
-    diet: Diet | None = None,
+    diet: SceneDistribution | None = None,
     show: Show | None = None,
 ) -> Agent:
     """Train an agent for a task inside a model, or in the real room where `inside` is None."""

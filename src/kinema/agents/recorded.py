@@ -22,7 +22,7 @@ from kinema.agents.evaluate import FIRST, Score
 from kinema.agents.ppo import FORMAT, Settings, Show, Shown, write_agent
 from kinema.agents.vector_env import Rooms
 from kinema.datasets.recorder import Seen, make
-from kinema.envs.recorded import DreamVectorEnv
+from kinema.envs.recorded import RecordedVectorEnv
 from kinema.envs.spaces import space_of
 from kinema.errors import InputError, MediaError
 from kinema.models.hub import Model
@@ -31,12 +31,12 @@ LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBina
 QUICK = Settings(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)
 
 
-class DreamRooms(Rooms):
+class RecordedRooms(Rooms):
     """Worlds of a recorded environment's model side by side; one that ends starts anew at once."""
 
     def __init__(self, count: int, model: Model, horizon: int, seed: int) -> None:
         fps = float((model.config.world or {"fps": 16.0})["fps"])
-        self.worlds = DreamVectorEnv(count, model=model, duration_s=horizon / fps)
+        self.worlds = RecordedVectorEnv(count, model=model, duration_s=horizon / fps)
         super().__init__(count, self.worlds.single_observation_space, self.worlds.single_action_space)
         self._first: int | None = seed
 
@@ -131,7 +131,7 @@ def learn_recorded(
         rooms = DummyVecEnv([lambda: Seen(make(world["env"], **world["options"]), size) for _ in range(wish.rooms)])
         rooms.seed(wish.seed)
     else:
-        rooms = DreamRooms(wish.rooms, model, wish.horizon, wish.seed)
+        rooms = RecordedRooms(wish.rooms, model, wish.horizon, wish.seed)
     learner = _learner(rooms, wish)
     learner.learn(wish.frames, callback=Shown(show, wish.frames) if show else None)
     made = {"inside": "real" if real else model.config.name, "frames": learner.num_timesteps}

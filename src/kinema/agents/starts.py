@@ -13,7 +13,7 @@ from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
 from kinema.models.hub import Model
-from kinema.playground.scene_distribution import Diet
+from kinema.playground.scene_distribution import SceneDistribution
 from kinema.scene.encoding import encode_reward
 
 _MOVING = ("x", "y", "vx", "vy", "angle", "visible", "camera")
@@ -43,7 +43,9 @@ class Starts:
         return {name: x[which.to(device), at.to(device)] for name, x in self.tracks.items()}
 
 
-def record(model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, diet: Diet, seed: int) -> Starts:
+def record(
+    model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, diet: SceneDistribution, seed: int
+) -> Starts:
     """Let a robot act at random in so many real rooms; rooms that end before they can be a beginning are left out."""
     if frames < seen:
         raise InputError(f"episodes of {frames} frames: expected at least {seen}, which is how long a beginning is")

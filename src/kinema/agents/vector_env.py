@@ -14,7 +14,7 @@ from kinema.agents.starts import Starts
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.models.hub import Model
-from kinema.playground.scene_distribution import Diet
+from kinema.playground.scene_distribution import SceneDistribution
 from kinema.playground.tasks import Task
 
 OBSERVATIONS = gym.spaces.Box(-20.0, 20.0, (WIDTH,), np.float32)
@@ -67,7 +67,7 @@ class TaskRooms(Rooms):
 class RealRooms(TaskRooms):
     """Playground rooms."""
 
-    def __init__(self, count: int, task: str, *, fps: float, duration_s: float, diet: Diet, seed: int) -> None:
+    def __init__(self, count: int, task: str, *, fps: float, duration_s: float, diet: SceneDistribution, seed: int) -> None:
         super().__init__(count, task)
         self._rooms = [
             PlaygroundEnv(task=task, fps=fps, duration_s=duration_s, observation="state", diet=diet) for _ in range(count)
@@ -96,7 +96,16 @@ class ImaginedRooms(TaskRooms):
     """Worlds of a model, each beginning with a stretch of a recorded room and going on for `horizon` frames."""
 
     def __init__(
-        self, count: int, task: str, *, model: Model, starts: Starts, fps: float, horizon: int, diet: Diet, seed: int
+        self,
+        count: int,
+        task: str,
+        *,
+        model: Model,
+        starts: Starts,
+        fps: float,
+        horizon: int,
+        diet: SceneDistribution,
+        seed: int,
     ) -> None:
         super().__init__(count, task)
         self.worlds = ImaginedVectorEnv(

@@ -40,13 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     from sqlalchemy import select
 
     from kinema.errors import ApiError
-    from kinema.server.auth import Access
+    from kinema.server.auth import Auth
     from kinema.server.storage.tables import Database, audit, sqlite_url
 
     if arguments.database is None and not (arguments.data / "kinema.db").is_file():
         raise InputError(f"{arguments.data} holds no server's data; name its folder with --data")
     database = Database(arguments.database or sqlite_url(arguments.data))
-    access = Access(database)
+    access = Auth(database)
     try:
         if arguments.verb == "add":
             scopes = tuple(scope.strip() for scope in arguments.scopes.split(",") if scope.strip())

@@ -20,7 +20,7 @@ from kinema.cli.options import add_model, add_size, model_from, number, options
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.envs.recorded import Dream
+    from kinema.envs.recorded import RecordedWorld
     from kinema.simulation.world import World
 
 KEYS = {
@@ -71,7 +71,7 @@ def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: st
         )
 
 
-def begin(arguments: argparse.Namespace) -> World | Dream:
+def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     """The world that the command line names."""
     from kinema.media import Clip
     from kinema.models.hub import available
@@ -82,20 +82,20 @@ def begin(arguments: argparse.Namespace) -> World | Dream:
     if len(start) < MOST_OF_A_PATH and "\n" not in start:
         for folder in (path, path / "world") if start else ():
             if (folder / "starts.safetensors").exists():
-                from kinema.envs.recorded import Dream
+                from kinema.envs.recorded import RecordedWorld
 
                 refuse_unused(arguments, ("model", *GIVEN), "a recorded world")
-                return Dream(folder, seed=arguments.seed, device=arguments.device)
+                return RecordedWorld(folder, seed=arguments.seed, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
-            from kinema.envs.recorded import Dream
+            from kinema.envs.recorded import RecordedWorld
             from kinema.simulation.checkpoint import kind_of
 
             kind = kind_of(path)
             refuse_unused(arguments, ("model", *GIVEN) if kind == "dream" else GIVEN, "a saved world")
             if kind == "dream":
-                return Dream.open(path, device=arguments.device)
+                return RecordedWorld.open(path, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
         if start in available() or (path.is_dir() and (path / "config.json").exists()):
             arguments.model, start = start, ""
@@ -152,12 +152,12 @@ def split_keys(text: str) -> list[str]:
 class Play:
     """What keys do; drawing and reading are around it."""
 
-    def __init__(self, world: World | Dream) -> None:
-        from kinema.envs.recorded import Dream
+    def __init__(self, world: World | RecordedWorld) -> None:
+        from kinema.envs.recorded import RecordedWorld
 
-        self.numbered = isinstance(world, Dream)
+        self.numbered = isinstance(world, RecordedWorld)
         """Whether number keys act: one of N actions of a recorded environment."""
-        self.worlds: list[World | Dream] = [world]
+        self.worlds: list[World | RecordedWorld] = [world]
         self.which = 0
         self.paused, self.done, self.typed = False, False, ""
         self.typing = False
@@ -167,7 +167,7 @@ class Play:
         self.model_ms = 0.0
 
     @property
-    def world(self) -> World | Dream:
+    def world(self) -> World | RecordedWorld:
         return self.worlds[self.which]
 
     def key(self, key: str, now: float) -> None:

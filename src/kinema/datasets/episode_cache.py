@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
-from kinema.playground import Diet, simulate
+from kinema.playground import SceneDistribution, simulate
 from kinema.playground.phyworld import PhyWorld
 from kinema.scene.encoding import Fields
 from kinema.scene.scene import BACKGROUNDS, VIEWS
@@ -39,11 +39,11 @@ _FIXED = ("kind", "color", "material", "size")
 _TEXT = ("token_states", "token_start", "caption_start", "caption_which", "captions")
 
 Arrays = dict[str, NDArray[Any]]
-Source = Diet | PhyWorld
+Source = SceneDistribution | PhyWorld
 """What episodes are drawn from."""
 
 
-def make_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) -> Arrays:
+def simulate_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) -> Arrays:
     """Simulate `count` episodes and encode what is told of them."""
     columns: dict[str, list[Any]] = {}
     captions: list[list[str | None]] = []
@@ -125,7 +125,7 @@ class Order:
 
     def make(self, number: int) -> None:
         """Write one shard, whole or not at all."""
-        arrays = make_shard(self.source, self.base_seed + number * SHARD, SHARD, self.fps)
+        arrays = simulate_shard(self.source, self.base_seed + number * SHARD, SHARD, self.fps)
         temporary = self.folder / f".shard-{number:05d}.tmp.npz"
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(self.shard(number))
@@ -162,7 +162,7 @@ class Windows:
     captions: list[str]
 
 
-class Bank:
+class EpisodeCache:
     """Reads a built bank into memory."""
 
     def __init__(self, folder: Path, *, episodes: int | None = None) -> None:

@@ -152,9 +152,9 @@ def still_losses(
         return {name: x[part] for name, x in tracks.items()}
 
     drawn = half(noisy, slice(n)), half(values, slice(n)), half(levels, slice(n))
-    answers = model.sketch(drawn[0], drawn[2], cell_units, dtype)
+    answers = model.forward_local(drawn[0], drawn[2], cell_units, dtype)
     result = video_losses(answers, *drawn, cell_units)
-    sight = model.sight(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
+    sight = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
     result["sight"] = detection_of(sight, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
     made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
     rows = pictures.shape[2] // 8

@@ -32,7 +32,7 @@ from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step
 from kinema.inference.rollout import terminated as happened
 from kinema.models.hub import Model
-from kinema.playground.scene_distribution import Diet, tiny
+from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
 from kinema.simulation.world import check_action, check_fps, check_task
@@ -104,7 +104,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         observation: str = "pixels",
         render_mode: str | None = None,
         duration_s: float = 20.0,
-        diet: Diet | None = None,
+        diet: SceneDistribution | None = None,
         steps: int = 1,
         starts: Starts | None = None,
         window: int = WINDOW,

@@ -20,7 +20,7 @@ from kinema.playground.episode import to_scene
 from kinema.playground.physics import World
 from kinema.playground.renderer import render
 from kinema.playground.scenarios import draw_task_cast
-from kinema.playground.scene_distribution import Diet, tiny
+from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Judge, Task
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 
@@ -73,7 +73,7 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         observation: str = "pixels",
         render_mode: str | None = None,
         duration_s: float = 20.0,
-        diet: Diet | None = None,
+        diet: SceneDistribution | None = None,
     ) -> None:
         if not 32 <= size <= 2048:
             raise SizeError(f"size {size} pixels: expected 32 to 2048")

@@ -61,7 +61,7 @@ def starts_of(model: Model) -> Tracks:
     return {name: x.to(model.device) for name, x in (tracks | nothing).items()}
 
 
-class DreamVectorEnv(VectorEnv[Any, Any, Any]):
+class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
     """`num_envs` worlds of one model, stepped in one forward pass. duration_s: time limit. steps: of the sampler, each frame."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -219,13 +219,13 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         return tuple(self.observe()) if self.render_mode == "rgb_array" else None
 
 
-class DreamEnv(gym.Env[NDArray[np.uint8], Any]):
+class RecordedEnv(gym.Env[NDArray[np.uint8], Any]):
     """One such world; all arguments as in `DreamVectorEnv`."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
 
     def __init__(self, **options: Any) -> None:
-        self._many = DreamVectorEnv(1, **options)
+        self._many = RecordedVectorEnv(1, **options)
         self.render_mode = self._many.render_mode
         self.metadata = {**self.metadata, "render_fps": round(self._many.fps)}
         self.observation_space = self._many.single_observation_space
@@ -258,11 +258,11 @@ class DreamEnv(gym.Env[NDArray[np.uint8], Any]):
         return self._many.observe()[0] if self.render_mode == "rgb_array" else None
 
 
-class Dream:
+class RecordedWorld:
     """One recorded world to play in: what `kinema play` asks of a world."""
 
     def __init__(self, model: Model | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
-        self._many = DreamVectorEnv(1, model=resolve_model(str(model) if isinstance(model, Path) else model, device))
+        self._many = RecordedVectorEnv(1, model=resolve_model(str(model) if isinstance(model, Path) else model, device))
         self._many.reset(seed=seed)
         self.fps, self.task = self._many.fps, None
         self._idle = int((self._many.model.config.world or {}).get("idle", 0))
@@ -270,10 +270,10 @@ class Dream:
             int(self._many.spec_of_actions.get("n", 0)) if self._many.spec_of_actions["type"] == "discrete" else 0
         )
 
-    def branch(self) -> Dream:
+    def branch(self) -> RecordedWorld:
         """Another world that shares the past."""
-        other = object.__new__(Dream)
-        many = object.__new__(DreamVectorEnv)
+        other = object.__new__(RecordedWorld)
+        many = object.__new__(RecordedVectorEnv)
         many.__dict__ = {**self._many.__dict__, "_moments": list(self._many._moments)}
         other.__dict__ = {**self.__dict__, "_many": many}
         return other
@@ -283,7 +283,7 @@ class Dream:
         """Frames that can be rewound."""
         return max(len(self._many._moments) - self._many.window - 1, 0)
 
-    def rewind(self, frames: int = 16) -> Dream:
+    def rewind(self, frames: int = 16) -> RecordedWorld:
         """Go back; what was done since is forgotten."""
         if not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
@@ -307,13 +307,13 @@ class Dream:
     def terminated(self) -> bool:
         return bool(self._many.ended()[0])
 
-    def go(self, action: Any) -> Dream:
+    def go(self, action: Any) -> RecordedWorld:
         """One frame further, by an action of the recorded environment."""
         check(self._many.spec_of_actions, action)
         self._many.advance(torch.from_numpy(encode(self._many.spec_of_actions, action))[None].to(self._many.model.device))
         return self
 
-    def _gone(self, frames: int, action: Any = None) -> Dream:
+    def _gone(self, frames: int, action: Any = None) -> RecordedWorld:
         """Frames further by a numbered key, an arrow (two numbers, where actions are some), or nothing. A number is one of N
         actions; of composed actions the choice with this number, all parts counted one after the other."""
         spec = self._many.spec_of_actions
@@ -356,11 +356,13 @@ class Dream:
         return write(Path(path), "dream", data, force=force)
 
     @staticmethod
-    def open(path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO) -> Dream:
+    def open(
+        path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO
+    ) -> RecordedWorld:
         """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
         data = read(Path(path), "dream")
         try:
-            dream = Dream(model or data["model"], device=device)
+            dream = RecordedWorld(model or data["model"], device=device)
             many = dream._many
             many._seed, many._task = data["seed"], data["task"]
             many._count[:] = data["count"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.playground import Diet, Episode, simulate
+from kinema.playground import Episode, SceneDistribution, simulate
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
 from kinema.playground.physics import Cast
@@ -120,7 +120,7 @@ def least_trivial(scene: Scene, known: int, at: int) -> float:
 
 
 def episodes(
-    diet: Diet, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
+    diet: SceneDistribution, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     """Fresh episodes that a task can use, of plain things: how bouncy or heavy a thing is, no picture shows."""
     diet = replace(diet, materials={"plain": 1.0})

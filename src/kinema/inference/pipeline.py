@@ -207,7 +207,7 @@ def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
 @torch.inference_mode()
 def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     """The canvas with what a glimpse of its pictures tells of the state: who is there is known, where they are at GLIMPSE."""
-    answers, centers, units = model.denoiser.look(canvas, dtype=model.dtype)
+    answers, centers, units = model.denoiser.detect_canvas(canvas, dtype=model.dtype)
     camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
     rough, told = (x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots))
     level = canvas.levels["state"]

@@ -34,7 +34,7 @@ WINDOW = 32
 Pair = tuple[Tensor, Tensor]
 
 
-class Configured(Protocol):
+class HasShortcuts(Protocol):
     @property
     def shortcuts(self) -> bool: ...
 
@@ -49,7 +49,7 @@ class Stepper(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
-    def config(self) -> Configured: ...
+    def config(self) -> HasShortcuts: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,7 @@ class Denoiser(nn.Module):
         """
         batch, frames = time_s.shape
         view = values["scene"][..., 0] * (1 - levels["scene"])
-        drift, trend, around, met, kept = self._trend(
+        drift, trend, around, met, kept = self._motion(
             values["state"], levels["state"], view, time_s, time_bias, past, exact=memory is not None
         )
         likely = around.place(values["state"], levels["state"])
@@ -203,7 +203,7 @@ class Denoiser(nn.Module):
             found, seen, expected = self._local(values, levels, cell_units, dtype, before, unsure)
             tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames).float())
             where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
-        x = torch.cat(tokens, 2) + self._deed(values["action"], levels["action"], time_s, time_bias, past, order)
+        x = torch.cat(tokens, 2) + self._action_token(values["action"], levels["action"], time_s, time_bias, past, order)
         head = self.config.width // self.config.heads
         cos, sin = rotary_2d(where.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
@@ -233,7 +233,7 @@ class Denoiser(nn.Module):
             answers |= expected
         return answers
 
-    def _deed(
+    def _action_token(
         self,
         action: Tensor,
         level: Tensor,
@@ -273,7 +273,7 @@ class Denoiser(nn.Module):
         unsure = torch.cat([unknown, level], 1)[:, index]
         return torch.cat([first, video], 1)[:, index] * (1 - unsure[..., None]), unsure
 
-    def _trend(
+    def _motion(
         self,
         state: Tensor,
         level: Tensor,
@@ -317,25 +317,25 @@ class Denoiser(nn.Module):
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
         stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
         if before is not None and unsure is not None:
-            seen = self.video_in.see(values["video"], levels["video"], cell_units, dtype, before, unsure)
+            seen = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, before, unsure)
             wide = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
-            return self.video_in.draw(seen, stamps), seen, {"video mean": before, "video spread": wide}
+            return self.video_in.fuse(seen, stamps), seen, {"video mean": before, "video spread": wide}
         assert self.sketch_out is not None
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
-        unseen = self.video_in.see(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(stamps)
-        planned = self.video_in.draw(unseen, stamps)
+        unseen = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(stamps)
+        planned = self.video_in.fuse(unseen, stamps)
         mean, spread = self.sketch_out(planned, values["video"].shape[1])
         expected = {"video mean": mean, "video spread": spread}
         if blank:
             return planned, unseen, expected
-        seen = self.video_in.see(values["video"], levels["video"], cell_units, dtype)
-        return self.video_in.draw(seen, stamps), seen, expected
+        seen = self.video_in.encode(values["video"], levels["video"], cell_units, dtype)
+        return self.video_in.fuse(seen, stamps), seen, expected
 
     def _sight(self, seen: Tensor, frames: int) -> Tensor:
         answers: Tensor = self.sight_out(seen)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 
-    def sketch(
+    def forward_local(
         self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
     ) -> dict[str, Tensor]:
         """What `network` answers of the video, by the local parts alone, every frame by itself."""
@@ -361,17 +361,17 @@ class Denoiser(nn.Module):
         drawn = self.video_out(None, found, canvas.num_frames)
         return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
 
-    def sight(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
+    def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""
-        return self._sight(self.video_in.see(video, level, cell_units, dtype), video.shape[1])
+        return self._sight(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
 
-    def look(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
+    def detect_canvas(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
         """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
         [H * W, 2] (y, x) of its places in room units, and the height of a place."""
         video, level = canvas.values["video"], canvas.levels["video"]
         assert canvas.cell_units is not None
         h, w = level.shape[2:4]
-        answers = self.sight(video, level, canvas.cell_units, dtype).float()
+        answers = self.detect(video, level, canvas.cell_units, dtype).float()
         p = self.config.patch
         return answers, cell_centers(h * p, w * p, canvas.cell_units / p, video.device), canvas.cell_units / p
 

@@ -142,7 +142,7 @@ class ConvStem(nn.Module):
         self.drawing = nn.ModuleList(Conv(MAP, MAP) for _ in range(DRAWING))
         self.tokens = Linear(MAP * config.patch**2 + PLACE, config.width)
 
-    def see(
+    def encode(
         self,
         video: Tensor,
         level: Tensor,
@@ -172,7 +172,7 @@ class ConvStem(nn.Module):
             found = found + F.gelu(conv(found), approximate="tanh")
         return found
 
-    def draw(self, seen: Tensor, stamps: Tensor) -> Tensor:
+    def fuse(self, seen: Tensor, stamps: Tensor) -> Tensor:
         """What is seen and what is stamped, together [N, M, H, W]."""
         found = seen + stamps
         for conv in self.drawing:

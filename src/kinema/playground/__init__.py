@@ -3,16 +3,16 @@
 from kinema.playground.captions import Captions
 from kinema.playground.episode import Episode, simulate
 from kinema.playground.events import Event
-from kinema.playground.scene_distribution import Diet, full, held_out, one_shape, tiny, two_shapes
+from kinema.playground.scene_distribution import SceneDistribution, full, held_out, one_shape, tiny, two_shapes
 from kinema.playground.tasks import Task
 from kinema.playground.vocabulary import VOCABULARY, unknown_words
 
 __all__ = [
     "VOCABULARY",
     "Captions",
-    "Diet",
     "Episode",
     "Event",
+    "SceneDistribution",
     "Task",
     "full",
     "held_out",

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH, SCENERY, Cast
-from kinema.playground.scene_distribution import Diet
+from kinema.playground.scene_distribution import SceneDistribution
 
 Floats = NDArray[np.float32]
 
 
-def shoot(diet: Diet, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random) -> tuple[Floats, tuple[int, ...]]:
+def shoot(
+    diet: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random
+) -> tuple[Floats, tuple[int, ...]]:
     """Camera [T, 3] and the frames at which a new shot starts."""
     frames = len(x)
     cuts: list[int] = []
@@ -33,7 +35,7 @@ def shoot(diet: Diet, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random)
     return camera, tuple(cuts)
 
 
-def _shot(diet: Diet, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random, cut_to: bool) -> Floats:
+def _shot(diet: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random, cut_to: bool) -> Floats:
     frames, width, lead = len(x), cast.room_width, cast.lead
     move = "still"
     if cut_to:

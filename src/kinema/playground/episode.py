@@ -19,7 +19,7 @@ from kinema.playground.events import Event, find_events
 from kinema.playground.physics import Cast, World
 from kinema.playground.policies import choose
 from kinema.playground.scenarios import draw_cast
-from kinema.playground.scene_distribution import Diet
+from kinema.playground.scene_distribution import SceneDistribution
 from kinema.playground.tasks import Judge, Task
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Floats, Scene
 
@@ -39,7 +39,7 @@ class Episode:
     seed: int
 
 
-def simulate(diet: Diet, seed: int, *, fps: float = 32.0, num_frames: int = 128) -> Episode:
+def simulate(diet: SceneDistribution, seed: int, *, fps: float = 32.0, num_frames: int = 128) -> Episode:
     """The episode of a seed; the same arguments give the same episode. fps in frames per second, 1 to 256."""
     if num_frames < 1 or not 1.0 <= fps <= 256.0:
         raise InputError(f"{num_frames} frames at {fps} frames per second: expected at least 1 frame and 1 to 256 a second")

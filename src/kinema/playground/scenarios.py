@@ -8,8 +8,8 @@ from random import Random
 
 from kinema.errors import InputError
 from kinema.playground.physics import CEILING, RIM, SCENERY, Actor, Cast
-from kinema.playground.scene_distribution import Diet, held_out
-from kinema.playground.scene_sampler import MOVERS, Draft, choose, overlap, rank
+from kinema.playground.scene_distribution import SceneDistribution, held_out
+from kinema.playground.scene_sampler import MOVERS, SceneSampler, choose, overlap, rank
 from kinema.playground.tasks import Task
 
 TRIES = 400
@@ -17,7 +17,7 @@ FREE = ("ball", "box", "triangle", "star")
 """Kinds without an engine."""
 
 
-def draw_cast(diet: Diet, rng: Random) -> Cast:
+def draw_cast(diet: SceneDistribution, rng: Random) -> Cast:
     """One scene of the diet, actors in canonical slot order: by kind, then color; no two share both."""
     for _ in range(TRIES):
         cast = _draw(diet, rng)
@@ -28,7 +28,7 @@ def draw_cast(diet: Diet, rng: Random) -> Cast:
     )
 
 
-def _draw(diet: Diet, rng: Random) -> Cast | None:
+def _draw(diet: SceneDistribution, rng: Random) -> Cast | None:
     """One attempt; None when the drawn things do not fit together."""
     view = choose(rng, diet.views)
     scenario = choose(rng, _possible(diet, view))
@@ -58,7 +58,7 @@ def _draw(diet: Diet, rng: Random) -> Cast | None:
     )
 
 
-def draw_task_cast(diet: Diet, task: Task | None, rng: Random) -> Cast:
+def draw_task_cast(diet: SceneDistribution, task: Task | None, rng: Random) -> Cast:
     """A scene with a robot in which the task can be done; without a task, a robot among some things.
 
     What the task names is in the scene even if the diet would not draw it.
@@ -93,7 +93,7 @@ def draw_task_cast(diet: Diet, task: Task | None, rng: Random) -> Cast:
     )
 
 
-def _possible(diet: Diet, view: str) -> dict[str, float]:
+def _possible(diet: SceneDistribution, view: str) -> dict[str, float]:
     """Scenarios that the view, the kinds and the number of entities allow."""
     kinds, most, side = set(diet.kinds), diet.max_entities, view == "side"
     free, movers = bool(kinds & set(FREE)), bool(kinds & set(MOVERS))
@@ -114,7 +114,7 @@ def _possible(diet: Diet, view: str) -> dict[str, float]:
     return some or {"still": 1.0}
 
 
-class _Script(Draft):
+class _Script(SceneSampler):
     """Each script places the lead first and returns the index of what it meets."""
 
     def play(self) -> int | None:

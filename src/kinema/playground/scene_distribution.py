@@ -1,6 +1,7 @@
 """What a stream of episodes may hold: the Playground's settings, and the named ones.
 
-A `Diet` bounds the draw of kinds, colors, numbers, views, scenarios and camera work; `simulate` draws episodes from it.
+A `SceneDistribution` bounds the draw of kinds, colors, numbers, views, scenarios and camera work; `simulate` draws episodes
+from it.
 Some combinations are held out by a published rule (`held_out`), so that a model can be asked about pairs it never met.
 """
 
@@ -31,7 +32,7 @@ def held_out(kind_index: int, color_index: int) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diet:
+class SceneDistribution:
     """What episodes may hold.
 
     min_entities, max_entities: how many things a scene holds. slots: K of the scene. views, backgrounds, materials: name to
@@ -110,9 +111,9 @@ class Diet:
         return self.min_speed, self.max_speed
 
 
-def one_shape() -> Diet:
+def one_shape() -> SceneDistribution:
     """One shape that rolls, slides, flies, falls or rests."""
-    return Diet(
+    return SceneDistribution(
         kinds=SHAPES,
         sizes=SIZES_OF_TINY,
         min_entities=1,
@@ -122,9 +123,9 @@ def one_shape() -> Diet:
     )
 
 
-def two_shapes() -> Diet:
+def two_shapes() -> SceneDistribution:
     """Two shapes that meet."""
-    return Diet(
+    return SceneDistribution(
         kinds=SHAPES,
         sizes=SIZES_OF_TINY,
         min_entities=2,
@@ -135,10 +136,10 @@ def two_shapes() -> Diet:
     )
 
 
-def tiny() -> Diet:
+def tiny() -> SceneDistribution:
     """One to three of all eight kinds, medium or large, in a room of 10 by 10 under a camera at rest: what `kinema-tiny` is
     trained on."""
-    return Diet(
+    return SceneDistribution(
         sizes=SIZES_OF_TINY,
         scenarios={
             "move": 0.14,
@@ -155,19 +156,19 @@ def tiny() -> Diet:
     )
 
 
-def acting() -> Diet:
+def acting() -> SceneDistribution:
     """`tiny` with a robot in every room that does now this, now that: what actions do is learned from these."""
     return replace(tiny(), min_entities=2, scenarios={"act": 1.0})
 
 
-def meeting() -> Diet:
+def meeting() -> SceneDistribution:
     """`tiny` with things that meet in every room: what contacts do is learned from these."""
     return replace(tiny(), min_entities=2, scenarios={"hit": 0.5, "towards": 0.4, "push": 0.1})
 
 
-def full() -> Diet:
+def full() -> SceneDistribution:
     """Everything: up to eight entities, wide rooms, a camera that moves, cuts, tumbling, fast movers."""
-    return Diet(
+    return SceneDistribution(
         max_entities=8,
         slots=8,
         min_speed=1.0,

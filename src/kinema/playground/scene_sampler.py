@@ -6,7 +6,7 @@ import math
 from random import Random
 
 from kinema.playground.physics import ABOVE, BELOW, CEILING, FLOOR, RIM, SCENERY, Actor
-from kinema.playground.scene_distribution import Diet
+from kinema.playground.scene_distribution import SceneDistribution
 from kinema.scene.scene import COLORS, KINDS, SIZES
 
 MOVERS = ("ball", "box", "triangle", "star", "car", "robot")
@@ -14,11 +14,11 @@ GAP = 0.15
 """Free space between any two entities at the start."""
 
 
-class Draft:
+class SceneSampler:
     """Actors in the order they were drawn; the lead comes first. must: a pair that the scene still has to hold."""
 
     def __init__(
-        self, diet: Diet, rng: Random, scenario: str, view: str, room_width: float, must: tuple[int, int] | None
+        self, diet: SceneDistribution, rng: Random, scenario: str, view: str, room_width: float, must: tuple[int, int] | None
     ) -> None:
         self.diet, self.rng, self.scenario, self.width, self.must = diet, rng, scenario, room_width, must
         self.view, self.side = view, view == "side"

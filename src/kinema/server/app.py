@@ -29,10 +29,10 @@ from kinema.server.api.errors import body
 from kinema.server.auth import Caller
 from kinema.server.billing import SETTLE_S, frames_cost
 from kinema.server.metrics import LOG
-from kinema.server.services import House
+from kinema.server.services import Services
 from kinema.server.settings import Settings
-from kinema.server.worlds.manager import Hall
-from kinema.server.worlds.session import Room
+from kinema.server.worlds.manager import WorldManager
+from kinema.server.worlds.session import WorldSession
 
 STUDIO = Path(__file__).parent / "studio"
 MOST_BODY = 80 << 20
@@ -53,7 +53,7 @@ DOCS = ("/docs", "/redoc")
 class Edge:
     """Around everything: a request id, security headers, a limit on bodies, a line in the log, a count."""
 
-    def __init__(self, app: ASGIApp, house: House) -> None:
+    def __init__(self, app: ASGIApp, house: Services) -> None:
         self.app, self.house = app, house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,8 +117,8 @@ class Edge:
 
 def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     """The server as an ASGI application. Workers are other processes (`kinema.server.jobs.process`)."""
-    house = House(settings)
-    hall = Hall(settings.data / "worlds", alive=live, threads=settings.threads, device=settings.device)
+    house = Services(settings)
+    hall = WorldManager(settings.data / "worlds", alive=live, threads=settings.threads, device=settings.device)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -147,7 +147,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     async def holds(who: Any) -> None:
         await house.quick(house.access.holds, who.key_id)
 
-    async def charge(who: Any, room: Room, frames: int) -> None:
+    async def charge(who: Any, room: WorldSession, frames: int) -> None:
         if house.meter.is_due(who.key_id):
             try:
                 await house.quick(house.meter.look, who.key_id)
@@ -179,7 +179,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     return app
 
 
-async def _settle(house: House) -> None:
+async def _settle(house: Services) -> None:
     """Now and then: write to the books what was made of worlds."""
     while True:
         await asyncio.sleep(SETTLE_S)
@@ -189,7 +189,7 @@ async def _settle(house: House) -> None:
             LOG.error("the books of worlds could not be written, and wait: %s", str(wrong).splitlines()[0])
 
 
-async def _sweep(house: House) -> None:
+async def _sweep(house: Services) -> None:
     """Now and then: forget what has expired, remove what is nobody's."""
     while True:
         try:

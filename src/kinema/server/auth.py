@@ -61,7 +61,7 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-class Access:
+class Auth:
     """The keys of a server."""
 
     def __init__(self, database: Database) -> None:

@@ -30,7 +30,7 @@ def frames_cost(size: str, frames: int) -> float:
     return int(width) * int(height) * frames / USUAL_FPS
 
 
-class Meter:
+class Billing:
     """Adds up what keys make of worlds. Used by one thread, but for `look` and `settle`."""
 
     def __init__(self, database: Database) -> None:

@@ -11,15 +11,15 @@ from kinema.server.api.errors import not_found, refuse
 from kinema.server.api.forms import MOST_TEXT
 from kinema.server.api.video_schema import MOST_CHARACTERS
 from kinema.server.auth import Caller
-from kinema.server.services import House
+from kinema.server.services import Services
 from kinema.server.storage.artifacts import is_id, new_id
 from kinema.server.storage.tables import characters
 
 
-class Cast:
+class Characters:
     """The characters of a server."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Services) -> None:
         self.house = house
 
     def find(self, id: str, caller: Caller) -> Row[Any]:

@@ -8,7 +8,7 @@ import socket
 import uvicorn
 
 from kinema.server.app import create_app
-from kinema.server.jobs.process import Crew
+from kinema.server.jobs.process import WorkerPool
 from kinema.server.metrics import log_to
 from kinema.server.settings import Settings
 
@@ -30,7 +30,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
         print(f"Open the Studio with it: {address}/#key={key}", flush=True)
     else:
         print(f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}", flush=True)
-    crew = Crew(settings, workers)
+    crew = WorkerPool(settings, workers)
     crew.start()
     config = uvicorn.Config(
         app,

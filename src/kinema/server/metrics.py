@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from kinema.server.jobs.queue import Queue
-from kinema.server.jobs.throughput import Pace
+from kinema.server.jobs.throughput import ThroughputStats
 
 LOG = logging.getLogger("kinema.server")
 _KNOWN = set(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
@@ -20,7 +20,7 @@ _KNOWN = set(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message
 class Metrics:
     """Counters of this process and gauges of the whole queue."""
 
-    def __init__(self, queue: Queue, pace: Pace) -> None:
+    def __init__(self, queue: Queue, pace: ThroughputStats) -> None:
         self.queue, self.pace = queue, pace
         self.registry = CollectorRegistry()
         self._accepted = Counter("kinema_jobs_accepted", "Jobs accepted", ["kind"], registry=self.registry)

@@ -16,7 +16,7 @@ from kinema.errors import InputError
 log = logging.getLogger(__name__)
 
 
-class Policy(Protocol):
+class Moderation(Protocol):
     """Says why a prompt or a film is refused, in one line, or None."""
 
     def check_prompt(self, prompt: str) -> str | None: ...
@@ -24,15 +24,15 @@ class Policy(Protocol):
     def check_frames(self, frames: NDArray[np.uint8]) -> str | None: ...
 
 
-class Words:
+class WordList:
     """Refuses prompts that hold one of these words, whole and in any case."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = [word.strip().lower() for word in words if word.strip()]
 
     @staticmethod
-    def read(path: Path) -> Words:
-        return Words(path.read_text(encoding="utf-8").splitlines())
+    def read(path: Path) -> WordList:
+        return WordList(path.read_text(encoding="utf-8").splitlines())
 
     def check_prompt(self, prompt: str) -> str | None:
         for word in self.words:
@@ -44,10 +44,10 @@ class Words:
         return None
 
 
-class Policies:
+class ModerationChain:
     """Several, the first refusal counts; every refusal is logged."""
 
-    def __init__(self, policies: list[Policy]) -> None:
+    def __init__(self, policies: list[Moderation]) -> None:
         self.policies = policies
 
     def check_prompt(self, prompt: str) -> str | None:
@@ -63,9 +63,9 @@ class Policies:
         return reason
 
 
-def policies(spec: str | None, blocked: Path | None) -> Policies:
+def moderation_from(spec: str | None, blocked: Path | None) -> ModerationChain:
     """From what the operator gave: "package.module:object" (a Policy, or what makes one when called) and a list of words."""
-    found: list[Policy] = [] if blocked is None else [Words.read(blocked)]
+    found: list[Moderation] = [] if blocked is None else [WordList.read(blocked)]
     if spec is not None:
         module, _, name = spec.partition(":")
         try:
@@ -73,4 +73,4 @@ def policies(spec: str | None, blocked: Path | None) -> Policies:
         except (ImportError, AttributeError, ValueError) as wrong:
             raise InputError(f"policy {spec!r}: {wrong}; expected package.module:object") from None
         found.append(made() if isinstance(made, type) or not hasattr(made, "check_prompt") else made)
-    return Policies(found)
+    return ModerationChain(found)

@@ -14,19 +14,19 @@ from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.server.auth import Access, Caller
-from kinema.server.billing import Meter
+from kinema.server.auth import Auth, Caller
+from kinema.server.billing import Billing
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue
-from kinema.server.jobs.throughput import Pace
+from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.metrics import Metrics
-from kinema.server.moderation import policies
+from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
-from kinema.server.storage.artifacts import Store, load_clip
+from kinema.server.storage.artifacts import ArtifactStore, load_clip
 from kinema.server.storage.tables import Database
 from kinema.server.storage.uploads import Uploads
-from kinema.server.webhooks import Hooks
+from kinema.server.webhooks import Webhooks
 
 SCHEMA = {
     "type": "object",
@@ -62,21 +62,21 @@ def busy() -> ApiError:
     return ApiError(503, "many files are being read; try again in a moment", code="busy", headers={"retry-after": "5"})
 
 
-class House:
+class Services:
     """What the routes work with. `errors` describes error answers for the OpenAPI page."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = Store(settings.data)
+        self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.kept_days, audit_s=86400 * settings.audit_days)
-        self.pace, self.meter = Pace(self.database), Meter(self.database)
-        self.access = Access(self.database)
+        self.pace, self.meter = ThroughputStats(self.database), Billing(self.database)
+        self.access = Auth(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
-        self.hooks = Hooks(self.database, private=settings.private_hooks)
+        self.hooks = Webhooks(self.database, private=settings.private_hooks)
         self.metrics = Metrics(self.queue, self.pace)
-        self.policies = policies(settings.policy, settings.blocked)
+        self.policies = moderation_from(settings.policy, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """The roots that manifests of this server are trusted by."""
         self.errors: dict[int | str, dict[str, Any]] = {

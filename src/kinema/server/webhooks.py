@@ -44,7 +44,7 @@ def signature(secret: str, id: str, stamp: int, body: str) -> str:
     return "v1," + base64.b64encode(made).decode()
 
 
-class Hooks:
+class Webhooks:
     """The webhooks of a server, and the thread that delivers."""
 
     def __init__(self, database: Database, *, private: bool = False) -> None:

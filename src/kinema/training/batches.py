@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kinema.autoencoder import Codec
 from kinema.canvas.patchify import to_cells
-from kinema.datasets.episode_cache import FRAMES, Bank, Windows
+from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
 from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
@@ -103,7 +103,9 @@ def draw_noise(seed: int, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.randn(x.shape, generator=generator, device=device) for name, x in values.items()}
 
 
-def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, film: bool, text_drop: float) -> Windows:
+def draw_windows(
+    rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, film: bool, text_drop: float
+) -> Windows:
     """Plans span whole episodes from their start at 16 (or 32) frames a second; films are short, from anywhere at 8 to 32."""
     episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
     strides = rng.choice((1, 2, 4), batch, p=(0.15, 0.65, 0.2)) if film else rng.choice((1, 2), batch, p=(0.2, 0.8))
@@ -116,7 +118,7 @@ def draw_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: in
     return bank.windows(episodes, starts, strides, frames, which)
 
 
-def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, text_drop: float) -> Windows:
+def draw_live_windows(rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, text_drop: float) -> Windows:
     """Stretches from anywhere in whole episodes, some of which are sure to hold the frame in which a task is done.
 
     Of episodes at 16 frames a second in which somebody acts every frame is kept: what was done between two of
@@ -140,7 +142,7 @@ def draw_live_windows(rng: np.random.Generator, bank: Bank, *, batch: int, frame
 
 
 def draw_meeting_windows(
-    rng: np.random.Generator, bank: Bank, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
+    rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
 ) -> Windows:
     """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`Bank.jolts`)."""
     episodes, jolts = bank.jolts
@@ -245,7 +247,7 @@ def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
     return "live" if rng.random() < recipe.live_share else "plan"
 
 
-def make(recipe: Recipe, banks: Mapping[str, Bank], phase: str, kind: str, number: int) -> Batch:
+def make(recipe: Recipe, banks: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
     """Batch `number` of a kind, from the bank of a phase."""
     rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
     if kind == "still":
@@ -266,7 +268,7 @@ def _shape(rng: np.random.Generator, shapes: tuple[Shape, ...]) -> Shape:
     return shapes[int(rng.choice(len(shapes), p=shares / shares.sum()))]
 
 
-def _still(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
+def _still(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch:
     """Single pictures, which see neither each other nor a text."""
     shape = _shape(rng, recipe.still_shapes)
     count = max(recipe.still_pixels // (shape.height * shape.width) // 2 * 2, 2)
@@ -289,7 +291,7 @@ def _still(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
     )
 
 
-def _film(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
+def _film(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch:
     """Clips with video. Some batches are packed: each row holds several short clips or stills of different episodes that cannot
     see each other, which shows perceiving and rendering as many more scenes at the same cost."""
     shape = _shape(rng, recipe.film_shapes)
@@ -301,7 +303,7 @@ def _film(recipe: Recipe, bank: Bank, rng: np.random.Generator) -> Batch:
 
 def _clips(
     recipe: Recipe,
-    bank: Bank,
+    bank: EpisodeCache,
     rng: np.random.Generator,
     kind: str,
     shape: Shape | None,
@@ -343,7 +345,7 @@ def _clips(
     )
 
 
-def _live(recipe: Recipe, bank: Bank, rng: np.random.Generator, *, meeting: bool = False) -> Batch:
+def _live(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator, *, meeting: bool = False) -> Batch:
     """A batch in which every frame that is not the past is a next frame, told by the past alone; of meetings, shorter rows and
     as many more, so that a fair share of what is asked for is a contact."""
     frames = recipe.meeting_frames if meeting else recipe.plan_frames

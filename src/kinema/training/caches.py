@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.datasets.episode_cache import FORMAT, FPS, Bank, Order, build
+from kinema.datasets.episode_cache import FORMAT, FPS, EpisodeCache, Order, build
 from kinema.errors import KinemaError, OutputError
 from kinema.training.recipes import Phase, Recipe
 
@@ -47,7 +47,7 @@ def orders_of(recipe: Recipe) -> dict[str, Order]:
     }
 
 
-def build_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> None:
+def build_caches(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> None:
     """Simulate the episodes that are missing; OutputError where they cannot be written to the cache."""
     orders = orders_of(recipe)
     names = list(orders)
@@ -63,7 +63,7 @@ def build_banks(recipe: Recipe, progress: Progress | None = None, *, workers: in
         ) from None
 
 
-def open_banks(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, Bank]:
+def open_caches(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, EpisodeCache]:
     """Simulate what is missing, and read all."""
-    build_banks(recipe, progress, workers=workers)
-    return {name: Bank(order.folder, episodes=order.episodes) for name, order in orders_of(recipe).items()}
+    build_caches(recipe, progress, workers=workers)
+    return {name: EpisodeCache(order.folder, episodes=order.episodes) for name, order in orders_of(recipe).items()}

@@ -24,12 +24,12 @@ from kinema.datasets.episode_cache import SHARD
 from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
-from kinema.training.caches import build_banks, open_banks, orders_of
+from kinema.training.caches import build_caches, open_caches, orders_of
 from kinema.training.command import Parser
 from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
-from kinema.training.run import export, open_codec
+from kinema.training.run import export, open_autoencoder
 from kinema.training.run_folder import locked
 from kinema.training.trainer import Report, Trainer
 
@@ -116,7 +116,7 @@ def _run(given: argparse.Namespace) -> int:
         raise InputError(f"--makers {given.makers:g}: expected a number above 0")
     run = replace(run, workers={kind: max(round(n * given.makers), 1) for kind, n in run.workers.items()})
     if given.simulate:
-        build_banks(run, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=given.workers)
+        build_caches(run, lambda name, done, of: log.info("%s: %d of %d shards", name, done, of), workers=given.workers)
         return 0
     begun = time.monotonic()
     device = resolve_device(given.device)
@@ -156,14 +156,14 @@ def _train(
     begun: float,
 ) -> int:
     torch.set_float32_matmul_precision("high")
-    codec = open_codec(run.codec, str(device))
+    codec = open_autoencoder(run.codec, str(device))
     first = few(run, FIRST)
     while not ready(first):
         if simulating.poll() not in (None, 0):
             raise ModelError("the episodes could not be simulated; what stands above says why")
         time.sleep(0.5)
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
-    trainer = Trainer(run, given.out, open_banks(first), codec, device=device, minutes=given.minutes)
+    trainer = Trainer(run, given.out, open_caches(first), codec, device=device, minutes=given.minutes)
     trainer.elapsed_s = time.monotonic() - begun
     trainer.begin(start)
     folder = given.out / run.model_name
@@ -173,7 +173,7 @@ def _train(
         nonlocal shown, saved, grown
         now = time.monotonic()
         if not grown and simulating.poll() is not None:
-            trainer.use(open_banks(run))
+            trainer.use(open_caches(run))
             grown = True
             log.info("%.0f s: all episodes are there", now - begun)
         if now - shown > SHOW_EVERY_S:

@@ -12,7 +12,7 @@ from itertools import count
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from kinema.datasets.episode_cache import Bank
+from kinema.datasets.episode_cache import EpisodeCache
 from kinema.training.batches import Batch, make
 from kinema.training.recipes import Recipe
 
@@ -21,7 +21,7 @@ AHEAD = 3
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, recipe: Recipe, banks: Mapping[str, Bank], phase: str, kind: str) -> None:
+    def __init__(self, recipe: Recipe, banks: Mapping[str, EpisodeCache], phase: str, kind: str) -> None:
         self.recipe, self.banks, self.phase, self.kind = recipe, banks, phase, kind
 
     def __getitem__(self, number: int) -> Batch:
@@ -41,7 +41,7 @@ class _From:
 class Loader:
     """Gives the next batch of a kind. `counts` says how many of each were given; a resumed run begins with those."""
 
-    def __init__(self, recipe: Recipe, banks: Mapping[str, Bank], device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, banks: Mapping[str, EpisodeCache], device: torch.device) -> None:
         self.recipe, self.banks, self.pin = recipe, banks, device.type == "cuda"
         self.counts: dict[str, int] = {}
         self._open: dict[tuple[str, str], Iterator[Batch]] = {}

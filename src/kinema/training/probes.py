@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kinema.autoencoder import Codec
 from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.datasets.episode_cache import Bank
+from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import clean_video
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
@@ -44,11 +44,11 @@ def _right(found: Tensor, truth: Tensor, group: str, here: Tensor) -> float:
     return float(same[here].float().mean())
 
 
-class Canaries:
+class Probes:
     def __init__(
         self,
         recipe: Recipe,
-        bank: Bank,
+        bank: EpisodeCache,
         codec: Codec,
         *,
         device: torch.device | str = "cpu",
@@ -92,7 +92,7 @@ class Canaries:
         )
         with torch.no_grad():
             if not trunk:
-                answers = model.sketch(values, full, self.cell_units, self.dtype)
+                answers = model.forward_local(values, full, self.cell_units, self.dtype)
                 return {"video": clean_video(values, full, answers).cpu()}
             return {name: value.cpu() for name, value in model(canvas, dtype=self.dtype).items()}
 

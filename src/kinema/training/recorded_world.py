@@ -37,7 +37,7 @@ from kinema.models.denoiser import Denoiser
 from kinema.models.hub import DEFAULT, Model, ModelConfig, find, save, weights_folder
 from kinema.statistics import auroc
 from kinema.training import checkpoint
-from kinema.training.autoencoder.fine_tune import fit_codec
+from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.optimizer import Optimizer
@@ -262,7 +262,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     longest = recordings.longest(held_back=held)
     known = min(max(recipe.frames // 2, 1), longest - 1)
     ahead = min(AHEAD, longest - known)
-    drawn = recordings.stretches(rng, count, known + ahead, held_back=held)
+    drawn = recordings.sample_windows(rng, count, known + ahead, held_back=held)
     text = None
     if recordings.text is not None:
         states, reads = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]][:, None]
@@ -370,7 +370,7 @@ def _codec(
     if not again or not (out / CODEC / "README.md").exists():
         start = load_autoencoder(weights_folder() / recipe.codec, dtype=torch.float32)
         seen = len(data) - held_back(len(data))
-        fitted = fit_codec(start, data, episodes=seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
+        fitted = fine_tune(start, data, episodes=seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
         save_autoencoder(
             fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n"
         )
@@ -379,7 +379,7 @@ def _codec(
 
 def save_starts(folder: Path, recordings: Recordings, recipe: WorldRecipe) -> None:
     """Keep recorded beginnings beside a model, for its worlds to start from."""
-    starts = recordings.stretches(np.random.default_rng(recipe.seed), STARTS, recipe.frames)
+    starts = recordings.sample_windows(np.random.default_rng(recipe.seed), STARTS, recipe.frames)
     kept = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
     save_file({name: x.contiguous() for name, x in kept.items()}, folder / "starts.safetensors")
 

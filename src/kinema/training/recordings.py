@@ -147,7 +147,9 @@ class Recordings:
         )
         return max(len(episode["reward"]) for episode in some)
 
-    def stretches(self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False) -> dict[str, Tensor]:
+    def sample_windows(
+        self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False
+    ) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
         first, last = (
             (len(self.episodes) - self.kept, len(self.episodes)) if held_back else (0, len(self.episodes) - self.kept)
@@ -204,7 +206,7 @@ def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch
     """The batch of one step, a function of (seed, step) alone."""
     rng = np.random.default_rng((recipe.seed, step))
     t, b = recipe.frames, recipe.batch
-    drawn = recordings.stretches(rng, b, t)
+    drawn = recordings.sample_windows(rng, b, t)
     once = full_tracks(drawn, recordings.sensors)
     values = {name: torch.cat([x, x[:, 1:]], 1).to(device) for name, x in once.items()}
     rough = torch.from_numpy(np.where(rng.random(b) < 0.3, 0.0, rng.uniform(0, recipe.noise, b)).astype(np.float32))

@@ -17,7 +17,7 @@ from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
-from kinema.training.caches import open_banks
+from kinema.training.caches import open_caches
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import RECIPES, Recipe, recipe
 from kinema.training.run_folder import locked
@@ -25,7 +25,7 @@ from kinema.training.samples import config_of, picture
 from kinema.training.trainer import Show, Trainer
 
 
-def open_codec(name: str, device: str) -> Codec:
+def open_autoencoder(name: str, device: str) -> Codec:
     folder = weights_folder() / name
     if not folder.exists():
         raise ModelError(f"no codec at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}")
@@ -132,8 +132,8 @@ def _train(
         check_same(run, state, resume)
     elif (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    codec = open_codec(run.codec, device)
-    banks = open_banks(run, prepare)
+    codec = open_autoencoder(run.codec, device)
+    banks = open_caches(run, prepare)
     trainer = Trainer(run, out, banks, codec, device=device, minutes=minutes)
     if state is not None:
         trainer.load(state)

@@ -14,7 +14,7 @@ from kinema.autoencoder import Codec, to_bytes
 from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
-from kinema.datasets.episode_cache import Bank
+from kinema.datasets.episode_cache import EpisodeCache
 from kinema.inference.pipeline import Options, generate
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
@@ -83,7 +83,9 @@ def decode(model: Model, cells: torch.Tensor) -> Frames:
         return to_bytes(model.codec.decode(from_cells(cells, model.config.denoiser.patch)))
 
 
-def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, known: int = 3) -> list[tuple[str, Frames]]:
+def draw_rollouts(
+    model: Model, recipe: Recipe, bank: EpisodeCache, *, count: int = 4, known: int = 3
+) -> list[tuple[str, Frames]]:
     """Held-back episodes: the truth, and what the model films after the first three frames of it."""
     frames = recipe.film_frames
     episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
@@ -103,7 +105,7 @@ def draw_rollouts(model: Model, recipe: Recipe, bank: Bank, *, count: int = 4, k
     return rows
 
 
-def picture(recipe: Recipe, denoiser: Denoiser, codec: Codec, bank: Bank, out: Path, step: int, device: str) -> None:
+def picture(recipe: Recipe, denoiser: Denoiser, codec: Codec, bank: EpisodeCache, out: Path, step: int, device: str) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
     model = Model(config_of(recipe), denoiser, codec, device=device)
     out.mkdir(parents=True, exist_ok=True)

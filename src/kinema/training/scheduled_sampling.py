@@ -39,7 +39,7 @@ class Training:
         self.denoiser, self.dtype, self.device, self.config = denoiser, dtype, device, _Shortcuts()
 
 
-def own_past(stepper: Stepper, batch: Batch, rng: np.random.Generator, most: int) -> Batch:
+def scheduled_sampling(stepper: Stepper, batch: Batch, rng: np.random.Generator, most: int) -> Batch:
     """The batch with up to `most` frames of its past as the stepper makes them, in rows on the first one's clock in which actions
     are told; frames that are asked for stay the truth."""
     assert batch.past is not None

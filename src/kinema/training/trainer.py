@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kinema.autoencoder import Codec, fast_dtype
 from kinema.canvas.canvas import TextCondition
-from kinema.datasets.episode_cache import Bank
+from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser
@@ -35,9 +35,9 @@ from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes
 from kinema.training.loader import Loader
 from kinema.training.optimizer import Optimizer
-from kinema.training.probes import Canaries
+from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, Phase, Recipe
-from kinema.training.scheduled_sampling import Training, own_past
+from kinema.training.scheduled_sampling import Training, scheduled_sampling
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Trainer:
         self,
         recipe: Recipe,
         out: Path,
-        banks: dict[str, Bank],
+        banks: dict[str, EpisodeCache],
         codec: Codec,
         *,
         device: torch.device | str = "cpu",
@@ -120,7 +120,7 @@ class Trainer:
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.peak = measured_peak(self.device, self.dtype)
-        self._canaries: dict[str, Canaries] = {}
+        self._canaries: dict[str, Probes] = {}
 
     @property
     def done(self) -> float:
@@ -187,7 +187,7 @@ class Trainer:
         rng = np.random.default_rng((self.recipe.seed, self.step, 3))
         if not batch.live or rng.random() >= self.recipe.own_share:
             return batch
-        return own_past(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
+        return scheduled_sampling(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
 
     def flops_of(self, batch: Batch) -> float:
         """Of a step: forward, and backward at twice that where all parts are trained."""
@@ -234,7 +234,7 @@ class Trainer:
                     self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
         self._unread.clear()
 
-    def use(self, banks: dict[str, Bank]) -> None:
+    def use(self, banks: dict[str, EpisodeCache]) -> None:
         """Go on with other episodes."""
         counts = self.loader.counts
         self.loader.close()
@@ -297,9 +297,7 @@ class Trainer:
     def _sing(self) -> None:
         phase = self.phase.name
         if phase not in self._canaries:
-            self._canaries[phase] = Canaries(
-                self.recipe, self.banks[phase], self.codec, device=self.device, dtype=self.dtype
-            )
+            self._canaries[phase] = Probes(self.recipe, self.banks[phase], self.codec, device=self.device, dtype=self.dtype)
         answers = self._canaries[phase](self.averaged())
         row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
         row |= {name: round(value, 4) for name, value in {**self.running, **answers}.items()}

@@ -22,11 +22,11 @@ from kinema.playground import VOCABULARY
 from kinema.scene.scene import COLORS, KINDS
 from kinema.server.api.errors import not_found
 from kinema.server.api.forms import SMALL, Field, body_of, described, raw_body
-from kinema.server.api.video_object import shown
+from kinema.server.api.video_object import video_object
 from kinema.server.api.video_schema import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, words_of
 from kinema.server.auth import COOKIE, SCOPES, check_origin
 from kinema.server.auth import shown as key_shown
-from kinema.server.services import House
+from kinema.server.services import Services
 from kinema.server.storage.tables import jobs, keys, ledger
 from kinema.server.storage.uploads import MOST_BYTES, Sent
 from kinema.server.webhooks import EVENTS
@@ -73,7 +73,7 @@ async def sent_file(request: Request) -> Sent:
     return sent
 
 
-def routes(house: House) -> APIRouter:
+def routes(house: Services) -> APIRouter:
     router = APIRouter()
     _health(router, house)
     _models(router, house)
@@ -85,7 +85,7 @@ def routes(house: House) -> APIRouter:
     return router
 
 
-def _health(router: APIRouter, house: House) -> None:
+def _health(router: APIRouter, house: Services) -> None:
     @router.get("/healthz", tags=["health"], summary="The process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
@@ -156,7 +156,7 @@ VERBS = (
 )
 
 
-def _models(router: APIRouter, house: House) -> None:
+def _models(router: APIRouter, house: Services) -> None:
     @router.get("/v1/models", tags=["models"], summary="Models that film", responses=house.errors)
     async def list_models(request: Request) -> dict[str, Any]:
         await house.caller(request, "read")
@@ -194,13 +194,13 @@ def _models(router: APIRouter, house: House) -> None:
         return await run_in_threadpool(reckon)
 
 
-def quota(house: House, key_id: str) -> dict[str, Any]:
+def quota(house: Services, key_id: str) -> dict[str, Any]:
     with house.database.reading() as db:
         row = db.execute(select(keys.c.quota, keys.c.used, keys.c.reserved).where(keys.c.id == key_id)).one()
     return {"limit": row.quota, "used": row.used, "reserved": row.reserved}
 
 
-def _files(router: APIRouter, house: House) -> None:
+def _files(router: APIRouter, house: Services) -> None:
     def file_shown(row: Any) -> dict[str, Any]:
         return {
             "id": row.id, "object": "file", "bytes": row.bytes, "created_at": int(row.created_at), "filename": row.filename,
@@ -238,7 +238,7 @@ def _files(router: APIRouter, house: House) -> None:
         return {"id": file_id, "object": "file", "deleted": True}
 
 
-def _usage(router: APIRouter, house: House) -> None:
+def _usage(router: APIRouter, house: Services) -> None:
     @router.get("/v1/queue", tags=["queue"], summary="What is being made and what waits, in order", responses=house.errors)
     async def the_queue(request: Request) -> dict[str, Any]:
         caller = await house.caller(request, "read")
@@ -247,9 +247,9 @@ def _usage(router: APIRouter, house: House) -> None:
             data, before, place = [], 0.0, 0
             for job in house.queue.waiting(caller.sees):
                 if job.status == "in_progress" or job.paused:
-                    data.append(shown(house, job))
+                    data.append(video_object(house, job))
                 else:
-                    data.append(shown(house, job, place=(place, before)))
+                    data.append(video_object(house, job, place=(place, before)))
                     place += 1
                 if not job.paused:
                     before += job.pixel_seconds * (1 - job.progress / 100)
@@ -288,7 +288,7 @@ def _usage(router: APIRouter, house: House) -> None:
         return await run_in_threadpool(look)
 
 
-def _keys(router: APIRouter, house: House) -> None:
+def _keys(router: APIRouter, house: Services) -> None:
     @router.get("/v1/keys", tags=["access"], summary="All keys", responses=house.errors)
     async def list_keys(request: Request) -> dict[str, Any]:
         await house.caller(request, "admin")
@@ -360,7 +360,7 @@ def _keys(router: APIRouter, house: House) -> None:
         return {"id": caller.key_id, "name": caller.name, "scopes": list(caller.scopes)}
 
 
-def _webhooks(router: APIRouter, house: House) -> None:
+def _webhooks(router: APIRouter, house: Services) -> None:
     def hook_shown(row: Any, *, secret: bool = False) -> dict[str, Any]:
         told = {"id": row.id, "object": "webhook", "url": row.url, "events": row.events, "created_at": int(row.created_at)}
         return {**told, "secret": row.secret} if secret else told
@@ -391,7 +391,7 @@ def _webhooks(router: APIRouter, house: House) -> None:
         return {"id": hook_id, "object": "webhook", "deleted": True}
 
 
-def _verify(router: APIRouter, house: House) -> None:
+def _verify(router: APIRouter, house: Services) -> None:
     @router.post(
         "/v1/verify",
         tags=["provenance"],

@@ -8,10 +8,10 @@ import orjson
 from fastapi.responses import JSONResponse
 from sqlalchemy import Row
 
-from kinema.server.services import House
+from kinema.server.services import Services
 
 
-def shown(house: House, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:
+def video_object(house: Services, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:
     """A video object. `place`: jobs before it, and pixel-seconds before it, where they were looked up."""
     eta = None
     live = job.status in ("queued", "in_progress")

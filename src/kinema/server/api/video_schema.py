@@ -17,7 +17,7 @@ from kinema.playground import VOCABULARY
 from kinema.server.api.errors import refuse
 from kinema.server.api.forms import Field
 from kinema.server.billing import USUAL_FPS
-from kinema.server.services import House
+from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
 from kinema.simulation.world import usual_fps
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words
@@ -117,7 +117,7 @@ def model_for(given: str | None) -> tuple[str, list[str]]:
     return given, []
 
 
-def normal(house: House, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
+def normal(house: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
     """The model, the request with all that was left open filled in, and notes; nothing is uploaded or accepted yet."""
     model, notes = model_for(given.get("model"))
     config = config_of(model)

@@ -14,12 +14,12 @@ from kinema.errors import ApiError
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.server.api.errors import not_found, refuse
 from kinema.server.api.forms import Field, body_of, described, token_of
-from kinema.server.api.video_object import Told, answered, shown
+from kinema.server.api.video_object import Told, answered, video_object
 from kinema.server.api.video_schema import BLEND, CHARACTER, CREATE, EDIT, EXTEND, LOOP, MOVE, REMIX, RENDER, TRIM, is_heavy
 from kinema.server.characters import character_shown
 from kinema.server.jobs.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
-from kinema.server.jobs.submission import Orders, Take
-from kinema.server.services import House
+from kinema.server.jobs.submission import Submission, Take
+from kinema.server.services import Services
 from kinema.server.storage.artifacts import is_id
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -35,10 +35,10 @@ FILES = {
 """What there is of a video: its file, and its kind."""
 
 
-def routes(house: House) -> APIRouter:
+def routes(house: Services) -> APIRouter:
     """All routes below /v1/videos; those with a word before those with an id."""
     router = APIRouter(prefix="/v1/videos", tags=["videos"])
-    orders = Orders(house)
+    orders = Submission(house)
 
     def post(path: str, fields: tuple[Field, ...], about: str) -> Callable[[Route], Route]:
         return router.post(path, summary=about, openapi_extra=described(fields), responses=house.errors)
@@ -50,7 +50,7 @@ def routes(house: House) -> APIRouter:
     return router
 
 
-def _making(router: APIRouter, house: House, orders: Orders, post: Post[Any]) -> None:
+def _making(router: APIRouter, house: Services, orders: Submission, post: Post[Any]) -> None:
     async def ordered(request: Request, fields: tuple[Field, ...], take: Take, **told: Any) -> JSONResponse:
         """Take an order, once even if its client sends it twice."""
         caller = await house.caller(request, "videos")
@@ -95,7 +95,7 @@ def _making(router: APIRouter, house: House, orders: Orders, post: Post[Any]) ->
         return await ordered(request, REMIX, take, video=video_id, strength=EDIT_STRENGTH)
 
 
-def _characters(router: APIRouter, house: House, orders: Orders, post: Post[Any]) -> None:
+def _characters(router: APIRouter, house: Services, orders: Submission, post: Post[Any]) -> None:
     @post("/characters", CHARACTER, "Remember who is seen in a video by a name")
     async def create_character(request: Request) -> dict[str, Any]:
         caller = await house.caller(request, "videos")
@@ -114,7 +114,7 @@ def _characters(router: APIRouter, house: House, orders: Orders, post: Post[Any]
         return character_shown(await run_in_threadpool(orders.cast.find, character_id, caller))
 
 
-def _looking(router: APIRouter, house: House) -> None:
+def _looking(router: APIRouter, house: Services) -> None:
     queue, store = house.queue, house.store
 
     @router.get("", summary="Videos, newest first", responses=house.errors)
@@ -134,7 +134,7 @@ def _looking(router: APIRouter, house: House) -> None:
             found, more = queue.page(
                 caller.sees, after=after, limit=limit, ascending=order == "asc", status=status, search=search and search[:500]
             )  # fmt: skip
-            data = [shown(house, job) for job in found]
+            data = [video_object(house, job) for job in found]
             ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
             return {"object": "list", "data": data, **ends, "has_more": more}
 
@@ -146,7 +146,7 @@ def _looking(router: APIRouter, house: House) -> None:
 
         def look() -> dict[str, Any]:
             job = queue.get(video_id, caller.sees)
-            return shown(house, job, place=queue.ahead(job) if job.status == "queued" else None)
+            return video_object(house, job, place=queue.ahead(job) if job.status == "queued" else None)
 
         return answered(await house.quick(look))
 
@@ -180,7 +180,7 @@ def _looking(router: APIRouter, house: House) -> None:
         return FileResponse(path, media_type=media_type, headers=headers, filename=given_name)
 
 
-def _queueing(router: APIRouter, house: House, post: Post[Any]) -> None:
+def _queueing(router: APIRouter, house: Services, post: Post[Any]) -> None:
     queue = house.queue
 
     @router.delete("/{video_id}", summary="Delete a video; what is being made stops", responses=house.errors)
@@ -198,7 +198,7 @@ def _queueing(router: APIRouter, house: House, post: Post[Any]) -> None:
             job = await run_in_threadpool(lambda: do(video_id, caller.sees, **more))
             await run_in_threadpool(queue.note, caller.key_id, f"video.{name}", video_id)
             place = await run_in_threadpool(queue.ahead, job) if job.status == "queued" else None
-            return await run_in_threadpool(shown, house, job, place=place)
+            return await run_in_threadpool(video_object, house, job, place=place)
 
     action("cancel", "Stop what waits or is being made", queue.cancel)
     action("pause", "Keep a place in the queue without being begun", lambda id, sees: queue.pause(id, sees, True))
@@ -211,4 +211,4 @@ def _queueing(router: APIRouter, house: House, post: Post[Any]) -> None:
         caller = await house.caller(request, "videos")
         given = await body_of(request, MOVE)
         job = await run_in_threadpool(queue.move, video_id, caller.sees, given["before"])
-        return await run_in_threadpool(lambda: shown(house, job, place=queue.ahead(job)))
+        return await run_in_threadpool(lambda: video_object(house, job, place=queue.ahead(job)))

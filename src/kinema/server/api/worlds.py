@@ -31,13 +31,13 @@ from kinema.server.api.forms import Field, body_of, described, raw_body
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import MAX_BYTES, scene_of
 from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, told_as
-from kinema.server.worlds.manager import Caller, Hall
-from kinema.server.worlds.session import Look, Room, step_of
+from kinema.server.worlds.manager import Caller, WorldManager
+from kinema.server.worlds.session import Snapshot, WorldSession, step_of
 from kinema.simulation.world import AHEAD_S
 
 Resolve = Callable[[Any, Caller], Awaitable[Clip]]
 CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller]]
-Charge = Callable[[Caller, Room, int], Awaitable[None]]
+Charge = Callable[[Caller, WorldSession, int], Awaitable[None]]
 Holds = Callable[[Caller], Awaitable[None]]
 READ, WRITE = ("read", "worlds", "admin"), ("worlds", "admin")
 MOST_FRAMES = 480
@@ -94,7 +94,7 @@ STARTS = ("prompt", "picture", "video", "state")
 class Given:
     """What the server hands to the routes."""
 
-    hall: Hall
+    hall: WorldManager
     caller: Callable[..., Any]
     """A dependency that answers with who asks, or raises."""
     caller_of: CallerOf
@@ -108,12 +108,12 @@ class Given:
     """Raises 401 once a caller's key does not hold any more."""
 
 
-async def free(caller: Caller, room: Room, frames: int) -> None:
+async def free(caller: Caller, room: WorldSession, frames: int) -> None:
     """Frames cost nothing."""
 
 
 @asynccontextmanager
-async def billed(given: Given, who: Caller, room: Room, frames: int) -> AsyncIterator[list[int]]:
+async def billed(given: Given, who: Caller, room: WorldSession, frames: int) -> AsyncIterator[list[int]]:
     """Bills frames; those that are not made within are given back. What is yielded holds how many are still to be made."""
     await given.charge(who, room, frames)
     left = [frames]
@@ -129,7 +129,7 @@ async def always(caller: Caller) -> None:
 
 
 def routes(
-    hall: Hall,
+    hall: WorldManager,
     *,
     caller: Callable[..., Any],
     caller_of: CallerOf,
@@ -181,7 +181,7 @@ async def film_url(clip: Clip, form: str) -> str:
     return f"data:{'video/mp4' if form == 'mp4' else 'image/png'};base64," + base64.b64encode(data).decode()
 
 
-def world_json(room: Room, now: dict[str, Any]) -> dict[str, Any]:
+def world_json(room: WorldSession, now: dict[str, Any]) -> dict[str, Any]:
     meta = room.meta
     return {
         "id": meta.id, "object": "world", "name": meta.name, "created_at": int(meta.created_at), "model": meta.model,
@@ -348,7 +348,7 @@ def _doing(router: APIRouter, given: Given) -> None:
     hall = given.hall
     Who = Annotated[Any, Depends(given.caller)]
 
-    def changed(room: Room, look: Look) -> dict[str, Any]:
+    def changed(room: WorldSession, look: Snapshot) -> dict[str, Any]:
         return {"understood": look.answer, "world": world_json(room, look.now)}
 
     @router.post("/v1/worlds/{id}/step", openapi_extra=described(STEP))
@@ -386,7 +386,7 @@ def _doing(router: APIRouter, given: Given) -> None:
 def _playing(router: APIRouter, given: Given) -> None:
     sessions: Counter[str] = Counter()
 
-    async def admitted(socket: WebSocket, id: str) -> tuple[Caller, Room]:
+    async def admitted(socket: WebSocket, id: str) -> tuple[Caller, WorldSession]:
         found = given.caller_of(socket)
         who = await found if isinstance(found, Awaitable) else found
         room = given.hall.find(id, permit(who, WRITE))

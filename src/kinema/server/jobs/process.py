@@ -50,7 +50,7 @@ def _watch(stopping: threading.Event, parent: int) -> None:
             stopping.set()
 
 
-class Crew:
+class WorkerPool:
     """The worker processes of a server: kept running, and stopped with it."""
 
     def __init__(self, settings: Settings, count: int) -> None:

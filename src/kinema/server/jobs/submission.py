@@ -13,7 +13,7 @@ from kinema.errors import ApiError
 from kinema.inference import limits
 from kinema.server.api.errors import refuse
 from kinema.server.api.forms import Field
-from kinema.server.api.video_object import shown
+from kinema.server.api.video_object import video_object
 from kinema.server.api.video_schema import (
     MOST_KEYFRAMES,
     MOST_SECONDS,
@@ -28,10 +28,10 @@ from kinema.server.api.video_schema import (
     size_for,
 )
 from kinema.server.auth import Caller
-from kinema.server.characters import Cast
+from kinema.server.characters import Characters
 from kinema.server.jobs.queue import Repeat
 from kinema.server.jobs.render import shape_of
-from kinema.server.services import House
+from kinema.server.services import Services
 from kinema.server.storage.artifacts import new_id
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import scene_of
@@ -39,11 +39,11 @@ from kinema.server.worlds.files import scene_of
 Take = Callable[[dict[str, Any], Caller], dict[str, Any]]
 
 
-class Orders:
+class Submission:
     """Takes orders for videos; each answers with the video object of an accepted job."""
 
-    def __init__(self, house: House) -> None:
-        self.house, self.cast = house, Cast(house)
+    def __init__(self, house: Services) -> None:
+        self.house, self.cast = house, Characters(house)
 
     def once(self, take: Take, given: dict[str, Any], caller: Caller, token: str | None, address: str) -> dict[str, Any]:
         """Take an order that may come again: what has the same token and asks the same of the same address is one order."""
@@ -54,7 +54,7 @@ class Orders:
             repeat = Repeat(token=_digest(token), digest=_digest(told))
             first = self.house.queue.repeated(caller.key_id, repeat)
             if first is not None:
-                return shown(self.house, first)
+                return video_object(self.house, first)
         try:
             video = take({**given, "repeat": repeat, "kept": kept}, caller)
         except Exception:
@@ -62,7 +62,7 @@ class Orders:
             twin = None if repeat is None else self.house.queue.repeated(caller.key_id, repeat)
             if twin is None:
                 raise
-            return shown(self.house, twin)  # it was accepted while this one was looked at, and only once
+            return video_object(self.house, twin)  # it was accepted while this one was looked at, and only once
         if kept and not self._uses(video["id"], kept):
             self._forget(kept)
         return video
@@ -214,7 +214,7 @@ class Orders:
         row = self.house.queue.submit(job, limit=caller.concurrency, repeat=given.get("repeat"))
         self.house.queue.note(caller.key_id, f"video.{kind}", row.id)
         self.house.metrics.accepted(kind)
-        return shown(self.house, row, place=self.house.queue.ahead(row))
+        return video_object(self.house, row, place=self.house.queue.ahead(row))
 
 
 def _digest(given: Any) -> str:
@@ -222,7 +222,7 @@ def _digest(given: Any) -> str:
     return hashlib.sha256(given.content if isinstance(given, Sent) else str(given).encode("utf-8", "replace")).hexdigest()
 
 
-def _source(house: House, reference: dict[str, str]) -> dict[str, Any]:
+def _source(house: Services, reference: dict[str, str]) -> dict[str, Any]:
     """Length and size of what a reference stands for."""
     if "video" in reference:
         job = house.queue.get(reference["video"], None)

@@ -13,7 +13,7 @@ LATELY_S = 1.0
 """Speeds and the number of workers are looked up this often."""
 
 
-class Pace:
+class ThroughputStats:
     """What estimates are made of."""
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:

@@ -30,11 +30,11 @@ from kinema.server.jobs import render
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
 from kinema.server.jobs.publish import VIDEO, write_film
 from kinema.server.jobs.queue import Queue
-from kinema.server.jobs.throughput import Pace
-from kinema.server.moderation import policies
+from kinema.server.jobs.throughput import ThroughputStats
+from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
-from kinema.server.storage.artifacts import Store, load_clip
+from kinema.server.storage.artifacts import ArtifactStore, load_clip
 from kinema.server.storage.tables import Database
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class LetGo(Exception):
     """Nobody wants any more what is being made."""
 
 
-class Hand:
+class JobBatch:
     """The jobs in hand: their progress, and a thread that renews their leases while a step takes long."""
 
     def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str) -> None:
@@ -70,7 +70,7 @@ class Hand:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
-    def __enter__(self) -> Hand:
+    def __enter__(self) -> JobBatch:
         self._thread.start()
         return self
 
@@ -117,14 +117,14 @@ class Worker:
         lease_s: float = LEASE_S,
     ) -> None:
         self.settings, self.reached = settings, reached
-        self.store = Store(settings.data)
+        self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
         self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
-        self.queue, self.pace = Queue(self.database), Pace(self.database)
+        self.queue, self.pace = Queue(self.database), ThroughputStats(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
-        self.policies = policies(settings.policy, settings.blocked)
+        self.policies = moderation_from(settings.policy, settings.blocked)
         self.warm: list[str] = []
         self.stopping = threading.Event()
         if settings.threads is not None:
@@ -159,7 +159,7 @@ class Worker:
         if not claims:
             return False
         self.reached("claimed")
-        with Hand(self.leases, claims, self.name) as hand:
+        with JobBatch(self.leases, claims, self.name) as hand:
             try:
                 self._make(hand)
             except LetGo:
@@ -187,12 +187,12 @@ class Worker:
             self._let_go(hand)
         return True
 
-    def _back(self, hand: Hand, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
+    def _back(self, hand: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
         for claim in hand.left:
             self.leases.release(claim, wait_s=wait_s, stage=stage)
             hand.stop[claim.id] = "released"
 
-    def _fail(self, hand: Hand, code: str, message: str) -> None:
+    def _fail(self, hand: JobBatch, code: str, message: str) -> None:
         """A job made alone has failed; of several each is tried alone, so that none fails for another's sake."""
         together = len(hand.claims) > 1
         for claim in hand.left:
@@ -203,7 +203,7 @@ class Worker:
             hand.stop[claim.id] = "failed"
             shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
-    def _let_go(self, hand: Hand) -> None:
+    def _let_go(self, hand: JobBatch) -> None:
         """End what was cancelled, and put back what was paused, or what a stopping worker holds."""
         for claim in hand.claims:
             reason = hand.stop.get(claim.id)
@@ -214,7 +214,7 @@ class Worker:
             if reason in ("cancelled", "paused"):
                 shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
-    def _make(self, hand: Hand) -> None:
+    def _make(self, hand: JobBatch) -> None:
         begun = time.perf_counter()
         clips = self._films(hand)
         self.reached("filmed")
@@ -232,7 +232,7 @@ class Worker:
             hand.report("write", 0.97)
             self._publish(hand, claim, clips[claim.id], took_s)
 
-    def _films(self, hand: Hand) -> dict[str, Clip]:
+    def _films(self, hand: JobBatch) -> dict[str, Clip]:
         """What has been filmed before and kept, and the rest in one pass where that can be."""
         kept = {claim.id: self.store.kept_film(claim.id) for claim in hand.claims}
         clips = {id: clip for id, clip in kept.items() if clip is not None}
@@ -304,7 +304,7 @@ class Worker:
             raise InputError(f"the video {reference['video']} is gone; make it again")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
-    def _publish(self, hand: Hand, claim: Claim, clip: Clip, took_s: float) -> None:
+    def _publish(self, hand: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
         """Laid ready, synced, renamed, then told to the queue in one transaction; refused there, the files go."""
         begun = time.perf_counter()
         artifact = str(claim.fence)

@@ -39,7 +39,7 @@ def is_id(text: str, kind: str) -> bool:
     return re.fullmatch(rf"{kind}_[0-9a-f]{{24}}", text) is not None
 
 
-class Store:
+class ArtifactStore:
     """Files below one folder."""
 
     def __init__(self, root: Path) -> None:

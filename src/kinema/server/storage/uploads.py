@@ -27,7 +27,7 @@ from sqlalchemy import Row, func, select
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
 from kinema.server.jobs.queue import Queue
-from kinema.server.storage.artifacts import Store, is_id, new_id
+from kinema.server.storage.artifacts import ArtifactStore, is_id, new_id
 from kinema.server.storage.tables import files
 
 MOST_BYTES = 64 << 20
@@ -59,7 +59,7 @@ class Sent:
 class Uploads:
     """Uploads of one server, and what references to pictures and videos stand for."""
 
-    def __init__(self, store: Store, queue: Queue, *, remote: bool = False) -> None:
+    def __init__(self, store: ArtifactStore, queue: Queue, *, remote: bool = False) -> None:
         self.store, self.queue, self.remote = store, queue, remote
         self._slots = threading.Semaphore(AT_ONCE)
 

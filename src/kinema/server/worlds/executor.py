@@ -40,7 +40,7 @@ class Job:
             self.future.set_exception(wrong)
 
 
-class Engine:
+class Executor:
     """The thread. threads: how many cores one operation may use; None leaves it to torch."""
 
     def __init__(self, *, threads: int | None = None) -> None:
@@ -60,10 +60,12 @@ class Engine:
         if id(model) not in self._watched:
             self._watched.add(id(model))
             parts = [part for part in model.denoiser.modules() if isinstance(part, torch.nn.Conv2d)]
-            self._hooks += [part.register_forward_pre_hook(self.breathe) for part in (*model.denoiser.blocks, *parts)]
+            self._hooks += [
+                part.register_forward_pre_hook(self.yield_to_urgent) for part in (*model.denoiser.blocks, *parts)
+            ]
         return model
 
-    def breathe(self, *_: Any) -> None:
+    def yield_to_urgent(self, *_: Any) -> None:
         """Called in the middle of a job: those that are more urgent are done here and now."""
         if self._urgent and not self._hurrying and threading.current_thread() is self._thread and self._may_hurry():
             self._hurry()

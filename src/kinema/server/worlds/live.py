@@ -26,8 +26,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from kinema.errors import ApiError, InputError, KinemaError, OutputError
 from kinema.server.api.errors import not_found
-from kinema.server.worlds.manager import Hall
-from kinema.server.worlds.session import Look, Room, step_of
+from kinema.server.worlds.manager import WorldManager
+from kinema.server.worlds.session import Snapshot, WorldSession, step_of
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def error_text(wrong: KinemaError) -> str:
     return json.dumps({"type": "error", **told_as(wrong).body()})
 
 
-class Pace:
+class LivePace:
     """When the next frame is due: even steps from the first on, without drift. What was lost is made up for, but no more than LATE
     frames of it, so that a world does not race after a long stall."""
 
@@ -119,8 +119,8 @@ class Session:
 
     def __init__(
         self,
-        hall: Hall,
-        room: Room,
+        hall: WorldManager,
+        room: WorldSession,
         socket: WebSocket,
         *,
         size: int | None,
@@ -131,7 +131,7 @@ class Session:
         self.hall, self.room, self.socket, self.size, self.lossless = hall, room, socket, size, lossless
         self.charge, self.holds = charge, holds
         self.expelled: ApiError | None = None
-        self.pace = Pace(room.meta.fps)
+        self.pace = LivePace(room.meta.fps)
         self.action: list[float] | None = None
         self.steps: deque[list[float] | None] = deque()
         """The actions of steps that were asked for and are not done."""
@@ -253,7 +253,7 @@ class Session:
         self.version = self.room.version
         await self._show(look)
 
-    async def _show(self, look: Look) -> None:
+    async def _show(self, look: Snapshot) -> None:
         assert look.frame is not None
         picture = await drawn(look.frame, self.size, lossless=self.lossless)
         told = {
@@ -318,8 +318,8 @@ def _pace(fps: Any) -> float:
 
 
 async def live(
-    hall: Hall,
-    room: Room,
+    hall: WorldManager,
+    room: WorldSession,
     socket: WebSocket,
     *,
     charge: Callable[[int], Awaitable[None]] = nothing,

@@ -30,9 +30,9 @@ from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, available
 from kinema.scene.scene import Scene
 from kinema.server.api.errors import not_found
-from kinema.server.worlds.executor import Engine
+from kinema.server.worlds.executor import Executor
 from kinema.server.worlds.files import mended, opened, source_of
-from kinema.server.worlds.session import Deed, Look, Meta, Past, Room, done, now_of
+from kinema.server.worlds.session import Deed, Meta, Past, Snapshot, WorldSession, done, now_of
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
 
@@ -59,7 +59,7 @@ class Caller(Protocol):
     def scopes(self) -> Any: ...
 
 
-class Hall:
+class WorldManager:
     """folder: where worlds are kept. alive: how many are in memory at once. threads: cores for one operation of a model; None
     leaves it to torch. models: names of those that worlds may be of; None: all that are installed. device: where they compute."""
 
@@ -71,28 +71,28 @@ class Hall:
             raise InputError(f"{alive} living worlds: expected at least 1")
         self.folder, self.alive, self.device = Path(folder), alive, device
         self.models = available() if models is None else models
-        self.engine = Engine(threads=threads)
+        self.engine = Executor(threads=threads)
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._awake: OrderedDict[str, Room] = OrderedDict()
+        self._awake: OrderedDict[str, WorldSession] = OrderedDict()
         self._closed = False
         self._coming: Counter[str] = Counter()
         self.folder.mkdir(parents=True, exist_ok=True)
         for dead in self.folder.glob(".deleted-*"):
             shutil.rmtree(dead, ignore_errors=True)
-        found = (Room.found(folder) for folder in sorted(self.folder.glob("world_*")))
-        self.rooms: dict[str, Room] = {room.meta.id: room for room in found if room is not None}
+        found = (WorldSession.found(folder) for folder in sorted(self.folder.glob("world_*")))
+        self.rooms: dict[str, WorldSession] = {room.meta.id: room for room in found if room is not None}
 
     # Who is there
 
-    def find(self, id: str, caller: Caller) -> Room:
+    def find(self, id: str, caller: Caller) -> WorldSession:
         """A world of this key (of any: scope "admin"); for others there is none."""
         room = self.rooms.get(id)
         if room is None or room.gone or not _may(caller, room):
             raise not_found("world", id)
         return room
 
-    def of(self, caller: Caller) -> list[Room]:
+    def of(self, caller: Caller) -> list[WorldSession]:
         """All of this key's worlds, the newest first."""
         mine = [room for room in self.rooms.values() if not room.gone and _may(caller, room)]
         return sorted(mine, key=lambda room: (-room.meta.created_at, room.meta.id))
@@ -116,7 +116,7 @@ class Hall:
         fps: float = 16.0,
         size: str | None = None,
         task: str | None = None,
-    ) -> Room:
+    ) -> WorldSession:
         """A new world; it is on disk when this returns."""
         chosen = model or DEFAULT
 
@@ -128,7 +128,7 @@ class Hall:
             called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
             return await self._enter(world, owner, chosen, called)
 
-    async def open(self, owner: str, path: Path, name: str) -> Room:
+    async def open(self, owner: str, path: Path, name: str) -> WorldSession:
         """A new world from a file that anybody may have made."""
         with self._room_for(owner):
             source = await self._filed(lambda: source_of(path))
@@ -137,7 +137,7 @@ class Hall:
             await self.engine.run(lambda: mended(world))
             return await self._enter(world, owner, source, name)
 
-    async def branch(self, room: Room, owner: str, name: str | None = None) -> Room:
+    async def branch(self, room: WorldSession, owner: str, name: str | None = None) -> WorldSession:
         """Another world that shares the past; neither changes the other."""
         with self._room_for(owner):
             world = await self.snapshot(room)
@@ -158,14 +158,16 @@ class Hall:
         finally:
             self._coming[owner] -= 1
 
-    async def _enter(self, world: World, owner: str, model: str, name: str, parent: Room | None = None) -> Room:
+    async def _enter(
+        self, world: World, owner: str, model: str, name: str, parent: WorldSession | None = None
+    ) -> WorldSession:
         id = f"world_{secrets.token_hex(12)}"
         meta = Meta(
             id=id, name=name[:LONGEST_NAME], owner=owner, model=model, parent=parent.meta.id if parent else None,
             branched_at_s=world.time_s if parent else None, created_at=time.time(), seed=world.seed, fps=world.fps,
             size=f"{world.size[0]}x{world.size[1]}", task=world.task, now=await self.engine.run(lambda: now_of(world)),
         )  # fmt: skip
-        room = Room(folder=self.folder / id, meta=meta, world=world)
+        room = WorldSession(folder=self.folder / id, meta=meta, world=world)
         try:
             await self._filed(lambda: room.write(world, room.turn()))
         except BaseException:
@@ -175,13 +177,13 @@ class Hall:
         self._woken(room)
         return room
 
-    async def rename(self, room: Room, name: str) -> None:
+    async def rename(self, room: WorldSession, name: str) -> None:
         if not name.strip() or len(name) > LONGEST_NAME:
             raise InputError(f"name of {len(name)} characters: expected 1 to {LONGEST_NAME}")
         room.meta.name = name.strip()
         await self._filed(room.write_meta)
 
-    async def delete(self, room: Room) -> None:
+    async def delete(self, room: WorldSession) -> None:
         """Gone at once and for good; its branches stay."""
         room.gone = True
         self._tell(room)
@@ -196,7 +198,7 @@ class Hall:
     # What is done to a world
 
     @asynccontextmanager
-    async def inside(self, room: Room) -> AsyncIterator[World]:
+    async def inside(self, room: WorldSession) -> AsyncIterator[World]:
         """The world, awake and nobody else's for as long."""
         async with room.lock:
             if room.gone:
@@ -209,11 +211,11 @@ class Hall:
             self._woken(room)
             yield room.world
 
-    async def do(self, room: Room, deed: Deed, *, urgent: bool = False, picture: bool = True) -> Look:
+    async def do(self, room: WorldSession, deed: Deed, *, urgent: bool = False, picture: bool = True) -> Snapshot:
         """Do something to a world; it is written down when this returns."""
         async with self.inside(room) as world:
 
-            def work() -> Look:
+            def work() -> Snapshot:
                 look = done(world, deed, picture=picture)
                 room.note(deed)
                 return look
@@ -230,49 +232,49 @@ class Hall:
             self._changed(room)
         return look
 
-    def _changed(self, room: Room) -> None:
+    def _changed(self, room: WorldSession) -> None:
         room.version += 1
         self._tell(room)
         room.changed_at = time.monotonic()
         if room.timer is None and not self._closed:
             room.timer = asyncio.get_running_loop().call_later(QUIET_S, self._maybe_keep, room)
 
-    async def look(self, room: Room, *, picture: bool = True, urgent: bool = False) -> Look:
+    async def look(self, room: WorldSession, *, picture: bool = True, urgent: bool = False) -> Snapshot:
         """The world as it is, without going on."""
         if room.look is not None and (room.look.frame is not None or not picture):
             return room.look
         async with self.inside(room) as world:
             seen = room.look
 
-            def work() -> Look:
+            def work() -> Snapshot:
                 now = now_of(world) if seen is None else seen.now
                 action = None if seen is None else seen.action
-                return Look(now=now, frame=world.frame if picture else None, action=action)
+                return Snapshot(now=now, frame=world.frame if picture else None, action=action)
 
             if seen is None or (picture and seen.frame is None):
                 room.look = seen = await self.engine.run(work, urgent=urgent)
         return seen
 
-    async def now(self, room: Room) -> dict[str, Any]:
+    async def now(self, room: WorldSession) -> dict[str, Any]:
         """What is told of it; a world that sleeps is woken only where more was done to it than was saved."""
         if room.world is None and not room.written:
             return room.meta.now
         return (await self.look(room, picture=False)).now
 
-    async def snapshot(self, room: Room) -> World:
+    async def snapshot(self, room: WorldSession) -> World:
         """A branch that nobody else has, as the world is now."""
         async with self.inside(room) as world:
             return world.branch()
 
-    async def ask(self, room: Room, question: str) -> Answer:
+    async def ask(self, room: WorldSession, question: str) -> Answer:
         world = await self.snapshot(room)
-        return await self.engine.run(lambda: answer(question, Past(world, self.engine.breathe), world._roll))
+        return await self.engine.run(lambda: answer(question, Past(world, self.engine.yield_to_urgent), world._roll))
 
-    async def what_if(self, room: Room, cause: str, since: int) -> WhatIf:
+    async def what_if(self, room: WorldSession, cause: str, since: int) -> WhatIf:
         world = await self.snapshot(room)
         return await self.engine.run(lambda: world.what_if(cause, since))
 
-    async def clip(self, room: Room, frames: int | None = None) -> Clip:
+    async def clip(self, room: WorldSession, frames: int | None = None) -> Clip:
         """The last frames (all that are kept, if not told)."""
         world = await self.snapshot(room)
         moments = world._moments if frames is None else world._moments[-frames:]
@@ -284,7 +286,7 @@ class Hall:
         settings = {"layout": "world", "model": world.model.source, "seed": world.seed}
         return Clip(frames=np.concatenate(parts), fps=world.fps, state=world._scene(moments), settings=settings)
 
-    async def export(self, room: Room, path: Path) -> Path:
+    async def export(self, room: WorldSession, path: Path) -> Path:
         """The world as one file, which `World.open` goes on from."""
         world = await self.snapshot(room)
         return await self._filed(lambda: world.save(path, force=True))
@@ -294,18 +296,18 @@ class Hall:
     async def _filed(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
-    async def keep(self, room: Room) -> None:
+    async def keep(self, room: WorldSession) -> None:
         """Save a world, unless nothing was done to it since it was saved."""
         async with room.saving:
             async with room.lock:
                 if room.gone or room.world is None or not room.written:
                     return
                 world, number, written = room.world.branch(), room.turn(), room.written
-                room.meta.now = (room.look or Look(now=await self.engine.run(lambda: now_of(world)), frame=None)).now
+                room.meta.now = (room.look or Snapshot(now=await self.engine.run(lambda: now_of(world)), frame=None)).now
             await self._filed(lambda: room.write(world, number))
             room.written -= written
 
-    def _maybe_keep(self, room: Room) -> None:
+    def _maybe_keep(self, room: WorldSession) -> None:
         room.timer = None
         idle = time.monotonic() - room.changed_at
         if idle >= QUIET_S or room.written >= MOST_DEEDS:
@@ -324,16 +326,16 @@ class Hall:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def left(self, room: Room) -> None:
+    def left(self, room: WorldSession) -> None:
         """A live session has ended."""
         if not self._closed:
             self._later(self.keep(room))
 
-    def _tell(self, room: Room) -> None:
+    def _tell(self, room: WorldSession) -> None:
         for watcher in room.watchers:
             watcher.set()
 
-    def _woken(self, room: Room) -> None:
+    def _woken(self, room: WorldSession) -> None:
         self._awake[room.meta.id] = room
         self._awake.move_to_end(room.meta.id)
         excess = max(len(self._awake) - self.alive, 0)
@@ -342,7 +344,7 @@ class Hall:
             del self._awake[sleepy.meta.id]
             self._later(self._sleep(sleepy))
 
-    async def _sleep(self, room: Room) -> None:
+    async def _sleep(self, room: WorldSession) -> None:
         await self.keep(room)
         async with room.lock:
             if room.meta.id not in self._awake and not room.written and not room.watchers:
@@ -372,5 +374,5 @@ class Hall:
         return self._closed
 
 
-def _may(caller: Caller, room: Room) -> bool:
+def _may(caller: Caller, room: WorldSession) -> bool:
     return caller.key_id == room.meta.owner or "admin" in caller.scopes

@@ -87,7 +87,7 @@ def now_of(world: World) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Snapshot:
     """A world at one moment: its numbers, its picture, what was done last, how long that took, and what it answered."""
 
     now: dict[str, Any]
@@ -97,13 +97,13 @@ class Look:
     answer: Any = None
 
 
-def done(world: World, deed: Deed, *, picture: bool = True) -> Look:
+def done(world: World, deed: Deed, *, picture: bool = True) -> Snapshot:
     """Do a deed and look; of a step there is a picture if there is to be one."""
     begun = time.perf_counter()
     answer = perform(world, deed, picture=picture)
     took = 1000 * (time.perf_counter() - begun)
     stepped = deed[0] == "step"
-    return Look(
+    return Snapshot(
         now=now_of(world),
         frame=answer if stepped else None,
         action=deed[1] if stepped else None,
@@ -151,7 +151,7 @@ class Meta:
 
 
 @dataclass(eq=False)
-class Room:
+class WorldSession:
     """One world of a server. `lock` is held by whoever does something to it; `world` is None while it lies on disk only."""
 
     folder: Path
@@ -159,7 +159,7 @@ class Room:
     world: World | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    look: Look | None = None
+    look: Snapshot | None = None
     version: int = 0
     """Grows with everything that is done."""
     watchers: set[asyncio.Event] = field(default_factory=set)
@@ -175,7 +175,7 @@ class Room:
     _steps: TextIO | None = None
 
     @staticmethod
-    def found(folder: Path) -> Room | None:
+    def found(folder: Path) -> WorldSession | None:
         """The room that a folder holds; None with a warning where it holds none."""
         try:
             data = json.loads((folder / META).read_text(encoding="utf-8"))
@@ -185,7 +185,7 @@ class Room:
         except (OSError, ValueError, KeyError, TypeError) as wrong:
             log.warning("%s holds no world (%s); it is left alone", folder, wrong)
             return None
-        room = Room(folder=folder, meta=meta)
+        room = WorldSession(folder=folder, meta=meta)
         room.written = sum(path.stat().st_size > 0 for path in folder.glob("*.steps"))
         return room
 

@@ -55,7 +55,7 @@ class Pictures:
         return self.draw_things(rng, count, side)[0]
 
 
-def fit_codec(
+def fine_tune(
     start: Autoencoder,
     data: Dataset,
     *,
