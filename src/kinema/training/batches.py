@@ -144,7 +144,7 @@ def draw_live_windows(rng: np.random.Generator, bank: EpisodeCache, *, batch: in
 def draw_meeting_windows(
     rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
 ) -> Windows:
-    """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`Bank.jolts`)."""
+    """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`EpisodeCache.jolts`)."""
     episodes, jolts = bank.jolts
     pick = rng.choice(np.flatnonzero(episodes < len(bank) - HELD_BACK), batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
