@@ -132,12 +132,13 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
     if width < 1 or height < 1:
         raise SizeError(f"size {width}x{height}: expected positive numbers of pixels")
     if not films_size(config, width, height):
-        near = nearest(config, width, height)
-        heights = ", ".join(map(str, _heights(config)))
+        near, heights = nearest(config, width, height), _heights(config)
+        if len(heights) == len(config.aspects) == 1:
+            raise SizeError(f"{config.name} cannot film {width}x{height}: it films {near[0]}x{near[1]} only")
         raise SizeError(
-            f"{config.name} cannot film {width}x{height}: it does heights of {heights} pixels in shapes of "
-            f"{', '.join(config.aspects)} and between, widths in steps of {config.cell_px}, up to {config.max_side} a side; "
-            f"the nearest is {near[0]}x{near[1]}"
+            f"{config.name} cannot film {width}x{height}: its heights are {', '.join(map(str, heights))} pixels, its shapes"
+            f" {', '.join(config.aspects)} and those between, its widths whole multiples of {config.cell_px}, and no side is over"
+            f" {config.max_side}; the nearest is {near[0]}x{near[1]}"
         )
     return width, height
 
