@@ -225,7 +225,7 @@ def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
     ear = Many(("127.0.0.1", 0), Ear)
     threading.Thread(target=ear.serve_forever, daemon=True).start()
     with server.http() as client:
-        hooks = [
+        webhooks = [
             client.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{ear.server_port}{path}"}).json()["id"]
             for path in ("/slow", "/endless", "/good")
         ]
@@ -243,7 +243,7 @@ def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
         while heard.count("/good") < 2 and time.monotonic() < end:
             time.sleep(0.05)
         assert heard.count("/good") >= 2
-        for hook in hooks:
+        for hook in webhooks:
             client.delete(f"/v1/webhooks/{hook}")
     ear.shutdown()
 

@@ -25,7 +25,7 @@ from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.render import shape_of, trim
 from kinema.server.jobs.worker import POINTS, Worker
 from kinema.server.settings import Settings
-from kinema.server.storage.artifacts import ArtifactStore, keep_clip, new_id
+from kinema.server.storage.artifacts import ArtifactStore, new_id, save_clip
 from kinema.server.storage.tables import Database
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -42,7 +42,7 @@ class Yard:
         self.key = str(Auth(self.database).make("me")[1].id)
         self.file = new_id("file")
         frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
-        keep_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
+        save_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
 
     def job(self, kind: str = "trim", **request: Any) -> str:
         wanted = {"video": {"file": self.file}, "cuts": [[0.0, 0.5]], "size": "32x32", "seed": 0, "prompt": "", **request}
@@ -54,8 +54,8 @@ class Yard:
         return str(self.queue.submit(row).id)
 
     def film(self, prompt: str = "a red ball", **more: Any) -> str:
-        asked = {"seconds": 0.25, "size": "64x64", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
-        return self.job("generate", prompt=prompt, **{**asked, **more})
+        request = {"seconds": 0.25, "size": "64x64", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
+        return self.job("generate", prompt=prompt, **{**request, **more})
 
     def worker(self, **more: Any) -> Worker:
         return Worker(self.settings, lease_s=1.0, **more)
@@ -171,11 +171,11 @@ def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
     process.stdin = None
     _until(lambda: yard.queue.get(id, None).stage == "plan", 60)
     process.terminate()
-    _, told = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=20)
     assert process.returncode == 0
     row = yard.queue.get(id, None)
     assert (row.status, row.attempts) == ("queued", 0)
-    assert [json.loads(line)["message"] for line in told.decode().splitlines()][-1] == "worker stopped"
+    assert [json.loads(line)["message"] for line in log.decode().splitlines()][-1] == "worker stopped"
 
 
 def test_jobs_made_together_are_those_made_alone(yard: Yard) -> None:
@@ -211,7 +211,7 @@ def test_a_source_that_is_gone_is_named(yard: Yard) -> None:
 
 
 def test_the_policy_looks_at_frames(yard: Yard) -> None:
-    yard.settings = Settings(data=yard.settings.data, threads=1, policy="tests.server.test_worker:NoNoise")
+    yard.settings = Settings(data=yard.settings.data, threads=1, moderation="tests.server.test_worker:NoNoise")
     id = yard.job()
     yard.work()
     row = yard.queue.get(id, None)

@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build().parse_args(argv)
         return int(arguments.run(arguments))
-    except KinemaError as wrong:
-        return _fail(str(wrong), USER_ERROR)
+    except KinemaError as error:
+        return _fail(str(error), USER_ERROR)
     except KeyboardInterrupt:
         return _fail("stopped; what was not finished was not written", STOPPED)
-    except (MemoryError, RuntimeError) as wrong:
-        if isinstance(wrong, RuntimeError) and "allocate memory" not in str(wrong):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise
         return _fail("not enough memory; ask for a shorter or smaller film", USER_ERROR)
 

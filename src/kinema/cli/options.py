@@ -93,8 +93,8 @@ def options(arguments: argparse.Namespace) -> Options | None:
     from kinema.inference.pipeline import Options
 
     given = {name: getattr(arguments, name, None) for name in ("steps", "candidates", "film_steps", "guidance")}
-    asked = {name: value for name, value in given.items() if value is not None}
-    return Options(**asked) if asked else None
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Options(**chosen) if chosen else None
 
 
 def check_output(path: Path, force: bool, *, still: bool = False) -> None:

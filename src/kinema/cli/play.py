@@ -217,8 +217,8 @@ class Play:
             if first in ("where", "how", "what", "which", "is", "did", "when", "who", "can") or text.strip().endswith("?"):
                 return self.world.ask(text).sentence
             return f"done: {self.world.edit(text)}"
-        except InputError as wrong:
-            return str(wrong)
+        except InputError as error:
+            return str(error)
 
     def go(self, now: float) -> None:
         """One frame, unless paused or typing."""

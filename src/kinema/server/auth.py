@@ -24,7 +24,7 @@ SCOPES = ("read", "videos", "worlds", "admin")
 """read: look at one's own, which every key may; videos: make them; worlds: step into them; admin: keys, and everybody's jobs."""
 COOKIE = "kinema_session"
 PREFIX = "kinema_"
-LATELY_S, REMEMBERED = 1.0, 4096
+CACHE_S, MAX_CACHED = 1.0, 4096
 """Keys are looked up anew after so long, and only so many remembered meanwhile: revoked elsewhere, one ends within a second."""
 USED_S = 60.0
 """The time of a key's last use is noted at most this often."""
@@ -68,8 +68,8 @@ class Auth:
         self.database = database
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
-        self._noted: dict[str, float] = {}
-        self._lately: dict[str, tuple[float, Row[Any] | None]] = {}
+        self._last_noted: dict[str, float] = {}
+        self._cached: dict[str, tuple[float, Row[Any] | None]] = {}
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="kinema-keys")
 
     def make(
@@ -139,43 +139,43 @@ class Auth:
             db.execute(keys.update().where(keys.c.id == id).values(revoked_at=row.revoked_at or now))
             db.execute(audit.insert().values(at=now, key_id=by, action="key.revoked", target=id))
             revoked = db.execute(select(keys).where(keys.c.id == id)).one()
-        self._lately.clear()
+        self._cached.clear()
         return revoked
 
     def caller(self, key: str) -> Caller:
         """Whose key it is; 401 when it is nobody's, expired or revoked."""
-        row, now = _holding(self._found(digest_of(key))), time.time()
-        if now - max(row.last_used_at or 0.0, self._noted.get(row.id, 0.0)) > USED_S:
-            self._noted[row.id] = now
+        row, now = _check_valid(self._lookup(digest_of(key))), time.time()
+        if now - max(row.last_used_at or 0.0, self._last_noted.get(row.id, 0.0)) > USED_S:
+            self._last_noted[row.id] = now
             self._notes.submit(self._note, row.id, now)
         return Caller(
             key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
         )  # fmt: skip
 
-    def _found(self, digest: str) -> Row[Any] | None:
+    def _lookup(self, digest: str) -> Row[Any] | None:
         """The row of a key, as it was at most LATELY_S ago."""
-        then, row = self._lately.get(digest, (-LATELY_S, None))
+        then, row = self._cached.get(digest, (-CACHE_S, None))
         now = time.monotonic()
-        if now - then < LATELY_S:
+        if now - then < CACHE_S:
             return row
         with self.database.reading() as db:
             row = db.execute(select(keys).where(keys.c.digest == digest)).first()
         if row is not None:
-            if len(self._lately) >= REMEMBERED:
-                self._lately.clear()
-            self._lately[digest] = (now, row)
+            if len(self._cached) >= MAX_CACHED:
+                self._cached.clear()
+            self._cached[digest] = (now, row)
         return row
 
-    def holds(self, id: str) -> None:
+    def check_key(self, id: str) -> None:
         """401 once a key has expired or was revoked."""
         with self.database.reading() as db:
-            _holding(db.execute(select(keys).where(keys.c.id == id)).first())
+            _check_valid(db.execute(select(keys).where(keys.c.id == id)).first())
 
     def _note(self, id: str, now: float) -> None:
         with suppress(SQLAlchemyError), self.database.writing() as db:
             db.execute(keys.update().where(keys.c.id == id).values(last_used_at=now))
 
-    def of(self, connection: HTTPConnection) -> Caller:
+    def caller_of(self, connection: HTTPConnection) -> Caller:
         """The caller of a request or WebSocket: by header, by the session's cookie, or (WebSocket) by ?key=."""
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         key = given.strip() if scheme.lower() == "bearer" else ""
@@ -212,7 +212,7 @@ class Auth:
         )  # fmt: skip
 
 
-def _holding(row: Row[Any] | None) -> Row[Any]:
+def _check_valid(row: Row[Any] | None) -> Row[Any]:
     if row is None:
         raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at < time.time()):

@@ -18,7 +18,7 @@ from kinema.server.storage.tables import Database, keys
 USUAL_FPS = 16.0
 """Frames of a second that pixel-seconds are counted by."""
 SETTLE_S = 5.0
-LATELY_S = 1.0
+REFRESH_S = 1.0
 """What is left of a quota is looked up this often."""
 WHAT = "worlds"
 """Stands in the books where a video's id would."""
@@ -39,29 +39,29 @@ class Billing:
         """All that was spent since this began."""
         self._settled: dict[str, float] = defaultdict(float)
         """And how much of it is in the books."""
-        self._most: dict[str, tuple[float, float]] = {}
+        self._limits: dict[str, tuple[float, float]] = {}
         """Up to where a key may spend, and its quota."""
-        self._looked: dict[str, float] = {}
+        self._refreshed_at: dict[str, float] = {}
 
     def is_due(self, key_id: str) -> bool:
         """Whether what is left of a quota was not looked up of late."""
-        return time.monotonic() - self._looked.get(key_id, -LATELY_S) >= LATELY_S
+        return time.monotonic() - self._refreshed_at.get(key_id, -REFRESH_S) >= REFRESH_S
 
-    def look(self, key_id: str) -> None:
+    def refresh_quota(self, key_id: str) -> None:
         """Look up what is left of a quota."""
-        self._looked[key_id] = time.monotonic()
+        self._refreshed_at[key_id] = time.monotonic()
         settled = self._settled[key_id]  # before the books are read: what comes into them meanwhile counts twice, not never
         with self.database.reading() as db:
             key = db.execute(select(keys).where(keys.c.id == key_id)).first()
         if key is None or key.quota is None:
-            self._most.pop(key_id, None)
+            self._limits.pop(key_id, None)
         else:
-            self._most[key_id] = settled + key.quota - key.used - key.reserved, key.quota
+            self._limits[key_id] = settled + key.quota - key.used - key.reserved, key.quota
 
     def spend(self, key_id: str, pixel_seconds: float) -> None:
         """Bill frames before they are made (or, less than nothing, give back what was not made); 429 beyond the quota."""
-        most, quota = self._most.get(key_id, (math.inf, math.inf))
-        left = most - self._spent[key_id]
+        limit, quota = self._limits.get(key_id, (math.inf, math.inf))
+        left = limit - self._spent[key_id]
         if 0 < pixel_seconds > left:
             raise beyond_quota(pixel_seconds, left, quota)
         self._spent[key_id] += pixel_seconds

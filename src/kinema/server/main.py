@@ -20,7 +20,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
     """Until SIGTERM or SIGINT; requests are finished, worlds saved, jobs given back to the queue."""
     log_to()
     app = create_app(settings)
-    key = app.state.house.access.first()
+    key = app.state.services.auth.first()
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"
@@ -30,8 +30,8 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
         print(f"Open the Studio with it: {address}/#key={key}", flush=True)
     else:
         print(f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}", flush=True)
-    crew = WorkerPool(settings, workers)
-    crew.start()
+    pool = WorkerPool(settings, workers)
+    pool.start()
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -45,5 +45,5 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
-        crew.stop()
+        pool.stop()
     return 0

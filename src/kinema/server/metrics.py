@@ -20,8 +20,8 @@ _KNOWN = set(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message
 class Metrics:
     """Counters of this process and gauges of the whole queue."""
 
-    def __init__(self, queue: Queue, pace: ThroughputStats) -> None:
-        self.queue, self.pace = queue, pace
+    def __init__(self, queue: Queue, throughput: ThroughputStats) -> None:
+        self.queue, self.throughput = queue, throughput
         self.registry = CollectorRegistry()
         self._accepted = Counter("kinema_jobs_accepted", "Jobs accepted", ["kind"], registry=self.registry)
         self._requests = Counter(
@@ -42,7 +42,7 @@ class Metrics:
         counts = self.queue.counts()
         for status in ("queued", "in_progress", "completed", "failed"):
             self._jobs.labels(status).set(counts.get(status, 0))
-        self._workers.set(self.pace.hands())
+        self._workers.set(self.throughput.num_workers())
         return bytes(generate_latest(self.registry))
 
 

@@ -47,14 +47,14 @@ class WordList:
 class ModerationChain:
     """Several, the first refusal counts; every refusal is logged."""
 
-    def __init__(self, policies: list[Moderation]) -> None:
-        self.policies = policies
+    def __init__(self, checkers: list[Moderation]) -> None:
+        self.checkers = checkers
 
     def check_prompt(self, prompt: str) -> str | None:
-        return self._first("prompt", [policy.check_prompt(prompt) for policy in self.policies])
+        return self._first("prompt", [checker.check_prompt(prompt) for checker in self.checkers])
 
     def check_frames(self, frames: NDArray[np.uint8]) -> str | None:
-        return self._first("frames", [policy.check_frames(frames) for policy in self.policies])
+        return self._first("frames", [checker.check_frames(frames) for checker in self.checkers])
 
     def _first(self, what: str, answers: list[str | None]) -> str | None:
         reason = next((answer for answer in answers if answer), None)
@@ -65,12 +65,12 @@ class ModerationChain:
 
 def moderation_from(spec: str | None, blocked: Path | None) -> ModerationChain:
     """From what the operator gave: "package.module:object" (a Policy, or what makes one when called) and a list of words."""
-    found: list[Moderation] = [] if blocked is None else [WordList.read(blocked)]
+    checkers: list[Moderation] = [] if blocked is None else [WordList.read(blocked)]
     if spec is not None:
         module, _, name = spec.partition(":")
         try:
-            made = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as wrong:
-            raise InputError(f"policy {spec!r}: {wrong}; expected package.module:object") from None
-        found.append(made() if isinstance(made, type) or not hasattr(made, "check_prompt") else made)
-    return ModerationChain(found)
+            loaded = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InputError(f"policy {spec!r}: {error}; expected package.module:object") from None
+        checkers.append(loaded() if isinstance(loaded, type) or not hasattr(loaded, "check_prompt") else loaded)
+    return ModerationChain(checkers)

@@ -70,13 +70,13 @@ class Services:
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
-        self.queue = Queue(self.database, retained_s=86400 * settings.kept_days, audit_s=86400 * settings.audit_days)
-        self.pace, self.meter = ThroughputStats(self.database), Billing(self.database)
-        self.access = Auth(self.database)
+        self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
+        self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
+        self.auth = Auth(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
-        self.hooks = Webhooks(self.database, private=settings.private_hooks)
-        self.metrics = Metrics(self.queue, self.pace)
-        self.policies = moderation_from(settings.policy, settings.blocked)
+        self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
+        self.metrics = Metrics(self.queue, self.throughput)
+        self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """The roots that manifests of this server are trusted by."""
         self.errors: dict[int | str, dict[str, Any]] = {
@@ -87,34 +87,34 @@ class Services:
                 (429, "too often, or beyond the quota"), (507, "the disk is full"),
             )
         }  # fmt: skip
-        self._looks = threading.Lock()
+        self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self._waiting, self._strangers = 0, 0
 
     async def caller(self, request: HTTPConnection, scope: str) -> Caller:
         """Who asks, and that they may."""
-        found = await self.quick(self.access.of, request)
-        found.need(scope)
-        request.scope["kinema_key"] = found.key_id
-        return found
+        authenticated = await self.run_query(self.auth.caller_of, request)
+        authenticated.need(scope)
+        request.scope["kinema_key"] = authenticated.key_id
+        return authenticated
 
-    async def quick(self, look: Callable[..., T], *given: Any) -> T:
+    async def run_query(self, query: Callable[..., T], *arguments: Any) -> T:
         """A short look into the database: SQLite answers sooner than a thread would begin, and readers there wait for nobody."""
-        return look(*given) if self.database.sqlite else await run_in_threadpool(look, *given)
+        return query(*arguments) if self.database.sqlite else await run_in_threadpool(query, *arguments)
 
-    async def apart(self, work: Callable[..., T], *given: Any, heavy: bool = True) -> T:
+    async def run_apart(self, function: Callable[..., T], *arguments: Any, heavy: bool = True) -> T:
         """Run in a thread; what reads files takes turns of its own, so that those who only ask need not wait behind it."""
         if not heavy:
-            return await run_in_threadpool(work, *given)
+            return await run_in_threadpool(function, *arguments)
         if self._waiting >= QUEUED:
             raise busy()
         self._waiting += 1
         try:
-            return await to_thread.run_sync(lambda: work(*given), limiter=self._heavy)
+            return await to_thread.run_sync(lambda: function(*arguments), limiter=self._heavy)
         finally:
             self._waiting -= 1
 
-    async def apart_for_anyone(self, read: Callable[[], Awaitable[S]], work: Callable[[S], T]) -> T:
+    async def run_apart_for_anyone(self, read: Callable[[], Awaitable[S]], function: Callable[[S], T]) -> T:
         """The same for those without a key, counted before what they send is read."""
         if self._strangers >= STRANGERS:
             raise busy()
@@ -128,7 +128,7 @@ class Services:
                     408, f"the file did not come within {READ_S:g} s; send a smaller one", code="too_slow"
                 ) from None
             async with self._stranger:
-                return await self.apart(work, sent)
+                return await self.run_apart(function, sent)
         finally:
             self._strangers -= 1
 
@@ -141,11 +141,11 @@ class Services:
             raise ApiError(409, f"{job.id} is not completed", code="not_completed")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
-    def looks(self, reference: dict[str, str]) -> str:
+    def main_character(self, reference: dict[str, str]) -> str:
         """Who is seen most in a clip, in words: 'red ball'."""
         from kinema import api
 
-        with self._looks:
+        with self._describe_lock:
             clip = self.clip(reference)
             scene = clip.state or api.perceive(replace(clip, frames=clip.frames[:SEEN]))
         shown = {slot: float(scene.visible[:, slot].sum() * scene.size[slot]) for slot in scene.entities}
@@ -158,18 +158,18 @@ class Services:
     async def resolve(self, given: Any, caller: Any) -> Clip:
         """A reference as a clip, for worlds."""
         sees = None if "admin" in caller.scopes else caller.key_id
-        reference = await self.apart(self.uploads.resolve, given, sees, caller.key_id, "start")
-        return await self.apart(self.clip, reference)
+        reference = await self.run_apart(self.uploads.resolve, given, sees, caller.key_id, "start")
+        return await self.run_apart(self.clip, reference)
 
-    def allowed(self, text: str) -> None:
+    def check_prompt(self, text: str) -> None:
         """400 for words that the operator does not want."""
-        refused = self.policies.check_prompt(text)
-        if refused:
-            raise ApiError(400, refused, code="content_policy_violation")
+        refusal = self.moderation.check_prompt(text)
+        if refusal:
+            raise ApiError(400, refusal, code="content_policy_violation")
 
     def close(self) -> None:
-        self.hooks.stop()
+        self.webhooks.stop()
         try:
-            self.meter.settle()
+            self.billing.settle()
         finally:
             self.database.close()

@@ -25,13 +25,13 @@ class Settings:
     database: str | None = None
     batch: int = 4
     label: bool = False
-    policy: str | None = None
+    moderation: str | None = None
     blocked: Path | None = None
     chain: Path | None = None
     key: Path | None = None
     remote: bool = False
-    private_hooks: bool = False
-    kept_days: float = 30.0
+    private_webhooks: bool = False
+    retention_days: float = 30.0
     audit_days: float = 365.0
     threads: int | None = None
     device: str = "auto"
@@ -41,7 +41,7 @@ class Settings:
             raise InputError(f"batch {self.batch}: expected at least 1")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads {self.threads}: expected at least 1")
-        for what, days in (("videos", self.kept_days), ("the audit log", self.audit_days)):
+        for what, days in (("videos", self.retention_days), ("the audit log", self.audit_days)):
             if not days > 0:
                 raise InputError(f"{what} kept {days} days: expected more than 0")
         if (self.chain is None) != (self.key is None):
@@ -59,7 +59,7 @@ class Settings:
 
     @staticmethod
     def from_json(text: str) -> Settings:
-        kept = json.loads(text)
+        values = json.loads(text)
         for name in ("data", "blocked", "chain", "key"):
-            kept[name] = None if kept[name] is None else Path(kept[name])
-        return Settings(**kept)
+            values[name] = None if values[name] is None else Path(values[name])
+        return Settings(**values)

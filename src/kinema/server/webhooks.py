@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 EVENTS = ("video.completed", "video.failed")
 TRIES = 12
 TIMEOUT_S = 10.0
-MOST_HOOKS, MOST_URL = 10, 1000
+MAX_WEBHOOKS, MAX_URL = 10, 1000
 AT_ONCE = 32
-KEPT_S = 7 * 86400.0
+RETAINED_S = 7 * 86400.0
 """How long it is remembered what was delivered."""
 
 
@@ -54,12 +54,10 @@ class Webhooks:
 
     def make(self, key_id: str, url: str, events: list[Any]) -> Row[Any]:
         try:
-            if len(url) > MOST_URL or httpx.URL(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            if len(url) > MAX_URL or httpx.URL(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
                 raise ValueError
         except (httpx.InvalidURL, ValueError):
-            raise refuse(
-                "url", url, f"an address with http:// or https:// and a host, up to {MOST_URL} characters"
-            ) from None
+            raise refuse("url", url, f"an address with http:// or https:// and a host, up to {MAX_URL} characters") from None
         if not self.private:
             public_address(url)
         wanted = list(events) or list(EVENTS)
@@ -69,8 +67,8 @@ class Webhooks:
             )
         with self.database.writing() as db:
             own = select(func.count()).select_from(webhooks).where(webhooks.c.key_id == key_id)
-            if int(db.scalar(own) or 0) >= MOST_HOOKS:
-                raise ApiError(409, f"this key has {MOST_HOOKS} webhooks; delete one first", code="too_many_webhooks")
+            if int(db.scalar(own) or 0) >= MAX_WEBHOOKS:
+                raise ApiError(409, f"this key has {MAX_WEBHOOKS} webhooks; delete one first", code="too_many_webhooks")
             id = new_id("wh")
             secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
             now = self.database.now(db)
@@ -125,12 +123,12 @@ class Webhooks:
         received = asyncio.run(self._send_all(due))
         with self.database.writing() as db:
             now = self.database.now(db)
-            for row, fine in zip(due, received, strict=True):
-                done = fine or row.attempts + 1 >= TRIES
+            for row, received_ok in zip(due, received, strict=True):
+                done = received_ok or row.attempts + 1 >= TRIES
                 wait = min(2.0**row.attempts, 3600.0)
                 values = {"attempts": row.attempts + 1, "next_at": now + wait, "done_at": now if done else None}
                 db.execute(deliveries.update().where(deliveries.c.id == row.id).values(**values))
-            db.execute(deliveries.delete().where(deliveries.c.done_at < now - KEPT_S))
+            db.execute(deliveries.delete().where(deliveries.c.done_at < now - RETAINED_S))
         return True
 
     async def _send_all(self, due: Sequence[Row[Any]]) -> list[bool]:
@@ -141,11 +139,11 @@ class Webhooks:
         """Whether a receiver said yes in time. What it says beside that is not read."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                url, headers, extensions = await asyncio.to_thread(self._addressed, row)
-                async with client.stream("POST", url, content=row.body, headers=headers, extensions=extensions) as answer:
+                target, headers, extensions = await asyncio.to_thread(self._addressed, row)
+                async with client.stream("POST", target, content=row.body, headers=headers, extensions=extensions) as answer:
                     return bool(answer.is_success)
-        except Exception as wrong:  # whatever a receiver does, others must be told
-            log.info("webhook not delivered: %s", wrong, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
+        except Exception as error:  # whatever a receiver does, others must be told
+            log.info("webhook not delivered: %s", error, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
             return False
 
     def _addressed(self, row: Row[Any]) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -157,8 +155,8 @@ class Webhooks:
         }  # fmt: skip
         if self.private:
             return row.url, headers, {}
-        asked = httpx.URL(row.url)
+        url = httpx.URL(row.url)
         address = public_address(row.url)
-        host = asked.raw_host.decode("ascii")
-        headers["host"] = host if asked.port is None else f"{host}:{asked.port}"
-        return str(asked.copy_with(host=address)), headers, {"sni_hostname": host} if asked.scheme == "https" else {}
+        host = url.raw_host.decode("ascii")
+        headers["host"] = host if url.port is None else f"{host}:{url.port}"
+        return str(url.copy_with(host=address)), headers, {"sni_hostname": host} if url.scheme == "https" else {}

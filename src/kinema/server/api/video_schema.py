@@ -117,7 +117,7 @@ def model_for(given: str | None) -> tuple[str, list[str]]:
     return given, []
 
 
-def normal(house: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
+def normalize(services: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
     """The model, the request with all that was left open filled in, and notes; nothing is uploaded or accepted yet."""
     model, notes = model_for(given.get("model"))
     config = config_of(model)
@@ -127,7 +127,7 @@ def normal(house: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any],
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
     prompt = given.get("prompt") or ""
     check_prompt(prompt, model, bool(given.get("strict")))
-    house.allowed(prompt)
+    services.check_prompt(prompt)
     seed = given.get("seed")
     request = {
         "prompt": prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps,

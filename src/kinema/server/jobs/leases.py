@@ -67,24 +67,24 @@ class Leases:
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return False
             now = self.database.now(db)
-            found = select(jobs.c.id).where(
+            query = select(jobs.c.id).where(
                 or_(
                     and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now),
                     and_(jobs.c.status == "in_progress", jobs.c.lease_until < now),
                 )
             )
-            return db.execute(found.limit(1)).first() is not None
+            return db.execute(query.limit(1)).first() is not None
 
-    def seen(self, worker: str, warm: Sequence[str] = ()) -> None:
+    def heartbeat(self, worker: str, warm: Sequence[str] = ()) -> None:
         """A worker is there, though it has nothing to do."""
         with self.database.writing() as db:
-            _seen(db, worker, warm, self.database.now(db))
+            _heartbeat(db, worker, warm, self.database.now(db))
 
     def claim(self, worker: str, warm: Sequence[str] = (), *, most: int = 1) -> list[Claim]:
         """The next job, and up to `most` in all that can be run together with it; each begun again with a new fence."""
         with self.database.writing() as db:
             now = self.database.now(db)
-            _seen(db, worker, warm, now)
+            _heartbeat(db, worker, warm, now)
             self._reap(db, now)
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return []
@@ -97,21 +97,21 @@ class Leases:
             )
             if not turns:
                 return []
-            order = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
-            head = db.execute(select(jobs).where(ready, jobs.c.key_id == turns[0]).order_by(*order).limit(1)).first()
-            if head is None:
+            ordering = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
+            first = db.execute(select(jobs).where(ready, jobs.c.key_id == turns[0]).order_by(*ordering).limit(1)).first()
+            if first is None:
                 return []
-            if head.model not in warm and now - head.created_at < WARM_S:
+            if first.model not in warm and now - first.created_at < WARM_S:
                 better = and_(
-                    ready, jobs.c.key_id == turns[0], jobs.c.model.in_(list(warm)), jobs.c.priority == head.priority
+                    ready, jobs.c.key_id == turns[0], jobs.c.model.in_(list(warm)), jobs.c.priority == first.priority
                 )
-                head = db.execute(select(jobs).where(better).order_by(*order).limit(1)).first() or head
-            taken = [head]
-            if most > 1 and head.shape is not None:
+                first = db.execute(select(jobs).where(better).order_by(*ordering).limit(1)).first() or first
+            claimed = [first]
+            if most > 1 and first.shape is not None:
                 fair = select(jobs).join(keys, keys.c.id == jobs.c.key_id)
-                same = and_(ready, jobs.c.shape == head.shape, jobs.c.id != head.id)
-                taken += db.execute(fair.where(same).order_by(keys.c.served, *order).limit(most - 1)).all()
-            return [self._begin(db, job, worker, now) for job in taken]
+                same = and_(ready, jobs.c.shape == first.shape, jobs.c.id != first.id)
+                claimed += db.execute(fair.where(same).order_by(keys.c.served, *ordering).limit(most - 1)).all()
+            return [self._begin(db, job, worker, now) for job in claimed]
 
     def _begin(self, db: Connection, job: Row[Any], worker: str, now: float) -> Claim:
         db.execute(
@@ -259,7 +259,7 @@ def _held(claim: Claim) -> Any:
     return and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "in_progress")
 
 
-def _seen(db: Connection, worker: str, warm: Sequence[str], now: float) -> None:
+def _heartbeat(db: Connection, worker: str, warm: Sequence[str], now: float) -> None:
     if db.execute(workers.update().where(workers.c.id == worker).values(seen_at=now, warm=list(warm))).rowcount == 0:
         db.execute(workers.insert().values(id=worker, seen_at=now, warm=list(warm)))
         db.execute(workers.delete().where(workers.c.seen_at < now - 86400))

@@ -61,18 +61,18 @@ class WorkerPool:
 
     def start(self) -> None:
         for slot in range(self.count):
-            thread = threading.Thread(target=self._keep, args=(slot,), name=f"kinema-crew-{slot}", daemon=True)
+            thread = threading.Thread(target=self._supervise, args=(slot,), name=f"kinema-crew-{slot}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def _keep(self, slot: int) -> None:
+    def _supervise(self, slot: int) -> None:
         wait_s = RESTART_S
         while not self._stop.is_set():
             begun = time.monotonic()
             try:
-                process = self._started()
-            except OSError as wrong:
-                log.error("a worker could not be started: %s", wrong)
+                process = self._spawn()
+            except OSError as error:
+                log.error("a worker could not be started: %s", error)
                 self._stop.wait(RESTART_MOST_S)
                 continue
             self.processes[slot] = process
@@ -85,7 +85,7 @@ class WorkerPool:
             log.warning("a worker ended; another is started", extra={"code": code, "wait_s": wait_s})
             self._stop.wait(wait_s)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         """A worker; its settings go in by a pipe, because they may hold the database's password."""
         command = [sys.executable, "-m", "kinema.server.jobs.process", str(os.getpid())]
         process = subprocess.Popen(command, stdin=subprocess.PIPE)

@@ -21,7 +21,7 @@ SHEET_MOST, SHEET_SIDE = 64, 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class Published:
     """What was written: its size in bytes, the mark's id as hex."""
 
     bytes: int
@@ -37,23 +37,29 @@ def mark_text(id: int) -> str:
     return f"{id:010x}"
 
 
-def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Made:
+def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Published:
     """All files of a film into a folder."""
     id = mark_of(video)
     frames = label(clip.frames) if visible else clip.frames
-    kept = {**clip.settings, "video": video}
-    shown = replace(clip, frames=mark(frames, id), settings=kept)
+    settings = {**clip.settings, "video": video}
+    shown = replace(clip, frames=mark(frames, id), settings=settings)
     path = shown.save(folder / VIDEO)
     if can_sign(path):
         sign(
-            path, identity, model=model, settings=kept, made_at=datetime.now(UTC), title=clip.caption[:200], watermark_id=id
+            path,
+            identity,
+            model=model,
+            settings=settings,
+            made_at=datetime.now(UTC),
+            title=clip.caption[:200],
+            watermark_id=id,
         )
     middle = shown.picture(shown.num_frames // 2)
     _fit(middle, THUMBNAIL_SIDE).save(folder / THUMBNAIL, quality=85)
     _sheet(shown).save(folder / SHEET, quality=80)
     if clip.state is not None:
         (folder / STATE).write_text(json.dumps(clip.state.to_dict()))
-    return Made(bytes=path.stat().st_size, mark=mark_text(id))
+    return Published(bytes=path.stat().st_size, mark=mark_text(id))
 
 
 def sheet_shape(frames: int) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bi
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
-from kinema.server.storage.rows import LIVE, bill, check_quota, check_room, end, ended, live, own
+from kinema.server.storage.rows import LIVE, bill, check_concurrency, check_quota, end, ended, live, own
 from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
@@ -43,7 +43,7 @@ class Queue:
                 db.execute(repeats.insert().values(key_id=job["key_id"], **repeat._asdict(), job=job["id"], at=now))
             key = db.execute(select(keys).where(keys.c.id == job["key_id"])).one()
             check_quota(key, job["pixel_seconds"])
-            check_room(db, key.id, limit)
+            check_concurrency(db, key.id, limit)
             served = self._lifted(db, key)
             db.execute(
                 keys.update()
@@ -69,7 +69,7 @@ class Queue:
         """429 for what would be refused anyway, before any work is done for it."""
         with self.database.reading() as db:
             check_quota(db.execute(select(keys).where(keys.c.id == key_id)).one(), pixel_seconds)
-            check_room(db, key_id, limit)
+            check_concurrency(db, key_id, limit)
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
         """A key that had nothing to do does not come back with a claim on all the time it was away."""
@@ -107,17 +107,17 @@ class Queue:
                 if then is None:
                     raise not_found("video", after)
                 given |= {"then": then.created_at, "there": then.id}
-            found = db.execute(page, {**given, "most": limit + 1}).all()
-        return list(found[:limit]), len(found) > limit
+            rows = db.execute(page, {**given, "most": limit + 1}).all()
+        return list(rows[:limit]), len(rows) > limit
 
     def waiting(self, key_id: str | None, most: int = 200) -> list[Row[Any]]:
         """What is being made, then what waits, in the order in which it will be made."""
         query = select(jobs).where(jobs.c.status.in_(LIVE), jobs.c.deleted_at.is_(None))
         if key_id is not None:
             query = query.where(jobs.c.key_id == key_id)
-        order = (jobs.c.status.asc(), jobs.c.paused.asc(), jobs.c.priority.desc(), jobs.c.place.asc())
+        ordering = (jobs.c.status.asc(), jobs.c.paused.asc(), jobs.c.priority.desc(), jobs.c.place.asc())
         with self.database.reading() as db:
-            return list(db.execute(query.order_by(*order).limit(most)).all())
+            return list(db.execute(query.order_by(*ordering).limit(most)).all())
 
     def ahead(self, job: Row[Any]) -> tuple[int, float]:
         """How many jobs of its own key come before a waiting one, and the pixel-seconds of all that is before it, other keys'
@@ -193,7 +193,7 @@ class Queue:
             now = self.database.now(db)
             key = db.execute(select(keys).where(keys.c.id == job.key_id)).one()
             check_quota(key, job.pixel_seconds)
-            check_room(db, key.id, limit)
+            check_concurrency(db, key.id, limit)
             served = self._lifted(db, key)
             again: dict[str, Any] = {
                 "status": "queued", "cancelled": False, "paused": False, "progress": 0.0, "stage": "waiting", "attempts": 0,
@@ -240,7 +240,7 @@ class Queue:
         with self.database.reading() as db:
             return bool(db.scalar(select(facts.c.value).where(facts.c.name == "paused")))
 
-    def gone(self, *, restorable_s: float) -> list[str]:
+    def delete_expired(self, *, restorable_s: float) -> list[str]:
         """Forget jobs that have expired or were deleted long enough ago; returns their ids, whose folders may go.
         Old requests and old lines of the audit log go with them."""
         with self.database.writing() as db:
@@ -280,22 +280,22 @@ def _page_queries(given: frozenset[str], ascending: bool) -> tuple[Select[Any], 
     if "words" in given:
         page = page.where(func.lower(jobs.c.prompt).like(bindparam("words"), escape="\\"))
     if "after" in given:
-        here = tuple_(jobs.c.created_at, jobs.c.id)
-        there = tuple_(bindparam("then", type_=Float()), bindparam("there", type_=String()))
-        page = page.where(here > there if ascending else here < there)
-    order = [column.asc() if ascending else column.desc() for column in (jobs.c.created_at, jobs.c.id)]
-    return where, page.order_by(*order).limit(bindparam("most", type_=Integer()))
+        key = tuple_(jobs.c.created_at, jobs.c.id)
+        after_key = tuple_(bindparam("then", type_=Float()), bindparam("there", type_=String()))
+        page = page.where(key > after_key if ascending else key < after_key)
+    ordering = [column.asc() if ascending else column.desc() for column in (jobs.c.created_at, jobs.c.id)]
+    return where, page.order_by(*ordering).limit(bindparam("most", type_=Integer()))
 
 
 def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:
-    found = db.execute(select(repeats).where(repeats.c.key_id == key_id, repeats.c.token == repeat.token)).first()
-    if found is None:
+    row = db.execute(select(repeats).where(repeats.c.key_id == key_id, repeats.c.token == repeat.token)).first()
+    if row is None:
         return None
-    if found.digest != repeat.digest:
+    if row.digest != repeat.digest:
         raise ApiError(
             409, "this Idempotency-Key was sent with another request; a new request takes a new one", code="idempotency_conflict"
         )  # fmt: skip
-    return own(db, found.job, key_id, deleted=True)
+    return own(db, row.job, key_id, deleted=True)
 
 
 def _spread(db: Connection, key_id: str) -> None:

@@ -32,8 +32,8 @@ def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
 
 def options_of(request: dict[str, Any]) -> Options | None:
     """What was asked of the sampler; None where nothing was."""
-    asked = {name: request[name] for name in ("steps", "guidance") if request.get(name) is not None}
-    return Options(**asked) if asked else None
+    arguments = {name: request[name] for name in ("steps", "guidance") if request.get(name) is not None}
+    return Options(**arguments) if arguments else None
 
 
 def make_together(
@@ -56,22 +56,22 @@ def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress:
         "options": options_of(request),
         "progress": progress,
     }
-    told: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
+    arguments: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
     prompt = request.get("prompt", "")
     if kind == "generate":
-        return _generate(request, load, told)
+        return _generate(request, load, arguments)
     if kind in ("edit", "remix"):
         mask = load(request["mask"]) if request.get("mask") else None
-        return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **told)
+        return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **arguments)
     if kind == "extend":
         return api.extend(
-            load(request["video"]), prompt, seconds=request["seconds"], before=bool(request.get("before")), **told
+            load(request["video"]), prompt, seconds=request["seconds"], before=bool(request.get("before")), **arguments
         )
     if kind == "blend":
-        return api.blend(load(request["a"]), load(request["b"]), prompt, seconds=request["seconds"], **told)
+        return api.blend(load(request["a"]), load(request["b"]), prompt, seconds=request["seconds"], **arguments)
     if kind == "loop":
         clip = load(request["video"])
-        joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **told)
+        joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **arguments)
         return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
     if kind == "trim":
         clip = load(request["video"])
@@ -83,14 +83,14 @@ def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress:
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
 
-def _generate(request: dict[str, Any], load: Load, told: dict[str, Any]) -> Clip:
+def _generate(request: dict[str, Any], load: Load, arguments: dict[str, Any]) -> Clip:
     """Words with pictures: at the ends, or anywhere."""
     image, last = (load(request[name]) if request.get(name) else None for name in ("image", "last"))
     pictures = [(load(frame["picture"]), float(frame["at"])) for frame in request.get("keyframes") or ()]
     return api.generate(
         request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
-        pictures=pictures, **told,
+        pictures=pictures, **arguments,
     )[0]  # fmt: skip
 
 

@@ -44,13 +44,13 @@ IDLE_S, SEEN_S = 0.03, 3.0
 """Between looks for something to do; between signs of life while there is nothing."""
 BEAT_S = 0.25
 """Progress is reported, and asked whether to go on, at most this often between the steps of a sampler."""
-LOOK_S = 1.0
+PREVIEW_S = 1.0
 """Previews are drawn at most this often."""
 FULL_S = 5.0
 """How long a job waits that met a full disk."""
 
 
-class LetGo(Exception):
+class JobsReleased(Exception):
     """Nobody wants any more what is being made."""
 
 
@@ -61,9 +61,9 @@ class JobBatch:
         self.leases, self.claims, self.worker = leases, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
-        self.looked = time.monotonic()
+        self.previewed_at = time.monotonic()
         """When the last previews were drawn; none at the very beginning, where there is nothing to see."""
-        self.filmed: set[str] = set()
+        self.rendered: set[str] = set()
         """Those that were made from nothing, and not from what an earlier worker had kept."""
         self._last = 0.0
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class JobBatch:
         self._thread.join()
 
     @property
-    def left(self) -> list[Claim]:
+    def active(self) -> list[Claim]:
         """Those that are still wanted."""
         return [claim for claim in self.claims if claim.id not in self.stop]
 
@@ -91,8 +91,8 @@ class JobBatch:
     def beat(self) -> None:
         with self._lock:
             self._last = time.monotonic()
-            if self.left:
-                self.stop |= self.leases.beat(self.left, self.progress, self.worker)
+            if self.active:
+                self.stop |= self.leases.beat(self.active, self.progress, self.worker)
 
     def report(self, stage: str, share: float) -> None:
         """Called between the steps of a sampler; LetGo when no job in hand is wanted any more."""
@@ -101,8 +101,8 @@ class JobBatch:
         if time.monotonic() - self._last >= BEAT_S:
             with suppress(SQLAlchemyError):  # a database that hiccups costs a beat; the lease says when it has cost the job
                 self.beat()
-        if not self.left:
-            raise LetGo
+        if not self.active:
+            raise JobsReleased
 
 
 class Worker:
@@ -120,11 +120,11 @@ class Worker:
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
-        self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
-        self.queue, self.pace = Queue(self.database), ThroughputStats(self.database)
+        self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days)
+        self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
-        self.policies = moderation_from(settings.policy, settings.blocked)
+        self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.warm: list[str] = []
         self.stopping = threading.Event()
         if settings.threads is not None:
@@ -138,10 +138,10 @@ class Worker:
                 if self.leases.ready() and self.once():
                     continue
                 if time.monotonic() - seen > SEEN_S:
-                    self.leases.seen(self.name, self.warm)
+                    self.leases.heartbeat(self.name, self.warm)
                     seen = time.monotonic()
-            except OperationalError as wrong:
-                log.error("the database does not answer (%s); waiting", str(wrong.orig).splitlines()[0])
+            except OperationalError as error:
+                log.error("the database does not answer (%s); waiting", str(error.orig).splitlines()[0])
                 self.stopping.wait(SEEN_S)
             if idle():
                 return
@@ -152,61 +152,61 @@ class Worker:
         try:
             self.store.check_space()
             claims = self.leases.claim(self.name, self.warm, most=self.settings.batch)
-        except KinemaError as wrong:
-            log.error("%s; waiting", wrong)
+        except KinemaError as error:
+            log.error("%s; waiting", error)
             self.stopping.wait(FULL_S)
             return False
         if not claims:
             return False
         self.reached("claimed")
-        with JobBatch(self.leases, claims, self.name) as hand:
+        with JobBatch(self.leases, claims, self.name) as batch:
             try:
-                self._make(hand)
-            except LetGo:
+                self._make(batch)
+            except JobsReleased:
                 pass
-            except OutputError as wrong:
-                log.error("%s; the job goes back to the queue", wrong)
-                self._back(hand, wait_s=FULL_S, stage="waiting for space")
+            except OutputError as error:
+                log.error("%s; the job goes back to the queue", error)
+                self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
             except OperationalError:
                 raise
             except MemoryError:
-                self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
-            except KinemaError as wrong:
-                self._fail(hand, "invalid_request", str(wrong))
-            except Exception as wrong:
-                if isinstance(wrong, OSError) and wrong.errno in (errno.ENOSPC, errno.EDQUOT):
-                    log.error("%s; the job goes back to the queue", wrong)
-                    self._back(hand, wait_s=FULL_S, stage="waiting for space")
-                elif isinstance(wrong, RuntimeError) and "allocate memory" in str(wrong):
-                    self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+                self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+            except KinemaError as error:
+                self._fail(batch, "invalid_request", str(error))
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    log.error("%s; the job goes back to the queue", error)
+                    self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
+                elif isinstance(error, RuntimeError) and "allocate memory" in str(error):
+                    self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
                 else:
                     log.exception("a job met an error that nobody foresaw")
                     self._fail(
-                        hand, "internal_error", f"the film could not be made ({type(wrong).__name__}); see the server's log"
+                        batch, "internal_error", f"the film could not be made ({type(error).__name__}); see the server's log"
                     )
-            self._let_go(hand)
+            self._release_stopped(batch)
         return True
 
-    def _back(self, hand: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
-        for claim in hand.left:
+    def _requeue(self, batch: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
+        for claim in batch.active:
             self.leases.release(claim, wait_s=wait_s, stage=stage)
-            hand.stop[claim.id] = "released"
+            batch.stop[claim.id] = "released"
 
-    def _fail(self, hand: JobBatch, code: str, message: str) -> None:
+    def _fail(self, batch: JobBatch, code: str, message: str) -> None:
         """A job made alone has failed; of several each is tried alone, so that none fails for another's sake."""
-        together = len(hand.claims) > 1
-        for claim in hand.left:
+        together = len(batch.claims) > 1
+        for claim in batch.active:
             if together:
                 self.leases.release(claim, alone=True)
             else:
                 self.leases.fail(claim, code, message)
-            hand.stop[claim.id] = "failed"
+            batch.stop[claim.id] = "failed"
             shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
-    def _let_go(self, hand: JobBatch) -> None:
+    def _release_stopped(self, batch: JobBatch) -> None:
         """End what was cancelled, and put back what was paused, or what a stopping worker holds."""
-        for claim in hand.claims:
-            reason = hand.stop.get(claim.id)
+        for claim in batch.claims:
+            reason = batch.stop.get(claim.id)
             if reason == "cancelled":
                 self.leases.fail(claim, "cancelled", "cancelled by its owner")
             elif reason in ("paused", "stopping"):
@@ -214,71 +214,71 @@ class Worker:
             if reason in ("cancelled", "paused"):
                 shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
-    def _make(self, hand: JobBatch) -> None:
+    def _make(self, batch: JobBatch) -> None:
         begun = time.perf_counter()
-        clips = self._films(hand)
+        clips = self._render(batch)
         self.reached("filmed")
-        for claim in hand.left:
+        for claim in batch.active:
             clip = clips[claim.id]
-            refused = self.policies.check_frames(clip.frames)
-            if refused:
-                self.leases.fail(claim, "content_policy_violation", refused)
-                hand.stop[claim.id] = "refused"
-            elif len(hand.claims) > 1 or claim.pixel_seconds > 1e6:
-                self.store.keep_film(claim.id, clip)
+            refusal = self.moderation.check_frames(clip.frames)
+            if refusal:
+                self.leases.fail(claim, "content_policy_violation", refusal)
+                batch.stop[claim.id] = "refused"
+            elif len(batch.claims) > 1 or claim.pixel_seconds > 1e6:
+                self.store.save_film(claim.id, clip)
         self.reached("kept")
-        took_s = (time.perf_counter() - begun) / len(hand.claims)
-        for claim in hand.left:
-            hand.report("write", 0.97)
-            self._publish(hand, claim, clips[claim.id], took_s)
+        took_s = (time.perf_counter() - begun) / len(batch.claims)
+        for claim in batch.active:
+            batch.report("write", 0.97)
+            self._publish(batch, claim, clips[claim.id], took_s)
 
-    def _films(self, hand: JobBatch) -> dict[str, Clip]:
+    def _render(self, batch: JobBatch) -> dict[str, Clip]:
         """What has been filmed before and kept, and the rest in one pass where that can be."""
-        kept = {claim.id: self.store.kept_film(claim.id) for claim in hand.claims}
-        clips = {id: clip for id, clip in kept.items() if clip is not None}
-        open_claims = [claim for claim in hand.claims if claim.id not in clips]
-        if not open_claims:
+        stored = {claim.id: self.store.load_film(claim.id) for claim in batch.claims}
+        clips = {id: clip for id, clip in stored.items() if clip is not None}
+        remaining = [claim for claim in batch.claims if claim.id not in clips]
+        if not remaining:
             return clips
 
         def progress(stage: str, done: int, of: int) -> None:
             if self.stopping.is_set():
-                hand.stop |= {claim.id: "stopping" for claim in hand.left}
-                raise LetGo
+                batch.stop |= {claim.id: "stopping" for claim in batch.active}
+                raise JobsReleased
             share = done / max(of, 1)
-            hand.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
+            batch.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
 
-        hand.filmed = {claim.id for claim in open_claims}
-        first = open_claims[0]
+        batch.rendered = {claim.id for claim in remaining}
+        first = remaining[0]
         if render.shape_of(first.kind, first.model, first.request) is not None:
 
-            def watch(canvas: Canvas, filmed: int) -> None:
-                if time.monotonic() - hand.looked < LOOK_S:
+            def watch(canvas: Canvas, rendered: int) -> None:
+                if time.monotonic() - batch.previewed_at < PREVIEW_S:
                     return
-                hand.looked = time.monotonic()
-                for i, claim in enumerate(open_claims):
+                batch.previewed_at = time.monotonic()
+                for i, claim in enumerate(remaining):
                     with suppress(OSError):  # a preview is not worth a film
-                        self._preview(claim, canvas, i, filmed)
+                        self._preview(claim, canvas, i, rendered)
 
-            requests = [claim.request for claim in open_claims]
+            requests = [claim.request for claim in remaining]
             films = render.make_together(resolve_model(first.model, self.settings.device), requests, progress, watch)
-            clips |= {claim.id: clip for claim, clip in zip(open_claims, films, strict=True)}
+            clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
         else:
-            for claim in open_claims:
+            for claim in remaining:
                 model = resolve_model(claim.model, self.settings.device)
                 clips[claim.id] = render.make(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
-    def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
+    def _preview(self, claim: Claim, canvas: Canvas, sample: int, rendered: int) -> None:
         """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
         from kinema.inference.canvas_io import decode_clips
         from kinema.inference.pipeline import Options, render_video
 
         model = resolve_model(claim.model, self.settings.device)
         one = canvas.sample(sample)
-        index = filmed - 1 if filmed else one.num_frames // 2
+        index = rendered - 1 if rendered else one.num_frames // 2
         frame = one.frames(index, index + 1)
-        if not filmed:
+        if not rendered:
             frame = render_video(model, frame, Options(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
         clip = decode_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
@@ -304,7 +304,7 @@ class Worker:
             raise InputError(f"the video {reference['video']} is gone; make it again")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
-    def _publish(self, hand: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
+    def _publish(self, batch: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
         """Laid ready, synced, renamed, then told to the queue in one transaction; refused there, the files go."""
         begun = time.perf_counter()
         artifact = str(claim.fence)
@@ -318,13 +318,13 @@ class Worker:
             self.reached("written")
             self.store.settle(staged, artifact)
             self.reached("settled")
-        except OSError as wrong:
+        except OSError as error:
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
             self.store.drop(claim.id, artifact)
-            if isinstance(wrong, KinemaError):
+            if isinstance(error, KinemaError):
                 raise
-            raise OutputError(f"the film could not be written: {wrong.strerror or wrong}") from None
+            raise OutputError(f"the film could not be written: {error.strerror or error}") from None
         took_s += time.perf_counter() - begun
         finished = Finished(
             bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=clip.settings, mark=made.mark,
@@ -333,13 +333,13 @@ class Worker:
         )  # fmt: skip
         if not self.leases.publish(claim, artifact, finished):
             self.store.drop(claim.id, artifact)
-            hand.stop[claim.id] = "lost"
+            batch.stop[claim.id] = "lost"
             return
-        hand.stop[claim.id] = "published"
+        batch.stop[claim.id] = "published"
         self.reached("published")
         self.store.keep_only(claim.id, artifact)
-        if claim.id in hand.filmed:
-            self.pace.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
+        if claim.id in batch.rendered:
+            self.throughput.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
         self.reached("cleaned")
         log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})
 

@@ -50,9 +50,9 @@ class ArtifactStore:
             probe = self.root / f".probe-{secrets.token_hex(4)}"
             probe.write_bytes(b"x")
             probe.unlink()
-        except OSError as wrong:
+        except OSError as error:
             raise OutputError(
-                f"the data folder {root} cannot be written: {wrong.strerror}; name another with --data"
+                f"the data folder {root} cannot be written: {error.strerror}; name another with --data"
             ) from None
 
     def check_space(self) -> None:
@@ -107,7 +107,7 @@ class ArtifactStore:
     def sweep(self, known: dict[str, tuple[str | None, str, int]], *, older_s: float = ORPHANED_S) -> list[str]:
         """Remove files that belong to no job; `known` as the queue tells it. Returns what was removed."""
         then = time.time() - older_s
-        gone: list[str] = []
+        removed: list[str] = []
         for folder in [*(self.root / "videos").iterdir(), *(self.root / "work").iterdir()]:
             work = folder.parent.name == "work"
             artifact, status, _ = known.get(folder.name, (None, "", 0))
@@ -119,17 +119,17 @@ class ArtifactStore:
                 ours = not work and part.name == artifact
                 if not ours and part.stat().st_mtime < then:
                     shutil.rmtree(part, ignore_errors=True)
-                    gone.append(f"{part.parent.name}/{part.name}")
-        return gone
+                    removed.append(f"{part.parent.name}/{part.name}")
+        return removed
 
     # What a worker keeps
 
-    def keep_film(self, id: str, clip: Clip) -> None:
+    def save_film(self, id: str, clip: Clip) -> None:
         """The finished pictures, so that a worker that dies while writing does not film them again."""
         path = self.work(id) / "film.npz"
-        keep_clip(path, clip)
+        save_clip(path, clip)
 
-    def kept_film(self, id: str) -> Clip | None:
+    def load_film(self, id: str) -> Clip | None:
         path = self.root / "work" / id / "film.npz"
         try:
             return load_clip(path) if path.exists() else None
@@ -146,7 +146,7 @@ class ArtifactStore:
         return self.root / "files" / f"{id}.npz"
 
 
-def keep_clip(path: Path, clip: Clip) -> None:
+def save_clip(path: Path, clip: Clip) -> None:
     """A clip without loss, by temporary file and rename."""
     temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
     rest = {
@@ -161,17 +161,17 @@ def keep_clip(path: Path, clip: Clip) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as wrong:
-        raise OutputError(f"{path.name} could not be written: {wrong.strerror}") from None
+    except OSError as error:
+        raise OutputError(f"{path.name} could not be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def load_clip(path: Path) -> Clip:
-    with np.load(path, allow_pickle=False) as kept:
-        rest = json.loads(kept["rest"].tobytes())
+    with np.load(path, allow_pickle=False) as archive:
+        rest = json.loads(archive["rest"].tobytes())
         state = rest.pop("state")
-        return Clip(frames=kept["frames"], state=None if state is None else Scene.from_dict(state), **rest)
+        return Clip(frames=archive["frames"], state=None if state is None else Scene.from_dict(state), **rest)
 
 
 def sync(path: Path) -> None:

@@ -46,7 +46,7 @@ def beyond_quota(pixel_seconds: float, left: float, quota: float) -> ApiError:
     )  # fmt: skip
 
 
-def check_room(db: Connection, key_id: str, limit: int | None) -> None:
+def check_concurrency(db: Connection, key_id: str, limit: int | None) -> None:
     if limit is not None and live(db, key_id) >= limit:
         raise ApiError(
             429, f"{limit} videos of this key are already waiting or being made; wait for one or delete one", code="queue_full",

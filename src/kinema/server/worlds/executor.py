@@ -36,8 +36,8 @@ class Job:
             return
         try:
             self.future.set_result(self.work())
-        except BaseException as wrong:
-            self.future.set_exception(wrong)
+        except BaseException as error:
+            self.future.set_exception(error)
 
 
 class Executor:
@@ -50,7 +50,7 @@ class Executor:
         self._closed, self._hurrying = False, False
         self._theirs_until = 0.0
         self._watched: set[int] = set()
-        self._hooks: list[Any] = []
+        self._hook_handles: list[Any] = []
         self._threads = threads
         self._thread = threading.Thread(target=self._work, name="kinema-worlds", daemon=True)
         self._thread.start()
@@ -60,7 +60,7 @@ class Executor:
         if id(model) not in self._watched:
             self._watched.add(id(model))
             parts = [part for part in model.denoiser.modules() if isinstance(part, torch.nn.Conv2d)]
-            self._hooks += [
+            self._hook_handles += [
                 part.register_forward_pre_hook(self.yield_to_urgent) for part in (*model.denoiser.blocks, *parts)
             ]
         return model
@@ -125,5 +125,5 @@ class Executor:
             self._closed = True
             self._ready.notify()
         self._thread.join()
-        for hook in self._hooks:
-            hook.remove()
+        for handle in self._hook_handles:
+            handle.remove()

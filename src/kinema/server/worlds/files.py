@@ -55,8 +55,8 @@ def scene_of(data: Any) -> Scene:
         raise InputError(f"the state has {len(entities)} entities: expected up to {MOST_SLOTS}")
     try:
         scene = Scene.from_dict(data)
-    except (AttributeError, OverflowError) as wrong:
-        raise InputError(f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes") from None
+    except (AttributeError, OverflowError) as error:
+        raise InputError(f"the state cannot be read ({error}); expected the format that `kinema perceive` writes") from None
     moving = (scene.x, scene.y, scene.vx, scene.vy, scene.angle, scene.visible, scene.camera[:, :2])
     if any(not (np.abs(values) < LARGEST).all() for values in moving) or not 1 <= scene.room_width <= 100:
         raise InputError("the state holds numbers far outside any room")
@@ -89,10 +89,10 @@ def _read(path: Path) -> dict[str, Any]:
     """What a file holds; `keep.read` would put parts of it into its message, and parts of it may be endless when printed."""
     try:
         data: Any = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as wrong:
-        raise _refuse(f"it cannot be read ({type(wrong).__name__})") from None
-    found = (data.get("format"), data.get("kind", "world")) if type(data) is dict else (None, None)
-    if [type(one) for one in found] != [int, str] or found != (FORMAT, "world"):
+    except Exception as error:
+        raise _refuse(f"it cannot be read ({type(error).__name__})") from None
+    header = (data.get("format"), data.get("kind", "world")) if type(data) is dict else (None, None)
+    if [type(one) for one in header] != [int, str] or header != (FORMAT, "world"):
         raise _refuse(f"expected a world of format {FORMAT}, as World.save writes it")
     return dict(data)
 
@@ -102,7 +102,7 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if type(value) is float or (type(value) is int and abs(value) < 10**12) else type(value).__name__
 
 
-def opened(path: Path, model: Model) -> World:
+def open_world(path: Path, model: Model) -> World:
     """The world in a file, all of it checked."""
     data = _read(path)
     try:
@@ -113,11 +113,11 @@ def opened(path: Path, model: Model) -> World:
         return World._made(data, path, model)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as wrong:
-        raise _refuse(f"{type(wrong).__name__}: {(str(wrong).splitlines() or [''])[0][:120]}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        raise _refuse(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}") from None
 
 
-def mended(world: World) -> World:
+def fill_memory(world: World) -> World:
     """Looks anew at frames of which nothing is remembered and something has to be."""
     if any(m.memory is None for m in world._moments[-WINDOW - 1 : -1]):
         world._look_anew()
