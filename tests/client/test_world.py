@@ -1,4 +1,4 @@
-"""Laws of remote worlds: one on a server is, bit for bit, the one that the same words and seed give here."""
+"""Remote worlds equal local ones of the same prompt and seed, bit for bit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("by_socket", [True, False])
-def test_there_is_as_here_bit_for_bit(url: str, by_socket: bool) -> None:
+def test_remote_equals_local_bit_for_bit(url: str, by_socket: bool) -> None:
     local = World(None, PROMPT, seed=7, task="reach the flag")
     with RemoteWorld(url, PROMPT, key="ann", seed=7, task="reach the flag") as remote:
         remote._sockets = by_socket
@@ -120,7 +120,7 @@ def test_it_begins_from_pictures_and_states(url: str, scene: Callable[..., Scene
         assert local.past_frames == remote.past_frames
 
 
-def test_mistakes_are_told_as_they_are_here(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_equal_local_errors(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     local, remote = World(None, PROMPT, seed=2), RemoteWorld(url, PROMPT, key="ann", seed=2)
     mistakes: list[Callable[[Any], Any]] = [
         lambda world: world.step((2.0, 0.0)),

@@ -54,7 +54,7 @@ def test_a_killed_worker_is_replaced(own: Running) -> None:
     assert [own.wait(id)["status"] for id in ids] == ["completed"] * 3
 
 
-def test_told_to_stop_it_drains(own: Running) -> None:
+def test_sigterm_drains_the_server(own: Running) -> None:
     """SIGTERM: exit code 0, the job in hand back in the queue, workers gone."""
     with own.http() as client:
         body = {"prompt": "a red ball", "seconds": 8, "steps": 200}
@@ -116,7 +116,7 @@ def test_health_metrics_and_request_ids(server: Running) -> None:
     assert '"request": "req_' in server.log.read_text()
 
 
-def test_the_queue_is_in_the_hands_of_its_owner(server: Running) -> None:
+def test_an_owner_controls_the_queue(server: Running) -> None:
     with server.http() as client:
         assert client.post("/v1/queue/pause").json() == {"paused": True}
         a, b, c = (client.post("/v1/videos", json={"prompt": f"a ball {i}", **QUICK}).json() for i in range(3))
@@ -185,7 +185,7 @@ def test_every_kind_of_change(server: Running) -> None:
         assert half.status_code == 206 and len(half.content) == 100
 
 
-def test_bad_starts_are_told_in_one_line(tmp_path: Path, server: Running) -> None:
+def test_bad_starts_fail_in_one_line(tmp_path: Path, server: Running) -> None:
     port = server.url.rpartition(":")[2]
     for flags, message in (
         (["--port", port], "choose another with --port"),

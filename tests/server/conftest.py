@@ -1,4 +1,4 @@
-"""A queue on SQLite in a fresh folder, and on Postgres where there is one, with a key to submit by."""
+"""Fixtures: a queue on SQLite in a fresh folder, and on Postgres where it is installed, with a key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, ma
 
 @dataclass
 class Harness:
-    """A queue from both its sides, and short words for what tests do with it."""
+    """A queue with its leases and auth, and shortcuts for tests."""
 
     queue: Queue
     leases: Leases
@@ -56,14 +56,14 @@ class Harness:
         return str(self.auth.make(name, **more)[1].id)
 
     def books(self, key: str | None = None) -> tuple[float, float]:
-        """What a key has used, and what is reserved for it."""
+        """(used, reserved) pixel-seconds of a key."""
         row = next(row for row in self.auth.all() if row.id == (key or self.key))
         return row.used, row.reserved
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Postgres of these tests alone, where one is installed: its URL."""
+    """The URL of a Postgres server started for these tests, where one is installed."""
     folders = [
         Path(path).parent for path in (shutil.which("initdb"), *Path("/usr/lib/postgresql").glob("*/bin/initdb")) if path
     ]

@@ -1,4 +1,4 @@
-"""Served worlds without the rest of the server, for tests: keys are names."""
+"""The worlds API without the rest of the server, for tests. Keys are names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def resolve(reference: Any, caller: Any) -> Clip:
 
 
 def bare_app(manager: WorldManager, *, drained: bool = True) -> FastAPI:
-    """The routes alone, with four keys whose names are their secrets."""
+    """An app with only the world routes, and keys whose names are their secrets."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:

@@ -40,7 +40,7 @@ def png(width: int = 8, height: int = 6) -> bytes:
     return sink.getvalue()
 
 
-def test_what_is_kept_are_pixels_under_a_name_made_here(uploads: Uploads, key: str, tmp_path: Path) -> None:
+def test_only_pixels_are_stored_under_a_generated_name(uploads: Uploads, key: str, tmp_path: Path) -> None:
     row = uploads.add(key, Sent(name="../../etc/x\n\0.png", content=png()))
     assert (row.width, row.height, row.frames, row.filename) == (8, 6, 1, "x.png")
     assert [path.name for path in (tmp_path / "files").iterdir()] == [f"{row.id}.npz"]

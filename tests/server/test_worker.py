@@ -1,4 +1,4 @@
-"""Workers on real jobs: killed at every point, met by a full disk, asked to stop; what they publish is whole and there once."""
+"""Workers on real jobs: killed at every point, with a full disk, stopped; each job is published completely and once."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_cancelled_within_a_step(yard: Yard) -> None:
     yard.check_published(after)
 
 
-def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
+def test_a_stopped_worker_releases_its_job(yard: Yard) -> None:
     id = yard.film(steps=200, seconds=4.0, size="64x64")
     process = subprocess.Popen(
         [sys.executable, "-m", "kinema.server.jobs.process", str(os.getpid())], stdin=subprocess.PIPE, stderr=subprocess.PIPE
@@ -204,13 +204,13 @@ def test_one_bad_job_fails_alone(yard: Yard) -> None:
     assert row.error_code == "invalid_request" and "wolf" in row.error_message
 
 
-def test_a_source_that_is_gone_is_named(yard: Yard) -> None:
+def test_an_error_names_a_deleted_source(yard: Yard) -> None:
     id = yard.job(video={"file": "file_" + "0" * 24})
     yard.work()
     assert "upload it again" in yard.queue.get(id, None).error_message
 
 
-def test_the_policy_looks_at_frames(yard: Yard) -> None:
+def test_moderation_checks_frames(yard: Yard) -> None:
     yard.settings = Settings(data=yard.settings.data, threads=1, moderation="tests.server.test_worker:NoNoise")
     id = yard.job()
     yard.work()

@@ -1,4 +1,4 @@
-"""Laws of served worlds: nothing done is lost, keys do not meet, branches are free, live play waits for its client."""
+"""Worlds on a server: no command is lost, keys are isolated, branches are independent, live play waits for acknowledgments."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
         ("/what_if", {"cause": "the ball had been blue", "since": 100}, "expected 1 to 3"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line_and_changes_nothing(
+def test_invalid_requests_fail_in_one_line_and_change_nothing(
     ann: httpx.Client, parent: str, path: str, body: dict[str, Any], says: str
 ) -> None:
     before = ann.get(f"/v1/worlds/{parent}").json()
@@ -376,7 +376,7 @@ def test_two_frames_are_in_flight_at_most_and_the_world_waits(url: str, world: s
         assert shown(line)[0]["state"] == fourth["state"], "what was played is kept"
 
 
-def test_by_hand_each_step_is_asked_for(url: str, world: str) -> None:
+def test_a_paused_session_steps_on_request(url: str, world: str) -> None:
     with playing(url, world, "&paused=1&format=png") as line:
         begin, picture = shown(line)
         assert picture.format == "PNG" and picture.size == (128, 128) and not begin["playing"]
@@ -432,7 +432,7 @@ def test_one_plays_and_others_watch(url: str, world: str, ann: httpx.Client) -> 
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 4404
 
 
-def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
+def test_frames_come_at_the_requested_rate(url: str, world: str) -> None:
     with playing(url, world) as line:
         say(line, type="fps", fps=5)
         arrived: list[float] = []
@@ -443,7 +443,7 @@ def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
         assert (arrived[-1] - arrived[2]) / 4 > 0.15, "a slow machine may be slower, none is faster"
 
 
-def test_the_pace_is_even_and_little_of_a_stall_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_is_even_and_catches_up_little_after_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("kinema.server.worlds.live.time.monotonic", lambda: now)
     clock, begun = FrameClock(16.0), []
@@ -484,7 +484,7 @@ async def begun(folder: Path) -> tuple[WorldManager, WorldSession]:
 
 @pytest.mark.parametrize("saved_after", [None, 2, 4])
 def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) -> None:
-    """The hall is dropped without a word, with its deeds only written down, or some of them in a saved world."""
+    """The manager is dropped without closing; its commands are only logged, or some are in a saved world."""
     commands = [
         step_of((0.5, 0.0)),
         ["edit", "make the ball yellow"],
@@ -520,7 +520,7 @@ def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) 
     asyncio.run(after(*asyncio.run(before())))
 
 
-def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_world_is_saved_and_closing_saves_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manager_module, "QUIET_S", 0.05)
 
     async def run() -> None:

@@ -16,7 +16,7 @@ USER_ERROR, STOPPED = 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong with a command line as every other error is told."""
+    """Reports command line errors in the same form as all other errors."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

@@ -89,7 +89,7 @@ def add_model(
 
 
 def options(arguments: argparse.Namespace) -> Options | None:
-    """What was asked for; None where nothing was, which leaves it to each verb."""
+    """The sampler options that were given; None if none were, so that each command uses its own defaults."""
     from kinema.inference.pipeline import Options
 
     given = {name: getattr(arguments, name, None) for name in ("steps", "candidates", "film_steps", "guidance")}

@@ -209,7 +209,7 @@ class Play:
             self.typed += key
 
     def say(self, text: str) -> str:
-        """A question is asked, anything else is tried as a change; what came of it."""
+        """Ask a question, or try the text as an edit. Returns the answer."""
         first = text.strip().lower().split(" ")[0] if text.strip() else ""
         try:
             if not first:

@@ -1,4 +1,4 @@
-"""How a server is reached, and what goes over the line: HTTP for everything, a WebSocket for steps."""
+"""Connections to a server: HTTP for requests, a WebSocket for steps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STATUSES = {kind: status for status, kind in API_TYPES.items()} | {"server_error
 
 
 def error_of(status: int, payload: Any) -> KinemaError:
-    """What the server said, as the error that the same mistake raises here."""
+    """Convert an error response to the exception that the same mistake raises locally."""
     payload = payload if isinstance(payload, dict) else {}
     message, code = str(payload.get("message") or f"the server answered {status}")[: 4 * LONGEST_LINE], payload.get("code")
     if isinstance(code, str) and code in KINDS_OF_ERRORS:
@@ -51,7 +51,7 @@ def error_of(status: int, payload: Any) -> KinemaError:
 
 
 def state_of(payload: dict[str, Any], fps: float) -> State:
-    """A state from what a server tells, to the last bit."""
+    """Restore a state from the server's JSON, bit for bit."""
     slots = int(payload["slots"])
     fixed: dict[str, Any] = {name: np.zeros(slots, np.int8) for name in FIXED}
     fixed["kind"][:] = -1
@@ -89,7 +89,7 @@ def from_url(url: str) -> bytes:
 
 
 class Connection:
-    """How a server is reached: HTTP with a key, every failure as one of ours."""
+    """An HTTP client with an API key. All failures raise KinemaError or a subclass."""
 
     def __init__(self, url: str, key: str | None, timeout_s: float) -> None:
         self.url, self.key = url.rstrip("/"), key or os.environ.get("KINEMA_KEY")
@@ -100,7 +100,7 @@ class Connection:
             raise InputError(f"address {url!r}: expected one such as http://127.0.0.1:8000")
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """A request; an error where the answer is one."""
+        """Send a request and return its response. KinemaError if there is none or it is an error."""
         try:
             if self._http is None:
                 self._http = httpx.Client(base_url=self.url, headers=self.headers, timeout=self.timeout_s)
@@ -120,7 +120,7 @@ class Connection:
         return self.call(method, path, **options).json()
 
     def close(self) -> None:
-        """Hang up; the next request connects anew."""
+        """Close the connection; the next request reconnects."""
         http, self._http = self._http, None
         if http is not None:
             http.close()
@@ -131,7 +131,7 @@ class Connection:
 
 
 class Stepping:
-    """A paused live session: each step is asked for and its picture waited for."""
+    """A paused live session that requests single steps and waits for their pictures."""
 
     def __init__(self, connection: Connection, id: str) -> None:
         from websockets.sync.client import connect
@@ -146,10 +146,10 @@ class Stepping:
         self.action: Any = None
 
     def step(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
-        """What is told of the world after one step with this action, and its picture."""
+        """Step the world once with an action. Returns the header of the frame and its picture."""
         from websockets.exceptions import ConnectionClosed
 
-        with suppress(ConnectionClosed):  # why it was closed is among what it still has to say
+        with suppress(ConnectionClosed):  # the reason is in a message that is still to be received
             if action != self.action:
                 self.socket.send(json.dumps({"type": "action", "action": action}))
                 self.action = action

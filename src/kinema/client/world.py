@@ -1,7 +1,7 @@
-"""`RemoteWorld`: the methods of `kinema.World`, done on a server.
+"""`RemoteWorld`: the methods of `kinema.World`, run on a server.
 
-Pictures come without loss, numbers unrounded: the same seed gives the same frames and states as a world here. Steps go over a
-WebSocket, everything else over HTTP. A world stays on the server when this object is gone; `delete` ends it.
+Pictures are lossless and numbers unrounded: the same seed gives the same frames and states as a local world. Steps use a
+WebSocket, everything else HTTP. The world stays on the server when this object is closed; `delete` deletes it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from kinema.simulation.world import Step, WhatIf, check_action
 class RemoteWorld:
     """One world on a server. start: words, a picture or clip, or a state, of which the server makes a new world.
 
-    key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. What is read
-    is the world after this object's own last deed; `look` asks the server anew, which tells when others share the world.
+    key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. The
+    properties show the world after this object's own last call; `look` reads it from the server again, for worlds that others share.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class RemoteWorld:
     def _update(self, payload: dict[str, Any], frame: Frame | None = None) -> None:
         self._now, self._frame, self._state = payload, frame, None
 
-    # What is there
+    # State
 
     def look(self) -> RemoteWorld:
-        """Ask the server how the world is now. Returns the world itself."""
+        """Read the current state from the server. Returns self."""
         self._update(self._json("GET", ""))
         return self
 
@@ -102,7 +102,7 @@ class RemoteWorld:
 
     @property
     def past_frames(self) -> int:
-        """Frames before this one that the world keeps and can go back to."""
+        """Frames before this one that are stored and can be rewound to."""
         return int(self._now["past_frames"])
 
     @property
@@ -129,25 +129,25 @@ class RemoteWorld:
 
     @property
     def scene(self) -> Scene:
-        """All that is kept, as one scene; its numbers have four digits after the point."""
+        """All stored frames as one scene; numbers are rounded to four decimals."""
         return Scene.from_dict(self._json("GET", "/scene"))
 
     def clip(self, frames: int | None = None) -> Clip:
-        """The last frames (all that are kept, if not told) as a clip."""
+        """The last frames as a clip; None: all that are stored."""
         options = {"format": "png"} | ({} if frames is None else {"frames": str(frames)})
         return clip_of(self._connection.call("GET", self._path("/clip"), params=options).content)
 
-    # Going on
+    # Steps and changes
 
     def step(self, action: ArrayLike | None = None) -> Step:
-        """One frame further; action: (right, up) in [-1, 1] for the robots, None for not telling."""
+        """One frame further; action: (right, up) in [-1, 1] for the robots, None for no action."""
         action_list = None if action is None else check_action(action).tolist()
         now, frame = self._stepped(action_list)
         self._update(now, frame)
         return Step(frame, self.state, self.reward)
 
     def _stepped(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
-        """By WebSocket; by HTTP where there is none on the way."""
+        """Step by WebSocket, or by HTTP where WebSockets are not available."""
         from websockets.exceptions import ConnectionClosed, WebSocketException
 
         if self._stepping is None and self._sockets:
@@ -209,7 +209,7 @@ class RemoteWorld:
         happened, instead = (clip_of(from_url(payload[name])) for name in ("happened", "instead"))
         return WhatIf(understood=payload["understood"], happened=happened, instead=instead)
 
-    # Keeping
+    # Saving
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """All of the world in one file here; `kinema.World.open` goes on from it.
@@ -221,12 +221,12 @@ class RemoteWorld:
         return replace_file(Path(path), lambda to: (to.write_bytes(data), None)[1], force=force)
 
     def delete(self) -> None:
-        """End the world on the server."""
+        """Delete the world on the server."""
         self._json("DELETE", "")
         self.close()
 
     def close(self) -> None:
-        """Hang up; the world stays. What is done next connects again."""
+        """Close the connections; the world stays on the server. The next call reconnects."""
         stepping, self._stepping = self._stepping, None
         if stepping is not None:
             stepping.close()

@@ -1,4 +1,4 @@
-"""The application: routes, errors in one shape, request ids, limits on bodies, the Studio's files; started and drained in order."""
+"""The ASGI application: routes, error handlers, request ids, body limits, the Studio's files, and startup and shutdown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STUDIO = Path(__file__).parent / "studio"
 MOST_BODY = 80 << 20
 SWEEP_S = 600.0
 RESTORABLE_S = 7 * 86400.0
-"""How long a deletion can be taken back."""
+"""How long a deleted video can be restored."""
 SECURITY = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss:; "
@@ -51,7 +51,7 @@ DOCS = ("/docs", "/redoc")
 
 
 class Edge:
-    """Around everything: a request id, security headers, a limit on bodies, a line in the log, a count."""
+    """Middleware: adds a request id and security headers, limits the size of bodies, logs and counts each request."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
         self.app, self.services = app, services
@@ -152,7 +152,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         if services.billing.is_due(who.key_id):
             try:
                 await services.run_query(services.billing.refresh_quota, who.key_id)
-            except SQLAlchemyError as error:  # a hiccup of the database does not end a game; it is asked again in a moment
+            except SQLAlchemyError as error:  # a failed query does not end the session; the next frame tries again
                 LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
         services.billing.spend(who.key_id, frames_cost(session.meta.size, frames))
 
@@ -181,17 +181,17 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
 
 
 async def _settle(services: Services) -> None:
-    """Now and then: write to the books what was made of worlds."""
+    """Every SETTLE_S seconds, write the cost of world frames to the ledger."""
     while True:
         await asyncio.sleep(SETTLE_S)
         try:
             await run_in_threadpool(services.billing.settle)
-        except Exception as error:  # whatever a database does, the next try must come
+        except Exception as error:  # the loop must go on whatever the database raises
             LOG.error("the books of worlds could not be written, and wait: %s", str(error).splitlines()[0])
 
 
 async def _sweep(services: Services) -> None:
-    """Now and then: forget what has expired, remove what is nobody's."""
+    """Every SWEEP_S seconds, delete expired jobs and uploads, and files that belong to no job."""
     while True:
         try:
             expired = await run_in_threadpool(services.queue.delete_expired, restorable_s=RESTORABLE_S)

@@ -1,4 +1,4 @@
-"""Characters: who was seen in a video, remembered by a name that prompts may use."""
+"""Characters: an entity of a video, stored with a name that prompts may use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinema.server.storage.tables import characters
 
 
 class Characters:
-    """The characters of a server."""
+    """Creates characters and replaces their names in prompts."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -39,7 +39,7 @@ class Characters:
             return list(db.execute(query).all())
 
     def remember(self, given: dict[str, Any], caller: Caller) -> Row[Any]:
-        """Look at a video for who is seen most in it."""
+        """Create a character from the main entity of a video."""
         reference = self.services.uploads.resolve(given["video"], caller.sees, caller.key_id, "video")
         appearance, id = self.services.main_character(reference), new_id("char")
         with self.services.database.writing() as db:
@@ -53,7 +53,7 @@ class Characters:
         return self.find(id, caller)
 
     def replace_names(self, prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
-        """The prompt with the names of characters as what they look like, each name looked for once in what was written."""
+        """Replace the names of characters in a prompt by their appearance, each in one pass over the text."""
         ids = dict.fromkeys(str(entry.get("id") if isinstance(entry, dict) else entry) for entry in wanted or [])
         if len(ids) > MOST_CHARACTERS:
             raise refuse("characters", f"{len(ids)} of them", f"up to {MOST_CHARACTERS}")

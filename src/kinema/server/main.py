@@ -1,4 +1,4 @@
-"""A server process: says where it is, starts its workers, drains when told to stop."""
+"""The server process: prints its address, starts its workers, and shuts down cleanly on SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRAIN_S = 15
 
 
 def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> int:
-    """Until SIGTERM or SIGINT; requests are finished, worlds saved, jobs given back to the queue."""
+    """Serve until SIGTERM or SIGINT, then finish open requests, save worlds and release jobs to the queue."""
     log_to()
     app = create_app(settings)
     key = app.state.services.auth.first()

@@ -1,4 +1,4 @@
-"""What a server tells of itself: numbers for Prometheus, and a line of JSON for each request."""
+"""Metrics for Prometheus, and structured logs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Metrics:
 
 
 class Lines(logging.Formatter):
-    """A record as one line of JSON: time, level, message and whatever was said beside it."""
+    """Formats a log record as one line of JSON: time, level, message and extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What an operator does not want filmed: a list of words, and an object that looks at prompts and frames. Off unless asked for."""
+"""Moderation of prompts and frames: by a list of words, and by an object that the operator names. Off by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Moderation(Protocol):
-    """Says why a prompt or a film is refused, in one line, or None."""
+    """Checks return the reason of a refusal in one line, or None."""
 
     def check_prompt(self, prompt: str) -> str | None: ...
 
@@ -25,7 +25,7 @@ class Moderation(Protocol):
 
 
 class WordList:
-    """Refuses prompts that hold one of these words, whole and in any case."""
+    """Refuses prompts that contain one of these words, as a whole word and in any case."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = [word.strip().lower() for word in words if word.strip()]
@@ -45,7 +45,7 @@ class WordList:
 
 
 class ModerationChain:
-    """Several, the first refusal counts; every refusal is logged."""
+    """Runs several checkers and returns the first refusal, which is logged."""
 
     def __init__(self, checkers: list[Moderation]) -> None:
         self.checkers = checkers
@@ -64,7 +64,7 @@ class ModerationChain:
 
 
 def moderation_from(spec: str | None, blocked: Path | None) -> ModerationChain:
-    """From what the operator gave: "package.module:object" (a Policy, or what makes one when called) and a list of words."""
+    """Build the chain from "package.module:object" (a Moderation, or a callable that returns one) and a file of words."""
     checkers: list[Moderation] = [] if blocked is None else [WordList.read(blocked)]
     if spec is not None:
         module, _, name = spec.partition(":")

@@ -1,6 +1,7 @@
-"""Webhooks: what happened is told to the addresses that a key named, signed as Standard Webhooks asks, until it was received.
+"""Webhooks: events are posted to the URLs that a key registered, signed by the Standard Webhooks specification, and retried.
 
-Deliveries are rows that were written with what they tell of, so none is lost when the server is; one may come twice, with one id.
+A delivery is a row written in the same transaction as its event, so none is lost when the server stops. A receiver may get an
+event twice, with the same id.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ TIMEOUT_S = 10.0
 MAX_WEBHOOKS, MAX_URL = 10, 1000
 AT_ONCE = 32
 RETAINED_S = 7 * 86400.0
-"""How long it is remembered what was delivered."""
+"""How long rows of finished deliveries are stored."""
 
 
 def signature(secret: str, id: str, stamp: int, body: str) -> str:
@@ -45,7 +46,7 @@ def signature(secret: str, id: str, stamp: int, body: str) -> str:
 
 
 class Webhooks:
-    """The webhooks of a server, and the thread that delivers."""
+    """Manages the webhooks of a server and runs the thread that delivers events."""
 
     def __init__(self, database: Database, *, private: bool = False) -> None:
         self.database, self.private = database, private
@@ -107,7 +108,7 @@ class Webhooks:
             self._stop.wait(0.5)
 
     def deliver(self) -> bool:
-        """Send what is due, side by side; whether there was any. None waits for another's slow receiver longer than TIMEOUT_S."""
+        """Send all due deliveries concurrently, each within TIMEOUT_S. Returns whether there was any."""
         with self.database.reading() as db:
             now = self.database.now(db)
             query = (
@@ -136,18 +137,18 @@ class Webhooks:
             return list(await asyncio.gather(*(self._sent(client, row) for row in due)))
 
     async def _sent(self, client: httpx.AsyncClient, row: Row[Any]) -> bool:
-        """Whether a receiver said yes in time. What it says beside that is not read."""
+        """Post one delivery; whether the receiver answered with success in time. The response body is not read."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 target, headers, extensions = await asyncio.to_thread(self._addressed, row)
                 async with client.stream("POST", target, content=row.body, headers=headers, extensions=extensions) as answer:
                     return bool(answer.is_success)
-        except Exception as error:  # whatever a receiver does, others must be told
+        except Exception as error:  # one receiver must not stop deliveries to others
             log.info("webhook not delivered: %s", error, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
             return False
 
     def _addressed(self, row: Row[Any]) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """Where to send, pinned to the public address that the name stands for now; and the signed headers."""
+        """The URL with its host resolved to a public address, the signed headers and httpx extensions."""
         stamp = int(time.time())
         headers = {
             "content-type": "application/json", "webhook-id": row.id, "webhook-timestamp": str(stamp),

@@ -1,4 +1,4 @@
-"""Everything beside videos and worlds: models, estimates, files, the queue, usage, keys, webhooks, sessions, verifying, health."""
+"""Routes for models, estimates, files, the queue, usage, keys, webhooks, sign-in, verification and health."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Bodies of requests: JSON, or multipart with bracket keys (`guides[0][at]`), read against a list of what is expected.
+"""Request bodies: JSON, or multipart with bracket keys (`guides[0][at]`), checked against a list of fields.
 
-The same list tells the OpenAPI page what there is.
+The same list is the schema of the OpenAPI page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A job as the API tells of it: a video object."""
+"""The JSON of a job in the Videos API: a video object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kinema.server.services import Services
 
 
 def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:
-    """A video object. `place`: jobs before it, and pixel-seconds before it, where they were looked up."""
+    """A video object. `place`: the number of jobs and the pixel-seconds ahead of it, if known."""
     eta = None
     live = job.status in ("queued", "in_progress")
     if live:
@@ -44,14 +44,14 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
 
 
 class FastJSONResponse(JSONResponse):
-    """JSON, written fast."""
+    """A JSON response, serialized by orjson."""
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content)
 
 
 def video_response(video: dict[str, Any]) -> FastJSONResponse:
-    """A video object, and when the client should ask again."""
+    """A response with a video object and a header that says when to poll again."""
     live = video["status"] in ("queued", "in_progress")
     eta = video["kinema"]["eta_s"]
     wait = min(max(int(1000 * (eta if eta is not None else 1.0) / 2), 250), 5000) if live else 0

@@ -1,4 +1,4 @@
-"""The Videos API: what the official client of the service that ended speaks, and what that service never had."""
+"""The routes of the Videos API, compatible with the official client of the discontinued service, and extended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILES = {
     "state": (STATE, "application/json"),
     "preview": ("", "image/jpeg"),
 }
-"""What there is of a video: its file, and its kind."""
+"""Variants of a video: file name and media type."""
 
 
 def routes(services: Services) -> APIRouter:
@@ -52,7 +52,7 @@ def routes(services: Services) -> APIRouter:
 
 def _create_routes(router: APIRouter, services: Services, submission: Submission, post: Post[Any]) -> None:
     async def submit(request: Request, fields: tuple[Field, ...], take: Take, **fixed: Any) -> JSONResponse:
-        """Take an order, once even if its client sends it twice."""
+        """Accept a request once, even if its client repeats it."""
         caller = await services.caller(request, "videos")
         given = {**await body_of(request, fields), **fixed}
         heavy = any(map(is_heavy, given.values()))

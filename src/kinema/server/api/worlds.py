@@ -1,7 +1,7 @@
 """The HTTP and WebSocket routes of worlds.
 
-`routes` makes a router from a hall and from what the server knows: who asks, how a reference to a picture or video is resolved, and
-which words its policy refuses. A world belongs to the key that made it; for other keys there is none, except for scope "admin".
+`routes` makes a router from a `WorldManager` and functions that authenticate callers, resolve references to pictures and videos,
+and moderate prompts. A world belongs to the key that made it; for other keys there is none, except for scope "admin".
 """
 
 import asyncio
@@ -92,20 +92,20 @@ STARTS = ("prompt", "picture", "video", "state")
 
 @dataclass(frozen=True, kw_only=True)
 class Dependencies:
-    """What the server hands to the routes."""
+    """What the routes depend on."""
 
     manager: WorldManager
     caller: Callable[..., Any]
-    """A dependency that answers with who asks, or raises."""
+    """A FastAPI dependency that returns the caller, or raises."""
     caller_of: CallerOf
     """The same for a WebSocket."""
     resolve: Resolve
     check_prompt: Callable[[str], None]
-    """Raises for words that are refused."""
+    """Raises for a prompt that moderation refuses."""
     charge: Charge
-    """Bills frames before they are made, or raises."""
+    """Bills frames before they are generated, or raises."""
     check_key: CheckKey
-    """Raises 401 once a caller's key does not hold any more."""
+    """Raises 401 once a caller's key is not valid any more."""
 
 
 async def free(caller: Caller, session: WorldSession, frames: int) -> None:
@@ -114,7 +114,7 @@ async def free(caller: Caller, session: WorldSession, frames: int) -> None:
 
 @asynccontextmanager
 async def billed(deps: Dependencies, who: Caller, session: WorldSession, frames: int) -> AsyncIterator[list[int]]:
-    """Bills frames; those that are not made within are given back. What is yielded holds how many are still to be made."""
+    """Bill frames, and refund those that the block does not generate. Yields a list of one number, the frames left."""
     await deps.charge(who, session, frames)
     left = [frames]
     try:
@@ -125,7 +125,7 @@ async def billed(deps: Dependencies, who: Caller, session: WorldSession, frames:
 
 
 async def always_valid(caller: Caller) -> None:
-    """Keys hold for good."""
+    """Keys stay valid."""
 
 
 def routes(
@@ -157,7 +157,7 @@ def routes(
 
 
 class Route(APIRoute):
-    """Tells errors of the library as the API's, with a code that says which kind they are."""
+    """Converts errors of the library to API errors (`to_api_error`)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -172,7 +172,7 @@ class Route(APIRoute):
 
 
 def require_scope(caller: Caller, scopes: tuple[str, ...]) -> Caller:
-    """Whoever has one of these scopes."""
+    """The caller, if it has one of these scopes; 403 otherwise."""
     if not set(scopes) & set(caller.scopes):
         raise ApiError(403, f"this key may not do that; it needs the scope {scopes[-2]!r}", code="missing_scope")
     return caller

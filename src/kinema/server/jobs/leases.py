@@ -29,7 +29,7 @@ WARM_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A job in hand: what to do, and the fence that proves whose it is."""
+    """A claimed job: its request, and the fence that identifies the claim."""
 
     id: str
     fence: int
@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What a worker has to say of a film that lies ready to be published."""
+    """What is recorded about a finished job when it is published."""
 
     bytes: int
     frames: int
@@ -56,13 +56,13 @@ class Finished:
 
 
 class Leases:
-    """What workers do with the jobs of a database."""
+    """Claims, renews, publishes, fails and releases jobs, for workers."""
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S) -> None:
         self.database, self.lease_s, self.retained_s = database, lease_s, retained_s
 
     def ready(self) -> bool:
-        """Whether a claim may find something; read without a lock, many times a second."""
+        """Whether a claim may return a job; reads without a lock, many times a second."""
         with self.database.reading() as db:
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return False
@@ -76,7 +76,7 @@ class Leases:
             return db.execute(query.limit(1)).first() is not None
 
     def heartbeat(self, worker: str, warm: Sequence[str] = ()) -> None:
-        """A worker is there, though it has nothing to do."""
+        """Record that an idle worker is alive."""
         with self.database.writing() as db:
             _heartbeat(db, worker, warm, self.database.now(db))
 
@@ -134,7 +134,7 @@ class Leases:
         )  # fmt: skip
 
     def _reap(self, db: Connection, now: float) -> None:
-        """Take what lost its worker back into the queue; end what was cancelled meanwhile, or was lost too often."""
+        """Requeue jobs whose lease has ended; fail those that were cancelled or lost too often."""
         for job in db.execute(select(jobs).where(jobs.c.status == "in_progress", jobs.c.lease_until < now)).all():
             if job.cancelled:
                 end(db, now, job, "cancelled", "cancelled by its owner")
@@ -184,7 +184,7 @@ class Leases:
         return stop
 
     def publish(self, claim: Claim, artifact: str, done: Finished) -> bool:
-        """End a job with its film. False if it is no longer this worker's, or was cancelled: then nothing has changed."""
+        """Complete a job with its artifact. False if this worker has lost it or it was cancelled."""
         with self.database.writing() as db:
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is None:
@@ -224,7 +224,7 @@ class Leases:
             return True
 
     def fail(self, claim: Claim, code: str, message: str) -> bool:
-        """End a job without a film; what was reserved is given back."""
+        """Fail a job and refund what was reserved for it."""
         with self.database.writing() as db:
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is not None:

@@ -1,4 +1,5 @@
-"""From a clip to the files that are handed out: marked, labelled if asked, signed, with a thumbnail and a spritesheet."""
+"""Writes the files of a finished clip: the watermarked, signed and optionally labelled video, a thumbnail, a spritesheet and the
+state."""
 
 from __future__ import annotations
 
@@ -22,14 +23,14 @@ SHEET_MOST, SHEET_SIDE = 64, 128
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What was written: its size in bytes, the mark's id as hex."""
+    """The published video: its size in bytes and the watermark's id as hex."""
 
     bytes: int
     mark: str
 
 
 def mark_of(video: str) -> int:
-    """The 40 bits of a video's id that its pictures carry."""
+    """The watermark of a video: 40 bits of its id."""
     return int(video.removeprefix("video_")[:10], 16)
 
 
@@ -38,7 +39,7 @@ def mark_text(id: int) -> str:
 
 
 def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Published:
-    """All files of a film into a folder."""
+    """Write all files of a video into a folder."""
     id = mark_of(video)
     frames = label(clip.frames) if visible else clip.frames
     settings = {**clip.settings, "video": video}
@@ -81,7 +82,7 @@ def _sheet(clip: Clip) -> Image.Image:
 
 
 def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """So that its longer side is about `side`: small pictures by whole pixels, large ones smoothly."""
+    """Resize a picture so that its longer side is about `side`: up by whole factors, down with Lanczos."""
     scale = side / max(picture.size)
     if scale >= 1:
         by = max(int(scale), 1)

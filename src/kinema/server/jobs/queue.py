@@ -1,4 +1,4 @@
-"""The queue as those see it who ask for films: accepted jobs are never lost, and have a place. Workers have `leases`."""
+"""The job queue as clients use it: submit, list, reorder, cancel. Accepted jobs are on disk. Workers use `leases`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, Databa
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""
 CLOSE = 1e-3
-"""Places closer than this are dealt out anew."""
+"""Places closer than this are renumbered."""
 
 
 class Repeat(NamedTuple):
-    """A request that may come again: hashes of the name that its client gave it, and of what it asks."""
+    """Identifies a repeated request: hashes of its Idempotency-Key and of its content."""
 
     token: str
     digest: str
@@ -32,8 +32,8 @@ class Queue:
         self.database, self.retained_s, self.audit_s = database, retained_s, audit_s
 
     def submit(self, job: dict[str, Any], *, limit: int | None = None, repeat: Repeat | None = None) -> Row[Any]:
-        """Accept a job; what it costs is reserved at once. When this returns, the job is on disk. A repeated request gives the job
-        that it became the first time."""
+        """Accept a job and reserve its cost; the job is on disk when this returns. A repeated request returns the job of the first
+        one."""
         with self.database.writing() as db:
             now = self.database.now(db)
             if repeat is not None:
@@ -61,18 +61,18 @@ class Queue:
             return db.execute(select(jobs).where(jobs.c.id == job["id"])).one()
 
     def repeated(self, key_id: str, repeat: Repeat) -> Row[Any] | None:
-        """The job that the same request became before."""
+        """The job of an earlier identical request, if any."""
         with self.database.reading() as db:
             return _repeated(db, key_id, repeat)
 
     def check(self, key_id: str, pixel_seconds: float, limit: int | None) -> None:
-        """429 for what would be refused anyway, before any work is done for it."""
+        """Raise 429 for a job that `submit` would refuse, before its uploads are processed."""
         with self.database.reading() as db:
             check_quota(db.execute(select(keys).where(keys.c.id == key_id)).one(), pixel_seconds)
             check_concurrency(db, key_id, limit)
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
-        """A key that had nothing to do does not come back with a claim on all the time it was away."""
+        """The `served` counter of a key that submits a job: an idle key gets no credit for the time it was idle."""
         if live(db, key.id):
             return float(key.served)
         busy = select(jobs.c.key_id).where(jobs.c.status.in_(LIVE)).distinct()
@@ -111,7 +111,7 @@ class Queue:
         return list(rows[:limit]), len(rows) > limit
 
     def waiting(self, key_id: str | None, most: int = 200) -> list[Row[Any]]:
-        """What is being made, then what waits, in the order in which it will be made."""
+        """Jobs in progress, then queued jobs, in the order in which they will be rendered."""
         query = select(jobs).where(jobs.c.status.in_(LIVE), jobs.c.deleted_at.is_(None))
         if key_id is not None:
             query = query.where(jobs.c.key_id == key_id)
@@ -207,7 +207,7 @@ class Queue:
             return own(db, id, key_id)
 
     def delete(self, id: str, key_id: str | None) -> None:
-        """Out of sight now, and out of the store when its time to be restored has passed; what is being made is stopped."""
+        """Mark a job as deleted and stop it; its files are deleted when it can no longer be restored."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             now = self.database.now(db)
@@ -231,7 +231,7 @@ class Queue:
     # The whole queue
 
     def hold(self, held: bool) -> None:
-        """Begin nothing until told otherwise; what is being made goes on."""
+        """Pause (True) or resume (False) the whole queue; jobs in progress go on."""
         with self.database.writing() as db:
             db.execute(facts.delete().where(facts.c.name == "paused"))
             db.execute(facts.insert().values(name="paused", value=held))
@@ -241,8 +241,8 @@ class Queue:
             return bool(db.scalar(select(facts.c.value).where(facts.c.name == "paused")))
 
     def delete_expired(self, *, restorable_s: float) -> list[str]:
-        """Forget jobs that have expired or were deleted long enough ago; returns their ids, whose folders may go.
-        Old requests and old lines of the audit log go with them."""
+        """Delete jobs that have expired or were deleted more than restorable_s ago, old idempotency keys and old audit lines.
+        Returns the ids of the jobs, whose folders can be deleted."""
         with self.database.writing() as db:
             now = self.database.now(db)
             ended = jobs.c.status.not_in(LIVE)
@@ -255,13 +255,13 @@ class Queue:
             return ids
 
     def artifacts(self) -> dict[str, tuple[str | None, str, int]]:
-        """For the sweeper: what is published of each job, its status and its fence."""
+        """(artifact, status, fence) of each job by id, for `ArtifactStore.sweep`."""
         with self.database.reading() as db:
             rows = db.execute(select(jobs.c.id, jobs.c.artifact, jobs.c.status, jobs.c.fence)).all()
         return {row.id: (row.artifact, row.status, row.fence) for row in rows}
 
     def note(self, key_id: str | None, action: str, target: str | None = None, detail: dict[str, Any] | None = None) -> None:
-        """A line of the audit log."""
+        """Write a line of the audit log."""
         with self.database.writing() as db:
             db.execute(
                 audit.insert().values(at=self.database.now(db), key_id=key_id, action=action, target=target, detail=detail)
@@ -270,7 +270,8 @@ class Queue:
 
 @cache
 def _page_queries(given: frozenset[str], ascending: bool) -> tuple[Select[Any], Select[Any]]:
-    """Where `after` is, and a page of jobs, for parameters of these names; made once: it takes as long as asking."""
+    """The queries for the row `after` and for a page of jobs, for these parameter names. Cached: building them takes as long as
+    running them."""
     where = select(jobs.c.created_at, jobs.c.id).where(jobs.c.id == bindparam("after"))
     page = select(jobs).where(jobs.c.deleted_at.is_(None))
     if "key_id" in given:
@@ -299,7 +300,7 @@ def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:
 
 
 def _spread(db: Connection, key_id: str) -> None:
-    """Deal out the places of a key's waiting jobs anew, in their order."""
+    """Renumber the places of a key's queued jobs, in their order."""
     waits = select(jobs.c.id).where(jobs.c.key_id == key_id, jobs.c.status == "queued")
     for number, id in enumerate(db.execute(waits.order_by(jobs.c.place, jobs.c.id)).scalars().all()):
         db.execute(jobs.update().where(jobs.c.id == id).values(place=(number + 1) * STEPS))

@@ -1,4 +1,4 @@
-"""From what was asked to a job in the queue: references found, lengths and sizes told, prices set, policies asked."""
+"""Turns requests for videos into queued jobs: resolves references, computes sizes, lengths and costs, and runs moderation."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ Take = Callable[[dict[str, Any], Caller], dict[str, Any]]
 
 
 class Submission:
-    """Takes orders for videos; each answers with the video object of an accepted job."""
+    """Accepts requests for videos; each method returns the video object of the accepted job."""
 
     def __init__(self, services: Services) -> None:
         self.services, self.characters = services, Characters(services)
 
     def once(self, take: Take, given: dict[str, Any], caller: Caller, token: str | None, address: str) -> dict[str, Any]:
-        """Take an order that may come again: what has the same token and asks the same of the same address is one order."""
+        """Accept a request once: requests with the same Idempotency-Key, content and address return the same job."""
         stored_files: list[str] = []
         repeat = None
         if token is not None:
@@ -62,13 +62,13 @@ class Submission:
             twin = None if repeat is None else self.services.queue.repeated(caller.key_id, repeat)
             if twin is None:
                 raise
-            return video_object(self.services, twin)  # it was accepted while this one was looked at, and only once
+            return video_object(self.services, twin)  # an identical concurrent request was accepted first
         if stored_files and not self._uses(video["id"], stored_files):
             self._delete_files(stored_files)
         return video
 
     def _uses(self, id: str, stored_files: list[str]) -> bool:
-        """Whether a job is made of these files; of a request that came twice only one job is."""
+        """Whether a job refers to any of these files; of two identical requests only one job does."""
         request_text = json.dumps(self.services.queue.get(id, None, deleted=True).request)
         return any(file in request_text for file in stored_files)
 
@@ -78,7 +78,7 @@ class Submission:
                 self.services.uploads.remove(id, None)
 
     def create(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """From words and pictures."""
+        """Submit a video from a prompt and pictures."""
         if given["blend"]:
             ends = {name: given["blend"].get(name) for name in ("a", "b")}
             for name, end in ends.items():
@@ -120,7 +120,7 @@ class Submission:
     def _keyframes(
         self, given: list[Any], request: dict[str, Any], caller: Caller, stored_files: list[str] | None
     ) -> list[dict[str, Any]]:
-        """Pictures at seconds, each found and each within the film."""
+        """Resolve keyframes and check that each lies within the video."""
         frames: list[dict[str, Any]] = []
         if len(given) > MOST_KEYFRAMES:
             raise refuse("keyframes", f"{len(given)} of them", f"up to {MOST_KEYFRAMES}")
@@ -140,7 +140,7 @@ class Submission:
     def change(
         self, kind: str, names: tuple[str, ...], given: dict[str, Any], caller: Caller, *, remixed_from: str | None = None
     ) -> dict[str, Any]:
-        """A video made from others: edit, remix, extend, blend, loop, trim."""
+        """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
         model, notes = model_for(given.get("model"))
         check_prompt(given.get("prompt") or "", model, bool(given.get("strict")))
         self.services.queue.check(caller.key_id, 0.0, caller.concurrency)
@@ -186,7 +186,7 @@ class Submission:
         )  # fmt: skip
 
     def render(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """From a scene state."""
+        """Submit a video rendered from a scene state."""
         model, request, _ = normalize(self.services, given)
         scene = scene_of(given["state"])
         seconds = scene.num_frames / scene.fps
@@ -220,12 +220,12 @@ class Submission:
 
 
 def _digest(given: Any) -> str:
-    """Of a text, or of a file that came with a request."""
+    """SHA-256 of a text, or of a file that came with a request."""
     return hashlib.sha256(given.content if isinstance(given, Sent) else str(given).encode("utf-8", "replace")).hexdigest()
 
 
 def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
-    """Length and size of what a reference stands for."""
+    """Length, size, frame rate and prompt of a referenced video or file."""
     if "video" in reference:
         job = services.queue.get(reference["video"], None)
         return {
@@ -239,5 +239,5 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
 
 
 def _fitted(model: str, size: str) -> str:
-    """The size at which the model films what is given."""
+    """The model's size that fits a source of this size best."""
     return "x".join(map(str, limits.fitted(config_of(model), *limits.parse_size(size))))

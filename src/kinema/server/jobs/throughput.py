@@ -1,4 +1,4 @@
-"""How fast the workers are, as measured lately, and how many there are."""
+"""Throughput of the workers: seconds of work a pixel-second, and the number of live workers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kinema.server.jobs.leases import LEASE_S
 from kinema.server.storage.tables import Database, speeds, workers
 
 CACHE_S = 1.0
-"""Speeds and the number of workers are looked up this often."""
+"""How long speeds and the number of workers are cached."""
 
 
 class ThroughputStats:
-    """What estimates are made of."""
+    """Measures and caches the figures that time estimates are computed from."""
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
         self.database, self.lease_s = database, lease_s
@@ -22,7 +22,7 @@ class ThroughputStats:
         self._num_workers = (0.0, 0)
 
     def measured(self, model: str, kind: str, pixel_seconds: float, took_s: float) -> None:
-        """Learn from a finished job how fast this machine is."""
+        """Update the average speed from a finished job."""
         fresh = took_s / max(pixel_seconds, 1e-9)
         with self.database.writing() as db:
             matches = and_(speeds.c.model == model, speeds.c.kind == kind)
@@ -46,7 +46,7 @@ class ThroughputStats:
         return known
 
     def num_workers(self) -> int:
-        """Workers that were heard of lately."""
+        """The number of workers that reported within the last lease."""
         then, count = self._num_workers
         if time.monotonic() - then > CACHE_S:
             with self.database.reading() as db:

@@ -1,7 +1,7 @@
-"""A worker: takes jobs from the queue, makes them, publishes them; any number of them on any number of machines.
+"""A worker claims jobs from the queue, renders them and publishes the results. Any number run on any number of machines.
 
-It may be killed at every point of it. Whatever it had in hand is taken over when its lease ends, and what it left half done is
-swept away; `reached` is called with the name of each of POINTS, so that tests can kill it just there.
+A worker may be killed at any point. When its lease ends, another worker takes over its jobs, and unfinished files are deleted.
+`reached` is called with the name of each of POINTS, so that tests can kill the worker there.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ log = logging.getLogger(__name__)
 
 POINTS = ("claimed", "filmed", "kept", "written", "settled", "published", "cleaned")
 IDLE_S, SEEN_S = 0.03, 3.0
-"""Between looks for something to do; between signs of life while there is nothing."""
+"""How often an idle worker polls the queue, and how often it reports that it is alive."""
 BEAT_S = 0.25
-"""Progress is reported, and asked whether to go on, at most this often between the steps of a sampler."""
+"""Between the steps of a sampler, progress is reported and cancellation is checked at most this often."""
 PREVIEW_S = 1.0
-"""Previews are drawn at most this often."""
+"""Previews are rendered at most this often."""
 FULL_S = 5.0
-"""How long a job waits that met a full disk."""
+"""How long a job waits after the disk was full."""
 
 
 class JobsReleased(Exception):
-    """Nobody wants any more what is being made."""
+    """No job of the batch is active any more: all were cancelled, paused, lost or stopped."""
 
 
 class JobBatch:
-    """The jobs in hand: their progress, and a thread that renews their leases while a step takes long."""
+    """The jobs that a worker renders together: their progress, and a thread that renews their leases."""
 
     def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str) -> None:
         self.leases, self.claims, self.worker = leases, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
         self.previewed_at = time.monotonic()
-        """When the last previews were drawn; none at the very beginning, where there is nothing to see."""
+        """When the last previews were rendered."""
         self.rendered: set[str] = set()
-        """Those that were made from nothing, and not from what an earlier worker had kept."""
+        """Ids of jobs that this worker rendered, rather than loaded from an earlier worker's files."""
         self._last = 0.0
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -80,7 +80,7 @@ class JobBatch:
 
     @property
     def active(self) -> list[Claim]:
-        """Those that are still wanted."""
+        """Claims that have not been stopped."""
         return [claim for claim in self.claims if claim.id not in self.stop]
 
     def _renew(self) -> None:
@@ -95,18 +95,18 @@ class JobBatch:
                 self.stop |= self.leases.beat(self.active, self.progress, self.worker)
 
     def report(self, stage: str, share: float) -> None:
-        """Called between the steps of a sampler; LetGo when no job in hand is wanted any more."""
+        """Called between the steps of a sampler; JobsReleased when no job is active any more."""
         for claim in self.claims:
             self.progress[claim.id] = (round(100 * share, 1), stage)
         if time.monotonic() - self._last >= BEAT_S:
-            with suppress(SQLAlchemyError):  # a database that hiccups costs a beat; the lease says when it has cost the job
+            with suppress(SQLAlchemyError):  # a failed report is skipped; the lease decides when the job is lost
                 self.beat()
         if not self.active:
             raise JobsReleased
 
 
 class Worker:
-    """Makes jobs one after another, or several of one shape at once."""
+    """Renders jobs one after another, or several of one shape at once."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class Worker:
             torch.set_num_threads(settings.threads)
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
-        """Until told to stop, or until `idle` says so when there is nothing to do."""
+        """Run until `stopping` is set, or until `idle` returns True while the queue is empty."""
         seen = 0.0
         while not self.stopping.is_set():
             try:
@@ -148,7 +148,7 @@ class Worker:
             self.stopping.wait(IDLE_S)
 
     def once(self) -> bool:
-        """Make the next jobs, if there are any."""
+        """Claim and render the next jobs. Returns whether there were any."""
         try:
             self.store.check_space()
             claims = self.leases.claim(self.name, self.warm, most=self.settings.batch)
@@ -193,7 +193,8 @@ class Worker:
             batch.stop[claim.id] = "released"
 
     def _fail(self, batch: JobBatch, code: str, message: str) -> None:
-        """A job made alone has failed; of several each is tried alone, so that none fails for another's sake."""
+        """Fail a job that was rendered alone; release the jobs of a larger batch to be rendered alone, so that one does not fail
+        the others."""
         together = len(batch.claims) > 1
         for claim in batch.active:
             if together:
@@ -204,7 +205,7 @@ class Worker:
             shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
     def _release_stopped(self, batch: JobBatch) -> None:
-        """End what was cancelled, and put back what was paused, or what a stopping worker holds."""
+        """Fail cancelled jobs, and release paused ones and those of a stopping worker."""
         for claim in batch.claims:
             reason = batch.stop.get(claim.id)
             if reason == "cancelled":
@@ -233,7 +234,7 @@ class Worker:
             self._publish(batch, claim, clips[claim.id], took_s)
 
     def _render(self, batch: JobBatch) -> dict[str, Clip]:
-        """What has been filmed before and kept, and the rest in one pass where that can be."""
+        """Load clips that an earlier worker stored, and render the others, in one pass where possible."""
         stored = {claim.id: self.store.load_film(claim.id) for claim in batch.claims}
         clips = {id: clip for id, clip in stored.items() if clip is not None}
         remaining = [claim for claim in batch.claims if claim.id not in clips]
@@ -256,7 +257,7 @@ class Worker:
                     return
                 batch.previewed_at = time.monotonic()
                 for i, claim in enumerate(remaining):
-                    with suppress(OSError):  # a preview is not worth a film
+                    with suppress(OSError):  # a failed preview must not fail the job
                         self._preview(claim, canvas, i, rendered)
 
             requests = [claim.request for claim in remaining]
@@ -270,7 +271,7 @@ class Worker:
         return clips
 
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, rendered: int) -> None:
-        """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
+        """Write a preview of a job: its last rendered frame, or the middle frame of the plan."""
         from kinema.inference.canvas_io import decode_clips
         from kinema.inference.pipeline import Options, render_video
 
@@ -293,7 +294,7 @@ class Worker:
         temporary.replace(path)
 
     def _load(self, reference: dict[str, str]) -> Clip:
-        """What a reference stands for, checked again: its owner may have deleted it since."""
+        """Load the clip of a reference. InputError if its owner has deleted it since the job was accepted."""
         if "file" in reference:
             try:
                 return load_clip(self.store.file(reference["file"]))
@@ -305,7 +306,8 @@ class Worker:
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
     def _publish(self, batch: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
-        """Laid ready, synced, renamed, then told to the queue in one transaction; refused there, the files go."""
+        """Publish one finished job: write all files to a staging folder, fsync, rename, then commit status, billing and webhooks in
+        one database transaction. If the commit is rejected, delete the folder."""
         begun = time.perf_counter()
         artifact = str(claim.fence)
         staged: Path | None = None

@@ -40,9 +40,9 @@ from kinema.errors import InputError
 FORMAT = 1
 """Raised when tables change; a store of another format is refused, not guessed at."""
 RETAINED_S = 30 * 86400.0
-"""How long videos are kept, if the operator does not say."""
+"""How long videos are stored by default."""
 AUDIT_S = 365 * 86400.0
-"""And lines of the audit log."""
+"""How long lines of the audit log are stored by default."""
 REPEATED_S = 86400.0
 """For so long a request with the same Idempotency-Key is the same request."""
 BUSY_S = 30.0

@@ -1,7 +1,7 @@
-"""What callers send in: pictures and videos, as file parts, ids, data: addresses or (if the operator allows) web addresses.
+"""Uploads: pictures and videos sent as file parts, data: URLs or, if the operator allows it, web addresses.
 
-Bytes are never decoded in this process. A process with limits reads them (`decode`), and what is kept are its pixels under a name
-made here; the sender's bytes are thrown away.
+Bytes are never decoded in this process. A subprocess with limits decodes them (`decode`), and only the pixels are stored, under a
+name generated here; the original bytes are discarded.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ AT_ONCE = 2
 """Files that are decoded at the same time."""
 FETCH_S = 15.0
 PASSED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
-"""All that a process which reads a stranger's bytes gets of this one's environment."""
+"""Environment variables that the decoding subprocess inherits."""
 MAX_STORED = 4 << 30
-"""Bytes of pixels that one key may have here."""
+"""Bytes of decoded files that one key may store."""
 STRAY_S = 3600.0
-"""Pixels without a row may be those of an upload that is just being kept."""
+"""Decoded files without a row are deleted only when older than this: their upload may be in progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +57,14 @@ class Sent:
 
 
 class Uploads:
-    """Uploads of one server, and what references to pictures and videos stand for."""
+    """Stores the uploads of a server and resolves references to pictures and videos."""
 
     def __init__(self, store: ArtifactStore, queue: Queue, *, remote: bool = False) -> None:
         self.store, self.queue, self.remote = store, queue, remote
         self._slots = threading.Semaphore(AT_ONCE)
 
     def add(self, key_id: str, sent: Sent) -> Row[Any]:
-        """Decode and keep a file; 400 says in one line what is wrong with it."""
+        """Decode and store a file; 400 if it cannot be read."""
         if not sent.content:
             raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
         if len(sent.content) > MOST_BYTES:
@@ -98,7 +98,7 @@ class Uploads:
         return result
 
     def judge(self, sent: Sent, anchors: bytes) -> dict[str, Any]:
-        """Whether Kinema made a file: its manifest and its watermark, read apart as every upload is."""
+        """Whether Kinema made a file: its manifest and its watermark, read in the decoding subprocess."""
         if not sent.content:
             raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
         result = self._apart(
@@ -109,7 +109,7 @@ class Uploads:
         return result
 
     def _apart(self, content: bytes, what: str, rest: list[str]) -> dict[str, Any]:
-        """What a process with limits has to say of some bytes."""
+        """Run the decoding subprocess on some bytes. Returns the JSON that it prints."""
         with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
             source = Path(folder) / "upload"
             source.write_bytes(content)
@@ -143,7 +143,7 @@ class Uploads:
         self.store.file(id).unlink(missing_ok=True)
 
     def forget(self, older_s: float) -> int:
-        """Remove files that were sent so long ago, and pixels that no row speaks of; how many."""
+        """Delete uploads older than older_s, and decoded files without a row. Returns how many files were deleted."""
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
             old = list(db.execute(select(files.c.id).where(files.c.created_at < now - older_s)).scalars())
@@ -160,8 +160,8 @@ class Uploads:
     def resolve(
         self, given: Any, key_id: str | None, owner: str, param: str, *, stored_files: list[str] | None = None
     ) -> dict[str, str]:
-        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to be the caller's. kept:
-        takes the id of a file that had to be kept for it."""
+        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to belong to the caller.
+        stored_files: a list that receives the id of a file that was stored for this reference."""
         reference = self._resolve(given, key_id, owner, param)
         if stored_files is not None and "file" in reference and not (_id_in(given) or "").startswith("file_"):
             stored_files.append(reference["file"])

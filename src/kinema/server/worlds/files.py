@@ -1,8 +1,8 @@
-"""World files and states that strangers send: opened only when every part of them is what a world has.
+"""Checks and opens world files and states from untrusted sources.
 
 `World.open` runs nothing that a file holds (`torch.load` with weights only), but trusts that its numbers fit the model. Here they
-are checked: sizes before anything is unpacked, then every tensor's shape, kind and range. What a model remembers of a frame is
-taken over where it fits and looked at anew where it does not.
+are checked: sizes before anything is unpacked, then every tensor's shape, kind and range. The model's cache of a frame is used
+if it fits, and recomputed if it does not.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def source_of(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a file holds; `keep.read` would put parts of it into its message, and parts of it may be endless when printed."""
+    """What a file holds; `checkpoint.read` would put parts of it into its message, and parts of it may be endless when printed."""
     try:
         data: Any = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
@@ -103,7 +103,7 @@ def _shown(value: Any) -> str:
 
 
 def open_world(path: Path, model: Model) -> World:
-    """The world in a file, all of it checked."""
+    """Check a world file completely and open it."""
     data = _read(path)
     try:
         _check_settings(data, model)
@@ -118,7 +118,7 @@ def open_world(path: Path, model: Model) -> World:
 
 
 def fill_memory(world: World) -> World:
-    """Looks anew at frames of which nothing is remembered and something has to be."""
+    """Recompute the cached memory of frames that need one and have none."""
     if any(m.memory is None for m in world._moments[-WINDOW - 1 : -1]):
         world._look_anew()
     return world

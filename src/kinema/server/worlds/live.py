@@ -1,8 +1,8 @@
-"""Live play: a world steps on while its pictures go to a client and the client's actions come back, over one WebSocket.
+"""Live play over one WebSocket: the server steps a world and sends its pictures; the client sends actions.
 
-At most two pictures are under way that the client has not acknowledged; until it does the world waits, so nothing piles up on a
-slow line. One session at a time makes time go on by itself: paces and actions of two could not both hold. Further sessions of
-the same world watch: they are shown every change, whoever made it, as far as they acknowledge, and may step by hand.
+The server waits while IN_FLIGHT pictures are not acknowledged, so that nothing piles up on a slow connection. One session at a
+time plays, that is, steps the world on a clock. Other sessions of the same world watch: they receive every change and may request
+single steps.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from kinema.server.worlds.session import Snapshot, WorldSession, step_of
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2
-"""Pictures under way that are not acknowledged."""
+"""The most pictures that are sent and not acknowledged."""
 WAITING_STEPS = 64
 LONGEST_MESSAGE = 4096
 SIZES = (32, 1024)
 FPS_RANGE = (0.25, 120.0)
 MAX_CATCH_UP = 4
 LARGE = 256 * 256
-"""Pictures of more pixels are encoded in a thread; for smaller ones going there would take longer."""
+"""Pictures of more pixels are encoded in a thread; for smaller ones starting the thread would take longer."""
 CHECK_KEY_S = 3.0
-"""How often it is looked whether the key of a session still holds."""
+"""How often the key of a session is checked."""
 REFUSED, NOT_FOUND, CLOSING, LATER, FAILED = 4401, 4404, 1012, 1013, 1011
-"""Codes that a session is closed with."""
+"""WebSocket close codes."""
 
 
 def encode(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
-    """A picture as JPEG or PNG, drawn larger by whole pixels' colors until its longer side is `size`."""
+    """Encode a picture as JPEG or PNG, resized by nearest neighbor so that its longer side is `size`."""
     picture = Image.fromarray(frame)
     longer = max(picture.size)
     if size is not None and size != longer:
@@ -62,7 +62,7 @@ def encode(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False
 
 
 async def encode_async(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
-    """The same, without holding up others."""
+    """`encode`, in a thread where the picture is large."""
     high, wide = frame.shape[:2]
     if high * wide * ((size or max(high, wide)) / max(high, wide)) ** 2 > LARGE:
         return await asyncio.to_thread(encode, frame, size, lossless=lossless)
@@ -70,7 +70,7 @@ async def encode_async(frame: NDArray[np.uint8], size: int | None, *, lossless: 
 
 
 def to_api_error(error: KinemaError) -> ApiError:
-    """An error of the library as the API's; the code says which kind it is, such as size_error."""
+    """Convert an error of the library to an ApiError whose code is its class, such as size_error."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, OutputError):
@@ -86,8 +86,7 @@ def error_text(error: KinemaError) -> str:
 
 
 class FrameClock:
-    """When the next frame is due: even steps from the first on, without drift. What was lost is made up for, but no more than LATE
-    frames of it, so that a world does not race after a long stall."""
+    """Schedules frames at an even rate, without drift. After a stall it catches up by at most MAX_CATCH_UP frames."""
 
     def __init__(self, fps: float) -> None:
         self.fps, self.due = fps, 0.0
@@ -96,7 +95,7 @@ class FrameClock:
         return self.due - time.monotonic()
 
     def frame_started(self) -> None:
-        """A frame was begun."""
+        """Schedule the next frame."""
         period = 1 / self.fps
         self.due = max(self.due, time.monotonic() - MAX_CATCH_UP * period) + period
 
@@ -110,12 +109,12 @@ async def free(frames: int) -> None:
 
 
 async def always_valid() -> None:
-    """Keys hold for good."""
+    """Keys stay valid."""
 
 
 class LiveSession:
     """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG. charge:
-    bills frames before they are made, or raises; holds: raises once the client may not be here any more."""
+    bills frames before they are generated, or raises; check_key: raises once the client's key is not valid any more."""
 
     def __init__(
         self,
@@ -134,7 +133,7 @@ class LiveSession:
         self.clock = FrameClock(session.meta.fps)
         self.action: list[float] | None = None
         self.steps: deque[list[float] | None] = deque()
-        """The actions of steps that were asked for and are not done."""
+        """Actions of requested steps that have not run."""
         self.stepped = 0
         self.sent, self.acknowledged = 0, 0
         self.version = -1
@@ -146,7 +145,7 @@ class LiveSession:
         return self.session.player is self
 
     def play(self) -> None:
-        """Make time go on; ApiError where another session does."""
+        """Step the world on this session's clock; ApiError while another session plays."""
         if self.session.player not in (None, self):
             raise ApiError(
                 409, "another session is playing this world; it is shown here and can be stepped, or played once the other pauses",
@@ -160,7 +159,7 @@ class LiveSession:
             self.session.player = None
 
     async def run(self, *, playing: bool) -> None:
-        """Until the client leaves, the world is deleted or the server closes."""
+        """Run until the client leaves, the world is deleted or the server closes."""
         tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
         self.session.watchers.add(self.wake)
         try:
@@ -194,7 +193,7 @@ class LiveSession:
             self.manager.client_left(self.session)
 
     async def _watch(self) -> None:
-        """Look now and then whether the client may still be here."""
+        """Check the client's key every CHECK_KEY_S seconds."""
         while True:
             await asyncio.sleep(CHECK_KEY_S)
             try:
@@ -219,7 +218,7 @@ class LiveSession:
                 await self.socket.close(code)
 
     async def _go_on(self) -> None:
-        """Do the next thing that is due, or wait for one."""
+        """Run the next requested or scheduled step, send a change, or wait."""
         if self.sent - self.acknowledged >= IN_FLIGHT:
             await self.wake.wait()
         elif self.steps:
@@ -265,7 +264,7 @@ class LiveSession:
         await self._send(len(header_bytes).to_bytes(4, "big") + header_bytes + picture)
 
     async def _read(self) -> None:
-        """Take messages until the client leaves; a bad one is answered and changes nothing."""
+        """Receive messages until the client leaves; an invalid one is answered with an error and changes nothing."""
         try:
             while True:
                 message = await self.socket.receive()

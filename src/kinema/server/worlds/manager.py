@@ -1,8 +1,8 @@
-"""The living worlds of one server: found, begun, stepped, saved, put to sleep.
+"""`WorldManager`: creates, loads, steps, saves and unloads the worlds of one server.
 
-Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and who was not used for
-longest is saved and let go. Whatever is done to a world is done under its lock, so clients of one world are served in the order
-in which they came; questions and films are put to a branch, and keep nobody waiting. Models run in one thread
+Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and the least recently used is
+saved and unloaded. Commands run under the world's lock, so clients of one world are served in the order in which they came;
+questions and clips are computed on a branch, and block nobody. Models run in one thread
 (`kinema.server.worlds.executor`), files are written in another, and the event loop does neither.
 """
 
@@ -40,13 +40,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 QUIET_S = 1.0
-"""A world is saved when nothing was done to it for so long,"""
+"""A world is saved when it received no command for this long,"""
 MAX_COMMANDS = 480
-"""or so much was done that doing it again would take long."""
+"""or when this many commands would have to be replayed."""
 MAX_WORLDS = 500
 """Of one key."""
 FRAMES_PER_PASS = 16
-"""Frames of a film that are drawn in one pass."""
+"""Frames of a clip that are rendered in one pass."""
 LONGEST_NAME = 200
 
 
@@ -60,7 +60,7 @@ class Caller(Protocol):
 
 
 class WorldManager:
-    """folder: where worlds are kept. alive: how many are in memory at once. threads: cores for one operation of a model; None
+    """folder: where worlds are stored. alive: how many are in memory at once. threads: cores for one operation of a model; None
     leaves it to torch. models: names of those that worlds may be of; None: all that are installed. device: where they compute."""
 
     def __init__(
@@ -83,17 +83,17 @@ class WorldManager:
         loaded = (WorldSession.load(folder) for folder in sorted(self.folder.glob("world_*")))
         self.sessions: dict[str, WorldSession] = {session.meta.id: session for session in loaded if session is not None}
 
-    # Who is there
+    # Lookup
 
     def find(self, id: str, caller: Caller) -> WorldSession:
-        """A world of this key (of any: scope "admin"); for others there is none."""
+        """A world of the caller's key, or of any key with the scope admin; 404 otherwise."""
         session = self.sessions.get(id)
         if session is None or session.deleted or not _is_allowed(caller, session):
             raise not_found("world", id)
         return session
 
     def list_for(self, caller: Caller) -> list[WorldSession]:
-        """All of this key's worlds, the newest first."""
+        """All worlds that the caller may see, newest first."""
         mine = [session for session in self.sessions.values() if not session.deleted and _is_allowed(caller, session)]
         return sorted(mine, key=lambda session: (-session.meta.created_at, session.meta.id))
 
@@ -103,7 +103,7 @@ class WorldManager:
             raise ModelError(f"no model {name[:80]!r}; expected one of: {', '.join(self.models) or 'none is installed'}")
         return self.executor.watch(resolve_model(name, self.device))
 
-    # Coming and going
+    # Lifecycle
 
     async def create(
         self,
@@ -145,7 +145,7 @@ class WorldManager:
 
     @contextmanager
     def _reserve(self, owner: str) -> Iterator[None]:
-        """While a world is made it counts already."""
+        """Count a world towards its owner's limit while it is being created; 429 beyond the limit."""
         if self._closed:
             raise ApiError(503, "the server is closing; try again in a moment", code="closing")
         if sum(session.meta.owner == owner for session in self.sessions.values()) + self._pending[owner] >= MAX_WORLDS:
@@ -184,7 +184,7 @@ class WorldManager:
         await self._run_io(session.write_meta)
 
     async def delete(self, session: WorldSession) -> None:
-        """Gone at once and for good; its branches stay."""
+        """Delete a world for good; its branches stay."""
         session.deleted = True
         self._notify(session)
         async with session.saving, session.lock:
@@ -195,11 +195,11 @@ class WorldManager:
             trash = session.folder.with_name(f".deleted-{session.folder.name}")
             await self._run_io(lambda: shutil.rmtree(session.folder.replace(trash), ignore_errors=True))
 
-    # What is done to a world
+    # Commands and queries
 
     @asynccontextmanager
     async def locked_world(self, session: WorldSession) -> AsyncIterator[World]:
-        """The world, awake and nobody else's for as long."""
+        """The world, loaded and locked; 404 if it has been deleted."""
         async with session.lock:
             if session.deleted:
                 raise not_found("world", session.meta.id)
@@ -214,7 +214,7 @@ class WorldManager:
     async def execute(
         self, session: WorldSession, command: Command, *, urgent: bool = False, picture: bool = True
     ) -> Snapshot:
-        """Do something to a world; it is written down when this returns."""
+        """Run a command on a world; it is logged when this returns."""
         async with self.locked_world(session) as world:
 
             def work() -> Snapshot:
@@ -242,7 +242,7 @@ class WorldManager:
             session.timer = asyncio.get_running_loop().call_later(QUIET_S, self._maybe_save, session)
 
     async def snapshot(self, session: WorldSession, *, picture: bool = True, urgent: bool = False) -> Snapshot:
-        """The world as it is, without going on."""
+        """A snapshot of the current frame, without a step."""
         if session.snapshot is not None and (session.snapshot.frame is not None or not picture):
             return session.snapshot
         async with self.locked_world(session) as world:
@@ -258,7 +258,7 @@ class WorldManager:
         return seen
 
     async def now(self, session: WorldSession) -> dict[str, Any]:
-        """What is told of it; a world that sleeps is woken only where more was done to it than was saved."""
+        """`now_of` the world; it is loaded only if it has commands that are not saved."""
         if session.world is None and not session.num_unsaved:
             return session.meta.now
         return (await self.snapshot(session, picture=False)).now
@@ -279,7 +279,7 @@ class WorldManager:
         return await self.executor.run(lambda: world.what_if(cause, since))
 
     async def clip(self, session: WorldSession, frames: int | None = None) -> Clip:
-        """The last frames (all that are kept, if not told)."""
+        """The last frames as a clip; None: all that are stored."""
         world = await self.private_branch(session)
         moments = world._moments if frames is None else world._moments[-frames:]
         width, height = world.size
@@ -297,13 +297,13 @@ class WorldManager:
         world = await self.private_branch(session)
         return await self._run_io(lambda: world.save(path, force=True))
 
-    # Keeping
+    # Saving
 
     async def _run_io(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
     async def save(self, session: WorldSession) -> None:
-        """Save a world, unless nothing was done to it since it was saved."""
+        """Save a world if it received commands since the last save."""
         async with session.saving:
             async with session.lock:
                 if session.deleted or session.world is None or not session.num_unsaved:
@@ -335,7 +335,7 @@ class WorldManager:
         task.add_done_callback(self._tasks.discard)
 
     def client_left(self, session: WorldSession) -> None:
-        """A live session has ended."""
+        """Save a world after a live session has ended."""
         if not self._closed:
             self._run_later(self.save(session))
 
@@ -359,7 +359,7 @@ class WorldManager:
                 session.world = session.snapshot = None
 
     async def close(self) -> None:
-        """Save all and end the threads; nothing more is begun."""
+        """Save all worlds and end the threads; later calls are refused with 503."""
         self._closed = True
         for session in self.sessions.values():
             if session.timer is not None:

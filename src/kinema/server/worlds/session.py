@@ -1,9 +1,9 @@
-"""A world's room on disk and in memory.
+"""`WorldSession`: one world of a server, on disk and in memory.
 
-DATA/worlds/{id}/ holds meta.json, one `NNNNNN.world` (`World.save`) and one or more `NNNNNN.steps`: a line for each deed since. A
-deed is written down before it is answered, so a killed server loses none: from the saved world the same deeds lead to the same
-world, bit for bit. Saving takes too long to do it at each step; it begins a new number, and what is older is deleted once the
-new file is whole.
+DATA/worlds/{id}/ holds meta.json, one `NNNNNN.world` (`World.save`) and one or more `NNNNNN.steps`: one line for each
+command since. A command is logged before it is answered, so a killed server loses none: replaying the log on the saved world
+gives the same world, bit for bit. Saving takes too long to do it at each step; it begins a new number, and older files are
+deleted once the new file is complete.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Command = list[Any]
 
 
 def perform(world: World, command: Command, *, picture: bool = False) -> Any:
-    """Do a deed; what the world answers: a step's picture if there is to be one, an edit's `understood`."""
+    """Run a command on a world. Returns what the world returns: the picture of a step if wanted, `understood` of an edit."""
     match command:
         case ["step", action]:
             return world.step(action).frame if picture else world._gone(1, action) and None
@@ -50,12 +50,12 @@ def perform(world: World, command: Command, *, picture: bool = False) -> Any:
 
 
 def step_of(action: Any) -> Command:
-    """A step as a deed, the action checked and as the world takes it."""
+    """The command of one step, with the action checked."""
     return ["step", None if action is None else check_action(action).tolist()]
 
 
 def state_json(state: State) -> dict[str, Any]:
-    """A state as clients read it; numbers are not rounded, so that they can be told apart and put together again."""
+    """A state as JSON; numbers are not rounded, so that clients can restore it exactly."""
     scene = state.scene
     things = [
         {
@@ -76,7 +76,7 @@ def state_json(state: State) -> dict[str, Any]:
 
 
 def now_of(world: World) -> dict[str, Any]:
-    """What a client is told of a world as it is now."""
+    """The current time, state, reward and termination of a world as JSON."""
     return {
         "time_s": world.time_s,
         "past_frames": world.past_frames,
@@ -88,7 +88,7 @@ def now_of(world: World) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A world at one moment: its numbers, its picture, what was done last, how long that took, and what it answered."""
+    """A world at one moment: its state, its picture, the last action, how long the model took, and the world's answer."""
 
     now: dict[str, Any]
     frame: Frame | None
@@ -98,7 +98,7 @@ class Snapshot:
 
 
 def run_command(world: World, command: Command, *, picture: bool = True) -> Snapshot:
-    """Do a deed and look; of a step there is a picture if there is to be one."""
+    """Run a command and take a snapshot. picture: whether a step returns a picture."""
     started_at = time.perf_counter()
     answer = perform(world, command, picture=picture)
     elapsed_ms = 1000 * (time.perf_counter() - started_at)
@@ -113,7 +113,7 @@ def run_command(world: World, command: Command, *, picture: bool = True) -> Snap
 
 
 class StateHistory(Sequence[State]):
-    """A world's states, oldest first, each made when it is read; `breathe` is called before."""
+    """A world's states, oldest first, each computed when it is read; `yield_to_urgent` is called before."""
 
     def __init__(self, world: World, yield_to_urgent: Callable[[], None]) -> None:
         self.world, self.yield_to_urgent = world, yield_to_urgent
@@ -134,7 +134,7 @@ class StateHistory(Sequence[State]):
 
 @dataclass(kw_only=True)
 class Meta:
-    """What is known of a world without opening it. now: as it was when it was saved last."""
+    """The contents of meta.json, known without loading the world. now: as `now_of` at the last save."""
 
     id: str
     name: str
@@ -152,7 +152,7 @@ class Meta:
 
 @dataclass(eq=False)
 class WorldSession:
-    """One world of a server. `lock` is held by whoever does something to it; `world` is None while it lies on disk only."""
+    """One world of a server. `lock` is held while a command runs; `world` is None while the world is on disk only."""
 
     folder: Path
     meta: Meta
@@ -161,14 +161,14 @@ class WorldSession:
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     snapshot: Snapshot | None = None
     version: int = 0
-    """Grows with everything that is done."""
+    """Grows with each command."""
     watchers: set[asyncio.Event] = field(default_factory=set)
-    """Set whenever something was done, or the room is gone."""
+    """Events that are set after each command, and when the world is deleted."""
     player: object | None = None
     """The live session that makes time go on."""
     deleted: bool = False
     num_unsaved: int = 0
-    """Deeds since the world was saved."""
+    """Commands since the last save."""
     timer: asyncio.TimerHandle | None = None
     changed_at: float = 0.0
     _number: int = 0
@@ -176,7 +176,7 @@ class WorldSession:
 
     @staticmethod
     def load(folder: Path) -> WorldSession | None:
-        """The room that a folder holds; None with a warning where it holds none."""
+        """The session of a folder; None, with a warning, if it contains no complete world."""
         try:
             data = json.loads((folder / META).read_text(encoding="utf-8"))
             meta = Meta(**{f.name: data[f.name] for f in fields(Meta)})
@@ -190,7 +190,7 @@ class WorldSession:
         return session
 
     def read(self, model: Model) -> tuple[World, list[Command]]:
-        """The world as it was saved, and what was done to it since (`replay` does it again)."""
+        """The world of the last save, and the commands since, for `replay`."""
         bases = self._numbered("world")
         if not bases:
             raise OutputError(f"the file of world {self.meta.id} is lost")
@@ -209,7 +209,7 @@ class WorldSession:
         return World.open(base, model=model), commands
 
     def replay(self, world: World, commands: Sequence[Command]) -> World:
-        """Do again what was done."""
+        """Run logged commands again. Those that fail are skipped with a warning."""
         for command in commands:
             try:
                 perform(world, command)
@@ -225,7 +225,7 @@ class WorldSession:
         return max((number for kind in ("world", "steps") for number, _ in self._numbered(kind)), default=0)
 
     def log_command(self, command: Command) -> None:
-        """Write a deed down before it is answered."""
+        """Append a command to the log before it is answered."""
         self.num_unsaved += 1
         try:
             if self._log_file is None:
@@ -237,13 +237,13 @@ class WorldSession:
             raise OutputError(f"the step was done but could not be written down: {error.strerror}") from None
 
     def next_number(self) -> int:
-        """Begin the next number: deeds from here on come after the world that is about to be saved under it."""
+        """Begin the next number: later commands follow the world that is about to be saved under it."""
         self.close_log()
         self._number = max(self._last(), self._number) + 1
         return self._number
 
     def write(self, world: World, number: int) -> None:
-        """Save a world under a number, whole or not at all, then forget the older files."""
+        """Save a world under a number, atomically, then delete older files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / f"{number:06}.world", lambda path: _save(world, path), force=True)
         self.write_meta()
@@ -255,7 +255,7 @@ class WorldSession:
         write_text(self.folder / META, json.dumps(asdict(self.meta)), force=True)
 
     def close_log(self) -> None:
-        """Close the file that deeds are written into."""
+        """Close the file that commands are logged to."""
         log_file, self._log_file = self._log_file, None
         if log_file is not None:
             with suppress(OSError):
