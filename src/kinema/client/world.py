@@ -27,7 +27,7 @@ class RemoteWorld:
     """One world on a server. start: words, a picture or clip, or a state, of which the server makes a new world.
 
     key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. The
-    properties show the world after this object's own last call; `look` reads it from the server again, for worlds that others share.
+    properties show the world after this object's own last call; `look` reads it anew, for worlds that others share.
     """
 
     def __init__(

@@ -169,7 +169,7 @@ def _parsed(text: str, name: str, expected: str) -> Any:
 
 
 async def body_of(request: Request, fields: Sequence[Field], *, most: int = MOST_JSON) -> dict[str, Any]:
-    """The body, checked. What is unknown is refused with what was perhaps meant."""
+    """Read and check a body. Unknown fields are refused with a suggestion."""
     given = await raw_body(request, most=most)
     known = {field.name for field in fields}
     for name in given:

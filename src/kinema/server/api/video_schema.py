@@ -29,7 +29,7 @@ ALIASES = ("sora-2", "sora-2-pro")
 MOST_SECONDS = 600.0
 MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
 USUAL_STEPS = 16
-"""What a pixel-second is made of, beside the usual frame rate; more frames or steps cost as many more."""
+"""The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 EMPTY = (
     Field(name="seed", kind="whole", about="the same seed on the same machine makes the same video", low=0, high=2**62 - 1),
     Field(name="steps", kind="whole", about="steps of the plan", low=1, high=200),

@@ -41,7 +41,7 @@ Charge = Callable[[Caller, WorldSession, int], Awaitable[None]]
 CheckKey = Callable[[Caller], Awaitable[None]]
 READ, WRITE = ("read", "worlds", "admin"), ("worlds", "admin")
 MAX_FRAMES = 480
-"""Of one request to step or to film."""
+"""The most frames of one request."""
 MAX_SESSIONS = 16
 """Live sessions of one key at a time."""
 FIRST_FRAMES = 8

@@ -21,8 +21,8 @@ from kinema.server.storage.tables import RETAINED_S, Database, facts, jobs, keys
 
 LEASE_S = 15.0
 ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0
-"""A job that was lost with its worker this often is given up: it may be what ends them. From the third time on it is made alone,
-and waits longer each time, so that others are not held up by it."""
+"""A job whose worker died this often fails, as it may be the cause. After PATIENCE times it is rendered alone and waits longer
+each time, up to WAIT_MOST_S seconds, so that it does not delay others."""
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
 
@@ -232,8 +232,8 @@ class Leases:
             return job is not None
 
     def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", alone: bool = False) -> bool:
-        """Back to the queue, at its old place, as if it had not been begun; `alone` keeps it from being made with others. One that
-        was cancelled meanwhile ends."""
+        """Return a job to the queue at its old place. alone: it will be rendered alone. A job that was cancelled meanwhile fails.
+        Returns whether the job is queued."""
         with self.database.writing() as db:
             now = self.database.now(db)
             job = db.execute(select(jobs).where(_held(claim))).first()

@@ -142,7 +142,7 @@ class Queue:
         return int(own[0]), float(own[1]) + fair + float(busy or 0.0)
 
     def cancel(self, id: str, key_id: str | None) -> Row[Any]:
-        """Stop a job: at once while it waits, within a step while it is made. One that has ended stays as it is."""
+        """Cancel a job: at once if it is queued, within a step if it is in progress. One that has ended is not changed."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             if job.status in LIVE:
@@ -152,7 +152,7 @@ class Queue:
             return own(db, id, key_id)
 
     def pause(self, id: str, key_id: str | None, paused: bool) -> Row[Any]:
-        """A paused job keeps its place and is not begun; one that is being made goes back to the queue within a step."""
+        """Pause or resume a job. A paused job keeps its place; one in progress returns to the queue within a step."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             if job.status not in LIVE:
@@ -185,7 +185,7 @@ class Queue:
             return own(db, id, key_id)
 
     def retry(self, id: str, key_id: str | None, *, limit: int | None = None) -> Row[Any]:
-        """Make a failed job again; its cost is reserved anew."""
+        """Queue a failed job again and reserve its cost again."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             if job.status != "failed":

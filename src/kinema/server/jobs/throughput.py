@@ -35,7 +35,7 @@ class ThroughputStats:
                 )
 
     def speed(self, model: str, kind: str) -> float | None:
-        """Seconds of work a pixel-second, as measured lately; None before the first job."""
+        """Seconds of work a pixel-second, a moving average; None before the first job."""
         then, known = self._known.get((model, kind), (0.0, None))
         if time.monotonic() - then > CACHE_S:
             with self.database.reading() as db:

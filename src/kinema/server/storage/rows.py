@@ -24,7 +24,7 @@ def own(db: Connection, id: str, key_id: str | None, *, deleted: bool = False) -
 
 
 def live(db: Connection, key_id: str) -> int:
-    """How many jobs of a key wait or are being made."""
+    """How many jobs of a key are queued or in progress."""
     return int(
         db.scalar(select(func.count()).select_from(jobs).where(jobs.c.key_id == key_id, jobs.c.status.in_(LIVE))) or 0
     )

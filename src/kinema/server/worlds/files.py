@@ -27,7 +27,7 @@ from kinema.simulation.world import KEPT_S, World, check_task
 
 MAX_BYTES = 64 << 20
 MAX_STEPS = 8
-"""Of the sampler, each frame: a file must not make a world that nobody can wait for."""
+"""The most sampler steps a frame that a file may set, which bounds the time of a step."""
 LARGEST = 1e4
 """No number of a track is beyond this."""
 LATEST_S = 1e7
@@ -190,7 +190,7 @@ def _plain(x: Any, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
 
 
 def _fits(moments: dict[str, Any], model: Model) -> bool:
-    """Whether what is remembered of frames is what this model remembers."""
+    """Whether the cached memory of frames has the shapes of this model."""
     config = model.config.denoiser
     shape = (len(moments["remembered"]), config.slots + 1, config.heads, 1, config.width // config.heads)
     if not moments["remembered"]:

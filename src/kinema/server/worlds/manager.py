@@ -129,7 +129,7 @@ class WorldManager:
             return await self._add(world, owner, chosen, called)
 
     async def open(self, owner: str, path: Path, name: str) -> WorldSession:
-        """A new world from a file that anybody may have made."""
+        """Create a world from an untrusted file."""
         with self._reserve(owner):
             source = await self._run_io(lambda: source_of(path))
             model = await self.executor.run(lambda: self._model(source))
@@ -264,7 +264,7 @@ class WorldManager:
         return (await self.snapshot(session, picture=False)).now
 
     async def private_branch(self, session: WorldSession) -> World:
-        """A branch that nobody else has, as the world is now."""
+        """A copy of the current world that is not registered with the manager."""
         async with self.locked_world(session) as world:
             return world.branch()
 
