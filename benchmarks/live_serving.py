@@ -43,7 +43,7 @@ def serve(folder: Path) -> None:
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # named, or asyncio leaves Nagle's delay on: 40 ms a request
         listener.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        print(json.dumps([address, app.state.house.access.first()]), flush=True)
+        print(json.dumps([address, app.state.services.auth.first()]), flush=True)
         config = uvicorn.Config(app, log_config=None, access_log=False, ws="websockets-sansio")
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -179,10 +179,10 @@ def test_perceive_then_render(clip: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["models"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("kinema-tiny  4 slots, ") and "heights 32, 48, 64, 96, 128 px (default: 64)" in said
+    output = capsys.readouterr().out
+    assert output.startswith("kinema-tiny  4 slots, ") and "heights 32, 48, 64, 96, 128 px (default: 64)" in output
     offered = sizes_of(read_config(weights / "kinema-tiny"))
-    assert said.strip().endswith(" ".join(offered)) and {"64x64", "112x64", "80x64"} <= set(offered)
+    assert output.strip().endswith(" ".join(offered)) and {"64x64", "112x64", "80x64"} <= set(offered)
     assert main(["models", "kinema-tiny"]) == 0
     assert "An untrained model." in capsys.readouterr().out
     assert main(["image", "a ball", "--steps", "1", "--model", str(weights / "kinema-tiny")]) == 0
@@ -191,7 +191,7 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--model", "kinema-huge"], "no model 'kinema-huge': expected a folder.*or one of: kinema-tiny"),
         (["--size", "4096x4096"], "the nearest is 128x128"),
@@ -224,9 +224,9 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         (["one\ntwo", "three\nfour"], "unrecognized arguments"),
     ],
 )
-def test_each_mistake_of_generate_is_one_line(more: list[str], said: str, fails: Callable[..., str]) -> None:
+def test_each_mistake_of_generate_is_one_line(more: list[str], message: str, fails: Callable[..., str]) -> None:
     line = fails("generate", "a red ball", *more)
-    assert re.search(said, line), line
+    assert re.search(message, line), line
 
 
 def test_words_unknown_and_nothing_to_film(fails: Callable[..., str]) -> None:
@@ -237,7 +237,7 @@ def test_words_unknown_and_nothing_to_film(fails: Callable[..., str]) -> None:
     assert "COMMAND" in fails() and "invalid choice: 'fly'" in fails("fly")
 
 
-def test_nothing_is_overwritten_unless_told(clip: str, fails: Callable[..., str]) -> None:
+def test_nothing_is_overwritten_without_force(clip: str, fails: Callable[..., str]) -> None:
     for name in ("out.mp4", "out-2.mp4", "out.png", "state.json"):
         Path(name).write_bytes(b"precious")
     for argv in (
@@ -257,7 +257,7 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
     Path("old.json").write_text('{"format": 99}')
     Path("damaged").mkdir()
     Path("damaged/state.pt").write_bytes(b"half")
-    for argv, said in (
+    for argv, message in (
         (["extend", "missing.mp4"], "does not exist"),
         (["extend", "empty.mp4"], "is empty"),
         (["extend", clip, "--seconds", "nan"], "expected a number"),
@@ -297,7 +297,7 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["train", "smoke", "--resume", "damaged"], "is damaged or no checkpoint"),
         (["generate", "--from", clip], "only `generate` can be repeated"),
     ):
-        assert said in fails(*argv), argv
+        assert message in fails(*argv), argv
 
 
 def test_a_clip_that_lost_its_settings_is_not_repeated(film: Clip, fails: Callable[..., str]) -> None:

@@ -1,4 +1,4 @@
-"""Laws of remote worlds: one on a server is, bit for bit, the one that the same words and seed give here."""
+"""Remote worlds equal local ones of the same prompt and seed, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from tests.server.halls import PROMPT, serving
+from tests.server.served_worlds import PROMPT, serving
 
 import kinema
 from kinema.client import RemoteWorld
@@ -33,12 +33,12 @@ def alike(a: State, b: State) -> None:
     assert a.time_s == b.time_s and a.entities == b.entities and (a.view, a.background) == (b.view, b.background)
     assert a.scene.fps == b.scene.fps and a.scene.room_width == b.scene.room_width
     for name in ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible", "camera"):
-        here, there = getattr(a.scene, name), getattr(b.scene, name)
-        assert here.dtype == there.dtype and np.array_equal(here, there), name
+        local, remote = getattr(a.scene, name), getattr(b.scene, name)
+        assert local.dtype == remote.dtype and np.array_equal(local, remote), name
 
 
 def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kinema.server.api.worlds.MOST_SESSIONS", 1)
+    monkeypatch.setattr("kinema.server.api.worlds.MAX_SESSIONS", 1)
     with RemoteWorld(url, PROMPT, key="ann") as a, RemoteWorld(url, PROMPT, key="ann") as b:
         for _ in range(2):
             assert np.array_equal(a.step(None).frame, b.step(None).frame)
@@ -47,49 +47,55 @@ def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("by_socket", [True, False])
-def test_there_is_as_here_bit_for_bit(url: str, by_socket: bool) -> None:
-    here = World(None, PROMPT, seed=7, task="reach the flag")
-    with RemoteWorld(url, PROMPT, key="ann", seed=7, task="reach the flag") as there:
-        there._sockets = by_socket
-        alike(here.state, there.state)
-        assert np.array_equal(here.frame, there.frame)
+def test_remote_equals_local_bit_for_bit(url: str, by_socket: bool) -> None:
+    local = World(None, PROMPT, seed=7, task="reach the flag")
+    with RemoteWorld(url, PROMPT, key="ann", seed=7, task="reach the flag") as remote:
+        remote._sockets = by_socket
+        alike(local.state, remote.state)
+        assert np.array_equal(local.frame, remote.frame)
         for action in ((0.7, 0.1), None, (-1.0, 0.3)):
-            a, b = here.step(action), there.step(action)
+            a, b = local.step(action), remote.step(action)
             assert np.array_equal(a.frame, b.frame) and b.frame.dtype == np.uint8 and a.reward == b.reward
             alike(a.state, b.state)
-            assert (here.time_s, here.past_frames, here.terminated) == (there.time_s, there.past_frames, there.terminated)
-        assert (there._stepping is not None) == by_socket
-        there.delete()
+            assert (local.time_s, local.past_frames, local.terminated) == (
+                remote.time_s,
+                remote.past_frames,
+                remote.terminated,
+            )
+        assert (remote._stepping is not None) == by_socket
+        remote.delete()
 
 
 def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
-    here = World(None, PROMPT, seed=2)._gone(3, (0.5, 0.0))
-    there = RemoteWorld(url, PROMPT, key="ann", seed=2)
+    local = World(None, PROMPT, seed=2)._gone(3, (0.5, 0.0))
+    remote = RemoteWorld(url, PROMPT, key="ann", seed=2)
     for _ in range(3):
-        there.step((0.5, 0.0))
+        remote.step((0.5, 0.0))
     for question in ("where is the red ball?", "what is there?", "how fast is the robot?"):
-        assert str(here.ask(question)) == str(there.ask(question))
-    assert here.ask("where is the red ball?") == there.ask("where is the red ball?")
-    a, b = here.what_if("the ball had been yellow", since=2), there.what_if("the ball had been yellow", since=2)
+        assert str(local.ask(question)) == str(remote.ask(question))
+    assert local.ask("where is the red ball?") == remote.ask("where is the red ball?")
+    a, b = local.what_if("the ball had been yellow", since=2), remote.what_if("the ball had been yellow", since=2)
     assert a.understood == b.understood
     assert np.array_equal(a.instead.frames, b.instead.frames) and np.array_equal(a.happened.frames, b.happened.frames)
-    clips = here.clip(3), there.clip(3)
+    clips = local.clip(3), remote.clip(3)
     assert np.array_equal(clips[0].frames, clips[1].frames) and clips[0].fps == clips[1].fps
-    assert there.clip().num_frames == 4
-    np.testing.assert_allclose(here.scene.x, there.scene.x, atol=1e-4)
-    other = there.branch("aside")
-    assert other.name == "aside" and other.parent == there.id
-    assert here.edit("make the ball yellow") == other.edit("make the ball yellow")
-    slot = here.state.entities[0].slot
-    assert here.move(slot, 6.0, 7.0) == other.move(slot, 6.0, 7.0)
-    alike(here.state, other.state)
-    assert np.array_equal(here.frame, other.frame)
-    before = here.step().state
+    assert remote.clip().num_frames == 4
+    np.testing.assert_allclose(local.scene.x, remote.scene.x, atol=1e-4)
+    other = remote.branch("aside")
+    assert other.name == "aside" and other.parent == remote.id
+    assert local.edit("make the ball yellow") == other.edit("make the ball yellow")
+    slot = local.state.entities[0].slot
+    assert local.move(slot, 6.0, 7.0) == other.move(slot, 6.0, 7.0)
+    alike(local.state, other.state)
+    assert np.array_equal(local.frame, other.frame)
+    before = local.step().state
     alike(before, other.step().state)
-    assert "red ball" in [e.name for e in there.state.entities] and there.look().past_frames == 3, "the parent is as it was"
-    here.rewind(1).step()
+    assert "red ball" in [e.name for e in remote.state.entities] and remote.look().past_frames == 3, (
+        "the parent is as it was"
+    )
+    local.rewind(1).step()
     assert other.rewind(1) is other
-    alike(here.state, other.step().state)
+    alike(local.state, other.step().state)
     saved = World.open(other.save(tmp_path / "it.world"))
     with pytest.raises(OutputError, match="exists; pass --force"):
         other.save(tmp_path / "it.world")
@@ -100,7 +106,7 @@ def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
     assert np.array_equal(joined.frame, other.frame)
     other.step()
     assert joined.time_s < other.time_s == joined.look().time_s
-    for world in (there, other, joined):
+    for world in (remote, other, joined):
         world.close()
 
 
@@ -109,13 +115,13 @@ def test_it_begins_from_pictures_and_states(url: str, scene: Callable[..., Scene
     alike(World(None, start, seed=1).state, RemoteWorld(url, start, key="ann", seed=1).state)
     clip = kinema.render(start, size=(64, 64))
     for given in (clip, Clip(frames=clip.frames[:1], fps=16.0)):
-        here, there = World(None, given, seed=1), RemoteWorld(url, given, key="ann", seed=1)
-        alike(here.state, there.state)
-        assert here.past_frames == there.past_frames
+        local, remote = World(None, given, seed=1), RemoteWorld(url, given, key="ann", seed=1)
+        alike(local.state, remote.state)
+        assert local.past_frames == remote.past_frames
 
 
-def test_mistakes_are_told_as_they_are_here(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    here, there = World(None, PROMPT, seed=2), RemoteWorld(url, PROMPT, key="ann", seed=2)
+def test_errors_equal_local_errors(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    local, remote = World(None, PROMPT, seed=2), RemoteWorld(url, PROMPT, key="ann", seed=2)
     mistakes: list[Callable[[Any], Any]] = [
         lambda world: world.step((2.0, 0.0)),
         lambda world: world.step("left"),
@@ -126,12 +132,12 @@ def test_mistakes_are_told_as_they_are_here(url: str, monkeypatch: pytest.Monkey
     ]
     for mistake in mistakes:
         lines = []
-        for world in (here, there):
+        for world in (local, remote):
             with pytest.raises(InputError) as raised:
                 mistake(world)
             lines.append(str(raised.value))
         assert lines[0] == lines[1]
-    assert there.look().time_s == 0
+    assert remote.look().time_s == 0
     with pytest.raises(SizeError, match="the nearest is"):
         RemoteWorld(url, PROMPT, key="ann", size="999x999")
     with pytest.raises(ModelError, match="no model"):
@@ -139,14 +145,14 @@ def test_mistakes_are_told_as_they_are_here(url: str, monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match="no world 'world_0'"):
         RemoteWorld.join(url, "world_0", key="ann")
     with pytest.raises(InputError, match="no world"):
-        RemoteWorld.join(url, there.id, key="bob")
+        RemoteWorld.join(url, remote.id, key="bob")
     monkeypatch.delenv("KINEMA_KEY", raising=False)
     with pytest.raises(KinemaError, match="no such API key"):
-        RemoteWorld.join(url, there.id)
+        RemoteWorld.join(url, remote.id)
     monkeypatch.setenv("KINEMA_KEY", "ann")
-    with RemoteWorld.join(url, there.id) as again:
+    with RemoteWorld.join(url, remote.id) as again:
         again.step()
-        there.delete()
+        remote.delete()
         with pytest.raises(InputError, match="no world"):
             again.step()
     with pytest.raises(KinemaError, match="is `kinema serve` running there"):

@@ -43,10 +43,10 @@ def test_names_in_prompts_are_put_in_once(server: Running) -> None:
         one = client.post("/v1/videos", json={"prompt": "a red ball rolls right", **QUICK}).json()
         server.wait(one["id"])
         made = client.post("/v1/videos/characters", json={"name": "e", "video": one["id"]}).json()
-        asked = {"prompt": "e", "characters": [made["id"]] * 1000, **QUICK}
-        told = client.post("/v1/videos", json=asked).json()
-        assert told["prompt"] == f"the {made['looks']}"
-        body = json.dumps({**asked, "characters": ["\ud800"]}).encode()
+        request = {"prompt": "e", "characters": [made["id"]] * 1000, **QUICK}
+        video = client.post("/v1/videos", json=request).json()
+        assert video["prompt"] == f"the {made['looks']}"
+        body = json.dumps({**request, "characters": ["\ud800"]}).encode()
         refused = client.post("/v1/videos", content=body, headers={"content-type": "application/json"})
         assert refused.status_code == 404
 
@@ -105,11 +105,11 @@ def test_frames_of_worlds_cost_what_films_cost(server: Running) -> None:
             assert {line["video"] for line in client.get("/v1/usage").json()["ledger"]} == {"worlds"}
             with live(server, world["id"], key) as socket:
                 seen = 0
-                while not isinstance(told := socket.recv(30), str):
-                    length = int.from_bytes(told[:4], "big")
-                    socket.send(json.dumps({"type": "ack", "frame": json.loads(told[4 : 4 + length])["frame"]}))
+                while not isinstance(message := socket.recv(30), str):
+                    length = int.from_bytes(message[:4], "big")
+                    socket.send(json.dumps({"type": "ack", "frame": json.loads(message[4 : 4 + length])["frame"]}))
                     seen += 1
-            assert json.loads(told)["error"]["code"] == "insufficient_quota" and seen == 1 + 16
+            assert json.loads(message)["error"]["code"] == "insufficient_quota" and seen == 1 + 16
         root.delete(f"/v1/worlds/{world['id']}")
 
 
@@ -144,22 +144,22 @@ def test_words_of_changes_are_checked_before_they_are_accepted(server: Running) 
 def test_a_request_that_comes_twice_is_one(server: Running) -> None:
     """With an Idempotency-Key a client may send again what it had no answer to."""
     with server.http() as client:
-        name, asked = {"idempotency-key": "order 1"}, {"prompt": "a star", **QUICK}
-        first = client.post("/v1/videos", json=asked, headers=name).json()
-        assert client.post("/v1/videos", json=asked, headers=name).json()["id"] == first["id"]
-        other = client.post("/v1/videos", json={**asked, "prompt": "a box"}, headers=name)
+        name, request = {"idempotency-key": "order 1"}, {"prompt": "a star", **QUICK}
+        first = client.post("/v1/videos", json=request, headers=name).json()
+        assert client.post("/v1/videos", json=request, headers=name).json()["id"] == first["id"]
+        other = client.post("/v1/videos", json={**request, "prompt": "a box"}, headers=name)
         assert other.status_code == 409 and other.json()["error"]["code"] == "idempotency_conflict"
-        assert client.post("/v1/videos", json=asked).json()["id"] != first["id"]
+        assert client.post("/v1/videos", json=request).json()["id"] != first["id"]
         picture = {"input_reference": ("a.png", png(), "image/png")}
         one, again = (
             client.post("/v1/videos", data={"seconds": "0.25"}, files=picture, headers={"idempotency-key": "2"}).json()
             for _ in range(2)
         )
         assert one["id"] == again["id"] != first["id"]
-        assert client.post("/v1/videos", json=asked, headers={"idempotency-key": "x" * 300}).status_code == 400
+        assert client.post("/v1/videos", json=request, headers={"idempotency-key": "x" * 300}).status_code == 400
 
 
-def test_pictures_of_refused_orders_are_not_kept(server: Running) -> None:
+def test_pictures_of_refused_requests_are_deleted(server: Running) -> None:
     with server.http() as root:
         key = root.post("/v1/keys", json={"name": "small", "quota": 64 * 64 / 2, "concurrency": 1}).json()["key"]
     files = server.data / "files"
@@ -225,7 +225,7 @@ def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
     ear = Many(("127.0.0.1", 0), Ear)
     threading.Thread(target=ear.serve_forever, daemon=True).start()
     with server.http() as client:
-        hooks = [
+        webhooks = [
             client.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{ear.server_port}{path}"}).json()["id"]
             for path in ("/slow", "/endless", "/good")
         ]
@@ -243,7 +243,7 @@ def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
         while heard.count("/good") < 2 and time.monotonic() < end:
             time.sleep(0.05)
         assert heard.count("/good") >= 2
-        for hook in hooks:
+        for hook in webhooks:
             client.delete(f"/v1/webhooks/{hook}")
     ear.shutdown()
 

@@ -49,12 +49,12 @@ def test_killed_and_started_again_it_loses_nothing(own: Running) -> None:
 def test_a_killed_worker_is_replaced(own: Running) -> None:
     with own.http() as client:
         ids = [client.post("/v1/videos", json={"prompt": "a star", **QUICK}).json()["id"] for _ in range(3)]
-    found = subprocess.run(["pgrep", "-P", str(own.process.pid)], capture_output=True, text=True, check=True)
-    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    children = subprocess.run(["pgrep", "-P", str(own.process.pid)], capture_output=True, text=True, check=True)
+    os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
     assert [own.wait(id)["status"] for id in ids] == ["completed"] * 3
 
 
-def test_told_to_stop_it_drains(own: Running) -> None:
+def test_sigterm_drains_the_server(own: Running) -> None:
     """SIGTERM: exit code 0, the job in hand back in the queue, workers gone."""
     with own.http() as client:
         body = {"prompt": "a red ball", "seconds": 8, "steps": 200}
@@ -116,7 +116,7 @@ def test_health_metrics_and_request_ids(server: Running) -> None:
     assert '"request": "req_' in server.log.read_text()
 
 
-def test_the_queue_is_in_the_hands_of_its_owner(server: Running) -> None:
+def test_an_owner_controls_the_queue(server: Running) -> None:
     with server.http() as client:
         assert client.post("/v1/queue/pause").json() == {"paused": True}
         a, b, c = (client.post("/v1/videos", json={"prompt": f"a ball {i}", **QUICK}).json() for i in range(3))
@@ -136,8 +136,12 @@ def test_the_queue_is_in_the_hands_of_its_owner(server: Running) -> None:
 
 def test_estimates_come_before_the_bill(server: Running) -> None:
     with server.http() as client:
-        told = client.post("/v1/estimate", json={"prompt": "a red bal rolls", "seconds": 4}).json()
-        assert told["pixel_seconds"] == 128 * 128 * 4 and told["unknown_words"] == ["bal"] and "ball" in told["hint"]
+        estimate = client.post("/v1/estimate", json={"prompt": "a red bal rolls", "seconds": 4}).json()
+        assert (
+            estimate["pixel_seconds"] == 128 * 128 * 4
+            and estimate["unknown_words"] == ["bal"]
+            and "ball" in estimate["hint"]
+        )
 
 
 def test_every_kind_of_change(server: Running) -> None:
@@ -175,13 +179,13 @@ def test_every_kind_of_change(server: Running) -> None:
         assert client.get(f"/v1/videos/{two['id']}").status_code == 404
         assert client.post(f"/v1/videos/{two['id']}/restore").json()["id"] == two["id"]
         content = client.get(f"/v1/videos/{one['id']}/content").content
-        told = httpx.post(f"{server.url}/v1/verify", files={"file": ("x.mp4", content)}, timeout=60).json()
-        assert told["made_by_kinema"] and told["known_video"] == one["id"] and told["manifest"]["trusted"]
+        estimate = httpx.post(f"{server.url}/v1/verify", files={"file": ("x.mp4", content)}, timeout=60).json()
+        assert estimate["made_by_kinema"] and estimate["known_video"] == one["id"] and estimate["manifest"]["trusted"]
         half = client.get(f"/v1/videos/{one['id']}/content", headers={"range": "bytes=0-99"})
         assert half.status_code == 206 and len(half.content) == 100
 
 
-def test_bad_starts_are_told_in_one_line(tmp_path: Path, server: Running) -> None:
+def test_bad_starts_fail_in_one_line(tmp_path: Path, server: Running) -> None:
     port = server.url.rpartition(":")[2]
     for flags, message in (
         (["--port", port], "choose another with --port"),

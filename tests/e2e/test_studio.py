@@ -30,42 +30,47 @@ expect.set_options(timeout=30_000)
 
 
 class Watched:
-    """A page, and what went wrong on it. `provoked` holds patterns of what a test brings about on purpose."""
+    """A page and the errors that occur on it. `provoked`: patterns of errors that a test causes on purpose."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.page = context.new_page()
         self.provoked: list[str] = []
-        self.wrongs: list[str] = []
-        self.page.on("pageerror", lambda wrong: self.wrongs.append(f"error: {wrong}"))
-        self.page.on("console", lambda said: said.type == "error" and self._said(said.text, said.location["url"]))
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(f"error: {error}"))
+        self.page.on(
+            "console",
+            lambda message: message.type == "error" and self._record_console(message.text, message.location["url"]),
+        )
         self.page.on("response", self._answered)
         # Leaving a page, another estimate or another place in a clip cut off what is under way; nothing is wrong with that.
         self.page.on(
             "requestfailed",
-            lambda asked: "ERR_ABORTED" in (asked.failure or "") or self.wrongs.append(f"{asked.failure} {asked.url}"),
+            lambda request: (
+                "ERR_ABORTED" in (request.failure or "") or self.errors.append(f"{request.failure} {request.url}")
+            ),
         )
 
-    def _said(self, text: str, url: str) -> None:
-        if not text.startswith("Failed to load resource"):  # told by the answer itself
-            self.wrongs.append(f"console: {text} {url}")
+    def _record_console(self, text: str, url: str) -> None:
+        if not text.startswith("Failed to load resource"):  # recorded by `_answered`
+            self.errors.append(f"console: {text} {url}")
 
     def _answered(self, answer: Response) -> None:
         # A preview is gone as soon as its clip is done, which may be between being told of it and asking for it.
         if answer.status >= 400 and not (answer.status == 404 and "variant=preview" in answer.url):
-            self.wrongs.append(f"{answer.status} {answer.request.method} {answer.url}")
+            self.errors.append(f"{answer.status} {answer.request.method} {answer.url}")
 
     def check(self) -> None:
-        assert [wrong for wrong in self.wrongs if not any(re.search(one, wrong) for one in self.provoked)] == []
+        assert [error for error in self.errors if not any(re.search(one, error) for one in self.provoked)] == []
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    executable = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
     with sync_playwright() as playwright:
         try:
-            opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except BrowserError as wrong:
-            pytest.skip(f"no browser: install chromium, or run `playwright install chromium` ({str(wrong).splitlines()[0]})")
+            opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        except BrowserError as error:
+            pytest.skip(f"no browser: install chromium, or run `playwright install chromium` ({str(error).splitlines()[0]})")
         yield opened
         opened.close()
 
@@ -75,7 +80,7 @@ Opens = Callable[..., Watched]
 
 @pytest.fixture
 def opens(browser: Browser) -> Iterator[Opens]:
-    """Opens windows that share nothing; at the end nothing may have gone wrong in any of them."""
+    """Opens isolated windows; at the end no unexpected error may have occurred in any of them."""
     contexts: list[BrowserContext] = []
     windows: list[Watched] = []
 
@@ -174,8 +179,8 @@ def seconds_of(code: Locator) -> float:
 
 def times(dialog: Locator) -> list[float]:
     """Where the videos in a dialog are."""
-    found: list[float] = dialog.locator("video").evaluate_all("all => all.map(video => video.currentTime)")
-    return found
+    seconds: list[float] = dialog.locator("video").evaluate_all("all => all.map(video => video.currentTime)")
+    return seconds
 
 
 def pick(page: Page, clip: dict[str, Any]) -> None:
@@ -232,9 +237,9 @@ def test_create(studio: Page, server: Running) -> None:
     studio.get_by_test_id("more-settings").locator("summary").click()
     studio.get_by_test_id("steps-number").fill("24")
     studio.get_by_test_id("seed").fill("11")
-    with studio.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/v1/videos")) as asked:
+    with studio.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/videos")) as request:
         studio.get_by_test_id("film").click()
-    sent = asked.value.post_data_json
+    sent = request.value.post_data_json
     assert sent["seconds"] == "1" and sent["seed"] == 11 and sent["steps"] == 24
     assert [one["at"] for one in sent["keyframes"]] == [0.75]
     jobs = studio.get_by_test_id("job")
@@ -361,9 +366,9 @@ def test_gallery(studio: Page, server: Running, clips: dict[str, dict[str, Any]]
     expect(code).not_to_have_text(at)
     with studio.expect_download() as download:
         detail.get_by_test_id("download").click()
-    kept = tmp_path / download.value.suggested_filename
-    download.value.save_as(kept)
-    assert kept.suffix == ".mp4" and b"ftyp" in kept.read_bytes()[:16]
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.suffix == ".mp4" and b"ftyp" in saved.read_bytes()[:16]
     detail.get_by_test_id("verify").click()
     expect(detail.get_by_test_id("verdict")).to_have_attribute("data-made", "true")
     detail.get_by_test_id("reuse").click()
@@ -440,11 +445,11 @@ def test_edit_what_is_seen(studio: Page, server: Running, clips: dict[str, dict[
     expect(studio.get_by_test_id("mask-share")).to_contain_text(re.compile(r"\d+% of the picture"))
     studio.get_by_test_id("strength").fill("0.8")
     studio.get_by_test_id("repaint-prompt").fill("a red ball rolls right on a field")
-    with studio.expect_request("**/v1/videos/edits") as asked:
+    with studio.expect_request("**/v1/videos/edits") as request:
         studio.get_by_test_id("repaint").click()
-    assert asked.value.post_data_json["strength"] == 0.8
+    assert request.value.post_data_json["strength"] == 0.8
     with server.http() as client:
-        mask = client.get(f"/v1/files/{asked.value.post_data_json['mask']['file_id']}/content").content
+        mask = client.get(f"/v1/files/{request.value.post_data_json['mask']['file_id']}/content").content
     painted = np.asarray(Image.open(io.BytesIO(mask)).convert("L"))
     assert (
         painted.shape == (64, 64) and set(np.unique(painted)) == {0, 255} and painted[32, 36] == 255 and painted[4, 4] == 0
@@ -476,9 +481,9 @@ def test_edit_what_is_seen(studio: Page, server: Running, clips: dict[str, dict[
     studio.get_by_test_id("straight-right").click()
     choose(studio, "motion-mode", "Draws a path")
     drag(studio, (middle(thing)[0] - 60, middle(thing)[1]), (160, -160))
-    with studio.expect_request("**/v1/videos/renders") as asked:
+    with studio.expect_request("**/v1/videos/renders") as request:
         studio.get_by_test_id("render-motion").click()
-    led = asked.value.post_data_json["state"]["entities"][0]
+    led = request.value.post_data_json["state"]["entities"][0]
     assert led["x"][-1] > led["x"][0] + 1 and led["y"][-1] > led["y"][0] + 1 and led["vx"][0] > 0 < led["vy"][0]
     expect(done).to_have_count(3)
     assert latest(server)["kinema"]["kind"] == "render"

@@ -1,4 +1,4 @@
-"""A queue on SQLite in a fresh folder, and on Postgres where there is one, with a key to submit by."""
+"""Fixtures: a queue on SQLite in a fresh folder, and on Postgres where it is installed, with a key."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, ma
 
 
 @dataclass
-class Desk:
-    """A queue from both its sides, and short words for what tests do with it."""
+class Harness:
+    """A queue with its leases and auth, and shortcuts for tests."""
 
     queue: Queue
     leases: Leases
-    access: Auth
+    auth: Auth
     key: str
 
     def job(self, *, key: str | None = None, repeat: Repeat | None = None, **more: Any) -> str:
@@ -53,21 +53,21 @@ class Desk:
         return self.leases.publish(claim, str(claim.fence), DONE)
 
     def make_key(self, name: str = "other", **more: Any) -> str:
-        return str(self.access.make(name, **more)[1].id)
+        return str(self.auth.make(name, **more)[1].id)
 
     def books(self, key: str | None = None) -> tuple[float, float]:
-        """What a key has used, and what is reserved for it."""
-        row = next(row for row in self.access.all() if row.id == (key or self.key))
+        """(used, reserved) pixel-seconds of a key."""
+        row = next(row for row in self.auth.all() if row.id == (key or self.key))
         return row.used, row.reserved
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Postgres of these tests alone, where one is installed: its URL."""
-    found = [
+    """The URL of a Postgres server started for these tests, where one is installed."""
+    folders = [
         Path(path).parent for path in (shutil.which("initdb"), *Path("/usr/lib/postgresql").glob("*/bin/initdb")) if path
     ]
-    if not found:
+    if not folders:
         pytest.skip("no Postgres is installed")
     folder = Path(tempfile.mkdtemp(prefix="kinema-pg-"))
     run_as: dict[str, Any] = {}
@@ -79,11 +79,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **run_as}
-    made = subprocess.run([found[0] / "initdb", "-D", folder / "db", "-U", "kinema", "-A", "trust"], check=False, **quiet)
+    made = subprocess.run([folders[0] / "initdb", "-D", folder / "db", "-U", "kinema", "-A", "trust"], check=False, **quiet)
     if made.returncode:
         pytest.skip("Postgres cannot be set up here")
     options = ["-p", str(port), "-k", str(folder), "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
-    process = subprocess.Popen([found[0] / "postgres", "-D", folder / "db", *options], **quiet)
+    process = subprocess.Popen([folders[0] / "postgres", "-D", folder / "db", *options], **quiet)
     url = f"postgresql://kinema@127.0.0.1:{port}/postgres"
     try:
         end = time.monotonic() + 30
@@ -102,7 +102,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
     url = sqlite_url(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgres")
     database = Database(url)
     if request.param == "postgres":
@@ -110,6 +110,6 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
             for table in metadata.sorted_tables:
                 if table.name != "facts":
                     db.execute(table.delete())
-    access = Auth(database)
-    yield Desk(queue=Queue(database), leases=Leases(database, lease_s=60.0), access=access, key=str(access.make("me")[1].id))
+    auth = Auth(database)
+    yield Harness(queue=Queue(database), leases=Leases(database, lease_s=60.0), auth=auth, key=str(auth.make("me")[1].id))
     database.close()

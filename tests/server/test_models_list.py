@@ -23,7 +23,7 @@ def test_sizes_listed_are_those_of_the_config(name: str) -> None:
         limits.check_size(config, size_for({"size": "9999x9999"}, name, []))
 
 
-def test_every_way_of_making_a_video_takes_a_size() -> None:
+def test_every_kind_of_video_takes_a_size() -> None:
     for fields in (CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM):
         assert "size" in {field.name for field in fields}
 

@@ -40,8 +40,8 @@ def png(width: int = 8, height: int = 6) -> bytes:
     return sink.getvalue()
 
 
-def test_what_is_kept_are_pixels_under_a_name_made_here(uploads: Uploads, key: str, tmp_path: Path) -> None:
-    row = uploads.keep(key, Sent(name="../../etc/x\n\0.png", content=png()))
+def test_only_pixels_are_stored_under_a_generated_name(uploads: Uploads, key: str, tmp_path: Path) -> None:
+    row = uploads.add(key, Sent(name="../../etc/x\n\0.png", content=png()))
     assert (row.width, row.height, row.frames, row.filename) == (8, 6, 1, "x.png")
     assert [path.name for path in (tmp_path / "files").iterdir()] == [f"{row.id}.npz"]
     assert (load_clip(uploads.store.file(row.id)).frames[0, 0, 0] == (200, 10, 10)).all()
@@ -49,9 +49,9 @@ def test_what_is_kept_are_pixels_under_a_name_made_here(uploads: Uploads, key: s
 
 def test_a_clip_keeps_its_state(uploads: Uploads, key: str, tmp_path: Path, scene_clip: Clip) -> None:
     path = scene_clip.save(tmp_path / "clip.mp4")
-    row = uploads.keep(key, Sent(name="clip.mp4", content=path.read_bytes()))
-    kept = load_clip(uploads.store.file(row.id))
-    assert kept.state is not None and kept.caption == "" and not kept.settings and kept.num_frames == row.frames == 4
+    row = uploads.add(key, Sent(name="clip.mp4", content=path.read_bytes()))
+    stored = load_clip(uploads.store.file(row.id))
+    assert stored.state is not None and stored.caption == "" and not stored.settings and stored.num_frames == row.frames == 4
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_what_is_no_picture_is_refused_in_one_line(uploads: Uploads, key: str, t
         "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
     }[kind]
     with pytest.raises(ApiError) as refused:
-        uploads.keep(key, Sent(name="film.mp4", content=content))
+        uploads.add(key, Sent(name="film.mp4", content=content))
     message = str(refused.value)
     assert refused.value.status == 400 and len(message.splitlines()) == 1 and str(tmp_path) not in message, message
     assert not list((tmp_path / "files").iterdir())
@@ -86,7 +86,7 @@ def test_what_is_no_picture_is_refused_in_one_line(uploads: Uploads, key: str, t
 
 def test_too_much_is_refused_before_it_is_read(uploads: Uploads, key: str) -> None:
     with pytest.raises(ApiError, match="64 are allowed"):
-        uploads.keep(key, Sent(name="x", content=bytes(MOST_BYTES + 1)))
+        uploads.add(key, Sent(name="x", content=bytes(MOST_BYTES + 1)))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_web_addresses_are_off_unless_the_operator_wants_them(uploads: Uploads, 
 
 
 def test_references_are_the_callers_own(uploads: Uploads, key: str) -> None:
-    row = uploads.keep(key, Sent(name="a.png", content=png()))
+    row = uploads.add(key, Sent(name="a.png", content=png()))
     assert uploads.resolve(row.id, key, key, "video") == {"file": row.id}
     for given in (row.id, {"file_id": row.id}, {"image_url": {"url": row.id}}):
         with pytest.raises(ApiError, match="no file"):
@@ -120,8 +120,8 @@ def test_verdicts_come_from_apart_too(uploads: Uploads, tmp_path: Path) -> None:
     clip = Clip(frames=np.zeros((4, 32, 32, 3), np.uint8), fps=8.0)
     path = clip.save(tmp_path / "x.mp4")
     sign(path, identity, model="kinema-tiny", settings={})
-    told = uploads.judge(Sent(name="x.mp4", content=path.read_bytes()), identity.anchors)
-    assert told["made_by_kinema"] and told["manifest"]["state"] == "valid"
+    result = uploads.judge(Sent(name="x.mp4", content=path.read_bytes()), identity.anchors)
+    assert result["made_by_kinema"] and result["manifest"]["state"] == "valid"
     assert not uploads.judge(Sent(name="x.png", content=png(64, 64)), identity.anchors)["made_by_kinema"]
     with pytest.raises(ApiError):
         uploads.judge(Sent(name="x", content=b"nothing"), identity.anchors)
@@ -129,7 +129,7 @@ def test_verdicts_come_from_apart_too(uploads: Uploads, tmp_path: Path) -> None:
 
 def test_files_are_forgotten_in_time(uploads: Uploads, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kinema.server.storage.uploads.STRAY_S", -1.0)
-    row = uploads.keep(key, Sent(name="a.png", content=png()))
+    row = uploads.add(key, Sent(name="a.png", content=png()))
     stray = uploads.store.file("file_stray")
     stray.write_bytes(b"x")
     assert uploads.forget(60.0) == 1 and not stray.exists() and uploads.store.file(row.id).exists()

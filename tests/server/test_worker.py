@@ -1,4 +1,4 @@
-"""Workers on real jobs: killed at every point, met by a full disk, asked to stop; what they publish is whole and there once."""
+"""Workers on real jobs: killed at every point, with a full disk, stopped; each job is published completely and once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.render import shape_of, trim
 from kinema.server.jobs.worker import POINTS, Worker
 from kinema.server.settings import Settings
-from kinema.server.storage.artifacts import ArtifactStore, keep_clip, new_id
+from kinema.server.storage.artifacts import ArtifactStore, new_id, save_clip
 from kinema.server.storage.tables import Database
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -42,7 +42,7 @@ class Yard:
         self.key = str(Auth(self.database).make("me")[1].id)
         self.file = new_id("file")
         frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
-        keep_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
+        save_clip(self.store.file(self.file), Clip(frames=frames, fps=16.0))
 
     def job(self, kind: str = "trim", **request: Any) -> str:
         wanted = {"video": {"file": self.file}, "cuts": [[0.0, 0.5]], "size": "32x32", "seed": 0, "prompt": "", **request}
@@ -54,8 +54,8 @@ class Yard:
         return str(self.queue.submit(row).id)
 
     def film(self, prompt: str = "a red ball", **more: Any) -> str:
-        asked = {"seconds": 0.25, "size": "64x64", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
-        return self.job("generate", prompt=prompt, **{**asked, **more})
+        request = {"seconds": 0.25, "size": "64x64", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
+        return self.job("generate", prompt=prompt, **{**request, **more})
 
     def worker(self, **more: Any) -> Worker:
         return Worker(self.settings, lease_s=1.0, **more)
@@ -160,7 +160,7 @@ def test_cancelled_within_a_step(yard: Yard) -> None:
     yard.check_published(after)
 
 
-def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
+def test_a_stopped_worker_releases_its_job(yard: Yard) -> None:
     id = yard.film(steps=200, seconds=4.0, size="64x64")
     process = subprocess.Popen(
         [sys.executable, "-m", "kinema.server.jobs.process", str(os.getpid())], stdin=subprocess.PIPE, stderr=subprocess.PIPE
@@ -171,11 +171,11 @@ def test_told_to_stop_it_gives_its_job_back(yard: Yard) -> None:
     process.stdin = None
     _until(lambda: yard.queue.get(id, None).stage == "plan", 60)
     process.terminate()
-    _, told = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=20)
     assert process.returncode == 0
     row = yard.queue.get(id, None)
     assert (row.status, row.attempts) == ("queued", 0)
-    assert [json.loads(line)["message"] for line in told.decode().splitlines()][-1] == "worker stopped"
+    assert [json.loads(line)["message"] for line in log.decode().splitlines()][-1] == "worker stopped"
 
 
 def test_jobs_made_together_are_those_made_alone(yard: Yard) -> None:
@@ -204,14 +204,14 @@ def test_one_bad_job_fails_alone(yard: Yard) -> None:
     assert row.error_code == "invalid_request" and "wolf" in row.error_message
 
 
-def test_a_source_that_is_gone_is_named(yard: Yard) -> None:
+def test_an_error_names_a_deleted_source(yard: Yard) -> None:
     id = yard.job(video={"file": "file_" + "0" * 24})
     yard.work()
     assert "upload it again" in yard.queue.get(id, None).error_message
 
 
-def test_the_policy_looks_at_frames(yard: Yard) -> None:
-    yard.settings = Settings(data=yard.settings.data, threads=1, policy="tests.server.test_worker:NoNoise")
+def test_moderation_checks_frames(yard: Yard) -> None:
+    yard.settings = Settings(data=yard.settings.data, threads=1, moderation="tests.server.test_worker:NoNoise")
     id = yard.job()
     yard.work()
     row = yard.queue.get(id, None)

@@ -1,4 +1,4 @@
-"""Laws of served worlds: nothing done is lost, keys do not meet, branches are free, live play waits for its client."""
+"""Worlds on a server: no command is lost, keys are isolated, branches are independent, live play waits for acknowledgments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.server.halls import PROMPT, serving
+from tests.server.served_worlds import PROMPT, serving
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -29,9 +29,9 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
-from kinema.server.worlds import manager
+from kinema.server.worlds import manager as manager_module
 from kinema.server.worlds.executor import Executor
-from kinema.server.worlds.live import LATE, LivePace
+from kinema.server.worlds.live import MAX_CATCH_UP, FrameClock
 from kinema.server.worlds.manager import WorldManager
 from kinema.server.worlds.session import WorldSession, step_of
 from kinema.simulation.world import World
@@ -81,7 +81,7 @@ def test_a_world_comes_is_listed_is_renamed_and_goes(ann: httpx.Client) -> None:
 
 
 def test_for_another_key_there_is_no_such_world(url: str, world: str, ann: httpx.Client) -> None:
-    asked: list[tuple[str, str, dict[str, Any]]] = [
+    requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "", {}), ("DELETE", "", {}), ("GET", "/frame", {}), ("GET", "/clip", {}), ("GET", "/file", {}),
         ("GET", "/scene", {}),
         ("POST", "/step", {}), ("POST", "/ask", {"question": "what is there?"}), ("POST", "/edit", {"text": "remove the ball"}),
@@ -89,8 +89,8 @@ def test_for_another_key_there_is_no_such_world(url: str, world: str, ann: httpx
         ("POST", "/rewind", {"frames": 1}), ("POST", "/rename", {"name": "mine"}),
     ]  # fmt: skip
     with httpx.Client(base_url=url, headers={"authorization": "Bearer bob"}) as bob:
-        for method, path, told in asked:
-            answer = bob.request(method, f"/v1/worlds/{world}{path}", json=told or None)
+        for method, path, body in requests:
+            answer = bob.request(method, f"/v1/worlds/{world}{path}", json=body or None)
             assert answer.status_code == 404, path
             assert answer.json()["error"]["code"] == "world_not_found"
         assert world not in [one["id"] for one in bob.get("/v1/worlds").json()["data"]]
@@ -142,8 +142,8 @@ def test_pictures_films_files_and_answers(ann: httpx.Client, world: str, tmp_pat
     off = np.abs(clip.frames[-1].astype(int) - small)
     assert off.max() <= 1, "an animated PNG holds every pixel as it is; a frame drawn among others may round otherwise"
     assert Scene.from_dict(ann.get(f"/v1/worlds/{world}/scene").json()).num_frames == 4
-    said = ann.post(f"/v1/worlds/{world}/ask", json={"question": "how many balls are there?"}).json()
-    assert said["value"] == 1 and said["text"] == "There is 1: the red ball."
+    answer = ann.post(f"/v1/worlds/{world}/ask", json={"question": "how many balls are there?"}).json()
+    assert answer["value"] == 1 and answer["text"] == "There is 1: the red ball."
     assert ann.post(f"/v1/worlds/{world}/ask", json={"question": "what will happen next?"}).json()["text"]
     both = ann.post(f"/v1/worlds/{world}/what_if", json={"cause": "the ball had been yellow", "since": 2}).json()
     assert both["understood"] == "make the red ball yellow" and both["instead"].startswith("data:video/mp4;base64,")
@@ -151,10 +151,10 @@ def test_pictures_films_files_and_answers(ann: httpx.Client, world: str, tmp_pat
     path.write_bytes(ann.get(f"/v1/worlds/{world}/file").content)
     sent = ann.post("/v1/worlds/open", files={"file": ("it.world", path.read_bytes())}).json()
     assert sent["name"] == "it" and sent["state"] == ann.get(f"/v1/worlds/{world}").json()["state"]
-    here = World.open(path).step((1.0, 0.0))
+    expected = World.open(path).step((1.0, 0.0))
     there = ann.post(f"/v1/worlds/{sent['id']}/step", json={"action": [1, 0]}).json()
     with Image.open(io.BytesIO(base64.b64decode(there["frame"].partition(",")[2]))) as opened:
-        assert np.array_equal(np.array(opened), here.frame)
+        assert np.array_equal(np.array(opened), expected.frame)
 
 
 def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: Callable[..., Scene]) -> None:
@@ -174,7 +174,7 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
 
 
 @pytest.mark.parametrize(
-    ("path", "told", "says"),
+    ("path", "body", "says"),
     [
         ("/step", {"action": [2, 0]}, "expected two finite numbers"),
         ("/step", {"action": "left"}, "expected two numbers"),
@@ -189,18 +189,18 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
         ("/what_if", {"cause": "the ball had been blue", "since": 100}, "expected 1 to 3"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line_and_changes_nothing(
-    ann: httpx.Client, parent: str, path: str, told: dict[str, Any], says: str
+def test_invalid_requests_fail_in_one_line_and_change_nothing(
+    ann: httpx.Client, parent: str, path: str, body: dict[str, Any], says: str
 ) -> None:
     before = ann.get(f"/v1/worlds/{parent}").json()
-    answer = ann.post(f"/v1/worlds/{parent}{path}", json=told)
+    answer = ann.post(f"/v1/worlds/{parent}{path}", json=body)
     line = answer.json()["error"]["message"]
     assert answer.status_code == 400 and says in line and "\n" not in line
     assert ann.get(f"/v1/worlds/{parent}").json() == before
 
 
 @pytest.mark.parametrize(
-    ("told", "says"),
+    ("body", "says"),
     [
         ({"fps": 500}, "frames a second"),
         ({"fps": float("nan")}, "a number"),
@@ -213,8 +213,8 @@ def test_what_cannot_be_is_said_in_one_line_and_changes_nothing(
         ({"start": {"state": {"format": 1}}}, "has no field"),
     ],
 )
-def test_worlds_that_cannot_begin(ann: httpx.Client, told: dict[str, Any], says: str) -> None:
-    answer = ann.post("/v1/worlds", content=json.dumps(told))
+def test_worlds_that_cannot_begin(ann: httpx.Client, body: dict[str, Any], says: str) -> None:
+    answer = ann.post("/v1/worlds", content=json.dumps(body))
     assert answer.status_code == 400 and says in answer.json()["error"]["message"], answer.text
     assert ann.post("/v1/worlds", content=b"{").status_code == 400
 
@@ -376,7 +376,7 @@ def test_two_frames_are_in_flight_at_most_and_the_world_waits(url: str, world: s
         assert shown(line)[0]["state"] == fourth["state"], "what was played is kept"
 
 
-def test_by_hand_each_step_is_asked_for(url: str, world: str) -> None:
+def test_a_paused_session_steps_on_request(url: str, world: str) -> None:
     with playing(url, world, "&paused=1&format=png") as line:
         begin, picture = shown(line)
         assert picture.format == "PNG" and picture.size == (128, 128) and not begin["playing"]
@@ -384,9 +384,9 @@ def test_by_hand_each_step_is_asked_for(url: str, world: str) -> None:
         for action in ([0.5, 0.0], [-0.5, 0.0]):
             say(line, type="action", action=action)
             say(line, type="step")
-        told = [shown(line)[0] for _ in range(2)]
-        assert [one["action"] for one in told] == [[0.5, 0.0], [-0.5, 0.0]]
-        assert [one["stepped"] for one in told] == [1, 2]
+        headers = [shown(line)[0] for _ in range(2)]
+        assert [one["action"] for one in headers] == [[0.5, 0.0], [-0.5, 0.0]]
+        assert [one["stepped"] for one in headers] == [1, 2]
         with pytest.raises(TimeoutError):
             line.recv(0.2)
 
@@ -400,9 +400,9 @@ def test_a_bad_message_is_answered_and_the_session_goes_on(url: str, world: str)
         ]  # fmt: skip
         for message in bad:
             line.send(message)
-            told = json.loads(line.recv(5))
-            assert told["type"] == "error" and told["error"]["type"] == "invalid_request_error", message
-            assert "\n" not in told["error"]["message"]
+            answer = json.loads(line.recv(5))
+            assert answer["type"] == "error" and answer["error"]["type"] == "invalid_request_error", message
+            assert "\n" not in answer["error"]["message"]
         say(line, type="step")
         assert shown(line)[0]["stepped"] == 1
     with playing(url, world, "&size=9") as line:
@@ -432,35 +432,35 @@ def test_one_plays_and_others_watch(url: str, world: str, ann: httpx.Client) -> 
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 4404
 
 
-def test_frames_come_at_the_pace_asked_for(url: str, world: str) -> None:
+def test_frames_come_at_the_requested_rate(url: str, world: str) -> None:
     with playing(url, world) as line:
         say(line, type="fps", fps=5)
         arrived: list[float] = []
         while len(arrived) < 7:
-            told, _ = shown(line)
+            message_body, _ = shown(line)
             arrived.append(time.monotonic())
-            say(line, type="ack", frame=told["frame"])
+            say(line, type="ack", frame=message_body["frame"])
         assert (arrived[-1] - arrived[2]) / 4 > 0.15, "a slow machine may be slower, none is faster"
 
 
-def test_the_pace_is_even_and_little_of_a_stall_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_is_even_and_catches_up_little_after_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("kinema.server.worlds.live.time.monotonic", lambda: now)
-    pace, begun = LivePace(16.0), []
-    pace.due = now
+    clock, begun = FrameClock(16.0), []
+    clock.due = now
     for i in range(64):
-        now = pace.due + 0.004 * (i % 3)
+        now = clock.due + 0.004 * (i % 3)
         begun.append(now)
-        pace.went()
-    assert pace.due == pytest.approx(100 + 64 / 16), "late frames do not move those after them"
+        clock.frame_started()
+    assert clock.due == pytest.approx(100 + 64 / 16), "late frames do not move those after them"
     now += 5
     hurried = 0
-    while pace.wait_s() <= 0:
-        pace.went()
+    while clock.wait_s() <= 0:
+        clock.frame_started()
         hurried += 1
-    assert hurried == 1 + LATE and pace.wait_s() == pytest.approx(1 / 16)
-    pace.change(64.0)
-    assert pace.wait_s() == pytest.approx(1 / 64)
+    assert hurried == 1 + MAX_CATCH_UP and clock.wait_s() == pytest.approx(1 / 16)
+    clock.change(64.0)
+    assert clock.wait_s() == pytest.approx(1 / 64)
 
 
 def test_nobody_plays_without_a_key(url: str, world: str) -> None:
@@ -478,14 +478,14 @@ def same(a: World, b: World) -> bool:
 
 
 async def begun(folder: Path) -> tuple[WorldManager, WorldSession]:
-    hall = WorldManager(folder, threads=1)
-    return hall, await hall.create("ann", PROMPT, seed=3)
+    manager = WorldManager(folder, threads=1)
+    return manager, await manager.create("ann", PROMPT, seed=3)
 
 
 @pytest.mark.parametrize("saved_after", [None, 2, 4])
 def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) -> None:
-    """The hall is dropped without a word, with its deeds only written down, or some of them in a saved world."""
-    deeds = [
+    """The manager is dropped without closing; its commands are only logged, or some are in a saved world."""
+    commands = [
         step_of((0.5, 0.0)),
         ["edit", "make the ball yellow"],
         step_of(None),
@@ -495,48 +495,48 @@ def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) 
     ]
 
     async def before() -> tuple[str, World]:
-        hall, room = await begun(tmp_path)
-        for i, deed in enumerate(deeds):
-            await hall.do(room, deed)
+        manager, session = await begun(tmp_path)
+        for i, command in enumerate(commands):
+            await manager.execute(session, command)
             if i == saved_after:
-                await hall.keep(room)
-        assert room.timer is not None
-        room.timer.cancel()
-        assert room.world is not None
-        return room.meta.id, room.world
+                await manager.save(session)
+        assert session.timer is not None
+        session.timer.cancel()
+        assert session.world is not None
+        return session.meta.id, session.world
 
     async def after(id: str, was: World) -> None:
         for cut in (False, True):
-            hall = WorldManager(tmp_path, threads=1)
-            room = hall.rooms[id]
-            world = await hall.snapshot(room)
+            manager = WorldManager(tmp_path, threads=1)
+            session = manager.sessions[id]
+            world = await manager.private_branch(session)
             assert same(world, was), cut
-            await hall.do(room, step_of(None))
+            await manager.execute(session, step_of(None))
             was._gone(1)
-            (steps,) = sorted(room.folder.glob("*.steps"))[-1:]
+            (steps,) = sorted(session.folder.glob("*.steps"))[-1:]
             with steps.open("a") as file:
                 file.write('["step", [0.')
 
     asyncio.run(after(*asyncio.run(before())))
 
 
-def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manager, "QUIET_S", 0.05)
+def test_an_idle_world_is_saved_and_closing_saves_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager_module, "QUIET_S", 0.05)
 
     async def run() -> None:
-        hall, room = await begun(tmp_path)
-        await hall.do(room, step_of(None))
-        assert len(list(room.folder.glob("*.steps"))) == 1
-        while room.written:
+        manager, session = await begun(tmp_path)
+        await manager.execute(session, step_of(None))
+        assert len(list(session.folder.glob("*.steps"))) == 1
+        while session.num_unsaved:
             await asyncio.sleep(0.02)
-        assert [path.name for path in sorted(room.folder.iterdir())] == ["000002.world", "meta.json"]
-        look = await hall.do(room, step_of(None))
-        await hall.close()
+        assert [path.name for path in sorted(session.folder.iterdir())] == ["000002.world", "meta.json"]
+        snapshot = await manager.execute(session, step_of(None))
+        await manager.close()
         with pytest.raises(ApiError, match="closing"):
-            await hall.do(room, step_of(None))
-        assert [path.name for path in sorted(room.folder.iterdir())] == ["000003.world", "meta.json"]
+            await manager.execute(session, step_of(None))
+        assert [path.name for path in sorted(session.folder.iterdir())] == ["000003.world", "meta.json"]
         again = WorldManager(tmp_path, threads=1)
-        assert again.rooms[room.meta.id].meta.now == look.now
+        assert again.sessions[session.meta.id].meta.now == snapshot.now
         await again.close()
 
     asyncio.run(run())
@@ -544,60 +544,62 @@ def test_a_quiet_world_is_saved_and_a_closed_hall_has_saved_all(tmp_path: Path, 
 
 def test_few_are_awake_and_all_go_on(tmp_path: Path, scene: Callable[..., Scene]) -> None:
     async def run() -> None:
-        hall = WorldManager(tmp_path, alive=1, threads=1)
-        rooms = [await hall.create("ann", scene(4), seed=seed) for seed in (1, 2)]
+        manager = WorldManager(tmp_path, alive=1, threads=1)
+        sessions = [await manager.create("ann", scene(4), seed=seed) for seed in (1, 2)]
         for _ in range(3):
-            for room in rooms:
-                await hall.do(room, step_of((0.1, 0.0)))
-        while hall._tasks:
+            for session in sessions:
+                await manager.execute(session, step_of((0.1, 0.0)))
+        while manager._tasks:
             await asyncio.sleep(0.01)
-        assert [room.world is None for room in rooms] == [True, False]
-        for seed, room in enumerate(rooms, 1):
-            here = World(None, scene(4), seed=seed)._gone(3, (0.1, 0.0))
-            assert same(await hall.snapshot(room), here)
-        await hall.close()
+        assert [session.world is None for session in sessions] == [True, False]
+        for seed, session in enumerate(sessions, 1):
+            expected = World(None, scene(4), seed=seed)._gone(3, (0.1, 0.0))
+            assert same(await manager.private_branch(session), expected)
+        await manager.close()
 
     asyncio.run(run())
 
 
 def test_urgent_jobs_go_into_the_middle_of_long_ones() -> None:
-    engine, order, begun_, go = Executor(), [], threading.Event(), threading.Event()
+    executor, order, begun_, go = Executor(), [], threading.Event(), threading.Event()
 
     def long() -> None:
         begun_.set()
         go.wait(5)
         order.append("begin")
-        engine.yield_to_urgent()
+        executor.yield_to_urgent()
         order.append("end")
 
-    first = engine.submit(long)
+    first = executor.submit(long)
     begun_.wait(5)
-    second = engine.submit(lambda: order.append("later"))
-    third = engine.submit(lambda: order.append("urgent"), urgent=True)
+    second = executor.submit(lambda: order.append("later"))
+    third = executor.submit(lambda: order.append("urgent"), urgent=True)
     go.set()
     for job in (first, second, third):
         job.result(5)
-    engine.close()
+    executor.close()
     assert order == ["begin", "urgent", "end", "later"]
     with pytest.raises(ApiError):
-        engine.submit(lambda: None)
+        executor.submit(lambda: None)
 
 
 def test_a_live_step_does_not_wait_for_a_long_question(tmp_path: Path) -> None:
     async def run() -> None:
-        hall, room = await begun(tmp_path)
-        other = await hall.create("ann", PROMPT, seed=4)
+        manager, session = await begun(tmp_path)
+        other = await manager.create("ann", PROMPT, seed=4)
         for _ in range(16):
-            await hall.do(room, step_of(None), picture=False)
-        long = asyncio.create_task(hall.what_if(room, "the ball had been yellow", 16))
+            await manager.execute(session, step_of(None), picture=False)
+        long = asyncio.create_task(manager.what_if(session, "the ball had been yellow", 16))
         steps = 0
         await asyncio.sleep(0.02)
         while not long.done():
-            await hall.do(other, step_of(None), urgent=True)
+            await manager.execute(other, step_of(None), urgent=True)
             steps += 1
         assert steps >= 3
-        here = World(None, PROMPT, seed=3)._gone(16).what_if("the ball had been yellow", 16)
-        assert np.array_equal(long.result().instead.frames, here.instead.frames), "nothing is changed by what came between"
-        await hall.close()
+        expected = World(None, PROMPT, seed=3)._gone(16).what_if("the ball had been yellow", 16)
+        assert np.array_equal(long.result().instead.frames, expected.instead.frames), (
+            "nothing is changed by what came between"
+        )
+        await manager.close()
 
     asyncio.run(run())

@@ -128,7 +128,7 @@ def run_score(arguments: argparse.Namespace) -> int:
     if arguments.env is not None or RecordedAgent.is_one(arguments.agent):
         return _score_recorded(arguments, line)
     policy, task = _policy(arguments)
-    found = score(
+    result = score(
         policy,
         task,
         episodes=arguments.episodes,
@@ -137,7 +137,7 @@ def run_score(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         show=lambda done, of: line.write(f"{done} of {of} episodes", done == of),
     )
-    print(f"{arguments.agent}, '{task}', {arguments.where}: {found}", file=sys.stdout)
+    print(f"{arguments.agent}, '{task}', {arguments.where}: {result}", file=sys.stdout)
     return 0
 
 
@@ -150,7 +150,7 @@ def _score_recorded(arguments: argparse.Namespace, line: Line) -> int:
         raise InputError(
             f"--in {arguments.where}: agents of recorded worlds are scored in their environment; leave --in out"
         )
-    found = score_recorded(
+    result = score_recorded(
         agent,
         env,
         episodes=arguments.episodes,
@@ -158,5 +158,5 @@ def _score_recorded(arguments: argparse.Namespace, line: Line) -> int:
         seed=arguments.seed,
         show=lambda done, of: line.write(f"{done} of {of} episodes", done == of),
     )
-    print(f"{arguments.agent}, {env}: {found}", file=sys.stdout)
+    print(f"{arguments.agent}, {env}: {result}", file=sys.stdout)
     return 0

@@ -97,14 +97,14 @@ def _tell(card: dict[str, object]) -> None:
     for row in rows:
         score = _score(row)
         if score is None:
-            told = row.get("why") or "; ".join(
+            line = row.get("why") or "; ".join(
                 f"{m['name']} {m['value']:.3g} {m['unit']}".strip() for m in row["verdict"]["metrics"]
             )
         else:
             aggregated = row["verdict"]
             beside = ", ".join(f"{who} {value:.2f}" for who, value in row["beside"].items())
-            told = f"{score:.2f} [{aggregated['low']:.2f}, {aggregated['high']:.2f}]  ({beside})"
-        print(f"{row['number']:>3}  {row['title']}: {told}")
+            line = f"{score:.2f} [{aggregated['low']:.2f}, {aggregated['high']:.2f}]  ({beside})"
+        print(f"{row['number']:>3}  {row['title']}: {line}")
 
 
 def _write_page(run: Run, card: dict[str, object], path: Path) -> int:

@@ -57,17 +57,19 @@ def _repeat(arguments: argparse.Namespace) -> None:
     from kinema.media import Clip
 
     source = arguments.source
-    kept = Clip.open(source).settings
-    if kept.get("layout") != "generate":
-        raise InputError(f"{source} was made by {kept.get('layout', 'something else')!r}; only `generate` can be repeated")
-    if kept.get("pictures") and arguments.image is None and arguments.last is None:
+    settings = Clip.open(source).settings
+    if settings.get("layout") != "generate":
+        raise InputError(
+            f"{source} was made by {settings.get('layout', 'something else')!r}; only `generate` can be repeated"
+        )
+    if settings.get("pictures") and arguments.image is None and arguments.last is None:
         raise InputError(f"{source} was made from pictures, which it does not hold; give --image or --last again")
-    kept = {"candidates": 1, **kept}
+    settings = {"candidates": 1, **settings}
     for name, kinds in KEPT.items():
-        if not isinstance(kept.get(name), kinds):
+        if not isinstance(settings.get(name), kinds):
             raise InputError(f"{source} cannot be repeated: it holds no {name.replace('_', ' ')}; give a prompt instead")
         if getattr(arguments, name, None) is None:
-            setattr(arguments, name, kept[name])
+            setattr(arguments, name, settings[name])
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -46,20 +46,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.database is None and not (arguments.data / "kinema.db").is_file():
         raise InputError(f"{arguments.data} holds no server's data; name its folder with --data")
     database = Database(arguments.database or sqlite_url(arguments.data))
-    access = Auth(database)
+    auth = Auth(database)
     try:
         if arguments.verb == "add":
             scopes = tuple(scope.strip() for scope in arguments.scopes.split(",") if scope.strip())
             expires = None if arguments.days is None else 86400 * arguments.days
-            text, row = access.make(
+            text, row = auth.make(
                 arguments.name, scopes, expires_s=expires, quota=arguments.quota, rate=arguments.rate,
                 concurrency=arguments.concurrency,
             )  # fmt: skip
             print(f"{row.id}  {text}")
         elif arguments.verb == "revoke":
-            print(f"{access.revoke(arguments.id).id} opens nothing any more")
+            print(f"{auth.revoke(arguments.id).id} opens nothing any more")
         elif arguments.verb == "list":
-            for row in access.all():
+            for row in auth.all():
                 state = (
                     "revoked"
                     if row.revoked_at
@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
                 for line in db.execute(select(audit).order_by(audit.c.id)):
                     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
                     print(f"{stamp}  {line.key_id or '-'}  {line.action}  {line.target or ''}  {line.detail or ''}".rstrip())
-    except ApiError as wrong:
-        raise InputError(str(wrong)) from None
+    except ApiError as error:
+        raise InputError(str(error)) from None
     finally:
         database.close()
     return 0

@@ -16,7 +16,7 @@ USER_ERROR, STOPPED = 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong with a command line as every other error is told."""
+    """Reports command line errors in the same form as all other errors."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build().parse_args(argv)
         return int(arguments.run(arguments))
-    except KinemaError as wrong:
-        return _fail(str(wrong), USER_ERROR)
+    except KinemaError as error:
+        return _fail(str(error), USER_ERROR)
     except KeyboardInterrupt:
         return _fail("stopped; what was not finished was not written", STOPPED)
-    except (MemoryError, RuntimeError) as wrong:
-        if isinstance(wrong, RuntimeError) and "allocate memory" not in str(wrong):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise
         return _fail("not enough memory; ask for a shorter or smaller film", USER_ERROR)
 

@@ -89,12 +89,12 @@ def add_model(
 
 
 def options(arguments: argparse.Namespace) -> Options | None:
-    """What was asked for; None where nothing was, which leaves it to each verb."""
+    """The sampler options that were given; None if none were, so that each command uses its own defaults."""
     from kinema.inference.pipeline import Options
 
     given = {name: getattr(arguments, name, None) for name in ("steps", "candidates", "film_steps", "guidance")}
-    asked = {name: value for name, value in given.items() if value is not None}
-    return Options(**asked) if asked else None
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Options(**chosen) if chosen else None
 
 
 def check_output(path: Path, force: bool, *, still: bool = False) -> None:

@@ -209,7 +209,7 @@ class Play:
             self.typed += key
 
     def say(self, text: str) -> str:
-        """A question is asked, anything else is tried as a change; what came of it."""
+        """Ask a question, or try the text as an edit. Returns the answer."""
         first = text.strip().lower().split(" ")[0] if text.strip() else ""
         try:
             if not first:
@@ -217,8 +217,8 @@ class Play:
             if first in ("where", "how", "what", "which", "is", "did", "when", "who", "can") or text.strip().endswith("?"):
                 return self.world.ask(text).sentence
             return f"done: {self.world.edit(text)}"
-        except InputError as wrong:
-            return str(wrong)
+        except InputError as error:
+            return str(error)
 
     def go(self, now: float) -> None:
         """One frame, unless paused or typing."""

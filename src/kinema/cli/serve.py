@@ -38,10 +38,10 @@ def settings(arguments: argparse.Namespace) -> Settings:
     from kinema.server.settings import Settings
 
     return Settings(
-        data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, policy=arguments.policy,
+        data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, moderation=arguments.policy,
         blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
-        remote=getattr(arguments, "allow_urls", False), private_hooks=getattr(arguments, "allow_private_webhooks", False),
-        kept_days=arguments.keep_days, audit_days=arguments.audit_days, device=arguments.device,
+        remote=getattr(arguments, "allow_urls", False), private_webhooks=getattr(arguments, "allow_private_webhooks", False),
+        retention_days=arguments.keep_days, audit_days=arguments.audit_days, device=arguments.device,
     )  # fmt: skip
 
 
@@ -97,6 +97,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle on
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-    except OSError as wrong:
-        raise InputError(f"cannot listen on {host}:{port}: {wrong.strerror or wrong}; choose another with --port") from None
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port") from None
     return listener

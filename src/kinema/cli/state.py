@@ -54,13 +54,13 @@ def render(arguments: argparse.Namespace) -> int:
 
     try:
         scene = Scene.from_json(arguments.state.read_text(encoding="utf-8"))
-    except KinemaError as wrong:
-        raise MediaError(f"{arguments.state}: {wrong}") from None
-    except (OSError, UnicodeDecodeError) as wrong:
-        reason = getattr(wrong, "strerror", None) or "not text"
+    except KinemaError as error:
+        raise MediaError(f"{arguments.state}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
         raise MediaError(f"{arguments.state} cannot be read ({reason}); expected what `kinema perceive` writes") from None
-    except (ValueError, OverflowError, RecursionError) as wrong:
-        raise MediaError(f"{arguments.state} holds a value that is none ({wrong}); perceive the clip again") from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise MediaError(f"{arguments.state} holds a value that is none ({error}); perceive the clip again") from None
     check_output(arguments.output, arguments.force, still=scene.num_frames == 1)
     begun = time.perf_counter()
     with progress_bar() as progress:

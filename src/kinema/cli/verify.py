@@ -30,13 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(verdict.verdict)
         manifest, mark = shown["manifest"], shown["watermark"]
         parts = ("model", "made_at", "signer", "settings_hash", "watermark_id", "reason")
-        said = ", ".join(f"{name.replace('_', ' ')} {manifest[name]}" for name in parts if manifest[name])
+        details = ", ".join(f"{name.replace('_', ' ')} {manifest[name]}" for name in parts if manifest[name])
         trust = ", trusted" * manifest["trusted"]
-        print(f"manifest   {manifest['state']}{trust}{f': {said}' if said else ''}")
-        found = (
+        print(f"manifest   {manifest['state']}{trust}{f': {details}' if details else ''}")
+        watermark = (
             f"{mark['id']}, score {mark['score']:g}, {100 * mark['agreement']:.0f}% of its bits" if mark["found"] else "none"
         )
-        print(f"watermark  {found}")
+        print(f"watermark  {watermark}")
     return 0 if verdict.made_by_kinema else NOT_FOUND
 
 
@@ -45,8 +45,8 @@ def _anchors(path: Path | None) -> bytes:
         return b""
     try:
         text = path.read_bytes()
-    except OSError as wrong:
-        raise InputError(f"{path} cannot be read: {wrong.strerror or wrong}; expected root certificates in PEM") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; expected root certificates in PEM") from None
     if b"-----BEGIN CERTIFICATE-----" not in text:
         raise InputError(f"{path} holds no certificate in PEM; expected root certificates, such as a server's ca.pem")
     return text

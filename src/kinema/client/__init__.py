@@ -1,4 +1,4 @@
-"""A world on a server, used like one that is here: `kinema.RemoteWorld` has the methods of `kinema.World`.
+"""Client for worlds on a server: `kinema.RemoteWorld` has the methods of `kinema.World`.
 
     world = kinema.RemoteWorld("http://127.0.0.1:8000", "a red ball and a robot on a field", key="kinema_...")
     frame, state, reward = world.step((1.0, 0.0))

@@ -1,4 +1,4 @@
-"""How a server is reached, and what goes over the line: HTTP for everything, a WebSocket for steps."""
+"""Connections to a server: HTTP for requests, a WebSocket for steps."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ LONGEST_LINE = 300
 STATUSES = {kind: status for status, kind in API_TYPES.items()} | {"server_error": 500}
 
 
-def error_of(status: int, told: Any) -> KinemaError:
-    """What the server said, as the error that the same mistake raises here."""
-    told = told if isinstance(told, dict) else {}
-    line, code = str(told.get("message") or f"the server answered {status}")[: 4 * LONGEST_LINE], told.get("code")
+def error_of(status: int, payload: Any) -> KinemaError:
+    """Convert an error response to the exception that the same mistake raises locally."""
+    payload = payload if isinstance(payload, dict) else {}
+    message, code = str(payload.get("message") or f"the server answered {status}")[: 4 * LONGEST_LINE], payload.get("code")
     if isinstance(code, str) and code in KINDS_OF_ERRORS:
-        return KINDS_OF_ERRORS[code](line)
+        return KINDS_OF_ERRORS[code](message)
     if status in (400, 404, 413, 422):
-        return InputError(line)
-    return ApiError(status, line, type=told.get("type"), param=told.get("param"), code=code)
+        return InputError(message)
+    return ApiError(status, message, type=payload.get("type"), param=payload.get("param"), code=code)
 
 
-def state_of(told: dict[str, Any], fps: float) -> State:
-    """A state from what a server tells, to the last bit."""
-    slots = int(told["slots"])
+def state_of(payload: dict[str, Any], fps: float) -> State:
+    """Restore a state from the server's JSON, bit for bit."""
+    slots = int(payload["slots"])
     fixed: dict[str, Any] = {name: np.zeros(slots, np.int8) for name in FIXED}
     fixed["kind"][:] = -1
     fixed["size"] = np.zeros(slots, np.float32)
     moving: dict[str, Any] = {name: np.zeros((1, slots), np.float32) for name in MOVING}
-    for thing in told["things"]:
+    for thing in payload["things"]:
         k = thing["slot"]
         fixed["size"][k] = thing["size"]
         for name, names in FIXED.items():
@@ -65,10 +65,10 @@ def state_of(told: dict[str, Any], fps: float) -> State:
         for name, values in moving.items():
             values[0, k] = thing[name]
     scene = Scene(
-        fps=fps, view=VIEWS[VIEWS.index(told["view"])], background=BACKGROUNDS[BACKGROUNDS.index(told["background"])],
-        room_width=told["room_width"], camera=np.array([told["camera"]], np.float32), **fixed, **moving,
+        fps=fps, view=VIEWS[VIEWS.index(payload["view"])], background=BACKGROUNDS[BACKGROUNDS.index(payload["background"])],
+        room_width=payload["room_width"], camera=np.array([payload["camera"]], np.float32), **fixed, **moving,
     )  # fmt: skip
-    return State.of(scene, told["time_s"])
+    return State.of(scene, payload["time_s"])
 
 
 def picture_of(data: bytes) -> Frame:
@@ -88,8 +88,8 @@ def from_url(url: str) -> bytes:
     return base64.b64decode(url.partition(",")[2])
 
 
-class Line:
-    """How a server is reached: HTTP with a key, every failure as one of ours."""
+class Connection:
+    """An HTTP client with an API key. All failures raise KinemaError or a subclass."""
 
     def __init__(self, url: str, key: str | None, timeout_s: float) -> None:
         self.url, self.key = url.rstrip("/"), key or os.environ.get("KINEMA_KEY")
@@ -100,27 +100,27 @@ class Line:
             raise InputError(f"address {url!r}: expected one such as http://127.0.0.1:8000")
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """A request; an error where the answer is one."""
+        """Send a request and return its response. KinemaError if there is none or it is an error."""
         try:
             if self._http is None:
                 self._http = httpx.Client(base_url=self.url, headers=self.headers, timeout=self.timeout_s)
             answer = self._http.request(method, path, **options)
-        except (httpx.HTTPError, httpx.InvalidURL) as wrong:
-            raise KinemaError(f"no answer from {self.url} ({wrong}); is `kinema serve` running there?") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise KinemaError(f"no answer from {self.url} ({error}); is `kinema serve` running there?") from None
         if answer.is_success:
             return answer
         try:
-            told = answer.json()["error"]
+            payload = answer.json()["error"]
         except (ValueError, KeyError, TypeError):
-            told = {"message": f"{self.url} answered {answer.status_code} {answer.reason_phrase}"}
-        raise error_of(answer.status_code, told)
+            payload = {"message": f"{self.url} answered {answer.status_code} {answer.reason_phrase}"}
+        raise error_of(answer.status_code, payload)
 
     def json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         options = {} if body is None else {"json": body}
         return self.call(method, path, **options).json()
 
     def close(self) -> None:
-        """Hang up; the next request connects anew."""
+        """Close the connection; the next request reconnects."""
         http, self._http = self._http, None
         if http is not None:
             http.close()
@@ -131,25 +131,25 @@ class Line:
 
 
 class Stepping:
-    """A paused live session: each step is asked for and its picture waited for."""
+    """A paused live session that requests single steps and waits for their pictures."""
 
-    def __init__(self, line: Line, id: str) -> None:
+    def __init__(self, connection: Connection, id: str) -> None:
         from websockets.sync.client import connect
 
-        url = f"ws{line.url.removeprefix('http')}/v1/worlds/{id}/live?format=png&paused=1"
+        url = f"ws{connection.url.removeprefix('http')}/v1/worlds/{id}/live?format=png&paused=1"
         self._open = ExitStack()
         self.socket: ClientConnection = self._open.enter_context(
-            connect(url, additional_headers=line.headers, compression=None, max_size=None)
+            connect(url, additional_headers=connection.headers, compression=None, max_size=None)
         )
-        self.timeout_s = line.timeout_s
+        self.timeout_s = connection.timeout_s
         self.stepped = 0
         self.action: Any = None
 
     def step(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
-        """What is told of the world after one step with this action, and its picture."""
+        """Step the world once with an action. Returns the header of the frame and its picture."""
         from websockets.exceptions import ConnectionClosed
 
-        with suppress(ConnectionClosed):  # why it was closed is among what it still has to say
+        with suppress(ConnectionClosed):  # the reason is in a message that is still to be received
             if action != self.action:
                 self.socket.send(json.dumps({"type": "action", "action": action}))
                 self.action = action
@@ -158,14 +158,14 @@ class Stepping:
         while True:
             message = self.socket.recv(self.timeout_s)
             if isinstance(message, str):
-                told = json.loads(message)["error"]
-                raise error_of(STATUSES.get(told["type"], 400), told)
+                header = json.loads(message)["error"]
+                raise error_of(STATUSES.get(header["type"], 400), header)
             length = int.from_bytes(message[:4], "big")
-            told = json.loads(message[4 : 4 + length])
+            header = json.loads(message[4 : 4 + length])
             with suppress(ConnectionClosed):
-                self.socket.send(f'{{"type":"ack","frame":{told["frame"]}}}')
-            if told["stepped"] >= self.stepped:
-                return told, picture_of(message[4 + length :])
+                self.socket.send(f'{{"type":"ack","frame":{header["frame"]}}}')
+            if header["stepped"] >= self.stepped:
+                return header, picture_of(message[4 + length :])
 
     def close(self) -> None:
         self._open.close()

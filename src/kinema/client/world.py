@@ -1,7 +1,7 @@
-"""`RemoteWorld`: the methods of `kinema.World`, done on a server.
+"""`RemoteWorld`: the methods of `kinema.World`, run on a server.
 
-Pictures come without loss, numbers unrounded: the same seed gives the same frames and states as a world here. Steps go over a
-WebSocket, everything else over HTTP. A world stays on the server when this object is gone; `delete` ends it.
+Pictures are lossless and numbers unrounded: the same seed gives the same frames and states as a local world. Steps use a
+WebSocket, everything else HTTP. The world stays on the server when this object is closed; `delete` deletes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kinema.client.connection import Frame, Line, Stepping, clip_of, from_url, picture_of, state_of
+from kinema.client.connection import Connection, Frame, Stepping, clip_of, from_url, picture_of, state_of
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
@@ -26,8 +26,8 @@ from kinema.simulation.world import Step, WhatIf, check_action
 class RemoteWorld:
     """One world on a server. start: words, a picture or clip, or a state, of which the server makes a new world.
 
-    key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. What is read
-    is the world after this object's own last deed; `look` asks the server anew, which tells when others share the world.
+    key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. The
+    properties show the world after this object's own last call; `look` reads it anew, for worlds that others share.
     """
 
     def __init__(
@@ -56,43 +56,43 @@ class RemoteWorld:
             begin["start"] = {"picture" if start.num_frames == 1 else "video": {"image_url": data}}
         else:
             begin["prompt"] = start
-        line = Line(url, key, timeout_s)
-        self._begin(line, line.json("POST", "/v1/worlds", {k: v for k, v in begin.items() if v is not None}))
+        connection = Connection(url, key, timeout_s)
+        self._begin(connection, connection.json("POST", "/v1/worlds", {k: v for k, v in begin.items() if v is not None}))
 
     @staticmethod
     def join(url: str, id: str, *, key: str | None = None, timeout_s: float = 120.0) -> RemoteWorld:
         """A world that is on the server already."""
-        line = Line(url, key, timeout_s)
-        return RemoteWorld._of(line, line.json("GET", f"/v1/worlds/{id}"))
+        connection = Connection(url, key, timeout_s)
+        return RemoteWorld._of(connection, connection.json("GET", f"/v1/worlds/{id}"))
 
     @staticmethod
-    def _of(line: Line, told: dict[str, Any]) -> RemoteWorld:
+    def _of(connection: Connection, payload: dict[str, Any]) -> RemoteWorld:
         world = object.__new__(RemoteWorld)
-        world._begin(line, told)
+        world._begin(connection, payload)
         return world
 
-    def _begin(self, line: Line, told: dict[str, Any]) -> None:
-        self._line, self.id = line, str(told["id"])
-        self.seed, self.fps, self.task, self.model = told["seed"], told["fps"], told["task"], told["model"]
-        width, _, height = told["size"].partition("x")
-        self.size, self.name, self.parent = (int(width), int(height)), told["name"], told["parent"]
-        self._now: dict[str, Any] = told
+    def _begin(self, connection: Connection, payload: dict[str, Any]) -> None:
+        self._connection, self.id = connection, str(payload["id"])
+        self.seed, self.fps, self.task, self.model = payload["seed"], payload["fps"], payload["task"], payload["model"]
+        width, _, height = payload["size"].partition("x")
+        self.size, self.name, self.parent = (int(width), int(height)), payload["name"], payload["parent"]
+        self._now: dict[str, Any] = payload
         self._frame: Frame | None = None
         self._state: State | None = None
         self._stepping: Stepping | None = None
         self._sockets = True
 
     def __repr__(self) -> str:
-        return f"RemoteWorld({self._line.url!r}, {self.id!r}, {self.time_s:.2f} s)"
+        return f"RemoteWorld({self._connection.url!r}, {self.id!r}, {self.time_s:.2f} s)"
 
-    def _seen(self, told: dict[str, Any], frame: Frame | None = None) -> None:
-        self._now, self._frame, self._state = told, frame, None
+    def _update(self, payload: dict[str, Any], frame: Frame | None = None) -> None:
+        self._now, self._frame, self._state = payload, frame, None
 
-    # What is there
+    # State
 
     def look(self) -> RemoteWorld:
-        """Ask the server how the world is now. Returns the world itself."""
-        self._seen(self._json("GET", ""))
+        """Read the current state from the server. Returns self."""
+        self._update(self._json("GET", ""))
         return self
 
     @property
@@ -102,7 +102,7 @@ class RemoteWorld:
 
     @property
     def past_frames(self) -> int:
-        """Frames before this one that the world keeps and can go back to."""
+        """Frames before this one that are stored and can be rewound to."""
         return int(self._now["past_frames"])
 
     @property
@@ -115,7 +115,7 @@ class RemoteWorld:
     def frame(self) -> Frame:
         """The picture now, uint8 [H, W, 3]."""
         if self._frame is None:
-            self._frame = picture_of(self._line.call("GET", self._path("/frame")).content)
+            self._frame = picture_of(self._connection.call("GET", self._path("/frame")).content)
         return self._frame
 
     @property
@@ -129,30 +129,30 @@ class RemoteWorld:
 
     @property
     def scene(self) -> Scene:
-        """All that is kept, as one scene; its numbers have four digits after the point."""
+        """All stored frames as one scene; numbers are rounded to four decimals."""
         return Scene.from_dict(self._json("GET", "/scene"))
 
     def clip(self, frames: int | None = None) -> Clip:
-        """The last frames (all that are kept, if not told) as a clip."""
+        """The last frames as a clip; None: all that are stored."""
         options = {"format": "png"} | ({} if frames is None else {"frames": str(frames)})
-        return clip_of(self._line.call("GET", self._path("/clip"), params=options).content)
+        return clip_of(self._connection.call("GET", self._path("/clip"), params=options).content)
 
-    # Going on
+    # Steps and changes
 
     def step(self, action: ArrayLike | None = None) -> Step:
-        """One frame further; action: (right, up) in [-1, 1] for the robots, None for not telling."""
-        told = None if action is None else check_action(action).tolist()
-        now, frame = self._stepped(told)
-        self._seen(now, frame)
+        """One frame further; action: (right, up) in [-1, 1] for the robots, None for no action."""
+        action_list = None if action is None else check_action(action).tolist()
+        now, frame = self._stepped(action_list)
+        self._update(now, frame)
         return Step(frame, self.state, self.reward)
 
     def _stepped(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
-        """By WebSocket; by HTTP where there is none on the way."""
+        """Step by WebSocket, or by HTTP where WebSockets are not available."""
         from websockets.exceptions import ConnectionClosed, WebSocketException
 
         if self._stepping is None and self._sockets:
             try:
-                self._stepping = Stepping(self._line, self.id)
+                self._stepping = Stepping(self._connection, self.id)
             except (OSError, WebSocketException):
                 self._sockets = False
         if self._stepping is not None:
@@ -162,11 +162,11 @@ class RemoteWorld:
                 self.close()
                 self.look()
                 raise KinemaError(
-                    f"the line to {self._line.url} broke during a step; the world is at {self.time_s:.2f} s now"
+                    f"the line to {self._connection.url} broke during a step; the world is at {self.time_s:.2f} s now"
                 ) from None
-            except ApiError as wrong:
+            except ApiError as error:
                 self.close()
-                if wrong.code != "too_many_sessions":
+                if error.code != "too_many_sessions":
                     raise
                 self._sockets = False
             except KinemaError:
@@ -177,19 +177,19 @@ class RemoteWorld:
 
     def branch(self, name: str | None = None) -> RemoteWorld:
         """Another world on the server that shares the past; neither changes the other."""
-        return RemoteWorld._of(self._line, self._json("POST", "/branch", {} if name is None else {"name": name}))
+        return RemoteWorld._of(self._connection, self._json("POST", "/branch", {} if name is None else {"name": name}))
 
     def rewind(self, frames: int = 16) -> RemoteWorld:
         """Go back; what was done since is forgotten, changes included. Returns the world itself."""
-        self._seen(self._json("POST", "/rewind", {"frames": frames}))
+        self._update(self._json("POST", "/rewind", {"frames": frames}))
         return self
 
     # Asking and changing
 
     def ask(self, question: str) -> Answer:
         """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
-        told = self._json("POST", "/ask", {"question": question})
-        return Answer(kind=told["kind"], value=told["value"], sentence=told["text"])
+        payload = self._json("POST", "/ask", {"question": question})
+        return Answer(kind=payload["kind"], value=payload["value"], sentence=payload["text"])
 
     def edit(self, text: str) -> str:
         """'move the car left', 'remove the ball', 'add a blue box on the right' ...; returns what was understood."""
@@ -199,17 +199,17 @@ class RemoteWorld:
         """Drag the thing in a slot to (x, y) in units of the room; returns what was understood."""
         return self._changed(self._json("POST", "/move", {"slot": slot, "x": x, "y": y}))
 
-    def _changed(self, told: dict[str, Any]) -> str:
-        self._seen(told["world"])
-        return str(told["understood"])
+    def _changed(self, payload: dict[str, Any]) -> str:
+        self._update(payload["world"])
+        return str(payload["understood"])
 
     def what_if(self, cause: str, since: int = 16) -> WhatIf:
         """The last `since` frames, and the same with one cause changed: 'the ball had not been pushed'."""
-        told = self._json("POST", "/what_if", {"cause": cause, "since": since, "format": "png"})
-        happened, instead = (clip_of(from_url(told[name])) for name in ("happened", "instead"))
-        return WhatIf(understood=told["understood"], happened=happened, instead=instead)
+        payload = self._json("POST", "/what_if", {"cause": cause, "since": since, "format": "png"})
+        happened, instead = (clip_of(from_url(payload[name])) for name in ("happened", "instead"))
+        return WhatIf(understood=payload["understood"], happened=happened, instead=instead)
 
-    # Keeping
+    # Saving
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """All of the world in one file here; `kinema.World.open` goes on from it.
@@ -217,20 +217,20 @@ class RemoteWorld:
         OutputError: the path exists and force is False, a full disk, no permission.
         """
         check_free(Path(path), force=force)
-        data = self._line.call("GET", self._path("/file")).content
+        data = self._connection.call("GET", self._path("/file")).content
         return replace_file(Path(path), lambda to: (to.write_bytes(data), None)[1], force=force)
 
     def delete(self) -> None:
-        """End the world on the server."""
+        """Delete the world on the server."""
         self._json("DELETE", "")
         self.close()
 
     def close(self) -> None:
-        """Hang up; the world stays. What is done next connects again."""
+        """Close the connections; the world stays on the server. The next call reconnects."""
         stepping, self._stepping = self._stepping, None
         if stepping is not None:
             stepping.close()
-        self._line.close()
+        self._connection.close()
 
     def __del__(self) -> None:
         with suppress(Exception):
@@ -246,4 +246,4 @@ class RemoteWorld:
         return f"/v1/worlds/{self.id}{rest}"
 
     def _json(self, method: str, rest: str, body: dict[str, Any] | None = None) -> Any:
-        return self._line.json(method, self._path(rest), body)
+        return self._connection.json(method, self._path(rest), body)

@@ -1,4 +1,4 @@
-"""The application: routes, errors in one shape, request ids, limits on bodies, the Studio's files; started and drained in order."""
+"""The ASGI application: routes, error handlers, request ids, body limits, the Studio's files, and startup and shutdown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STUDIO = Path(__file__).parent / "studio"
 MOST_BODY = 80 << 20
 SWEEP_S = 600.0
 RESTORABLE_S = 7 * 86400.0
-"""How long a deletion can be taken back."""
+"""How long a deleted video can be restored."""
 SECURITY = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self' ws: wss:; "
@@ -51,28 +51,28 @@ DOCS = ("/docs", "/redoc")
 
 
 class Edge:
-    """Around everything: a request id, security headers, a limit on bodies, a line in the log, a count."""
+    """Middleware: adds a request id and security headers, limits the size of bodies, logs and counts each request."""
 
-    def __init__(self, app: ASGIApp, house: Services) -> None:
-        self.app, self.house = app, house
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self.app, self.services = app, services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        id, begun, status = f"req_{secrets.token_hex(10)}", time.perf_counter(), 500
+        id, started_at, status = f"req_{secrets.token_hex(10)}", time.perf_counter(), 500
         scope["kinema_request"] = id
-        taken = 0
+        received_bytes = 0
 
-        async def limited() -> Message:
-            nonlocal taken
+        async def receive_limited() -> Message:
+            nonlocal received_bytes
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MOST_BODY:
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > MOST_BODY:
                 raise ApiError(413, f"the body has more than {MOST_BODY >> 20} MiB; send less", code="too_large")
             return message
 
-        async def answered(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -84,32 +84,33 @@ class Edge:
 
         started = False
 
-        async def noted(message: Message) -> None:
+        async def track_response(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
-            await answered(message)
+            await send_response(message)
 
         try:
             if b"\0" in unquote_to_bytes(scope["path"]) or "%00" in scope["query_string"].decode("latin-1"):
-                wrong = body("the address holds characters that are no text", "invalid_request_error", None, "invalid_value")
-                await JSONResponse(wrong, status_code=400)(scope, limited, noted)
+                error = body("the address holds characters that are no text", "invalid_request_error", None, "invalid_value")
+                await JSONResponse(error, status_code=400)(scope, receive_limited, track_response)
             else:
-                await self.app(scope, limited, noted)
-        except Exception as wrong:
-            LOG.exception("an error that nobody foresaw", exc_info=wrong, extra={"request": id})
+                await self.app(scope, receive_limited, track_response)
+        except Exception as error:
+            LOG.exception("an error that nobody foresaw", exc_info=error, extra={"request": id})
             if started:
                 raise
-            message = f"the server met an error ({type(wrong).__name__}); see its log for {id}"
-            told = JSONResponse(body(message, "server_error", None, "internal_error"), status_code=500)
-            await told(scope, limited, noted)
+            message = f"the server met an error ({type(error).__name__}); see its log for {id}"
+            response = JSONResponse(body(message, "server_error", None, "internal_error"), status_code=500)
+            await response(scope, receive_limited, track_response)
         finally:
-            took = time.perf_counter() - begun
+            elapsed_s = time.perf_counter() - started_at
             route = getattr(scope.get("route"), "path", "static")
-            self.house.metrics.answered(scope["method"], route, status, took)
+            self.services.metrics.answered(scope["method"], route, status, elapsed_s)
             LOG.info(
                 "request",
                 extra={
-                    "request": id, "method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * took, 1),
+                    "request": id, "method": scope["method"], "path": scope["path"], "status": status,
+                    "ms": round(1000 * elapsed_s, 1),
                     "key": scope.get("kinema_key"),
                 },
             )  # fmt: skip
@@ -117,55 +118,55 @@ class Edge:
 
 def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     """The server as an ASGI application. Workers are other processes (`kinema.server.jobs.process`)."""
-    house = Services(settings)
-    hall = WorldManager(settings.data / "worlds", alive=live, threads=settings.threads, device=settings.device)
+    services = Services(settings)
+    manager = WorldManager(settings.data / "worlds", alive=live, threads=settings.threads, device=settings.device)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        house.hooks.start()
-        others = [asyncio.create_task(_sweep(house)), asyncio.create_task(_settle(house))]
+        services.webhooks.start()
+        tasks = [asyncio.create_task(_sweep(services)), asyncio.create_task(_settle(services))]
         yield
-        for other in others:
-            other.cancel()
-        await hall.close()
-        await run_in_threadpool(house.close)
+        for task in tasks:
+            task.cancel()
+        await manager.close()
+        await run_in_threadpool(services.close)
 
     app = FastAPI(
         title="Kinema", version=version("kinema"), lifespan=lifespan,
         description="Films what you describe, and worlds that you can step into. Errors: {error: {message, type, param, code}}.",
     )  # fmt: skip
-    app.state.house, app.state.hall = house, hall
+    app.state.services, app.state.manager = services, manager
 
     async def caller(request: Request) -> Caller:
-        found = await house.quick(house.access.of, request)
-        request.scope["kinema_key"] = found.key_id
-        return found
+        authenticated = await services.run_query(services.auth.caller_of, request)
+        request.scope["kinema_key"] = authenticated.key_id
+        return authenticated
 
     async def caller_of(connection: HTTPConnection) -> Caller:
-        return await house.quick(house.access.of, connection)
+        return await services.run_query(services.auth.caller_of, connection)
 
-    async def holds(who: Any) -> None:
-        await house.quick(house.access.holds, who.key_id)
+    async def check_key(who: Any) -> None:
+        await services.run_query(services.auth.check_key, who.key_id)
 
-    async def charge(who: Any, room: WorldSession, frames: int) -> None:
-        if house.meter.is_due(who.key_id):
+    async def charge(who: Any, session: WorldSession, frames: int) -> None:
+        if services.billing.is_due(who.key_id):
             try:
-                await house.quick(house.meter.look, who.key_id)
-            except SQLAlchemyError as wrong:  # a hiccup of the database does not end a game; it is asked again in a moment
-                LOG.warning("what is left of a quota could not be seen: %s", str(wrong).splitlines()[0])
-        house.meter.spend(who.key_id, frames_cost(room.meta.size, frames))
+                await services.run_query(services.billing.refresh_quota, who.key_id)
+            except SQLAlchemyError as error:  # a failed query does not end the session; the next frame tries again
+                LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
+        services.billing.spend(who.key_id, frames_cost(session.meta.size, frames))
 
-    app.include_router(videos.routes(house))
-    app.include_router(account.routes(house))
+    app.include_router(videos.routes(services))
+    app.include_router(account.routes(services))
     app.include_router(
         worlds.routes(
-            hall,
+            manager,
             caller=caller,
             caller_of=caller_of,
-            resolve=house.resolve,
-            allowed=house.allowed,
+            resolve=services.resolve,
+            check_prompt=services.check_prompt,
             charge=charge,
-            holds=holds,
+            check_key=check_key,
         )
     )
     _errors(app)
@@ -175,82 +176,82 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         return FileResponse(STUDIO / "verify.html")
 
     app.mount("/", StaticFiles(directory=STUDIO, html=True), name="studio")
-    app.add_middleware(Edge, house=house)
+    app.add_middleware(Edge, services=services)
     return app
 
 
-async def _settle(house: Services) -> None:
-    """Now and then: write to the books what was made of worlds."""
+async def _settle(services: Services) -> None:
+    """Every SETTLE_S seconds, write the cost of world frames to the ledger."""
     while True:
         await asyncio.sleep(SETTLE_S)
         try:
-            await run_in_threadpool(house.meter.settle)
-        except Exception as wrong:  # whatever a database does, the next try must come
-            LOG.error("the books of worlds could not be written, and wait: %s", str(wrong).splitlines()[0])
+            await run_in_threadpool(services.billing.settle)
+        except Exception as error:  # the loop must go on whatever the database raises
+            LOG.error("the books of worlds could not be written, and wait: %s", str(error).splitlines()[0])
 
 
-async def _sweep(house: Services) -> None:
-    """Now and then: forget what has expired, remove what is nobody's."""
+async def _sweep(services: Services) -> None:
+    """Every SWEEP_S seconds, delete expired jobs and uploads, and files that belong to no job."""
     while True:
         try:
-            gone = await run_in_threadpool(house.queue.gone, restorable_s=RESTORABLE_S)
-            for id in gone:
-                await run_in_threadpool(house.store.drop, id)
-            swept = await run_in_threadpool(lambda: house.store.sweep(house.queue.artifacts()))
-            await run_in_threadpool(house.uploads.forget, 86400 * house.settings.kept_days)
-            if gone or swept:
-                LOG.info("swept", extra={"expired": len(gone), "orphans": swept[:20]})
-        except Exception as wrong:
-            LOG.error("sweeping failed: %s", wrong)
+            expired = await run_in_threadpool(services.queue.delete_expired, restorable_s=RESTORABLE_S)
+            for id in expired:
+                await run_in_threadpool(services.store.drop, id)
+            swept = await run_in_threadpool(lambda: services.store.sweep(services.queue.artifacts()))
+            await run_in_threadpool(services.uploads.forget, 86400 * services.settings.retention_days)
+            if expired or swept:
+                LOG.info("swept", extra={"expired": len(expired), "orphans": swept[:20]})
+        except Exception as error:
+            LOG.error("sweeping failed: %s", error)
         await asyncio.sleep(SWEEP_S)
 
 
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
-    async def api(request: Request, wrong: ApiError) -> JSONResponse:
-        return JSONResponse(wrong.body(), status_code=wrong.status, headers=wrong.headers)
+    async def api(request: Request, error: ApiError) -> JSONResponse:
+        return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
 
     @app.exception_handler(InputError)
-    async def input(request: Request, wrong: InputError) -> JSONResponse:
-        return JSONResponse(body(str(wrong), "invalid_request_error", None, "invalid_value"), status_code=400)
+    async def input_error(request: Request, error: InputError) -> JSONResponse:
+        return JSONResponse(body(str(error), "invalid_request_error", None, "invalid_value"), status_code=400)
 
     @app.exception_handler(RecursionError)
-    async def deep(request: Request, wrong: RecursionError) -> JSONResponse:
+    async def deep(request: Request, error: RecursionError) -> JSONResponse:
         return JSONResponse(
             body("the body is nested too deeply", "invalid_request_error", None, "invalid_json"), status_code=400
         )
 
     @app.exception_handler(OutputError)
-    async def output(request: Request, wrong: OutputError) -> JSONResponse:
+    async def output(request: Request, error: OutputError) -> JSONResponse:
         return JSONResponse(
-            body(str(wrong), "server_error", None, "storage_full"), status_code=507, headers={"retry-after": "30"}
+            body(str(error), "server_error", None, "storage_full"), status_code=507, headers={"retry-after": "30"}
         )
 
     @app.exception_handler(DataError)
-    async def data(request: Request, wrong: DataError) -> JSONResponse:
+    async def data(request: Request, error: DataError) -> JSONResponse:
         return JSONResponse(
             body("a value cannot be kept in the database", "invalid_request_error", None, "invalid_value"), status_code=400
         )
 
     @app.exception_handler(OperationalError)
     @app.exception_handler(NoConnection)
-    async def database(request: Request, wrong: OperationalError | NoConnection) -> JSONResponse:
-        LOG.error("database: %s", str(wrong).splitlines()[0])
+    async def database(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
+        LOG.error("database: %s", str(error).splitlines()[0])
         return JSONResponse(
             body("the database does not answer now; try again", "server_error", None, "unavailable"), status_code=503,
             headers={"retry-after": "2"},
         )  # fmt: skip
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, wrong: HTTPException) -> JSONResponse:
-        kind = API_TYPES.get(wrong.status_code, "invalid_request_error")
-        message = f"{request.method} {request.url.path[:120]}: {wrong.detail}"
-        headers: dict[str, Any] = dict(wrong.headers or {})
-        return JSONResponse(body(message, kind, None, None), status_code=wrong.status_code, headers=headers)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        kind = API_TYPES.get(error.status_code, "invalid_request_error")
+        message = f"{request.method} {request.url.path[:120]}: {error.detail}"
+        headers: dict[str, Any] = dict(error.headers or {})
+        return JSONResponse(body(message, kind, None, None), status_code=error.status_code, headers=headers)
 
     @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, wrong: RequestValidationError) -> JSONResponse:
-        first = wrong.errors()[0]
+    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or None
         message = f"{name or 'the request'}: {first['msg']}"
         return JSONResponse(body(message, "invalid_request_error", name, "invalid_value"), status_code=422)

@@ -1,4 +1,4 @@
-"""Who is asking: API keys, what each may do and how often."""
+"""Authentication: API keys with scopes and rate limits."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from kinema.server.storage.artifacts import new_id
 from kinema.server.storage.tables import Database, audit, keys
 
 SCOPES = ("read", "videos", "worlds", "admin")
-"""read: look at one's own, which every key may; videos: make them; worlds: step into them; admin: keys, and everybody's jobs."""
+"""read: see the key's own data, which every key may; videos: create them; worlds: create and step them; admin: manage keys and see
+the data of all keys."""
 COOKIE = "kinema_session"
 PREFIX = "kinema_"
-LATELY_S, REMEMBERED = 1.0, 4096
-"""Keys are looked up anew after so long, and only so many remembered meanwhile: revoked elsewhere, one ends within a second."""
+CACHE_S, MAX_CACHED = 1.0, 4096
+"""How long a key's row is cached and how many rows are. A key that another process revokes stops working within a second."""
 USED_S = 60.0
-"""The time of a key's last use is noted at most this often."""
+"""The time of a key's last use is written at most this often."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """A key that was shown and holds. `sees`: whose jobs it may see, None for everybody's."""
+    """An authenticated key. `sees`: the key whose jobs it may see; None: the jobs of all keys."""
 
     key_id: str
     name: str
@@ -57,19 +58,19 @@ class Caller:
 
 
 def digest_of(key: str) -> str:
-    """Keys are 256 random bits, so one round of a plain hash keeps them."""
+    """The hash under which a key is stored. Keys are 256 random bits, so one round of SHA-256 is enough."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
 class Auth:
-    """The keys of a server."""
+    """Creates, revokes and checks the API keys of a server."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
-        self._noted: dict[str, float] = {}
-        self._lately: dict[str, tuple[float, Row[Any] | None]] = {}
+        self._last_noted: dict[str, float] = {}
+        self._cached: dict[str, tuple[float, Row[Any] | None]] = {}
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="kinema-keys")
 
     def make(
@@ -83,7 +84,7 @@ class Auth:
         concurrency: int | None = None,
         by: str | None = None,
     ) -> tuple[str, Row[Any]]:
-        """A new key: its text, which is told this once, and its row."""
+        """Create a key. Returns its text, which is not stored, and its row."""
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
             raise InputError(f"scopes {', '.join(unknown) or 'none'}: expected some of {', '.join(SCOPES)}")
@@ -119,7 +120,7 @@ class Auth:
             return text, db.execute(select(keys).where(keys.c.id == id)).one()
 
     def first(self) -> str | None:
-        """The text of the very first key, which may do everything; None if there are keys."""
+        """Create the first key, with all scopes, and return its text; None if there is a key already."""
         with self.database.reading() as db:
             if db.scalar(select(func.count()).select_from(keys)):
                 return None
@@ -130,7 +131,7 @@ class Auth:
             return list(db.execute(select(keys).order_by(keys.c.created_at)).all())
 
     def revoke(self, id: str, *, by: str | None = None) -> Row[Any]:
-        """From now on the key opens nothing."""
+        """Revoke a key. Returns its row."""
         with self.database.writing() as db:
             now = self.database.now(db)
             row = db.execute(select(keys).where(keys.c.id == id)).first()
@@ -139,43 +140,43 @@ class Auth:
             db.execute(keys.update().where(keys.c.id == id).values(revoked_at=row.revoked_at or now))
             db.execute(audit.insert().values(at=now, key_id=by, action="key.revoked", target=id))
             revoked = db.execute(select(keys).where(keys.c.id == id)).one()
-        self._lately.clear()
+        self._cached.clear()
         return revoked
 
     def caller(self, key: str) -> Caller:
-        """Whose key it is; 401 when it is nobody's, expired or revoked."""
-        row, now = _holding(self._found(digest_of(key))), time.time()
-        if now - max(row.last_used_at or 0.0, self._noted.get(row.id, 0.0)) > USED_S:
-            self._noted[row.id] = now
+        """The caller of a key; 401 when the key is unknown, expired or revoked."""
+        row, now = _check_valid(self._lookup(digest_of(key))), time.time()
+        if now - max(row.last_used_at or 0.0, self._last_noted.get(row.id, 0.0)) > USED_S:
+            self._last_noted[row.id] = now
             self._notes.submit(self._note, row.id, now)
         return Caller(
             key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
         )  # fmt: skip
 
-    def _found(self, digest: str) -> Row[Any] | None:
-        """The row of a key, as it was at most LATELY_S ago."""
-        then, row = self._lately.get(digest, (-LATELY_S, None))
+    def _lookup(self, digest: str) -> Row[Any] | None:
+        """The row of a key, at most CACHE_S old."""
+        then, row = self._cached.get(digest, (-CACHE_S, None))
         now = time.monotonic()
-        if now - then < LATELY_S:
+        if now - then < CACHE_S:
             return row
         with self.database.reading() as db:
             row = db.execute(select(keys).where(keys.c.digest == digest)).first()
         if row is not None:
-            if len(self._lately) >= REMEMBERED:
-                self._lately.clear()
-            self._lately[digest] = (now, row)
+            if len(self._cached) >= MAX_CACHED:
+                self._cached.clear()
+            self._cached[digest] = (now, row)
         return row
 
-    def holds(self, id: str) -> None:
-        """401 once a key has expired or was revoked."""
+    def check_key(self, id: str) -> None:
+        """Raise 401 if a key has expired or was revoked."""
         with self.database.reading() as db:
-            _holding(db.execute(select(keys).where(keys.c.id == id)).first())
+            _check_valid(db.execute(select(keys).where(keys.c.id == id)).first())
 
     def _note(self, id: str, now: float) -> None:
         with suppress(SQLAlchemyError), self.database.writing() as db:
             db.execute(keys.update().where(keys.c.id == id).values(last_used_at=now))
 
-    def of(self, connection: HTTPConnection) -> Caller:
+    def caller_of(self, connection: HTTPConnection) -> Caller:
         """The caller of a request or WebSocket: by header, by the session's cookie, or (WebSocket) by ?key=."""
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         key = given.strip() if scheme.lower() == "bearer" else ""
@@ -194,7 +195,7 @@ class Auth:
         return caller
 
     def _count(self, caller: Caller) -> None:
-        """A bucket of as many requests as a minute allows, filled evenly; 429 when it is empty."""
+        """Token bucket that holds one minute of requests; 429 when it is empty."""
         if caller.rate is None:
             return
         now = time.monotonic()
@@ -212,7 +213,7 @@ class Auth:
         )  # fmt: skip
 
 
-def _holding(row: Row[Any] | None) -> Row[Any]:
+def _check_valid(row: Row[Any] | None) -> Row[Any]:
     if row is None:
         raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at < time.time()):
@@ -224,7 +225,7 @@ def _holding(row: Row[Any] | None) -> Row[Any]:
 
 
 def check_origin(connection: HTTPConnection) -> None:
-    """403 for what a page of another server sends in this one's name: a cookie goes along with that, a header does not."""
+    """Raise 403 for a request that a page of another origin sends with this server's cookie."""
     origin = connection.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != connection.headers.get("host"):
         raise ApiError(
@@ -233,7 +234,7 @@ def check_origin(connection: HTTPConnection) -> None:
 
 
 def shown(row: Row[Any]) -> dict[str, Any]:
-    """A key as the API tells of it, without what opens anything."""
+    """A key as JSON, without its secret."""
     names = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at", "quota", "rate", "concurrency", "used",
              "reserved", "last_used_at")  # fmt: skip
     return {"object": "key", **{name: getattr(row, name) for name in names}}

@@ -1,7 +1,7 @@
-"""What worlds cost: each frame that a model makes for one is billed to the key that asked for it, in pixel-seconds.
+"""Billing of worlds: each generated frame is billed to the key that requested it, in pixel-seconds.
 
-Frames come many a second, so they are added up in memory and written to the books every few seconds, and when the server ends. A
-key that has used up its quota makes no further frame.
+Costs are added up in memory and written to the ledger every few seconds, and when the server stops. A key that has used up its
+quota gets no further frame.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ from kinema.server.storage.rows import beyond_quota, bill
 from kinema.server.storage.tables import Database, keys
 
 USUAL_FPS = 16.0
-"""Frames of a second that pixel-seconds are counted by."""
+"""The frame rate that pixel-seconds are defined at."""
 SETTLE_S = 5.0
-LATELY_S = 1.0
-"""What is left of a quota is looked up this often."""
+REFRESH_S = 1.0
+"""How often the rest of a quota is read from the database."""
 WHAT = "worlds"
-"""Stands in the books where a video's id would."""
+"""Stands in the ledger in place of a video's id."""
 
 
 def frames_cost(size: str, frames: int) -> float:
-    """Pixel-seconds of so many frames; a second of film at the usual rate costs as much as one of a world."""
+    """Pixel-seconds of a number of frames; a second of a world costs as much as a second of video at the usual frame rate."""
     width, _, height = size.partition("x")
     return int(width) * int(height) * frames / USUAL_FPS
 
 
 class Billing:
-    """Adds up what keys make of worlds. Used by one thread, but for `look` and `settle`."""
+    """Adds up the cost of world frames by key. Used by one thread, except `refresh_quota` and `settle`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._spent: dict[str, float] = defaultdict(float)
-        """All that was spent since this began."""
+        """Pixel-seconds by key since the start."""
         self._settled: dict[str, float] = defaultdict(float)
-        """And how much of it is in the books."""
-        self._most: dict[str, tuple[float, float]] = {}
-        """Up to where a key may spend, and its quota."""
-        self._looked: dict[str, float] = {}
+        """How much of it is in the ledger."""
+        self._limits: dict[str, tuple[float, float]] = {}
+        """The value that `_spent` of a key may reach, and the key's quota."""
+        self._refreshed_at: dict[str, float] = {}
 
     def is_due(self, key_id: str) -> bool:
-        """Whether what is left of a quota was not looked up of late."""
-        return time.monotonic() - self._looked.get(key_id, -LATELY_S) >= LATELY_S
+        """Whether the rest of a key's quota was read more than REFRESH_S ago."""
+        return time.monotonic() - self._refreshed_at.get(key_id, -REFRESH_S) >= REFRESH_S
 
-    def look(self, key_id: str) -> None:
-        """Look up what is left of a quota."""
-        self._looked[key_id] = time.monotonic()
-        settled = self._settled[key_id]  # before the books are read: what comes into them meanwhile counts twice, not never
+    def refresh_quota(self, key_id: str) -> None:
+        """Read the rest of a key's quota from the database."""
+        self._refreshed_at[key_id] = time.monotonic()
+        settled = self._settled[key_id]  # read before the ledger: a concurrent `settle` then counts twice, never not at all
         with self.database.reading() as db:
             key = db.execute(select(keys).where(keys.c.id == key_id)).first()
         if key is None or key.quota is None:
-            self._most.pop(key_id, None)
+            self._limits.pop(key_id, None)
         else:
-            self._most[key_id] = settled + key.quota - key.used - key.reserved, key.quota
+            self._limits[key_id] = settled + key.quota - key.used - key.reserved, key.quota
 
     def spend(self, key_id: str, pixel_seconds: float) -> None:
-        """Bill frames before they are made (or, less than nothing, give back what was not made); 429 beyond the quota."""
-        most, quota = self._most.get(key_id, (math.inf, math.inf))
-        left = most - self._spent[key_id]
+        """Bill frames before they are generated, or refund (negative) those that were not; 429 beyond the quota."""
+        limit, quota = self._limits.get(key_id, (math.inf, math.inf))
+        left = limit - self._spent[key_id]
         if 0 < pixel_seconds > left:
             raise beyond_quota(pixel_seconds, left, quota)
         self._spent[key_id] += pixel_seconds
 
     def settle(self) -> None:
-        """Write what was spent to the books, all of it or nothing."""
+        """Write all unsettled costs to the ledger, in one transaction."""
         now_spent = dict(self._spent)
         due = {id: spent - self._settled[id] for id, spent in now_spent.items() if spent != self._settled[id]}
         if not due:

@@ -1,4 +1,4 @@
-"""Characters: who was seen in a video, remembered by a name that prompts may use."""
+"""Characters: an entity of a video, stored with a name that prompts may use."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from kinema.server.storage.tables import characters
 
 
 class Characters:
-    """The characters of a server."""
+    """Creates characters and replaces their names in prompts."""
 
-    def __init__(self, house: Services) -> None:
-        self.house = house
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
     def find(self, id: str, caller: Caller) -> Row[Any]:
         if not is_id(id, "char"):
             raise not_found("character", id)
-        with self.house.database.reading() as db:
+        with self.services.database.reading() as db:
             row = db.execute(select(characters).where(characters.c.id == id)).first()
         if row is None or (caller.sees is not None and row.key_id != caller.sees):
             raise not_found("character", id)
@@ -35,31 +35,36 @@ class Characters:
         query = select(characters).order_by(characters.c.created_at)
         if caller.sees is not None:
             query = query.where(characters.c.key_id == caller.sees)
-        with self.house.database.reading() as db:
+        with self.services.database.reading() as db:
             return list(db.execute(query).all())
 
     def remember(self, given: dict[str, Any], caller: Caller) -> Row[Any]:
-        """Look at a video for who is seen most in it."""
-        reference = self.house.uploads.resolve(given["video"], caller.sees, caller.key_id, "video")
-        looks, id = self.house.looks(reference), new_id("char")
-        with self.house.database.writing() as db:
-            row = {"id": id, "key_id": caller.key_id, "created_at": self.house.database.now(db), "name": given["name"][:80]}
-            db.execute(characters.insert().values(**row, looks=looks))
+        """Create a character from the main entity of a video."""
+        reference = self.services.uploads.resolve(given["video"], caller.sees, caller.key_id, "video")
+        appearance, id = self.services.main_character(reference), new_id("char")
+        with self.services.database.writing() as db:
+            row = {
+                "id": id,
+                "key_id": caller.key_id,
+                "created_at": self.services.database.now(db),
+                "name": given["name"][:80],
+            }
+            db.execute(characters.insert().values(**row, appearance=appearance))
         return self.find(id, caller)
 
-    def by_looks(self, prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
-        """The prompt with the names of characters as what they look like, each name looked for once in what was written."""
+    def replace_names(self, prompt: str, wanted: list[Any] | None, caller: Caller) -> str:
+        """Replace the names of characters in a prompt by their appearance, each in one pass over the text."""
         ids = dict.fromkeys(str(entry.get("id") if isinstance(entry, dict) else entry) for entry in wanted or [])
         if len(ids) > MOST_CHARACTERS:
             raise refuse("characters", f"{len(ids)} of them", f"up to {MOST_CHARACTERS}")
-        cast = {found.name: found.looks for found in (self.find(id, caller) for id in ids)}
-        if not cast:
+        appearances = {match.name: match.looks for match in (self.find(id, caller) for id in ids)}
+        if not appearances:
             return prompt
-        names = "|".join(re.escape(name) for name in sorted(cast, key=len, reverse=True))
-        told = re.sub(rf"(?<!\w)({names})(?!\w)", lambda found: f"the {cast[found[1]]}", prompt)
-        if len(told) > MOST_TEXT:
-            raise refuse("prompt", f"{len(told)} characters with its characters put in", f"up to {MOST_TEXT}")
-        return told
+        names = "|".join(re.escape(name) for name in sorted(appearances, key=len, reverse=True))
+        rewritten = re.sub(rf"(?<!\w)({names})(?!\w)", lambda match: f"the {appearances[match[1]]}", prompt)
+        if len(rewritten) > MOST_TEXT:
+            raise refuse("prompt", f"{len(rewritten)} characters with its characters put in", f"up to {MOST_TEXT}")
+        return rewritten
 
 
 def character_shown(row: Row[Any]) -> dict[str, Any]:

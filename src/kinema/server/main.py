@@ -1,4 +1,4 @@
-"""A server process: says where it is, starts its workers, drains when told to stop."""
+"""The server process: prints its address, starts its workers, and shuts down cleanly on SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DRAIN_S = 15
 
 
 def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> int:
-    """Until SIGTERM or SIGINT; requests are finished, worlds saved, jobs given back to the queue."""
+    """Serve until SIGTERM or SIGINT, then finish open requests, save worlds and release jobs to the queue."""
     log_to()
     app = create_app(settings)
-    key = app.state.house.access.first()
+    key = app.state.services.auth.first()
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"
@@ -30,8 +30,8 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
         print(f"Open the Studio with it: {address}/#key={key}", flush=True)
     else:
         print(f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}", flush=True)
-    crew = WorkerPool(settings, workers)
-    crew.start()
+    pool = WorkerPool(settings, workers)
+    pool.start()
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -45,5 +45,5 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
-        crew.stop()
+        pool.stop()
     return 0

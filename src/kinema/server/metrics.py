@@ -1,4 +1,4 @@
-"""What a server tells of itself: numbers for Prometheus, and a line of JSON for each request."""
+"""Metrics for Prometheus, and structured logs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _KNOWN = set(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message
 class Metrics:
     """Counters of this process and gauges of the whole queue."""
 
-    def __init__(self, queue: Queue, pace: ThroughputStats) -> None:
-        self.queue, self.pace = queue, pace
+    def __init__(self, queue: Queue, throughput: ThroughputStats) -> None:
+        self.queue, self.throughput = queue, throughput
         self.registry = CollectorRegistry()
         self._accepted = Counter("kinema_jobs_accepted", "Jobs accepted", ["kind"], registry=self.registry)
         self._requests = Counter(
@@ -42,12 +42,12 @@ class Metrics:
         counts = self.queue.counts()
         for status in ("queued", "in_progress", "completed", "failed"):
             self._jobs.labels(status).set(counts.get(status, 0))
-        self._workers.set(self.pace.hands())
+        self._workers.set(self.throughput.num_workers())
         return bytes(generate_latest(self.registry))
 
 
 class Lines(logging.Formatter):
-    """A record as one line of JSON: time, level, message and whatever was said beside it."""
+    """Formats a log record as one line of JSON: time, level, message and extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What an operator does not want filmed: a list of words, and an object that looks at prompts and frames. Off unless asked for."""
+"""Moderation of prompts and frames: by a list of words, and by an object that the operator names. Off by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Moderation(Protocol):
-    """Says why a prompt or a film is refused, in one line, or None."""
+    """Checks return the reason of a refusal in one line, or None."""
 
     def check_prompt(self, prompt: str) -> str | None: ...
 
@@ -25,7 +25,7 @@ class Moderation(Protocol):
 
 
 class WordList:
-    """Refuses prompts that hold one of these words, whole and in any case."""
+    """Refuses prompts that contain one of these words, as a whole word and in any case."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = [word.strip().lower() for word in words if word.strip()]
@@ -45,16 +45,16 @@ class WordList:
 
 
 class ModerationChain:
-    """Several, the first refusal counts; every refusal is logged."""
+    """Runs several checkers and returns the first refusal, which is logged."""
 
-    def __init__(self, policies: list[Moderation]) -> None:
-        self.policies = policies
+    def __init__(self, checkers: list[Moderation]) -> None:
+        self.checkers = checkers
 
     def check_prompt(self, prompt: str) -> str | None:
-        return self._first("prompt", [policy.check_prompt(prompt) for policy in self.policies])
+        return self._first("prompt", [checker.check_prompt(prompt) for checker in self.checkers])
 
     def check_frames(self, frames: NDArray[np.uint8]) -> str | None:
-        return self._first("frames", [policy.check_frames(frames) for policy in self.policies])
+        return self._first("frames", [checker.check_frames(frames) for checker in self.checkers])
 
     def _first(self, what: str, answers: list[str | None]) -> str | None:
         reason = next((answer for answer in answers if answer), None)
@@ -64,13 +64,13 @@ class ModerationChain:
 
 
 def moderation_from(spec: str | None, blocked: Path | None) -> ModerationChain:
-    """From what the operator gave: "package.module:object" (a Policy, or what makes one when called) and a list of words."""
-    found: list[Moderation] = [] if blocked is None else [WordList.read(blocked)]
+    """Build the chain from "package.module:object" (a Moderation, or a callable that returns one) and a file of words."""
+    checkers: list[Moderation] = [] if blocked is None else [WordList.read(blocked)]
     if spec is not None:
         module, _, name = spec.partition(":")
         try:
-            made = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as wrong:
-            raise InputError(f"policy {spec!r}: {wrong}; expected package.module:object") from None
-        found.append(made() if isinstance(made, type) or not hasattr(made, "check_prompt") else made)
-    return ModerationChain(found)
+            loaded = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InputError(f"policy {spec!r}: {error}; expected package.module:object") from None
+        checkers.append(loaded() if isinstance(loaded, type) or not hasattr(loaded, "check_prompt") else loaded)
+    return ModerationChain(checkers)

@@ -1,4 +1,4 @@
-"""One server's parts, made once and handed to its routes."""
+"""`Services`: the objects that the routes of one server share, such as its database, store, queue and authentication."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ SCHEMA = {
         }
     },
 }
-"""Every error."""
+"""JSON schema of every error response."""
 
 
 HEAVY, QUEUED = 3, 24
-"""Requests that read files at the same time, and those that may be there in all."""
+"""How many requests may read files at the same time, and how many may run or wait in all."""
 STRANGERS, READ_S = 8, 30.0
-"""Those of them that may be there without a key; one is served at a time, so that they keep nobody with a key
-waiting; and how long they may take to send."""
+"""How many of those requests may come without a key, and how long each may take to send its body. One is served at a time, so
+that they do not delay requests with a key."""
 SEEN = 64
-"""Frames of a clip that are looked at for who is in it."""
+"""The most frames of a clip that are analyzed to find its main character."""
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -63,22 +63,22 @@ def busy() -> ApiError:
 
 
 class Services:
-    """What the routes work with. `errors` describes error answers for the OpenAPI page."""
+    """The objects that the routes share. `errors` describes error responses for the OpenAPI page."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
-        self.queue = Queue(self.database, retained_s=86400 * settings.kept_days, audit_s=86400 * settings.audit_days)
-        self.pace, self.meter = ThroughputStats(self.database), Billing(self.database)
-        self.access = Auth(self.database)
+        self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
+        self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
+        self.auth = Auth(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
-        self.hooks = Webhooks(self.database, private=settings.private_hooks)
-        self.metrics = Metrics(self.queue, self.pace)
-        self.policies = moderation_from(settings.policy, settings.blocked)
+        self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
+        self.metrics = Metrics(self.queue, self.throughput)
+        self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
-        """The roots that manifests of this server are trusted by."""
+        """Root certificates that this server trusts when it verifies manifests."""
         self.errors: dict[int | str, dict[str, Any]] = {
             status: {"description": text, "content": {"application/json": {"schema": SCHEMA}}}
             for status, text in (
@@ -87,35 +87,37 @@ class Services:
                 (429, "too often, or beyond the quota"), (507, "the disk is full"),
             )
         }  # fmt: skip
-        self._looks = threading.Lock()
+        self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self._waiting, self._strangers = 0, 0
 
     async def caller(self, request: HTTPConnection, scope: str) -> Caller:
-        """Who asks, and that they may."""
-        found = await self.quick(self.access.of, request)
-        found.need(scope)
-        request.scope["kinema_key"] = found.key_id
-        return found
+        """The caller of a request. ApiError: 401 without a valid key, 403 without the scope."""
+        authenticated = await self.run_query(self.auth.caller_of, request)
+        authenticated.need(scope)
+        request.scope["kinema_key"] = authenticated.key_id
+        return authenticated
 
-    async def quick(self, look: Callable[..., T], *given: Any) -> T:
-        """A short look into the database: SQLite answers sooner than a thread would begin, and readers there wait for nobody."""
-        return look(*given) if self.database.sqlite else await run_in_threadpool(look, *given)
+    async def run_query(self, query: Callable[..., T], *arguments: Any) -> T:
+        """Run a short database query: in the event loop on SQLite (faster than starting a thread, and readers never wait),
+        and in a thread on Postgres."""
+        return query(*arguments) if self.database.sqlite else await run_in_threadpool(query, *arguments)
 
-    async def apart(self, work: Callable[..., T], *given: Any, heavy: bool = True) -> T:
-        """Run in a thread; what reads files takes turns of its own, so that those who only ask need not wait behind it."""
+    async def run_apart(self, function: Callable[..., T], *arguments: Any, heavy: bool = True) -> T:
+        """Run a function in a thread. heavy: it reads files and takes a slot of a separate limiter, so that light requests do not
+        wait for it; 503 when too many wait already."""
         if not heavy:
-            return await run_in_threadpool(work, *given)
+            return await run_in_threadpool(function, *arguments)
         if self._waiting >= QUEUED:
             raise busy()
         self._waiting += 1
         try:
-            return await to_thread.run_sync(lambda: work(*given), limiter=self._heavy)
+            return await to_thread.run_sync(lambda: function(*arguments), limiter=self._heavy)
         finally:
             self._waiting -= 1
 
-    async def apart_for_anyone(self, read: Callable[[], Awaitable[S]], work: Callable[[S], T]) -> T:
-        """The same for those without a key, counted before what they send is read."""
+    async def run_apart_for_anyone(self, read: Callable[[], Awaitable[S]], function: Callable[[S], T]) -> T:
+        """Read a body and process it for a caller without a key. The request is counted before its body is read."""
         if self._strangers >= STRANGERS:
             raise busy()
         self._strangers += 1
@@ -128,12 +130,12 @@ class Services:
                     408, f"the file did not come within {READ_S:g} s; send a smaller one", code="too_slow"
                 ) from None
             async with self._stranger:
-                return await self.apart(work, sent)
+                return await self.run_apart(function, sent)
         finally:
             self._strangers -= 1
 
     def clip(self, reference: dict[str, str]) -> Clip:
-        """The clip that a resolved reference stands for."""
+        """Load the clip of a resolved reference."""
         if "file" in reference:
             return load_clip(self.store.file(reference["file"]))
         job = self.queue.get(reference["video"], None)
@@ -141,11 +143,11 @@ class Services:
             raise ApiError(409, f"{job.id} is not completed", code="not_completed")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
-    def looks(self, reference: dict[str, str]) -> str:
-        """Who is seen most in a clip, in words: 'red ball'."""
+    def main_character(self, reference: dict[str, str]) -> str:
+        """Name the entity that fills most of the picture over a clip, such as 'red ball'. 400 if there is none."""
         from kinema import api
 
-        with self._looks:
+        with self._describe_lock:
             clip = self.clip(reference)
             scene = clip.state or api.perceive(replace(clip, frames=clip.frames[:SEEN]))
         shown = {slot: float(scene.visible[:, slot].sum() * scene.size[slot]) for slot in scene.entities}
@@ -156,20 +158,20 @@ class Services:
         return scene.name(max(shown, key=lambda slot: shown[slot]))
 
     async def resolve(self, given: Any, caller: Any) -> Clip:
-        """A reference as a clip, for worlds."""
+        """Resolve a reference and load its clip, for worlds."""
         sees = None if "admin" in caller.scopes else caller.key_id
-        reference = await self.apart(self.uploads.resolve, given, sees, caller.key_id, "start")
-        return await self.apart(self.clip, reference)
+        reference = await self.run_apart(self.uploads.resolve, given, sees, caller.key_id, "start")
+        return await self.run_apart(self.clip, reference)
 
-    def allowed(self, text: str) -> None:
-        """400 for words that the operator does not want."""
-        refused = self.policies.check_prompt(text)
-        if refused:
-            raise ApiError(400, refused, code="content_policy_violation")
+    def check_prompt(self, text: str) -> None:
+        """Raise 400 if moderation refuses a text."""
+        refusal = self.moderation.check_prompt(text)
+        if refusal:
+            raise ApiError(400, refusal, code="content_policy_violation")
 
     def close(self) -> None:
-        self.hooks.stop()
+        self.webhooks.stop()
         try:
-            self.meter.settle()
+            self.billing.settle()
         finally:
             self.database.close()

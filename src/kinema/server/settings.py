@@ -1,4 +1,4 @@
-"""What an operator decides once; the same for the server and each of its workers."""
+"""The settings of a server, shared by the server process and its workers."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from kinema.server.storage.tables import sqlite_url
 class Settings:
     """data: the folder that holds everything. database: postgresql://..., or None for SQLite in the data folder.
 
-    batch: jobs of one shape run together at most. label: put a visible mark on every film. policy: package.module:object that may
-    refuse prompts and frames; blocked: a file with words that prompts must not hold, one a line. chain, key: the operator's own
-    certificates. remote: whether pictures may be fetched from public addresses. private_hooks: whether webhooks may go to private
-    addresses. kept_days: how long videos are kept; audit_days: and lines of the audit log. threads: of each worker,
-    None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or "mps".
+    batch: how many jobs of one shape run together at most. label: put a visible mark on every video. moderation:
+    package.module:object that may refuse prompts and frames; blocked: a file of words that prompts must not contain, one a line.
+    chain, key: the operator's own certificates. remote: whether pictures may be fetched from public addresses. private_webhooks:
+    whether webhooks may be delivered to private addresses. retention_days: how long videos are stored; audit_days: how long lines
+    of the audit log are. threads: of each worker; None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or
+    "mps".
     """
 
     data: Path
     database: str | None = None
     batch: int = 4
     label: bool = False
-    policy: str | None = None
+    moderation: str | None = None
     blocked: Path | None = None
     chain: Path | None = None
     key: Path | None = None
     remote: bool = False
-    private_hooks: bool = False
-    kept_days: float = 30.0
+    private_webhooks: bool = False
+    retention_days: float = 30.0
     audit_days: float = 365.0
     threads: int | None = None
     device: str = "auto"
@@ -41,7 +42,7 @@ class Settings:
             raise InputError(f"batch {self.batch}: expected at least 1")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads {self.threads}: expected at least 1")
-        for what, days in (("videos", self.kept_days), ("the audit log", self.audit_days)):
+        for what, days in (("videos", self.retention_days), ("the audit log", self.audit_days)):
             if not days > 0:
                 raise InputError(f"{what} kept {days} days: expected more than 0")
         if (self.chain is None) != (self.key is None):
@@ -54,12 +55,12 @@ class Settings:
         return self.database or sqlite_url(self.data)
 
     def to_json(self) -> str:
-        """For the workers that the server starts."""
+        """The settings as JSON, for the workers that the server starts."""
         return json.dumps({k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()})
 
     @staticmethod
     def from_json(text: str) -> Settings:
-        kept = json.loads(text)
+        values = json.loads(text)
         for name in ("data", "blocked", "chain", "key"):
-            kept[name] = None if kept[name] is None else Path(kept[name])
-        return Settings(**kept)
+            values[name] = None if values[name] is None else Path(values[name])
+        return Settings(**values)

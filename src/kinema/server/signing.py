@@ -1,4 +1,4 @@
-"""Who signs the films of a server."""
+"""The identity that signs a server's videos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kinema.server.settings import Settings
 
 
 def identity_of(settings: Settings) -> Identity:
-    """The operator's certificates, or the server's own, made at first need."""
+    """The operator's certificates, or the server's own, created at first use."""
     if settings.chain is not None and settings.key is not None:
         return identity_from(settings.chain, settings.key)
     return own_identity(settings.data / "identity")

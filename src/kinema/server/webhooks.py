@@ -1,6 +1,7 @@
-"""Webhooks: what happened is told to the addresses that a key named, signed as Standard Webhooks asks, until it was received.
+"""Webhooks: events are posted to the URLs that a key registered, signed by the Standard Webhooks specification, and retried.
 
-Deliveries are rows that were written with what they tell of, so none is lost when the server is; one may come twice, with one id.
+A delivery is a row written in the same transaction as its event, so none is lost when the server stops. A receiver may get an
+event twice, with the same id.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ log = logging.getLogger(__name__)
 EVENTS = ("video.completed", "video.failed")
 TRIES = 12
 TIMEOUT_S = 10.0
-MOST_HOOKS, MOST_URL = 10, 1000
+MAX_WEBHOOKS, MAX_URL = 10, 1000
 AT_ONCE = 32
-KEPT_S = 7 * 86400.0
-"""How long it is remembered what was delivered."""
+RETAINED_S = 7 * 86400.0
+"""How long rows of finished deliveries are stored."""
 
 
 def signature(secret: str, id: str, stamp: int, body: str) -> str:
@@ -45,7 +46,7 @@ def signature(secret: str, id: str, stamp: int, body: str) -> str:
 
 
 class Webhooks:
-    """The webhooks of a server, and the thread that delivers."""
+    """Manages the webhooks of a server and runs the thread that delivers events."""
 
     def __init__(self, database: Database, *, private: bool = False) -> None:
         self.database, self.private = database, private
@@ -54,12 +55,10 @@ class Webhooks:
 
     def make(self, key_id: str, url: str, events: list[Any]) -> Row[Any]:
         try:
-            if len(url) > MOST_URL or httpx.URL(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            if len(url) > MAX_URL or httpx.URL(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
                 raise ValueError
         except (httpx.InvalidURL, ValueError):
-            raise refuse(
-                "url", url, f"an address with http:// or https:// and a host, up to {MOST_URL} characters"
-            ) from None
+            raise refuse("url", url, f"an address with http:// or https:// and a host, up to {MAX_URL} characters") from None
         if not self.private:
             public_address(url)
         wanted = list(events) or list(EVENTS)
@@ -69,8 +68,8 @@ class Webhooks:
             )
         with self.database.writing() as db:
             own = select(func.count()).select_from(webhooks).where(webhooks.c.key_id == key_id)
-            if int(db.scalar(own) or 0) >= MOST_HOOKS:
-                raise ApiError(409, f"this key has {MOST_HOOKS} webhooks; delete one first", code="too_many_webhooks")
+            if int(db.scalar(own) or 0) >= MAX_WEBHOOKS:
+                raise ApiError(409, f"this key has {MAX_WEBHOOKS} webhooks; delete one first", code="too_many_webhooks")
             id = new_id("wh")
             secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
             now = self.database.now(db)
@@ -109,7 +108,7 @@ class Webhooks:
             self._stop.wait(0.5)
 
     def deliver(self) -> bool:
-        """Send what is due, side by side; whether there was any. None waits for another's slow receiver longer than TIMEOUT_S."""
+        """Send all due deliveries concurrently, each within TIMEOUT_S. Returns whether there was any."""
         with self.database.reading() as db:
             now = self.database.now(db)
             query = (
@@ -125,12 +124,12 @@ class Webhooks:
         received = asyncio.run(self._send_all(due))
         with self.database.writing() as db:
             now = self.database.now(db)
-            for row, fine in zip(due, received, strict=True):
-                done = fine or row.attempts + 1 >= TRIES
+            for row, received_ok in zip(due, received, strict=True):
+                done = received_ok or row.attempts + 1 >= TRIES
                 wait = min(2.0**row.attempts, 3600.0)
                 values = {"attempts": row.attempts + 1, "next_at": now + wait, "done_at": now if done else None}
                 db.execute(deliveries.update().where(deliveries.c.id == row.id).values(**values))
-            db.execute(deliveries.delete().where(deliveries.c.done_at < now - KEPT_S))
+            db.execute(deliveries.delete().where(deliveries.c.done_at < now - RETAINED_S))
         return True
 
     async def _send_all(self, due: Sequence[Row[Any]]) -> list[bool]:
@@ -138,18 +137,18 @@ class Webhooks:
             return list(await asyncio.gather(*(self._sent(client, row) for row in due)))
 
     async def _sent(self, client: httpx.AsyncClient, row: Row[Any]) -> bool:
-        """Whether a receiver said yes in time. What it says beside that is not read."""
+        """Post one delivery; whether the receiver answered with success in time. The response body is not read."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                url, headers, extensions = await asyncio.to_thread(self._addressed, row)
-                async with client.stream("POST", url, content=row.body, headers=headers, extensions=extensions) as answer:
+                target, headers, extensions = await asyncio.to_thread(self._addressed, row)
+                async with client.stream("POST", target, content=row.body, headers=headers, extensions=extensions) as answer:
                     return bool(answer.is_success)
-        except Exception as wrong:  # whatever a receiver does, others must be told
-            log.info("webhook not delivered: %s", wrong, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
+        except Exception as error:  # one receiver must not stop deliveries to others
+            log.info("webhook not delivered: %s", error, extra={"webhook": row.webhook, "attempt": row.attempts + 1})
             return False
 
     def _addressed(self, row: Row[Any]) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """Where to send, pinned to the public address that the name stands for now; and the signed headers."""
+        """The URL with its host resolved to a public address, the signed headers and httpx extensions."""
         stamp = int(time.time())
         headers = {
             "content-type": "application/json", "webhook-id": row.id, "webhook-timestamp": str(stamp),
@@ -157,8 +156,8 @@ class Webhooks:
         }  # fmt: skip
         if self.private:
             return row.url, headers, {}
-        asked = httpx.URL(row.url)
+        url = httpx.URL(row.url)
         address = public_address(row.url)
-        host = asked.raw_host.decode("ascii")
-        headers["host"] = host if asked.port is None else f"{host}:{asked.port}"
-        return str(asked.copy_with(host=address)), headers, {"sni_hostname": host} if asked.scheme == "https" else {}
+        host = url.raw_host.decode("ascii")
+        headers["host"] = host if url.port is None else f"{host}:{url.port}"
+        return str(url.copy_with(host=address)), headers, {"sni_hostname": host} if url.scheme == "https" else {}

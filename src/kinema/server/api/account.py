@@ -1,4 +1,4 @@
-"""Everything beside videos and worlds: models, estimates, files, the queue, usage, keys, webhooks, sessions, verifying, health."""
+"""Routes for models, estimates, files, the queue, usage, keys, webhooks, sign-in, verification and health."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kinema.scene.scene import COLORS, KINDS
 from kinema.server.api.errors import not_found
 from kinema.server.api.forms import SMALL, Field, body_of, described, raw_body
 from kinema.server.api.video_object import video_object
-from kinema.server.api.video_schema import CREATE, MOST_SECONDS, config_of, cost, default_model, normal, words_of
+from kinema.server.api.video_schema import CREATE, MOST_SECONDS, config_of, cost, default_model, normalize, words_of
 from kinema.server.auth import COOKIE, SCOPES, check_origin
 from kinema.server.auth import shown as key_shown
 from kinema.server.services import Services
@@ -45,7 +45,7 @@ KEY = (
     Field(name="rate", kind="whole", about="requests a minute", low=1, high=10**6),
     Field(name="concurrency", kind="whole", about="videos waiting or being made", low=1, high=10**6),
 )
-HOOK = (
+WEBHOOK = (
     Field(name="url", kind="text", about="where to", required=True),
     Field(name="events", kind="list", about=f"some of {', '.join(EVENTS)}"),
 )
@@ -73,42 +73,42 @@ async def sent_file(request: Request) -> Sent:
     return sent
 
 
-def routes(house: Services) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     router = APIRouter()
-    _health(router, house)
-    _models(router, house)
-    _files(router, house)
-    _usage(router, house)
-    _keys(router, house)
-    _webhooks(router, house)
-    _verify(router, house)
+    _health_routes(router, services)
+    _model_routes(router, services)
+    _file_routes(router, services)
+    _usage_routes(router, services)
+    _key_routes(router, services)
+    _webhook_routes(router, services)
+    _verify_routes(router, services)
     return router
 
 
-def _health(router: APIRouter, house: Services) -> None:
+def _health_routes(router: APIRouter, services: Services) -> None:
     @router.get("/healthz", tags=["health"], summary="The process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", tags=["health"], summary="Database, disk and workers are there", responses=house.errors)
+    @router.get("/readyz", tags=["health"], summary="Database, disk and workers are there", responses=services.errors)
     async def readyz() -> JSONResponse:
-        def look() -> tuple[bool, dict[str, Any]]:
-            told: dict[str, Any] = {}
+        def read_checks() -> tuple[bool, dict[str, Any]]:
+            checks: dict[str, Any] = {}
             try:
-                told["jobs"] = house.queue.counts()
-                told["workers"] = house.pace.hands()
-                house.store.check_space()
-            except (KinemaError, OSError) as wrong:
-                return False, {**told, "status": "not ready", "reason": str(wrong)}
-            ready = told["workers"] > 0
-            return ready, {**told, "status": "ready" if ready else "not ready: no worker was heard of lately"}
+                checks["jobs"] = services.queue.counts()
+                checks["workers"] = services.throughput.num_workers()
+                services.store.check_space()
+            except (KinemaError, OSError) as error:
+                return False, {**checks, "status": "not ready", "reason": str(error)}
+            has_worker = checks["workers"] > 0
+            return has_worker, {**checks, "status": "ready" if has_worker else "not ready: no worker was heard of lately"}
 
-        fine, told = await run_in_threadpool(look)
-        return JSONResponse(told, status_code=200 if fine else 503)
+        ready, checks = await run_in_threadpool(read_checks)
+        return JSONResponse(checks, status_code=200 if ready else 503)
 
     @router.get("/metrics", tags=["health"], summary="For Prometheus", response_class=Response)
     async def metrics() -> Response:
-        return Response(await run_in_threadpool(house.metrics.page), media_type="text/plain; version=0.0.4")
+        return Response(await run_in_threadpool(services.metrics.page), media_type="text/plain; version=0.0.4")
 
 
 @cache
@@ -156,143 +156,149 @@ VERBS = (
 )
 
 
-def _models(router: APIRouter, house: Services) -> None:
-    @router.get("/v1/models", tags=["models"], summary="Models that film", responses=house.errors)
+def _model_routes(router: APIRouter, services: Services) -> None:
+    @router.get("/v1/models", tags=["models"], summary="Models that film", responses=services.errors)
     async def list_models(request: Request) -> dict[str, Any]:
-        await house.caller(request, "read")
+        await services.caller(request, "read")
         return {"object": "list", "data": await run_in_threadpool(lambda: [model_shown(name) for name in available()])}
 
-    @router.get("/v1/models/{model_id}", tags=["models"], summary="One model", responses=house.errors)
+    @router.get("/v1/models/{model_id}", tags=["models"], summary="One model", responses=services.errors)
     async def get_model(request: Request, model_id: str) -> dict[str, Any]:
-        await house.caller(request, "read")
+        await services.caller(request, "read")
         if model_id not in available():
             raise not_found("model", model_id)
         return await run_in_threadpool(model_shown, model_id)
 
     @router.post(
         "/v1/estimate", tags=["videos"], summary="What a video would take, before it is asked for",
-        openapi_extra=described(CREATE), responses=house.errors,
+        openapi_extra=described(CREATE), responses=services.errors,
     )  # fmt: skip
     async def estimate(request: Request) -> dict[str, Any]:
-        caller = await house.caller(request, "read")
+        caller = await services.caller(request, "read")
         given = await body_of(request, CREATE)
 
-        def reckon() -> dict[str, Any]:
-            model, asked, notes = normal(house, given)
-            width, height = (int(side) for side in asked["size"].split("x"))
-            pixels = cost(width, height, asked["seconds"], asked["fps"], asked["steps"])
-            speed = house.pace.speed(model, "generate")
-            before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in house.queue.waiting(None) if not job.paused)
-            strange, hint = words_of(asked["prompt"], model)
+        def compute() -> dict[str, Any]:
+            model, settings, notes = normalize(services, given)
+            width, height = (int(side) for side in settings["size"].split("x"))
+            pixels = cost(width, height, settings["seconds"], settings["fps"], settings["steps"])
+            speed = services.throughput.speed(model, "generate")
+            before = sum(
+                job.pixel_seconds * (1 - job.progress / 100) for job in services.queue.waiting(None) if not job.paused
+            )
+            unknown, hint = words_of(settings["prompt"], model)
             return {
-                "model": model, "size": asked["size"], "pixel_seconds": pixels,
+                "model": model, "size": settings["size"], "pixel_seconds": pixels,
                 "run_s": None if speed is None else round(speed * pixels, 2),
-                "wait_s": None if speed is None else round(speed * before / max(house.pace.hands(), 1), 2),
-                "unknown_words": strange, "hint": hint, "notes": notes, "quota": quota(house, caller.key_id),
+                "wait_s": None if speed is None else round(speed * before / max(services.throughput.num_workers(), 1), 2),
+                "unknown_words": unknown, "hint": hint, "notes": notes, "quota": quota(services, caller.key_id),
             }  # fmt: skip
 
-        return await run_in_threadpool(reckon)
+        return await run_in_threadpool(compute)
 
 
-def quota(house: Services, key_id: str) -> dict[str, Any]:
-    with house.database.reading() as db:
+def quota(services: Services, key_id: str) -> dict[str, Any]:
+    with services.database.reading() as db:
         row = db.execute(select(keys.c.quota, keys.c.used, keys.c.reserved).where(keys.c.id == key_id)).one()
     return {"limit": row.quota, "used": row.used, "reserved": row.reserved}
 
 
-def _files(router: APIRouter, house: Services) -> None:
+def _file_routes(router: APIRouter, services: Services) -> None:
     def file_shown(row: Any) -> dict[str, Any]:
         return {
             "id": row.id, "object": "file", "bytes": row.bytes, "created_at": int(row.created_at), "filename": row.filename,
             "width": row.width, "height": row.height, "frames": row.frames, "fps": row.fps, "purpose": "input",
         }  # fmt: skip
 
-    @router.post("/v1/files", tags=["files"], summary="Send a picture or video", openapi_extra=FORM, responses=house.errors)
+    @router.post(
+        "/v1/files", tags=["files"], summary="Send a picture or video", openapi_extra=FORM, responses=services.errors
+    )
     async def create_file(request: Request) -> dict[str, Any]:
-        caller = await house.caller(request, "videos")
+        caller = await services.caller(request, "videos")
         sent = await sent_file(request)
-        return file_shown(await house.apart(house.uploads.keep, caller.key_id, sent))
+        return file_shown(await services.run_apart(services.uploads.add, caller.key_id, sent))
 
-    @router.get("/v1/files/{file_id}", tags=["files"], summary="What was sent", responses=house.errors)
+    @router.get("/v1/files/{file_id}", tags=["files"], summary="What was sent", responses=services.errors)
     async def get_file(request: Request, file_id: str) -> dict[str, Any]:
-        caller = await house.caller(request, "read")
-        return file_shown(await run_in_threadpool(house.uploads.find, file_id, caller.sees))
+        caller = await services.caller(request, "read")
+        return file_shown(await run_in_threadpool(services.uploads.find, file_id, caller.sees))
 
-    @router.get("/v1/files/{file_id}/content", tags=["files"], summary="Its pixels, written anew", responses=house.errors)
+    @router.get("/v1/files/{file_id}/content", tags=["files"], summary="Its pixels, written anew", responses=services.errors)
     async def file_content(request: Request, file_id: str) -> Response:
-        caller = await house.caller(request, "read")
+        caller = await services.caller(request, "read")
 
         def written() -> Response:
-            row = house.uploads.find(file_id, caller.sees)
-            clip = house.clip({"file": row.id})
+            row = services.uploads.find(file_id, caller.sees)
+            clip = services.clip({"file": row.id})
             ending, media_type = (".png", "image/png") if clip.num_frames == 1 else (".mp4", "video/mp4")
             with tempfile.TemporaryDirectory(prefix="kinema-file-") as folder:
                 return Response(clip.save(Path(folder) / f"file{ending}").read_bytes(), media_type=media_type)
 
-        return await house.apart(written)
+        return await services.run_apart(written)
 
-    @router.delete("/v1/files/{file_id}", tags=["files"], summary="Delete what was sent", responses=house.errors)
+    @router.delete("/v1/files/{file_id}", tags=["files"], summary="Delete what was sent", responses=services.errors)
     async def delete_file(request: Request, file_id: str) -> dict[str, Any]:
-        caller = await house.caller(request, "videos")
-        await run_in_threadpool(house.uploads.remove, file_id, caller.sees)
+        caller = await services.caller(request, "videos")
+        await run_in_threadpool(services.uploads.remove, file_id, caller.sees)
         return {"id": file_id, "object": "file", "deleted": True}
 
 
-def _usage(router: APIRouter, house: Services) -> None:
-    @router.get("/v1/queue", tags=["queue"], summary="What is being made and what waits, in order", responses=house.errors)
+def _usage_routes(router: APIRouter, services: Services) -> None:
+    @router.get(
+        "/v1/queue", tags=["queue"], summary="What is being made and what waits, in order", responses=services.errors
+    )
     async def the_queue(request: Request) -> dict[str, Any]:
-        caller = await house.caller(request, "read")
+        caller = await services.caller(request, "read")
 
-        def look() -> dict[str, Any]:
+        def read_queue() -> dict[str, Any]:
             data, before, place = [], 0.0, 0
-            for job in house.queue.waiting(caller.sees):
+            for job in services.queue.waiting(caller.sees):
                 if job.status == "in_progress" or job.paused:
-                    data.append(video_object(house, job))
+                    data.append(video_object(services, job))
                 else:
-                    data.append(video_object(house, job, place=(place, before)))
+                    data.append(video_object(services, job, place=(place, before)))
                     place += 1
                 if not job.paused:
                     before += job.pixel_seconds * (1 - job.progress / 100)
-            return {"object": "list", "data": data, "paused": house.queue.is_held()}
+            return {"object": "list", "data": data, "paused": services.queue.is_held()}
 
-        return await run_in_threadpool(look)
+        return await run_in_threadpool(read_queue)
 
     async def hold(request: Request, held: bool) -> dict[str, Any]:
-        caller = await house.caller(request, "admin")
-        await run_in_threadpool(house.queue.hold, held)
-        await run_in_threadpool(house.queue.note, caller.key_id, "queue.paused" if held else "queue.resumed")
+        caller = await services.caller(request, "admin")
+        await run_in_threadpool(services.queue.hold, held)
+        await run_in_threadpool(services.queue.note, caller.key_id, "queue.paused" if held else "queue.resumed")
         return {"paused": held}
 
-    @router.post("/v1/queue/pause", tags=["queue"], summary="Begin nothing more", responses=house.errors)
+    @router.post("/v1/queue/pause", tags=["queue"], summary="Begin nothing more", responses=services.errors)
     async def pause_queue(request: Request) -> dict[str, Any]:
         return await hold(request, True)
 
-    @router.post("/v1/queue/resume", tags=["queue"], summary="Go on", responses=house.errors)
+    @router.post("/v1/queue/resume", tags=["queue"], summary="Go on", responses=services.errors)
     async def resume_queue(request: Request) -> dict[str, Any]:
         return await hold(request, False)
 
-    @router.get("/v1/usage", tags=["access"], summary="Quota and ledger of this key", responses=house.errors)
+    @router.get("/v1/usage", tags=["access"], summary="Quota and ledger of this key", responses=services.errors)
     async def usage(request: Request, limit: int = 100) -> dict[str, Any]:
-        caller = await house.caller(request, "read")
+        caller = await services.caller(request, "read")
 
-        def look() -> dict[str, Any]:
+        def read_usage() -> dict[str, Any]:
             query = select(ledger).where(ledger.c.key_id == caller.key_id).order_by(ledger.c.id.desc())
-            with house.database.reading() as db:
+            with services.database.reading() as db:
                 rows = db.execute(query.limit(min(max(limit, 1), 1000))).all()
             lines = [{"at": row.at, "video": row.job, "kind": row.kind, "pixel_seconds": row.pixel_seconds} for row in rows]
             return {
-                "quota": quota(house, caller.key_id), "rate_per_minute": caller.rate, "concurrency": caller.concurrency,
+                "quota": quota(services, caller.key_id), "rate_per_minute": caller.rate, "concurrency": caller.concurrency,
                 "ledger": lines,
             }  # fmt: skip
 
-        return await run_in_threadpool(look)
+        return await run_in_threadpool(read_usage)
 
 
-def _keys(router: APIRouter, house: Services) -> None:
-    @router.get("/v1/keys", tags=["access"], summary="All keys", responses=house.errors)
+def _key_routes(router: APIRouter, services: Services) -> None:
+    @router.get("/v1/keys", tags=["access"], summary="All keys", responses=services.errors)
     async def list_keys(request: Request) -> dict[str, Any]:
-        await house.caller(request, "admin")
-        rows = await run_in_threadpool(house.access.all)
+        await services.caller(request, "admin")
+        rows = await run_in_threadpool(services.auth.all)
         return {"object": "list", "data": [key_shown(row) for row in rows]}
 
     @router.post(
@@ -300,16 +306,16 @@ def _keys(router: APIRouter, house: Services) -> None:
         tags=["access"],
         summary="A new key; told this once",
         openapi_extra=described(KEY),
-        responses=house.errors,
+        responses=services.errors,
     )
     async def make_key(request: Request) -> dict[str, Any]:
-        caller = await house.caller(request, "admin")
+        caller = await services.caller(request, "admin")
         given = await body_of(request, KEY)
         days = given["expires_in_days"]
 
         def make() -> dict[str, Any]:
             scopes = tuple(str(scope) for scope in given["scopes"] or ("read", "videos", "worlds"))
-            text, row = house.access.make(
+            text, row = services.auth.make(
                 given["name"], scopes, expires_s=None if days is None else 86400 * days, quota=given["quota"], rate=given["rate"],
                 concurrency=given["concurrency"], by=caller.key_id,
             )  # fmt: skip
@@ -317,10 +323,10 @@ def _keys(router: APIRouter, house: Services) -> None:
 
         return await run_in_threadpool(make)
 
-    @router.delete("/v1/keys/{key_id}", tags=["access"], summary="A key opens nothing any more", responses=house.errors)
+    @router.delete("/v1/keys/{key_id}", tags=["access"], summary="A key opens nothing any more", responses=services.errors)
     async def revoke_key(request: Request, key_id: str) -> dict[str, Any]:
-        caller = await house.caller(request, "admin")
-        return key_shown(await run_in_threadpool(lambda: house.access.revoke(key_id, by=caller.key_id)))
+        caller = await services.caller(request, "admin")
+        return key_shown(await run_in_threadpool(lambda: services.auth.revoke(key_id, by=caller.key_id)))
 
     SESSION = (Field(name="key", kind="text", about="an API key", required=True),)
 
@@ -329,27 +335,27 @@ def _keys(router: APIRouter, house: Services) -> None:
         tags=["access"],
         summary="Sign in to the Studio",
         openapi_extra=described(SESSION),
-        responses=house.errors,
+        responses=services.errors,
     )
     async def sign_in(request: Request) -> JSONResponse:
         check_origin(request)
         given = await body_of(request, SESSION, most=SMALL)
-        caller = await run_in_threadpool(house.access.caller, given["key"].strip())
+        caller = await run_in_threadpool(services.auth.caller, given["key"].strip())
         answer = JSONResponse({"key": who(caller)})
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, given["key"].strip(), max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
         return answer
 
-    @router.get("/v1/session", tags=["access"], summary="Who is signed in", responses=house.errors)
+    @router.get("/v1/session", tags=["access"], summary="Who is signed in", responses=services.errors)
     async def session(request: Request) -> dict[str, Any]:
         try:
-            return {"key": who(await house.caller(request, "read"))}
-        except ApiError as wrong:
-            if wrong.code == "missing_api_key":
+            return {"key": who(await services.caller(request, "read"))}
+        except ApiError as error:
+            if error.code == "missing_api_key":
                 return {"key": None}
             raise
 
-    @router.delete("/v1/session", tags=["access"], summary="Sign out", responses=house.errors)
+    @router.delete("/v1/session", tags=["access"], summary="Sign out", responses=services.errors)
     async def sign_out(request: Request) -> JSONResponse:
         check_origin(request)
         answer = JSONResponse({"key": None})
@@ -360,54 +366,60 @@ def _keys(router: APIRouter, house: Services) -> None:
         return {"id": caller.key_id, "name": caller.name, "scopes": list(caller.scopes)}
 
 
-def _webhooks(router: APIRouter, house: Services) -> None:
-    def hook_shown(row: Any, *, secret: bool = False) -> dict[str, Any]:
-        told = {"id": row.id, "object": "webhook", "url": row.url, "events": row.events, "created_at": int(row.created_at)}
-        return {**told, "secret": row.secret} if secret else told
+def _webhook_routes(router: APIRouter, services: Services) -> None:
+    def webhook_json(row: Any, *, secret: bool = False) -> dict[str, Any]:
+        payload = {
+            "id": row.id,
+            "object": "webhook",
+            "url": row.url,
+            "events": row.events,
+            "created_at": int(row.created_at),
+        }
+        return {**payload, "secret": row.secret} if secret else payload
 
-    @router.get("/v1/webhooks", tags=["access"], summary="Webhooks", responses=house.errors)
+    @router.get("/v1/webhooks", tags=["access"], summary="Webhooks", responses=services.errors)
     async def list_hooks(request: Request) -> dict[str, Any]:
-        caller = await house.caller(request, "read")
-        rows = await run_in_threadpool(house.hooks.all, caller.key_id)
-        return {"object": "list", "data": [hook_shown(row) for row in rows]}
+        caller = await services.caller(request, "read")
+        rows = await run_in_threadpool(services.webhooks.all, caller.key_id)
+        return {"object": "list", "data": [webhook_json(row) for row in rows]}
 
     @router.post(
         "/v1/webhooks",
         tags=["access"],
         summary="Be told when videos end",
-        openapi_extra=described(HOOK),
-        responses=house.errors,
+        openapi_extra=described(WEBHOOK),
+        responses=services.errors,
     )
     async def make_hook(request: Request) -> dict[str, Any]:
-        caller = await house.caller(request, "videos")
-        given = await body_of(request, HOOK)
-        row = await run_in_threadpool(house.hooks.make, caller.key_id, given["url"], given["events"] or [])
-        return hook_shown(row, secret=True)
+        caller = await services.caller(request, "videos")
+        given = await body_of(request, WEBHOOK)
+        row = await run_in_threadpool(services.webhooks.make, caller.key_id, given["url"], given["events"] or [])
+        return webhook_json(row, secret=True)
 
-    @router.delete("/v1/webhooks/{hook_id}", tags=["access"], summary="Be told no more", responses=house.errors)
+    @router.delete("/v1/webhooks/{hook_id}", tags=["access"], summary="Be told no more", responses=services.errors)
     async def remove_hook(request: Request, hook_id: str) -> dict[str, Any]:
-        caller = await house.caller(request, "videos")
-        await run_in_threadpool(house.hooks.remove, hook_id, caller.key_id)
+        caller = await services.caller(request, "videos")
+        await run_in_threadpool(services.webhooks.remove, hook_id, caller.key_id)
         return {"id": hook_id, "object": "webhook", "deleted": True}
 
 
-def _verify(router: APIRouter, house: Services) -> None:
+def _verify_routes(router: APIRouter, services: Services) -> None:
     @router.post(
         "/v1/verify",
         tags=["provenance"],
         summary="Was this made by Kinema? For anyone",
         openapi_extra=FORM,
-        responses=house.errors,
+        responses=services.errors,
     )
     async def verify_file(request: Request) -> dict[str, Any]:
-        def look(sent: Sent) -> dict[str, Any]:
+        def judge(sent: Sent) -> dict[str, Any]:
             if len(sent.content) > MOST_BYTES:
                 raise ApiError(413, f"the file has more than {MOST_BYTES >> 20} MiB", code="too_large")
-            told = house.uploads.judge(sent, house.anchors)
-            signed = told["manifest"]["watermark_id"] if told["manifest"]["state"] == "valid" else None
-            marks = [mark for mark in (told["watermark"]["id"], signed) if mark]
-            with house.database.reading() as db:
+            verdict = services.uploads.judge(sent, services.anchors)
+            signed = verdict["manifest"]["watermark_id"] if verdict["manifest"]["state"] == "valid" else None
+            marks = [mark for mark in (verdict["watermark"]["id"], signed) if mark]
+            with services.database.reading() as db:
                 known = db.scalar(select(jobs.c.id).where(jobs.c.mark.in_(marks)).limit(1)) if marks else None
-            return {**told, "known_video": known}
+            return {**verdict, "known_video": known}
 
-        return await house.apart_for_anyone(lambda: sent_file(request), look)
+        return await services.run_apart_for_anyone(lambda: sent_file(request), judge)

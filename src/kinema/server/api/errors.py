@@ -1,4 +1,4 @@
-"""Errors as the API answers them: {"error": {"message", "type", "param", "code"}}, a status and a request id."""
+"""Error responses of the API: {"error": {"message", "type", "param", "code"}}, a status and a request id."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def body(message: str, type: str, param: str | None = None, code: str | None = N
 
 
 def not_found(what: str, id: str) -> ApiError:
-    """The same whether it never was, is gone, or is someone else's."""
+    """404, the same whether the object never existed, was deleted, or belongs to another key."""
     return ApiError(404, f"no {what} {id[:80]!r}; it may have been deleted or expired", code=f"{what}_not_found")
 
 
 def refuse(param: str, came: object, expected: str) -> ApiError:
-    """What came, what was expected. Text is quoted; a number stands as it is, so that "64" and 64 are told apart."""
+    """400 with what came and what was expected. Text is quoted and numbers are not, so that "64" and 64 differ."""
     return ApiError(400, f"{param} {shown(came)}: expected {expected}", param=param, code="invalid_value")
 
 

@@ -1,6 +1,6 @@
-"""Bodies of requests: JSON, or multipart with bracket keys (`guides[0][at]`), read against a list of what is expected.
+"""Request bodies: JSON, or multipart with bracket keys (`guides[0][at]`), checked against a list of fields.
 
-The same list tells the OpenAPI page what there is.
+The same list is the schema of the OpenAPI page.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _parsed(text: str, name: str, expected: str) -> Any:
 
 
 async def body_of(request: Request, fields: Sequence[Field], *, most: int = MOST_JSON) -> dict[str, Any]:
-    """The body, checked. What is unknown is refused with what was perhaps meant."""
+    """Read and check a body. Unknown fields are refused with a suggestion."""
     given = await raw_body(request, most=most)
     known = {field.name for field in fields}
     for name in given:
@@ -197,14 +197,14 @@ async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) 
         try:
             fields, longest = (4 * MOST_LIST, MOST_STATE) if files > 1 else (8, MOST_TEXT)
             form = await request.form(max_files=files, max_fields=fields, max_part_size=longest)
-        except HTTPException as wrong:
-            raise ApiError(400, f"the form cannot be read: {wrong.detail}", code="invalid_form") from None
+        except HTTPException as error:
+            raise ApiError(400, f"the form cannot be read: {error.detail}", code="invalid_form") from None
         except ApiError:
             raise
-        except OSError as wrong:
-            raise OutputError(f"the form cannot be kept: {wrong.strerror or wrong}") from None
-        except Exception as wrong:
-            raise ApiError(400, f"the form cannot be read ({type(wrong).__name__})", code="invalid_form") from None
+        except OSError as error:
+            raise OutputError(f"the form cannot be kept: {error.strerror or error}") from None
+        except Exception as error:
+            raise ApiError(400, f"the form cannot be read ({type(error).__name__})", code="invalid_form") from None
         try:
             pairs = [(name, await _value(value)) for name, value in form.multi_items()]
         finally:
@@ -243,16 +243,16 @@ def unbracket(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         path = [head, *(part.removesuffix("]") for part in rest)]
         if len(path) > DEPTH or not head:
             raise ApiError(400, f"the field {name[:60]!r} is nested too deeply or has no name", code="invalid_form")
-        here = tree
+        node = tree
         for part in path[:-1]:
-            below = here.setdefault(part if part != "" else str(len(here)), {})
-            if not isinstance(below, dict):
+            child = node.setdefault(part if part != "" else str(len(node)), {})
+            if not isinstance(child, dict):
                 raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
-            here = below
-        last = path[-1] if path[-1] != "" else str(len(here))
-        if isinstance(here.get(last), dict):
+            node = child
+        last = path[-1] if path[-1] != "" else str(len(node))
+        if isinstance(node.get(last), dict):
             raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
-        here[last] = value
+        node[last] = value
     return {name: _lists(value) for name, value in tree.items()}
 
 

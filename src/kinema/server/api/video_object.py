@@ -1,4 +1,4 @@
-"""A job as the API tells of it: a video object."""
+"""The JSON of a job in the Videos API: a video object."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sqlalchemy import Row
 from kinema.server.services import Services
 
 
-def video_object(house: Services, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:
-    """A video object. `place`: jobs before it, and pixel-seconds before it, where they were looked up."""
+def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] | None = None) -> dict[str, Any]:
+    """A video object. `place`: the number of jobs and the pixel-seconds ahead of it, if known."""
     eta = None
     live = job.status in ("queued", "in_progress")
     if live:
-        speed = house.pace.speed(job.model, job.kind)
+        speed = services.throughput.speed(job.model, job.kind)
         left = job.pixel_seconds * (1 - job.progress / 100) + (place[1] if place is not None else 0.0)
         if speed is not None and (place is not None or job.status == "in_progress"):
-            eta = round(speed * left / max(house.pace.hands() if place is not None else 1, 1), 2)
+            eta = round(speed * left / max(services.throughput.num_workers() if place is not None else 1, 1), 2)
     request = job.request
     error = None if job.error_code is None else {"code": job.error_code, "message": job.error_message}
     return {
@@ -35,7 +35,7 @@ def video_object(house: Services, job: Row[Any], *, place: tuple[int, float] | N
             "cancelled": job.error_code == "cancelled" or (live and job.cancelled), "stage": job.stage,
             "position": None if place is None else place[0], "eta_s": eta, "started_at": job.started_at,
             "pixel_seconds": job.pixel_seconds, "frames": job.frames, "sources": job.sources, "attempts": job.attempts,
-            "has_preview": job.status == "in_progress" and house.store.preview(job.id).exists(),
+            "has_preview": job.status == "in_progress" and services.store.preview(job.id).exists(),
             "has_state": job.has_state,
             "deleted": job.deleted_at is not None, "bytes": job.bytes, "took_s": job.took_s, "settings": job.settings,
             "watermark": job.mark, "notes": request.get("notes") or [],
@@ -43,16 +43,16 @@ def video_object(house: Services, job: Row[Any], *, place: tuple[int, float] | N
     }  # fmt: skip
 
 
-class Told(JSONResponse):
-    """JSON, written fast."""
+class FastJSONResponse(JSONResponse):
+    """A JSON response, serialized by orjson."""
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content)
 
 
-def answered(given: dict[str, Any]) -> Told:
-    """A video object, and when the client should ask again."""
-    live = given["status"] in ("queued", "in_progress")
-    eta = given["kinema"]["eta_s"]
+def video_response(video: dict[str, Any]) -> FastJSONResponse:
+    """A response with a video object and a header that says when to poll again."""
+    live = video["status"] in ("queued", "in_progress")
+    eta = video["kinema"]["eta_s"]
     wait = min(max(int(1000 * (eta if eta is not None else 1.0) / 2), 250), 5000) if live else 0
-    return Told(given, headers={"openai-poll-after-ms": str(wait)} if live else {})
+    return FastJSONResponse(video, headers={"openai-poll-after-ms": str(wait)} if live else {})

@@ -1,4 +1,4 @@
-"""What may be asked of the Videos API, and what is made of it: defaults filled in, models found, prices told."""
+"""The request fields of the Videos API, and functions that fill in defaults, resolve models and compute costs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALIASES = ("sora-2", "sora-2-pro")
 MOST_SECONDS = 600.0
 MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
 USUAL_STEPS = 16
-"""What a pixel-second is made of, beside the usual frame rate; more frames or steps cost as many more."""
+"""The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 EMPTY = (
     Field(name="seed", kind="whole", about="the same seed on the same machine makes the same video", low=0, high=2**62 - 1),
     Field(name="steps", kind="whole", about="steps of the plan", low=1, high=200),
@@ -39,7 +39,7 @@ EMPTY = (
     Field(name="label", kind="flag", about="a visible mark in the corner", default=False),
     Field(name="model", kind="text", about="a model's name"),
 )
-"""What every kind of video may be told."""
+"""Fields of every kind of video."""
 SECONDS = Field(name="seconds", kind="number", about="length of the video", low=0.01, high=MOST_SECONDS)
 SIZE = Field(
     name="size", kind="text", example='"64x64"',
@@ -104,7 +104,7 @@ def config_of(name: str) -> ModelConfig:
 
 
 def model_for(given: str | None) -> tuple[str, list[str]]:
-    """The model that films, and what is to be said about it. Only shipped or installed models have names here; folders do not."""
+    """The model for a request, and notes for the client. Only shipped or installed models have names here; folders do not."""
     if given in (None, ""):
         return default_model(), []
     if given in ALIASES:
@@ -117,8 +117,8 @@ def model_for(given: str | None) -> tuple[str, list[str]]:
     return given, []
 
 
-def normal(house: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
-    """The model, the request with all that was left open filled in, and notes; nothing is uploaded or accepted yet."""
+def normalize(services: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
+    """The model, the request with defaults filled in, and notes. Nothing is uploaded or accepted yet."""
     model, notes = model_for(given.get("model"))
     config = config_of(model)
     width, height = limits.check_size(config, size_for(given, model, notes))
@@ -127,7 +127,7 @@ def normal(house: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any],
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
     prompt = given.get("prompt") or ""
     check_prompt(prompt, model, bool(given.get("strict")))
-    house.allowed(prompt)
+    services.check_prompt(prompt)
     seed = given.get("seed")
     request = {
         "prompt": prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps,
@@ -178,7 +178,7 @@ def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps:
 
 
 def words_of(prompt: str, model: str) -> tuple[list[str], str | None]:
-    """Words that a model has never met, and what was perhaps meant."""
+    """Words that a model does not know, and a hint with similar words."""
     known = VOCABULARY - set(config_of(model).lacks)
     strange = unknown_words(prompt, known)
     meant = {word: suggest(word, known) for word in strange}

@@ -1,7 +1,7 @@
 """The HTTP and WebSocket routes of worlds.
 
-`routes` makes a router from a hall and from what the server knows: who asks, how a reference to a picture or video is resolved, and
-which words its policy refuses. A world belongs to the key that made it; for other keys there is none, except for scope "admin".
+`routes` makes a router from a `WorldManager` and functions that authenticate callers, resolve references to pictures and videos,
+and moderate prompts. A world belongs to the key that made it; for other keys there is none, except for scope "admin".
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from kinema.server.api.errors import refuse
 from kinema.server.api.forms import Field, body_of, described, raw_body
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import MAX_BYTES, scene_of
-from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, drawn, error_text, live, told_as
+from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, encode_async, error_text, live, to_api_error
 from kinema.server.worlds.manager import Caller, WorldManager
 from kinema.server.worlds.session import Snapshot, WorldSession, step_of
 from kinema.simulation.world import AHEAD_S
@@ -38,11 +38,11 @@ from kinema.simulation.world import AHEAD_S
 Resolve = Callable[[Any, Caller], Awaitable[Clip]]
 CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller]]
 Charge = Callable[[Caller, WorldSession, int], Awaitable[None]]
-Holds = Callable[[Caller], Awaitable[None]]
+CheckKey = Callable[[Caller], Awaitable[None]]
 READ, WRITE = ("read", "worlds", "admin"), ("worlds", "admin")
-MOST_FRAMES = 480
-"""Of one request to step or to film."""
-MOST_SESSIONS = 16
+MAX_FRAMES = 480
+"""The most frames of one request."""
+MAX_SESSIONS = 16
 """Live sessions of one key at a time."""
 FIRST_FRAMES = 8
 """What beginning a world costs; planning its first moment takes as long as making so many."""
@@ -70,7 +70,7 @@ BEGIN = (
 )
 STEP = (
     Field(name="action", kind="any", about="[right, up] in [-1, 1] for the robots, or null"),
-    Field(name="frames", kind="whole", about="how many steps", default=1, low=1, high=MOST_FRAMES),
+    Field(name="frames", kind="whole", about="how many steps", default=1, low=1, high=MAX_FRAMES),
 )
 MOVE = (
     Field(name="slot", kind="whole", about="which thing, by its slot", required=True),
@@ -91,89 +91,95 @@ STARTS = ("prompt", "picture", "video", "state")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    """What the server hands to the routes."""
+class Dependencies:
+    """What the routes depend on."""
 
-    hall: WorldManager
+    manager: WorldManager
     caller: Callable[..., Any]
-    """A dependency that answers with who asks, or raises."""
+    """A FastAPI dependency that returns the caller, or raises."""
     caller_of: CallerOf
     """The same for a WebSocket."""
     resolve: Resolve
-    allowed: Callable[[str], None]
-    """Raises for words that are refused."""
+    check_prompt: Callable[[str], None]
+    """Raises for a prompt that moderation refuses."""
     charge: Charge
-    """Bills frames before they are made, or raises."""
-    holds: Holds
-    """Raises 401 once a caller's key does not hold any more."""
+    """Bills frames before they are generated, or raises."""
+    check_key: CheckKey
+    """Raises 401 once a caller's key is not valid any more."""
 
 
-async def free(caller: Caller, room: WorldSession, frames: int) -> None:
+async def free(caller: Caller, session: WorldSession, frames: int) -> None:
     """Frames cost nothing."""
 
 
 @asynccontextmanager
-async def billed(given: Given, who: Caller, room: WorldSession, frames: int) -> AsyncIterator[list[int]]:
-    """Bills frames; those that are not made within are given back. What is yielded holds how many are still to be made."""
-    await given.charge(who, room, frames)
+async def billed(deps: Dependencies, who: Caller, session: WorldSession, frames: int) -> AsyncIterator[list[int]]:
+    """Bill frames, and refund those that the block does not generate. Yields a list of one number, the frames left."""
+    await deps.charge(who, session, frames)
     left = [frames]
     try:
         yield left
     finally:
         if left[0]:
-            await given.charge(who, room, -left[0])
+            await deps.charge(who, session, -left[0])
 
 
-async def always(caller: Caller) -> None:
-    """Keys hold for good."""
+async def always_valid(caller: Caller) -> None:
+    """Keys stay valid."""
 
 
 def routes(
-    hall: WorldManager,
+    manager: WorldManager,
     *,
     caller: Callable[..., Any],
     caller_of: CallerOf,
     resolve: Resolve,
-    allowed: Callable[[str], None] = lambda text: None,
+    check_prompt: Callable[[str], None] = lambda text: None,
     charge: Charge = free,
-    holds: Holds = always,
+    check_key: CheckKey = always_valid,
 ) -> APIRouter:
     """All routes below /v1/worlds."""
-    given = Given(
-        hall=hall, caller=caller, caller_of=caller_of, resolve=resolve, allowed=allowed, charge=charge, holds=holds
+    deps = Dependencies(
+        manager=manager,
+        caller=caller,
+        caller_of=caller_of,
+        resolve=resolve,
+        check_prompt=check_prompt,
+        charge=charge,
+        check_key=check_key,
     )
     router = APIRouter(tags=["worlds"], route_class=Route)
-    _coming_and_going(router, given)
-    _looking(router, given)
-    _doing(router, given)
-    _playing(router, given)
+    _lifecycle_routes(router, deps)
+    _read_routes(router, deps)
+    _write_routes(router, deps)
+    _live_routes(router, deps)
     return router
 
 
 class Route(APIRoute):
-    """Tells errors of the library as the API's, with a code that says which kind they are."""
+    """Converts errors of the library to API errors (`to_api_error`)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def telling(request: Request) -> Response:
+        async def with_api_errors(request: Request) -> Response:
             try:
                 return await handle(request)
-            except InputError as wrong:
-                raise told_as(wrong) from None
+            except InputError as error:
+                raise to_api_error(error) from None
 
-        return telling
+        return with_api_errors
 
 
-def permit(caller: Caller, scopes: tuple[str, ...]) -> Caller:
-    """Whoever has one of these scopes."""
+def require_scope(caller: Caller, scopes: tuple[str, ...]) -> Caller:
+    """The caller, if it has one of these scopes; 403 otherwise."""
     if not set(scopes) & set(caller.scopes):
         raise ApiError(403, f"this key may not do that; it needs the scope {scopes[-2]!r}", code="missing_scope")
     return caller
 
 
 async def picture_url(frame: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(await drawn(frame, None, lossless=True)).decode()
+    return "data:image/png;base64," + base64.b64encode(await encode_async(frame, None, lossless=True)).decode()
 
 
 async def film_url(clip: Clip, form: str) -> str:
@@ -181,8 +187,8 @@ async def film_url(clip: Clip, form: str) -> str:
     return f"data:{'video/mp4' if form == 'mp4' else 'image/png'};base64," + base64.b64encode(data).decode()
 
 
-def world_json(room: WorldSession, now: dict[str, Any]) -> dict[str, Any]:
-    meta = room.meta
+def world_json(session: WorldSession, now: dict[str, Any]) -> dict[str, Any]:
+    meta = session.meta
     return {
         "id": meta.id, "object": "world", "name": meta.name, "created_at": int(meta.created_at), "model": meta.model,
         "size": meta.size, "fps": meta.fps, "seed": meta.seed, "task": meta.task, "parent": meta.parent,
@@ -190,56 +196,56 @@ def world_json(room: WorldSession, now: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def start_of(told: dict[str, Any], given: Given, who: Caller) -> str | Clip | Scene:
+async def start_of(payload: dict[str, Any], deps: Dependencies, who: Caller) -> str | Clip | Scene:
     """Words, a clip or a state: whichever was given, one at most."""
-    start = {name: value for name, value in (told["start"] or {}).items() if value is not None}
+    start = {name: value for name, value in (payload["start"] or {}).items() if value is not None}
     unknown = [name for name in start if name not in STARTS]
-    found = sorted(start) + ["prompt"] * (told["prompt"] is not None)
-    if unknown or len(found) > 1:
-        raise refuse("start", " and ".join(unknown or found), f"one of {', '.join(STARTS)}, such as {START_EXAMPLE}")
-    if told["prompt"] is not None:
-        start = {"prompt": told["prompt"]}
+    names = sorted(start) + ["prompt"] * (payload["prompt"] is not None)
+    if unknown or len(names) > 1:
+        raise refuse("start", " and ".join(unknown or names), f"one of {', '.join(STARTS)}, such as {START_EXAMPLE}")
+    if payload["prompt"] is not None:
+        start = {"prompt": payload["prompt"]}
     match start:
         case {"state": state}:
             return await asyncio.to_thread(scene_of, state)
         case {"picture": reference}:
-            clip = await given.resolve(reference, who)
+            clip = await deps.resolve(reference, who)
             return clip.cut(slice(0, 1))
         case {"video": reference}:
-            clip = await given.resolve(reference, who)
+            clip = await deps.resolve(reference, who)
             return clip.cut(slice(-max(round(SEEN_S * clip.fps), 1), None))
     prompt = start.get("prompt", "")
     if not isinstance(prompt, str):
         raise refuse("start.prompt", prompt, f"text such as in {START_EXAMPLE}")
-    given.allowed(prompt)
+    deps.check_prompt(prompt)
     return prompt
 
 
-def _coming_and_going(router: APIRouter, given: Given) -> None:
-    hall = given.hall
-    Who = Annotated[Any, Depends(given.caller)]
+def _lifecycle_routes(router: APIRouter, deps: Dependencies) -> None:
+    manager = deps.manager
+    Who = Annotated[Any, Depends(deps.caller)]
 
     @router.post("/v1/worlds", openapi_extra=described(BEGIN))
     async def create(request: Request, who: Who) -> dict[str, Any]:
-        permit(who, WRITE)
-        told = await body_of(request, BEGIN)
-        given.allowed(told["task"] or "")
-        start = await start_of(told, given, who)
-        chosen = {name: told[name] for name in ("model", "name", "seed", "fps", "size", "task")}
-        room = await hall.create(who.key_id, start, **chosen)
-        await given.charge(who, room, FIRST_FRAMES)
-        return world_json(room, await hall.now(room))
+        require_scope(who, WRITE)
+        payload = await body_of(request, BEGIN)
+        deps.check_prompt(payload["task"] or "")
+        start = await start_of(payload, deps, who)
+        settings = {name: payload[name] for name in ("model", "name", "seed", "fps", "size", "task")}
+        session = await manager.create(who.key_id, start, **settings)
+        await deps.charge(who, session, FIRST_FRAMES)
+        return world_json(session, await manager.now(session))
 
     @router.get("/v1/worlds")
     async def every(who: Who) -> dict[str, Any]:
-        rooms = hall.of(permit(who, READ))
-        data = [world_json(room, room.look.now if room.look else room.meta.now) for room in rooms]
+        sessions = manager.list_for(require_scope(who, READ))
+        data = [world_json(session, session.snapshot.now if session.snapshot else session.meta.now) for session in sessions]
         ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
         return {"object": "list", "data": data, **ends, "has_more": False}
 
     @router.post("/v1/worlds/open")
     async def open_file(request: Request, who: Who) -> dict[str, Any]:
-        permit(who, WRITE)
+        require_scope(who, WRITE)
         size = request.headers.get("content-length", "")
         if not size.isdecimal() or int(size) > MAX_BYTES + 65536:
             raise ApiError(413, f"a world file is at most {MAX_BYTES >> 20} MiB, sent with its length", code="too_large")
@@ -249,43 +255,45 @@ def _coming_and_going(router: APIRouter, given: Given) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload.world"
             path.write_bytes(file.content)
-            room = await hall.open(who.key_id, path, Path(file.name).stem or "opened")
-        return world_json(room, await hall.now(room))
+            session = await manager.open(who.key_id, path, Path(file.name).stem or "opened")
+        return world_json(session, await manager.now(session))
 
     @router.get("/v1/worlds/{id}")
     async def get(id: str, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, READ))
-        return world_json(room, await hall.now(room))
+        session = manager.find(id, require_scope(who, READ))
+        return world_json(session, await manager.now(session))
 
     @router.delete("/v1/worlds/{id}")
     async def delete(id: str, who: Who) -> dict[str, Any]:
-        await hall.delete(hall.find(id, permit(who, WRITE)))
+        await manager.delete(manager.find(id, require_scope(who, WRITE)))
         return {"id": id, "object": "world.deleted", "deleted": True}
 
     @router.post("/v1/worlds/{id}/rename", openapi_extra=described(RENAME))
     async def rename(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, WRITE))
-        await hall.rename(room, (await body_of(request, RENAME))["name"])
-        return world_json(room, await hall.now(room))
+        session = manager.find(id, require_scope(who, WRITE))
+        await manager.rename(session, (await body_of(request, RENAME))["name"])
+        return world_json(session, await manager.now(session))
 
     @router.post("/v1/worlds/{id}/branch", openapi_extra=described(BRANCH))
     async def branch(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, WRITE))
-        new = await hall.branch(room, who.key_id, (await body_of(request, BRANCH))["name"])
-        return world_json(new, await hall.now(new))
+        session = manager.find(id, require_scope(who, WRITE))
+        new = await manager.branch(session, who.key_id, (await body_of(request, BRANCH))["name"])
+        return world_json(new, await manager.now(new))
 
 
-def _looking(router: APIRouter, given: Given) -> None:
-    hall = given.hall
-    Who = Annotated[Any, Depends(given.caller)]
+def _read_routes(router: APIRouter, deps: Dependencies) -> None:
+    manager = deps.manager
+    Who = Annotated[Any, Depends(deps.caller)]
 
     @router.get("/v1/worlds/{id}/frame")
     async def frame(id: str, who: Who, scale: Annotated[int, Query(ge=1, le=8)] = 1) -> Response:
-        look = await hall.look(hall.find(id, permit(who, READ)))
-        assert look.frame is not None
-        size = scale * max(look.frame.shape[:2])
+        snapshot = await manager.snapshot(manager.find(id, require_scope(who, READ)))
+        assert snapshot.frame is not None
+        size = scale * max(snapshot.frame.shape[:2])
         return Response(
-            await drawn(look.frame, size, lossless=True), media_type="image/png", headers={"cache-control": "no-store"}
+            await encode_async(snapshot.frame, size, lossless=True),
+            media_type="image/png",
+            headers={"cache-control": "no-store"},
         )
 
     @router.get("/v1/worlds/{id}/clip")
@@ -295,10 +303,10 @@ def _looking(router: APIRouter, given: Given) -> None:
         frames: Annotated[int | None, Query(ge=1)] = None,
         format: Annotated[str, Query(pattern="^(mp4|png)$")] = "mp4",
     ) -> Response:
-        room = hall.find(id, permit(who, READ))
-        kept = (await hall.now(room))["past_frames"] + 1
-        async with billed(given, who, room, min(frames or kept, kept)) as left:
-            made = await hall.clip(room, frames)
+        session = manager.find(id, require_scope(who, READ))
+        num_frames = (await manager.now(session))["past_frames"] + 1
+        async with billed(deps, who, session, min(frames or num_frames, num_frames)) as left:
+            made = await manager.clip(session, frames)
             left[0] = 0
         kind = "video/mp4" if format == "mp4" else "image/png"
         data = await asyncio.to_thread(to_bytes, made, format)
@@ -306,15 +314,15 @@ def _looking(router: APIRouter, given: Given) -> None:
 
     @router.get("/v1/worlds/{id}/scene")
     async def scene(id: str, who: Who) -> dict[str, Any]:
-        world = await hall.snapshot(hall.find(id, permit(who, READ)))
+        world = await manager.private_branch(manager.find(id, require_scope(who, READ)))
         return await asyncio.to_thread(lambda: world.scene.to_dict())
 
     @router.get("/v1/worlds/{id}/file")
     async def file(id: str, who: Who) -> FileResponse:
-        room = hall.find(id, permit(who, READ))
+        session = manager.find(id, require_scope(who, READ))
         folder = tempfile.TemporaryDirectory()
         try:
-            path = await hall.export(room, Path(folder.name) / "it.world")
+            path = await manager.export(session, Path(folder.name) / "it.world")
         except BaseException:
             folder.cleanup()
             raise
@@ -324,95 +332,95 @@ def _looking(router: APIRouter, given: Given) -> None:
 
     @router.post("/v1/worlds/{id}/ask", openapi_extra=described(ASK))
     async def ask(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, READ))
+        session = manager.find(id, require_scope(who, READ))
         question = (await body_of(request, ASK))["question"]
-        async with billed(given, who, room, round(AHEAD_S * room.meta.fps)) as left:
-            said = await hall.ask(room, question)
-            if said.kind == "next":  # only this one makes frames
+        async with billed(deps, who, session, round(AHEAD_S * session.meta.fps)) as left:
+            answer = await manager.ask(session, question)
+            if answer.kind == "next":  # only this one makes frames
                 left[0] = 0
-        return {"text": said.sentence, "value": said.value, "kind": said.kind}
+        return {"text": answer.sentence, "value": answer.value, "kind": answer.kind}
 
     @router.post("/v1/worlds/{id}/what_if", openapi_extra=described(CAUSE))
     async def what_if(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, READ))
-        told = await body_of(request, CAUSE)
-        given.allowed(told["cause"])
-        async with billed(given, who, room, 2 * told["since"]) as left:
-            both = await hall.what_if(room, told["cause"], told["since"])
+        session = manager.find(id, require_scope(who, READ))
+        payload = await body_of(request, CAUSE)
+        deps.check_prompt(payload["cause"])
+        async with billed(deps, who, session, 2 * payload["since"]) as left:
+            result = await manager.what_if(session, payload["cause"], payload["since"])
             left[0] = 0
-        happened, instead = [await film_url(clip, told["format"]) for clip in (both.happened, both.instead)]
-        return {"understood": both.understood, "happened": happened, "instead": instead}
+        happened, instead = [await film_url(clip, payload["format"]) for clip in (result.happened, result.instead)]
+        return {"understood": result.understood, "happened": happened, "instead": instead}
 
 
-def _doing(router: APIRouter, given: Given) -> None:
-    hall = given.hall
-    Who = Annotated[Any, Depends(given.caller)]
+def _write_routes(router: APIRouter, deps: Dependencies) -> None:
+    manager = deps.manager
+    Who = Annotated[Any, Depends(deps.caller)]
 
-    def changed(room: WorldSession, look: Snapshot) -> dict[str, Any]:
-        return {"understood": look.answer, "world": world_json(room, look.now)}
+    def changed(session: WorldSession, snapshot: Snapshot) -> dict[str, Any]:
+        return {"understood": snapshot.answer, "world": world_json(session, snapshot.now)}
 
     @router.post("/v1/worlds/{id}/step", openapi_extra=described(STEP))
     async def step(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, WRITE))
-        told = await body_of(request, STEP)
-        deed = step_of(told["action"])
-        async with billed(given, who, room, told["frames"]) as left:
+        session = manager.find(id, require_scope(who, WRITE))
+        payload = await body_of(request, STEP)
+        command = step_of(payload["action"])
+        async with billed(deps, who, session, payload["frames"]) as left:
             while left[0]:
-                look = await hall.do(room, deed, urgent=True, picture=left[0] == 1)
+                snapshot = await manager.execute(session, command, urgent=True, picture=left[0] == 1)
                 left[0] -= 1
-        assert look.frame is not None
-        return {**look.now, "model_ms": round(look.model_ms, 3), "frame": await picture_url(look.frame)}
+        assert snapshot.frame is not None
+        return {**snapshot.now, "model_ms": round(snapshot.model_ms, 3), "frame": await picture_url(snapshot.frame)}
 
     @router.post("/v1/worlds/{id}/edit", openapi_extra=described(EDIT))
     async def edit(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, WRITE))
+        session = manager.find(id, require_scope(who, WRITE))
         text = (await body_of(request, EDIT))["text"]
-        given.allowed(text)
-        return changed(room, await hall.do(room, ["edit", text]))
+        deps.check_prompt(text)
+        return changed(session, await manager.execute(session, ["edit", text]))
 
     @router.post("/v1/worlds/{id}/move", openapi_extra=described(MOVE))
     async def move(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, WRITE))
-        told = await body_of(request, MOVE)
-        return changed(room, await hall.do(room, ["move", told["slot"], told["x"], told["y"]]))
+        session = manager.find(id, require_scope(who, WRITE))
+        payload = await body_of(request, MOVE)
+        return changed(session, await manager.execute(session, ["move", payload["slot"], payload["x"], payload["y"]]))
 
     @router.post("/v1/worlds/{id}/rewind", openapi_extra=described(REWIND))
     async def rewind(id: str, request: Request, who: Who) -> dict[str, Any]:
-        room = hall.find(id, permit(who, WRITE))
-        look = await hall.do(room, ["rewind", (await body_of(request, REWIND))["frames"]])
-        return world_json(room, look.now)
+        session = manager.find(id, require_scope(who, WRITE))
+        snapshot = await manager.execute(session, ["rewind", (await body_of(request, REWIND))["frames"]])
+        return world_json(session, snapshot.now)
 
 
-def _playing(router: APIRouter, given: Given) -> None:
-    sessions: Counter[str] = Counter()
+def _live_routes(router: APIRouter, deps: Dependencies) -> None:
+    num_live: Counter[str] = Counter()
 
     async def admitted(socket: WebSocket, id: str) -> tuple[Caller, WorldSession]:
-        found = given.caller_of(socket)
-        who = await found if isinstance(found, Awaitable) else found
-        room = given.hall.find(id, permit(who, WRITE))
-        if sessions[who.key_id] >= MOST_SESSIONS:
+        authenticated = deps.caller_of(socket)
+        who = await authenticated if isinstance(authenticated, Awaitable) else authenticated
+        session = deps.manager.find(id, require_scope(who, WRITE))
+        if num_live[who.key_id] >= MAX_SESSIONS:
             raise ApiError(
                 429,
-                f"this key plays in {MOST_SESSIONS} places, which is the most; leave one first",
+                f"this key plays in {MAX_SESSIONS} places, which is the most; leave one first",
                 code="too_many_sessions",
             )
-        return who, room
+        return who, session
 
     @router.websocket("/v1/worlds/{id}/live")
     async def play(socket: WebSocket, id: str) -> None:
         await socket.accept()
         try:
-            who, room = await admitted(socket, id)
-            sessions[who.key_id] += 1
+            who, session = await admitted(socket, id)
+            num_live[who.key_id] += 1
             try:
                 await live(
-                    given.hall, room, socket,
-                    charge=lambda frames: given.charge(who, room, frames), holds=lambda: given.holds(who),
+                    deps.manager, session, socket,
+                    charge=lambda frames: deps.charge(who, session, frames), check_key=lambda: deps.check_key(who),
                 )  # fmt: skip
             finally:
-                sessions[who.key_id] -= 1
-        except KinemaError as wrong:
-            await socket.send_text(error_text(wrong))
-            status = wrong.status if isinstance(wrong, ApiError) else 400
+                num_live[who.key_id] -= 1
+        except KinemaError as error:
+            await socket.send_text(error_text(error))
+            status = error.status if isinstance(error, ApiError) else 400
             codes = {401: REFUSED, 403: REFUSED, 404: NOT_FOUND, 429: LATER, 503: LATER}
             await socket.close(codes.get(status, FAILED))

@@ -21,15 +21,15 @@ from kinema.server.storage.tables import RETAINED_S, Database, facts, jobs, keys
 
 LEASE_S = 15.0
 ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0
-"""A job that was lost with its worker this often is given up: it may be what ends them. From the third time on it is made alone,
-and waits longer each time, so that others are not held up by it."""
+"""A job whose worker died this often fails, as it may be the cause. After PATIENCE times it is rendered alone and waits longer
+each time, up to WAIT_MOST_S seconds, so that it does not delay others."""
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A job in hand: what to do, and the fence that proves whose it is."""
+    """A claimed job: its request, and the fence that identifies the claim."""
 
     id: str
     fence: int
@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What a worker has to say of a film that lies ready to be published."""
+    """What is recorded about a finished job when it is published."""
 
     bytes: int
     frames: int
@@ -56,35 +56,35 @@ class Finished:
 
 
 class Leases:
-    """What workers do with the jobs of a database."""
+    """Claims, renews, publishes, fails and releases jobs, for workers."""
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S) -> None:
         self.database, self.lease_s, self.retained_s = database, lease_s, retained_s
 
     def ready(self) -> bool:
-        """Whether a claim may find something; read without a lock, many times a second."""
+        """Whether a claim may return a job; reads without a lock, many times a second."""
         with self.database.reading() as db:
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return False
             now = self.database.now(db)
-            found = select(jobs.c.id).where(
+            query = select(jobs.c.id).where(
                 or_(
                     and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now),
                     and_(jobs.c.status == "in_progress", jobs.c.lease_until < now),
                 )
             )
-            return db.execute(found.limit(1)).first() is not None
+            return db.execute(query.limit(1)).first() is not None
 
-    def seen(self, worker: str, warm: Sequence[str] = ()) -> None:
-        """A worker is there, though it has nothing to do."""
+    def heartbeat(self, worker: str, warm: Sequence[str] = ()) -> None:
+        """Record that an idle worker is alive."""
         with self.database.writing() as db:
-            _seen(db, worker, warm, self.database.now(db))
+            _heartbeat(db, worker, warm, self.database.now(db))
 
     def claim(self, worker: str, warm: Sequence[str] = (), *, most: int = 1) -> list[Claim]:
         """The next job, and up to `most` in all that can be run together with it; each begun again with a new fence."""
         with self.database.writing() as db:
             now = self.database.now(db)
-            _seen(db, worker, warm, now)
+            _heartbeat(db, worker, warm, now)
             self._reap(db, now)
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return []
@@ -97,21 +97,21 @@ class Leases:
             )
             if not turns:
                 return []
-            order = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
-            head = db.execute(select(jobs).where(ready, jobs.c.key_id == turns[0]).order_by(*order).limit(1)).first()
-            if head is None:
+            ordering = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
+            first = db.execute(select(jobs).where(ready, jobs.c.key_id == turns[0]).order_by(*ordering).limit(1)).first()
+            if first is None:
                 return []
-            if head.model not in warm and now - head.created_at < WARM_S:
+            if first.model not in warm and now - first.created_at < WARM_S:
                 better = and_(
-                    ready, jobs.c.key_id == turns[0], jobs.c.model.in_(list(warm)), jobs.c.priority == head.priority
+                    ready, jobs.c.key_id == turns[0], jobs.c.model.in_(list(warm)), jobs.c.priority == first.priority
                 )
-                head = db.execute(select(jobs).where(better).order_by(*order).limit(1)).first() or head
-            taken = [head]
-            if most > 1 and head.shape is not None:
+                first = db.execute(select(jobs).where(better).order_by(*ordering).limit(1)).first() or first
+            claimed = [first]
+            if most > 1 and first.shape is not None:
                 fair = select(jobs).join(keys, keys.c.id == jobs.c.key_id)
-                same = and_(ready, jobs.c.shape == head.shape, jobs.c.id != head.id)
-                taken += db.execute(fair.where(same).order_by(keys.c.served, *order).limit(most - 1)).all()
-            return [self._begin(db, job, worker, now) for job in taken]
+                same = and_(ready, jobs.c.shape == first.shape, jobs.c.id != first.id)
+                claimed += db.execute(fair.where(same).order_by(keys.c.served, *ordering).limit(most - 1)).all()
+            return [self._begin(db, job, worker, now) for job in claimed]
 
     def _begin(self, db: Connection, job: Row[Any], worker: str, now: float) -> Claim:
         db.execute(
@@ -134,7 +134,7 @@ class Leases:
         )  # fmt: skip
 
     def _reap(self, db: Connection, now: float) -> None:
-        """Take what lost its worker back into the queue; end what was cancelled meanwhile, or was lost too often."""
+        """Requeue jobs whose lease has ended; fail those that were cancelled or lost too often."""
         for job in db.execute(select(jobs).where(jobs.c.status == "in_progress", jobs.c.lease_until < now)).all():
             if job.cancelled:
                 end(db, now, job, "cancelled", "cancelled by its owner")
@@ -184,7 +184,7 @@ class Leases:
         return stop
 
     def publish(self, claim: Claim, artifact: str, done: Finished) -> bool:
-        """End a job with its film. False if it is no longer this worker's, or was cancelled: then nothing has changed."""
+        """Complete a job with its artifact. False if this worker has lost it or it was cancelled."""
         with self.database.writing() as db:
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is None:
@@ -224,7 +224,7 @@ class Leases:
             return True
 
     def fail(self, claim: Claim, code: str, message: str) -> bool:
-        """End a job without a film; what was reserved is given back."""
+        """Fail a job and refund what was reserved for it."""
         with self.database.writing() as db:
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is not None:
@@ -232,8 +232,8 @@ class Leases:
             return job is not None
 
     def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", alone: bool = False) -> bool:
-        """Back to the queue, at its old place, as if it had not been begun; `alone` keeps it from being made with others. One that
-        was cancelled meanwhile ends."""
+        """Return a job to the queue at its old place. alone: it will be rendered alone. A job that was cancelled meanwhile fails.
+        Returns whether the job is queued."""
         with self.database.writing() as db:
             now = self.database.now(db)
             job = db.execute(select(jobs).where(_held(claim))).first()
@@ -259,7 +259,7 @@ def _held(claim: Claim) -> Any:
     return and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "in_progress")
 
 
-def _seen(db: Connection, worker: str, warm: Sequence[str], now: float) -> None:
+def _heartbeat(db: Connection, worker: str, warm: Sequence[str], now: float) -> None:
     if db.execute(workers.update().where(workers.c.id == worker).values(seen_at=now, warm=list(warm))).rowcount == 0:
         db.execute(workers.insert().values(id=worker, seen_at=now, warm=list(warm)))
         db.execute(workers.delete().where(workers.c.seen_at < now - 86400))

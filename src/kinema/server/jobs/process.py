@@ -1,4 +1,4 @@
-"""A worker as a process: stops what it does within a step when told to, and goes when the server that started it is gone."""
+"""Worker processes: each stops within a step on SIGTERM, and ends when the server that started it has ended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kinema.server.settings import Settings
 log = logging.getLogger("kinema.server")
 
 RESTART_S, RESTART_MOST_S = 0.5, 30.0
-"""A worker that ended is started again after this long, and longer each time that it does not last."""
+"""Delay before a worker that ended is restarted; it doubles each time that the worker runs for less than LASTING_S."""
 LASTING_S = 60.0
 STOP_S = 20.0
 
 
 def work(settings: Settings, *, parent: int | None = None) -> int:
-    """Run a worker until SIGTERM or SIGINT, or until the parent is gone."""
+    """Run a worker until SIGTERM or SIGINT, or until the parent process has ended."""
     log_to()
     from kinema.server.jobs.worker import Worker
 
@@ -51,7 +51,7 @@ def _watch(stopping: threading.Event, parent: int) -> None:
 
 
 class WorkerPool:
-    """The worker processes of a server: kept running, and stopped with it."""
+    """Starts the worker processes of a server, restarts those that end, and stops them with the server."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         self.settings, self.count = settings, count
@@ -61,18 +61,18 @@ class WorkerPool:
 
     def start(self) -> None:
         for slot in range(self.count):
-            thread = threading.Thread(target=self._keep, args=(slot,), name=f"kinema-crew-{slot}", daemon=True)
+            thread = threading.Thread(target=self._supervise, args=(slot,), name=f"kinema-pool-{slot}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def _keep(self, slot: int) -> None:
+    def _supervise(self, slot: int) -> None:
         wait_s = RESTART_S
         while not self._stop.is_set():
             begun = time.monotonic()
             try:
-                process = self._started()
-            except OSError as wrong:
-                log.error("a worker could not be started: %s", wrong)
+                process = self._spawn()
+            except OSError as error:
+                log.error("a worker could not be started: %s", error)
                 self._stop.wait(RESTART_MOST_S)
                 continue
             self.processes[slot] = process
@@ -85,8 +85,8 @@ class WorkerPool:
             log.warning("a worker ended; another is started", extra={"code": code, "wait_s": wait_s})
             self._stop.wait(wait_s)
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        """A worker; its settings go in by a pipe, because they may hold the database's password."""
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start a worker process. Settings are passed by a pipe, because they may contain the database's password."""
         command = [sys.executable, "-m", "kinema.server.jobs.process", str(os.getpid())]
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None
@@ -95,7 +95,7 @@ class WorkerPool:
         return process
 
     def stop(self) -> None:
-        """Ask all to stop; what they hold goes back to the queue."""
+        """Stop all workers; they release their jobs to the queue."""
         self._stop.set()
         for process in self.processes.values():
             process.terminate()

@@ -1,4 +1,5 @@
-"""From a clip to the files that are handed out: marked, labelled if asked, signed, with a thumbnail and a spritesheet."""
+"""Writes the files of a finished clip: the watermarked, signed and optionally labelled video, a thumbnail, a spritesheet and the
+state."""
 
 from __future__ import annotations
 
@@ -21,15 +22,15 @@ SHEET_MOST, SHEET_SIDE = 64, 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What was written: its size in bytes, the mark's id as hex."""
+class Published:
+    """The published video: its size in bytes and the watermark's id as hex."""
 
     bytes: int
     mark: str
 
 
 def mark_of(video: str) -> int:
-    """The 40 bits of a video's id that its pictures carry."""
+    """The watermark of a video: 40 bits of its id."""
     return int(video.removeprefix("video_")[:10], 16)
 
 
@@ -37,23 +38,29 @@ def mark_text(id: int) -> str:
     return f"{id:010x}"
 
 
-def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Made:
-    """All files of a film into a folder."""
+def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Published:
+    """Write all files of a video into a folder."""
     id = mark_of(video)
     frames = label(clip.frames) if visible else clip.frames
-    kept = {**clip.settings, "video": video}
-    shown = replace(clip, frames=mark(frames, id), settings=kept)
+    settings = {**clip.settings, "video": video}
+    shown = replace(clip, frames=mark(frames, id), settings=settings)
     path = shown.save(folder / VIDEO)
     if can_sign(path):
         sign(
-            path, identity, model=model, settings=kept, made_at=datetime.now(UTC), title=clip.caption[:200], watermark_id=id
+            path,
+            identity,
+            model=model,
+            settings=settings,
+            made_at=datetime.now(UTC),
+            title=clip.caption[:200],
+            watermark_id=id,
         )
     middle = shown.picture(shown.num_frames // 2)
     _fit(middle, THUMBNAIL_SIDE).save(folder / THUMBNAIL, quality=85)
     _sheet(shown).save(folder / SHEET, quality=80)
     if clip.state is not None:
         (folder / STATE).write_text(json.dumps(clip.state.to_dict()))
-    return Made(bytes=path.stat().st_size, mark=mark_text(id))
+    return Published(bytes=path.stat().st_size, mark=mark_text(id))
 
 
 def sheet_shape(frames: int) -> tuple[int, int, int]:
@@ -75,7 +82,7 @@ def _sheet(clip: Clip) -> Image.Image:
 
 
 def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """So that its longer side is about `side`: small pictures by whole pixels, large ones smoothly."""
+    """Resize a picture so that its longer side is about `side`: up by whole factors, down with Lanczos."""
     scale = side / max(picture.size)
     if scale >= 1:
         by = max(int(scale), 1)

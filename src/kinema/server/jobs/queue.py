@@ -1,4 +1,4 @@
-"""The queue as those see it who ask for films: accepted jobs are never lost, and have a place. Workers have `leases`."""
+"""The job queue as clients use it: submit, list, reorder, cancel. Accepted jobs are on disk. Workers use `leases`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bi
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
-from kinema.server.storage.rows import LIVE, bill, check_quota, check_room, end, ended, live, own
+from kinema.server.storage.rows import LIVE, bill, check_concurrency, check_quota, end, ended, live, own
 from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""
 CLOSE = 1e-3
-"""Places closer than this are dealt out anew."""
+"""Places closer than this are renumbered."""
 
 
 class Repeat(NamedTuple):
-    """A request that may come again: hashes of the name that its client gave it, and of what it asks."""
+    """Identifies a repeated request: hashes of its Idempotency-Key and of its content."""
 
     token: str
     digest: str
@@ -32,8 +32,8 @@ class Queue:
         self.database, self.retained_s, self.audit_s = database, retained_s, audit_s
 
     def submit(self, job: dict[str, Any], *, limit: int | None = None, repeat: Repeat | None = None) -> Row[Any]:
-        """Accept a job; what it costs is reserved at once. When this returns, the job is on disk. A repeated request gives the job
-        that it became the first time."""
+        """Accept a job and reserve its cost; the job is on disk when this returns. A repeated request returns the job of the first
+        one."""
         with self.database.writing() as db:
             now = self.database.now(db)
             if repeat is not None:
@@ -43,7 +43,7 @@ class Queue:
                 db.execute(repeats.insert().values(key_id=job["key_id"], **repeat._asdict(), job=job["id"], at=now))
             key = db.execute(select(keys).where(keys.c.id == job["key_id"])).one()
             check_quota(key, job["pixel_seconds"])
-            check_room(db, key.id, limit)
+            check_concurrency(db, key.id, limit)
             served = self._lifted(db, key)
             db.execute(
                 keys.update()
@@ -61,18 +61,18 @@ class Queue:
             return db.execute(select(jobs).where(jobs.c.id == job["id"])).one()
 
     def repeated(self, key_id: str, repeat: Repeat) -> Row[Any] | None:
-        """The job that the same request became before."""
+        """The job of an earlier identical request, if any."""
         with self.database.reading() as db:
             return _repeated(db, key_id, repeat)
 
     def check(self, key_id: str, pixel_seconds: float, limit: int | None) -> None:
-        """429 for what would be refused anyway, before any work is done for it."""
+        """Raise 429 for a job that `submit` would refuse, before its uploads are processed."""
         with self.database.reading() as db:
             check_quota(db.execute(select(keys).where(keys.c.id == key_id)).one(), pixel_seconds)
-            check_room(db, key_id, limit)
+            check_concurrency(db, key_id, limit)
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
-        """A key that had nothing to do does not come back with a claim on all the time it was away."""
+        """The `served` counter of a key that submits a job: an idle key gets no credit for the time it was idle."""
         if live(db, key.id):
             return float(key.served)
         busy = select(jobs.c.key_id).where(jobs.c.status.in_(LIVE)).distinct()
@@ -107,17 +107,17 @@ class Queue:
                 if then is None:
                     raise not_found("video", after)
                 given |= {"then": then.created_at, "there": then.id}
-            found = db.execute(page, {**given, "most": limit + 1}).all()
-        return list(found[:limit]), len(found) > limit
+            rows = db.execute(page, {**given, "most": limit + 1}).all()
+        return list(rows[:limit]), len(rows) > limit
 
     def waiting(self, key_id: str | None, most: int = 200) -> list[Row[Any]]:
-        """What is being made, then what waits, in the order in which it will be made."""
+        """Jobs in progress, then queued jobs, in the order in which they will be rendered."""
         query = select(jobs).where(jobs.c.status.in_(LIVE), jobs.c.deleted_at.is_(None))
         if key_id is not None:
             query = query.where(jobs.c.key_id == key_id)
-        order = (jobs.c.status.asc(), jobs.c.paused.asc(), jobs.c.priority.desc(), jobs.c.place.asc())
+        ordering = (jobs.c.status.asc(), jobs.c.paused.asc(), jobs.c.priority.desc(), jobs.c.place.asc())
         with self.database.reading() as db:
-            return list(db.execute(query.order_by(*order).limit(most)).all())
+            return list(db.execute(query.order_by(*ordering).limit(most)).all())
 
     def ahead(self, job: Row[Any]) -> tuple[int, float]:
         """How many jobs of its own key come before a waiting one, and the pixel-seconds of all that is before it, other keys'
@@ -142,7 +142,7 @@ class Queue:
         return int(own[0]), float(own[1]) + fair + float(busy or 0.0)
 
     def cancel(self, id: str, key_id: str | None) -> Row[Any]:
-        """Stop a job: at once while it waits, within a step while it is made. One that has ended stays as it is."""
+        """Cancel a job: at once if it is queued, within a step if it is in progress. One that has ended is not changed."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             if job.status in LIVE:
@@ -152,7 +152,7 @@ class Queue:
             return own(db, id, key_id)
 
     def pause(self, id: str, key_id: str | None, paused: bool) -> Row[Any]:
-        """A paused job keeps its place and is not begun; one that is being made goes back to the queue within a step."""
+        """Pause or resume a job. A paused job keeps its place; one in progress returns to the queue within a step."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             if job.status not in LIVE:
@@ -185,7 +185,7 @@ class Queue:
             return own(db, id, key_id)
 
     def retry(self, id: str, key_id: str | None, *, limit: int | None = None) -> Row[Any]:
-        """Make a failed job again; its cost is reserved anew."""
+        """Queue a failed job again and reserve its cost again."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             if job.status != "failed":
@@ -193,7 +193,7 @@ class Queue:
             now = self.database.now(db)
             key = db.execute(select(keys).where(keys.c.id == job.key_id)).one()
             check_quota(key, job.pixel_seconds)
-            check_room(db, key.id, limit)
+            check_concurrency(db, key.id, limit)
             served = self._lifted(db, key)
             again: dict[str, Any] = {
                 "status": "queued", "cancelled": False, "paused": False, "progress": 0.0, "stage": "waiting", "attempts": 0,
@@ -207,7 +207,7 @@ class Queue:
             return own(db, id, key_id)
 
     def delete(self, id: str, key_id: str | None) -> None:
-        """Out of sight now, and out of the store when its time to be restored has passed; what is being made is stopped."""
+        """Mark a job as deleted and stop it; its files are deleted when it can no longer be restored."""
         with self.database.writing() as db:
             job = own(db, id, key_id)
             now = self.database.now(db)
@@ -231,7 +231,7 @@ class Queue:
     # The whole queue
 
     def hold(self, held: bool) -> None:
-        """Begin nothing until told otherwise; what is being made goes on."""
+        """Pause (True) or resume (False) the whole queue; jobs in progress go on."""
         with self.database.writing() as db:
             db.execute(facts.delete().where(facts.c.name == "paused"))
             db.execute(facts.insert().values(name="paused", value=held))
@@ -240,9 +240,9 @@ class Queue:
         with self.database.reading() as db:
             return bool(db.scalar(select(facts.c.value).where(facts.c.name == "paused")))
 
-    def gone(self, *, restorable_s: float) -> list[str]:
-        """Forget jobs that have expired or were deleted long enough ago; returns their ids, whose folders may go.
-        Old requests and old lines of the audit log go with them."""
+    def delete_expired(self, *, restorable_s: float) -> list[str]:
+        """Delete jobs that have expired or were deleted more than restorable_s ago, old idempotency keys and old audit lines.
+        Returns the ids of the jobs, whose folders can be deleted."""
         with self.database.writing() as db:
             now = self.database.now(db)
             ended = jobs.c.status.not_in(LIVE)
@@ -255,13 +255,13 @@ class Queue:
             return ids
 
     def artifacts(self) -> dict[str, tuple[str | None, str, int]]:
-        """For the sweeper: what is published of each job, its status and its fence."""
+        """(artifact, status, fence) of each job by id, for `ArtifactStore.sweep`."""
         with self.database.reading() as db:
             rows = db.execute(select(jobs.c.id, jobs.c.artifact, jobs.c.status, jobs.c.fence)).all()
         return {row.id: (row.artifact, row.status, row.fence) for row in rows}
 
     def note(self, key_id: str | None, action: str, target: str | None = None, detail: dict[str, Any] | None = None) -> None:
-        """A line of the audit log."""
+        """Write a line of the audit log."""
         with self.database.writing() as db:
             db.execute(
                 audit.insert().values(at=self.database.now(db), key_id=key_id, action=action, target=target, detail=detail)
@@ -270,7 +270,8 @@ class Queue:
 
 @cache
 def _page_queries(given: frozenset[str], ascending: bool) -> tuple[Select[Any], Select[Any]]:
-    """Where `after` is, and a page of jobs, for parameters of these names; made once: it takes as long as asking."""
+    """The queries for the row `after` and for a page of jobs, for these parameter names. Cached: building them takes as long as
+    running them."""
     where = select(jobs.c.created_at, jobs.c.id).where(jobs.c.id == bindparam("after"))
     page = select(jobs).where(jobs.c.deleted_at.is_(None))
     if "key_id" in given:
@@ -280,26 +281,26 @@ def _page_queries(given: frozenset[str], ascending: bool) -> tuple[Select[Any], 
     if "words" in given:
         page = page.where(func.lower(jobs.c.prompt).like(bindparam("words"), escape="\\"))
     if "after" in given:
-        here = tuple_(jobs.c.created_at, jobs.c.id)
-        there = tuple_(bindparam("then", type_=Float()), bindparam("there", type_=String()))
-        page = page.where(here > there if ascending else here < there)
-    order = [column.asc() if ascending else column.desc() for column in (jobs.c.created_at, jobs.c.id)]
-    return where, page.order_by(*order).limit(bindparam("most", type_=Integer()))
+        key = tuple_(jobs.c.created_at, jobs.c.id)
+        after_key = tuple_(bindparam("then", type_=Float()), bindparam("there", type_=String()))
+        page = page.where(key > after_key if ascending else key < after_key)
+    ordering = [column.asc() if ascending else column.desc() for column in (jobs.c.created_at, jobs.c.id)]
+    return where, page.order_by(*ordering).limit(bindparam("most", type_=Integer()))
 
 
 def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:
-    found = db.execute(select(repeats).where(repeats.c.key_id == key_id, repeats.c.token == repeat.token)).first()
-    if found is None:
+    row = db.execute(select(repeats).where(repeats.c.key_id == key_id, repeats.c.token == repeat.token)).first()
+    if row is None:
         return None
-    if found.digest != repeat.digest:
+    if row.digest != repeat.digest:
         raise ApiError(
             409, "this Idempotency-Key was sent with another request; a new request takes a new one", code="idempotency_conflict"
         )  # fmt: skip
-    return own(db, found.job, key_id, deleted=True)
+    return own(db, row.job, key_id, deleted=True)
 
 
 def _spread(db: Connection, key_id: str) -> None:
-    """Deal out the places of a key's waiting jobs anew, in their order."""
+    """Renumber the places of a key's queued jobs, in their order."""
     waits = select(jobs.c.id).where(jobs.c.key_id == key_id, jobs.c.status == "queued")
     for number, id in enumerate(db.execute(waits.order_by(jobs.c.place, jobs.c.id)).scalars().all()):
         db.execute(jobs.update().where(jobs.c.id == id).values(place=(number + 1) * STEPS))

@@ -1,4 +1,4 @@
-"""From what was asked to a film: each kind of job as a call of the library."""
+"""Renders jobs: each kind of request as a call of `kinema.api`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 
 Load = Callable[[dict[str, Any]], Clip]
-"""The clip that a reference {"file": id} or {"video": id} stands for."""
+"""Loads the clip of a reference {"file": id} or {"video": id}."""
 
 KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "render")
 
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
-    """Jobs with equal answers can be made in one pass; None: only alone."""
+    """A key that is equal for jobs that can be rendered in one pass; None: the job is rendered alone."""
     if kind != "generate" or any(request.get(name) for name in ("image", "last", "keyframes", "camera")):
         return None
     parts = [model, *(request.get(name) for name in ("seconds", "size", "fps", "steps", "guidance", "strict"))]
@@ -31,15 +31,15 @@ def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
 
 
 def options_of(request: dict[str, Any]) -> Options | None:
-    """What was asked of the sampler; None where nothing was."""
-    asked = {name: request[name] for name in ("steps", "guidance") if request.get(name) is not None}
-    return Options(**asked) if asked else None
+    """The sampler options of a request; None if it sets none."""
+    arguments = {name: request[name] for name in ("steps", "guidance") if request.get(name) is not None}
+    return Options(**arguments) if arguments else None
 
 
 def make_together(
     model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: OnFrames | None = None
 ) -> list[Clip]:
-    """Jobs of one shape in one pass."""
+    """Render jobs of one shape in one pass."""
     first = requests[0]
     return api.films(
         [request["prompt"] for request in requests], [request["seed"] for request in requests], model=model,
@@ -49,29 +49,29 @@ def make_together(
 
 
 def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
-    """One job that is made alone."""
+    """Render one job alone."""
     common: dict[str, Any] = {
         "model": model,
         "seed": request["seed"],
         "options": options_of(request),
         "progress": progress,
     }
-    told: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
+    arguments: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
     prompt = request.get("prompt", "")
     if kind == "generate":
-        return _generate(request, load, told)
+        return _generate(request, load, arguments)
     if kind in ("edit", "remix"):
         mask = load(request["mask"]) if request.get("mask") else None
-        return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **told)
+        return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **arguments)
     if kind == "extend":
         return api.extend(
-            load(request["video"]), prompt, seconds=request["seconds"], before=bool(request.get("before")), **told
+            load(request["video"]), prompt, seconds=request["seconds"], before=bool(request.get("before")), **arguments
         )
     if kind == "blend":
-        return api.blend(load(request["a"]), load(request["b"]), prompt, seconds=request["seconds"], **told)
+        return api.blend(load(request["a"]), load(request["b"]), prompt, seconds=request["seconds"], **arguments)
     if kind == "loop":
         clip = load(request["video"])
-        joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **told)
+        joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **arguments)
         return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
     if kind == "trim":
         clip = load(request["video"])
@@ -83,19 +83,19 @@ def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress:
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
 
-def _generate(request: dict[str, Any], load: Load, told: dict[str, Any]) -> Clip:
-    """Words with pictures: at the ends, or anywhere."""
+def _generate(request: dict[str, Any], load: Load, arguments: dict[str, Any]) -> Clip:
+    """Generate a clip from a prompt and pictures at the ends or at given times."""
     image, last = (load(request[name]) if request.get(name) else None for name in ("image", "last"))
     pictures = [(load(frame["picture"]), float(frame["at"])) for frame in request.get("keyframes") or ()]
     return api.generate(
         request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
-        pictures=pictures, **told,
+        pictures=pictures, **arguments,
     )[0]  # fmt: skip
 
 
 def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:
-    """Parts of a clip, in the order given, joined; seconds from the beginning."""
+    """Join parts of a clip in the given order. cuts: (start, end) in seconds."""
     picks: list[int] = []
     for start, end in cuts:
         first, last = round(start * clip.fps), min(round(end * clip.fps), clip.num_frames)

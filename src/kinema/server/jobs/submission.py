@@ -1,4 +1,4 @@
-"""From what was asked to a job in the queue: references found, lengths and sizes told, prices set, policies asked."""
+"""Turns requests for videos into queued jobs: resolves references, computes sizes, lengths and costs, and runs moderation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kinema.server.api.video_schema import (
     cost,
     cuts_of,
     model_for,
-    normal,
+    normalize,
     size_for,
 )
 from kinema.server.auth import Caller
@@ -40,68 +40,68 @@ Take = Callable[[dict[str, Any], Caller], dict[str, Any]]
 
 
 class Submission:
-    """Takes orders for videos; each answers with the video object of an accepted job."""
+    """Accepts requests for videos; each method returns the video object of the accepted job."""
 
-    def __init__(self, house: Services) -> None:
-        self.house, self.cast = house, Characters(house)
+    def __init__(self, services: Services) -> None:
+        self.services, self.characters = services, Characters(services)
 
     def once(self, take: Take, given: dict[str, Any], caller: Caller, token: str | None, address: str) -> dict[str, Any]:
-        """Take an order that may come again: what has the same token and asks the same of the same address is one order."""
-        kept: list[str] = []
+        """Accept a request once: requests with the same Idempotency-Key, content and address return the same job."""
+        stored_files: list[str] = []
         repeat = None
         if token is not None:
-            told = json.dumps([address, given], sort_keys=True, default=_digest)
-            repeat = Repeat(token=_digest(token), digest=_digest(told))
-            first = self.house.queue.repeated(caller.key_id, repeat)
+            digested = json.dumps([address, given], sort_keys=True, default=_digest)
+            repeat = Repeat(token=_digest(token), digest=_digest(digested))
+            first = self.services.queue.repeated(caller.key_id, repeat)
             if first is not None:
-                return video_object(self.house, first)
+                return video_object(self.services, first)
         try:
-            video = take({**given, "repeat": repeat, "kept": kept}, caller)
+            video = take({**given, "repeat": repeat, "stored_files": stored_files}, caller)
         except Exception:
-            self._forget(kept)
-            twin = None if repeat is None else self.house.queue.repeated(caller.key_id, repeat)
+            self._delete_files(stored_files)
+            twin = None if repeat is None else self.services.queue.repeated(caller.key_id, repeat)
             if twin is None:
                 raise
-            return video_object(self.house, twin)  # it was accepted while this one was looked at, and only once
-        if kept and not self._uses(video["id"], kept):
-            self._forget(kept)
+            return video_object(self.services, twin)  # an identical concurrent request was accepted first
+        if stored_files and not self._uses(video["id"], stored_files):
+            self._delete_files(stored_files)
         return video
 
-    def _uses(self, id: str, kept: list[str]) -> bool:
-        """Whether a job is made of these files; of a request that came twice only one job is."""
-        told = json.dumps(self.house.queue.get(id, None, deleted=True).request)
-        return any(file in told for file in kept)
+    def _uses(self, id: str, stored_files: list[str]) -> bool:
+        """Whether a job refers to any of these files; of two identical requests only one job does."""
+        request_text = json.dumps(self.services.queue.get(id, None, deleted=True).request)
+        return any(file in request_text for file in stored_files)
 
-    def _forget(self, kept: list[str]) -> None:
-        for id in kept:
+    def _delete_files(self, stored_files: list[str]) -> None:
+        for id in stored_files:
             with suppress(ApiError):
-                self.house.uploads.remove(id, None)
+                self.services.uploads.remove(id, None)
 
     def create(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """From words and pictures."""
+        """Submit a video from a prompt and pictures."""
         if given["blend"]:
             ends = {name: given["blend"].get(name) for name in ("a", "b")}
             for name, end in ends.items():
                 if end is None:
                     raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
             return self.change("blend", ("a", "b"), {**given, **ends}, caller)
-        model, request, _ = normal(self.house, given)
+        model, request, _ = normalize(self.services, given)
         width, height = limits.parse_size(request["size"])
         price = cost(width, height, request["seconds"], request["fps"], request["steps"])
-        self.house.queue.check(caller.key_id, price, caller.concurrency)
+        self.services.queue.check(caller.key_id, price, caller.concurrency)
         pictures = {"image": given["input_reference"], "last": given["last"]}
         if not request["prompt"].strip() and not any(pictures.values()) and not given["keyframes"]:
             raise ApiError(
                 400, "prompt is missing: say what happens, or give a picture", param="prompt", code="missing_value"
             )
-        request["prompt"] = self.cast.by_looks(request["prompt"], given["characters"], caller)
+        request["prompt"] = self.characters.replace_names(request["prompt"], given["characters"], caller)
         for name, reference in pictures.items():
             if reference is not None:
                 param = "input_reference" if name == "image" else name
-                request[name] = self.house.uploads.resolve(
-                    reference, caller.sees, caller.key_id, param, kept=given.get("kept")
+                request[name] = self.services.uploads.resolve(
+                    reference, caller.sees, caller.key_id, param, stored_files=given.get("stored_files")
                 )
-        frames = self._keyframes(given["keyframes"] or [], request, caller, given.get("kept"))
+        frames = self._keyframes(given["keyframes"] or [], request, caller, given.get("stored_files"))
         if frames:
             request["keyframes"] = frames
         if given["guides"]:
@@ -109,7 +109,7 @@ class Submission:
         references = [request.get("image"), request.get("last"), *(frame["picture"] for frame in frames)]
         shown = [reference for reference in references if reference]
         if shown and not given["size"]:
-            request["size"] = _fitted(model, _source(self.house, shown[0])["size"])
+            request["size"] = _fitted(model, _source(self.services, shown[0])["size"])
             width, height = limits.parse_size(request["size"])
             check_length(config_of(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
         return self._accept(
@@ -118,9 +118,9 @@ class Submission:
         )  # fmt: skip
 
     def _keyframes(
-        self, given: list[Any], request: dict[str, Any], caller: Caller, kept: list[str] | None
+        self, given: list[Any], request: dict[str, Any], caller: Caller, stored_files: list[str] | None
     ) -> list[dict[str, Any]]:
-        """Pictures at seconds, each found and each within the film."""
+        """Resolve keyframes and check that each lies within the video."""
         frames: list[dict[str, Any]] = []
         if len(given) > MOST_KEYFRAMES:
             raise refuse("keyframes", f"{len(given)} of them", f"up to {MOST_KEYFRAMES}")
@@ -131,8 +131,8 @@ class Submission:
             second = at.read(entry.get("at"))
             if round(second * request["fps"]) >= round(request["seconds"] * request["fps"]):
                 raise refuse(f"keyframes[{i}].at", second, f"a second before the end, {request['seconds']:g}")
-            picture = self.house.uploads.resolve(
-                entry["picture"], caller.sees, caller.key_id, f"keyframes[{i}].picture", kept=kept
+            picture = self.services.uploads.resolve(
+                entry["picture"], caller.sees, caller.key_id, f"keyframes[{i}].picture", stored_files=stored_files
             )
             frames.append({"picture": picture, "at": second})
         return frames
@@ -140,31 +140,33 @@ class Submission:
     def change(
         self, kind: str, names: tuple[str, ...], given: dict[str, Any], caller: Caller, *, remixed_from: str | None = None
     ) -> dict[str, Any]:
-        """A video made from others: edit, remix, extend, blend, loop, trim."""
+        """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
         model, notes = model_for(given.get("model"))
         check_prompt(given.get("prompt") or "", model, bool(given.get("strict")))
-        self.house.queue.check(caller.key_id, 0.0, caller.concurrency)
-        kept = given.get("kept")
+        self.services.queue.check(caller.key_id, 0.0, caller.concurrency)
+        stored_files = given.get("stored_files")
         known = {
-            name: self.house.uploads.resolve(given[name], caller.sees, caller.key_id, name, kept=kept)
+            name: self.services.uploads.resolve(given[name], caller.sees, caller.key_id, name, stored_files=stored_files)
             for name in names
             if given.get(name) is not None
         }
         if given.get("mask") is not None:
-            known["mask"] = self.house.uploads.resolve(given["mask"], caller.sees, caller.key_id, "mask", kept=kept)
-        first = _source(self.house, known[names[0]])
-        asked = size_for(given, model, notes)
-        size = _fitted(model, first["size"]) if asked is None else asked
+            known["mask"] = self.services.uploads.resolve(
+                given["mask"], caller.sees, caller.key_id, "mask", stored_files=stored_files
+            )
+        first = _source(self.services, known[names[0]])
+        requested_size = size_for(given, model, notes)
+        size = _fitted(model, first["size"]) if requested_size is None else requested_size
         width, height = limits.check_size(config_of(model), size)
         size = f"{width}x{height}"
-        more = given.get("seconds") or (1.0 if kind == "loop" else 2.0)
+        extra_s = given.get("seconds") or (1.0 if kind == "loop" else 2.0)
         lengths = {
-            "extend": first["seconds"] + more, "loop": first["seconds"] + more, "trim": 0.0, "edit": first["seconds"],
+            "extend": first["seconds"] + extra_s, "loop": first["seconds"] + extra_s, "trim": 0.0, "edit": first["seconds"],
             "remix": first["seconds"], "blend": 0.0,
         }  # fmt: skip
         seconds = lengths[kind]
         if kind == "blend":
-            seconds = first["seconds"] + more + _source(self.house, known["b"])["seconds"]
+            seconds = first["seconds"] + extra_s + _source(self.services, known["b"])["seconds"]
         if kind == "trim":
             cuts = cuts_of(given["cuts"], first["seconds"])
             given, seconds = {**given, "cuts": cuts}, sum(end - start for start, end in cuts)
@@ -174,7 +176,7 @@ class Submission:
         seed = given.get("seed")
         request = {
             **{name: given.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
-            "prompt": given.get("prompt") or "", "seconds": more, "size": size, "fps": first["fps"], "notes": notes,
+            "prompt": given.get("prompt") or "", "seconds": extra_s, "size": size, "fps": first["fps"], "notes": notes,
             "seed": secrets.randbelow(2**31) if seed is None else seed,
         }  # fmt: skip
         sources = [reference["video"] for reference in known.values() if "video" in reference]
@@ -184,25 +186,25 @@ class Submission:
         )  # fmt: skip
 
     def render(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """From a scene state."""
-        model, asked, _ = normal(self.house, given)
+        """Submit a video rendered from a scene state."""
+        model, request, _ = normalize(self.services, given)
         scene = scene_of(given["state"])
         seconds = scene.num_frames / scene.fps
-        width, height = limits.parse_size(asked["size"])
+        width, height = limits.parse_size(request["size"])
         check_length(
             config_of(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
         )
-        wanted = {**asked, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
-        return self._accept(caller, "render", model, wanted, sources=[], given=given, seconds=seconds, size=asked["size"])
+        wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
+        return self._accept(caller, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
 
     def _accept(
         self, caller: Caller, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: dict[str, Any],
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
     ) -> dict[str, Any]:  # fmt: skip
-        refused = self.house.policies.check_prompt(request["prompt"])
-        if refused:
-            self.house.queue.note(caller.key_id, "policy.prompt", None, {"reason": refused})
-            raise ApiError(400, refused, param="prompt", code="content_policy_violation")
+        refusal = self.services.moderation.check_prompt(request["prompt"])
+        if refusal:
+            self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
+            raise ApiError(400, refusal, param="prompt", code="content_policy_violation")
         width, height = limits.parse_size(size)
         job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
@@ -210,32 +212,32 @@ class Submission:
             "priority": given.get("priority") or 0, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
-        self.house.store.check_space()
-        row = self.house.queue.submit(job, limit=caller.concurrency, repeat=given.get("repeat"))
-        self.house.queue.note(caller.key_id, f"video.{kind}", row.id)
-        self.house.metrics.accepted(kind)
-        return video_object(self.house, row, place=self.house.queue.ahead(row))
+        self.services.store.check_space()
+        row = self.services.queue.submit(job, limit=caller.concurrency, repeat=given.get("repeat"))
+        self.services.queue.note(caller.key_id, f"video.{kind}", row.id)
+        self.services.metrics.accepted(kind)
+        return video_object(self.services, row, place=self.services.queue.ahead(row))
 
 
 def _digest(given: Any) -> str:
-    """Of a text, or of a file that came with a request."""
+    """SHA-256 of a text, or of a file that came with a request."""
     return hashlib.sha256(given.content if isinstance(given, Sent) else str(given).encode("utf-8", "replace")).hexdigest()
 
 
-def _source(house: Services, reference: dict[str, str]) -> dict[str, Any]:
-    """Length and size of what a reference stands for."""
+def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
+    """Length, size, frame rate and prompt of a referenced video or file."""
     if "video" in reference:
-        job = house.queue.get(reference["video"], None)
+        job = services.queue.get(reference["video"], None)
         return {
             "seconds": float(job.seconds),
             "size": job.size,
             "fps": float(job.request.get("fps") or 16.0),
             "prompt": job.prompt,
         }
-    row = house.uploads.find(reference["file"], None)
+    row = services.uploads.find(reference["file"], None)
     return {"seconds": row.frames / row.fps, "size": f"{row.width}x{row.height}", "fps": row.fps, "prompt": ""}
 
 
 def _fitted(model: str, size: str) -> str:
-    """The size at which the model films what is given."""
+    """The model's size that fits a source of this size best."""
     return "x".join(map(str, limits.fitted(config_of(model), *limits.parse_size(size))))

@@ -1,4 +1,4 @@
-"""How fast the workers are, as measured lately, and how many there are."""
+"""Throughput of the workers: seconds of work a pixel-second, and the number of live workers."""
 
 from __future__ import annotations
 
@@ -9,48 +9,50 @@ from sqlalchemy import and_, func, select
 from kinema.server.jobs.leases import LEASE_S
 from kinema.server.storage.tables import Database, speeds, workers
 
-LATELY_S = 1.0
-"""Speeds and the number of workers are looked up this often."""
+CACHE_S = 1.0
+"""How long speeds and the number of workers are cached."""
 
 
 class ThroughputStats:
-    """What estimates are made of."""
+    """Measures and caches the figures that time estimates are computed from."""
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
         self.database, self.lease_s = database, lease_s
         self._known: dict[tuple[str, str], tuple[float, float | None]] = {}
-        self._hands = (0.0, 0)
+        self._num_workers = (0.0, 0)
 
     def measured(self, model: str, kind: str, pixel_seconds: float, took_s: float) -> None:
-        """Learn from a finished job how fast this machine is."""
+        """Update the average speed from a finished job."""
         fresh = took_s / max(pixel_seconds, 1e-9)
         with self.database.writing() as db:
-            here = and_(speeds.c.model == model, speeds.c.kind == kind)
-            known = db.execute(select(speeds).where(here)).first()
+            matches = and_(speeds.c.model == model, speeds.c.kind == kind)
+            known = db.execute(select(speeds).where(matches)).first()
             if known is None:
                 db.execute(speeds.insert().values(model=model, kind=kind, per_pixel_second=fresh))
             else:
-                db.execute(speeds.update().where(here).values(per_pixel_second=0.7 * known.per_pixel_second + 0.3 * fresh))
+                db.execute(
+                    speeds.update().where(matches).values(per_pixel_second=0.7 * known.per_pixel_second + 0.3 * fresh)
+                )
 
     def speed(self, model: str, kind: str) -> float | None:
-        """Seconds of work a pixel-second, as measured lately; None before the first job."""
+        """Seconds of work a pixel-second, a moving average; None before the first job."""
         then, known = self._known.get((model, kind), (0.0, None))
-        if time.monotonic() - then > LATELY_S:
+        if time.monotonic() - then > CACHE_S:
             with self.database.reading() as db:
                 own = db.scalar(select(speeds.c.per_pixel_second).where(speeds.c.model == model, speeds.c.kind == kind))
-                found = own or db.scalar(select(func.avg(speeds.c.per_pixel_second)).where(speeds.c.model == model))
-            known = None if found is None else float(found)
+                value = own or db.scalar(select(func.avg(speeds.c.per_pixel_second)).where(speeds.c.model == model))
+            known = None if value is None else float(value)
             self._known[model, kind] = (time.monotonic(), known)
         return known
 
-    def hands(self) -> int:
-        """Workers that were heard of lately."""
-        then, count = self._hands
-        if time.monotonic() - then > LATELY_S:
+    def num_workers(self) -> int:
+        """The number of workers that reported within the last lease."""
+        then, count = self._num_workers
+        if time.monotonic() - then > CACHE_S:
             with self.database.reading() as db:
                 alive = (
                     select(func.count()).select_from(workers).where(workers.c.seen_at > self.database.now(db) - self.lease_s)
                 )
                 count = int(db.scalar(alive) or 0)
-            self._hands = (time.monotonic(), count)
+            self._num_workers = (time.monotonic(), count)
         return count

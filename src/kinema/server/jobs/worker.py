@@ -1,7 +1,7 @@
-"""A worker: takes jobs from the queue, makes them, publishes them; any number of them on any number of machines.
+"""A worker claims jobs from the queue, renders them and publishes the results. Any number run on any number of machines.
 
-It may be killed at every point of it. Whatever it had in hand is taken over when its lease ends, and what it left half done is
-swept away; `reached` is called with the name of each of POINTS, so that tests can kill it just there.
+A worker may be killed at any point. When its lease ends, another worker takes over its jobs, and unfinished files are deleted.
+`reached` is called with the name of each of POINTS, so that tests can kill the worker there.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ log = logging.getLogger(__name__)
 
 POINTS = ("claimed", "filmed", "kept", "written", "settled", "published", "cleaned")
 IDLE_S, SEEN_S = 0.03, 3.0
-"""Between looks for something to do; between signs of life while there is nothing."""
+"""How often an idle worker polls the queue, and how often it reports that it is alive."""
 BEAT_S = 0.25
-"""Progress is reported, and asked whether to go on, at most this often between the steps of a sampler."""
-LOOK_S = 1.0
-"""Previews are drawn at most this often."""
+"""Between the steps of a sampler, progress is reported and cancellation is checked at most this often."""
+PREVIEW_S = 1.0
+"""Previews are rendered at most this often."""
 FULL_S = 5.0
-"""How long a job waits that met a full disk."""
+"""How long a job waits after the disk was full."""
 
 
-class LetGo(Exception):
-    """Nobody wants any more what is being made."""
+class JobsReleased(Exception):
+    """No job of the batch is active any more: all were cancelled, paused, lost or stopped."""
 
 
 class JobBatch:
-    """The jobs in hand: their progress, and a thread that renews their leases while a step takes long."""
+    """The jobs that a worker renders together: their progress, and a thread that renews their leases."""
 
     def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str) -> None:
         self.leases, self.claims, self.worker = leases, list(claims), worker
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
-        self.looked = time.monotonic()
-        """When the last previews were drawn; none at the very beginning, where there is nothing to see."""
-        self.filmed: set[str] = set()
-        """Those that were made from nothing, and not from what an earlier worker had kept."""
+        self.previewed_at = time.monotonic()
+        """When the last previews were rendered."""
+        self.rendered: set[str] = set()
+        """Ids of jobs that this worker rendered, rather than loaded from an earlier worker's files."""
         self._last = 0.0
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -79,8 +79,8 @@ class JobBatch:
         self._thread.join()
 
     @property
-    def left(self) -> list[Claim]:
-        """Those that are still wanted."""
+    def active(self) -> list[Claim]:
+        """Claims that have not been stopped."""
         return [claim for claim in self.claims if claim.id not in self.stop]
 
     def _renew(self) -> None:
@@ -91,22 +91,22 @@ class JobBatch:
     def beat(self) -> None:
         with self._lock:
             self._last = time.monotonic()
-            if self.left:
-                self.stop |= self.leases.beat(self.left, self.progress, self.worker)
+            if self.active:
+                self.stop |= self.leases.beat(self.active, self.progress, self.worker)
 
     def report(self, stage: str, share: float) -> None:
-        """Called between the steps of a sampler; LetGo when no job in hand is wanted any more."""
+        """Called between the steps of a sampler; JobsReleased when no job is active any more."""
         for claim in self.claims:
             self.progress[claim.id] = (round(100 * share, 1), stage)
         if time.monotonic() - self._last >= BEAT_S:
-            with suppress(SQLAlchemyError):  # a database that hiccups costs a beat; the lease says when it has cost the job
+            with suppress(SQLAlchemyError):  # a failed report is skipped; the lease decides when the job is lost
                 self.beat()
-        if not self.left:
-            raise LetGo
+        if not self.active:
+            raise JobsReleased
 
 
 class Worker:
-    """Makes jobs one after another, or several of one shape at once."""
+    """Renders jobs one after another, or several of one shape at once."""
 
     def __init__(
         self,
@@ -120,93 +120,94 @@ class Worker:
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url)
         self.database.belongs(self.store.root)
-        self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.kept_days)
-        self.queue, self.pace = Queue(self.database), ThroughputStats(self.database)
+        self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days)
+        self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
-        self.policies = moderation_from(settings.policy, settings.blocked)
+        self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.warm: list[str] = []
         self.stopping = threading.Event()
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
-        """Until told to stop, or until `idle` says so when there is nothing to do."""
+        """Run until `stopping` is set, or until `idle` returns True while the queue is empty."""
         seen = 0.0
         while not self.stopping.is_set():
             try:
                 if self.leases.ready() and self.once():
                     continue
                 if time.monotonic() - seen > SEEN_S:
-                    self.leases.seen(self.name, self.warm)
+                    self.leases.heartbeat(self.name, self.warm)
                     seen = time.monotonic()
-            except OperationalError as wrong:
-                log.error("the database does not answer (%s); waiting", str(wrong.orig).splitlines()[0])
+            except OperationalError as error:
+                log.error("the database does not answer (%s); waiting", str(error.orig).splitlines()[0])
                 self.stopping.wait(SEEN_S)
             if idle():
                 return
             self.stopping.wait(IDLE_S)
 
     def once(self) -> bool:
-        """Make the next jobs, if there are any."""
+        """Claim and render the next jobs. Returns whether there were any."""
         try:
             self.store.check_space()
             claims = self.leases.claim(self.name, self.warm, most=self.settings.batch)
-        except KinemaError as wrong:
-            log.error("%s; waiting", wrong)
+        except KinemaError as error:
+            log.error("%s; waiting", error)
             self.stopping.wait(FULL_S)
             return False
         if not claims:
             return False
         self.reached("claimed")
-        with JobBatch(self.leases, claims, self.name) as hand:
+        with JobBatch(self.leases, claims, self.name) as batch:
             try:
-                self._make(hand)
-            except LetGo:
+                self._make(batch)
+            except JobsReleased:
                 pass
-            except OutputError as wrong:
-                log.error("%s; the job goes back to the queue", wrong)
-                self._back(hand, wait_s=FULL_S, stage="waiting for space")
+            except OutputError as error:
+                log.error("%s; the job goes back to the queue", error)
+                self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
             except OperationalError:
                 raise
             except MemoryError:
-                self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
-            except KinemaError as wrong:
-                self._fail(hand, "invalid_request", str(wrong))
-            except Exception as wrong:
-                if isinstance(wrong, OSError) and wrong.errno in (errno.ENOSPC, errno.EDQUOT):
-                    log.error("%s; the job goes back to the queue", wrong)
-                    self._back(hand, wait_s=FULL_S, stage="waiting for space")
-                elif isinstance(wrong, RuntimeError) and "allocate memory" in str(wrong):
-                    self._fail(hand, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+                self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+            except KinemaError as error:
+                self._fail(batch, "invalid_request", str(error))
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    log.error("%s; the job goes back to the queue", error)
+                    self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
+                elif isinstance(error, RuntimeError) and "allocate memory" in str(error):
+                    self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
                 else:
                     log.exception("a job met an error that nobody foresaw")
                     self._fail(
-                        hand, "internal_error", f"the film could not be made ({type(wrong).__name__}); see the server's log"
+                        batch, "internal_error", f"the film could not be made ({type(error).__name__}); see the server's log"
                     )
-            self._let_go(hand)
+            self._release_stopped(batch)
         return True
 
-    def _back(self, hand: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
-        for claim in hand.left:
+    def _requeue(self, batch: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
+        for claim in batch.active:
             self.leases.release(claim, wait_s=wait_s, stage=stage)
-            hand.stop[claim.id] = "released"
+            batch.stop[claim.id] = "released"
 
-    def _fail(self, hand: JobBatch, code: str, message: str) -> None:
-        """A job made alone has failed; of several each is tried alone, so that none fails for another's sake."""
-        together = len(hand.claims) > 1
-        for claim in hand.left:
+    def _fail(self, batch: JobBatch, code: str, message: str) -> None:
+        """Fail a job that was rendered alone; release the jobs of a larger batch to be rendered alone, so that one does not fail
+        the others."""
+        together = len(batch.claims) > 1
+        for claim in batch.active:
             if together:
                 self.leases.release(claim, alone=True)
             else:
                 self.leases.fail(claim, code, message)
-            hand.stop[claim.id] = "failed"
+            batch.stop[claim.id] = "failed"
             shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
-    def _let_go(self, hand: JobBatch) -> None:
-        """End what was cancelled, and put back what was paused, or what a stopping worker holds."""
-        for claim in hand.claims:
-            reason = hand.stop.get(claim.id)
+    def _release_stopped(self, batch: JobBatch) -> None:
+        """Fail cancelled jobs, and release paused ones and those of a stopping worker."""
+        for claim in batch.claims:
+            reason = batch.stop.get(claim.id)
             if reason == "cancelled":
                 self.leases.fail(claim, "cancelled", "cancelled by its owner")
             elif reason in ("paused", "stopping"):
@@ -214,71 +215,71 @@ class Worker:
             if reason in ("cancelled", "paused"):
                 shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
 
-    def _make(self, hand: JobBatch) -> None:
+    def _make(self, batch: JobBatch) -> None:
         begun = time.perf_counter()
-        clips = self._films(hand)
+        clips = self._render(batch)
         self.reached("filmed")
-        for claim in hand.left:
+        for claim in batch.active:
             clip = clips[claim.id]
-            refused = self.policies.check_frames(clip.frames)
-            if refused:
-                self.leases.fail(claim, "content_policy_violation", refused)
-                hand.stop[claim.id] = "refused"
-            elif len(hand.claims) > 1 or claim.pixel_seconds > 1e6:
-                self.store.keep_film(claim.id, clip)
+            refusal = self.moderation.check_frames(clip.frames)
+            if refusal:
+                self.leases.fail(claim, "content_policy_violation", refusal)
+                batch.stop[claim.id] = "refused"
+            elif len(batch.claims) > 1 or claim.pixel_seconds > 1e6:
+                self.store.save_film(claim.id, clip)
         self.reached("kept")
-        took_s = (time.perf_counter() - begun) / len(hand.claims)
-        for claim in hand.left:
-            hand.report("write", 0.97)
-            self._publish(hand, claim, clips[claim.id], took_s)
+        took_s = (time.perf_counter() - begun) / len(batch.claims)
+        for claim in batch.active:
+            batch.report("write", 0.97)
+            self._publish(batch, claim, clips[claim.id], took_s)
 
-    def _films(self, hand: JobBatch) -> dict[str, Clip]:
-        """What has been filmed before and kept, and the rest in one pass where that can be."""
-        kept = {claim.id: self.store.kept_film(claim.id) for claim in hand.claims}
-        clips = {id: clip for id, clip in kept.items() if clip is not None}
-        open_claims = [claim for claim in hand.claims if claim.id not in clips]
-        if not open_claims:
+    def _render(self, batch: JobBatch) -> dict[str, Clip]:
+        """Load clips that an earlier worker stored, and render the others, in one pass where possible."""
+        stored = {claim.id: self.store.load_film(claim.id) for claim in batch.claims}
+        clips = {id: clip for id, clip in stored.items() if clip is not None}
+        remaining = [claim for claim in batch.claims if claim.id not in clips]
+        if not remaining:
             return clips
 
         def progress(stage: str, done: int, of: int) -> None:
             if self.stopping.is_set():
-                hand.stop |= {claim.id: "stopping" for claim in hand.left}
-                raise LetGo
+                batch.stop |= {claim.id: "stopping" for claim in batch.active}
+                raise JobsReleased
             share = done / max(of, 1)
-            hand.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
+            batch.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
 
-        hand.filmed = {claim.id for claim in open_claims}
-        first = open_claims[0]
+        batch.rendered = {claim.id for claim in remaining}
+        first = remaining[0]
         if render.shape_of(first.kind, first.model, first.request) is not None:
 
-            def watch(canvas: Canvas, filmed: int) -> None:
-                if time.monotonic() - hand.looked < LOOK_S:
+            def watch(canvas: Canvas, rendered: int) -> None:
+                if time.monotonic() - batch.previewed_at < PREVIEW_S:
                     return
-                hand.looked = time.monotonic()
-                for i, claim in enumerate(open_claims):
-                    with suppress(OSError):  # a preview is not worth a film
-                        self._preview(claim, canvas, i, filmed)
+                batch.previewed_at = time.monotonic()
+                for i, claim in enumerate(remaining):
+                    with suppress(OSError):  # a failed preview must not fail the job
+                        self._preview(claim, canvas, i, rendered)
 
-            requests = [claim.request for claim in open_claims]
+            requests = [claim.request for claim in remaining]
             films = render.make_together(resolve_model(first.model, self.settings.device), requests, progress, watch)
-            clips |= {claim.id: clip for claim, clip in zip(open_claims, films, strict=True)}
+            clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
         else:
-            for claim in open_claims:
+            for claim in remaining:
                 model = resolve_model(claim.model, self.settings.device)
                 clips[claim.id] = render.make(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
-    def _preview(self, claim: Claim, canvas: Canvas, sample: int, filmed: int) -> None:
-        """A picture of what is being filmed: the last frame that is, or the middle one of the plan."""
+    def _preview(self, claim: Claim, canvas: Canvas, sample: int, rendered: int) -> None:
+        """Write a preview of a job: its last rendered frame, or the middle frame of the plan."""
         from kinema.inference.canvas_io import decode_clips
         from kinema.inference.pipeline import Options, render_video
 
         model = resolve_model(claim.model, self.settings.device)
         one = canvas.sample(sample)
-        index = filmed - 1 if filmed else one.num_frames // 2
+        index = rendered - 1 if rendered else one.num_frames // 2
         frame = one.frames(index, index + 1)
-        if not filmed:
+        if not rendered:
             frame = render_video(model, frame, Options(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
         clip = decode_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
@@ -293,7 +294,7 @@ class Worker:
         temporary.replace(path)
 
     def _load(self, reference: dict[str, str]) -> Clip:
-        """What a reference stands for, checked again: its owner may have deleted it since."""
+        """Load the clip of a reference. InputError if its owner has deleted it since the job was accepted."""
         if "file" in reference:
             try:
                 return load_clip(self.store.file(reference["file"]))
@@ -304,8 +305,9 @@ class Worker:
             raise InputError(f"the video {reference['video']} is gone; make it again")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
-    def _publish(self, hand: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
-        """Laid ready, synced, renamed, then told to the queue in one transaction; refused there, the files go."""
+    def _publish(self, batch: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
+        """Publish one finished job: write all files to a staging folder, fsync, rename, then commit status, billing and webhooks in
+        one database transaction. If the commit is rejected, delete the folder."""
         begun = time.perf_counter()
         artifact = str(claim.fence)
         staged: Path | None = None
@@ -318,13 +320,13 @@ class Worker:
             self.reached("written")
             self.store.settle(staged, artifact)
             self.reached("settled")
-        except OSError as wrong:
+        except OSError as error:
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
             self.store.drop(claim.id, artifact)
-            if isinstance(wrong, KinemaError):
+            if isinstance(error, KinemaError):
                 raise
-            raise OutputError(f"the film could not be written: {wrong.strerror or wrong}") from None
+            raise OutputError(f"the film could not be written: {error.strerror or error}") from None
         took_s += time.perf_counter() - begun
         finished = Finished(
             bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=clip.settings, mark=made.mark,
@@ -333,13 +335,13 @@ class Worker:
         )  # fmt: skip
         if not self.leases.publish(claim, artifact, finished):
             self.store.drop(claim.id, artifact)
-            hand.stop[claim.id] = "lost"
+            batch.stop[claim.id] = "lost"
             return
-        hand.stop[claim.id] = "published"
+        batch.stop[claim.id] = "published"
         self.reached("published")
         self.store.keep_only(claim.id, artifact)
-        if claim.id in hand.filmed:
-            self.pace.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
+        if claim.id in batch.rendered:
+            self.throughput.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
         self.reached("cleaned")
         log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})
 

@@ -1,12 +1,12 @@
-"""The data folder: films that are published whole or not at all, uploads, and the sweeping of what is nobody's.
+"""The data folder: atomically published videos, uploads, and the deletion of orphaned files.
 
     DATA/kinema.db            the database, where no other is named
     DATA/videos/ID/FENCE/     one published film: video.mp4, thumbnail.jpg, spritesheet.jpg, state.json
-    DATA/work/ID/             what a worker keeps while it makes a film; preview.jpg
+    DATA/work/ID/             what a worker stores while it renders a video; preview.jpg
     DATA/files/ID.npz         an upload, decoded
     DATA/worlds/, DATA/identity/
 
-Every name below it is made here; nothing that a caller says becomes part of a path.
+All names below it are generated here; no text from a caller becomes part of a path.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kinema.scene.scene import Scene
 SPARE_BYTES = 64 << 20
 """No job is begun on a disk with less than this free."""
 ORPHANED_S = 3600.0
-"""What is nobody's and older than this is swept away."""
+"""Orphaned files older than this are deleted."""
 
 
 def new_id(kind: str) -> str:
@@ -50,30 +50,30 @@ class ArtifactStore:
             probe = self.root / f".probe-{secrets.token_hex(4)}"
             probe.write_bytes(b"x")
             probe.unlink()
-        except OSError as wrong:
+        except OSError as error:
             raise OutputError(
-                f"the data folder {root} cannot be written: {wrong.strerror}; name another with --data"
+                f"the data folder {root} cannot be written: {error.strerror}; name another with --data"
             ) from None
 
     def check_space(self) -> None:
-        """OutputError while the disk is as good as full."""
+        """Raise OutputError if less than SPARE_BYTES are free."""
         free = shutil.disk_usage(self.root).free
         if free < SPARE_BYTES:
             raise OutputError(f"the disk of {self.root} has {free >> 20} MiB free, {SPARE_BYTES >> 20} are wanted")
 
-    # Films
+    # Videos
 
     def video(self, id: str, artifact: str) -> Path:
         return self.root / "videos" / id / artifact
 
     def stage(self, id: str) -> Path:
-        """An empty folder in which a film is laid ready."""
+        """Create an empty staging folder for a video."""
         folder = self.root / "videos" / id / f".ready-{secrets.token_hex(6)}"
         folder.mkdir(parents=True)
         return folder
 
     def settle(self, staged: Path, artifact: str) -> None:
-        """From ready to its name: every file is on disk before the folder is called by it."""
+        """Sync all staged files to disk, then rename the folder to the artifact's name."""
         for file in staged.iterdir():
             sync(file)
         sync(staged)
@@ -105,9 +105,9 @@ class ArtifactStore:
         return folder
 
     def sweep(self, known: dict[str, tuple[str | None, str, int]], *, older_s: float = ORPHANED_S) -> list[str]:
-        """Remove files that belong to no job; `known` as the queue tells it. Returns what was removed."""
+        """Delete files that belong to no job. known: `Queue.artifacts()`. Returns the names of the deleted folders."""
         then = time.time() - older_s
-        gone: list[str] = []
+        removed: list[str] = []
         for folder in [*(self.root / "videos").iterdir(), *(self.root / "work").iterdir()]:
             work = folder.parent.name == "work"
             artifact, status, _ = known.get(folder.name, (None, "", 0))
@@ -119,17 +119,17 @@ class ArtifactStore:
                 ours = not work and part.name == artifact
                 if not ours and part.stat().st_mtime < then:
                     shutil.rmtree(part, ignore_errors=True)
-                    gone.append(f"{part.parent.name}/{part.name}")
-        return gone
+                    removed.append(f"{part.parent.name}/{part.name}")
+        return removed
 
-    # What a worker keeps
+    # Work of a worker
 
-    def keep_film(self, id: str, clip: Clip) -> None:
-        """The finished pictures, so that a worker that dies while writing does not film them again."""
+    def save_film(self, id: str, clip: Clip) -> None:
+        """Store the rendered frames, so that they need not be rendered again if the worker dies while publishing."""
         path = self.work(id) / "film.npz"
-        keep_clip(path, clip)
+        save_clip(path, clip)
 
-    def kept_film(self, id: str) -> Clip | None:
+    def load_film(self, id: str) -> Clip | None:
         path = self.root / "work" / id / "film.npz"
         try:
             return load_clip(path) if path.exists() else None
@@ -146,8 +146,8 @@ class ArtifactStore:
         return self.root / "files" / f"{id}.npz"
 
 
-def keep_clip(path: Path, clip: Clip) -> None:
-    """A clip without loss, by temporary file and rename."""
+def save_clip(path: Path, clip: Clip) -> None:
+    """Write a clip without loss, by temporary file and rename."""
     temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
     rest = {
         "fps": clip.fps,
@@ -161,17 +161,17 @@ def keep_clip(path: Path, clip: Clip) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as wrong:
-        raise OutputError(f"{path.name} could not be written: {wrong.strerror}") from None
+    except OSError as error:
+        raise OutputError(f"{path.name} could not be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def load_clip(path: Path) -> Clip:
-    with np.load(path, allow_pickle=False) as kept:
-        rest = json.loads(kept["rest"].tobytes())
+    with np.load(path, allow_pickle=False) as archive:
+        rest = json.loads(archive["rest"].tobytes())
         state = rest.pop("state")
-        return Clip(frames=kept["frames"], state=None if state is None else Scene.from_dict(state), **rest)
+        return Clip(frames=archive["frames"], state=None if state is None else Scene.from_dict(state), **rest)
 
 
 def sync(path: Path) -> None:

@@ -27,21 +27,21 @@ def main() -> int:
     from kinema.errors import KinemaError
 
     try:
-        told = _keep(source, *sys.argv[3:]) if what == "keep" else _verify(source, *sys.argv[3:])
-    except KinemaError as wrong:
-        told = {"error": str(wrong).replace(str(source), "the file")}
+        result = _keep(source, *sys.argv[3:]) if what == "keep" else _verify(source, *sys.argv[3:])
+    except KinemaError as error:
+        result = {"error": str(error).replace(str(source), "the file")}
     except (MemoryError, OverflowError):
-        told = {"error": "the file needs more memory than uploads may take; make it smaller first"}
-    print(json.dumps(told))
+        result = {"error": "the file needs more memory than uploads may take; make it smaller first"}
+    print(json.dumps(result))
     return 0
 
 
 def _keep(source: Path, target: str, pixels: str, frames: str) -> dict[str, Any]:
     from kinema.media import Limits, read
-    from kinema.server.storage.artifacts import keep_clip
+    from kinema.server.storage.artifacts import save_clip
 
     clip = read(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MOST_BYTES))
-    keep_clip(Path(target), replace(clip, caption="", settings={}))  # words in a file are nobody's prompt
+    save_clip(Path(target), replace(clip, caption="", settings={}))  # words in a file are nobody's prompt
     height, width = clip.frames.shape[1:3]
     return {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
 

@@ -1,4 +1,4 @@
-"""Jobs, keys and their books, row by row: what must be true together, inside somebody's transaction."""
+"""Row operations on jobs, keys and the ledger, to be called inside one transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def own(db: Connection, id: str, key_id: str | None, *, deleted: bool = False) -
 
 
 def live(db: Connection, key_id: str) -> int:
-    """How many jobs of a key wait or are being made."""
+    """How many jobs of a key are queued or in progress."""
     return int(
         db.scalar(select(func.count()).select_from(jobs).where(jobs.c.key_id == key_id, jobs.c.status.in_(LIVE))) or 0
     )
@@ -46,7 +46,7 @@ def beyond_quota(pixel_seconds: float, left: float, quota: float) -> ApiError:
     )  # fmt: skip
 
 
-def check_room(db: Connection, key_id: str, limit: int | None) -> None:
+def check_concurrency(db: Connection, key_id: str, limit: int | None) -> None:
     if limit is not None and live(db, key_id) >= limit:
         raise ApiError(
             429, f"{limit} videos of this key are already waiting or being made; wait for one or delete one", code="queue_full",
@@ -59,7 +59,7 @@ def bill(db: Connection, now: float, key_id: str, job: str, kind: str, pixel_sec
 
 
 def end(db: Connection, now: float, job: Row[Any], code: str, message: str) -> None:
-    """End a job without a film; what was reserved is given back."""
+    """Fail a job and refund what was reserved for it."""
     db.execute(
         jobs.update()
         .where(jobs.c.id == job.id)
@@ -81,7 +81,7 @@ def end(db: Connection, now: float, job: Row[Any], code: str, message: str) -> N
 
 
 def announce(db: Connection, now: float, job: Row[Any], event: str) -> None:
-    """Lay ready what the webhooks of a job's key are to be told."""
+    """Insert an event of a job for each webhook of its key that subscribes to it."""
     for hook in db.execute(select(webhooks).where(webhooks.c.key_id == job.key_id)).all():
         if event in hook.events:
             id = f"evt_{secrets.token_hex(12)}"

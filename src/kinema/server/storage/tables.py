@@ -40,9 +40,9 @@ from kinema.errors import InputError
 FORMAT = 1
 """Raised when tables change; a store of another format is refused, not guessed at."""
 RETAINED_S = 30 * 86400.0
-"""How long videos are kept, if the operator does not say."""
+"""How long videos are stored by default."""
 AUDIT_S = 365 * 86400.0
-"""And lines of the audit log."""
+"""How long lines of the audit log are stored by default."""
 REPEATED_S = 86400.0
 """For so long a request with the same Idempotency-Key is the same request."""
 BUSY_S = 30.0
@@ -234,18 +234,18 @@ class Database:
             self.sqlite = self.engine.dialect.name == "sqlite"
             with self.writing() as db:
                 metadata.create_all(db)
-                kept = db.execute(facts.select().where(facts.c.name == "format")).first()
-                if kept is None:
+                stored = db.execute(facts.select().where(facts.c.name == "format")).first()
+                if stored is None:
                     db.execute(facts.insert().values(name="format", value=FORMAT))
-                elif kept.value != FORMAT:
-                    raise InputError(f"the store was written by another version (format {kept.value}; this one: {FORMAT})")
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as wrong:
+                elif stored.value != FORMAT:
+                    raise InputError(f"the store was written by another version (format {stored.value}; this one: {FORMAT})")
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise InputError(
-                f"database {url!r}: {str(wrong).splitlines()[0]}; expected sqlite:///FILE or postgresql://USER@HOST/NAME "
+                f"database {url!r}: {str(error).splitlines()[0]}; expected sqlite:///FILE or postgresql://USER@HOST/NAME "
                 "(pip install 'kinema[postgres]')"
             ) from None
-        except OperationalError as wrong:
-            reason = str(wrong.orig).splitlines()[0]
+        except OperationalError as error:
+            reason = str(error.orig).splitlines()[0]
             raise InputError(f"the database cannot be used: {reason}; is it running, and is the disk writable?") from None
 
     @contextmanager
@@ -288,9 +288,9 @@ class Database:
         self.engine.dispose()
 
 
-def _value(kept: Any) -> Any:
+def _value(stored: Any) -> Any:
     """JSON of a column; SQLite gives numbers as such."""
-    return kept if isinstance(kept, int | float) else orjson.loads(kept)
+    return stored if isinstance(stored, int | float) else orjson.loads(stored)
 
 
 def _engine(url: str) -> Engine:

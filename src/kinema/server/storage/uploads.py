@@ -1,7 +1,7 @@
-"""What callers send in: pictures and videos, as file parts, ids, data: addresses or (if the operator allows) web addresses.
+"""Uploads: pictures and videos sent as file parts, data: URLs or, if the operator allows it, web addresses.
 
-Bytes are never decoded in this process. A process with limits reads them (`decode`), and what is kept are its pixels under a name
-made here; the sender's bytes are thrown away.
+Bytes are never decoded in this process. A subprocess with limits decodes them (`decode`), and only the pixels are stored, under a
+name generated here; the original bytes are discarded.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ AT_ONCE = 2
 """Files that are decoded at the same time."""
 FETCH_S = 15.0
 PASSED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
-"""All that a process which reads a stranger's bytes gets of this one's environment."""
-MOST_KEPT = 4 << 30
-"""Bytes of pixels that one key may have here."""
+"""Environment variables that the decoding subprocess inherits."""
+MAX_STORED = 4 << 30
+"""Bytes of decoded files that one key may store."""
 STRAY_S = 3600.0
-"""Pixels without a row may be those of an upload that is just being kept."""
+"""Decoded files without a row are deleted only when older than this: their upload may be in progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +57,14 @@ class Sent:
 
 
 class Uploads:
-    """Uploads of one server, and what references to pictures and videos stand for."""
+    """Stores the uploads of a server and resolves references to pictures and videos."""
 
     def __init__(self, store: ArtifactStore, queue: Queue, *, remote: bool = False) -> None:
         self.store, self.queue, self.remote = store, queue, remote
         self._slots = threading.Semaphore(AT_ONCE)
 
-    def keep(self, key_id: str, sent: Sent) -> Row[Any]:
-        """Decode and keep a file; 400 says in one line what is wrong with it."""
+    def add(self, key_id: str, sent: Sent) -> Row[Any]:
+        """Decode and store a file; 400 if it cannot be read."""
         if not sent.content:
             raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
         if len(sent.content) > MOST_BYTES:
@@ -73,39 +73,43 @@ class Uploads:
             )  # fmt: skip
         self.store.check_space()
         with self.queue.database.reading() as db:
-            kept = int(db.scalar(select(func.sum(files.c.bytes)).where(files.c.key_id == key_id)) or 0)
-        if kept > MOST_KEPT:
-            raise ApiError(409, f"this key has {kept >> 20} MiB of files here; delete some first", code="too_many_files")
+            stored_bytes = int(db.scalar(select(func.sum(files.c.bytes)).where(files.c.key_id == key_id)) or 0)
+        if stored_bytes > MAX_STORED:
+            raise ApiError(
+                409, f"this key has {stored_bytes >> 20} MiB of files here; delete some first", code="too_many_files"
+            )
         id = new_id("file")
         target = self.store.file(id)
-        told = self._decoded(sent.content, target)
+        result = self._decoded(sent.content, target)
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
             row = {
                 "id": id, "key_id": key_id, "created_at": now, "filename": _plain(sent.name), "bytes": target.stat().st_size,
-                **{name: told[name] for name in ("width", "height", "frames", "fps")},
+                **{name: result[name] for name in ("width", "height", "frames", "fps")},
             }  # fmt: skip
             db.execute(files.insert().values(**row))
             return db.execute(select(files).where(files.c.id == id)).one()
 
     def _decoded(self, content: bytes, target: Path) -> dict[str, Any]:
-        told = self._apart(content, "keep", [str(target), str(MOST_PIXELS), str(MOST_FRAMES)])
-        if "error" in told:
+        result = self._apart(content, "keep", [str(target), str(MOST_PIXELS), str(MOST_FRAMES)])
+        if "error" in result:
             target.unlink(missing_ok=True)
-            raise _bad(told["error"])
-        return told
+            raise _bad(result["error"])
+        return result
 
     def judge(self, sent: Sent, anchors: bytes) -> dict[str, Any]:
-        """Whether Kinema made a file: its manifest and its watermark, read apart as every upload is."""
+        """Whether Kinema made a file: its manifest and its watermark, read in the decoding subprocess."""
         if not sent.content:
             raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
-        told = self._apart(sent.content, "verify", [str(MOST_PIXELS), str(MOST_FRAMES), anchors.decode("ascii", "replace")])
-        if "error" in told:
-            raise _bad(told["error"])
-        return told
+        result = self._apart(
+            sent.content, "verify", [str(MOST_PIXELS), str(MOST_FRAMES), anchors.decode("ascii", "replace")]
+        )
+        if "error" in result:
+            raise _bad(result["error"])
+        return result
 
     def _apart(self, content: bytes, what: str, rest: list[str]) -> dict[str, Any]:
-        """What a process with limits has to say of some bytes."""
+        """Run the decoding subprocess on some bytes. Returns the JSON that it prints."""
         with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
             source = Path(folder) / "upload"
             source.write_bytes(content)
@@ -120,10 +124,10 @@ class Uploads:
                 except subprocess.TimeoutExpired:
                     raise _bad(f"the file takes longer than {LIMIT_S:g} s to read; cut it first") from None
         try:
-            told: dict[str, Any] = json.loads(done.stdout.decode().strip().splitlines()[-1])
+            result: dict[str, Any] = json.loads(done.stdout.decode().strip().splitlines()[-1])
         except (IndexError, json.JSONDecodeError, UnicodeDecodeError):
             return {"error": "the file could not be read within the limits of memory and time; make it smaller first"}
-        return told
+        return result
 
     def find(self, id: str, key_id: str | None) -> Row[Any]:
         with self.queue.database.reading() as db:
@@ -139,31 +143,33 @@ class Uploads:
         self.store.file(id).unlink(missing_ok=True)
 
     def forget(self, older_s: float) -> int:
-        """Remove files that were sent so long ago, and pixels that no row speaks of; how many."""
+        """Delete uploads older than older_s, and decoded files without a row. Returns how many files were deleted."""
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
             old = list(db.execute(select(files.c.id).where(files.c.created_at < now - older_s)).scalars())
             for id in old:
                 db.execute(files.delete().where(files.c.id == id))
-            kept = set(db.execute(select(files.c.id)).scalars())
-        strays = [path for path in self.store.file("x").parent.iterdir() if path.stem not in kept and _age_s(path) > STRAY_S]
+            known = set(db.execute(select(files.c.id)).scalars())
+        strays = [
+            path for path in self.store.file("x").parent.iterdir() if path.stem not in known and _age_s(path) > STRAY_S
+        ]
         for path in strays:
             path.unlink(missing_ok=True)
         return len(strays)
 
     def resolve(
-        self, given: Any, key_id: str | None, owner: str, param: str, *, kept: list[str] | None = None
+        self, given: Any, key_id: str | None, owner: str, param: str, *, stored_files: list[str] | None = None
     ) -> dict[str, str]:
-        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to be the caller's. kept:
-        takes the id of a file that had to be kept for it."""
-        found = self._resolve(given, key_id, owner, param)
-        if kept is not None and "file" in found and not (_id_in(given) or "").startswith("file_"):
-            kept.append(found["file"])
-        return found
+        """A reference in any of its forms -> {"file": id} or {"video": id}, both known to exist and to belong to the caller.
+        stored_files: a list that receives the id of a file that was stored for this reference."""
+        reference = self._resolve(given, key_id, owner, param)
+        if stored_files is not None and "file" in reference and not (_id_in(given) or "").startswith("file_"):
+            stored_files.append(reference["file"])
+        return reference
 
     def _resolve(self, given: Any, key_id: str | None, owner: str, param: str) -> dict[str, str]:
         if isinstance(given, Sent):
-            return {"file": self.keep(owner, given).id}
+            return {"file": self.add(owner, given).id}
         inner = _id_in(given)
         if inner:
             return self._by_id(inner, key_id, owner, param)
@@ -174,9 +180,9 @@ class Uploads:
 
     def _by_id(self, text: str, key_id: str | None, owner: str, param: str) -> dict[str, str]:
         if text.startswith("data:"):
-            return {"file": self.keep(owner, _from_data(text, param)).id}
+            return {"file": self.add(owner, _from_data(text, param)).id}
         if text.startswith(("http://", "https://")):
-            return {"file": self.keep(owner, self._fetch(text, param)).id}
+            return {"file": self.add(owner, self._fetch(text, param)).id}
         if is_id(text, "file"):
             return {"file": self.find(text, key_id).id}
         if is_id(text, "video"):
@@ -215,8 +221,8 @@ class Uploads:
                     content += chunk
                     if len(content) > MOST_BYTES:
                         raise _bad(f"{url[:120]} has more than the {MOST_BYTES >> 20} MiB that are allowed")
-        except httpx.HTTPError as wrong:
-            raise _bad(f"{url[:120]} could not be fetched ({type(wrong).__name__})") from None
+        except httpx.HTTPError as error:
+            raise _bad(f"{url[:120]} could not be fetched ({type(error).__name__})") from None
         return Sent(name=Path(parts.path).name or "fetched", content=bytes(content))
 
 
@@ -250,12 +256,12 @@ def public_address(url: str) -> str:
     except ValueError:
         raise _bad(f"{url[:120]!r}: expected http:// or https:// and a host") from None
     try:
-        found = socket.getaddrinfo(
+        entries = socket.getaddrinfo(
             parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM
         )
     except (OSError, ValueError, UnicodeError):
         raise _bad(f"{parts.hostname[:80]!r} is not known") from None
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [str(entry[4][0]) for entry in entries]
     for address in addresses:
         if not ipaddress.ip_address(address.split("%")[0]).is_global:
             raise _bad(f"{parts.hostname[:80]!r} is not a public address")
@@ -268,8 +274,8 @@ def _bad(message: str) -> ApiError:
 
 def _plain(name: str) -> str:
     """A name for people; never a path."""
-    kept = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
-    return kept[:120] or "file"
+    printable = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
+    return printable[:120] or "file"
 
 
 def _from_data(text: str, param: str) -> Sent:

@@ -1,7 +1,7 @@
-"""One thread for all model work of a server's worlds.
+"""`Executor`: one thread for all model work of a server's worlds.
 
-Urgent jobs, the steps of live play, go before all others, and into the middle of others: a long job lets them in between any two
-blocks of its network and wherever it calls `breathe`. A live frame so waits for a part of a forward pass, never for a film.
+Urgent jobs (steps of live play) run before all others and interrupt them: a long job runs urgent ones between two blocks of its
+network and wherever it calls `yield_to_urgent`. A live frame waits for part of a forward pass, never for a whole clip.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kinema.models.hub import Model
 T = TypeVar("T")
 
 SHARE = 0.25
-"""After an urgent job the others get this much of the time it took, so that endless stepping does not stop them for good."""
+"""After an urgent job, the others get this share of the time it took, so that continuous stepping does not starve them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class Job:
             return
         try:
             self.future.set_result(self.work())
-        except BaseException as wrong:
-            self.future.set_exception(wrong)
+        except BaseException as error:
+            self.future.set_exception(error)
 
 
 class Executor:
@@ -50,23 +50,23 @@ class Executor:
         self._closed, self._hurrying = False, False
         self._theirs_until = 0.0
         self._watched: set[int] = set()
-        self._hooks: list[Any] = []
+        self._hook_handles: list[Any] = []
         self._threads = threads
         self._thread = threading.Thread(target=self._work, name="kinema-worlds", daemon=True)
         self._thread.start()
 
     def watch(self, model: Model) -> Model:
-        """From now on urgent jobs are let in between the blocks and the convolutions of this model's network."""
+        """Register hooks that run urgent jobs between the blocks and convolutions of this model's network."""
         if id(model) not in self._watched:
             self._watched.add(id(model))
             parts = [part for part in model.denoiser.modules() if isinstance(part, torch.nn.Conv2d)]
-            self._hooks += [
+            self._hook_handles += [
                 part.register_forward_pre_hook(self.yield_to_urgent) for part in (*model.denoiser.blocks, *parts)
             ]
         return model
 
     def yield_to_urgent(self, *_: Any) -> None:
-        """Called in the middle of a job: those that are more urgent are done here and now."""
+        """Called in the middle of a job: runs a waiting urgent job."""
         if self._urgent and not self._hurrying and threading.current_thread() is self._thread and self._may_hurry():
             self._hurry()
 
@@ -96,7 +96,7 @@ class Executor:
                 self._others.popleft().run()
 
     def submit(self, work: Callable[[], T], *, urgent: bool = False) -> Future[T]:
-        """Have it done; jobs of one urgency are done in the order in which they came."""
+        """Queue a job; jobs of one urgency run in the order in which they came."""
         future: Future[T] = Future()
         with self._ready:
             if self._closed:
@@ -106,7 +106,8 @@ class Executor:
         return future
 
     async def run(self, work: Callable[[], T], *, urgent: bool = False) -> T:
-        """Have it done and wait. Who is cancelled while it is being done still waits: a world is never left half stepped."""
+        """Run a job and wait for it. If the caller is cancelled while the job runs, it waits for the job to end, so that no
+        world is left half stepped."""
         future = self.submit(work, urgent=urgent)
         waiting = asyncio.wrap_future(future)
         try:
@@ -125,5 +126,5 @@ class Executor:
             self._closed = True
             self._ready.notify()
         self._thread.join()
-        for hook in self._hooks:
-            hook.remove()
+        for handle in self._hook_handles:
+            handle.remove()

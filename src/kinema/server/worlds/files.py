@@ -1,8 +1,8 @@
-"""World files and states that strangers send: opened only when every part of them is what a world has.
+"""Checks and opens world files and states from untrusted sources.
 
 `World.open` runs nothing that a file holds (`torch.load` with weights only), but trusts that its numbers fit the model. Here they
-are checked: sizes before anything is unpacked, then every tensor's shape, kind and range. What a model remembers of a frame is
-taken over where it fits and looked at anew where it does not.
+are checked: sizes before anything is unpacked, then every tensor's shape, kind and range. The model's cache of a frame is used
+if it fits, and recomputed if it does not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kinema.simulation.world import KEPT_S, World, check_task
 
 MAX_BYTES = 64 << 20
 MAX_STEPS = 8
-"""Of the sampler, each frame: a file must not make a world that nobody can wait for."""
+"""The most sampler steps a frame that a file may set, which bounds the time of a step."""
 LARGEST = 1e4
 """No number of a track is beyond this."""
 LATEST_S = 1e7
@@ -55,8 +55,8 @@ def scene_of(data: Any) -> Scene:
         raise InputError(f"the state has {len(entities)} entities: expected up to {MOST_SLOTS}")
     try:
         scene = Scene.from_dict(data)
-    except (AttributeError, OverflowError) as wrong:
-        raise InputError(f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes") from None
+    except (AttributeError, OverflowError) as error:
+        raise InputError(f"the state cannot be read ({error}); expected the format that `kinema perceive` writes") from None
     moving = (scene.x, scene.y, scene.vx, scene.vy, scene.angle, scene.visible, scene.camera[:, :2])
     if any(not (np.abs(values) < LARGEST).all() for values in moving) or not 1 <= scene.room_width <= 100:
         raise InputError("the state holds numbers far outside any room")
@@ -86,13 +86,13 @@ def source_of(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a file holds; `keep.read` would put parts of it into its message, and parts of it may be endless when printed."""
+    """What a file holds; `checkpoint.read` would put parts of it into its message, and parts of it may be endless when printed."""
     try:
         data: Any = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as wrong:
-        raise _refuse(f"it cannot be read ({type(wrong).__name__})") from None
-    found = (data.get("format"), data.get("kind", "world")) if type(data) is dict else (None, None)
-    if [type(one) for one in found] != [int, str] or found != (FORMAT, "world"):
+    except Exception as error:
+        raise _refuse(f"it cannot be read ({type(error).__name__})") from None
+    header = (data.get("format"), data.get("kind", "world")) if type(data) is dict else (None, None)
+    if [type(one) for one in header] != [int, str] or header != (FORMAT, "world"):
         raise _refuse(f"expected a world of format {FORMAT}, as World.save writes it")
     return dict(data)
 
@@ -102,8 +102,8 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if type(value) is float or (type(value) is int and abs(value) < 10**12) else type(value).__name__
 
 
-def opened(path: Path, model: Model) -> World:
-    """The world in a file, all of it checked."""
+def open_world(path: Path, model: Model) -> World:
+    """Check a world file completely and open it."""
     data = _read(path)
     try:
         _check_settings(data, model)
@@ -113,12 +113,12 @@ def opened(path: Path, model: Model) -> World:
         return World._made(data, path, model)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as wrong:
-        raise _refuse(f"{type(wrong).__name__}: {(str(wrong).splitlines() or [''])[0][:120]}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        raise _refuse(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}") from None
 
 
-def mended(world: World) -> World:
-    """Looks anew at frames of which nothing is remembered and something has to be."""
+def fill_memory(world: World) -> World:
+    """Recompute the cached memory of frames that need one and have none."""
     if any(m.memory is None for m in world._moments[-WINDOW - 1 : -1]):
         world._look_anew()
     return world
@@ -190,7 +190,7 @@ def _plain(x: Any, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
 
 
 def _fits(moments: dict[str, Any], model: Model) -> bool:
-    """Whether what is remembered of frames is what this model remembers."""
+    """Whether the cached memory of frames has the shapes of this model."""
     config = model.config.denoiser
     shape = (len(moments["remembered"]), config.slots + 1, config.heads, 1, config.width // config.heads)
     if not moments["remembered"]:

@@ -1,8 +1,8 @@
-"""Live play: a world steps on while its pictures go to a client and the client's actions come back, over one WebSocket.
+"""Live play over one WebSocket: the server steps a world and sends its pictures; the client sends actions.
 
-At most two pictures are under way that the client has not acknowledged; until it does the world waits, so nothing piles up on a
-slow line. One session at a time makes time go on by itself: paces and actions of two could not both hold. Further sessions of
-the same world watch: they are shown every change, whoever made it, as far as they acknowledge, and may step by hand.
+The server waits while IN_FLIGHT pictures are not acknowledged, so that nothing piles up on a slow connection. One session at a
+time plays, that is, steps the world on a clock. Other sessions of the same world watch: they receive every change and may request
+single steps.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from kinema.server.worlds.session import Snapshot, WorldSession, step_of
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2
-"""Pictures under way that are not acknowledged."""
+"""The most pictures that are sent and not acknowledged."""
 WAITING_STEPS = 64
 LONGEST_MESSAGE = 4096
 SIZES = (32, 1024)
-PACES = (0.25, 120.0)
-LATE = 4
+FPS_RANGE = (0.25, 120.0)
+MAX_CATCH_UP = 4
 LARGE = 256 * 256
-"""Pictures of more pixels are encoded in a thread; for smaller ones going there would take longer."""
-HOLDS_S = 3.0
-"""How often it is looked whether the key of a session still holds."""
+"""Pictures of more pixels are encoded in a thread; for smaller ones starting the thread would take longer."""
+CHECK_KEY_S = 3.0
+"""How often the key of a session is checked."""
 REFUSED, NOT_FOUND, CLOSING, LATER, FAILED = 4401, 4404, 1012, 1013, 1011
-"""Codes that a session is closed with."""
+"""WebSocket close codes."""
 
 
-def encoded(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
-    """A picture as JPEG or PNG, drawn larger by whole pixels' colors until its longer side is `size`."""
+def encode(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
+    """Encode a picture as JPEG or PNG, resized by nearest neighbor so that its longer side is `size`."""
     picture = Image.fromarray(frame)
     longer = max(picture.size)
     if size is not None and size != longer:
@@ -61,33 +61,32 @@ def encoded(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = Fals
     return made.getvalue()
 
 
-async def drawn(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
-    """The same, without holding up others."""
+async def encode_async(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
+    """`encode`, in a thread where the picture is large."""
     high, wide = frame.shape[:2]
     if high * wide * ((size or max(high, wide)) / max(high, wide)) ** 2 > LARGE:
-        return await asyncio.to_thread(encoded, frame, size, lossless=lossless)
-    return encoded(frame, size, lossless=lossless)
+        return await asyncio.to_thread(encode, frame, size, lossless=lossless)
+    return encode(frame, size, lossless=lossless)
 
 
-def told_as(wrong: KinemaError) -> ApiError:
-    """An error of the library as the API's; the code says which kind it is, such as size_error."""
-    if isinstance(wrong, ApiError):
-        return wrong
-    if isinstance(wrong, OutputError):
-        return ApiError(507, str(wrong), code="storage_full")
-    if not isinstance(wrong, InputError):
-        return ApiError(500, str(wrong))
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(wrong).__name__).lower()
-    return ApiError(400, str(wrong), code="invalid_value" if kind == "input_error" else kind)
+def to_api_error(error: KinemaError) -> ApiError:
+    """Convert an error of the library to an ApiError whose code is its class, such as size_error."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, OutputError):
+        return ApiError(507, str(error), code="storage_full")
+    if not isinstance(error, InputError):
+        return ApiError(500, str(error))
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    return ApiError(400, str(error), code="invalid_value" if kind == "input_error" else kind)
 
 
-def error_text(wrong: KinemaError) -> str:
-    return json.dumps({"type": "error", **told_as(wrong).body()})
+def error_text(error: KinemaError) -> str:
+    return json.dumps({"type": "error", **to_api_error(error).body()})
 
 
-class LivePace:
-    """When the next frame is due: even steps from the first on, without drift. What was lost is made up for, but no more than LATE
-    frames of it, so that a world does not race after a long stall."""
+class FrameClock:
+    """Schedules frames at an even rate, without drift. After a stall it catches up by at most MAX_CATCH_UP frames."""
 
     def __init__(self, fps: float) -> None:
         self.fps, self.due = fps, 0.0
@@ -95,46 +94,46 @@ class LivePace:
     def wait_s(self) -> float:
         return self.due - time.monotonic()
 
-    def went(self) -> None:
-        """A frame was begun."""
+    def frame_started(self) -> None:
+        """Schedule the next frame."""
         period = 1 / self.fps
-        self.due = max(self.due, time.monotonic() - LATE * period) + period
+        self.due = max(self.due, time.monotonic() - MAX_CATCH_UP * period) + period
 
     def change(self, fps: float) -> None:
         self.fps = fps
         self.due = min(self.due, time.monotonic() + 1 / fps)
 
 
-async def nothing(frames: int) -> None:
+async def free(frames: int) -> None:
     """Frames cost nothing."""
 
 
-async def forever() -> None:
-    """Keys hold for good."""
+async def always_valid() -> None:
+    """Keys stay valid."""
 
 
-class Session:
+class LiveSession:
     """One client in one world. size: the longer side of pictures, None: as they are; lossless: PNG in place of JPEG. charge:
-    bills frames before they are made, or raises; holds: raises once the client may not be here any more."""
+    bills frames before they are generated, or raises; check_key: raises once the client's key is not valid any more."""
 
     def __init__(
         self,
-        hall: WorldManager,
-        room: WorldSession,
+        manager: WorldManager,
+        session: WorldSession,
         socket: WebSocket,
         *,
         size: int | None,
         lossless: bool,
-        charge: Callable[[int], Awaitable[None]] = nothing,
-        holds: Callable[[], Awaitable[None]] = forever,
+        charge: Callable[[int], Awaitable[None]] = free,
+        check_key: Callable[[], Awaitable[None]] = always_valid,
     ) -> None:
-        self.hall, self.room, self.socket, self.size, self.lossless = hall, room, socket, size, lossless
-        self.charge, self.holds = charge, holds
+        self.manager, self.session, self.socket, self.size, self.lossless = manager, session, socket, size, lossless
+        self.charge, self.check_key = charge, check_key
         self.expelled: ApiError | None = None
-        self.pace = LivePace(room.meta.fps)
+        self.clock = FrameClock(session.meta.fps)
         self.action: list[float] | None = None
         self.steps: deque[list[float] | None] = deque()
-        """The actions of steps that were asked for and are not done."""
+        """Actions of requested steps that have not run."""
         self.stepped = 0
         self.sent, self.acknowledged = 0, 0
         self.version = -1
@@ -143,68 +142,68 @@ class Session:
 
     @property
     def playing(self) -> bool:
-        return self.room.player is self
+        return self.session.player is self
 
     def play(self) -> None:
-        """Make time go on; ApiError where another session does."""
-        if self.room.player not in (None, self):
+        """Step the world on this session's clock; ApiError while another session plays."""
+        if self.session.player not in (None, self):
             raise ApiError(
                 409, "another session is playing this world; it is shown here and can be stepped, or played once the other pauses",
                 code="world_in_play",
             )  # fmt: skip
         if not self.playing:
-            self.room.player, self.pace.due = self, time.monotonic()
+            self.session.player, self.clock.due = self, time.monotonic()
 
     def pause(self) -> None:
         if self.playing:
-            self.room.player = None
+            self.session.player = None
 
     async def run(self, *, playing: bool) -> None:
-        """Until the client leaves, the world is deleted or the server closes."""
-        others = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
-        self.room.watchers.add(self.wake)
+        """Run until the client leaves, the world is deleted or the server closes."""
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
+        self.session.watchers.add(self.wake)
         try:
             if playing:
                 try:
                     self.play()
-                except ApiError as wrong:
-                    await self._send(error_text(wrong))
-            while not (self.left or self.room.gone or self.hall.closed or self.expelled):
+                except ApiError as error:
+                    await self._send(error_text(error))
+            while not (self.left or self.session.deleted or self.manager.closed or self.expelled):
                 self.wake.clear()
                 try:
                     await self._go_on()
-                except KinemaError as wrong:
+                except KinemaError as error:
                     self.pause()
-                    self.version = self.room.version
-                    await self._send(error_text(wrong))
+                    self.version = self.session.version
+                    await self._send(error_text(error))
             if self.expelled:
                 await self._end(self.expelled, REFUSED)
-            elif self.room.gone:
-                await self._end(not_found("world", self.room.meta.id), NOT_FOUND)
-            elif self.hall.closed:
+            elif self.session.deleted:
+                await self._end(not_found("world", self.session.meta.id), NOT_FOUND)
+            elif self.manager.closed:
                 await self._end(ApiError(503, "the server is closing; the world is kept", code="closing"), CLOSING)
         except Exception:
-            log.exception("live session of %s", self.room.meta.id)
+            log.exception("live session of %s", self.session.meta.id)
             await self._end(ApiError(500, "the world could not go on; it is kept as it was", code="failed"), FAILED)
         finally:
             self.pause()
-            self.room.watchers.discard(self.wake)
-            for other in others:
-                other.cancel()
-            self.hall.left(self.room)
+            self.session.watchers.discard(self.wake)
+            for task in tasks:
+                task.cancel()
+            self.manager.client_left(self.session)
 
     async def _watch(self) -> None:
-        """Look now and then whether the client may still be here."""
+        """Check the client's key every CHECK_KEY_S seconds."""
         while True:
-            await asyncio.sleep(HOLDS_S)
+            await asyncio.sleep(CHECK_KEY_S)
             try:
-                await self.holds()
-            except ApiError as wrong:
-                if wrong.status == 401:
-                    self.expelled = wrong
+                await self.check_key()
+            except ApiError as error:
+                if error.status == 401:
+                    self.expelled = error
                     self.wake.set()
-            except Exception as wrong:
-                log.warning("whether a key holds could not be seen: %s", wrong)
+            except Exception as error:
+                log.warning("whether a key holds could not be seen: %s", error)
 
     async def _send(self, message: str | bytes) -> None:
         try:
@@ -212,60 +211,60 @@ class Session:
         except (WebSocketDisconnect, RuntimeError):
             self.left = True
 
-    async def _end(self, wrong: ApiError, code: int) -> None:
-        await self._send(error_text(wrong))
+    async def _end(self, error: ApiError, code: int) -> None:
+        await self._send(error_text(error))
         if not self.left:
             with suppress(WebSocketDisconnect, RuntimeError):
                 await self.socket.close(code)
 
     async def _go_on(self) -> None:
-        """Do the next thing that is due, or wait for one."""
+        """Run the next requested or scheduled step, send a change, or wait."""
         if self.sent - self.acknowledged >= IN_FLIGHT:
             await self.wake.wait()
         elif self.steps:
-            await self._step(self.steps.popleft(), by_hand=True)
-        elif self.version != self.room.version:
-            look = await self.hall.look(self.room, urgent=True)
-            self.version = self.room.version
-            await self._show(look)
+            await self._step(self.steps.popleft(), requested=True)
+        elif self.version != self.session.version:
+            snapshot = await self.manager.snapshot(self.session, urgent=True)
+            self.version = self.session.version
+            await self._show(snapshot)
         elif not self.playing:
             await self.wake.wait()
-        elif (left_s := self.pace.wait_s()) > 0:
+        elif (left_s := self.clock.wait_s()) > 0:
             try:
                 async with asyncio.timeout(left_s):
                     await self.wake.wait()
             except TimeoutError:
                 return
         else:
-            self.pace.went()
+            self.clock.frame_started()
             await self._step(self.action)
 
-    async def _step(self, action: list[float] | None, *, by_hand: bool = False) -> None:
+    async def _step(self, action: list[float] | None, *, requested: bool = False) -> None:
         try:
             await self.charge(1)
             try:
-                look = await self.hall.do(self.room, ["step", action], urgent=True)
+                snapshot = await self.manager.execute(self.session, ["step", action], urgent=True)
             except BaseException:
                 await self.charge(-1)
                 raise
         finally:
-            self.stepped += by_hand
-        self.version = self.room.version
-        await self._show(look)
+            self.stepped += requested
+        self.version = self.session.version
+        await self._show(snapshot)
 
-    async def _show(self, look: Snapshot) -> None:
-        assert look.frame is not None
-        picture = await drawn(look.frame, self.size, lossless=self.lossless)
-        told = {
-            "frame": self.sent, **look.now, "action": look.action, "stepped": self.stepped, "playing": self.playing,
-            "model_ms": round(look.model_ms, 3), "sent_ms": round(1000 * time.time(), 3),
+    async def _show(self, snapshot: Snapshot) -> None:
+        assert snapshot.frame is not None
+        picture = await encode_async(snapshot.frame, self.size, lossless=self.lossless)
+        header = {
+            "frame": self.sent, **snapshot.now, "action": snapshot.action, "stepped": self.stepped, "playing": self.playing,
+            "model_ms": round(snapshot.model_ms, 3), "sent_ms": round(1000 * time.time(), 3),
         }  # fmt: skip
-        head = json.dumps(told).encode()
+        header_bytes = json.dumps(header).encode()
         self.sent += 1
-        await self._send(len(head).to_bytes(4, "big") + head + picture)
+        await self._send(len(header_bytes).to_bytes(4, "big") + header_bytes + picture)
 
     async def _read(self) -> None:
-        """Take messages until the client leaves; a bad one is answered and changes nothing."""
+        """Receive messages until the client leaves; an invalid one is answered with an error and changes nothing."""
         try:
             while True:
                 message = await self.socket.receive()
@@ -273,8 +272,8 @@ class Session:
                     return
                 try:
                     self._take(message.get("text"))
-                except KinemaError as wrong:
-                    await self._send(error_text(wrong))
+                except KinemaError as error:
+                    await self._send(error_text(error))
                 self.wake.set()
         finally:
             self.left = True
@@ -305,25 +304,25 @@ class Session:
                     raise InputError(f"{WAITING_STEPS} steps are waiting already; acknowledge frames before asking for more")
                 self.steps.append(self.action)
             case "fps":
-                self.pace.change(_pace(message.get("fps")))
+                self.clock.change(_checked_fps(message.get("fps")))
             case _:
                 raise InputError(f"type {str(kind)[:40]!r}: expected action, ack, pause, play, step or fps")
 
 
-def _pace(fps: Any) -> float:
-    low, high = PACES
+def _checked_fps(fps: Any) -> float:
+    low, high = FPS_RANGE
     if not isinstance(fps, int | float) or isinstance(fps, bool) or not low <= fps <= high:
         raise InputError(f"fps {str(fps)[:40]}: expected {low:g} to {high:g} frames a second")
     return float(fps)
 
 
 async def live(
-    hall: WorldManager,
-    room: WorldSession,
+    manager: WorldManager,
+    session: WorldSession,
     socket: WebSocket,
     *,
-    charge: Callable[[int], Awaitable[None]] = nothing,
-    holds: Callable[[], Awaitable[None]] = forever,
+    charge: Callable[[int], Awaitable[None]] = free,
+    check_key: Callable[[], Awaitable[None]] = always_valid,
 ) -> None:
     """Play a world over an accepted socket. Query: size=256 (longer side), format=jpeg or png, paused=1 to begin paused."""
     query = socket.query_params
@@ -333,7 +332,13 @@ async def live(
         raise InputError(f"size {size[:40]!r}: expected the longer side in pixels, {low} to {high}")
     if form not in ("jpeg", "png"):
         raise InputError(f"format {form[:40]!r}: expected jpeg or png")
-    session = Session(
-        hall, room, socket, size=None if size is None else int(size), lossless=form == "png", charge=charge, holds=holds
+    live_session = LiveSession(
+        manager,
+        session,
+        socket,
+        size=None if size is None else int(size),
+        lossless=form == "png",
+        charge=charge,
+        check_key=check_key,
     )
-    await session.run(playing=query.get("paused", "0") in ("", "0"))
+    await live_session.run(playing=query.get("paused", "0") in ("", "0"))

@@ -1,8 +1,8 @@
-"""The living worlds of one server: found, begun, stepped, saved, put to sleep.
+"""`WorldManager`: creates, loads, steps, saves and unloads the worlds of one server.
 
-Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and who was not used for
-longest is saved and let go. Whatever is done to a world is done under its lock, so clients of one world are served in the order
-in which they came; questions and films are put to a branch, and keep nobody waiting. Models run in one thread
+Every world has a folder (`kinema.server.worlds.session`); at most `alive` of them are in memory, and the least recently used is
+saved and unloaded. Commands run under the world's lock, so clients of one world are served in the order in which they came;
+questions and clips are computed on a branch, and block nobody. Models run in one thread
 (`kinema.server.worlds.executor`), files are written in another, and the event loop does neither.
 """
 
@@ -31,8 +31,8 @@ from kinema.models.hub import DEFAULT, Model, available
 from kinema.scene.scene import Scene
 from kinema.server.api.errors import not_found
 from kinema.server.worlds.executor import Executor
-from kinema.server.worlds.files import mended, opened, source_of
-from kinema.server.worlds.session import Deed, Meta, Past, Snapshot, WorldSession, done, now_of
+from kinema.server.worlds.files import fill_memory, open_world, source_of
+from kinema.server.worlds.session import Command, Meta, Snapshot, StateHistory, WorldSession, now_of, run_command
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
 
@@ -40,13 +40,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 QUIET_S = 1.0
-"""A world is saved when nothing was done to it for so long,"""
-MOST_DEEDS = 480
-"""or so much was done that doing it again would take long."""
-MOST_WORLDS = 500
+"""A world is saved when it received no command for this long,"""
+MAX_COMMANDS = 480
+"""or when this many commands would have to be replayed."""
+MAX_WORLDS = 500
 """Of one key."""
-FILMED = 16
-"""Frames of a film that are drawn in one pass."""
+FRAMES_PER_PASS = 16
+"""Frames of a clip that are rendered in one pass."""
 LONGEST_NAME = 200
 
 
@@ -60,7 +60,7 @@ class Caller(Protocol):
 
 
 class WorldManager:
-    """folder: where worlds are kept. alive: how many are in memory at once. threads: cores for one operation of a model; None
+    """folder: where worlds are stored. alive: how many are in memory at once. threads: cores for one operation of a model; None
     leaves it to torch. models: names of those that worlds may be of; None: all that are installed. device: where they compute."""
 
     def __init__(
@@ -71,39 +71,39 @@ class WorldManager:
             raise InputError(f"{alive} living worlds: expected at least 1")
         self.folder, self.alive, self.device = Path(folder), alive, device
         self.models = available() if models is None else models
-        self.engine = Executor(threads=threads)
+        self.executor = Executor(threads=threads)
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._awake: OrderedDict[str, WorldSession] = OrderedDict()
+        self._loaded: OrderedDict[str, WorldSession] = OrderedDict()
         self._closed = False
-        self._coming: Counter[str] = Counter()
+        self._pending: Counter[str] = Counter()
         self.folder.mkdir(parents=True, exist_ok=True)
         for dead in self.folder.glob(".deleted-*"):
             shutil.rmtree(dead, ignore_errors=True)
-        found = (WorldSession.found(folder) for folder in sorted(self.folder.glob("world_*")))
-        self.rooms: dict[str, WorldSession] = {room.meta.id: room for room in found if room is not None}
+        loaded = (WorldSession.load(folder) for folder in sorted(self.folder.glob("world_*")))
+        self.sessions: dict[str, WorldSession] = {session.meta.id: session for session in loaded if session is not None}
 
-    # Who is there
+    # Lookup
 
     def find(self, id: str, caller: Caller) -> WorldSession:
-        """A world of this key (of any: scope "admin"); for others there is none."""
-        room = self.rooms.get(id)
-        if room is None or room.gone or not _may(caller, room):
+        """A world of the caller's key, or of any key with the scope admin; 404 otherwise."""
+        session = self.sessions.get(id)
+        if session is None or session.deleted or not _is_allowed(caller, session):
             raise not_found("world", id)
-        return room
+        return session
 
-    def of(self, caller: Caller) -> list[WorldSession]:
-        """All of this key's worlds, the newest first."""
-        mine = [room for room in self.rooms.values() if not room.gone and _may(caller, room)]
-        return sorted(mine, key=lambda room: (-room.meta.created_at, room.meta.id))
+    def list_for(self, caller: Caller) -> list[WorldSession]:
+        """All worlds that the caller may see, newest first."""
+        mine = [session for session in self.sessions.values() if not session.deleted and _is_allowed(caller, session)]
+        return sorted(mine, key=lambda session: (-session.meta.created_at, session.meta.id))
 
     def _model(self, name: str | None) -> Model:
         name = name or DEFAULT
         if name not in self.models:
             raise ModelError(f"no model {name[:80]!r}; expected one of: {', '.join(self.models) or 'none is installed'}")
-        return self.engine.watch(resolve_model(name, self.device))
+        return self.executor.watch(resolve_model(name, self.device))
 
-    # Coming and going
+    # Lifecycle
 
     async def create(
         self,
@@ -123,128 +123,130 @@ class WorldManager:
         def begin() -> World:
             return World(self._model(chosen), start, seed=seed, fps=fps, size=size, task=task)
 
-        with self._room_for(owner):
-            world = await self.engine.run(begin)
+        with self._reserve(owner):
+            world = await self.executor.run(begin)
             called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
-            return await self._enter(world, owner, chosen, called)
+            return await self._add(world, owner, chosen, called)
 
     async def open(self, owner: str, path: Path, name: str) -> WorldSession:
-        """A new world from a file that anybody may have made."""
-        with self._room_for(owner):
-            source = await self._filed(lambda: source_of(path))
-            model = await self.engine.run(lambda: self._model(source))
-            world = await self._filed(lambda: opened(path, model))
-            await self.engine.run(lambda: mended(world))
-            return await self._enter(world, owner, source, name)
+        """Create a world from an untrusted file."""
+        with self._reserve(owner):
+            source = await self._run_io(lambda: source_of(path))
+            model = await self.executor.run(lambda: self._model(source))
+            world = await self._run_io(lambda: open_world(path, model))
+            await self.executor.run(lambda: fill_memory(world))
+            return await self._add(world, owner, source, name)
 
-    async def branch(self, room: WorldSession, owner: str, name: str | None = None) -> WorldSession:
+    async def branch(self, session: WorldSession, owner: str, name: str | None = None) -> WorldSession:
         """Another world that shares the past; neither changes the other."""
-        with self._room_for(owner):
-            world = await self.snapshot(room)
-            return await self._enter(world, owner, room.meta.model, name or f"{room.meta.name}, branch", room)
+        with self._reserve(owner):
+            world = await self.private_branch(session)
+            return await self._add(world, owner, session.meta.model, name or f"{session.meta.name}, branch", session)
 
     @contextmanager
-    def _room_for(self, owner: str) -> Iterator[None]:
-        """While a world is made it counts already."""
+    def _reserve(self, owner: str) -> Iterator[None]:
+        """Count a world towards its owner's limit while it is being created; 429 beyond the limit."""
         if self._closed:
             raise ApiError(503, "the server is closing; try again in a moment", code="closing")
-        if sum(room.meta.owner == owner for room in self.rooms.values()) + self._coming[owner] >= MOST_WORLDS:
+        if sum(session.meta.owner == owner for session in self.sessions.values()) + self._pending[owner] >= MAX_WORLDS:
             raise ApiError(
-                429, f"this key has {MOST_WORLDS} worlds, which is the most; delete one first", code="too_many_worlds"
+                429, f"this key has {MAX_WORLDS} worlds, which is the most; delete one first", code="too_many_worlds"
             )
-        self._coming[owner] += 1
+        self._pending[owner] += 1
         try:
             yield
         finally:
-            self._coming[owner] -= 1
+            self._pending[owner] -= 1
 
-    async def _enter(
+    async def _add(
         self, world: World, owner: str, model: str, name: str, parent: WorldSession | None = None
     ) -> WorldSession:
         id = f"world_{secrets.token_hex(12)}"
         meta = Meta(
             id=id, name=name[:LONGEST_NAME], owner=owner, model=model, parent=parent.meta.id if parent else None,
             branched_at_s=world.time_s if parent else None, created_at=time.time(), seed=world.seed, fps=world.fps,
-            size=f"{world.size[0]}x{world.size[1]}", task=world.task, now=await self.engine.run(lambda: now_of(world)),
+            size=f"{world.size[0]}x{world.size[1]}", task=world.task, now=await self.executor.run(lambda: now_of(world)),
         )  # fmt: skip
-        room = WorldSession(folder=self.folder / id, meta=meta, world=world)
+        session = WorldSession(folder=self.folder / id, meta=meta, world=world)
         try:
-            await self._filed(lambda: room.write(world, room.turn()))
+            await self._run_io(lambda: session.write(world, session.next_number()))
         except BaseException:
-            await self._filed(lambda: shutil.rmtree(room.folder, ignore_errors=True))
+            await self._run_io(lambda: shutil.rmtree(session.folder, ignore_errors=True))
             raise
-        self.rooms[id] = room
-        self._woken(room)
-        return room
+        self.sessions[id] = session
+        self._mark_used(session)
+        return session
 
-    async def rename(self, room: WorldSession, name: str) -> None:
+    async def rename(self, session: WorldSession, name: str) -> None:
         if not name.strip() or len(name) > LONGEST_NAME:
             raise InputError(f"name of {len(name)} characters: expected 1 to {LONGEST_NAME}")
-        room.meta.name = name.strip()
-        await self._filed(room.write_meta)
+        session.meta.name = name.strip()
+        await self._run_io(session.write_meta)
 
-    async def delete(self, room: WorldSession) -> None:
-        """Gone at once and for good; its branches stay."""
-        room.gone = True
-        self._tell(room)
-        async with room.saving, room.lock:
-            self.rooms.pop(room.meta.id, None)
-            self._awake.pop(room.meta.id, None)
-            room.world = room.look = None
-            room.shut()
-            trash = room.folder.with_name(f".deleted-{room.folder.name}")
-            await self._filed(lambda: shutil.rmtree(room.folder.replace(trash), ignore_errors=True))
+    async def delete(self, session: WorldSession) -> None:
+        """Delete a world for good; its branches stay."""
+        session.deleted = True
+        self._notify(session)
+        async with session.saving, session.lock:
+            self.sessions.pop(session.meta.id, None)
+            self._loaded.pop(session.meta.id, None)
+            session.world = session.snapshot = None
+            session.close_log()
+            trash = session.folder.with_name(f".deleted-{session.folder.name}")
+            await self._run_io(lambda: shutil.rmtree(session.folder.replace(trash), ignore_errors=True))
 
-    # What is done to a world
+    # Commands and queries
 
     @asynccontextmanager
-    async def inside(self, room: WorldSession) -> AsyncIterator[World]:
-        """The world, awake and nobody else's for as long."""
-        async with room.lock:
-            if room.gone:
-                raise not_found("world", room.meta.id)
-            if room.world is None:
-                model = await self.engine.run(lambda: self._model(room.meta.model))
-                world, deeds = await self._filed(lambda: room.read(model))
-                room.meta.now = await self.engine.run(lambda: now_of(room.replay(world, deeds)))
-                room.world = world
-            self._woken(room)
-            yield room.world
+    async def locked_world(self, session: WorldSession) -> AsyncIterator[World]:
+        """The world, loaded and locked; 404 if it has been deleted."""
+        async with session.lock:
+            if session.deleted:
+                raise not_found("world", session.meta.id)
+            if session.world is None:
+                model = await self.executor.run(lambda: self._model(session.meta.model))
+                world, commands = await self._run_io(lambda: session.read(model))
+                session.meta.now = await self.executor.run(lambda: now_of(session.replay(world, commands)))
+                session.world = world
+            self._mark_used(session)
+            yield session.world
 
-    async def do(self, room: WorldSession, deed: Deed, *, urgent: bool = False, picture: bool = True) -> Snapshot:
-        """Do something to a world; it is written down when this returns."""
-        async with self.inside(room) as world:
+    async def execute(
+        self, session: WorldSession, command: Command, *, urgent: bool = False, picture: bool = True
+    ) -> Snapshot:
+        """Run a command on a world; it is logged when this returns."""
+        async with self.locked_world(session) as world:
 
             def work() -> Snapshot:
-                look = done(world, deed, picture=picture)
-                room.note(deed)
-                return look
+                snapshot = run_command(world, command, picture=picture)
+                session.log_command(command)
+                return snapshot
 
             try:
-                room.look = await self.engine.run(work, urgent=urgent)
+                session.snapshot = await self.executor.run(work, urgent=urgent)
             except InputError:
                 raise
             except BaseException:
-                room.look = None
-                self._changed(room)
+                session.snapshot = None
+                self._on_change(session)
                 raise
-            look = room.look
-            self._changed(room)
-        return look
+            snapshot = session.snapshot
+            self._on_change(session)
+        return snapshot
 
-    def _changed(self, room: WorldSession) -> None:
-        room.version += 1
-        self._tell(room)
-        room.changed_at = time.monotonic()
-        if room.timer is None and not self._closed:
-            room.timer = asyncio.get_running_loop().call_later(QUIET_S, self._maybe_keep, room)
+    def _on_change(self, session: WorldSession) -> None:
+        session.version += 1
+        self._notify(session)
+        session.changed_at = time.monotonic()
+        if session.timer is None and not self._closed:
+            session.timer = asyncio.get_running_loop().call_later(QUIET_S, self._maybe_save, session)
 
-    async def look(self, room: WorldSession, *, picture: bool = True, urgent: bool = False) -> Snapshot:
-        """The world as it is, without going on."""
-        if room.look is not None and (room.look.frame is not None or not picture):
-            return room.look
-        async with self.inside(room) as world:
-            seen = room.look
+    async def snapshot(self, session: WorldSession, *, picture: bool = True, urgent: bool = False) -> Snapshot:
+        """A snapshot of the current frame, without a step."""
+        if session.snapshot is not None and (session.snapshot.frame is not None or not picture):
+            return session.snapshot
+        async with self.locked_world(session) as world:
+            seen = session.snapshot
 
             def work() -> Snapshot:
                 now = now_of(world) if seen is None else seen.now
@@ -252,121 +254,127 @@ class WorldManager:
                 return Snapshot(now=now, frame=world.frame if picture else None, action=action)
 
             if seen is None or (picture and seen.frame is None):
-                room.look = seen = await self.engine.run(work, urgent=urgent)
+                session.snapshot = seen = await self.executor.run(work, urgent=urgent)
         return seen
 
-    async def now(self, room: WorldSession) -> dict[str, Any]:
-        """What is told of it; a world that sleeps is woken only where more was done to it than was saved."""
-        if room.world is None and not room.written:
-            return room.meta.now
-        return (await self.look(room, picture=False)).now
+    async def now(self, session: WorldSession) -> dict[str, Any]:
+        """`now_of` the world; it is loaded only if it has commands that are not saved."""
+        if session.world is None and not session.num_unsaved:
+            return session.meta.now
+        return (await self.snapshot(session, picture=False)).now
 
-    async def snapshot(self, room: WorldSession) -> World:
-        """A branch that nobody else has, as the world is now."""
-        async with self.inside(room) as world:
+    async def private_branch(self, session: WorldSession) -> World:
+        """A copy of the current world that is not registered with the manager."""
+        async with self.locked_world(session) as world:
             return world.branch()
 
-    async def ask(self, room: WorldSession, question: str) -> Answer:
-        world = await self.snapshot(room)
-        return await self.engine.run(lambda: answer(question, Past(world, self.engine.yield_to_urgent), world._roll))
+    async def ask(self, session: WorldSession, question: str) -> Answer:
+        world = await self.private_branch(session)
+        return await self.executor.run(
+            lambda: answer(question, StateHistory(world, self.executor.yield_to_urgent), world._roll)
+        )
 
-    async def what_if(self, room: WorldSession, cause: str, since: int) -> WhatIf:
-        world = await self.snapshot(room)
-        return await self.engine.run(lambda: world.what_if(cause, since))
+    async def what_if(self, session: WorldSession, cause: str, since: int) -> WhatIf:
+        world = await self.private_branch(session)
+        return await self.executor.run(lambda: world.what_if(cause, since))
 
-    async def clip(self, room: WorldSession, frames: int | None = None) -> Clip:
-        """The last frames (all that are kept, if not told)."""
-        world = await self.snapshot(room)
+    async def clip(self, session: WorldSession, frames: int | None = None) -> Clip:
+        """The last frames as a clip; None: all that are stored."""
+        world = await self.private_branch(session)
         moments = world._moments if frames is None else world._moments[-frames:]
         width, height = world.size
         parts = [
-            (await self.engine.run(partial(render_frames, world.model, moments[i : i + FILMED], height, width)))[0]
-            for i in range(0, len(moments), FILMED)
+            (await self.executor.run(partial(render_frames, world.model, moments[i : i + FRAMES_PER_PASS], height, width)))[
+                0
+            ]
+            for i in range(0, len(moments), FRAMES_PER_PASS)
         ]
         settings = {"layout": "world", "model": world.model.source, "seed": world.seed}
         return Clip(frames=np.concatenate(parts), fps=world.fps, state=world._scene(moments), settings=settings)
 
-    async def export(self, room: WorldSession, path: Path) -> Path:
+    async def export(self, session: WorldSession, path: Path) -> Path:
         """The world as one file, which `World.open` goes on from."""
-        world = await self.snapshot(room)
-        return await self._filed(lambda: world.save(path, force=True))
+        world = await self.private_branch(session)
+        return await self._run_io(lambda: world.save(path, force=True))
 
-    # Keeping
+    # Saving
 
-    async def _filed(self, work: Callable[[], T]) -> T:
+    async def _run_io(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
-    async def keep(self, room: WorldSession) -> None:
-        """Save a world, unless nothing was done to it since it was saved."""
-        async with room.saving:
-            async with room.lock:
-                if room.gone or room.world is None or not room.written:
+    async def save(self, session: WorldSession) -> None:
+        """Save a world if it received commands since the last save."""
+        async with session.saving:
+            async with session.lock:
+                if session.deleted or session.world is None or not session.num_unsaved:
                     return
-                world, number, written = room.world.branch(), room.turn(), room.written
-                room.meta.now = (room.look or Snapshot(now=await self.engine.run(lambda: now_of(world)), frame=None)).now
-            await self._filed(lambda: room.write(world, number))
-            room.written -= written
+                world, number, num_unsaved = session.world.branch(), session.next_number(), session.num_unsaved
+                session.meta.now = (
+                    session.snapshot or Snapshot(now=await self.executor.run(lambda: now_of(world)), frame=None)
+                ).now
+            await self._run_io(lambda: session.write(world, number))
+            session.num_unsaved -= num_unsaved
 
-    def _maybe_keep(self, room: WorldSession) -> None:
-        room.timer = None
-        idle = time.monotonic() - room.changed_at
-        if idle >= QUIET_S or room.written >= MOST_DEEDS:
-            self._later(self.keep(room))
+    def _maybe_save(self, session: WorldSession) -> None:
+        session.timer = None
+        idle = time.monotonic() - session.changed_at
+        if idle >= QUIET_S or session.num_unsaved >= MAX_COMMANDS:
+            self._run_later(self.save(session))
         elif not self._closed:
-            room.timer = asyncio.get_running_loop().call_later(QUIET_S - idle, self._maybe_keep, room)
+            session.timer = asyncio.get_running_loop().call_later(QUIET_S - idle, self._maybe_save, session)
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
         async def guarded() -> None:
             try:
                 await work
-            except KinemaError as wrong:
-                log.error("%s", wrong)
+            except KinemaError as error:
+                log.error("%s", error)
 
         task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def left(self, room: WorldSession) -> None:
-        """A live session has ended."""
+    def client_left(self, session: WorldSession) -> None:
+        """Save a world after a live session has ended."""
         if not self._closed:
-            self._later(self.keep(room))
+            self._run_later(self.save(session))
 
-    def _tell(self, room: WorldSession) -> None:
-        for watcher in room.watchers:
+    def _notify(self, session: WorldSession) -> None:
+        for watcher in session.watchers:
             watcher.set()
 
-    def _woken(self, room: WorldSession) -> None:
-        self._awake[room.meta.id] = room
-        self._awake.move_to_end(room.meta.id)
-        excess = max(len(self._awake) - self.alive, 0)
-        idle = [other for other in self._awake.values() if other is not room and not other.watchers]
-        for sleepy in idle[:excess]:
-            del self._awake[sleepy.meta.id]
-            self._later(self._sleep(sleepy))
+    def _mark_used(self, session: WorldSession) -> None:
+        self._loaded[session.meta.id] = session
+        self._loaded.move_to_end(session.meta.id)
+        excess = max(len(self._loaded) - self.alive, 0)
+        idle = [other for other in self._loaded.values() if other is not session and not other.watchers]
+        for unused in idle[:excess]:
+            del self._loaded[unused.meta.id]
+            self._run_later(self._unload(unused))
 
-    async def _sleep(self, room: WorldSession) -> None:
-        await self.keep(room)
-        async with room.lock:
-            if room.meta.id not in self._awake and not room.written and not room.watchers:
-                room.world = room.look = None
+    async def _unload(self, session: WorldSession) -> None:
+        await self.save(session)
+        async with session.lock:
+            if session.meta.id not in self._loaded and not session.num_unsaved and not session.watchers:
+                session.world = session.snapshot = None
 
     async def close(self) -> None:
-        """Save all and end the threads; nothing more is begun."""
+        """Save all worlds and end the threads; later calls are refused with 503."""
         self._closed = True
-        for room in self.rooms.values():
-            if room.timer is not None:
-                room.timer.cancel()
-                room.timer = None
-            self._tell(room)
+        for session in self.sessions.values():
+            if session.timer is not None:
+                session.timer.cancel()
+                session.timer = None
+            self._notify(session)
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        for room in list(self.rooms.values()):
+        for session in list(self.sessions.values()):
             try:
-                await self.keep(room)
-            except KinemaError as wrong:
-                log.error("%s", wrong)
-            room.shut()
-        await asyncio.get_running_loop().run_in_executor(None, self.engine.close)
+                await self.save(session)
+            except KinemaError as error:
+                log.error("%s", error)
+            session.close_log()
+        await asyncio.get_running_loop().run_in_executor(None, self.executor.close)
         self._files.shutdown()
 
     @property
@@ -374,5 +382,5 @@ class WorldManager:
         return self._closed
 
 
-def _may(caller: Caller, room: WorldSession) -> bool:
-    return caller.key_id == room.meta.owner or "admin" in caller.scopes
+def _is_allowed(caller: Caller, session: WorldSession) -> bool:
+    return caller.key_id == session.meta.owner or "admin" in caller.scopes

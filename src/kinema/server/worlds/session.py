@@ -1,9 +1,9 @@
-"""A world's room on disk and in memory.
+"""`WorldSession`: one world of a server, on disk and in memory.
 
-DATA/worlds/{id}/ holds meta.json, one `NNNNNN.world` (`World.save`) and one or more `NNNNNN.steps`: a line for each deed since. A
-deed is written down before it is answered, so a killed server loses none: from the saved world the same deeds lead to the same
-world, bit for bit. Saving takes too long to do it at each step; it begins a new number, and what is older is deleted once the
-new file is whole.
+DATA/worlds/{id}/ holds meta.json, one `NNNNNN.world` (`World.save`) and one or more `NNNNNN.steps`: one line for each
+command since. A command is logged before it is answered, so a killed server loses none: replaying the log on the saved world
+gives the same world, bit for bit. Saving takes too long to do it at each step; it begins a new number, and older files are
+deleted once the new file is complete.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 
 META = "meta.json"
 Frame = NDArray[np.uint8]
-Deed = list[Any]
+Command = list[Any]
 """["step", [right, up] or None], ["edit", text], ["move", slot, x, y] or ["rewind", frames]."""
 
 
-def perform(world: World, deed: Deed, *, picture: bool = False) -> Any:
-    """Do a deed; what the world answers: a step's picture if there is to be one, an edit's `understood`."""
-    match deed:
+def perform(world: World, command: Command, *, picture: bool = False) -> Any:
+    """Run a command on a world. Returns what the world returns: the picture of a step if wanted, `understood` of an edit."""
+    match command:
         case ["step", action]:
             return world.step(action).frame if picture else world._gone(1, action) and None
         case ["edit", str(text)]:
@@ -46,16 +46,16 @@ def perform(world: World, deed: Deed, *, picture: bool = False) -> Any:
             return world.move(slot, x, y)
         case ["rewind", frames]:
             return world.rewind(frames)
-    raise InputError(f"{str(deed)[:80]} is nothing that can be done to a world")
+    raise InputError(f"{str(command)[:80]} is nothing that can be done to a world")
 
 
-def step_of(action: Any) -> Deed:
-    """A step as a deed, the action checked and as the world takes it."""
+def step_of(action: Any) -> Command:
+    """The command of one step, with the action checked."""
     return ["step", None if action is None else check_action(action).tolist()]
 
 
 def state_json(state: State) -> dict[str, Any]:
-    """A state as clients read it; numbers are not rounded, so that they can be told apart and put together again."""
+    """A state as JSON; numbers are not rounded, so that clients can restore it exactly."""
     scene = state.scene
     things = [
         {
@@ -76,7 +76,7 @@ def state_json(state: State) -> dict[str, Any]:
 
 
 def now_of(world: World) -> dict[str, Any]:
-    """What a client is told of a world as it is now."""
+    """The current time, state, reward and termination of a world as JSON."""
     return {
         "time_s": world.time_s,
         "past_frames": world.past_frames,
@@ -88,7 +88,7 @@ def now_of(world: World) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A world at one moment: its numbers, its picture, what was done last, how long that took, and what it answered."""
+    """A world at one moment: its state, its picture, the last action, how long the model took, and the world's answer."""
 
     now: dict[str, Any]
     frame: Frame | None
@@ -97,26 +97,26 @@ class Snapshot:
     answer: Any = None
 
 
-def done(world: World, deed: Deed, *, picture: bool = True) -> Snapshot:
-    """Do a deed and look; of a step there is a picture if there is to be one."""
-    begun = time.perf_counter()
-    answer = perform(world, deed, picture=picture)
-    took = 1000 * (time.perf_counter() - begun)
-    stepped = deed[0] == "step"
+def run_command(world: World, command: Command, *, picture: bool = True) -> Snapshot:
+    """Run a command and take a snapshot. picture: whether a step returns a picture."""
+    started_at = time.perf_counter()
+    answer = perform(world, command, picture=picture)
+    elapsed_ms = 1000 * (time.perf_counter() - started_at)
+    stepped = command[0] == "step"
     return Snapshot(
         now=now_of(world),
         frame=answer if stepped else None,
-        action=deed[1] if stepped else None,
-        model_ms=took,
+        action=command[1] if stepped else None,
+        model_ms=elapsed_ms,
         answer=answer,
     )
 
 
-class Past(Sequence[State]):
-    """A world's states, oldest first, each made when it is read; `breathe` is called before."""
+class StateHistory(Sequence[State]):
+    """A world's states, oldest first, each computed when it is read; `yield_to_urgent` is called before."""
 
-    def __init__(self, world: World, breathe: Callable[[], None]) -> None:
-        self.world, self.breathe = world, breathe
+    def __init__(self, world: World, yield_to_urgent: Callable[[], None]) -> None:
+        self.world, self.yield_to_urgent = world, yield_to_urgent
 
     def __len__(self) -> int:
         return len(self.world._moments)
@@ -128,13 +128,13 @@ class Past(Sequence[State]):
     def __getitem__(self, index: int | slice) -> State | list[State]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        self.breathe()
+        self.yield_to_urgent()
         return self.world._state(self.world._moments[index])
 
 
 @dataclass(kw_only=True)
 class Meta:
-    """What is known of a world without opening it. now: as it was when it was saved last."""
+    """The contents of meta.json, known without loading the world. now: as `now_of` at the last save."""
 
     id: str
     name: str
@@ -152,69 +152,69 @@ class Meta:
 
 @dataclass(eq=False)
 class WorldSession:
-    """One world of a server. `lock` is held by whoever does something to it; `world` is None while it lies on disk only."""
+    """One world of a server. `lock` is held while a command runs; `world` is None while the world is on disk only."""
 
     folder: Path
     meta: Meta
     world: World | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    look: Snapshot | None = None
+    snapshot: Snapshot | None = None
     version: int = 0
-    """Grows with everything that is done."""
+    """Grows with each command."""
     watchers: set[asyncio.Event] = field(default_factory=set)
-    """Set whenever something was done, or the room is gone."""
+    """Events that are set after each command, and when the world is deleted."""
     player: object | None = None
     """The live session that makes time go on."""
-    gone: bool = False
-    written: int = 0
-    """Deeds since the world was saved."""
+    deleted: bool = False
+    num_unsaved: int = 0
+    """Commands since the last save."""
     timer: asyncio.TimerHandle | None = None
     changed_at: float = 0.0
     _number: int = 0
-    _steps: TextIO | None = None
+    _log_file: TextIO | None = None
 
     @staticmethod
-    def found(folder: Path) -> WorldSession | None:
-        """The room that a folder holds; None with a warning where it holds none."""
+    def load(folder: Path) -> WorldSession | None:
+        """The session of a folder; None, with a warning, if it contains no complete world."""
         try:
             data = json.loads((folder / META).read_text(encoding="utf-8"))
             meta = Meta(**{f.name: data[f.name] for f in fields(Meta)})
             if meta.id != folder.name or not any(folder.glob("*.world")):
                 raise ValueError("it is not whole")
-        except (OSError, ValueError, KeyError, TypeError) as wrong:
-            log.warning("%s holds no world (%s); it is left alone", folder, wrong)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s holds no world (%s); it is left alone", folder, error)
             return None
-        room = WorldSession(folder=folder, meta=meta)
-        room.written = sum(path.stat().st_size > 0 for path in folder.glob("*.steps"))
-        return room
+        session = WorldSession(folder=folder, meta=meta)
+        session.num_unsaved = sum(path.stat().st_size > 0 for path in folder.glob("*.steps"))
+        return session
 
-    def read(self, model: Model) -> tuple[World, list[Deed]]:
-        """The world as it was saved, and what was done to it since (`replay` does it again)."""
+    def read(self, model: Model) -> tuple[World, list[Command]]:
+        """The world of the last save, and the commands since, for `replay`."""
         bases = self._numbered("world")
         if not bases:
             raise OutputError(f"the file of world {self.meta.id} is lost")
         newest, base = bases[-1]
-        deeds = []
+        commands = []
         for number, path in self._numbered("steps"):
             if number < newest:
                 continue
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
-                    deeds.append(json.loads(line))
+                    commands.append(json.loads(line))
                 except ValueError:
                     log.warning("world %s: a line of %s was cut off and is left out", self.meta.id, path.name)
-        self._number = self._last() + bool(deeds)
-        self.written = len(deeds)
-        return World.open(base, model=model), deeds
+        self._number = self._last() + bool(commands)
+        self.num_unsaved = len(commands)
+        return World.open(base, model=model), commands
 
-    def replay(self, world: World, deeds: Sequence[Deed]) -> World:
-        """Do again what was done."""
-        for deed in deeds:
+    def replay(self, world: World, commands: Sequence[Command]) -> World:
+        """Run logged commands again. Those that fail are skipped with a warning."""
+        for command in commands:
             try:
-                perform(world, deed)
-            except (KinemaError, TypeError, ValueError) as wrong:
-                log.warning("world %s: %s could not be done again: %s", self.meta.id, str(deed)[:80], wrong)
+                perform(world, command)
+            except (KinemaError, TypeError, ValueError) as error:
+                log.warning("world %s: %s could not be done again: %s", self.meta.id, str(command)[:80], error)
         return world
 
     def _numbered(self, kind: str) -> list[tuple[int, Path]]:
@@ -224,28 +224,28 @@ class WorldSession:
     def _last(self) -> int:
         return max((number for kind in ("world", "steps") for number, _ in self._numbered(kind)), default=0)
 
-    def note(self, deed: Deed) -> None:
-        """Write a deed down before it is answered."""
-        self.written += 1
+    def log_command(self, command: Command) -> None:
+        """Append a command to the log before it is answered."""
+        self.num_unsaved += 1
         try:
-            if self._steps is None:
-                self._steps = (self.folder / f"{self._number:06}.steps").open("a", encoding="utf-8")
-            self._steps.write(json.dumps(deed) + "\n")
-            self._steps.flush()
-        except OSError as wrong:
-            self.turn()
-            raise OutputError(f"the step was done but could not be written down: {wrong.strerror}") from None
+            if self._log_file is None:
+                self._log_file = (self.folder / f"{self._number:06}.steps").open("a", encoding="utf-8")
+            self._log_file.write(json.dumps(command) + "\n")
+            self._log_file.flush()
+        except OSError as error:
+            self.next_number()
+            raise OutputError(f"the step was done but could not be written down: {error.strerror}") from None
 
-    def turn(self) -> int:
-        """Begin the next number: deeds from here on come after the world that is about to be saved under it."""
-        self.shut()
+    def next_number(self) -> int:
+        """Begin the next number: later commands follow the world that is about to be saved under it."""
+        self.close_log()
         self._number = max(self._last(), self._number) + 1
         return self._number
 
     def write(self, world: World, number: int) -> None:
-        """Save a world under a number, whole or not at all, then forget the older files."""
+        """Save a world under a number, atomically, then delete older files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / f"{number:06}.world", lambda path: _saved(world, path), force=True)
+        replace_file(self.folder / f"{number:06}.world", lambda path: _save(world, path), force=True)
         self.write_meta()
         older = [path for kind in ("world", "steps") for other, path in self._numbered(kind) if other < number]
         for path in [*older, *self.folder.glob(".*.tmp*")]:
@@ -254,13 +254,13 @@ class WorldSession:
     def write_meta(self) -> None:
         write_text(self.folder / META, json.dumps(asdict(self.meta)), force=True)
 
-    def shut(self) -> None:
-        """Close the file that deeds are written into."""
-        steps, self._steps = self._steps, None
-        if steps is not None:
+    def close_log(self) -> None:
+        """Close the file that commands are logged to."""
+        log_file, self._log_file = self._log_file, None
+        if log_file is not None:
             with suppress(OSError):
-                steps.close()
+                log_file.close()
 
 
-def _saved(world: World, path: Path) -> None:
+def _save(world: World, path: Path) -> None:
     world.save(path, force=True)

@@ -1,4 +1,4 @@
-"""Served worlds without the rest of the server, for tests: keys are names."""
+"""The worlds API without the rest of the server, for tests. Keys are names."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Key:
 
 
 def key_of(connection: HTTPConnection) -> Key:
-    told = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
-    if told not in SCOPES:
+    name = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
+    if name not in SCOPES:
         raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
-    return Key({"reader": "ann"}.get(told, told), frozenset(SCOPES[told]))
+    return Key({"reader": "ann"}.get(name, name), frozenset(SCOPES[name]))
 
 
-def asking(request: Request) -> Key:
+def authenticated(request: Request) -> Key:
     return key_of(request)
 
 
@@ -47,36 +47,36 @@ async def resolve(reference: Any, caller: Any) -> Clip:
     return clip_of(from_url(reference["image_url"]))
 
 
-def bare_app(hall: WorldManager, *, drained: bool = True) -> FastAPI:
-    """The routes alone, with four keys whose names are their secrets."""
+def bare_app(manager: WorldManager, *, drained: bool = True) -> FastAPI:
+    """An app with only the world routes, and keys whose names are their secrets."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
         yield
         if drained:
-            await hall.close()
+            await manager.close()
 
     app = FastAPI(lifespan=lifespan)
-    app.include_router(routes(hall, caller=asking, caller_of=key_of, resolve=resolve))
+    app.include_router(routes(manager, caller=authenticated, caller_of=key_of, resolve=resolve))
 
     @app.exception_handler(InputError)
-    async def refused(request: Request, wrong: InputError) -> JSONResponse:
-        return JSONResponse(body(str(wrong), "invalid_request_error"), 400)
+    async def input_error(request: Request, error: InputError) -> JSONResponse:
+        return JSONResponse(body(str(error), "invalid_request_error"), 400)
 
     @app.exception_handler(ApiError)
-    async def told(request: Request, wrong: ApiError) -> JSONResponse:
-        return JSONResponse(wrong.body(), wrong.status)
+    async def api_error(request: Request, error: ApiError) -> JSONResponse:
+        return JSONResponse(error.body(), error.status)
 
     return app
 
 
 @contextmanager
-def serving(hall: WorldManager) -> Iterator[str]:
+def serving(manager: WorldManager) -> Iterator[str]:
     """A server in a thread."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(bare_app(hall), host="127.0.0.1", port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(bare_app(manager), host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
