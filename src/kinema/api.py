@@ -45,17 +45,16 @@ from kinema.inference.editing import (
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import (
     Named,
-    casts_seen,
+    count_new_objects,
+    known_identities,
     lay_scenes,
-    named_things,
-    new_names,
-    newcomers,
+    named_objects,
+    new_identities,
     scenes_at,
     state_of,
 )
 from kinema.inference.pipeline import OnFrames, Options, Progress, perceive_only
-from kinema.inference.rollout import frame_states, prefill, step
-from kinema.inference.rollout import render_frames as film_moments
+from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
 from kinema.playground.vocabulary import article, listing
@@ -101,7 +100,7 @@ def _finish(
 ) -> list[Clip]:  # fmt: skip
     """closed: only what the prompt names joins who is seen in known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
-    named = [named_things(prompt)] * canvas.batch if closed else None
+    named = [named_objects(prompt)] * canvas.batch if closed else None
     filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
     if named is not None:
@@ -116,9 +115,9 @@ def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
     """Say which things a prompt names that the film of given pictures does not hold."""
     if named is None:
         return
-    for i, cast in enumerate(casts_seen(filled, 0.0)):
+    for i, identities in enumerate(known_identities(filled, 0.0)):
         absent = [
-            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(cast.values())).elements()
+            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(identities.values())).elements()
         ]
         if absent:
             log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
@@ -156,8 +155,8 @@ def films(
     width, height = limits.check_size(engine.config, size)
     count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
-    told = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
-    canvas = replace(canvas, text=stack(told, canvas.time_s))
+    texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
+    canvas = replace(canvas, text=stack(texts, canvas.time_s))
     filled = pipeline.generate(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
@@ -313,11 +312,11 @@ def extend(
     engine, given = resolve_model(model), Clip.of(clip)
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
-    kept = min(clip.num_frames, CONTEXT)
-    edge = clip.frames[:kept] if before else clip.frames[-kept:]
+    overlap = min(clip.num_frames, CONTEXT)
+    edge = clip.frames[:overlap] if before else clip.frames[-overlap:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
-    first = 0 if before else clip.num_frames - kept
-    scenes = dict(zip(known, scenes_at(clip, range(first, first + kept)), strict=True))
+    first = 0 if before else clip.num_frames - overlap
+    scenes = dict(zip(known, scenes_at(clip, range(first, first + overlap)), strict=True))
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
@@ -326,10 +325,10 @@ def extend(
         )
     else:
         made = _fill_known(
-            engine, known, scenes, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
+            engine, known, scenes, frames=more + overlap, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
             strict=strict, layout=layout, progress=progress,
         )  # fmt: skip
-    rest = clip.frames[kept:] if before else clip.frames[:-kept]
+    rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
     state = None if made.state is None else _join_states(made.state, state_of(clip), len(rest), before)
     return replace(made, frames=joined, state=state)
@@ -344,20 +343,19 @@ def _stepped(
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
-    seen = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
-    tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
+    perceived = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
+    tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
-    moments = prefill(model, frame_states(tracks, 0.0, fps))
+    states = prefill(model, split_frames(tracks, 0.0, fps))
     for t in range(more):
-        last, new = step(model, moments, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
-        moments = [*moments[:-1], last, new]
+        last, new = step(model, states, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
+        states = [*states[:-1], last, new]
         if progress is not None:
             progress("plan", t + 1, more)
-    pictures = [film_moments(model, moments[i : i + AT_ONCE], height, width)[0] for i in range(0, len(moments), AT_ONCE)]
+    pictures = [render_frames(model, states[i : i + AT_ONCE], height, width)[0] for i in range(0, len(states), AT_ONCE)]
     named = {
-        name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
-        for name in ("state", "camera", "scene")
+        name: torch.stack([m.tracks[name][0] for m in states]).float().cpu().numpy() for name in ("state", "camera", "scene")
     }
     frames = np.concatenate(pictures)
     frames[: len(known)] = known
@@ -491,19 +489,19 @@ def edit(
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded_size(engine, height, width)
     cells = encode(engine, clip.frames, *whole)
-    seen = conditioning.perceive(canvas, cells)
-    seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    seen = perceive_only(engine, seen, _options(options), [seed])
+    perceived = conditioning.perceive(canvas, cells)
+    perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+    perceived = perceive_only(engine, perceived, _options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
-    canvas = conditioning.known_vector(canvas, "camera", seen.values["camera"])
+    canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
         canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
-        canvas = conditioning.known_state(canvas, seen.values["state"], level=strength)
-        values = {**canvas.values, "scene": seen.values["scene"]}
+        canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
+        values = {**canvas.values, "scene": perceived.values["scene"]}
         canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
     else:
-        canvas = conditioning.known_vector(canvas, "scene", seen.values["scene"])
-        canvas = _masked_state(canvas, seen, white, prompt, strength, clip.fps)
+        canvas = conditioning.known_vector(canvas, "scene", perceived.values["scene"])
+        canvas = _masked_state(canvas, perceived, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     made = _finish(
@@ -513,28 +511,28 @@ def edit(
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
 
 
-def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
+def _masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
     """The canvas of an edit with what was seen of the clip: things outside the mask known, those inside it free, and as many empty
     slots as the prompt names things more, from the middle of the mask on."""
-    tracks = {name: seen.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    tracks = {name: perceived.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
     inside = np.asarray(share_inside(scene, mask) > INSIDE)
     shown = (scene.visible > HARDLY) & (scene.kind >= 0)
     renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
     freed, empty = inside.copy(), scene.kind < 0
-    named = named_things(prompt)
-    held = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
-    more = int(empty.sum()) if named is None else max(newcomers(named, held) - int(renamed.sum()), 0)
+    named = named_objects(prompt)
+    remaining = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
+    more = int(empty.sum()) if named is None else max(count_new_objects(named, remaining) - int(renamed.sum()), 0)
     added = np.flatnonzero(empty)[:more]
     freed[:, added], renamed[added] = True, True
-    state = project_identity(seen.values["state"])
+    state = project_identity(perceived.values["state"])
     middle = middle_of(mask, scene.camera)
     place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
     for k in added:
         state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
     free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
     canvas = conditioning.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
-    names = None if named is None else new_names(named, held)
+    names = None if named is None else new_identities(named, remaining)
     return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
 
 
@@ -573,10 +571,10 @@ def perceive(
     `replace(clip, state=None)`."""
     engine, clip = resolve_model(model), Clip.of(clip)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
-    seen = limits.fit_size(engine, clip, size or own)
-    height, width = seen.frames.shape[1:3]
+    fitted = limits.fit_size(engine, clip, size or own)
+    height, width = fitted.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(engine, seen.frames, *padded_size(engine, height, width)))
+    canvas = conditioning.perceive(canvas, encode(engine, fitted.frames, *padded_size(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = perceive_only(engine, canvas, _options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}

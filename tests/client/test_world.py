@@ -63,7 +63,7 @@ def test_there_is_as_here_bit_for_bit(url: str, by_socket: bool) -> None:
 
 
 def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
-    here = World(None, PROMPT, seed=2)._gone(3, (0.5, 0.0))
+    here = World(None, PROMPT, seed=2)._advance(3, (0.5, 0.0))
     there = RemoteWorld(url, PROMPT, key="ann", seed=2)
     for _ in range(3):
         there.step((0.5, 0.0))

@@ -29,7 +29,7 @@ def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoi
     made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
     begun = noised(canvas.values, canvas.levels, noise)
     reached = euler(
-        lambda now: denoiser(now, stride=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
+        lambda now: denoiser(now, step_size=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
     )
     whole = (made.stride == 1.0).nonzero()[:, 0]
     assert len(whole) and len(whole) < ROWS
@@ -54,5 +54,5 @@ def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: 
     assert [step_size_of(n) for n in (1, 2, 4, 8)] == [1.0, 0.5, 0.25, 0.125]
     assert step_size_of(16) == step_size_of(3) == 0.0
     canvas = start(plan(), range(ROWS))
-    far, near = denoiser(canvas, stride=1.0)["state"], denoiser(canvas)["state"]
+    far, near = denoiser(canvas, step_size=1.0)["state"], denoiser(canvas)["state"]
     assert not torch.equal(far, near)

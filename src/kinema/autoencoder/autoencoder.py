@@ -61,7 +61,7 @@ class AutoencoderConfig:
         return self.width * 3 // 8
 
     @property
-    def seen(self) -> int:
+    def context_groups(self) -> int:
         """Groups of frames that one sample sees: its own, and with a time factor above 1 the one before."""
         return 1 if self.time_factor == 1 else 2
 
@@ -109,7 +109,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        pixels = 3 * config.time_factor * config.seen
+        pixels = 3 * config.time_factor * config.context_groups
         half = (config.depth + 1) // 2
         self.stem = Conv(pixels * FINE**2, config.fine, 3)
         self.near = nn.Sequential(*(Residual(config.fine) for _ in range(half)))
@@ -122,8 +122,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         blocks = to_depth(x, FINE)
         features = self.down(to_depth(self.near(self.stem(blocks)), COARSE))
-        found: Tensor = self.out(self.wide(features)) + self.linear(to_depth(blocks, COARSE))
-        return found
+        latents: Tensor = self.out(self.wide(features)) + self.linear(to_depth(blocks, COARSE))
+        return latents
 
 
 class Decoder(nn.Module):
@@ -132,7 +132,7 @@ class Decoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         pixels = 3 * config.time_factor
-        latents = config.channels * config.seen
+        latents = config.channels * config.context_groups
         self.stem = Conv(latents, config.width, 3)
         self.wide = nn.Sequential(*(Residual(config.width) for _ in range(config.depth)))
         self.up = Conv(config.width, config.fine * COARSE**2, 1)
@@ -195,7 +195,7 @@ class Autoencoder(nn.Module):
         tail = pixel_frames(latent_frames(frames, factor), factor) - frames
         index = torch.cat([torch.zeros(factor - 1, dtype=torch.long), torch.arange(frames), torch.full((tail,), frames - 1)])
         groups = rearrange(video[:, index.to(video.device)], "b (s f) c h w -> b s (f c) h w", f=factor)
-        return with_past(groups)
+        return with_previous_group(groups)
 
     def ungroup(self, groups: Tensor, num_frames: int) -> Tensor:
         """groups [B, S, time_factor * 3, H, W] to video [B, num_frames, 3, H, W]."""
@@ -215,7 +215,7 @@ class Autoencoder(nn.Module):
         """latents: float [B, S, C, h, w]. Returns float32 [B, T, 3, 8 h, 8 w] in [-1, 1]."""
         frames = check_latents(latents, self.channels, self.time_factor, num_frames)
         raw = latents.float() * self.std[:, None, None] + self.mean[:, None, None]
-        groups = with_past(raw) if self.config.seen == 2 else raw
+        groups = with_previous_group(raw) if self.config.context_groups == 2 else raw
         pixels = in_chunks(self.decoder, groups.flatten(0, 1).to(self.dtype), CHUNK_PIXELS // SPACE_FACTOR**2)
         video = pixels.float().clamp(-1, 1)
         return self.ungroup(video.reshape(*groups.shape[:2], *video.shape[1:]), frames)
@@ -231,7 +231,7 @@ class Autoencoder(nn.Module):
         return to_bytes(self.decode(latents[None].to(self.mean.device), num_frames)[0])
 
 
-def with_past(groups: Tensor) -> Tensor:
+def with_previous_group(groups: Tensor) -> Tensor:
     """[B, S, C, ...] to [B, S, 2 C, ...]: each group behind the one before it; the first sees itself twice."""
     return torch.cat([torch.cat([groups[:, :1], groups[:, :-1]], dim=1), groups], dim=2)
 

@@ -46,11 +46,11 @@ TRACK_WEIGHTS = {
     "terminated": 3.0,
 }
 """Of all frames one in some hundreds ends a task, so the mean error of "terminated" is small whatever is said of ends."""
-SIGHT_WEIGHT = 0.3
+DETECTION_WEIGHT = 0.3
 PICTURE_WEIGHT = 2.0
-THINGS_SEEN = 4.0
+OBJECT_PIXEL_WEIGHT = 4.0
 """How much more the pixels around things weigh in a decoded picture."""
-THINGS = 1.5
+OBJECT_WEIGHT = 1.5
 """How much more than the backdrop the places around things weigh in a picture."""
 Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
@@ -90,7 +90,7 @@ def noised(values: dict[str, Tensor], levels: dict[str, Tensor], noise: dict[str
     return mixed
 
 
-def around_things(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float) -> Tensor:
+def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float) -> Tensor:
     """[B, T, h, w]: 1 for cells that a thing or its edge may lie in, else 0. state and camera as tracks."""
     zoom = torch.exp2(camera[..., 2] / 2)[..., None]
     place = 5.0 + 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom[..., None]
@@ -113,7 +113,7 @@ def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks,
     level, spread = levels["video"][..., None], answers["video spread"]
     truth, mean = values["video"], answers["video mean"]
     h, w = levels["video"].shape[2:]
-    weight = 1 + THINGS * around_things(values["state"], values["camera"], h, w, cell_units)[..., None]
+    weight = 1 + OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units)[..., None]
     weight = weight / weight.mean()
     error = (clean_video(noisy, levels, answers) - truth).square() * video_weight(level, spread.detach())
     missed = (mean - truth).square()
@@ -124,13 +124,13 @@ def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks,
     }
 
 
-def detection_of(sight: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
+def detection_of(detections: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
     """How badly sight's answers [B, T, H, W, ANSWERS] tell what lies where."""
-    patch = sight.shape[2] // levels["video"].shape[2]
-    height, width = sight.shape[2:4]
-    centers = cell_centers(height, width, cell_units / patch, sight.device)
+    patch = detections.shape[2] // levels["video"].shape[2]
+    height, width = detections.shape[2:4]
+    centers = cell_centers(height, width, cell_units / patch, detections.device)
     finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
-    return detection_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch)
+    return detection_loss(detections, values["state"], values["camera"], finer, centers, cell_units / patch)
 
 
 def still_losses(
@@ -154,12 +154,12 @@ def still_losses(
     drawn = half(noisy, slice(n)), half(values, slice(n)), half(levels, slice(n))
     answers = model.forward_local(drawn[0], drawn[2], cell_units, dtype)
     result = video_losses(answers, *drawn, cell_units)
-    sight = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
-    result["sight"] = detection_of(sight, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
+    detections = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
+    result["sight"] = detection_of(detections, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
     made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
     rows = pictures.shape[2] // 8
-    near = around_things(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
-    weight = 1 + THINGS_SEEN * F.interpolate(near, scale_factor=8.0)
+    near = near_objects(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
+    weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
     result["picture"] = loss_of(made, pictures[:n], weight)
     return result
 
@@ -173,7 +173,7 @@ def losses(
     text_states: Tensor,
     text_reads: Tensor,
     time_bias: Tensor,
-    stride: Tensor,
+    step_size: Tensor,
     cell_units: float | None,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
@@ -181,7 +181,7 @@ def losses(
     `video_losses` and "sight" where there is video."""
     noisy = noised(values, levels, noise)
     text = TextCondition(states=text_states, reads=text_reads)
-    answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, stride, dtype)
+    answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, step_size, dtype)
     result = {}
     if cell_units is not None:
         result = video_losses(answers, noisy, values, levels, cell_units)
@@ -194,10 +194,10 @@ def losses(
         if name == "state":
             t = levels[name]
             error = (clean[name] - x).square() * edm_weight(t, answers["spread"])
-            here = (x[..., :1] > 0).float()
+            exists = (x[..., :1] > 0).float()
             only_exists = torch.zeros_like(weights)
             only_exists[0] = 1.0
-            error = error * weights * (here + (1 - here) * (0.2 + 0.8 * only_exists))
+            error = error * weights * (exists + (1 - exists) * (0.2 + 0.8 * only_exists))
         else:
             t = levels[name][..., None]
             error = (clean[name] - x).square() * edm_weight(t)
@@ -209,7 +209,7 @@ def total(parts: dict[str, Tensor]) -> Tensor:
     """The weighted sum that is minimised."""
     weights = {
         **TRACK_WEIGHTS,
-        "sight": SIGHT_WEIGHT,
+        "sight": DETECTION_WEIGHT,
         "picture": PICTURE_WEIGHT,
         "sketch": TRACK_WEIGHTS["video"],
         "spread": SPREAD_WEIGHT,

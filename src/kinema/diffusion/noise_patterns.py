@@ -24,7 +24,7 @@ IDENTITY_KNOWN = {"plan": 0.25, "film": 0.5}
 """How often it is known who is there. With pictures often: which slot holds what is a question of its own (slots are sorted by
 kind and color), and while it is open all places blur into each other."""
 
-GLIMPSED = 0.85
+DETECTED_SHARE = 0.85
 """How often, where the pictures are known and the state is not, the state is roughly known from sight."""
 
 
@@ -76,7 +76,7 @@ def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
     return levels
 
 
-def _glimpse(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
+def _detected(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
     """What `sight` tells of a picture is roughly known: who is where, in most frames; changes state [T, K, F] in place.
 
     Mostly it is known for sure who is there, because all frames agree; the rest of what a slot holds is to be found.
@@ -85,8 +85,8 @@ def _glimpse(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
     state[...] = 1.0
     for group in ("exists", "kind", "color"):
         state[..., group_slice(group)] = 0.0 if rng.random() < 0.85 else rough
-    seen = rng.random(state.shape[:2]) >= rng.choice((0.0, 0.1, 0.5), p=(0.4, 0.4, 0.2))
-    state[..., group_slice("position")] = np.where(seen[..., None], np.float32(rough), np.float32(1.0))
+    shown = rng.random(state.shape[:2]) >= rng.choice((0.0, 0.1, 0.5), p=(0.4, 0.4, 0.2))
+    state[..., group_slice("position")] = np.where(shown[..., None], np.float32(rough), np.float32(1.0))
 
 
 def _slots(rng: np.random.Generator, state: NDArray[np.float32], identity: float) -> None:
@@ -154,16 +154,16 @@ def draw(
     rows: list[Levels] = []
     for _ in range(batch):
         if grid is None:
-            state, known, glimpsed = _plan(rng, frames), _PLAN_KNOWN, False
+            state, known, detected = _plan(rng, frames), _PLAN_KNOWN, False
             row: Levels = {}
         else:
             state, video, known = _film(rng, frames, shares)
-            glimpsed = float(video.max()) <= 0.3 and rng.random() < GLIMPSED
+            detected = float(video.max()) <= 0.3 and rng.random() < DETECTED_SHARE
             row = {"video": np.broadcast_to(video[:, None, None], (frames, *grid)).copy()}
         row |= _vectors(rng, state, known)
         row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, STATE_FEATURES)).copy()
-        if glimpsed:
-            _glimpse(rng, row["state"])
+        if detected:
+            _detected(rng, row["state"])
         else:
             _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
         rows.append(row)
@@ -184,9 +184,9 @@ def draw_rollout_levels(
     ).copy()
     for group in IDENTITY:
         state[..., group_slice(group)] = 0.0
-    told = np.broadcast_to(np.where(past, 0.0, ahead), (batch, frames)).astype(np.float32)
+    vector_level = np.broadcast_to(np.where(past, 0.0, ahead), (batch, frames)).astype(np.float32)
     acted = rng.random((batch, 1)) < 0.9
-    levels: Levels = {"state": state, **{name: told.copy() for name in VECTORS}}
+    levels: Levels = {"state": state, **{name: vector_level.copy() for name in VECTORS}}
     levels["action"] = np.where(past & acted, 0.0, 1.0).astype(np.float32)
     for name in ("camera", "scene"):
         levels[name][:] = 0.0

@@ -35,7 +35,7 @@ class Lesson:
     values: Tracks
     levels: Tracks
     noise: Tracks
-    stride: Tensor
+    step_size: Tensor
 
 
 def _per(share: Tensor, x: Tensor) -> Tensor:
@@ -84,16 +84,16 @@ def lesson(
 
     first, middle, last = at(1.0), at(0.5), at(0.0)
     begun = noised(values, first, noise)
-    found = clean(begun, first)
-    between = {name: found[name] + ratio(first, middle, name) * (x - found[name]) for name, x in begun.items()}
-    found = clean(between, middle)
+    estimate = clean(begun, first)
+    between = {name: estimate[name] + ratio(first, middle, name) * (x - estimate[name]) for name, x in begun.items()}
+    estimate = clean(between, middle)
     target, push = {}, {}
     for name, x in begun.items():
-        reached = found[name] + ratio(middle, last, name) * (between[name] - found[name])
+        reached = estimate[name] + ratio(middle, last, name) * (between[name] - estimate[name])
         whole = ratio(first, last, name)
         moving = whole < 1
         target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), values[name])
         t = deep(name, first[name])
         push[name] = torch.where(moving, (x - (1 - t) * target[name]) / t.clamp_min(1e-6), noise[name])
-    stride = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
-    return Lesson(values=target, levels=first, noise=push, stride=stride)
+    step_size = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
+    return Lesson(values=target, levels=first, noise=push, step_size=step_size)

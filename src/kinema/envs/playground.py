@@ -142,11 +142,11 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         """The true state now, one frame long."""
         if self._world is None:
             raise InputError("no scene before reset: call reset() first")
-        cast = self._world.cast
+        entities = self._world.cast
         track = np.asarray([self._rows], np.float32)
         camera = np.array([[5.0, 5.0, 1.0]], np.float32)
-        seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
-        return to_scene(cast, track, seen, camera, self.fps, self.diet.slots)
+        visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
+        return to_scene(entities, track, visible_share, camera, self.fps, self.diet.slots)
 
     def _pixels(self) -> Pixels:
         frames = np.asarray(render(self.scene, height=self.size, width=self.size))

@@ -96,8 +96,8 @@ def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tens
         raise InputError("camera: expected a zoom from 0.25 to 8, and places within 20 units of the room's middle, (5, 5)")
     clock = time_s.cpu().numpy()
     log_zoom = np.interp(clock, path[:, 0], np.log2(path[:, 3]))
-    where = [np.interp(clock, path[:, 0], path[:, axis]) for axis in (1, 2)]
-    camera = np.stack([*where, 2.0**log_zoom], -1).astype(np.float32)
+    centers = [np.interp(clock, path[:, 0], path[:, axis]) for axis in (1, 2)]
+    camera = np.stack([*centers, 2.0**log_zoom], -1).astype(np.float32)
     return torch.from_numpy(encode_camera(camera)).to(time_s.device)
 
 

@@ -141,13 +141,13 @@ def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.
     things than slots. Scenes that agree on who is in which slot keep their slots; else things are the same if kind and color are,
     in canonical order, and one that a frame does not show is hidden there."""
     parts = list(scenes.values())
-    casts = [_cast(part) for part in parts]
-    if all(cast == casts[0] for cast in casts):
-        where = dict(casts[0])
-        count = max(where.values(), default=0) + 1
+    slot_maps = [_slot_of_identity(part) for part in parts]
+    if all(slot_map == slot_maps[0] for slot_map in slot_maps):
+        slot_of = dict(slot_maps[0])
+        count = max(slot_of.values(), default=0) + 1
     else:
-        names = sorted({name for cast in casts for name in cast})
-        where, count = {name: slot for slot, name in enumerate(names)}, max(len(names), 1)
+        names = sorted({name for slot_map in slot_maps for name in slot_map})
+        slot_of, count = {name: slot for slot, name in enumerate(names)}, max(len(names), 1)
     if count > slots:
         log.warning("the pictures' states hold things in %d slots, the model has %d; they are perceived anew", count, slots)
         return None
@@ -155,10 +155,10 @@ def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.
     fixed["kind"][:] = -1
     moving: dict[str, Any] = {name: np.zeros((len(parts), count), np.float32) for name in MOVING}
     shown = np.zeros((len(parts), count), bool)
-    shown[:, [slot for slot in range(count) if slot not in where.values()]] = True
-    for t, (part, cast) in reversed(list(enumerate(zip(parts, casts, strict=True)))):
-        for name, old in cast.items():
-            slot = where[name]
+    shown[:, [slot for slot in range(count) if slot not in slot_of.values()]] = True
+    for t, (part, slot_map) in reversed(list(enumerate(zip(parts, slot_maps, strict=True)))):
+        for name, old in slot_map.items():
+            slot = slot_of[name]
             shown[t, slot] = True
             for field in FIXED:
                 fixed[field][slot] = getattr(part, field)[old]
@@ -168,18 +168,18 @@ def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.
     return replace(parts[0], **fixed, **moving, camera=camera), shown
 
 
-def _cast(scene: Scene) -> dict[tuple[int, int, int], int]:
+def _slot_of_identity(scene: Scene) -> dict[tuple[int, int, int], int]:
     """(kind, color, which of these) to slot."""
-    seen: Counter[tuple[int, int]] = Counter()
-    cast = {}
+    counts: Counter[tuple[int, int]] = Counter()
+    slot_map = {}
     for slot in scene.entities:
         name = (int(scene.kind[slot]), int(scene.color[slot]))
-        cast[*name, seen[name]] = slot
-        seen[name] += 1
-    return cast
+        slot_map[*name, counts[name]] = slot
+        counts[name] += 1
+    return slot_map
 
 
-def named_things(prompt: str) -> Named | None:
+def named_objects(prompt: str) -> Named | None:
     """The things that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean any."""
     words = re.findall(r"[a-z]+", prompt.lower())
     if _OPEN & set(words):
@@ -201,56 +201,56 @@ def named_things(prompt: str) -> Named | None:
     return exact, kinds
 
 
-def newcomers(named: Named, cast: Sequence[tuple[int, int]]) -> int:
+def count_new_objects(named: Named, identities: Sequence[tuple[int, int]]) -> int:
     """How many of the named things are not in a cast of (kind, color)."""
     exact, kinds = named
-    there = Counter(cast)
-    new = exact - there
-    all_kinds = Counter(kind for kind, _ in (there + new).elements())
+    present = Counter(identities)
+    new = exact - present
+    all_kinds = Counter(kind for kind, _ in (present + new).elements())
     return new.total() + (kinds - all_kinds).total()
 
 
-def new_names(named: Named, cast: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
+def new_identities(named: Named, identities: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
     """(kind, color) of the named things that are not in a cast; None if some of them are named without a color."""
-    new = list((named[0] - Counter(cast)).elements())
-    return new if len(new) == newcomers(named, cast) else None
+    new = list((named[0] - Counter(identities)).elements())
+    return new if len(new) == count_new_objects(named, identities) else None
 
 
-def casts_seen(canvas: Canvas, seen: float) -> list[dict[int, tuple[int, int]]]:
+def known_identities(canvas: Canvas, known_level: float) -> list[dict[int, tuple[int, int]]]:
     """For each sample the (kind, color) of every slot in which a keyframe shows something. seen: the level up to which existence
     counts as known."""
     state, level = canvas.values["state"], canvas.levels["state"]
     kind, color = group_slice("kind"), group_slice("color")
-    casts = []
+    identities = []
     for b in range(canvas.batch):
-        shown = (level[b, :, :, 0] <= seen) & (state[b, :, :, 0] > 0)
+        shown = (level[b, :, :, 0] <= known_level) & (state[b, :, :, 0] > 0)
         first = {int(k): int(shown[:, k].nonzero()[0, 0]) for k in shown.any(0).nonzero()[:, 0]}
-        casts.append(
+        identities.append(
             {k: (int(state[b, t, k, kind].argmax()), int(state[b, t, k, color].argmax())) for k, t in first.items()}
         )
-    return casts
+    return identities
 
 
-def joining_casts(canvas: Canvas, named: Sequence[Named | None], seen: float) -> list[str]:
+def joining_texts(canvas: Canvas, named: Sequence[Named | None], known_level: float) -> list[str]:
     """For each sample whose prompt brings things into given pictures, a text that names everything: 'a red ball and a blue box'.
 
     A model reads a text as the whole cast of its film, so what a prompt adds is only filmed if what is there is named as well.
     '' where nothing joins.
     """
     texts = []
-    for names, cast in zip(named, casts_seen(canvas, seen), strict=True):
-        if names is None or not cast or not newcomers(names, list(cast.values())):
+    for names, identities in zip(named, known_identities(canvas, known_level), strict=True):
+        if names is None or not identities or not count_new_objects(names, list(identities.values())):
             texts.append("")
             continue
         exact, kinds = names
-        there = list(cast.values()) + list((exact - Counter(cast.values())).elements())
-        extra = (kinds - Counter(kind for kind, _ in there)).elements()
-        words = [f"{COLORS[color]} {KINDS[kind]}" for kind, color in there] + [KINDS[kind] for kind in extra]
+        present = list(identities.values()) + list((exact - Counter(identities.values())).elements())
+        extra = (kinds - Counter(kind for kind, _ in present)).elements()
+        words = [f"{COLORS[color]} {KINDS[kind]}" for kind, color in present] + [KINDS[kind] for kind in extra]
         texts.append(listing([article(word) for word in words]))
     return texts
 
 
-def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> Canvas:
+def close_slots(canvas: Canvas, named: Sequence[Named | None], known_level: float) -> Canvas:
     """Who is not in the pictures can only be what the prompt names beside: as many empty slots stay open as each sample's prompt
     [B] names things that no keyframe shows, hidden at the keyframes; in the other empty slots nothing exists at any time.
 
@@ -258,13 +258,13 @@ def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> C
     """
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     visible = group_slice("visible")
-    casts = casts_seen(canvas, seen)
+    identities = known_identities(canvas, known_level)
     for b, names in enumerate(named):
-        known = level[b, :, :, 0] <= seen
+        known = level[b, :, :, 0] <= known_level
         if names is None or not bool(known.any()):
             continue
-        empty = [k for k in range(state.shape[2]) if k not in casts[b]]
-        open_slots = newcomers(names, list(casts[b].values()))
+        empty = [k for k in range(state.shape[2]) if k not in identities[b]]
+        open_slots = count_new_objects(names, list(identities[b].values()))
         for k in empty[:open_slots]:
             at = known[:, k]
             level[b, at, k] = 1.0

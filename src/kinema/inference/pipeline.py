@@ -26,7 +26,7 @@ from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, st
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
-from kinema.inference.keyframes import Named, close_slots, joining_casts, near_another
+from kinema.inference.keyframes import Named, close_slots, joining_texts, near_another
 from kinema.models.hub import Model
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.models.objects.tracking import initial_state
@@ -37,7 +37,7 @@ SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
 """Frames that a window shares with the one before it."""
 PERCEIVE_STEPS = 1
-GLIMPSE = 0.002
+DETECTION_LEVEL = 0.002
 """Level at which places seen at a glance are taken: about how far off they are."""
 ROUGHLY = 0.015
 """Level at which a perceived state enters the plan: seen, not known."""
@@ -86,9 +86,9 @@ class Options:
             raise InputError(f"guidance {self.guidance!r}: expected 0 to 20; 1 is none, 2 is usual")
 
 
-def _denoiser(model: Model, causal: bool, guidance: float, stride: float) -> Denoise:
+def _denoiser(model: Model, causal: bool, guidance: float, step_size: float) -> Denoise:
     def with_text(canvas: Canvas) -> dict[str, Tensor]:
-        return model.denoiser(canvas, causal=causal, stride=stride, dtype=model.dtype)  # type: ignore[no-any-return]
+        return model.denoiser(canvas, causal=causal, step_size=step_size, dtype=model.dtype)  # type: ignore[no-any-return]
 
     return guided(with_text, guidance)
 
@@ -128,11 +128,11 @@ def run(
     """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such. render: the video
     alone, by the parts of the network that draw what is known."""
     shortcut = long_steps and model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
-    stride = step_size_of(steps) if shortcut else 0.0
+    step_size = step_size_of(steps) if shortcut else 0.0
     if render:
         denoise = _renderer(model)
     else:
-        denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
+        denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, step_size)
     plan = schedule(list(canvas.values), steps, lead=lead)
     return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
 
@@ -150,9 +150,9 @@ def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], le
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in names:
         values[name], levels[name] = values[name].clone(), levels[name].clone()
-        fresh = levels[name][:, index] > level
-        levels[name][:, index] = torch.where(fresh, torch.full_like(levels[name][:, index], level), levels[name][:, index])
-        shaped = fresh if name == "state" else fresh.reshape(*fresh.shape, *[1] * (values[name].ndim - fresh.ndim))
+        updated = levels[name][:, index] > level
+        levels[name][:, index] = torch.where(updated, torch.full_like(levels[name][:, index], level), levels[name][:, index])
+        shaped = updated if name == "state" else updated.reshape(*updated.shape, *[1] * (values[name].ndim - updated.ndim))
         values[name][:, index] = torch.where(shaped, part.values[name], values[name][:, index])
     return canvas.with_values(values, levels)
 
@@ -163,9 +163,9 @@ def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequen
     First a glimpse of all these frames: who is there, and roughly where. Then, from there, the whole state, window by window.
     Velocity is left unknown where no neighboring picture tells it.
     """
-    seen = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
+    shown = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
     unread = (_without_speed(canvas.levels["state"]).flatten(2) > ROUGHLY).any(-1).any(0)
-    index = (seen & unread).nonzero()[:, 0]
+    index = (shown & unread).nonzero()[:, 0]
     if not len(index):
         return canvas
     part = detect_slots(model, _pick(canvas, index))
@@ -176,8 +176,8 @@ def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequen
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
     state = estimate_velocity(project_identity(state), part.levels["state"], _pick(canvas, index).time_s)
-    found = part.with_values({**values, "state": state}, part.levels)
-    canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
+    perceived = part.with_values({**values, "state": state}, part.levels)
+    canvas = _write(canvas, perceived, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
         levels = dict(canvas.levels)
@@ -209,21 +209,25 @@ def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     """The canvas with what a glimpse of its pictures tells of the state: who is there is known, where they are at GLIMPSE."""
     answers, centers, units = model.denoiser.detect_canvas(canvas, dtype=model.dtype)
     camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
-    rough, told = (x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots))
+    detected_state, detected = (
+        x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots)
+    )
     level = canvas.levels["state"]
-    fresh = told & (level > GLIMPSE)
-    state = torch.where(fresh, rough, canvas.values["state"])
+    updated = detected & (level > DETECTION_LEVEL)
+    state = torch.where(updated, detected_state, canvas.values["state"])
     sure = torch.zeros_like(level)
-    sure[..., group_slice("position")] = GLIMPSE
-    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": torch.where(fresh, sure, level)})
+    sure[..., group_slice("position")] = DETECTION_LEVEL
+    return canvas.with_values(
+        {**canvas.values, "state": state}, {**canvas.levels, "state": torch.where(updated, sure, level)}
+    )
 
 
-def _cast_unknown(canvas: Canvas, identity: Tensor) -> Canvas:
+def _fix_unknown_identity(canvas: Canvas, identity: Tensor) -> Canvas:
     """Who is there [B, K, F] holds in every frame, but for fields that the canvas knows already."""
-    laid = fix_identity(canvas, identity)
+    fixed = fix_identity(canvas, identity)
     known = canvas.levels["state"] == 0
-    state = torch.where(known, canvas.values["state"], laid.values["state"])
-    return laid.with_values({**laid.values, "state": state}, laid.levels)
+    state = torch.where(known, canvas.values["state"], fixed.values["state"])
+    return fixed.with_values({**fixed.values, "state": state}, fixed.levels)
 
 
 def _without_speed(level: Tensor) -> Tensor:
@@ -264,7 +268,7 @@ def _best(
     steps = max(options.steps // options.candidates, DRAFT_STEPS)
     finish = max(options.steps // REFINE_SHARE, 1)
     total = canvas.batch * steps + finish
-    kept: list[dict[str, Tensor]] = []
+    best_drafts: list[dict[str, Tensor]] = []
     for i, seed in enumerate(seeds):
         sample = copies(canvas.sample(i), options.candidates)
         step = None if report is None else _share(report, i * steps, total)
@@ -273,16 +277,16 @@ def _best(
             guidance=options.guidance, progress=step,
         )  # fmt: skip
         best = int(plan_scores(model, drafts, half_width).argmax()) if sample.text is not None else 0
-        kept.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
+        best_drafts.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in values:
         known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
-        values[name] = torch.where(known, values[name], torch.stack([drawn[name] for drawn in kept]))
+        values[name] = torch.where(known, values[name], torch.stack([draft[name] for draft in best_drafts]))
         levels[name] = levels[name].clamp_max(REFINE_LEVEL)
     step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
-    draft = canvas.with_values(values, levels)
-    return run(model, draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+    noised_draft = canvas.with_values(values, levels)
+    return run(model, noised_draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
 
 
 def _half_width(canvas: Canvas) -> float:
@@ -324,15 +328,15 @@ def plan_state(
         index = torch.arange(begin, stop)
         part = _without_video(_pick(canvas, index))
         if identity is not None:
-            part = _cast_unknown(part, identity)
+            part = _fix_unknown_identity(part, identity)
         report = None
         if progress is not None:
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
-        seeds_here = [seed + 7919 * number for seed in seeds]
+        window_seeds = [seed + 7919 * number for seed in seeds]
         if _open(part, options):
-            done = _best(model, part, options, seeds_here, _half_width(canvas), report)
+            done = _best(model, part, options, window_seeds, _half_width(canvas), report)
         else:
-            done = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
+            done = run(model, part, options, window_seeds, steps=options.steps, guidance=options.guidance, progress=report)
         settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
         values = {**done.values, "state": settled, "scene": _settled_scene(part, done.values["scene"])}
@@ -369,9 +373,9 @@ def render_video(
         if bool(pending[index].any()):
             render = model.denoiser.renders and _known(canvas, index)
             index = index[pending[index]] if render else index
-            seeds_here = [seed + 104729 + 7919 * number for seed in seeds]
+            window_seeds = [seed + 104729 + 7919 * number for seed in seeds]
             part = run(
-                model, _pick(canvas, index), options, seeds_here, steps=options.film_steps, guidance=1.0,
+                model, _pick(canvas, index), options, window_seeds, steps=options.film_steps, guidance=1.0,
                 temperature=FILM_TEMPERATURE, render=render,
             )  # fmt: skip
             canvas = _write(canvas, part, index, ["video"], 0.0)
@@ -398,7 +402,7 @@ def generate(
     if "video" in canvas.values:
         canvas = propagate_identity(estimate_state(model, canvas, options, seeds))
         if named is not None:
-            joining = joining_casts(canvas, named, ROUGHLY)
+            joining = joining_texts(canvas, named, ROUGHLY)
             canvas = _with_texts(model, close_slots(canvas, named, ROUGHLY), joining)
     canvas = plan_state(model, canvas, options, seeds, progress)
     if "video" not in canvas.values:
@@ -428,18 +432,18 @@ def _with_texts(model: Model, canvas: Canvas, texts: Sequence[str]) -> Canvas:
 def propagate_identity(canvas: Canvas) -> Canvas:
     """Who and what background was seen in a picture stays so in every frame, whatever the words say; empty slots stay open."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    seen = ((level[..., :1] <= ROUGHLY) & (state[..., :1] > 0)).float()
-    found = seen.any(1, keepdim=True)
-    mean = (seen * state).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
+    shown = ((level[..., :1] <= ROUGHLY) & (state[..., :1] > 0)).float()
+    present = shown.any(1, keepdim=True)
+    mean = (shown * state).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp_min(1)
     for group in IDENTITY:
         columns = group_slice(group)
-        unknown = found & (level[..., columns] > ROUGHLY)
+        unknown = present & (level[..., columns] > ROUGHLY)
         state[..., columns] = torch.where(unknown, mean[..., columns], state[..., columns])
         level[..., columns] = torch.where(unknown, torch.zeros_like(level[..., columns]), level[..., columns])
     scene, scene_level = canvas.values["scene"], canvas.levels["scene"]
-    told = (scene_level <= ROUGHLY).float()[..., None]
-    unknown = told.any(1, keepdim=True) & (told == 0)
-    mean = (told * scene).sum(1, keepdim=True) / told.sum(1, keepdim=True).clamp_min(1)
+    known_scene = (scene_level <= ROUGHLY).float()[..., None]
+    unknown = known_scene.any(1, keepdim=True) & (known_scene == 0)
+    mean = (known_scene * scene).sum(1, keepdim=True) / known_scene.sum(1, keepdim=True).clamp_min(1)
     scene = torch.where(unknown, mean, scene)
     scene_level = torch.where(unknown[..., 0], torch.zeros_like(scene_level), scene_level)
     values = {**canvas.values, "state": state, "scene": scene}

@@ -52,5 +52,5 @@ class DenoiserConfig:
     def from_dict(data: dict[str, Any]) -> DenoiserConfig:
         try:
             return DenoiserConfig(**data)
-        except TypeError as wrong:
-            raise ModelError(f"the model's config does not fit this version: {wrong}") from None
+        except TypeError as error:
+            raise ModelError(f"the model's config does not fit this version: {error}") from None

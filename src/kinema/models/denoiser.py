@@ -43,7 +43,7 @@ from kinema.models.picture import MAP, Conv, ConvHead, ConvStem, LocalHead, Slot
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")
-FOLLOWS = 0.4
+RESIDUAL_SPREAD = 0.4
 """How far from the picture before it a picture is expected to be, where it follows (`DenoiserConfig.follows`)."""
 CLOSED = -1e4
 """Added to the score of a key that must not be read."""
@@ -96,7 +96,7 @@ class RolloutContext:
     state: Tensor
     level: Tensor
     video: Tensor | None = None
-    deed: Tensor | None = None
+    action: Tensor | None = None
 
 
 class Denoiser(nn.Module):
@@ -130,9 +130,9 @@ class Denoiser(nn.Module):
 
     def _embed_state(self, state: Tensor, level: Tensor, place: Tensor) -> Tensor:
         b, t, k, _ = state.shape
-        where = fourier(place * 2.5 + 5.0)
+        position = fourier(place * 2.5 + 5.0)
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
-        tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
+        tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, position, slot], -1))
         return tokens
 
     def _slot_places(self, place: Tensor) -> Tensor:
@@ -149,11 +149,11 @@ class Denoiser(nn.Module):
 
     def _text(self, text: TextCondition | None, batch: int, frames: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Keys [B, 1 + L, C] with the learned "nothing said" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
-        silent = self.no_text.to(dtype).expand(batch, 1, -1)
+        no_text = self.no_text.to(dtype).expand(batch, 1, -1)
         readers = self.config.slots + 1
         if text is None:
-            return rms_norm(silent), silent.new_zeros(batch, 1, frames * readers, 1)
-        tokens = torch.cat([silent, self.text_in(text.states.to(dtype))], 1)
+            return rms_norm(no_text), no_text.new_zeros(batch, 1, frames * readers, 1)
+        tokens = torch.cat([no_text, self.text_in(text.states.to(dtype))], 1)
         closed = torch.where(text.reads, 0.0, CLOSED)
         closed = torch.cat([closed.new_zeros(batch, frames, 1), closed], -1)
         return rms_norm(tokens), closed.repeat_interleave(readers, 1)[:, None]
@@ -166,11 +166,11 @@ class Denoiser(nn.Module):
         text: TextCondition | None,
         cell_units: float | None,
         time_bias: Tensor | None,
-        stride: Tensor,
+        step_size: Tensor,
         dtype: torch.dtype,
-        past: RolloutContext | None = None,
-        memory: KVCache | None = None,
-        order: Tensor | None = None,
+        context: RolloutContext | None = None,
+        cache: KVCache | None = None,
+        previous_index: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and where
         there is video, "sight" [B, T, H, W, ANSWERS], "video mean" and "video spread" [B, T, h, w, P].
@@ -184,31 +184,33 @@ class Denoiser(nn.Module):
         """
         batch, frames = time_s.shape
         view = values["scene"][..., 0] * (1 - levels["scene"])
-        drift, trend, around, met, kept = self._motion(
-            values["state"], levels["state"], view, time_s, time_bias, past, exact=memory is not None
+        drift, trend, around, contact, retained = self._motion(
+            values["state"], levels["state"], view, time_s, time_bias, context, exact=cache is not None
         )
         likely = around.place(values["state"], levels["state"])
         state = self._embed_state(values["state"], levels["state"], likely)
-        leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
-        tokens = [state + leap + drift, self._embed_vectors(values, levels) + leap]
+        step_token = self.stride_in(torch.stack([step_size, (step_size > 0).float()], -1))[:, None, None]
+        tokens = [state + step_token + drift, self._embed_vectors(values, levels) + step_token]
         readers, cells = self.config.slots + 1, 0
-        where = self._slot_places(likely)
-        found = seen = time_s
+        positions = self._slot_places(likely)
+        features = video_features = time_s
         if "video" in values:
             assert cell_units is not None, "a canvas with video says how high its cells are"
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
-            before, unsure = self._before(values["video"], levels["video"], past, order)
-            found, seen, expected = self._local(values, levels, cell_units, dtype, before, unsure)
-            tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames).float())
-            where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
-        x = torch.cat(tokens, 2) + self._action_token(values["action"], levels["action"], time_s, time_bias, past, order)
+            previous, uncertainty = self._previous_picture(values["video"], levels["video"], context, previous_index)
+            features, video_features, expected = self._local(values, levels, cell_units, dtype, previous, uncertainty)
+            tokens.insert(0, self.video_in(features, place_features(centers, cell_units), frames).float())
+            positions = torch.cat([centers.expand(batch, frames, cells, 2), positions], 2)
+        x = torch.cat(tokens, 2) + self._action_token(
+            values["action"], levels["action"], time_s, time_bias, context, previous_index
+        )
         head = self.config.width // self.config.heads
-        cos, sin = rotary_2d(where.flatten(0, 1), head)
+        cos, sin = rotary_2d(positions.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
-        clock = time_s if past is None else torch.cat([past.time_s, time_s], 1) - time_s[:, -1:]
-        cos, sin = rotary((clock if memory is None else clock.double()) * 16.0, head)
+        clock = time_s if context is None else torch.cat([context.time_s, time_s], 1) - time_s[:, -1:]
+        cos, sin = rotary((clock if cache is None else clock.double()) * 16.0, head)
         in_time = (
             cos.repeat_interleave(cells + readers, 0)[:, None],
             sin.repeat_interleave(cells + readers, 0)[:, None],
@@ -216,20 +218,20 @@ class Denoiser(nn.Module):
         text_keys, text_bias = self._text(text, batch, frames, dtype)
         for block in self.blocks:
             assert isinstance(block, Block)
-            run = block if memory is None and torch.is_grad_enabled() else block.forward
+            run = block if cache is None and torch.is_grad_enabled() else block.forward
             if block.along_time:
-                x = run(x, in_time, time_bias, text_keys, text_bias, readers, memory)
+                x = run(x, in_time, time_bias, text_keys, text_bias, readers, cache)
             else:
                 x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
-        told = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend
-        answers = {"state": told * kept + met}
+        state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend
+        answers = {"state": state_answer * retained + contact}
         vectors = self.vector_out(x[:, :, -1].float())
         answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
         if cells:
-            answers["video"] = self.video_out(x[:, :, :cells].to(dtype), found, frames)
-            answers["sight"] = self._sight(seen, frames)
+            answers["video"] = self.video_out(x[:, :, :cells].to(dtype), features, frames)
+            answers["sight"] = self._detections(video_features, frames)
             answers |= expected
         return answers
 
@@ -239,39 +241,39 @@ class Denoiser(nn.Module):
         level: Tensor,
         time_s: Tensor,
         bias: Tensor | None,
-        past: RolloutContext | None,
-        order: Tensor | None,
+        context: RolloutContext | None,
+        previous_index: Tensor | None,
     ) -> Tensor:
         """What each frame is told of what was done in the one before it [B, T, 1, C]; nothing where it may not read that one."""
         frames, width = action.shape[1:]
-        told = torch.cat([action, level[..., None]], -1)
+        actions = torch.cat([action, level[..., None]], -1)
         begin = torch.cat([torch.zeros_like(action[:, 0]), torch.ones_like(level[:, :1])], -1)
-        if past is not None and past.deed is not None:
-            begin = past.deed
-        earlier = time_s[:, :1] - 1 / 16 if past is None else past.time_s[:, -1:]
-        index = torch.arange(frames, device=action.device) if order is None else order
-        told = torch.cat([begin[:, None], told], 1)[:, index]
-        gone = (time_s - torch.cat([earlier, time_s], 1)[:, index]).clamp(0, 0.25)[..., None] * 16
-        known = 1 - told[..., width:]
-        if bias is not None and order is None:
-            remembered = bias.shape[1] - frames
-            reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(remembered) > -1
+        if context is not None and context.action is not None:
+            begin = context.action
+        earlier = time_s[:, :1] - 1 / 16 if context is None else context.time_s[:, -1:]
+        index = torch.arange(frames, device=action.device) if previous_index is None else previous_index
+        actions = torch.cat([begin[:, None], actions], 1)[:, index]
+        elapsed = (time_s - torch.cat([earlier, time_s], 1)[:, index]).clamp(0, 0.25)[..., None] * 16
+        known = 1 - actions[..., width:]
+        if bias is not None and previous_index is None:
+            cached_frames = bias.shape[1] - frames
+            reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(cached_frames) > -1
             known = known * reads.float()[:, None]
-        done = told[..., :width] * known
-        deed: Tensor = self.deed_in(torch.cat([done, done * gone, known], -1))[:, :, None]
-        return deed
+        known_actions = actions[..., :width] * known
+        token: Tensor = self.deed_in(torch.cat([known_actions, known_actions * elapsed, known], -1))[:, :, None]
+        return token
 
-    def _before(
-        self, video: Tensor, level: Tensor, past: RolloutContext | None, order: Tensor | None
+    def _previous_picture(
+        self, video: Tensor, level: Tensor, context: RolloutContext | None, previous_index: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """The picture that each one follows [B, T, h, w, P], faded by how little it is known, and its level [B, T, h, w]."""
         if not self.config.follows:
             return None, None
-        first = torch.zeros_like(video[:, :1]) if past is None or past.video is None else past.video[:, None]
-        unknown = torch.full_like(level[:, :1], 1.0 if past is None or past.video is None else 0.0)
-        index = torch.arange(video.shape[1], device=video.device) if order is None else order
-        unsure = torch.cat([unknown, level], 1)[:, index]
-        return torch.cat([first, video], 1)[:, index] * (1 - unsure[..., None]), unsure
+        first = torch.zeros_like(video[:, :1]) if context is None or context.video is None else context.video[:, None]
+        unknown = torch.full_like(level[:, :1], 1.0 if context is None or context.video is None else 0.0)
+        index = torch.arange(video.shape[1], device=video.device) if previous_index is None else previous_index
+        uncertainty = torch.cat([unknown, level], 1)[:, index]
+        return torch.cat([first, video], 1)[:, index] * (1 - uncertainty[..., None]), uncertainty
 
     def _motion(
         self,
@@ -280,7 +282,7 @@ class Denoiser(nn.Module):
         view: Tensor,
         time_s: Tensor,
         bias: Tensor | None,
-        past: RolloutContext | None,
+        context: RolloutContext | None,
         *,
         exact: bool,
     ) -> tuple[Tensor, Tensor, GaussianPrior, Tensor, Tensor]:
@@ -288,15 +290,15 @@ class Denoiser(nn.Module):
         `exact`: the same to the last bit, however many frames are looked at."""
         now = state.shape[1]
         own, own_level = state, level
-        if past is not None:
-            pairs = ((past.state, state), (past.level, level), (past.time_s, time_s))
+        if context is not None:
+            pairs = ((context.state, state), (context.level, level), (context.time_s, time_s))
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, trend, around = self.trend(state, level, time_s, bias, now)
-        met, kept = self.pairs(own, own_level, view, around.mean, around.spread)
+        contact, retained = self.pairs(own, own_level, view, around.mean, around.spread)
         around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float())
-        return drift, trend, around, around.answered(met.float()), moving_share(kept.float())
+        return drift, trend, around, around.answered(contact.float()), moving_share(retained.float())
 
     def _local(
         self,
@@ -304,8 +306,8 @@ class Denoiser(nn.Module):
         levels: dict[str, Tensor],
         cell_units: float,
         dtype: torch.dtype,
-        before: Tensor | None = None,
-        unsure: Tensor | None = None,
+        previous: Tensor | None = None,
+        uncertainty: Tensor | None = None,
         *,
         blank: bool = False,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -315,24 +317,26 @@ class Denoiser(nn.Module):
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
-        stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
-        if before is not None and unsure is not None:
-            seen = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, before, unsure)
-            wide = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
-            return self.video_in.fuse(seen, stamps), seen, {"video mean": before, "video spread": wide}
+        splats = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
+        if previous is not None and uncertainty is not None:
+            video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, previous, uncertainty)
+            wide = (RESIDUAL_SPREAD + (1 - RESIDUAL_SPREAD) * uncertainty)[..., None]
+            return self.video_in.fuse(video_features, splats), video_features, {"video mean": previous, "video spread": wide}
         assert self.sketch_out is not None
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
-        unseen = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(stamps)
-        planned = self.video_in.fuse(unseen, stamps)
-        mean, spread = self.sketch_out(planned, values["video"].shape[1])
+        blank_features = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(
+            splats
+        )
+        expected_features = self.video_in.fuse(blank_features, splats)
+        mean, spread = self.sketch_out(expected_features, values["video"].shape[1])
         expected = {"video mean": mean, "video spread": spread}
         if blank:
-            return planned, unseen, expected
-        seen = self.video_in.encode(values["video"], levels["video"], cell_units, dtype)
-        return self.video_in.fuse(seen, stamps), seen, expected
+            return expected_features, blank_features, expected
+        video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype)
+        return self.video_in.fuse(video_features, splats), video_features, expected
 
-    def _sight(self, seen: Tensor, frames: int) -> Tensor:
-        answers: Tensor = self.sight_out(seen)
+    def _detections(self, features: Tensor, frames: int) -> Tensor:
+        answers: Tensor = self.sight_out(features)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 
     def forward_local(
@@ -340,8 +344,8 @@ class Denoiser(nn.Module):
     ) -> dict[str, Tensor]:
         """What `network` answers of the video, by the local parts alone, every frame by itself."""
         frames = values["video"].shape[1]
-        found, _, expected = self._local(values, levels, cell_units, dtype)
-        return {"video": self.video_out(None, found, frames), **expected}
+        features, _, expected = self._local(values, levels, cell_units, dtype)
+        return {"video": self.video_out(None, features, frames), **expected}
 
     @property
     def renders(self) -> bool:
@@ -357,13 +361,13 @@ class Denoiser(nn.Module):
         assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
         video, level = canvas.values["video"], canvas.levels["video"]
         blank = bool((level == 1).all())
-        found, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
-        drawn = self.video_out(None, found, canvas.num_frames)
+        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
+        drawn = self.video_out(None, features, canvas.num_frames)
         return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""
-        return self._sight(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
+        return self._detections(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
 
     def detect_canvas(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
         """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
@@ -378,17 +382,26 @@ class Denoiser(nn.Module):
     def recall(
         self,
         canvas: Canvas,
-        past: RolloutContext | None,
-        memory: KVCache,
+        context: RolloutContext | None,
+        cache: KVCache,
         bias: Tensor | None,
         *,
-        stride: float = 0.0,
+        step_size: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
         """`forward` for frames whose past is remembered; their own keys and values are left in `memory.fresh`."""
-        leap = torch.full((canvas.batch,), stride, device=canvas.time_s.device)
+        step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
         answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype, past, memory
+            canvas.values,
+            canvas.levels,
+            canvas.time_s,
+            canvas.text,
+            canvas.cell_units,
+            bias,
+            step_sizes,
+            dtype,
+            context,
+            cache,
         )
         return cleaned(canvas.values, canvas.levels, answers)
 
@@ -397,7 +410,7 @@ class Denoiser(nn.Module):
         canvas: Canvas,
         *,
         causal: bool = False,
-        stride: float = 0.0,
+        step_size: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
         """Clean values of every track, float32, shaped as the canvas's values.
@@ -405,9 +418,9 @@ class Denoiser(nn.Module):
         causal: frame t sees frames up to t only (live mode). stride: share of the way that one step goes, 0 for small ones.
         dtype: of the blocks' arithmetic.
         """
-        leap = torch.full((canvas.batch,), stride, device=canvas.time_s.device)
+        step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
         bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
         answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype
+            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, step_sizes, dtype
         )
         return cleaned(canvas.values, canvas.levels, answers)

@@ -107,10 +107,10 @@ def _one_of(index: NDArray[np.int8], count: int) -> Array:
 def encode_state(fields: Fields) -> Array:
     """The state track: float32 [B, T, K, F]. Empty slots say 'does not exist' and are zero elsewhere."""
     batch, frames, slots = fields.x.shape
-    here = fields.kind >= 0
+    exists = fields.kind >= 0
     fixed = np.concatenate(
         [
-            np.where(here, 1.0, -1.0)[..., None].astype(np.float32),
+            np.where(exists, 1.0, -1.0)[..., None].astype(np.float32),
             _one_of(fields.kind, len(KINDS)),
             _one_of(fields.color, len(COLORS)),
             _one_of(fields.material, len(MATERIALS)),
@@ -135,7 +135,7 @@ def encode_state(fields: Fields) -> Array:
     split = fixed.shape[-1]
     state[..., :split] = fixed[:, None]
     state[..., split:] = moving
-    empty = np.broadcast_to(~here[:, None, :], state.shape[:3])
+    empty = np.broadcast_to(~exists[:, None, :], state.shape[:3])
     state[..., 1:][empty] = 0.0
     return state
 
@@ -177,8 +177,8 @@ def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
     """
     mean = state.mean(1, keepdim=True).expand_as(state)
     settled = state.clone()
-    here = torch.where(mean[..., :1] > 0, 1.0, -1.0)
-    settled[..., :1] = here
+    exists = torch.where(mean[..., :1] > 0, 1.0, -1.0)
+    settled[..., :1] = exists
     for name in ("kind", "color", "material"):
         columns = group_slice(name)
         best = mean[..., columns].argmax(-1, keepdim=True)
@@ -188,7 +188,7 @@ def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
         known = (torch.tensor(sizes, dtype=size.dtype, device=size.device) - SIZE) / SIZE_SPREAD
         size = known[(size - known).abs().argmin(-1, keepdim=True)]
     settled[..., group_slice("size")] = size
-    settled[..., 1:] = settled[..., 1:] * (here > 0)
+    settled[..., 1:] = settled[..., 1:] * (exists > 0)
     return settled
 
 
@@ -228,13 +228,13 @@ def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
     Identity is decided once per slot over all frames, so an entity cannot change kind or color half way.
     """
     mean = state.mean(axis=-3)
-    here = mean[..., 0] > 0
-    kind = np.where(here, mean[..., group_slice("kind")].argmax(-1), -1).astype(np.int8)
+    exists = mean[..., 0] > 0
+    kind = np.where(exists, mean[..., group_slice("kind")].argmax(-1), -1).astype(np.int8)
     symmetry = _SYMMETRY[np.maximum(kind, 0)][..., None, :]
     position, velocity = state[..., group_slice("position")], state[..., group_slice("velocity")]
     turn = state[..., group_slice("angle")]
     angle = np.where(symmetry > 0, np.arctan2(turn[..., 0], turn[..., 1]) / np.maximum(symmetry, 1.0), 0.0)
-    keep = here.astype(np.float32)
+    keep = exists.astype(np.float32)
     moving = {
         "x": position[..., 0] * _SPREAD + _CENTER,
         "y": position[..., 1] * _SPREAD + _CENTER,
@@ -245,8 +245,8 @@ def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
     }
     return {
         "kind": kind,
-        "color": np.where(here, mean[..., group_slice("color")].argmax(-1), 0).astype(np.int8),
-        "material": np.where(here, mean[..., group_slice("material")].argmax(-1), 0).astype(np.int8),
+        "color": np.where(exists, mean[..., group_slice("color")].argmax(-1), 0).astype(np.int8),
+        "material": np.where(exists, mean[..., group_slice("material")].argmax(-1), 0).astype(np.int8),
         "size": (keep * np.clip(mean[..., group_slice("size")][..., 0] * SIZE_SPREAD + SIZE, 0.3, 2.0)).astype(np.float32),
         **{name: (keep[..., None, :] * value).astype(np.float32) for name, value in moving.items()},
     }

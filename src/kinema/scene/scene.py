@@ -197,9 +197,9 @@ class Scene:
             ) from None
         except InputError:
             raise
-        except (TypeError, IndexError, ValueError) as wrong:
+        except (TypeError, IndexError, ValueError) as error:
             raise InputError(
-                f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes"
+                f"the state cannot be read ({error}); expected the format that `kinema perceive` writes"
             ) from None
 
     def to_json(self) -> str:
@@ -209,8 +209,8 @@ class Scene:
     def from_json(text: str) -> Scene:
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as wrong:
-            raise InputError(f"not a state file: {wrong}; expected the JSON that `kinema perceive` writes") from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"not a state file: {error}; expected the JSON that `kinema perceive` writes") from None
         if not isinstance(data, dict):
             raise InputError("not a state file: expected the JSON object that `kinema perceive` writes")
         return Scene.from_dict(data)

@@ -47,7 +47,7 @@ def _geometry(gap: Tensor, closing: Tensor, sliding: Tensor) -> Tensor:
     return torch.stack(scaled, -1)
 
 
-def _kept(answers: Tensor, near: Tensor) -> Tensor:
+def _retained(answers: Tensor, near: Tensor) -> Tensor:
     """How much of the trunk's answer one partner leaves, 0 to 1."""
     return 1 - torch.sigmoid(answers[..., 7] - KEEPING) * near
 
@@ -73,9 +73,9 @@ class _Slots:
     velocity: Tensor
     half: Tensor
     size: Tensor
-    looks: Tensor
-    sure: Tensor
-    here: Tensor
+    appearance: Tensor
+    certainty: Tensor
+    exists: Tensor
 
 
 class _Network(nn.Module):
@@ -98,11 +98,11 @@ class ContactModule(nn.Module):
 
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
-        looks = len(KINDS) + len(MATERIALS)
+        appearance = len(KINDS) + len(MATERIALS)
         self.reach = nn.Parameter(torch.tensor([[ACROSS[kind], DOWN[kind]] for kind in KINDS]))
         self.walls = nn.Parameter(torch.tensor(WALLS))
-        self.pairs = _Network(GEOMETRY + 2 * looks + 7, hidden)
-        self.sides = _Network(GEOMETRY + looks + 4 + len(NORMALS), hidden)
+        self.pairs = _Network(GEOMETRY + 2 * appearance + 7, hidden)
+        self.sides = _Network(GEOMETRY + appearance + 4 + len(NORMALS), hidden)
 
     def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         """state, level [B, N, K, F] as tracks; view [B, N], 1 from the side, -1 from above, 0 unknown; mean, spread [B, N, K, 4] of
@@ -117,19 +117,19 @@ class ContactModule(nn.Module):
             velocity=UNITS_PER_SECOND * mean[..., 2:],
             half=size[..., None] * ((kind > 0).to(dtype) @ self.reach.to(dtype)),
             size=size,
-            looks=torch.cat([kind, material], -1),
-            sure=spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3,
-            here=((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype),
+            appearance=torch.cat([kind, material], -1),
+            certainty=spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3,
+            exists=((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype),
         )
-        between, kept = self._between(slots)
-        against, also_kept = self._walls(slots, view.to(dtype))
-        return between + against, kept * also_kept
+        between, retained = self._between(slots)
+        against, retained_by_walls = self._walls(slots, view.to(dtype))
+        return between + against, retained * retained_by_walls
 
     def _between(self, slots: _Slots) -> tuple[Tensor, Tensor]:
         count = slots.place.shape[2]
-        way = slots.place[:, :, None] - slots.place[:, :, :, None]
-        apart = way.square().sum(-1).clamp_min(1e-6).sqrt()
-        normal = way / apart[..., None]
+        offset = slots.place[:, :, None] - slots.place[:, :, :, None]
+        apart = offset.square().sum(-1).clamp_min(1e-6).sqrt()
+        normal = offset / apart[..., None]
         relative = slots.velocity[:, :, None] - slots.velocity[:, :, :, None]
         closing = -(relative * normal).sum(-1)
         sliding = relative[..., 1] * normal[..., 0] - relative[..., 0] * normal[..., 1]
@@ -142,14 +142,14 @@ class ContactModule(nn.Module):
         def other(x: Tensor) -> Tensor:
             return x[:, :, None].expand(-1, -1, count, -1, -1)
 
-        extra = torch.cat([slots.looks, slots.sure, (slots.size - SIZE)[..., None]], -1)
+        extra = torch.cat([slots.appearance, slots.certainty, (slots.size - SIZE)[..., None]], -1)
         lighter = square[:, :, None] / (square[..., None] + square[:, :, None])
-        told = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
-        answers = self.pairs(torch.cat(told, -1))
-        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.here[..., None] * slots.here[:, :, None]
+        features = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
+        answers = self.pairs(torch.cat(features, -1))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.exists[..., None] * slots.exists[:, :, None]
         near = near * (1 - torch.eye(count, device=gap.device, dtype=gap.dtype))
         change = (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
-        return change, _kept(answers, near).prod(3)
+        return change, _retained(answers, near).prod(3)
 
     def _walls(self, slots: _Slots, view: Tensor) -> tuple[Tensor, Tensor]:
         walls = self.walls.to(view.dtype)
@@ -169,8 +169,8 @@ class ContactModule(nn.Module):
 
         which = torch.eye(len(NORMALS), device=view.device, dtype=view.dtype).expand(*frames, -1)
         more = torch.stack([slots.size - SIZE, view[..., None].expand_as(slots.size)], -1)
-        told = [_geometry(gap, closing, sliding), each(slots.looks), each(slots.sure), each(more), which]
-        answers = self.sides(torch.cat(told, -1))
-        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.here[..., None]
+        features = [_geometry(gap, closing, sliding), each(slots.appearance), each(slots.certainty), each(more), which]
+        answers = self.sides(torch.cat(features, -1))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.exists[..., None]
         change = (_changes(answers, gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
-        return change, _kept(answers, near).prod(3)
+        return change, _retained(answers, near).prod(3)

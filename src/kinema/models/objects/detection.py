@@ -37,14 +37,14 @@ def detection_loss(
     zoom = torch.exp2(camera[..., 2] / 2)[..., None, None]
     place = 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom
     away = (place[:, :, None] - (centers.flip(-1) - 5.0)[:, None]) / place_units
-    there = (state[..., 0] > 0) & (state[..., group_slice("visible")][..., 0] > 0)
-    distance = away.abs().amax(-1) + torch.where(there, 0.0, 1e6)[:, :, None]
+    visible = (state[..., 0] > 0) & (state[..., group_slice("visible")][..., 0] > 0)
+    distance = away.abs().amax(-1) + torch.where(visible, 0.0, 1e6)[:, :, None]
     nearest, which = distance.min(-1)
     near = (nearest <= NEAR).float()
     flat, trust = answers.flatten(2, 3).float(), (1 - level.flatten(2)).square()
     missed = F.binary_cross_entropy_with_logits(flat[..., 0], near, reduction="none")
     offset = away.gather(3, which[..., None, None].expand(*which.shape, 1, 2))[..., 0, :]
-    wrong = EXACT * ((flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1) + 1e-3).sqrt() - EXACT * 1e-3**0.5
+    error = EXACT * ((flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1) + 1e-3).sqrt() - EXACT * 1e-3**0.5
     begin = 3
     for name in ("kind", "color"):
         columns = group_slice(name)
@@ -54,7 +54,7 @@ def detection_loss(
         width = columns.stop - columns.start
         scores = flat[..., begin : begin + width]
         begin += width
-        wrong = wrong + F.cross_entropy(scores.reshape(-1, width), truth.reshape(-1), reduction="none").reshape(wrong.shape)
-    here = trust * near
-    loss: Tensor = (trust * missed).sum() / (trust.sum() + FEW) + (here * wrong).sum() / (here.sum() + FEW)
+        error = error + F.cross_entropy(scores.reshape(-1, width), truth.reshape(-1), reduction="none").reshape(error.shape)
+    weight = trust * near
+    loss: Tensor = (trust * missed).sum() / (trust.sum() + FEW) + (weight * error).sum() / (weight.sum() + FEW)
     return loss

@@ -70,7 +70,7 @@ def _others(time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tens
 def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tensor]:
     """state, level [B, T, K, F], bias [N, T] along time -> what the neighbors of the last `now` frames answer, and how sure they
     are, 0 to 1: [B, N, K, len(ANSWERED)] each."""
-    apart, seen = _others(time_s, bias, now)
+    apart, others = _others(time_s, bias, now)
 
     def of(columns: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Value, level, and weight of what the value says of the clean one."""
@@ -86,12 +86,12 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, n
     clean, clean_place = x / (1 - t).clamp_min(0.02), place / (1 - place_t).clamp_min(0.02)
     clean_speed = speed / (1 - speed_t).clamp_min(0.02) * PER_SECOND
     both = place_weight * speed_weight / (place_weight + speed_weight + 1e-3)
-    said, trust = [], []
+    estimates, trust = [], []
     for reach in REACH:
-        near = torch.exp(-0.5 * (apart * 16.0 / reach).square()) * seen
+        near = torch.exp(-0.5 * (apart * 16.0 / reach).square()) * others
         total = over(near, weight)
         certain = total / (total + 1)
-        said.append(_answer(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
+        estimates.append(_answer(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
         trust.append(certain)
 
         n, first, second = (over(near * apart**power, place_weight) for power in (0, 1, 2))
@@ -99,16 +99,16 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, n
         spread = (second - first.square() / (n + 1e-3)).clamp_min(0.0)
         slope = (moment - first * middle / (n + 1e-3)) / (spread + EVEN_S**2 * n + 1e-3)
         certain = spread / (spread + 0.1)
-        said.append(_answer(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
-        said.append(_answer(speed[:, -now:], speed_t[:, -now:], slope / PER_SECOND, certain))
+        estimates.append(_answer(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
+        estimates.append(_answer(speed[:, -now:], speed_t[:, -now:], slope / PER_SECOND, certain))
         trust += [certain, certain]
 
         total = over(near, both)
         certain = total / (total + 1)
         ahead = (over(near, both * clean_place) - over(near * apart, both * clean_speed)) / (total + 1e-3)
-        said.append(_answer(place[:, -now:], place_t[:, -now:], ahead, certain))
+        estimates.append(_answer(place[:, -now:], place_t[:, -now:], ahead, certain))
         trust.append(certain)
-    return torch.cat(said, -1), torch.cat(trust, -1)
+    return torch.cat(estimates, -1), torch.cat(trust, -1)
 
 
 def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> GaussianPrior:
@@ -119,22 +119,22 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
     scaled.
     """
     later, others = _others(time_s, bias, now)
-    apart, seen = -later, others[..., None]
+    apart, readable = -later, others[..., None]
     frames = time_s.shape[1]
     own = torch.arange(frames - now, frames, device=time_s.device)
     after = torch.arange(frames, device=time_s.device)[None] > own[:, None]
 
-    def told(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
+    def weights_of(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
         """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, N, T, K].
 
         What frames in between tell as well counts once: theirs is averaged with it as far as they are noisy, and where they are
         known it adds nothing."""
         t = _real(level[..., columns]).amax(-1)
         signal = 1 - t
-        known = seen * (signal.square() / (t.square() + SURE))[:, None]
+        known = readable * (signal.square() / (t.square() + SURE))[:, None]
         until = known.cumsum(2)
         between = (until - until[:, range(now), own][:, :, None]).abs() - torch.where(after[..., None], known, 0.0)
-        share = seen * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
+        share = readable * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
         share = share / (1 + strayed * between.clamp_min(0.0))
         return share, share * signal[:, None]
 
@@ -145,11 +145,11 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
     t = _real(level[..., SPEED]).amax(-1)
     gain = (1 - t) * SPEED_VARIANCE / ((1 - t).square() * SPEED_VARIANCE + t.square() + 1e-6)
     straight = (PER_SECOND * apart).square()[..., None] * (SPEED_VARIANCE * (1 - gain * (1 - t)))[:, None]
-    share, weight = told(PLACE, straight + (STRAYS * apart).square()[..., None] + 1e-4)
+    share, weight = weights_of(PLACE, straight + (STRAYS * apart).square()[..., None] + 1e-4)
     going = over(share, place) + over(weight * apart[..., None], PER_SECOND * gain[..., None] * speed)
     total = weight.sum(2)[..., None] + 1
 
-    share, weight = told(SPEED, (SWERVES * apart).square()[..., None] + 1e-3)
+    share, weight = weights_of(SPEED, (SWERVES * apart).square()[..., None] + 1e-3)
     speed_total = weight.sum(2)[..., None] + 1
     mean = torch.cat([going / total, over(share, speed) / speed_total], -1)
     spread = torch.cat([total.rsqrt().expand_as(going), speed_total.rsqrt().expand_as(going)], -1)
@@ -185,7 +185,7 @@ class GaussianPrior:
         """A change of the mean [B, T, K, 4] as what the bare network would have to answer for it, for all features [B, T, K, F]."""
         return F.pad(change / self.spread, (PLACE[0], STATE_FEATURES - SPEED[-1] - 1))
 
-    def told(self, state: Tensor, level: Tensor) -> Tensor:
+    def features(self, state: Tensor, level: Tensor) -> Tensor:
         """What a slot is told of it [B, T, K, EXPECTED]."""
         x, t = _real(state[..., PLACE + SPEED]), _real(level[..., PLACE + SPEED])
         off = (x - (1 - t) * self.mean) * torch.rsqrt(((1 - t) * self.spread).square() + t.square() + 1e-4)
@@ -213,8 +213,8 @@ class MotionPrior(nn.Module):
     ) -> tuple[Tensor, Tensor, GaussianPrior]:
         """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], both in float32, and what was expected, in
         float64 where the state is, of the last `now` frames; bias [N, T]."""
-        said, trust = answers(state, level, time_s, bias, now)
-        found = expected(state, level, time_s, bias, now)
-        told = found.told(state[:, -now:], level[:, -now:])
-        drift = self.into(torch.cat([said, trust, told], -1)).float()
-        return drift, self.out(said).float(), found
+        estimates, trust = answers(state, level, time_s, bias, now)
+        prior = expected(state, level, time_s, bias, now)
+        features = prior.features(state[:, -now:], level[:, -now:])
+        drift = self.into(torch.cat([estimates, trust, features], -1)).float()
+        return drift, self.out(estimates).float(), prior

@@ -53,12 +53,12 @@ class Detection:
 class Track:
     """One thing through the pictures: frame to sighting."""
 
-    seen: dict[int, Detection] = field(default_factory=dict)
+    detections: dict[int, Detection] = field(default_factory=dict)
 
     def scores(self) -> Floats:
         """Log likelihood of each kind and color together, [kinds, colors]."""
-        kind = sum((thing.kind for thing in self.seen.values()), np.zeros(len(KINDS)))
-        color = sum((thing.color for thing in self.seen.values()), np.zeros(len(COLORS)))
+        kind = sum((detection.kind for detection in self.detections.values()), np.zeros(len(KINDS)))
+        color = sum((detection.color for detection in self.detections.values()), np.zeros(len(COLORS)))
         return np.asarray(kind)[:, None] + np.asarray(color)[None]
 
 
@@ -73,7 +73,7 @@ def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detecti
     x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
     kind = _log_shares(answers[:, 3 : 3 + len(KINDS)])
     color = _log_shares(answers[:, 3 + len(KINDS) :])
-    found = []
+    detections = []
     left = certain >= SURE
     while left.any():
         best = int(np.where(left, certain, 0).argmax())
@@ -82,35 +82,37 @@ def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detecti
         weight = certain * near
         if weight.sum() >= ENOUGH:
             share = weight / weight.sum()
-            found.append(
+            detections.append(
                 Detection(
                     x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color)
                 )
             )
-    return found
+    return detections
 
 
-def _apart(path: Track, frame: int, thing: Detection) -> float:
+def _apart(path: Track, frame: int, detection: Detection) -> float:
     """How far a sighting is from where the path was last seen, in strides; above 1 is too far."""
-    last = max(path.seen)
-    before = path.seen[last]
-    misnamed = int(before.kind.argmax() != thing.kind.argmax()) + int(before.color.argmax() != thing.color.argmax())
-    way = float(np.hypot(thing.x - before.x, thing.y - before.y)) + MISNAMED_UNITS * misnamed
-    return way / (STRIDE_UNITS * (1 + (frame - last - 1) / 2))
+    last = max(path.detections)
+    before = path.detections[last]
+    misnamed = int(before.kind.argmax() != detection.kind.argmax()) + int(before.color.argmax() != detection.color.argmax())
+    distance = float(np.hypot(detection.x - before.x, detection.y - before.y)) + MISNAMED_UNITS * misnamed
+    return distance / (STRIDE_UNITS * (1 + (frame - last - 1) / 2))
 
 
 def track(pictures: list[list[Detection]]) -> list[Track]:
     """Link sightings from picture to picture, nearest first."""
     paths: list[Track] = []
-    for frame, here in enumerate(pictures):
-        pairs = sorted((_apart(path, frame, thing), i, j) for i, path in enumerate(paths) for j, thing in enumerate(here))
+    for frame, detections in enumerate(pictures):
+        pairs = sorted(
+            (_apart(path, frame, detection), i, j) for i, path in enumerate(paths) for j, detection in enumerate(detections)
+        )
         taken_paths, taken = set(), set()
         for apart, i, j in pairs:
             if apart <= 1 and i not in taken_paths and j not in taken:
-                paths[i].seen[frame] = here[j]
+                paths[i].detections[frame] = detections[j]
                 taken_paths.add(i)
                 taken.add(j)
-        paths += [Track(seen={frame: thing}) for j, thing in enumerate(here) if j not in taken]
+        paths += [Track(detections={frame: detection}) for j, detection in enumerate(detections) if j not in taken]
     return paths
 
 
@@ -118,8 +120,8 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
     """(kind, color) to path in canonical order, at most `slots`: the paths seen longest choose first, and a path whose name is
     taken by one that is seen at the same time takes its next likeliest."""
     named: dict[tuple[int, int], Track] = {}
-    for path in sorted(paths, key=lambda path: -len(path.seen)):
-        if frames > 5 and len(path.seen) < SELDOM * frames:
+    for path in sorted(paths, key=lambda path: -len(path.detections)):
+        if frames > 5 and len(path.detections) < SELDOM * frames:
             continue
         scores = path.scores()
         for flat in np.argsort(-scores, axis=None):
@@ -128,8 +130,8 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
             if other is None and len(named) < slots:
                 named[label] = path
                 break
-            if other is not None and not other.seen.keys() & path.seen.keys():
-                other.seen |= path.seen
+            if other is not None and not other.detections.keys() & path.detections.keys():
+                other.detections |= path.detections
                 break
             if other is None:
                 break
@@ -141,11 +143,11 @@ def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: 
     bool [B, T, K, F]. Told are existence, kind and color everywhere, positions in the pictures that show the thing."""
     batch, frames = answers.shape[:2]
     state = torch.zeros(batch, frames, slots, STATE_FEATURES)
-    told = torch.zeros_like(state, dtype=torch.bool)
+    known = torch.zeros_like(state, dtype=torch.bool)
     camera = camera.cpu()
     middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
     for group in ("exists", "kind", "color"):
-        told[..., group_slice(group)] = True
+        known[..., group_slice(group)] = True
     state[..., 0] = -1.0
     position = group_slice("position")
     for b in range(batch):
@@ -155,9 +157,9 @@ def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: 
             for group, which in (("kind", kind), ("color", color)):
                 state[b, :, slot, group_slice(group)] = -1.0
                 state[b, :, slot, group_slice(group).start + which] = 1.0
-            for t, thing in path.seen.items():
+            for t, detection in path.detections.items():
                 zoom = 2.0 ** (float(camera[b, t, 2]) / 2)
-                place = torch.tensor([thing.x - 5.0, thing.y - 5.0]) / 2.5
+                place = torch.tensor([detection.x - 5.0, detection.y - 5.0]) / 2.5
                 state[b, t, slot, position] = place / zoom + camera[b, t, :2]
-                told[b, t, slot, position] = True
-    return state, told
+                known[b, t, slot, position] = True
+    return state, known

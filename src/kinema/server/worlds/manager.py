@@ -277,7 +277,7 @@ class WorldManager:
     async def clip(self, room: WorldSession, frames: int | None = None) -> Clip:
         """The last frames (all that are kept, if not told)."""
         world = await self.snapshot(room)
-        moments = world._moments if frames is None else world._moments[-frames:]
+        moments = world._frame_states if frames is None else world._frame_states[-frames:]
         width, height = world.size
         parts = [
             (await self.engine.run(partial(render_frames, world.model, moments[i : i + FILMED], height, width)))[0]
