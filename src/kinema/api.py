@@ -1,6 +1,6 @@
-"""What people call: plain functions that take and return clips.
+"""The public functions, which take and return clips.
 
-Each lays out a canvas, fills it, and reads it. Settings that repeat the result are kept in the clip.
+Each builds a canvas, fills it, and decodes it. The clip holds the settings that reproduce it.
 
 Axes: T frames, H x W pixels, h x w video cells.
 """
@@ -79,15 +79,15 @@ AnySize = str | tuple[int, int] | None
 CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
 AT_ONCE = 64
-"""Frames whose pictures are drawn in one pass."""
+"""Frames whose pictures are rendered in one pass."""
 HARDLY = 0.05
-"""A thing of which less is visible does not show."""
+"""Least visible share of an object that counts as shown."""
 MOVING = 3
-"""Frames from which on a clip shows how things move."""
+"""Least number of frames of a clip from which velocities are known."""
 
 
 def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
-    """The given pictures themselves where they were given, not their round trip through the codec."""
+    """The clip with the known pictures themselves at their frames, in place of their reconstructions by the autoencoder."""
     frames = clip.frames.copy()
     for index, picture in known.items():
         frames[index] = picture
@@ -98,7 +98,7 @@ def _finish(
     model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
     settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> list[Clip]:  # fmt: skip
-    """closed: only what the prompt names joins who is seen in known pictures."""
+    """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
     named = [named_objects(prompt)] * canvas.batch if closed else None
     filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
@@ -112,7 +112,7 @@ def _finish(
 
 
 def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
-    """Say which things a prompt names that the film of given pictures does not hold."""
+    """Log a warning with the objects that a prompt names and a clip of known pictures does not show."""
     if named is None:
         return
     for i, identities in enumerate(known_identities(filled, 0.0)):
@@ -338,7 +338,7 @@ def _stepped(
     model: Model, known: Frames, scenes: dict[int, Scene | None], more: int, fps: float, seed: int, settings: dict[str, Any],
     progress: Progress | None,
 ) -> Clip:  # fmt: skip
-    """Known frames and `more` that are stepped through after them, as live worlds are."""
+    """Known frames, and `more` frames that a rollout predicts after them."""
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
@@ -368,8 +368,8 @@ def _stepped(
 
 
 def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> Scene | None:
-    """The new state with the given clip's own one for its `rest` frames beyond the context; None where there is none, or where it
-    has other things in its slots."""
+    """The new state joined with the given clip's state for its `rest` frames beyond the context; None if there is none, or if it
+    has other objects in its slots."""
     if not rest:
         return made
     if given is None or any(k >= made.num_slots or made.name(k) != given.name(k) for k in given.entities):
@@ -512,8 +512,8 @@ def edit(
 
 
 def _masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
-    """The canvas of an edit with what was seen of the clip: things outside the mask known, those inside it free, and as many empty
-    slots as the prompt names things more, from the middle of the mask on."""
+    """The canvas of an edit with the perceived state: objects outside the mask are known, those inside it may change, and so many
+    empty slots as the prompt names further objects may be filled, starting at the middle of the mask."""
     tracks = {name: perceived.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
     inside = np.asarray(share_inside(scene, mask) > INSIDE)
@@ -537,8 +537,8 @@ def _masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, st
 
 
 def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[tuple[int, int]]) -> Canvas:
-    """The canvas with these (kind, color) known in renamed slots, each where the thing most like it was; slots left over
-    are empty; all slots in canonical order, as the model was taught them."""
+    """The canvas with these (kind, color) known in renamed slots, each in the slot of the most similar object; remaining slots are
+    empty; all slots are in canonical order, as in training."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     left = list(slots)
     for kind, color in names:
@@ -566,8 +566,8 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
 def perceive(
     clip: AnyClip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
 ) -> Scene:
-    """What is in the clip: the scene state over its frames. size: at which it is looked at, by default the model's own height,
-    where it reads best. A state that the clip brings along is taken for known; to have the pictures read anew, leave it out:
+    """The scene state of a clip over its frames. size: at which the clip is perceived, by default the model's own height, where
+    this is most accurate. If the clip has a state, it counts as known; to estimate it from the pictures, pass
     `replace(clip, state=None)`."""
     engine, clip = resolve_model(model), Clip.of(clip)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])

@@ -1,9 +1,9 @@
 """A small causal video autoencoder: 8x8 pixels (and 1, 2 or 4 frames) become one latent cell.
 
-Made for CPUs: pictures are cut into 4x4 blocks at once (space to depth), so every convolution runs at a quarter or an eighth
-of the resolution, in channels-last order and, where the processor has it, bfloat16. A linear path from pixels to latents and
-back runs beside the convolutions; they learn what it misses. Time is folded into channels instead of 3-D convolutions: a
-group of `time_factor` frames is one sample, which with a time factor above 1 also sees the group before it. With a time
+Made for CPUs: pictures are rearranged into 4x4 blocks (space to depth), so every convolution runs at a quarter or an eighth of the
+resolution, in channels-last order and, where the processor supports it, in bfloat16. A linear path from pixels to latents and
+back runs in parallel to the convolutions, which learn the residual. Time is folded into channels instead of 3-D convolutions: a
+group of `time_factor` frames is one sample, which with a time factor above 1 also contains the group before it. With a time
 factor of 1 nothing mixes over time, so any subset of frames may be encoded or decoded alone.
 
 Axes: B batch, T pixel frames, S latent frames, N = B * S groups, C channels, H and W pixels, h and w cells; NHWC inside.
@@ -62,7 +62,7 @@ class AutoencoderConfig:
 
     @property
     def context_groups(self) -> int:
-        """Groups of frames that one sample sees: its own, and with a time factor above 1 the one before."""
+        """Groups of frames in one sample: its own, and with a time factor above 1 the one before."""
         return 1 if self.time_factor == 1 else 2
 
 
@@ -105,7 +105,7 @@ def to_space(x: Tensor, size: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Groups of frames [N, seen * time_factor * 3, H, W] to raw latents [N, C, H / 8, W / 8]."""
+    """Groups of frames [N, context_groups * time_factor * 3, H, W] to raw latents [N, C, H / 8, W / 8]."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Raw latents [N, seen * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
+    """Raw latents [N, context_groups * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """The learned codec. Weights may be kept in any float dtype; the network computes in the one they have.
+    """The learned autoencoder. Weights may be in any float dtype; the network computes in that dtype.
 
     mean, std: float32 [C], the constants that turn raw latents into latents of zero mean and unit variance.
     """
@@ -188,7 +188,7 @@ class Autoencoder(nn.Module):
         return self
 
     def group(self, video: Tensor) -> Tensor:
-        """video [B, T, 3, H, W] to groups [B, S, seen * time_factor * 3, H, W]; the first picture fills its group alone."""
+        """video [B, T, 3, H, W] to groups [B, S, context_groups * time_factor * 3, H, W]; the first picture fills its group."""
         factor, frames = self.time_factor, video.shape[1]
         if factor == 1:
             return video
@@ -232,7 +232,7 @@ class Autoencoder(nn.Module):
 
 
 def with_previous_group(groups: Tensor) -> Tensor:
-    """[B, S, C, ...] to [B, S, 2 C, ...]: each group behind the one before it; the first sees itself twice."""
+    """[B, S, C, ...] to [B, S, 2 C, ...]: each group after the one before it; the first one after itself."""
     return torch.cat([torch.cat([groups[:, :1], groups[:, :-1]], dim=1), groups], dim=2)
 
 

@@ -33,7 +33,7 @@ class TextCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """What is known and what is wanted. Immutable: a step of a sampler makes a new one."""
+    """Values and noise levels of all tracks: level 0 is known, 1 is unknown. Immutable; a sampler's step makes a new one."""
 
     time_s: Tensor
     values: dict[str, Tensor]

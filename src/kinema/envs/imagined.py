@@ -1,7 +1,7 @@
 """The model as a Gymnasium environment, one world or many at once: `kinema/Imagined-v0`.
 
-It has the spaces of `kinema/Playground-v0`, so an agent moves from one to the other unchanged. An episode begins with a real
-Playground room, seen for as long as the model remembers; from there on every frame, reward and end is the model's own.
+It has the spaces of `kinema/Playground-v0`, so an agent runs in both unchanged. An episode begins with frames of a real Playground
+room, as many as the model's window holds. The model predicts every later frame, reward and termination.
 
     import gymnasium, kinema.envs.imagined
     env = gymnasium.make("kinema/Imagined-v0", task="reach the flag")
@@ -41,11 +41,11 @@ TRIES = 20
 
 Tracks = dict[str, torch.Tensor]
 Starts = Callable[[np.random.Generator, int], Tracks]
-"""Draws the first frames of so many worlds, tracks [B, T, ...], as many as they remember and one."""
+"""Draws the first frames of so many worlds: tracks [B, T, ...], T = window + 1."""
 
 
 def beginning(env: PlaygroundEnv, rng: np.random.Generator, model: Model, frames: int) -> Tracks:
-    """A real room's first frames [1, seen, ...], the robot acting at random now and then; none that ends within them."""
+    """The first frames of a Playground room as tracks [1, frames, ...], with random actions; its task does not end in them."""
     for _ in range(TRIES):
         env.reset(seed=int(rng.integers(2**31)))
         scenes, actions, rewards = [env.scene], [np.zeros(2, np.float32)], [0.0]
@@ -161,36 +161,36 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
             super().reset(seed=first)
             self._rng = np.random.default_rng(first)
         self._seed = check_seed(int(self._rng.integers(2**31)))
-        self._frame_states = self._begun(self._beginnings(self.num_envs), 0.0)
+        self._frame_states = self._initial_states(self._initial_tracks(self.num_envs), 0.0)
         self._done = np.zeros(self.num_envs, bool)
         self._count = np.zeros(self.num_envs, np.int64)
         return self.observe(), {}
 
-    def _beginnings(self, count: int) -> Tracks:
+    def _initial_tracks(self, count: int) -> Tracks:
         if self.starts is not None:
             return self.starts(self._rng, count)
         parts = [beginning(self._playground, self._rng, self.model, self.window + 1) for _ in range(count)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[FrameState]:
+    def _initial_states(self, tracks: Tracks, start_s: float, text: Any = None) -> list[FrameState]:
         states = [replace(m, acted=True) for m in split_frames(tracks, start_s, self.fps)]
         return prefill(self.model, states, self._text if text is None else text, window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
-        """New rooms for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
+        """Begin new rooms in some worlds (bool [B]); their past frames are replaced as well. The other worlds go on."""
         index = np.flatnonzero(which)
         self._count[index], self._done[index] = 0, False
-        tracks = self._beginnings(len(index))
+        tracks = self._initial_tracks(len(index))
         if len(index) == self.num_envs:
-            self._frame_states = self._begun(tracks, 0.0)
+            self._frame_states = self._initial_states(tracks, 0.0)
             return
         text = self._text and replace(
             self._text, states=self._text.states[: len(index)], reads=self._text.reads[: len(index)]
         )
         recent = self._frame_states[-self.window - 1 :]
-        replaced = self._begun(tracks, recent[0].time_s, text)
+        replacements = self._initial_states(tracks, recent[0].time_s, text)
         rows = torch.from_numpy(index).to(self.model.device)
-        self._frame_states = [placed(old, new, rows, self.num_envs) for old, new in zip(recent, replaced, strict=True)]
+        self._frame_states = [placed(old, new, rows, self.num_envs) for old, new in zip(recent, replacements, strict=True)]
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One frame further in every world."""
@@ -227,7 +227,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         return self.observe(), reward, terminated, truncated, {}
 
     def scenes(self) -> list[Scene]:
-        """What each world holds now, one frame each."""
+        """The current state of each world, one frame each."""
         tracks = {name: self._frame_states[-1].tracks[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
         return [
             decode_scene(*(tracks[name][i, None] for name in ("state", "camera", "scene")), fps=self.fps)
@@ -238,7 +238,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         return np.asarray(render_frames(self.model, self._frame_states[-1:], self.size, self.size)[:, 0])
 
     def observe(self) -> Any:
-        """What `step` returns of the worlds as they are now."""
+        """The current observation of all worlds."""
         if self.observation == "pixels":
             return self._pixels()
         state = observed_tracks(self._frame_states[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
@@ -314,7 +314,7 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
 
     @property
     def scene(self) -> Scene:
-        """What the world holds now, one frame long."""
+        """The current state, one frame long."""
         return self._many.scenes()[0]
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -1,4 +1,4 @@
-"""The Playground as a Gymnasium environment: `kinema/Playground-v0`, a robot with a task, seen as pixels.
+"""The Playground as a Gymnasium environment: `kinema/Playground-v0`, a robot with a task.
 
 One step is one frame at `fps`. An episode terminates when the task is done and is truncated when its time is up.
 """
@@ -44,7 +44,7 @@ def observed_state(scene: Scene) -> NDArray[np.float32]:
 
 
 def observed_space(observation: str, size: int, slots: int) -> gym.Space[Any]:
-    """What is observed: "pixels", "state", or "dict" of both."""
+    """The observation space: "pixels", "state", or "dict" of both."""
     if observation not in OBSERVATIONS:
         raise InputError(f"observation {observation!r}: expected {', '.join(OBSERVATIONS)}")
     low, high = (np.tile(np.array(edge, np.float32), (slots, 1)) for edge in (LOW, HIGH))

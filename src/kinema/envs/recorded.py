@@ -1,10 +1,10 @@
-"""A recorded world, gone on with by its model: `kinema/Recorded-v0`, and the same world as something to play in.
+"""The model of a recorded world as a Gymnasium environment, `kinema/Recorded-v0`, and as a world to play in.
 
     env = gymnasium.make("kinema/Recorded-v0", model="out/pong/world")
     many = gymnasium.make_vec("kinema/Recorded-v0", num_envs=16, model="out/pong/world")
 
-Worlds begin with a recorded stretch that is kept beside the model. Actions are those of the environment that was recorded; what is
-seen are pictures of the recorded size. There are no slots, so nothing can be asked or changed by name.
+Worlds begin with recorded frames that are stored beside the model. Actions are those of the recorded environment, and observations
+are pictures of the recorded size. There are no slots, so there are no questions or edits.
 
 Axes: B worlds, T frames.
 """
@@ -40,7 +40,7 @@ from kinema.simulation.checkpoint import packed, read, unpacked, write
 STARTS = "starts.safetensors"
 Tracks = dict[str, torch.Tensor]
 REWIND_FRAMES = 64
-"""Frames that can be rewound, beyond those that the model remembers."""
+"""Frames that can be rewound, beyond those in the model's window."""
 
 
 def starts_of(model: Model) -> Tracks:
@@ -95,7 +95,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
 
     @property
     def window(self) -> int:
-        """Frames that are remembered."""
+        """Number of cached frames that a step reads."""
         return self.model.config.window
 
     def _condition(self, which: torch.Tensor) -> TextCondition | None:
@@ -146,7 +146,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
         return prefill(self.model, states, self._condition(self._task[torch.from_numpy(index)]), window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
-        """New beginnings for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
+        """Begin some worlds (bool [B]) again; their past frames are replaced as well. The other worlds go on."""
         index = np.flatnonzero(which)
         self._count[index], self._done[index] = 0, False
         frames = self._recorded["reward"].shape[1]
@@ -157,7 +157,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
         self._text = self._condition(self._task)
 
     def encode_actions(self, actions: Any) -> torch.Tensor:
-        """Actions of the environment as the model's [B, D]; InputError for those that are none."""
+        """Actions of the environment, encoded for the model [B, D]; InputError for invalid ones."""
         try:
             each = list(iterate(self.action_space, actions))
         except (TypeError, ValueError, KeyError, IndexError):
@@ -173,11 +173,11 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
         return [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
 
     def ended(self) -> NDArray[np.bool_]:
-        """Which worlds end in this frame, drawn with the chance that the model gives it."""
+        """Which worlds end in this frame, drawn with the model's termination probability."""
         return terminated(self._frame_states[-1], self._seeds())
 
     def advance(self, action: torch.Tensor) -> None:
-        """One frame further, by actions as `told` makes them."""
+        """Step one frame with actions that are encoded (`encode_actions`)."""
         seeds = self._seeds()
         last, new = step(
             self.model,
@@ -220,7 +220,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 class RecordedEnv(gym.Env[NDArray[np.uint8], Any]):
-    """One such world; all arguments as in `DreamVectorEnv`."""
+    """One such world; all arguments as in `RecordedVectorEnv`."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
 
@@ -259,7 +259,7 @@ class RecordedEnv(gym.Env[NDArray[np.uint8], Any]):
 
 
 class RecordedWorld:
-    """One recorded world to play in: what `kinema play` asks of a world."""
+    """One recorded world to play in, with the interface that `kinema play` needs."""
 
     def __init__(self, model: Model | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
         self._many = RecordedVectorEnv(1, model=resolve_model(str(model) if isinstance(model, Path) else model, device))
@@ -284,7 +284,7 @@ class RecordedWorld:
         return max(len(self._many._frame_states) - self._many.window - 1, 0)
 
     def rewind(self, frames: int = 16) -> RecordedWorld:
-        """Go back; what was done since is forgotten."""
+        """Go back by some frames and drop the later ones. Returns the world itself."""
         if not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
@@ -314,8 +314,8 @@ class RecordedWorld:
         return self
 
     def _advance(self, frames: int, action: Any = None) -> RecordedWorld:
-        """Frames further by a numbered key, an arrow (two numbers, where actions are some), or nothing. A number is one of N
-        actions; of composed actions the choice with this number, all parts counted one after the other."""
+        """Step some frames. action: the number of a discrete action, two numbers for a continuous one, or None for no action. For
+        composed actions the number counts the choices of all parts in order."""
         spec = self._many.spec_of_actions
         nothing = np.zeros(sum(1 for _ in spec.get("edges", [])), np.float32)
         for _ in range(frames):
@@ -341,7 +341,7 @@ class RecordedWorld:
     edit = ask
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """All of the world in one file; `Dream.open` goes on from it bit for bit.
+        """Save the world in one file, from which `RecordedWorld.open` continues bit for bit.
 
         OutputError: the path exists and force is False, a full disk, no permission.
         """

@@ -1,4 +1,4 @@
-"""Best of several plans: each candidate is scored by what physics forbids and by how much the text explains it.
+"""Choose the best of several plans: each candidate is scored by its physical errors and by how well the text explains it.
 
 overlap     share of frames in which two solid things stand inside each other (screens and flags are scenery)
 jitter      how far places are off the middle of their neighbors in time, at the median frame
@@ -95,7 +95,7 @@ def jitter(state: Tensor) -> Tensor:
 @torch.inference_mode()
 def text_gain(model: Model, drafts: Canvas) -> Tensor:
     """Mean squared error without the text minus that with it [N], over NOISE_LEVELS and the groups of the state that a text is
-    about. All are noised by one fixed noise, and asked for in one batch."""
+    about. All drafts are noised by one fixed noise and denoised in one batch."""
     assert drafts.text is not None
     generator = torch.Generator().manual_seed(NOISE_SEED)
     noise = {name: torch.randn(x.shape[1:], generator=generator).to(x.device) for name, x in sorted(drafts.values.items())}

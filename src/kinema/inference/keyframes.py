@@ -1,7 +1,7 @@
-"""Keyframes: pictures that stand at some frames of a canvas, with the state they bring along, and who may join them.
+"""Keyframes: known pictures at some frames of a canvas, their states, and which objects a prompt adds to them.
 
-A picture that Kinema made carries its state (`Clip.state`, also through files). That state is laid down as known, so that nothing
-has to be read off pixels again. Pictures without one are perceived (`kinema.inference.pipeline.perceive`).
+A picture that Kinema made carries its state (`Clip.state`, also through files). `lay_scenes` writes that state to the canvas as
+known. States of other pictures are estimated (`kinema.inference.pipeline.estimate_state`).
 
 Axes: B batch, T frames, n keyframes, K slots, F features.
 """
@@ -39,17 +39,17 @@ log = logging.getLogger(__name__)
 FIXED = ("kind", "color", "material", "size")
 MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 NEIGHBOR_S = 0.19
-"""Frames this near to each other show how things move: an eighth of a second and a half."""
+"""Frames this near to each other show velocities: an eighth of a second and a half."""
 
 _KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
 _OPEN = frozenset(["another", "other", "others", "more", "new", "something", "things", "objects"])
-"""Words by which a prompt may mean things that it does not name."""
+"""Words by which a prompt may mean objects that it does not name."""
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _REACH = 3
-"""Words before a kind in which its color and number are looked for: 'two large bouncy red balls'."""
+"""Number of words before a kind that may hold its color and number: 'two large bouncy red balls'."""
 
 Named = tuple[Counter[tuple[int, int]], Counter[int]]
-"""Things a prompt names: how many of each (kind, color), and how many of each kind without a color."""
+"""Objects that a prompt names: how many of each (kind, color), and how many of each kind without a color."""
 
 
 def state_of(clip: Clip) -> Scene | None:
@@ -98,9 +98,9 @@ def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch
 def lay_scenes(canvas: Canvas, scenes: Mapping[int, Scene | None]) -> Canvas:
     """The canvas with the scenes (of one frame each) of its keyframes as known state, camera and setting.
 
-    Speeds are known only where a neighboring keyframe shows them: a still may go on in any way. What the canvas knows already
-    stays. Nothing is laid, and everything left to be perceived, unless each keyframe has a scene and the slots hold all things:
-    slots of what is laid and of what is perceived could not be told to be the same things.
+    Velocities are known only where a neighboring keyframe shows them. Values that the canvas knows already stay. The canvas comes
+    back unchanged unless each keyframe has a scene and the slots hold all objects, because slots of known and of estimated states
+    could not be matched.
     """
     slots = canvas.values["state"].shape[2]
     known = {frame: scene for frame, scene in scenes.items() if scene is not None}
@@ -137,9 +137,9 @@ def near_another(time_s: torch.Tensor, index: torch.Tensor, frame: int) -> bool:
 
 
 def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.bool_]] | None:
-    """Scenes of one frame each as one scene in one order of slots, and what each frame shows: bool [n, K]; None if there are more
-    things than slots. Scenes that agree on who is in which slot keep their slots; else things are the same if kind and color are,
-    in canonical order, and one that a frame does not show is hidden there."""
+    """Scenes of one frame each as one scene with one order of slots, and which slots each frame shows: bool [n, K]; None if there
+    are more objects than slots. Scenes with the same identities in the same slots keep their slots. Otherwise objects of the same
+    kind and color are matched, in canonical order; an object is hidden in frames that do not show it."""
     parts = list(scenes.values())
     slot_maps = [_slot_of_identity(part) for part in parts]
     if all(slot_map == slot_maps[0] for slot_map in slot_maps):
@@ -169,7 +169,7 @@ def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.
 
 
 def _slot_of_identity(scene: Scene) -> dict[tuple[int, int, int], int]:
-    """(kind, color, which of these) to slot."""
+    """Slot of each (kind, color, number among objects of that kind and color)."""
     counts: Counter[tuple[int, int]] = Counter()
     slot_map = {}
     for slot in scene.entities:
@@ -180,7 +180,7 @@ def _slot_of_identity(scene: Scene) -> dict[tuple[int, int, int], int]:
 
 
 def named_objects(prompt: str) -> Named | None:
-    """The things that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean any."""
+    """The objects that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean others too."""
     words = re.findall(r"[a-z]+", prompt.lower())
     if _OPEN & set(words):
         return None
@@ -202,7 +202,7 @@ def named_objects(prompt: str) -> Named | None:
 
 
 def count_new_objects(named: Named, identities: Sequence[tuple[int, int]]) -> int:
-    """How many of the named things are not in a cast of (kind, color)."""
+    """How many of the named objects are not among these identities (kind, color)."""
     exact, kinds = named
     present = Counter(identities)
     new = exact - present
@@ -211,14 +211,14 @@ def count_new_objects(named: Named, identities: Sequence[tuple[int, int]]) -> in
 
 
 def new_identities(named: Named, identities: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
-    """(kind, color) of the named things that are not in a cast; None if some of them are named without a color."""
+    """(kind, color) of the named objects that are not among these identities; None if some of them are named without a color."""
     new = list((named[0] - Counter(identities)).elements())
     return new if len(new) == count_new_objects(named, identities) else None
 
 
 def known_identities(canvas: Canvas, known_level: float) -> list[dict[int, tuple[int, int]]]:
-    """For each sample the (kind, color) of every slot in which a keyframe shows something. seen: the level up to which existence
-    counts as known."""
+    """For each sample the (kind, color) of every slot in which a keyframe shows an object. known_level: the noise level up to which
+    existence counts as known."""
     state, level = canvas.values["state"], canvas.levels["state"]
     kind, color = group_slice("kind"), group_slice("color")
     identities = []
@@ -232,10 +232,10 @@ def known_identities(canvas: Canvas, known_level: float) -> list[dict[int, tuple
 
 
 def joining_texts(canvas: Canvas, named: Sequence[Named | None], known_level: float) -> list[str]:
-    """For each sample whose prompt brings things into given pictures, a text that names everything: 'a red ball and a blue box'.
+    """For each sample whose prompt adds objects to given pictures, a text that names all objects: 'a red ball and a blue box'.
 
-    A model reads a text as the whole cast of its film, so what a prompt adds is only filmed if what is there is named as well.
-    '' where nothing joins.
+    A model takes the objects of a text for all objects of the clip, so it films an added object only if the present ones are named
+    as well. '' where nothing is added. known_level: as in `known_identities`.
     """
     texts = []
     for names, identities in zip(named, known_identities(canvas, known_level), strict=True):
@@ -251,10 +251,11 @@ def joining_texts(canvas: Canvas, named: Sequence[Named | None], known_level: fl
 
 
 def close_slots(canvas: Canvas, named: Sequence[Named | None], known_level: float) -> Canvas:
-    """Who is not in the pictures can only be what the prompt names beside: as many empty slots stay open as each sample's prompt
-    [B] names things that no keyframe shows, hidden at the keyframes; in the other empty slots nothing exists at any time.
+    """The canvas with empty slots known to be empty, except for the objects that a prompt adds.
 
-    seen: the level up to which existence counts as known. A sample without keyframes, or named None, stays as it is.
+    Each sample [B] keeps as many unknown slots as its prompt names objects that no keyframe shows; they are hidden at the
+    keyframes. Nothing exists in its other empty slots at any time. A sample without keyframes, or named None, stays as it is.
+    known_level: as in `known_identities`.
     """
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     visible = group_slice("visible")

@@ -115,7 +115,7 @@ def fitted(config: ModelConfig, width: int, height: int) -> Size:
 
 
 def at_own_height(config: ModelConfig, width: int, height: int) -> Size:
-    """The size at which a given picture or clip is looked at: the model's own height, with the width that its shape asks for."""
+    """The size at which a given picture or clip is perceived: the model's own height, with the width of its aspect."""
     return _scaled(config, width, height, config.height)
 
 

@@ -1,8 +1,8 @@
-"""Live mode: one frame after another, each from what is remembered of those before.
+"""Rollout of a world: predict one frame after another from the cached frames before it.
 
-A frame is looked at once more when the next is wanted, because only then is it known what was done in it; its keys and values
-are kept, so a step costs the same whether the world is a second old or an hour. Both frames pass the network together, the
-old one known, the new one unknown.
+A step passes two frames through the network: the last frame, whose action is known only now, and the next frame, which is
+unknown. The keys and values of the last frame are then added to the cache. Attention reads a window of cached frames, so a step
+costs the same whatever the age of the world.
 
 Axes: B batch, T frames, K slots, F features, W remembered frames, D numbers of a vector track.
 """
@@ -29,7 +29,7 @@ from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice, project_for_render
 
 WINDOW = 32
-"""Frames that are remembered: two seconds at 16 a second."""
+"""Frames that attention reads from the cache: two seconds at 16 frames a second."""
 
 Pair = tuple[Tensor, Tensor]
 
@@ -40,7 +40,7 @@ class HasShortcuts(Protocol):
 
 
 class Stepper(Protocol):
-    """What can be stepped: a model, or a denoiser in training."""
+    """What `prefill` and `step` need of a model: a `Model`, or a denoiser in training."""
 
     @property
     def denoiser(self) -> Denoiser: ...
@@ -54,8 +54,8 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FrameState:
-    """One frame of a world, never changed: its time, its tracks (state [B, K, F], vectors [B, D]), whether its action is known,
-    and what blocks along time keep of it ([N, H, 1, D] each) once the next frame was wanted."""
+    """One frame of a world, immutable: its time, its tracks (state [B, K, F], vectors [B, D]), whether its action is known, and
+    its keys and values in every block along time ([N, H, 1, D] each), which exist once the next frame has been predicted."""
 
     time_s: float
     tracks: dict[str, Tensor]
@@ -68,7 +68,7 @@ class FrameState:
 
 
 def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[FrameState]:
-    """Tracks [B, T, ...] as moments that nothing remembers yet."""
+    """Tracks [B, T, ...] as one frame state per frame, without cached keys and values."""
     frames = tracks["state"].shape[1]
     return [
         FrameState(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)
@@ -76,7 +76,7 @@ def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[
 
 
 def _known(states: Sequence[FrameState], text: TextCondition | None) -> Canvas:
-    """Moments as a canvas on which all is known but actions that were not told."""
+    """Frame states as a canvas on which everything is known except the actions of frames without one."""
     first = states[0]
     device = first.tracks["state"].device
     values = {name: torch.stack([m.tracks[name] for m in states], 1) for name in first.tracks}
@@ -102,7 +102,7 @@ def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
 
 
 def _next(state: FrameState, fps: float, text: TextCondition | None) -> Canvas:
-    """The frame after this one: who is there, the camera and the setting stay, all else is open."""
+    """A canvas of the frame after this one: identities, camera and setting are known, everything else is unknown."""
     values = {name: x[:, None].clone() for name, x in state.tracks.items()}
     levels = {name: torch.ones(x.shape if name == "state" else x.shape[:-1], device=x.device) for name, x in values.items()}
     for group in IDENTITY:
@@ -155,7 +155,7 @@ def _split(new_pairs: list[Pair], frame: int) -> tuple[Pair, ...]:
 def prefill(
     model: Stepper, states: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW
 ) -> list[FrameState]:
-    """Moments of which all but the last are remembered, in one pass; those that were remembered before are looked at anew."""
+    """The frame states with keys and values for all but the last, computed in one pass; existing ones are computed again."""
     if len(states) < 2:
         return list(states)
     canvas, cache = _known(states[:-1], text), KVCache(cached=[])
@@ -176,7 +176,7 @@ def step(
     text: TextCondition | None = None,
     window: int = WINDOW,
 ) -> tuple[FrameState, FrameState]:
-    """The last moment, now remembered with what was done in it (action [B, 2] or None), and the one after it."""
+    """Predict one frame. Returns the last frame state, now with its action ([B, 2] or None), keys and values, and the next one."""
     last = states[-1]
     if action is not None:
         last = replace(last, tracks={**last.tracks, "action": action}, acted=True)
@@ -209,13 +209,13 @@ def step(
 
 
 def termination_prob(state: FrameState) -> NDArray[np.float32]:
-    """How likely each world's task is done in this very frame [B]: one step answers with a mean, of a track that is 1 or -1."""
+    """Probability [B] that each world's task ends in this frame: a one-step prediction is the mean of a track that is 1 or -1."""
     track = state.tracks["terminated"][:, 0].float().cpu().numpy()
     return np.asarray(np.clip((track + 1) / 2, 0, 1), np.float32)
 
 
 def terminated(state: FrameState, seeds: Sequence[int]) -> NDArray[np.bool_]:
-    """Whether it is done: drawn with that chance, the same for the same seed."""
+    """Whether each world's task ends in this frame [B], drawn with `termination_prob` from its seed."""
     drawn = np.array([np.random.default_rng((seed, 7)).random() for seed in seeds])
     return np.asarray(drawn < termination_prob(state))
 
@@ -224,7 +224,7 @@ def terminated(state: FrameState, seeds: Sequence[int]) -> NDArray[np.bool_]:
 def predict_action(
     model: Model, states: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW
 ) -> Tensor:
-    """What the model expects somebody to do in the last of these moments [B, D], whatever was done before."""
+    """The action [B, D] that the model predicts for the last frame, from the states alone; all actions are unknown to it."""
     canvas = _known([replace(m, acted=False) for m in states[-window - 1 :]], text)
     bias = sliding_window_mask(0, canvas.num_frames, window, model.device)
     return model.denoiser.recall(canvas, None, KVCache(cached=[]), bias, dtype=model.dtype)["action"][:, -1]
@@ -232,7 +232,7 @@ def predict_action(
 
 @torch.inference_mode()
 def render_frames(model: Model, states: Sequence[FrameState], height: int, width: int) -> NDArray[np.uint8]:
-    """Pictures uint8 [B, T, height, width, 3] of moments, each frame by itself from its state."""
+    """Pictures uint8 [B, T, height, width, 3] of frame states, each drawn from its state alone."""
     patch = model.config.denoiser.patch
     cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))

@@ -1,9 +1,10 @@
-"""How little a model believes a clip: what it saw coming, and whether what it says is there looks like that.
+"""Surprise: how unlikely a model finds a clip.
 
-Two errors, each by one network and the same perceived state. Coming: every frame's places as predicted from the frames before it
-alone, against those that are perceived. Looking: the pictures, noised to a level, as the state settled over the whole clip lets
-them be denoised; so a thing that becomes another, or is gone while nothing took it away, looks wrong in half of its frames.
-Their logarithms are added, so neither needs a scale.
+The sum of the logarithms of two errors of one denoiser, both with the state that is estimated from the clip:
+
+    prediction error   positions of every frame, predicted from the frames before it, against the estimated ones
+    picture error      pictures, noised to a level and denoised given the state, against the true ones; the state has one identity
+                       per slot, so an object that changes or disappears has a high error in half of the frames
 
 Axes: T frames, W frames before, B windows.
 """
@@ -47,7 +48,7 @@ def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5
 
 @dataclass(frozen=True)
 class Examined:
-    """A clip that has been looked at once, for surprise at any level."""
+    """A clip with its estimated state and prediction error, from which surprise at any level follows."""
 
     model: Model
     canvas: Canvas
@@ -63,13 +64,13 @@ class Examined:
 
 @torch.inference_mode()
 def examine(clip: Clip, model: Model, seed: int) -> Examined:
-    """What does not depend on a level."""
+    """Compute what does not depend on the noise level."""
     canvas, cells = _perceived(model, clip, seed)
     return Examined(model, canvas, cells, _prediction_error(model, canvas, seed), seed)
 
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
-    """A canvas with the clip and what is perceived in it, all known but what was done; and the video cells."""
+    """A canvas with the clip and its estimated state, all known but the actions; and the video cells."""
     clip = fit_size(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
@@ -91,7 +92,7 @@ def _picture_error(model: Model, canvas: Canvas, cells: Tensor, level: float, se
 
 
 def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
-    """Mean squared error of next places, over frames and things."""
+    """Mean squared error of predicted positions, over frames and objects."""
     state = canvas.values["state"]
     exists = (state[..., :1] > 0).float()
     names = [name for name in canvas.values if name != "video"]

@@ -31,8 +31,8 @@ class Linear(nn.Linear):
 
 @dataclass
 class KVCache:
-    """Keys, not yet turned, and values [N, H, W, D] of past frames for each block along time; `fresh` collects those of the
-    frames that are looked at now."""
+    """Keys before rotation, and values, [N, H, W, D] of the cached frames for each block along time; `new` collects those of the
+    frames of this pass."""
 
     cached: list[tuple[Tensor, Tensor]]
     new: list[tuple[Tensor, Tensor]] = field(default_factory=list)
@@ -54,9 +54,9 @@ class SelfAttention(nn.Module):
         self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
 
     def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, cache: KVCache | None = None) -> Tensor:
-        """With a memory, rotation and bias cover what is remembered and then x; the keys and values of x are kept in it, and
-        scores are taken in float64: angles are counted from now, so those of one frame differ from step to step, and what differs
-        in the last bit here is rounded to another bfloat16 now and then, which the residual stream then magnifies."""
+        """With a cache, rotation and bias cover the cached frames and then x, and the keys and values of x are appended to
+        `cache.new`. Scores are then computed in float64: angles are relative to the current frame, so those of a cached frame
+        differ from step to step, and differences in the last bit of float32 would change bfloat16 roundings."""
         q, k, v = rearrange(self.qkv(x), "n m (three h d) -> three n h m d", three=3, h=self.heads)
         q, k, (cos, sin) = rms_norm(q), rms_norm(k), rotation
         if cache is not None:

@@ -1,4 +1,4 @@
-"""The denoiser: all tracks with their levels in, every clean cell out.
+"""The denoiser: takes all tracks with their noise levels, and predicts the clean value of every cell.
 
 A frame is h x w video tokens, K slot tokens and one token for all vector tracks. Blocks alternate between attention inside
 a frame and attention along time; text enters through the slot and vector tokens and reaches the video from there.
@@ -8,18 +8,16 @@ The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and 
 
     x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
 
-so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places and speeds more is known
-beforehand: the frames around expect them at a mean m with a spread s (`kinema.models.objects.motion_prior`), and the same
-derivation gives
+so a known cell (t = 0) comes back exactly, and at level 1 the network predicts alone. Positions and velocities have a prior from
+the other frames, with mean m and standard deviation s (`kinema.models.objects.motion_prior`), and the same derivation gives
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
-Contacts change that mean before anything else does (`kinema.models.objects.contacts`). The video's mean and spread are the sketch's
-(`kinema.models.picture.SketchHead`): what slots and setting say of a picture that nobody has seen. Where pictures follow each other
-and no slots explain them, they are the picture before and a fixed spread.
+The contact module corrects that mean (`kinema.models.objects.contacts`). The video's mean and standard deviation are predicted from
+slots and setting alone (`kinema.models.picture.LocalHead`). In recorded worlds, which have no slots, they are the previous picture
+and a fixed spread.
 
-What was done in the frame before goes straight into every token of a frame. Left to find it by attention, the trunk knew how a
-push looks on average and not what this one does.
+The action of the previous frame is added to every token of a frame, because attention alone learned its average effect only.
 
 Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, L text tokens, C width.
 """
@@ -44,7 +42,7 @@ from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")
 RESIDUAL_SPREAD = 0.4
-"""How far from the picture before it a picture is expected to be, where it follows (`DenoiserConfig.follows`)."""
+"""Standard deviation of a picture around the one before it, where the model predicts the difference (`DenoiserConfig.follows`)."""
 CLOSED = -1e4
 """Added to the score of a key that must not be read."""
 
@@ -88,9 +86,8 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutContext:
-    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need; of the
-    last one the picture [B, h, w, P], if there are pictures, and what was done in it with how unsure that is [B, D + 1]
-    (None: not known)."""
+    """The cached frames: their times [B, W], and their states and levels [B, W, K, F] for the motion prior; and of the last one the
+    picture [B, h, w, P], if there are pictures, and the action with its level [B, D + 1] (None: unknown)."""
 
     time_s: Tensor
     state: Tensor
@@ -136,8 +133,8 @@ class Denoiser(nn.Module):
         return tokens
 
     def _slot_places(self, place: Tensor) -> Tensor:
-        """Where slot and vector tokens stand in the frame (y, x), [B, T, K + 1, 2]: a slot at its likeliest place, so that pixels
-        and the slot that explains them meet by position."""
+        """Positions (y, x) of slot and vector tokens for rotary embedding, [B, T, K + 1, 2]: a slot is at its most likely position,
+        near the video tokens of its pixels."""
         places = (5.0 + 2.5 * place).flip(-1)
         return torch.cat([places, torch.full_like(places[:, :, :1], 5.0)], 2)
 
@@ -148,7 +145,7 @@ class Denoiser(nn.Module):
         return token
 
     def _text(self, text: TextCondition | None, batch: int, frames: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Keys [B, 1 + L, C] with the learned "nothing said" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
+        """Keys [B, 1 + L, C], the learned token for "no text" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
         no_text = self.no_text.to(dtype).expand(batch, 1, -1)
         readers = self.config.slots + 1
         if text is None:
@@ -172,15 +169,15 @@ class Denoiser(nn.Module):
         cache: KVCache | None = None,
         previous_index: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and where
-        there is video, "sight" [B, T, H, W, ANSWERS], "video mean" and "video spread" [B, T, h, w, P].
+        """The network's outputs before preconditioning, by track; "mean" and "spread" [B, T, K, F] for the state's preconditioning;
+        and where there is video, "sight" [B, T, H, W, DETECTION_DIM], "video mean" and "video spread" [B, T, h, w, P].
 
         cell_units: height of a video cell in room units; None where there is no video.
-        time_bias [T, T] is added to the scores along time. stride [B]: the share of the whole way that the sampler will go on
-        this answer (a shortcut, Frans et al. 2024), 0 for the way's direction just here.
-        past, memory: frames before these that are remembered, not looked at again; time_bias is then [T, W + T].
-        order [T]: which frame each picture follows, 0 for the last of the past (or none), i + 1 for frame i; None: the one
-        before it.
+        time_bias [T, T]: added to the scores along time.
+        step_size [B]: size of the sampler's step as a share of the schedule (shortcut models, Frans et al. 2024), 0 for small ones.
+        context, cache: earlier frames, whose keys and values are cached; time_bias is then [T, W + T].
+        previous_index [T]: the frame before each picture, 0 for the last one of the context (or none), i + 1 for frame i; None: the
+        frames are in order.
         """
         batch, frames = time_s.shape
         view = values["scene"][..., 0] * (1 - levels["scene"])
@@ -244,7 +241,7 @@ class Denoiser(nn.Module):
         context: RolloutContext | None,
         previous_index: Tensor | None,
     ) -> Tensor:
-        """What each frame is told of what was done in the one before it [B, T, 1, C]; nothing where it may not read that one."""
+        """Embedding [B, T, 1, C] of the previous frame's action; of an unknown action where a frame may not read that frame."""
         frames, width = action.shape[1:]
         actions = torch.cat([action, level[..., None]], -1)
         begin = torch.cat([torch.zeros_like(action[:, 0]), torch.ones_like(level[:, :1])], -1)
@@ -266,7 +263,7 @@ class Denoiser(nn.Module):
     def _previous_picture(
         self, video: Tensor, level: Tensor, context: RolloutContext | None, previous_index: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The picture that each one follows [B, T, h, w, P], faded by how little it is known, and its level [B, T, h, w]."""
+        """The picture before each one [B, T, h, w, P], scaled by 1 - level, and its level [B, T, h, w]; None if not `follows`."""
         if not self.config.follows:
             return None, None
         first = torch.zeros_like(video[:, :1]) if context is None or context.video is None else context.video[:, None]
@@ -286,8 +283,9 @@ class Denoiser(nn.Module):
         *,
         exact: bool,
     ) -> tuple[Tensor, Tensor, GaussianPrior, Tensor, Tensor]:
-        """What frames around say of each slot; what contacts say, as answers [B, T, K, F], and how much of the trunk's they leave.
-        `exact`: the same to the last bit, however many frames are looked at."""
+        """The motion prior's addition to slot tokens and to outputs, and its mean and spread; the contact module's output and the
+        share of the trunk's output to retain, [B, T, K, F] each. exact: compute in float64, so that the result does not depend on
+        the number of frames."""
         now = state.shape[1]
         own, own_level = state, level
         if context is not None:
@@ -311,8 +309,8 @@ class Denoiser(nn.Module):
         *,
         blank: bool = False,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each; and what is expected of the
-        video before it is seen, "video mean" and "video spread". blank: nothing of the video is known, so only that is computed."""
+        """Features of the video fused with those of slots and setting, and of the video alone, [B * T, M, H, W] each; and the prior
+        of the video, "video mean" and "video spread". blank: nothing of the video is known, so only the prior is computed."""
         p = self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
@@ -342,14 +340,14 @@ class Denoiser(nn.Module):
     def forward_local(
         self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
     ) -> dict[str, Tensor]:
-        """What `network` answers of the video, by the local parts alone, every frame by itself."""
+        """The outputs of `network` for the video, by the local parts alone, every frame by itself."""
         frames = values["video"].shape[1]
         features, _, expected = self._local(values, levels, cell_units, dtype)
         return {"video": self.video_out(None, features, frames), **expected}
 
     @property
     def renders(self) -> bool:
-        """Whether `render` can draw: slots say what is there, pictures do not follow each other."""
+        """Whether `render` works: pictures are predicted from slots, not from the previous picture."""
         return self.sketch_out is not None
 
     def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -366,12 +364,12 @@ class Denoiser(nn.Module):
         return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
-        """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""
+        """The detection head's output [B, T, H, W, DETECTION_DIM] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""
         return self._detections(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
 
     def detect_canvas(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
-        """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
-        [H * W, 2] (y, x) of its places in room units, and the height of a place."""
+        """The detection head's output [B, T, H, W, DETECTION_DIM] for a canvas's pictures, the centers [H * W, 2] (y, x) of its
+        places in room units, and the height of a place."""
         video, level = canvas.values["video"], canvas.levels["video"]
         assert canvas.cell_units is not None
         h, w = level.shape[2:4]
@@ -389,7 +387,7 @@ class Denoiser(nn.Module):
         step_size: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
-        """`forward` for frames whose past is remembered; their own keys and values are left in `memory.fresh`."""
+        """`forward` with cached earlier frames; the keys and values of these frames are appended to `cache.new`."""
         step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
         answers = self.network(
             canvas.values,
@@ -415,7 +413,7 @@ class Denoiser(nn.Module):
     ) -> dict[str, Tensor]:
         """Clean values of every track, float32, shaped as the canvas's values.
 
-        causal: frame t sees frames up to t only (live mode). stride: share of the way that one step goes, 0 for small ones.
+        causal: frame t reads frames up to t only. step_size: size of a step as a share of the schedule, 0 for small ones.
         dtype: of the blocks' arithmetic.
         """
         step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)

@@ -1,14 +1,14 @@
-"""Between video cells and tokens: a small convolutional stem and two heads.
+"""The local parts of the network: a convolutional stem, a slot splatter and two convolutional heads between video cells and tokens.
 
-A cell spans 16 x 16 pixels. Convolutions over the latents around and inside it find a thing wherever it lies in the cell with
-the same weights, which a linear patch would have to learn for every offset. What they see is asked for in training
-(`kinema.models.objects.detection`): that teaches it long before slots learn to read it. The way back is as short: slots stamp
-what is known of them on the map where they stand (`Stamp`), and convolutions draw from that. The trunk between adds what is not
-local, so seeing and drawing are learned from stills by the stem, the stamps and the heads alone, thirty times as many as the
-trunk could be shown in the same time (docs/training-log.md).
+A cell spans 16 x 16 pixels. Convolutions over the latents in and around it detect an object wherever it lies in the cell, where a
+linear patch embedding would have to learn every offset. In training a detection loss is applied to the stem's features
+(`kinema.models.objects.detection`), which trains them long before the slots learn to read them. In the other direction, slots
+splat their features onto a map at their positions (`SlotSplatter`), and convolutions predict the picture from that map. The
+trunk adds what is not local. So the local parts are trained on stills alone, thirty times as many as the trunk could process in
+the same time (docs/training-log.md).
 
-A picture may be of any height: 10 room units, or 10 / zoom, always fill it. How many units a place of the map is high (1.67 for
-48 pixels, 0.31 for 256) is told to whatever must know it: the stem, the stamps and their shares.
+A picture may be of any height; it always shows 10 room units, or 10 / zoom. The height of a place of the map in units (1.67 for
+48 pixels, 0.31 for 256) is an input of the stem and the splatter.
 
 Axes: N frames, C latent channels, H x W latents, h x w cells, M map features, D width, p patch, K slots.
 """
@@ -30,21 +30,21 @@ from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 _POSITION = group_slice("position")
 MAP = 80
 SEEING, DRAWING = 3, 2
-"""Residual convolutions before and after the stamps: each looks one latent (8 pixels) further."""
+"""Residual convolutions before and after the splats are added: each extends the receptive field by one latent (8 pixels)."""
 SLOT, OFFSET, BASIS = 256, 128, 64
-"""Widths inside a stamp: of a thing's fields, of the way to it, and how many pictures a thing is drawn from."""
+"""Widths in the splatter: of a slot's fields, of the offset to it, and number of basis pictures per slot."""
 REACH_UNITS = 3.0
-"""How far from its center a thing stamps the map: as far as a screen or a shadow reaches."""
+"""Radius of a slot's splat around its center: as far as a screen or a shadow reaches."""
 PLACE = 25
-"""Numbers that say where a cell is and how large: Fourier features of its center, and the logarithm of its height."""
+"""Number of features of a cell's position and size: Fourier features of its center, and the logarithm of its height."""
 SCALE = 2
-"""Numbers that say how large a place of the map is: the logarithm of its height and that squared."""
+"""Number of features of a map place's size: the logarithm of its height and that squared."""
 FINE = 8
-"""Numbers of the way to a place at wavelengths of 0.6 and 0.3 units, which pictures above 64 pixels resolve."""
+"""Number of features of the offset to a place at wavelengths of 0.6 and 0.3 units, which pictures above 64 pixels resolve."""
 SCENERY = 128
-"""Hidden width of what draws the backdrop."""
+"""Hidden width of the MLP for the backdrop."""
 SPREAD = 0.3, 0.02, 1.0
-"""Standard deviation of a latent around the sketch: to begin with, at least, at most."""
+"""Standard deviation of a latent around the predicted mean: initial, least, most."""
 
 
 class Conv(nn.Conv2d):
@@ -71,11 +71,11 @@ def scale_features(place_units: float, device: torch.device) -> Tensor:
 
 
 class SlotSplatter(nn.Module):
-    """What is known of the slots and the setting, drawn on the map: [N, M, H, W].
+    """Map of features [N, M, H, W] from slots and setting.
 
-    A slot's fields make BASIS pictures of what to draw, and the way from the slot to a place says how much of each belongs
-    there, so what is drawn depends on the thing and on nothing about where in the picture it is. A slot whose place is unknown
-    stamps nothing. The backdrop is drawn from where a place lies in the room, at waves down to the width of a line.
+    A slot's fields give BASIS feature vectors, and the offset from the slot to a place gives their weights there, so a splat
+    depends on the object and not on its position in the picture. A slot of unknown position adds nothing. The backdrop is computed
+    from a place's position in the room, with Fourier features down to the width of a line.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class SlotSplatter(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Noisy cells with their levels -> the map [N, M, H, W] of what is seen; with stamps on it, tokens [B, T, h * w, D]."""
+    """Noisy cells with their levels -> features [N, M, H, W]; features with splats -> tokens [B, T, h * w, D]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -153,8 +153,8 @@ class ConvStem(nn.Module):
         previous: Tensor | None = None,
         uncertainty: Tensor | None = None,
     ) -> Tensor:
-        """The map [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], by themselves, and with the pictures that they
-        follow, if so. Noise fades with its level: at level 1 there is nothing to see. cell_units: height of a cell."""
+        """Features [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], each frame by itself. Inputs are scaled by
+        1 - level. cell_units: height of a cell. previous, uncertainty: the previous pictures and their levels."""
         p = self.patch
 
         def spread(cells: Tensor) -> Tensor:
@@ -175,14 +175,14 @@ class ConvStem(nn.Module):
         return features
 
     def fuse(self, features: Tensor, splats: Tensor) -> Tensor:
-        """What is seen and what is stamped, together [N, M, H, W]."""
+        """Features of the video and splats of the slots, fused: [N, M, H, W]."""
         fused = features + splats
         for conv in self.drawing:
             fused = fused + F.gelu(conv(fused), approximate="tanh")
         return fused
 
     def forward(self, features: Tensor, place: Tensor, frames: int) -> Tensor:
-        """found [B * T, M, H, W], place [h * w, PLACE] -> tokens [B, T, h * w, D]."""
+        """features [B * T, M, H, W], place [h * w, PLACE] -> tokens [B, T, h * w, D]."""
         p = self.patch
         cells = rearrange(features, "(b t) m (h p) (w q) -> b t (h w) (p q m)", t=frames, p=p, q=p)
         tokens: Tensor = self.tokens(torch.cat([cells, place.to(features.dtype).expand(*cells.shape[:2], *place.shape)], -1))
@@ -190,7 +190,7 @@ class ConvStem(nn.Module):
 
 
 class ConvHead(nn.Module):
-    """The stem's map, and what the trunk has to add to it -> the bare network's answer for every cell [B, T, h, w, P]."""
+    """Features and the trunk's tokens -> the network's output before preconditioning for every cell [B, T, h, w, P]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class ConvHead(nn.Module):
         nn.init.normal_(self.spread.weight, std=0.1 * config.width**-0.5)
 
     def forward(self, tokens: Tensor | None, features: Tensor, frames: int) -> Tensor:
-        """tokens [B, T, h * w, D] or None for what the map alone tells; found [B * T, M, H, W]."""
+        """tokens [B, T, h * w, D], or None to predict from the features alone; features [B * T, M, H, W]."""
         p, mixed = self.patch, features
         if tokens is not None:
             h = features.shape[2] // p
@@ -214,10 +214,10 @@ class ConvHead(nn.Module):
 
 
 class LocalHead(nn.Module):
-    """The map of what slots and setting stamp, with nothing seen -> what the picture is expected to be, and how surely.
+    """Prior of the video: features of slots and setting, with no video -> mean and standard deviation [B, T, h, w, P] each.
 
-    Mean and standard deviation [B, T, h, w, P] each, the latter one number a place. They are what the video track's preconditioning
-    takes (`kinema.models.denoiser.precondition`), as the motion prior is for places: an answer of nothing is the sketch itself.
+    The standard deviation is one number per place. Both enter the video track's preconditioning
+    (`kinema.models.denoiser.precondition`), as those of the motion prior do for positions: a network output of 0 gives the mean.
     """
 
     def __init__(self, config: DenoiserConfig) -> None:
@@ -232,7 +232,7 @@ class LocalHead(nn.Module):
             self.last.bias[-1] = math.log(SPREAD[0])
 
     def forward(self, features: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """found [B * T, M, H, W]."""
+        """features [B * T, M, H, W]."""
         for conv in (self.mix, self.more):
             features = features + F.gelu(conv(features), approximate="tanh")
         drawn = self.last(features).float()

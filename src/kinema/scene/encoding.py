@@ -1,4 +1,4 @@
-"""Scene <-> numbers: how each track of a canvas is coded.
+"""Encoding of scenes as tracks of a canvas, and back.
 
 A scene becomes the `state` track (one feature vector per slot and frame) and the vector tracks `camera`, `scene`,
 `action`, `reward`, `terminated` (one vector per frame). Everything is scaled to about unit variance, because that is what
@@ -52,9 +52,9 @@ VECTORS: dict[str, int] = {
 _SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
 _CENTER, _SPREAD, _SPEED, _REWARD = 5.0, 2.5, 3.0, 0.1
 SIZE, SIZE_SPREAD = 0.85, 0.25
-"""What a size of 0 and a step of 1 on the state track are, in units."""
+"""Offset and scale of sizes: the size in units at 0 on the state track, and that of a step of 1."""
 _SURE_TURN = 0.4
-"""The length of a turn's arrow from which it says which way."""
+"""Least length of an angle's (sine, cosine) vector at which its direction is used."""
 
 
 def group_slice(name: str) -> slice:
@@ -69,7 +69,7 @@ def group_slice(name: str) -> slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """The arrays of many scenes at once, the shape in which training data is kept.
+    """The arrays of a batch of scenes, as training data is stored.
 
     kind, color, material: int [B, K]; size: [B, K]; x, y, vx, vy, angle, visible: [B, T, K]; camera: [B, T, 3];
     view, background: int [B].
@@ -170,10 +170,10 @@ def decode_reward(track: Array) -> Array:
 
 
 def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
-    """Who is there, decided once over all frames: state [B, T, K, F] -> the same with its identity fields exact and constant.
+    """Project a state [B, T, K, F] to one with exact identity fields that are constant over its frames.
 
-    Kind, color and material become the likeliest one, existence yes or no, size its mean; an empty slot is coded as empty.
-    sizes: radii in units that things may have, of which the nearest to the mean is taken; any radius may stand if there are none.
+    Kind, color and material become the most likely one, existence 1 or -1, size its mean; empty slots get the code of empty slots.
+    sizes: allowed radii in units, of which the nearest to the mean is taken; if there are none, any radius is allowed.
     """
     mean = state.mean(1, keepdim=True).expand_as(state)
     settled = state.clone()
@@ -193,9 +193,11 @@ def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
 
 
 def project_for_render(state: Tensor) -> Tensor:
-    """States as pictures are drawn from them, [..., T, K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is
-    drawn by it is a blot), one that is hardly known is that of the nearest frame that knows (its arrow points anywhere), kinds that
-    are never seen turned have none, and no more than all is visible."""
+    """Project states [..., T, K, F] to valid ones for rendering.
+
+    (sine, cosine) of an angle is normalized, because the mean of several angles is shorter and renders blurred. One shorter than
+    _SURE_TURN is taken from the nearest frame with a longer one. Kinds that are never rotated are upright. Visibility is clamped.
+    """
     settled = state.clone()
     turn, kind = group_slice("angle"), group_slice("kind")
     arrow = state[..., turn]
@@ -213,7 +215,7 @@ def project_for_render(state: Tensor) -> Tensor:
 
 
 def _nearest(sure: Tensor) -> Tensor:
-    """The nearest frame that is sure, for each frame: bool [..., T, K] -> int64 of the same shape; itself where none is."""
+    """Index of the nearest frame that is sure, for each frame: bool [..., T, K] -> int64 of the same shape; its own if none is."""
     frames = sure.shape[-2]
     index = torch.arange(frames, device=sure.device)[:, None].expand_as(sure)
     before = torch.where(sure, index, -1).cummax(-2).values

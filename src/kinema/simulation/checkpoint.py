@@ -1,4 +1,4 @@
-"""Worlds as files: one file each, written whole or not at all, read without running anything that it holds."""
+"""Checkpoints of worlds: one file each, written atomically and loaded without executing code (`weights_only`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMAT = 2
 
 
 def packed(frame_states: Sequence[FrameState]) -> dict[str, Any]:
-    """Moments as plain values, few and large: a world is saved while it is stepped, and many small ones would hold that up."""
+    """Frame states as a few large tensors and plain lists, which save faster than many small tensors."""
     remembered = [i for i, state in enumerate(frame_states) if state.kv is not None]
     caches = [kv for state in frame_states if (kv := state.kv) is not None]
     return {
@@ -29,7 +29,7 @@ def packed(frame_states: Sequence[FrameState]) -> dict[str, Any]:
 
 
 def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
-    """What `packed` made, on a device."""
+    """The frame states that `packed` converted, on a device."""
     tracks = {name: x.to(device).unbind() for name, x in values["tracks"].items()}
     layers = [[x.to(device).unbind() for x in layer] for layer in values["memory"]]
     caches = {
@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path, kind: str) -> dict[str, Any]:
-    """What `write` wrote; InputError for anything else."""
+    """The data that `write` saved; InputError for any other file and for another kind of world."""
     data = _read(path)
     if data.get("kind", "world") != kind:
         raise InputError(

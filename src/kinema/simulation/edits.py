@@ -1,8 +1,7 @@
-"""Changes to a world in plain English: 'move the car left', 'remove the ball', 'add a large blue box on the right'.
+"""Edits of a world in plain English: 'move the car left', 'remove the ball', 'add a large blue box on the right'.
 
-`parse` turns a sentence into a `Change`, which says what was understood; `Change.apply` changes the last remembered frames of
-a scene so that they are as if it had always been so, as far as that can be: a thing that is moved has its path moved, a thing
-that is pushed has another velocity from the last frame on.
+`parse` turns a sentence into a `Change`, which has a description of what was understood. `Change.apply` edits all of the last
+frames of a scene consistently: moving an object shifts its whole path; pushing it changes its velocity in the last frame.
 
 Axes: T frames, K slots.
 """
@@ -42,14 +41,14 @@ FORCE = {"gently": 1.5, "": 3.0, "hard": 5.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What was understood, and how it changes a scene of the last frames."""
+    """One edit: a description of what was understood, and a function that applies it to a scene of the last frames."""
 
     understood: str
     apply: Callable[[Scene], Scene]
 
 
 class Parser(Protocol):
-    """Turns a sentence into a change; another one, such as a language model, may be given to a world in place of `parse`."""
+    """Turns a sentence into a change. A world accepts another parser, such as a language model, in place of `parse`."""
 
     def __call__(self, text: str, now: State) -> Change: ...
 
@@ -224,7 +223,7 @@ def parse(text: str, now: State) -> Change:
 
 
 def parse_cause(text: str, now: State) -> Change:
-    """'the ball had not been pushed' -> what would have been otherwise then; or any sentence that `parse` takes."""
+    """A counterfactual cause as a change: 'the ball had not been pushed', or any sentence that `parse` takes."""
     words = re.sub(r"^(?:if|what if) ", "", plain(text))
     forms: tuple[tuple[str, Callable[[re.Match[str]], Change]], ...] = (
         (

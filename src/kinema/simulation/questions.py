@@ -32,14 +32,14 @@ FORMS = (
     "what will happen next",
 )
 TOUCH_UNITS = 0.15
-"""Things whose outlines come this close touch: as far off as their places may be."""
+"""Objects whose outlines are this close count as touching; positions may be off by this much."""
 HIDDEN = 0.35
-"""A thing of which less is seen counts as hidden."""
+"""An object with a smaller visible share counts as hidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """kind: which form was understood. value: plain data. sentence: the same in English."""
+    """kind: the form of the question. value: the answer as plain data. sentence: the answer in English."""
 
     kind: str
     value: Any
@@ -53,7 +53,7 @@ Roll = Callable[[], Sequence[State]]
 
 
 def touching(a: Entity, b: Entity) -> bool:
-    """Whether the outlines of two things meet, as boxes of their kinds' widths and heights."""
+    """Whether the outlines of two objects touch, as boxes of their kinds' widths and heights."""
     apart_x = abs(a.x - b.x) - a.radius * HALF_WIDTH[a.kind] - b.radius * HALF_WIDTH[b.kind]
     low, high = (a, b) if a.y < b.y else (b, a)
     apart_y = high.y - low.y - low.radius * ABOVE[low.kind] - high.radius * BELOW[high.kind]
@@ -203,7 +203,7 @@ def _next(now: State, future: Sequence[State]) -> Answer:
 
 
 def answer(question: str, states: Sequence[State], roll: Roll) -> Answer:
-    """past: states up to now, oldest first. roll: states of a branch from here on."""
+    """The answer to a question. states: up to now, oldest first. roll: predicts future states. InputError: no known form."""
     now, text = states[-1], plain(question)
     kinds = "|".join(f"{kind}(?:e?s)?" for kind in KINDS)
     forms: tuple[tuple[str, Callable[[re.Match[str]], Answer]], ...] = (

@@ -1,4 +1,4 @@
-"""Which thing is meant: 'the red ball', 'car', 'the large blue one' -> an entity of a state."""
+"""References to entities in plain English: 'the red ball', 'car', 'the large blue one' -> an entity of a state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def traits(phrase: str) -> dict[str, str]:
 
 
 def every(phrase: str, entities: Sequence[Entity]) -> list[Entity]:
-    """All things that a phrase fits."""
+    """All entities that match a phrase."""
     wanted = traits(phrase)
     return [e for e in entities if all(getattr(e, trait) == value for trait, value in wanted.items())]
 
@@ -45,7 +45,7 @@ def listed(entities: Sequence[Entity]) -> str:
 
 
 def one(phrase: str, entities: Sequence[Entity]) -> Entity:
-    """The thing that a phrase names; InputError says what there is if it names none or several."""
+    """The entity that a phrase names; InputError lists the entities if it names none or several."""
     wanted = traits(phrase)
     words = set(plain(phrase).split())
     if not wanted and not (words & set(ANY) and len(entities) == 1):

@@ -1,11 +1,11 @@
-"""A world that one steps through: it goes on as long as one likes, can be asked, changed, branched, rewound and saved.
+"""A world model as a simulation: step it without limit, ask questions, edit, branch, rewind and save it.
 
     world = kinema.World("kinema-tiny", "a red ball, a yellow car and a screen on a field")
     frame, state, reward = world.step((1.0, 0.0))
     print(world.ask("where is the red ball?"))
     print(world.edit("move the car left"))
 
-What is there and how it moves is the state track, stepped by the model frame by frame; pictures are drawn from it.
+The model steps the state track frame by frame; pictures are rendered from the state.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
 
 RETAINED_S = 60.0
-"""Seconds of the past that a world keeps; older frames are forgotten, things are not."""
+"""Seconds of past frames that a world retains. Entities stay in the state when older frames are dropped."""
 REWOUND = 64
-"""Frames that can be rewound without looking at the past anew."""
+"""Frames that can be rewound without computing keys and values again."""
 AHEAD_S = 1.5
-"""How far `ask("what will happen next")` looks."""
+"""How far `ask("what will happen next")` predicts."""
 CHANGES = 16
 """Changes that can be rewound."""
 USUAL_FPS = 16.0
@@ -162,7 +162,7 @@ class World:
         begin = -(scene.num_frames - 1) / fps
         self._frame_states = prefill(self.model, split_frames(tracks, begin, fps), self._text)
         self._before: list[tuple[FrameState, ...]] = []
-        """For each of the latest changes, all that was kept before it."""
+        """For each of the latest changes, all frame states before it."""
 
     def _first(self, start: str | Clip | Scene, options: Options, strict: bool) -> Scene:
         if isinstance(start, Scene):
@@ -183,7 +183,7 @@ class World:
         scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
         return scene.frames(slice(0, 1))
 
-    # What is there
+    # The current frame
 
     @property
     def time_s(self) -> float:
@@ -192,12 +192,12 @@ class World:
 
     @property
     def past_frames(self) -> int:
-        """Frames before this one that the world keeps and can go back to."""
+        """Number of retained frames before this one, to which the world can be rewound."""
         return len(self._frame_states) - 1
 
     @property
     def scene(self) -> Scene:
-        """All that is kept, as one scene; its last frame is now, and who is in it is who is there now."""
+        """All retained frames as one scene with the current identities; its last frame is the current one."""
         return self._scene(self._frame_states)
 
     @property
@@ -206,7 +206,7 @@ class World:
 
     @property
     def frame(self) -> Frame:
-        """The picture now, uint8 [H, W, 3]; drawn once, however often it is asked for."""
+        """The current picture, uint8 [H, W, 3]; rendered once and cached."""
         now, drawn = self._shown if self._shown is not None else (None, None)
         if drawn is None or now is not self._frame_states[-1]:
             width, height = self.size
@@ -220,14 +220,14 @@ class World:
 
     @property
     def terminated(self) -> bool:
-        """Whether the task was done in this frame, drawn with the chance that the model's own track gives it."""
+        """Whether the task ends in this frame, drawn with the model's termination probability."""
         return bool(terminated(self._frame_states[-1], [self._seeded(round(self.time_s * self.fps))])[0])
 
     def _seeded(self, frame: int) -> int:
         return (self.seed * 1_000_003 + frame) % 2**62
 
     def clip(self, frames: int | None = None) -> Clip:
-        """The last frames (all that are kept, if not told) as a clip."""
+        """The last `frames` frames (None: all that are retained) as a clip."""
         frame_states = self._frame_states if frames is None else self._frame_states[-frames:]
         width, height = self.size
         pictures = render_frames(self.model, frame_states, height, width)[0]
@@ -247,15 +247,15 @@ class World:
     def _state(self, frame_state: FrameState) -> State:
         return State.of(self._scene([frame_state]), frame_state.time_s)
 
-    # Going on
+    # Stepping
 
     def step(self, action: ArrayLike | None = None) -> Step:
-        """One frame further; action: (right, up) in [-1, 1] for the robots, None for not telling."""
+        """Step one frame. action: (right, up) in [-1, 1] for the robots, None: unknown."""
         self._go(None if action is None else check_action(action))
         return Step(self.frame, self.state, self.reward)
 
     def _advance(self, frames: int, action: ArrayLike | None = None) -> World:
-        """Some frames further without pictures."""
+        """Step some frames without rendering pictures; returns the world itself."""
         for _ in range(frames):
             self._go(None if action is None else check_action(action))
         return self
@@ -283,7 +283,7 @@ class World:
         return other
 
     def rewind(self, frames: int = 16) -> World:
-        """Go back; what was done since is forgotten, changes included. Returns the world itself."""
+        """Go back by some frames and drop the later ones, and changes since then. Returns the world itself."""
         if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
@@ -301,10 +301,10 @@ class World:
         return self
 
     def _refresh_cache(self) -> None:
-        """Remember the last frames as they stand now."""
+        """Compute keys and values of the last frames again."""
         self._frame_states[-WINDOW - 1 :] = prefill(self.model, self._frame_states[-WINDOW - 1 :], self._text)
 
-    # Asking and changing
+    # Questions and edits
 
     def ask(self, question: str) -> Answer:
         """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
@@ -325,7 +325,7 @@ class World:
         return change.understood
 
     def move(self, slot: int, x: float, y: float) -> str:
-        """Drag the thing in a slot to (x, y) in units of the room; it keeps its motion. Returns what was understood."""
+        """Move the entity in a slot to (x, y) in units of the room; it keeps its velocity. Returns what was understood."""
         entity = next((e for e in self.state.entities if e.slot == slot), None)
         if entity is None:
             occupied = ", ".join(f"{e.slot} ({e.name})" for e in self.state.entities)
@@ -358,7 +358,7 @@ class World:
         self._refresh_cache()
 
     def what_if(self, cause: str, since: int = 16) -> WhatIf:
-        """The last `since` frames, and the same with one cause changed: 'the ball had not been pushed'."""
+        """The last `since` frames, and a counterfactual with one cause changed: 'the ball had not been pushed'."""
         if not isinstance(since, int) or not 1 <= since <= self.past_frames:
             raise InputError(f"since {since} frames: expected 1 to {self.past_frames}, which this world remembers")
         other = self.branch()
@@ -370,10 +370,10 @@ class World:
             other._go(action)
         return WhatIf(understood=change.understood, happened=self.clip(since + 1), instead=other.clip(since + 1))
 
-    # Keeping
+    # Checkpoints
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept.
+        """Save the world in one file, from which `World.open` continues bit for bit. Frames before a change are not saved.
 
         OutputError: the path exists and force is False, a full disk, no permission.
         """
@@ -398,7 +398,7 @@ class World:
 
     @staticmethod
     def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
-        """The world that a file's data tell of."""
+        """The world of a checkpoint's data."""
         try:
             world = object.__new__(World)
             world.model = resolve_model(model or data["model"])

@@ -1,9 +1,9 @@
-"""From sight to slots: what the stem sees in pictures, as a first rough state.
+"""From detections to slots: an initial state from the outputs of the detection head.
 
-Sight answers for every place of every picture (`kinema.models.objects.detection`). Places that see the same thing are put
-together, things are followed from picture to picture, and each path is named by what most of its pictures say. No two things of
-a Playground scene share kind and color, so a name also joins what was seen before and after a gap. The denoiser then starts
-from this instead of from nothing: who is there is known, where they are roughly, all else is open.
+The detection head predicts for every place of every picture (`kinema.models.objects.detection`). `detect` merges places that
+detect the same object, `track` links detections from picture to picture, and `name` gives each track the kind and color that are
+most likely over its pictures. No two objects of a Playground scene share kind and color, so tracks before and after a gap are
+joined by name. In the resulting state identities are known, positions are approximate, and everything else is unknown.
 
 Axes: B batch, T frames, H x W places, K slots, F features.
 """
@@ -24,24 +24,24 @@ from kinema.scene.scene import COLORS, KINDS
 Floats = NDArray[np.floating[Any]]
 
 SURE = 0.5
-"""Places that say with less than this that a thing is near are not asked further."""
+"""Least probability of an object at which a place counts as a detection."""
 SAME_UNITS = 0.8
-"""Places whose centers lie this close speak of one thing."""
+"""Places whose predicted centers are this close detect one object."""
 ENOUGH = 1.0
-"""A thing needs this much certainty in all; four places speak of it when it is in full view."""
-STRIDE_UNITS = 1.3
-"""A thing is followed this far from one picture to the next, and half as far again for each picture in which it was not seen."""
+"""Least sum of probabilities of an object; four places detect it when it is in full view."""
+LINK_UNITS = 1.3
+"""Most distance of a linked detection from one picture to the next, and half of it more for each picture without a detection."""
 MISNAMED_UNITS = 0.6
-"""A change of kind or color from one picture to the next counts like this much of a way."""
+"""Distance that a change of kind or color from one picture to the next counts as."""
 SELDOM = 0.12
-"""Paths seen in fewer of the pictures than this are taken for mistakes, if there are more than five pictures."""
+"""Tracks in a smaller share of the pictures than this are dropped, if there are more than five pictures."""
 
 TINY = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """One thing in one picture: its center in units, and the logarithms of how likely each kind and color is."""
+    """One object in one picture: its center in units, and the log probabilities of each kind and color."""
 
     x: float
     y: float
@@ -51,7 +51,7 @@ class Detection:
 
 @dataclass(kw_only=True)
 class Track:
-    """One thing through the pictures: frame to sighting."""
+    """One object over the pictures: its detection by frame."""
 
     detections: dict[int, Detection] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def _log_shares(scores: Floats) -> Floats:
 
 
 def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detection]:
-    """What one picture shows: answers [H * W, ANSWERS], centers [H * W, 2] (y, x)."""
+    """The objects of one picture: answers [H * W, DETECTION_DIM], centers [H * W, 2] (y, x)."""
     certain = 1 / (1 + np.exp(-answers[:, 0]))
     x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
     kind = _log_shares(answers[:, 3 : 3 + len(KINDS)])
@@ -91,16 +91,16 @@ def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detecti
 
 
 def _apart(path: Track, frame: int, detection: Detection) -> float:
-    """How far a sighting is from where the path was last seen, in strides; above 1 is too far."""
+    """Distance of a detection to a track's last one, as a share of the distance up to which they are linked."""
     last = max(path.detections)
     before = path.detections[last]
     misnamed = int(before.kind.argmax() != detection.kind.argmax()) + int(before.color.argmax() != detection.color.argmax())
     distance = float(np.hypot(detection.x - before.x, detection.y - before.y)) + MISNAMED_UNITS * misnamed
-    return distance / (STRIDE_UNITS * (1 + (frame - last - 1) / 2))
+    return distance / (LINK_UNITS * (1 + (frame - last - 1) / 2))
 
 
 def track(pictures: list[list[Detection]]) -> list[Track]:
-    """Link sightings from picture to picture, nearest first."""
+    """Link detections from picture to picture, nearest first."""
     paths: list[Track] = []
     for frame, detections in enumerate(pictures):
         pairs = sorted(
@@ -117,8 +117,8 @@ def track(pictures: list[list[Detection]]) -> list[Track]:
 
 
 def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], Track]:
-    """(kind, color) to path in canonical order, at most `slots`: the paths seen longest choose first, and a path whose name is
-    taken by one that is seen at the same time takes its next likeliest."""
+    """(kind, color) to track in canonical order, at most `slots`. The longest tracks choose first; a track whose most likely name
+    belongs to one in the same frames takes its next likely name."""
     named: dict[tuple[int, int], Track] = {}
     for path in sorted(paths, key=lambda path: -len(path.detections)):
         if frames > 5 and len(path.detections) < SELDOM * frames:
@@ -139,8 +139,8 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
 
 
 def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """answers [B, T, H, W, ANSWERS] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is told:
-    bool [B, T, K, F]. Told are existence, kind and color everywhere, positions in the pictures that show the thing."""
+    """answers [B, T, H, W, DETECTION_DIM] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is
+    known: bool [B, T, K, F]. Existence, kind and color are known everywhere, positions in the pictures that show the object."""
     batch, frames = answers.shape[:2]
     state = torch.zeros(batch, frames, slots, STATE_FEATURES)
     known = torch.zeros_like(state, dtype=torch.bool)
