@@ -25,7 +25,7 @@ from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.evaluation.tasks.permanence import absences
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, sliding_window_mask, step
+from kinema.inference.rollout import WINDOW, FrameState, prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load
@@ -75,26 +75,26 @@ class Batch:
         action = torch.from_numpy(np.stack([episode.action for episode in episodes])).float()
         return Batch(tracks, action.to(model.device))
 
-    def moments(self, start: int, stop: int) -> list[FrameState]:
+    def frame_states(self, start: int, stop: int) -> list[FrameState]:
         tracks = {name: x[:, start:stop] for name, x in self.tracks.items()} | {"action": self.action[:, start:stop]}
-        return [replace(m, acted=True) for m in frame_states(tracks, 0.0, FPS)]
+        return [replace(m, acted=True) for m in split_frames(tracks, 0.0, FPS)]
 
 
 def roll(model: Model, batch: Batch, begin: int, frames: int, action: torch.Tensor | None = None) -> list[FrameState]:
     """From the true frames up to `begin` (that one included), `frames` more by the model."""
-    told = batch.action if action is None else action
+    action = batch.action if action is None else action
     first = max(0, begin - WINDOW)
-    moments = prefill(model, batch.moments(first, begin + 1))
+    states = prefill(model, batch.frame_states(first, begin + 1))
     for t in range(frames):
-        seeds = [1000 * t + i for i in range(len(told))]
-        last, new = step(model, moments, told[:, begin + t], fps=FPS, seeds=seeds)
-        moments = [*moments[-WINDOW:-1], last, new] if t == 0 else [*moments[:-1], last, new]
-    return moments[-frames:]
+        seeds = [1000 * t + i for i in range(len(action))]
+        last, new = step(model, states, action[:, begin + t], fps=FPS, seeds=seeds)
+        states = [*states[-WINDOW:-1], last, new] if t == 0 else [*states[:-1], last, new]
+    return states[-frames:]
 
 
-def places(moments: list[FrameState]) -> torch.Tensor:
+def places(states: list[FrameState]) -> torch.Tensor:
     """[B, T, K, 2] in units."""
-    return torch.stack([m.tracks["state"][..., _POSITION] for m in moments], 1).float() * 2.5 + 5.0
+    return torch.stack([m.tracks["state"][..., _POSITION] for m in states], 1).float() * 2.5 + 5.0
 
 
 def speeds(model: Model, share: int) -> tuple[float, float]:
@@ -135,7 +135,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
     for dtype in (torch.bfloat16, torch.float32):
         net = model.denoiser if dtype == model.dtype else deepcopy(model.denoiser).to(torch.float32)
         with torch.inference_mode():
-            whole = net.recall(canvas, None, KVCache(past=[]), sliding_window_mask(0, frames, WINDOW, device), dtype=dtype)
+            whole = net.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, frames, WINDOW, device), dtype=dtype)
             kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
             worst = 0.0
             for t in range(frames):
@@ -143,15 +143,15 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
                 if t:
                     deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
                     past = RolloutContext(
-                        time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed
+                        time_s=before.time_s, state=before.values["state"], level=before.levels["state"], action=deed
                     )
                     pairs = [
                         (torch.cat([one[i][0] for one in kept], 2), torch.cat([one[i][1] for one in kept], 2))
                         for i in range(len(kept[0]))
                     ]
-                memory = KVCache(past=pairs)
+                memory = KVCache(cached=pairs)
                 stepped = net.recall(canvas.frames(t, t + 1), past, memory, None, dtype=dtype)
-                kept.append(memory.fresh)
+                kept.append(memory.new)
                 worst = max(worst, *(float((stepped[n][:, 0] - whole[n][:, t]).abs().max()) for n in whole))
         found[str(dtype)] = worst
     return found
@@ -162,7 +162,7 @@ def lasting(model: Model, share: int) -> tuple[float, float]:
     more than that; and growth of memory over the long life in MiB."""
 
     def born() -> World:
-        return World(model, "a red ball, a yellow car and a green robot on a field", seed=1)._gone(100)
+        return World(model, "a red ball, a yellow car and a green robot on a field", seed=1)._advance(100)
 
     def timed(world: World, frames: int) -> list[float]:
         taken = []
@@ -172,9 +172,9 @@ def lasting(model: Model, share: int) -> tuple[float, float]:
             taken.append(time.perf_counter() - begun)
         return taken
 
-    old = born()._gone(1200)
+    old = born()._advance(1200)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    old._gone(max(10_000 // share - 1300, 200))
+    old._advance(max(10_000 // share - 1300, 200))
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     young = born()
     late, early = [], []
@@ -244,11 +244,11 @@ def rewards(model: Model, share: int) -> tuple[float, float, int]:
         told = torch.tensor(np.array([*actions, (0.0, 0.0)], np.float32).clip(-1, 1))[None]
         tracks["action"] = told[:, : begin + 1].to(model.device)
         tracks["reward"] = torch.from_numpy(encode_reward(np.array([paid[: begin + 1]], np.float32))).to(model.device)
-        moments = [replace(m, acted=True) for m in frame_states(tracks, 0.0, FPS)][-WINDOW - 1 :]
-        moments = prefill(model, moments, text)
+        states = [replace(m, acted=True) for m in split_frames(tracks, 0.0, FPS)][-WINDOW - 1 :]
+        states = prefill(model, states, text)
         for t in range(frames):
-            last, new = step(model, moments, told[:, begin + t], fps=FPS, seeds=[seed * 1000 + t], text=text)
-            moments = [*moments[:-1], last, new]
+            last, new = step(model, states, told[:, begin + t], fps=FPS, seeds=[seed * 1000 + t], text=text)
+            states = [*states[:-1], last, new]
             said_reward.append(float(new.tracks["reward"]))
             said_end.append(float(new.tracks["terminated"]))
             real_reward.append(paid[begin + t + 1] > 0.02)
@@ -336,8 +336,8 @@ def edits(model: Model, share: int) -> tuple[float, float, float]:
         world = World(model, past, seed=i)
         world.edit(text)
         scene = parse(text, now).apply(past)
-        changed += off(world._gone(SECOND, (0.0, 0.0)).scene, scene, after_a_second(scene))
-        world = World(model, past, seed=i)._gone(SECOND, (0.0, 0.0))
+        changed += off(world._advance(SECOND, (0.0, 0.0)).scene, scene, after_a_second(scene))
+        world = World(model, past, seed=i)._advance(SECOND, (0.0, 0.0))
         plain += off(world.scene, past, after_a_second(past))
         instead = world.what_if(cause, since=SECOND).instead.state
         scene, _ = sort_slots(parse_cause(cause, now).apply(past))
@@ -348,7 +348,7 @@ def edits(model: Model, share: int) -> tuple[float, float, float]:
 
 def branching(model: Model) -> float:
     """Milliseconds of a branch of a world of 1,000 frames, median of 50."""
-    world = World(model, "a red ball and a blue box on a field", seed=1)._gone(1000)
+    world = World(model, "a red ball and a blue box on a field", seed=1)._advance(1000)
     taken = []
     for _ in range(50):
         begun = time.perf_counter()

@@ -23,7 +23,7 @@ from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options
-from kinema.inference.rollout import frame_states, prefill, step
+from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import ContactModule
@@ -119,7 +119,7 @@ def _pushed(model: Model, scene: Scene, actions: list[tuple[float, float]], seed
     slot = scene.kind.tolist().index(KINDS.index("robot"))
     told = torch.tensor(actions)[None]
     tracks = tracks_of(scene.frames(slice(0, 20)), model.config.denoiser.slots, model.device) | {"action": told[:, :20]}
-    moments = prefill(model, [replace(m, acted=True) for m in frame_states(tracks, 0.0, FPS)])
+    moments = prefill(model, [replace(m, acted=True) for m in split_frames(tracks, 0.0, FPS)])
     found = []
     for t in range(SECOND):
         last, new = step(model, moments, told[:, 19 + t], fps=FPS, seeds=[seed * 100 + t])
@@ -136,10 +136,10 @@ def _same(found: Scene, scene: Scene, slot: int) -> int | None:
 def speeds(model: Model, count: int) -> None:
     """Error of a speed in units a second, and of a place in units."""
     episodes = fresh(tiny(), count, 9_000_000)
-    kept = pipeline.GLIMPSE, pipeline.PACE_FRAMES
+    kept = pipeline.DETECTION_LEVEL, pipeline.PACE_FRAMES
     for glimpse in (0.01, 0.005, 0.002, 0.001):
         for name, frames in (("network", 99), ("line through places", kept[1])):
-            pipeline.GLIMPSE, pipeline.PACE_FRAMES = glimpse, frames
+            pipeline.DETECTION_LEVEL, pipeline.PACE_FRAMES = glimpse, frames
             off, away = [], []
             for i, episode in enumerate(episodes):
                 scene = episode.scene.frames(slice(0, 3))
@@ -151,7 +151,7 @@ def speeds(model: Model, count: int) -> None:
                     off.append(np.hypot(seen.vx[2, k] - scene.vx[2, slot], seen.vy[2, k] - scene.vy[2, slot]))
                     away.append(np.hypot(seen.x[:, k] - scene.x[:, slot], seen.y[:, k] - scene.y[:, slot]).mean())
             print(f"speed, glimpse {glimpse}, {name}: {np.mean(off):.3f} units/s, place {np.mean(away):.3f}")
-    pipeline.GLIMPSE, pipeline.PACE_FRAMES = kept
+    pipeline.DETECTION_LEVEL, pipeline.PACE_FRAMES = kept
 
 
 def steps(model: Model, count: int) -> None:
@@ -169,7 +169,7 @@ def steps(model: Model, count: int) -> None:
             options = Options(steps=number)
             made[f"{number} steps"] = kinema.extend(clip, seconds=1.0, model=model, seed=i, options=options).state
         for name, start in (("live, perceived", clip), ("live, from the truth", scene.frames(slice(0, 3)))):
-            made[name] = kinema.World(model, start, seed=i)._gone(16).scene.frames(slice(-19, None))
+            made[name] = kinema.World(model, start, seed=i)._advance(16).scene.frames(slice(-19, None))
         for name, found in made.items():
             assert found is not None
             for slot in scene.entities:

@@ -93,8 +93,8 @@ def test_first_and_last_pictures_are_kept(model: Model, truth: Clip) -> None:
 def test_extend_keeps_the_clip(model: Model, truth: Clip, before: bool) -> None:
     clip = kinema.extend(truth, seconds=0.5, before=before, model=model, options=FAST)
     assert clip.num_frames == 28
-    kept = clip.frames[8:] if before else clip.frames[:20]
-    assert np.array_equal(kept, truth.frames)
+    given = clip.frames[8:] if before else clip.frames[:20]
+    assert np.array_equal(given, truth.frames)
     assert clip.state is not None and clip.state.num_frames == 28
 
 
@@ -127,9 +127,9 @@ def test_perceive_and_render(model: Model, truth: Clip) -> None:
 def test_a_film_of_any_size_is_perceived_by_the_state_it_brings(model: Model, size: str) -> None:
     film = kinema.generate("a red ball", model=model, seconds=0.25, size=size, options=FAST)[0]
     assert film.state is not None
-    seen = kinema.perceive(film, model=model)
+    perceived = kinema.perceive(film, model=model)
     for name in ("kind", "color", "x", "y", "camera"):
-        np.testing.assert_allclose(getattr(seen, name), getattr(film.state, name), atol=1e-4)
+        np.testing.assert_allclose(getattr(perceived, name), getattr(film.state, name), atol=1e-4)
 
 
 @pytest.mark.parametrize(("fps", "filmed"), [(60.0, 30.0), (50.0, 25.0), (5.0, 10.0), (7.99, 15.98), (24.0, 24.0)])

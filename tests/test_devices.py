@@ -123,7 +123,7 @@ def test_a_world(far: Model, clip: Clip, start: str, scene: Callable[..., Scene]
     assert world.branch().rewind(1).past_frames == world.past_frames - 1
     two = World(far, scene(3), steps=2)
     two.step((0.0, 1.0))
-    two.edit("remove the red ball") if two.state.entities else two._look_anew()
+    two.edit("remove the red ball") if two.state.entities else two._refresh_cache()
     assert two.clip().num_frames == 4 and isinstance(two.terminated, bool)
 
 

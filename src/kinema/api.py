@@ -1,6 +1,6 @@
-"""What people call: plain functions that take and return clips.
+"""The public functions, which take and return clips.
 
-Each lays out a canvas, fills it, and reads it. Settings that repeat the result are kept in the clip.
+Each builds a canvas, fills it, and decodes it. The clip holds the settings that reproduce it.
 
 Axes: T frames, H x W pixels, h x w video cells.
 """
@@ -45,17 +45,16 @@ from kinema.inference.editing import (
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import (
     Named,
-    casts_seen,
+    count_new_objects,
+    known_identities,
     lay_scenes,
-    named_things,
-    new_names,
-    newcomers,
+    named_objects,
+    new_identities,
     scenes_at,
     state_of,
 )
 from kinema.inference.pipeline import OnFrames, Options, Progress, perceive_only
-from kinema.inference.rollout import frame_states, prefill, step
-from kinema.inference.rollout import render_frames as film_moments
+from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
 from kinema.playground.vocabulary import article, listing
@@ -80,15 +79,15 @@ AnySize = str | tuple[int, int] | None
 CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
 AT_ONCE = 64
-"""Frames whose pictures are drawn in one pass."""
+"""Frames whose pictures are rendered in one pass."""
 HARDLY = 0.05
-"""A thing of which less is visible does not show."""
+"""Least visible share of an object that counts as shown."""
 MOVING = 3
-"""Frames from which on a clip shows how things move."""
+"""Least number of frames of a clip from which velocities are known."""
 
 
 def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
-    """The given pictures themselves where they were given, not their round trip through the codec."""
+    """The clip with the known pictures themselves at their frames, in place of their reconstructions by the autoencoder."""
     frames = clip.frames.copy()
     for index, picture in known.items():
         frames[index] = picture
@@ -99,9 +98,9 @@ def _finish(
     model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
     settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> list[Clip]:  # fmt: skip
-    """closed: only what the prompt names joins who is seen in known pictures."""
+    """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
-    named = [named_things(prompt)] * canvas.batch if closed else None
+    named = [named_objects(prompt)] * canvas.batch if closed else None
     filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
     if named is not None:
@@ -113,12 +112,12 @@ def _finish(
 
 
 def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
-    """Say which things a prompt names that the film of given pictures does not hold."""
+    """Log a warning with the objects that a prompt names and a clip of known pictures does not show."""
     if named is None:
         return
-    for i, cast in enumerate(casts_seen(filled, 0.0)):
+    for i, identities in enumerate(known_identities(filled, 0.0)):
         absent = [
-            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(cast.values())).elements()
+            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(identities.values())).elements()
         ]
         if absent:
             log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
@@ -156,8 +155,8 @@ def films(
     width, height = limits.check_size(engine.config, size)
     count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
-    told = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
-    canvas = replace(canvas, text=stack(told, canvas.time_s))
+    texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
+    canvas = replace(canvas, text=stack(texts, canvas.time_s))
     filled = pipeline.generate(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
@@ -313,11 +312,11 @@ def extend(
     engine, given = resolve_model(model), Clip.of(clip)
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
-    kept = min(clip.num_frames, CONTEXT)
-    edge = clip.frames[:kept] if before else clip.frames[-kept:]
+    overlap = min(clip.num_frames, CONTEXT)
+    edge = clip.frames[:overlap] if before else clip.frames[-overlap:]
     known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
-    first = 0 if before else clip.num_frames - kept
-    scenes = dict(zip(known, scenes_at(clip, range(first, first + kept)), strict=True))
+    first = 0 if before else clip.num_frames - overlap
+    scenes = dict(zip(known, scenes_at(clip, range(first, first + overlap)), strict=True))
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
@@ -326,10 +325,10 @@ def extend(
         )
     else:
         made = _fill_known(
-            engine, known, scenes, frames=more + kept, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
+            engine, known, scenes, frames=more + overlap, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
             strict=strict, layout=layout, progress=progress,
         )  # fmt: skip
-    rest = clip.frames[kept:] if before else clip.frames[:-kept]
+    rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
     state = None if made.state is None else _join_states(made.state, state_of(clip), len(rest), before)
     return replace(made, frames=joined, state=state)
@@ -339,25 +338,24 @@ def _stepped(
     model: Model, known: Frames, scenes: dict[int, Scene | None], more: int, fps: float, seed: int, settings: dict[str, Any],
     progress: Progress | None,
 ) -> Clip:  # fmt: skip
-    """Known frames and `more` that are stepped through after them, as live worlds are."""
+    """Known frames, and `more` frames that a rollout predicts after them."""
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
-    seen = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
-    tracks = {name: seen.values[name] for name in ("state", *VECTORS)}
+    perceived = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
+    tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
-    moments = prefill(model, frame_states(tracks, 0.0, fps))
+    states = prefill(model, split_frames(tracks, 0.0, fps))
     for t in range(more):
-        last, new = step(model, moments, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
-        moments = [*moments[:-1], last, new]
+        last, new = step(model, states, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
+        states = [*states[:-1], last, new]
         if progress is not None:
             progress("plan", t + 1, more)
-    pictures = [film_moments(model, moments[i : i + AT_ONCE], height, width)[0] for i in range(0, len(moments), AT_ONCE)]
+    pictures = [render_frames(model, states[i : i + AT_ONCE], height, width)[0] for i in range(0, len(states), AT_ONCE)]
     named = {
-        name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
-        for name in ("state", "camera", "scene")
+        name: torch.stack([m.tracks[name][0] for m in states]).float().cpu().numpy() for name in ("state", "camera", "scene")
     }
     frames = np.concatenate(pictures)
     frames[: len(known)] = known
@@ -370,8 +368,8 @@ def _stepped(
 
 
 def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> Scene | None:
-    """The new state with the given clip's own one for its `rest` frames beyond the context; None where there is none, or where it
-    has other things in its slots."""
+    """The new state joined with the given clip's state for its `rest` frames beyond the context; None if there is none, or if it
+    has other objects in its slots."""
     if not rest:
         return made
     if given is None or any(k >= made.num_slots or made.name(k) != given.name(k) for k in given.entities):
@@ -491,19 +489,19 @@ def edit(
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded_size(engine, height, width)
     cells = encode(engine, clip.frames, *whole)
-    seen = conditioning.perceive(canvas, cells)
-    seen = lay_scenes(seen, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    seen = perceive_only(engine, seen, _options(options), [seed])
+    perceived = conditioning.perceive(canvas, cells)
+    perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+    perceived = perceive_only(engine, perceived, _options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
-    canvas = conditioning.known_vector(canvas, "camera", seen.values["camera"])
+    canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
         canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
-        canvas = conditioning.known_state(canvas, seen.values["state"], level=strength)
-        values = {**canvas.values, "scene": seen.values["scene"]}
+        canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
+        values = {**canvas.values, "scene": perceived.values["scene"]}
         canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
     else:
-        canvas = conditioning.known_vector(canvas, "scene", seen.values["scene"])
-        canvas = _masked_state(canvas, seen, white, prompt, strength, clip.fps)
+        canvas = conditioning.known_vector(canvas, "scene", perceived.values["scene"])
+        canvas = _masked_state(canvas, perceived, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     made = _finish(
@@ -513,34 +511,34 @@ def edit(
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
 
 
-def _masked_state(canvas: Canvas, seen: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
-    """The canvas of an edit with what was seen of the clip: things outside the mask known, those inside it free, and as many empty
-    slots as the prompt names things more, from the middle of the mask on."""
-    tracks = {name: seen.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+def _masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
+    """The canvas of an edit with the perceived state: objects outside the mask are known, those inside it may change, and so many
+    empty slots as the prompt names further objects may be filled, starting at the middle of the mask."""
+    tracks = {name: perceived.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
     inside = np.asarray(share_inside(scene, mask) > INSIDE)
     shown = (scene.visible > HARDLY) & (scene.kind >= 0)
     renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
     freed, empty = inside.copy(), scene.kind < 0
-    named = named_things(prompt)
-    held = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
-    more = int(empty.sum()) if named is None else max(newcomers(named, held) - int(renamed.sum()), 0)
+    named = named_objects(prompt)
+    remaining = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
+    more = int(empty.sum()) if named is None else max(count_new_objects(named, remaining) - int(renamed.sum()), 0)
     added = np.flatnonzero(empty)[:more]
     freed[:, added], renamed[added] = True, True
-    state = project_identity(seen.values["state"])
+    state = project_identity(perceived.values["state"])
     middle = middle_of(mask, scene.camera)
     place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
     for k in added:
         state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
     free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
     canvas = conditioning.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
-    names = None if named is None else new_names(named, held)
+    names = None if named is None else new_identities(named, remaining)
     return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
 
 
 def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[tuple[int, int]]) -> Canvas:
-    """The canvas with these (kind, color) known in renamed slots, each where the thing most like it was; slots left over
-    are empty; all slots in canonical order, as the model was taught them."""
+    """The canvas with these (kind, color) known in renamed slots, each in the slot of the most similar object; remaining slots are
+    empty; all slots are in canonical order, as in training."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     left = list(slots)
     for kind, color in names:
@@ -568,15 +566,15 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
 def perceive(
     clip: AnyClip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
 ) -> Scene:
-    """What is in the clip: the scene state over its frames. size: at which it is looked at, by default the model's own height,
-    where it reads best. A state that the clip brings along is taken for known; to have the pictures read anew, leave it out:
+    """The scene state of a clip over its frames. size: at which the clip is perceived, by default the model's own height, where
+    this is most accurate. If the clip has a state, it counts as known; to estimate it from the pictures, pass
     `replace(clip, state=None)`."""
     engine, clip = resolve_model(model), Clip.of(clip)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
-    seen = limits.fit_size(engine, clip, size or own)
-    height, width = seen.frames.shape[1:3]
+    fitted = limits.fit_size(engine, clip, size or own)
+    height, width = fitted.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(engine, seen.frames, *padded_size(engine, height, width)))
+    canvas = conditioning.perceive(canvas, encode(engine, fitted.frames, *padded_size(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = perceive_only(engine, canvas, _options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}

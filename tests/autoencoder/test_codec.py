@@ -69,11 +69,11 @@ def test_the_future_cannot_leak(factor: int) -> None:
         other = video.clone()
         other[:, changed:] = clip(9, seed=2)[:, changed:]
         first = latent_frames(changed + 1, factor) - 1
-        seen = codec.encode(other)
-        assert torch.equal(seen[:, :first], latents[:, :first])
-        assert not torch.equal(seen[:, first], latents[:, first])
+        other_latents = codec.encode(other)
+        assert torch.equal(other_latents[:, :first], latents[:, :first])
+        assert not torch.equal(other_latents[:, first], latents[:, first])
         known = pixel_frames(first, factor) if first else 0
-        assert torch.equal(codec.decode(seen)[:, :known], made[:, :known])
+        assert torch.equal(codec.decode(other_latents)[:, :known], made[:, :known])
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
@@ -90,8 +90,8 @@ def test_frames_are_independent_without_time_folding() -> None:
     assert torch.allclose(codec.decode(latents[:, some]), codec.decode(latents)[:, some], atol=1e-5)
     other = video.clone()
     other[:, 3] = 0
-    kept = [0, 1, 2, 4, 5, 6]
-    assert torch.equal(codec.encode(other)[:, kept], latents[:, kept])
+    unchanged = [0, 1, 2, 4, 5, 6]
+    assert torch.equal(codec.encode(other)[:, unchanged], latents[:, unchanged])
 
 
 def test_chunks_do_not_show() -> None:

@@ -40,9 +40,9 @@ def test_keys(game: Play) -> None:
     assert split_keys("a\x1b[Cq") == ["a", "\x1b[C", "q"]
     game.key("\x1b[C", 0.0)
     game.go(0.1)
-    assert game.world._moments[-2].tracks["action"][0].tolist() == [1.0, 0.0]
+    assert game.world._frame_states[-2].tracks["action"][0].tolist() == [1.0, 0.0]
     game.go(1.0)
-    assert game.world._moments[-2].tracks["action"][0].tolist() == [0.0, 0.0], "the key is up"
+    assert game.world._frame_states[-2].tracks["action"][0].tolist() == [0.0, 0.0], "the key is up"
     game.key("p", 1.0)
     time_s = game.world.time_s
     game.go(1.1)

@@ -67,7 +67,7 @@ def test_remote_equals_local_bit_for_bit(url: str, by_socket: bool) -> None:
 
 
 def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
-    local = World(None, PROMPT, seed=2)._gone(3, (0.5, 0.0))
+    local = World(None, PROMPT, seed=2)._advance(3, (0.5, 0.0))
     remote = RemoteWorld(url, PROMPT, key="ann", seed=2)
     for _ in range(3):
         remote.step((0.5, 0.0))

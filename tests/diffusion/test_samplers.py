@@ -68,9 +68,9 @@ def test_guidance_one_is_none_and_more_pushes_away() -> None:
 
     canvas = blank(batch=2, frames=3, fps=16.0, slots=2)
     text = TextCondition(states=torch.randn(2, 4, 8), reads=torch.ones(2, 3, 4, dtype=torch.bool))
-    told = replace(canvas, text=text)
+    with_text = replace(canvas, text=text)
     assert guided(denoise, 1.0) is denoise
-    assert torch.equal(guided(denoise, 3.0)(told)["state"], torch.full((2, 3), 3.0)) and passes == [4]
+    assert torch.equal(guided(denoise, 3.0)(with_text)["state"], torch.full((2, 3), 3.0)) and passes == [4]
 
 
 def test_words_that_nobody_may_read_are_no_words(denoiser: Denoiser) -> None:

@@ -29,9 +29,9 @@ def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoi
     made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
     begun = noised(canvas.values, canvas.levels, noise)
     reached = euler(
-        lambda now: denoiser(now, stride=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
+        lambda now: denoiser(now, step_size=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
     )
-    whole = (made.stride == 1.0).nonzero()[:, 0]
+    whole = (made.step_size == 1.0).nonzero()[:, 0]
     assert len(whole) and len(whole) < ROWS
     for name in canvas.values:
         torch.testing.assert_close(made.values[name][whole], reached.values[name][whole], rtol=1e-4, atol=1e-4)
@@ -47,12 +47,12 @@ def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denois
     starts = noised(made.values, made.levels, made.noise)["state"]
     truth = noised(canvas.values, made.levels, noise)["state"]
     torch.testing.assert_close(starts, truth, rtol=1e-4, atol=1e-4)
-    assert set((1 / made.stride).round().int().tolist()) <= set(PIECES)
+    assert set((1 / made.step_size).round().int().tolist()) <= set(PIECES)
 
 
 def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: Denoiser) -> None:
     assert [step_size_of(n) for n in (1, 2, 4, 8)] == [1.0, 0.5, 0.25, 0.125]
     assert step_size_of(16) == step_size_of(3) == 0.0
     canvas = start(plan(), range(ROWS))
-    far, near = denoiser(canvas, stride=1.0)["state"], denoiser(canvas)["state"]
+    far, near = denoiser(canvas, step_size=1.0)["state"], denoiser(canvas)["state"]
     assert not torch.equal(far, near)

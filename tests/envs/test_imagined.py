@@ -31,8 +31,8 @@ def test_it_swaps_for_the_playground(model: Model, observation: str) -> None:
     real = PlaygroundEnv(task=TASK, observation=observation)
     dreamt = ImaginedEnv(model=model, task=TASK, observation=observation)
     assert real.observation_space == dreamt.observation_space and real.action_space == dreamt.action_space
-    seen, info = dreamt.reset(seed=1)
-    assert dreamt.observation_space.contains(seen) and info["task"] == TASK
+    first, info = dreamt.reset(seed=1)
+    assert dreamt.observation_space.contains(first) and info["task"] == TASK
 
 
 def test_the_same_seed_and_actions_give_the_same_world(model: Model) -> None:
@@ -98,8 +98,8 @@ def test_bad_input_is_named(model: Model) -> None:
 
 def test_states_seen_at_once_are_those_of_each_scene(model: Model) -> None:
     env = ImaginedVectorEnv(3, model=model, task=TASK, observation="state")
-    seen, _ = env.reset(seed=3)
-    for state, scene in zip(seen, env.scenes(), strict=True):
+    observation, _ = env.reset(seed=3)
+    for state, scene in zip(observation, env.scenes(), strict=True):
         np.testing.assert_allclose(state, observed_state(scene), atol=1e-6)
 
 
@@ -110,7 +110,7 @@ def test_beginnings_that_were_given_stay_when_the_task_changes(model: Model) -> 
     def starts(rng: np.random.Generator, count: int) -> dict[str, torch.Tensor]:
         asked.append(count)
         whole._rng = rng
-        return whole._beginnings(count)
+        return whole._initial_tracks(count)
 
     env = ImaginedEnv(model=model, task=TASK, starts=starts)
     env.reset(seed=1)

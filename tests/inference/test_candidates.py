@@ -78,11 +78,11 @@ def test_a_sample_is_chosen_alike_in_any_batch(model: Model) -> None:
 
 def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever draft is scored best is the one that is finished; each has its own noise."""
-    canvas, kept = empty(model, "a red ball rolls right"), []
+    canvas, cameras = empty(model, "a red ball rolls right"), []
     for best in range(3):
         monkeypatch.setattr(pipeline, "plan_scores", lambda _, drafts, half_width, best=best: torch.eye(drafts.batch)[best])
-        kept.append(plan_state(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
-    assert not torch.equal(kept[0], kept[1]) and not torch.equal(kept[1], kept[2])
+        cameras.append(plan_state(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
+    assert not torch.equal(cameras[0], cameras[1]) and not torch.equal(cameras[1], cameras[2])
     assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250
     assert candidate_seed(7, 0) == 7
 

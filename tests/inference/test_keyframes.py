@@ -14,7 +14,7 @@ import torch
 import kinema
 from kinema.api import Options
 from kinema.canvas.canvas import Canvas, blank
-from kinema.inference.keyframes import close_slots, joining_casts, lay_scenes, named_things, newcomers
+from kinema.inference.keyframes import close_slots, count_new_objects, joining_texts, lay_scenes, named_objects
 from kinema.inference.pipeline import ROUGHLY
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -136,35 +136,35 @@ def test_who_a_prompt_adds(prompt: str, count: int) -> None:
     cast = [
         (KINDS.index(kind), COLORS.index(color)) for color, kind in (("red", "ball"), ("blue", "box"), ("green", "robot"))
     ]
-    named = named_things(prompt)
-    assert named is not None and newcomers(named, cast) == count
+    named = named_objects(prompt)
+    assert named is not None and count_new_objects(named, cast) == count
 
 
 def test_what_joins_is_told_together_with_who_is_there(scene: Make) -> None:
     """The model reads a text as the whole cast, so what a prompt adds is told with what the pictures show."""
     known = lay_scenes(canvas(), dict.fromkeys((0,), scene(1)))
     texts = {
-        prompt: joining_casts(known, [named_things(prompt)], ROUGHLY)[0]
+        prompt: joining_texts(known, [named_objects(prompt)], ROUGHLY)[0]
         for prompt in ("a red ball", "a green star", "a car")
     }
     there = "a red ball, a blue box, a green robot"
     assert texts == {"a red ball": "", "a green star": f"{there} and a green star", "a car": f"{there} and a car"}
-    assert joining_casts(canvas(), [named_things("a car")], ROUGHLY) == [""]
+    assert joining_texts(canvas(), [named_objects("a car")], ROUGHLY) == [""]
 
 
 def test_only_who_is_named_may_join(scene: Make) -> None:
     laid = lay_scenes(canvas(), {2: scene(1)})
     exists, visible = 0, group_slice("visible")
-    closed = close_slots(laid, [named_things("the red ball rolls")], ROUGHLY)
+    closed = close_slots(laid, [named_objects("the red ball rolls")], ROUGHLY)
     assert (closed.values["state"][0, :, 3, exists] == -1).all() and (closed.levels["state"][0, :, 3] == 0).all()
-    opened = close_slots(laid, [named_things("a pink star falls")], ROUGHLY)
+    opened = close_slots(laid, [named_objects("a pink star falls")], ROUGHLY)
     assert (opened.levels["state"][0, :, 3, exists] == 1).all()
     assert (opened.values["state"][0, 2, 3, visible] == -1).all() and (opened.levels["state"][0, 2, 3, visible] == 0).all()
-    for free in (close_slots(laid, [None], ROUGHLY), close_slots(laid, [named_things("another ball")], ROUGHLY)):
+    for free in (close_slots(laid, [None], ROUGHLY), close_slots(laid, [named_objects("another ball")], ROUGHLY)):
         assert torch.equal(free.levels["state"], laid.levels["state"])
     blank_canvas = canvas()
     assert torch.equal(
-        close_slots(blank_canvas, [named_things("a ball")], ROUGHLY).levels["state"], blank_canvas.levels["state"]
+        close_slots(blank_canvas, [named_objects("a ball")], ROUGHLY).levels["state"], blank_canvas.levels["state"]
     )
 
 

@@ -46,11 +46,11 @@ def test_a_planned_scene_has_one_view_and_one_background(model: Model) -> None:
     scene = plan_state(model, canvas, options, [1, 2]).values["scene"]
     assert (scene.abs() == 1).all() and (scene == scene[:, :1]).all() and ((scene[..., 1:] > 0).sum(-1) == 1).all()
     known, level = torch.full_like(scene, 0.25), torch.zeros_like(canvas.levels["scene"])
-    told = canvas.with_values({**canvas.values, "scene": known}, {**canvas.levels, "scene": level})
-    assert torch.equal(plan_state(model, told, options, [1, 2]).values["scene"], known)
-    seen = -torch.ones_like(scene)
-    seen[..., -1] = 1.0
+    known_canvas = canvas.with_values({**canvas.values, "scene": known}, {**canvas.levels, "scene": level})
+    assert torch.equal(plan_state(model, known_canvas, options, [1, 2]).values["scene"], known)
+    other_scene = -torch.ones_like(scene)
+    other_scene[..., -1] = 1.0
     level = torch.ones_like(level)
     level[:, 5] = 0.0
-    told = canvas.with_values({**canvas.values, "scene": seen}, {**canvas.levels, "scene": level})
-    assert torch.equal(plan_state(model, told, options, [1, 2]).values["scene"], seen)
+    known_canvas = canvas.with_values({**canvas.values, "scene": other_scene}, {**canvas.levels, "scene": level})
+    assert torch.equal(plan_state(model, known_canvas, options, [1, 2]).values["scene"], other_scene)

@@ -7,7 +7,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import start
-from kinema.inference.rollout import frame_states, prefill, sliding_window_mask, step
+from kinema.inference.rollout import prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import Denoiser, RolloutContext
 from kinema.models.hub import Model
@@ -27,35 +27,35 @@ def noisy(grid: tuple[int, int] | None) -> Canvas:
 @pytest.mark.parametrize("grid", [None, (4, 4)])
 @pytest.mark.parametrize("window", [3, FRAMES])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_stepping_from_memory_equals_looking_at_all(
+def test_rollout_with_cache_equals_full_pass(
     denoiser: Denoiser, grid: tuple[int, int] | None, window: int, dtype: torch.dtype
 ) -> None:
     """Frame by frame, each reading `window` remembered ones, against the whole canvas under the same band of reading."""
     torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
     canvas = noisy(grid)
     device = torch.device("cpu")
-    whole = denoiser.recall(canvas, None, KVCache(past=[]), sliding_window_mask(0, FRAMES, window, device), dtype=dtype)
-    kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
+    whole = denoiser.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, FRAMES, window, device), dtype=dtype)
+    cached: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
     for t in range(FRAMES):
         one = canvas.frames(t, t + 1)
         first = max(0, t - window)
         before = canvas.frames(first, t)
-        past, pairs = None, []
+        context, pairs = None, []
         if t:
-            deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
-            past = RolloutContext(
-                time_s=before.time_s, state=before.values["state"], level=before.levels["state"], deed=deed
+            action = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
+            context = RolloutContext(
+                time_s=before.time_s, state=before.values["state"], level=before.levels["state"], action=action
             )
-            blocks = range(len(kept[0]))
-            pairs = [tuple(torch.cat([kept[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
-        memory = KVCache(past=pairs)  # type: ignore[arg-type]
-        found = denoiser.recall(one, past, memory, None, dtype=dtype)
-        kept.append(memory.fresh)
+            blocks = range(len(cached[0]))
+            pairs = [tuple(torch.cat([cached[j][i][half] for j in range(first, t)], 2) for half in (0, 1)) for i in blocks]
+        cache = KVCache(cached=pairs)  # type: ignore[arg-type]
+        result = denoiser.recall(one, context, cache, None, dtype=dtype)
+        cached.append(cache.new)
         for name in whole:
             close = (
                 1e-5 if dtype == torch.float32 else 1e-3 if grid is None else 2e-2
             )  # a convolution of fewer frames rounds otherwise
-            torch.testing.assert_close(found[name][:, 0], whole[name][:, t], atol=close, rtol=close)
+            torch.testing.assert_close(result[name][:, 0], whole[name][:, t], atol=close, rtol=close)
 
 
 def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> None:
@@ -63,17 +63,17 @@ def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> N
     generator = torch.Generator().manual_seed(3)
     canvas = blank(batch=1, frames=6, fps=16.0, slots=4)
     tracks = {name: torch.randn(x.shape, generator=generator) for name, x in canvas.values.items()}
-    moments = prefill(model, frame_states(tracks, 0.0, 16.0))
-    assert all(m.memory is not None for m in moments[:-1]) and moments[-1].memory is None
+    states = prefill(model, split_frames(tracks, 0.0, 16.0))
+    assert all(m.kv is not None for m in states[:-1]) and states[-1].kv is None
     action = torch.tensor([[0.5, -0.5]])
-    last, new = step(model, moments, action, fps=16.0, seeds=[5])
-    again = prefill(model, [*moments[:-1], last, new])
-    assert last.memory is not None and again[-2].memory is not None
-    for (a, b), (c, d) in zip(last.memory, again[-2].memory, strict=True):
+    last, new = step(model, states, action, fps=16.0, seeds=[5])
+    again = prefill(model, [*states[:-1], last, new])
+    assert last.kv is not None and again[-2].kv is not None
+    for (a, b), (c, d) in zip(last.kv, again[-2].kv, strict=True):
         torch.testing.assert_close(a, c, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(b, d, atol=1e-5, rtol=1e-4)
     assert torch.equal(new.tracks["camera"], last.tracks["camera"])
     assert new.time_s == pytest.approx(6 / 16)
-    other, changed = step(model, moments, -action, fps=16.0, seeds=[5])
+    other, changed = step(model, states, -action, fps=16.0, seeds=[5])
     assert not torch.equal(new.tracks["state"], changed.tracks["state"])
     assert torch.equal(other.tracks["state"], last.tracks["state"])

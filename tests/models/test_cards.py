@@ -15,5 +15,5 @@ def test_a_card_names_the_number_of_parameters(name: str) -> None:
     folder = find(name)
     with safe_open(folder / WEIGHTS, "pt") as weights:
         count = sum(weights.get_tensor(key).numel() for key in weights.keys())  # noqa: SIM118
-    told = re.search(r"(\d+\.\d) million parameters", (folder / CARD).read_text(encoding="utf-8"))
-    assert told is not None and float(told[1]) == round(count / 1e6, 1)
+    match = re.search(r"(\d+\.\d) million parameters", (folder / CARD).read_text(encoding="utf-8"))
+    assert match is not None and float(match[1]) == round(count / 1e6, 1)

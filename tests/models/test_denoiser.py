@@ -103,7 +103,7 @@ def test_config_errors() -> None:
         DenoiserConfig.from_dict({**good, "colour": 1})
 
 
-def test_what_was_done_is_told_to_the_frame_after_if_that_may_know(denoiser: Denoiser) -> None:
+def test_each_frame_gets_the_action_of_the_previous_one_if_it_may_read_it(denoiser: Denoiser) -> None:
     torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
     frames = 5
     action, level = torch.randn(1, frames, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(1, frames)

@@ -28,21 +28,21 @@ def test_an_answer_of_nothing_is_the_sketch() -> None:
     model.video_out.last.weight.zero_()
     assert model.video_out.last.bias is not None
     model.video_out.last.bias.zero_()
-    here = canvas(4, 4)
-    assert here.cell_units is not None
-    answers = model.forward_local(here.values, here.levels, here.cell_units, torch.float32)
-    torch.testing.assert_close(model(here)["video"], answers["video mean"])
+    filled = canvas(4, 4)
+    assert filled.cell_units is not None
+    answers = model.forward_local(filled.values, filled.levels, filled.cell_units, torch.float32)
+    torch.testing.assert_close(model(filled)["video"], answers["video mean"])
 
 
 def test_the_sketch_does_not_look_at_the_video() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
-    here = canvas(4, 4)
-    assert here.cell_units is not None
-    other = {**here.values, "video": here.values["video"] + 1}
-    levels = {**here.levels, "video": here.levels["video"] * 0.3}
-    a = model.forward_local(here.values, levels, here.cell_units, torch.float32)
-    b = model.forward_local(other, levels, here.cell_units, torch.float32)
+    filled = canvas(4, 4)
+    assert filled.cell_units is not None
+    other = {**filled.values, "video": filled.values["video"] + 1}
+    levels = {**filled.levels, "video": filled.levels["video"] * 0.3}
+    a = model.forward_local(filled.values, levels, filled.cell_units, torch.float32)
+    b = model.forward_local(other, levels, filled.cell_units, torch.float32)
     assert torch.equal(a["video mean"], b["video mean"]) and torch.equal(a["video spread"], b["video spread"])
     assert not torch.equal(a["video"], b["video"])
 
@@ -50,27 +50,27 @@ def test_the_sketch_does_not_look_at_the_video() -> None:
 def test_rendering_is_the_same_whether_frames_are_known_to_be_blank_or_not() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
-    here = canvas(4, 4)
-    levels = {name: torch.zeros_like(level) for name, level in here.levels.items()}
-    blank_video = torch.ones_like(here.levels["video"])
-    alone = model.render(here.with_values(here.values, {**levels, "video": blank_video}))
+    filled = canvas(4, 4)
+    levels = {name: torch.zeros_like(level) for name, level in filled.levels.items()}
+    blank_video = torch.ones_like(filled.levels["video"])
+    alone = model.render(filled.with_values(filled.values, {**levels, "video": blank_video}))
     first_known = blank_video.clone()
     first_known[:, 0] = 0.0
-    joined = model.render(here.with_values(here.values, {**levels, "video": first_known}))
-    assert torch.equal(joined[:, 0], here.values["video"][:, 0])
+    joined = model.render(filled.with_values(filled.values, {**levels, "video": first_known}))
+    assert torch.equal(joined[:, 0], filled.values["video"][:, 0])
     torch.testing.assert_close(joined[:, 1:], alone[:, 1:])
-    answers = model.forward_local(here.values, {**levels, "video": blank_video}, 2.5, torch.float32)
-    torch.testing.assert_close(alone, clean_video(here.values, {**levels, "video": blank_video}, answers))
+    answers = model.forward_local(filled.values, {**levels, "video": blank_video}, 2.5, torch.float32)
+    torch.testing.assert_close(alone, clean_video(filled.values, {**levels, "video": blank_video}, answers))
 
 
 def test_a_frame_is_rendered_from_its_own_state_alone() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
-    here = canvas(4, 4)
-    levels = {name: torch.zeros_like(level) for name, level in here.levels.items()} | {"video": here.levels["video"]}
-    moved = {**here.values, "state": here.values["state"].clone()}
+    filled = canvas(4, 4)
+    levels = {name: torch.zeros_like(level) for name, level in filled.levels.items()} | {"video": filled.levels["video"]}
+    moved = {**filled.values, "state": filled.values["state"].clone()}
     moved["state"][:, 1] += 0.5
-    a, b = model.render(here.with_values(here.values, levels)), model.render(here.with_values(moved, levels))
+    a, b = model.render(filled.with_values(filled.values, levels)), model.render(filled.with_values(moved, levels))
     assert torch.equal(a[:, 0], b[:, 0]) and torch.equal(a[:, 2], b[:, 2])
     assert not torch.allclose(a[:, 1], b[:, 1])
 
@@ -78,33 +78,33 @@ def test_a_frame_is_rendered_from_its_own_state_alone() -> None:
 def test_spreads_stay_within_bounds_and_known_cells_come_back() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
-    here = canvas(4, 4)
-    assert here.cell_units is not None
-    levels = {**here.levels, "video": torch.zeros_like(here.levels["video"])}
-    answers = model.forward_local(here.values, levels, here.cell_units, torch.float32)
+    filled = canvas(4, 4)
+    assert filled.cell_units is not None
+    levels = {**filled.levels, "video": torch.zeros_like(filled.levels["video"])}
+    answers = model.forward_local(filled.values, levels, filled.cell_units, torch.float32)
     assert answers["video spread"].min() >= SPREAD[1] * 0.99 and answers["video spread"].max() <= SPREAD[2] * 1.01
-    assert torch.equal(clean_video(here.values, levels, answers), here.values["video"])
+    assert torch.equal(clean_video(filled.values, levels, answers), filled.values["video"])
 
 
 @pytest.mark.parametrize("grid", [(3, 3), (4, 7), (16, 9)])
 def test_every_shape_passes(grid: tuple[int, int]) -> None:
     model = Denoiser(CONFIG).requires_grad_(False)
-    here = canvas(*grid)
-    assert here.cell_units == pytest.approx(10.0 / grid[0])
-    assert model(here)["video"].shape == here.values["video"].shape
+    filled = canvas(*grid)
+    assert filled.cell_units == pytest.approx(10.0 / grid[0])
+    assert model(filled)["video"].shape == filled.values["video"].shape
 
 
 def test_how_large_a_picture_is_changes_what_is_drawn() -> None:
     """The same cells as part of a picture of another height: things are of another size there."""
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
-    here = canvas(4, 4)
-    a = model.forward_local(here.values, here.levels, 2.5, torch.float32)["video mean"]
-    b = model.forward_local(here.values, here.levels, 1.25, torch.float32)["video mean"]
+    filled = canvas(4, 4)
+    a = model.forward_local(filled.values, filled.levels, 2.5, torch.float32)["video mean"]
+    b = model.forward_local(filled.values, filled.levels, 1.25, torch.float32)["video mean"]
     assert not torch.allclose(a, b)
 
 
 def test_a_canvas_with_video_says_how_high_its_cells_are() -> None:
-    here = canvas(4, 4)
+    filled = canvas(4, 4)
     with pytest.raises(InputError, match="cell_units"):
-        Canvas(time_s=here.time_s, values=here.values, levels=here.levels)
+        Canvas(time_s=filled.time_s, values=filled.values, levels=filled.levels)

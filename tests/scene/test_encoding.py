@@ -96,8 +96,8 @@ def test_looks_are_settled_and_stay_settled() -> None:
     faint[..., group_slice("angle")] *= 0.3
     faint[..., group_slice("visible")] += 0.5
     settled = project_for_render(faint)
-    here = state[..., 0] > 0
-    assert torch.allclose(settled[here][..., group_slice("angle")], state[here][..., group_slice("angle")], atol=1e-4)
+    exists = state[..., 0] > 0
+    assert torch.allclose(settled[exists][..., group_slice("angle")], state[exists][..., group_slice("angle")], atol=1e-4)
     assert float(settled[..., group_slice("visible")].max()) <= 1.0
 
 
@@ -109,6 +109,6 @@ def test_a_turn_hardly_known_is_that_of_the_nearest_frame() -> None:
     lost = state.clone()
     lost[2:4, :, turn] *= -0.05
     settled = project_for_render(lost)
-    here = state[0, :, 0] > 0
-    assert torch.allclose(settled[2, here][:, turn], project_for_render(state)[1, here][:, turn], atol=1e-5)
-    assert torch.allclose(settled[3, here][:, turn], project_for_render(state)[4, here][:, turn], atol=1e-5)
+    exists = state[0, :, 0] > 0
+    assert torch.allclose(settled[2, exists][:, turn], project_for_render(state)[1, exists][:, turn], atol=1e-5)
+    assert torch.allclose(settled[3, exists][:, turn], project_for_render(state)[4, exists][:, turn], atol=1e-5)

@@ -472,8 +472,10 @@ def test_nobody_plays_without_a_key(url: str, world: str) -> None:
 
 
 def same(a: World, b: World) -> bool:
-    return len(a._moments) == len(b._moments) and all(
-        torch.equal(x.tracks[name], y.tracks[name]) for x, y in zip(a._moments, b._moments, strict=True) for name in x.tracks
+    return len(a._frame_states) == len(b._frame_states) and all(
+        torch.equal(x.tracks[name], y.tracks[name])
+        for x, y in zip(a._frame_states, b._frame_states, strict=True)
+        for name in x.tracks
     )
 
 
@@ -512,7 +514,7 @@ def test_a_killed_server_loses_nothing(tmp_path: Path, saved_after: int | None) 
             world = await manager.private_branch(session)
             assert same(world, was), cut
             await manager.execute(session, step_of(None))
-            was._gone(1)
+            was._advance(1)
             (steps,) = sorted(session.folder.glob("*.steps"))[-1:]
             with steps.open("a") as file:
                 file.write('["step", [0.')
@@ -553,7 +555,7 @@ def test_few_are_awake_and_all_go_on(tmp_path: Path, scene: Callable[..., Scene]
             await asyncio.sleep(0.01)
         assert [session.world is None for session in sessions] == [True, False]
         for seed, session in enumerate(sessions, 1):
-            expected = World(None, scene(4), seed=seed)._gone(3, (0.1, 0.0))
+            expected = World(None, scene(4), seed=seed)._advance(3, (0.1, 0.0))
             assert same(await manager.private_branch(session), expected)
         await manager.close()
 
@@ -596,7 +598,7 @@ def test_a_live_step_does_not_wait_for_a_long_question(tmp_path: Path) -> None:
             await manager.execute(other, step_of(None), urgent=True)
             steps += 1
         assert steps >= 3
-        expected = World(None, PROMPT, seed=3)._gone(16).what_if("the ball had been yellow", 16)
+        expected = World(None, PROMPT, seed=3)._advance(16).what_if("the ball had been yellow", 16)
         assert np.array_equal(long.result().instead.frames, expected.instead.frames), (
             "nothing is changed by what came between"
         )

@@ -97,7 +97,7 @@ def test_long_changes_are_not_repeated_whole(world: World, text: str) -> None:
     with pytest.raises(InputError) as error:
         world.edit(text)
     assert len(str(error.value)) < 800
-    world._gone(2)
+    world._advance(2)
     with pytest.raises(InputError) as error:
         world.what_if(f"{text} had not", since=1)
     assert len(str(error.value)) < 900

@@ -28,7 +28,7 @@ def world(model: Model, scene: MakeScene) -> World:
 
 
 def states(world: World) -> torch.Tensor:
-    return torch.stack([m.tracks["state"] for m in world._moments])
+    return torch.stack([m.tracks["state"] for m in world._frame_states])
 
 
 def test_steps_repeat_and_things_persist(model: Model, world: World, scene: MakeScene) -> None:
@@ -40,35 +40,35 @@ def test_steps_repeat_and_things_persist(model: Model, world: World, scene: Make
     assert a.frame.shape == (64, 64, 3) and a.frame.dtype == np.uint8
     assert torch.equal(states(world), states(other))
     assert world.time_s == pytest.approx(5 / 16) and world.past_frames == 8
-    assert not torch.equal(states(world), states(World(model, scene(), seed=4)._gone(5, (0.5, 0.0))))
+    assert not torch.equal(states(world), states(World(model, scene(), seed=4)._advance(5, (0.5, 0.0))))
 
 
 def test_a_branch_shares_the_past_and_not_the_future(world: World) -> None:
-    world._gone(3)
+    world._advance(3)
     before = states(world)
     other = world.branch()
-    other._gone(4, (1.0, 0.0))
+    other._advance(4, (1.0, 0.0))
     other.edit("remove the ball")
     assert torch.equal(states(world), before)
     assert len(world.state.entities) == 3 and len(other.state.entities) == 2
-    world._gone(2)
+    world._advance(2)
     assert torch.equal(states(world)[: len(before)], before)
 
 
 def test_rewinding_and_going_on_is_as_if_never_gone(world: World) -> None:
-    world._gone(8, (0.3, 0.0))
+    world._advance(8, (0.3, 0.0))
     after = states(world)
-    world.rewind(5)._gone(5, (0.3, 0.0))
+    world.rewind(5)._advance(5, (0.3, 0.0))
     assert torch.equal(states(world), after)
     with pytest.raises(InputError, match="expected 0 to"):
         world.rewind(1000)
 
 
 def test_rewinding_past_a_change_undoes_it(world: World) -> None:
-    world._gone(4)
+    world._advance(4)
     before = states(world)
     world.edit("remove the ball")
-    world._gone(2)
+    world._advance(2)
     assert [world.scene.name(k) for k in world.scene.entities] == ["blue box", "green robot"], "who is there now"
     other = world.branch().rewind(2)
     assert len(other.state.entities) == 2, "at the moment of the change it holds"
@@ -78,7 +78,7 @@ def test_rewinding_past_a_change_undoes_it(world: World) -> None:
 
 
 def test_a_dragged_thing_is_where_it_was_put_and_rewinding_puts_it_back(world: World) -> None:
-    world._gone(3)
+    world._advance(3)
     before, box = states(world), next(e for e in world.state.entities if e.name == "blue box")
     assert world.move(box.slot, 7.5, 6.0) == "move the blue box to (7.5, 6.0)"
     moved = next(e for e in world.state.entities if e.name == "blue box")
@@ -87,18 +87,18 @@ def test_a_dragged_thing_is_where_it_was_put_and_rewinding_puts_it_back(world: W
         world.move(3, 5.0, 5.0)
     with pytest.raises(InputError, match="outside the room"):
         world.move(box.slot, 11.0, 5.0)
-    world._gone(1).rewind(2)
+    world._advance(1).rewind(2)
     assert torch.equal(states(world), before[:-1])
 
 
 def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp_path: Path) -> None:
-    path = world._gone(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
+    path = world._advance(3, (0.1, 0.2)).save(tmp_path / "room.kinema")
     other = World.open(path, model=model)
-    assert torch.equal(states(other._gone(4)), states(world._gone(4)))
-    kept = path.read_bytes()
+    assert torch.equal(states(other._advance(4)), states(world._advance(4)))
+    saved = path.read_bytes()
     with pytest.raises(OutputError, match="exists; pass --force"):
         world.save(path)
-    assert path.read_bytes() == kept and list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == saved and list(tmp_path.iterdir()) == [path]
     world.save(path, force=True)
     assert torch.equal(states(World.open(path, model=model)), states(world))
     assert world.save(tmp_path / "new" / "room.kinema").is_file()
@@ -125,10 +125,10 @@ def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> 
 
 @pytest.mark.parametrize("fps", [7.9, 33.0])
 def test_a_rate_that_the_model_does_not_step_at_has_its_mend(model: Model, fps: float) -> None:
-    told = rf"^{fps:g} frames a second: untrained steps at 8 to 32; pass fps=16 \(--fps 16\)$"
-    with pytest.raises(SizeError, match=told):
+    message = rf"^{fps:g} frames a second: untrained steps at 8 to 32; pass fps=16 \(--fps 16\)$"
+    with pytest.raises(SizeError, match=message):
         World(model, "a red ball", fps=fps)
-    with pytest.raises(SizeError, match=told):
+    with pytest.raises(SizeError, match=message):
         ImaginedVectorEnv(1, model=model, fps=fps)
     slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.codec)
     with pytest.raises(SizeError, match=r"steps at 4 to 10; pass fps=10 \(--fps 10\)$"):
@@ -136,11 +136,11 @@ def test_a_rate_that_the_model_does_not_step_at_has_its_mend(model: Model, fps: 
 
 
 def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "KEPT_S", 5.0)
+    monkeypatch.setattr(room, "RETAINED_S", 5.0)
     monkeypatch.setattr(room, "REWOUND", 8)
-    world._gone(90)
-    assert len(world._moments) == 80
-    assert sum(m.memory is not None for m in world._moments) == room.WINDOW + 8 - 1
+    world._advance(90)
+    assert len(world._frame_states) == 80
+    assert sum(m.kv is not None for m in world._frame_states) == room.WINDOW + 8 - 1
     before = states(world)
     world.rewind(40)
     assert torch.equal(states(world), before[:40])
@@ -148,7 +148,7 @@ def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_one_cause_changed(world: World) -> None:
-    world._gone(6, (1.0, 0.0))
+    world._advance(6, (1.0, 0.0))
     both = world.what_if("the ball had not been pushed", since=6)
     assert both.understood == "stop the red ball"
     assert both.happened.num_frames == both.instead.num_frames == 7

@@ -56,7 +56,7 @@ def test_a_lesson_in_long_steps(run: Trainer) -> None:
     made = lesson(
         run.model, np.random.default_rng(0), b.values, b.levels, b.noise, b.time_s, text, b.time_bias, torch.bfloat16
     )
-    assert made.stride.device.type == "meta"
+    assert made.step_size.device.type == "meta"
     assert {x.device.type for x in made.values.values()} == {"meta"}
 
 

@@ -83,10 +83,18 @@ def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded
     with torch.inference_mode():
         stride = torch.zeros(RECIPE.batch)
         answers = net.network(
-            noisy, part.levels, part.time_s, None, canvas.cell_units, part.bias, stride, torch.float32, order=part.order
+            noisy,
+            part.levels,
+            part.time_s,
+            None,
+            canvas.cell_units,
+            part.bias,
+            stride,
+            torch.float32,
+            previous_index=part.order,
         )
         taught = cleaned(noisy, part.levels, answers)
-        asked = net.recall(canvas, None, KVCache(past=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
+        asked = net.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
     for name in ("video", "reward", "terminated", "sensors"):
         torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)
 

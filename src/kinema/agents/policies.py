@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import TextCondition
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, frame_states, predict_action, prefill, step, termination_prob
+from kinema.inference.rollout import WINDOW, FrameState, predict_action, prefill, split_frames, step, termination_prob
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward
@@ -69,7 +69,7 @@ class Follower:
         self.model, self.task, self.fps, self.window = model, str(Task.parse(task)), fps, window
 
     def begin(self, count: int) -> None:
-        self._moments: list[FrameState] = []
+        self._frame_states: list[FrameState] = []
         silent = torch.zeros(count, 1, device=self.model.device)
         self.text = self.model.condition([(self.task, 0.0, 1e9)], silent)
 
@@ -78,13 +78,13 @@ class Follower:
         slots, device = self.model.config.denoiser.slots, self.model.device
         rooms = [tracks_of(scene, slots, device) for scene in scenes]
         tracks = {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
-        number = round(self._moments[-1].time_s * self.fps) + 1 if self._moments else 0
-        if actions is not None and self._moments:
+        number = round(self._frame_states[-1].time_s * self.fps) + 1 if self._frame_states else 0
+        if actions is not None and self._frame_states:
             done = torch.from_numpy(actions).to(device)
-            last = self._moments[-1]
-            self._moments[-1] = replace(last, tracks={**last.tracks, "action": done}, acted=True)
-        self._moments = [*self._moments[-self.window :], frame_states(tracks, number / self.fps, self.fps)[0]]
-        return self._moments
+            last = self._frame_states[-1]
+            self._frame_states[-1] = replace(last, tracks={**last.tracks, "action": done}, acted=True)
+        self._frame_states = [*self._frame_states[-self.window :], split_frames(tracks, number / self.fps, self.fps)[0]]
+        return self._frame_states
 
 
 def _repeated(moments: list[FrameState], times: int) -> list[FrameState]:
@@ -98,7 +98,7 @@ def _repeated(moments: list[FrameState], times: int) -> list[FrameState]:
         replace(
             m,
             tracks={name: x.repeat_interleave(times, 0) for name, x in m.tracks.items()},
-            memory=None if m.memory is None else tuple((over(k, m.batch), over(v, m.batch)) for k, v in m.memory),
+            kv=None if m.kv is None else tuple((over(k, m.batch), over(v, m.batch)) for k, v in m.kv),
         )
         for m in moments
     ]

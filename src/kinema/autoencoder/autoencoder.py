@@ -1,9 +1,9 @@
 """A small causal video autoencoder: 8x8 pixels (and 1, 2 or 4 frames) become one latent cell.
 
-Made for CPUs: pictures are cut into 4x4 blocks at once (space to depth), so every convolution runs at a quarter or an eighth
-of the resolution, in channels-last order and, where the processor has it, bfloat16. A linear path from pixels to latents and
-back runs beside the convolutions; they learn what it misses. Time is folded into channels instead of 3-D convolutions: a
-group of `time_factor` frames is one sample, which with a time factor above 1 also sees the group before it. With a time
+Made for CPUs: pictures are rearranged into 4x4 blocks (space to depth), so every convolution runs at a quarter or an eighth of the
+resolution, in channels-last order and, where the processor supports it, in bfloat16. A linear path from pixels to latents and
+back runs in parallel to the convolutions, which learn the residual. Time is folded into channels instead of 3-D convolutions: a
+group of `time_factor` frames is one sample, which with a time factor above 1 also contains the group before it. With a time
 factor of 1 nothing mixes over time, so any subset of frames may be encoded or decoded alone.
 
 Axes: B batch, T pixel frames, S latent frames, N = B * S groups, C channels, H and W pixels, h and w cells; NHWC inside.
@@ -61,8 +61,8 @@ class AutoencoderConfig:
         return self.width * 3 // 8
 
     @property
-    def seen(self) -> int:
-        """Groups of frames that one sample sees: its own, and with a time factor above 1 the one before."""
+    def context_groups(self) -> int:
+        """Groups of frames in one sample: its own, and with a time factor above 1 the one before."""
         return 1 if self.time_factor == 1 else 2
 
 
@@ -105,11 +105,11 @@ def to_space(x: Tensor, size: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Groups of frames [N, seen * time_factor * 3, H, W] to raw latents [N, C, H / 8, W / 8]."""
+    """Groups of frames [N, context_groups * time_factor * 3, H, W] to raw latents [N, C, H / 8, W / 8]."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        pixels = 3 * config.time_factor * config.seen
+        pixels = 3 * config.time_factor * config.context_groups
         half = (config.depth + 1) // 2
         self.stem = Conv(pixels * FINE**2, config.fine, 3)
         self.near = nn.Sequential(*(Residual(config.fine) for _ in range(half)))
@@ -122,17 +122,17 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         blocks = to_depth(x, FINE)
         features = self.down(to_depth(self.near(self.stem(blocks)), COARSE))
-        found: Tensor = self.out(self.wide(features)) + self.linear(to_depth(blocks, COARSE))
-        return found
+        latents: Tensor = self.out(self.wide(features)) + self.linear(to_depth(blocks, COARSE))
+        return latents
 
 
 class Decoder(nn.Module):
-    """Raw latents [N, seen * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
+    """Raw latents [N, context_groups * C, h, w] to groups of frames [N, time_factor * 3, 8 h, 8 w]."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         pixels = 3 * config.time_factor
-        latents = config.channels * config.seen
+        latents = config.channels * config.context_groups
         self.stem = Conv(latents, config.width, 3)
         self.wide = nn.Sequential(*(Residual(config.width) for _ in range(config.depth)))
         self.up = Conv(config.width, config.fine * COARSE**2, 1)
@@ -147,7 +147,7 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """The learned codec. Weights may be kept in any float dtype; the network computes in the one they have.
+    """The learned autoencoder. Weights may be in any float dtype; the network computes in that dtype.
 
     mean, std: float32 [C], the constants that turn raw latents into latents of zero mean and unit variance.
     """
@@ -188,14 +188,14 @@ class Autoencoder(nn.Module):
         return self
 
     def group(self, video: Tensor) -> Tensor:
-        """video [B, T, 3, H, W] to groups [B, S, seen * time_factor * 3, H, W]; the first picture fills its group alone."""
+        """video [B, T, 3, H, W] to groups [B, S, context_groups * time_factor * 3, H, W]; the first picture fills its group."""
         factor, frames = self.time_factor, video.shape[1]
         if factor == 1:
             return video
         tail = pixel_frames(latent_frames(frames, factor), factor) - frames
         index = torch.cat([torch.zeros(factor - 1, dtype=torch.long), torch.arange(frames), torch.full((tail,), frames - 1)])
         groups = rearrange(video[:, index.to(video.device)], "b (s f) c h w -> b s (f c) h w", f=factor)
-        return with_past(groups)
+        return with_previous_group(groups)
 
     def ungroup(self, groups: Tensor, num_frames: int) -> Tensor:
         """groups [B, S, time_factor * 3, H, W] to video [B, num_frames, 3, H, W]."""
@@ -215,7 +215,7 @@ class Autoencoder(nn.Module):
         """latents: float [B, S, C, h, w]. Returns float32 [B, T, 3, 8 h, 8 w] in [-1, 1]."""
         frames = check_latents(latents, self.channels, self.time_factor, num_frames)
         raw = latents.float() * self.std[:, None, None] + self.mean[:, None, None]
-        groups = with_past(raw) if self.config.seen == 2 else raw
+        groups = with_previous_group(raw) if self.config.context_groups == 2 else raw
         pixels = in_chunks(self.decoder, groups.flatten(0, 1).to(self.dtype), CHUNK_PIXELS // SPACE_FACTOR**2)
         video = pixels.float().clamp(-1, 1)
         return self.ungroup(video.reshape(*groups.shape[:2], *video.shape[1:]), frames)
@@ -231,8 +231,8 @@ class Autoencoder(nn.Module):
         return to_bytes(self.decode(latents[None].to(self.mean.device), num_frames)[0])
 
 
-def with_past(groups: Tensor) -> Tensor:
-    """[B, S, C, ...] to [B, S, 2 C, ...]: each group behind the one before it; the first sees itself twice."""
+def with_previous_group(groups: Tensor) -> Tensor:
+    """[B, S, C, ...] to [B, S, 2 C, ...]: each group after the one before it; the first one after itself."""
     return torch.cat([torch.cat([groups[:, :1], groups[:, :-1]], dim=1), groups], dim=2)
 
 

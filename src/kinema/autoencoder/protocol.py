@@ -1,4 +1,4 @@
-"""What a codec is: the one door between pixels and the latents that the denoiser works on.
+"""The interface of an autoencoder, which converts between pixels and the latents of the denoiser.
 
 Axes: B batch, T pixel frames, S latent frames, C channels, H and W pixels, h and w latent cells. Pixels are floats in
 [-1, 1] or uint8; latents have about zero mean and unit variance per channel, so that unit Gaussian noise is level 1.

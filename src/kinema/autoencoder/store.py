@@ -44,8 +44,8 @@ def load_autoencoder(
     codec = Autoencoder(read_config(folder / CONFIG))
     try:
         weights = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as wrong:
-        raise ModelError(f"{folder / WEIGHTS} cannot be read: {wrong}; train it again or copy the whole folder") from None
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{folder / WEIGHTS} cannot be read: {error}; train it again or copy the whole folder") from None
     expected = codec.state_dict()
     odd = sorted(expected.keys() ^ weights.keys()) or [k for k, v in expected.items() if v.shape != weights[k].shape]
     if odd:
@@ -68,8 +68,8 @@ def read_config(path: Path) -> AutoencoderConfig:
         ) from None
     except ModelError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as wrong:
-        raise ModelError(f"{path} is not a codec's config ({wrong}); expected the file that save_codec writes") from None
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise ModelError(f"{path} is not a codec's config ({error}); expected the file that save_codec writes") from None
 
 
 def save_autoencoder(codec: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
@@ -95,5 +95,5 @@ def save_autoencoder(codec: Autoencoder, path: str | Path, *, card: str | None =
                 file.replace(folder / file.name)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as wrong:
-        raise OutputError(f"the codec could not be written to {folder}: {wrong.strerror or wrong}") from None
+    except OSError as error:
+        raise OutputError(f"the codec could not be written to {folder}: {error.strerror or error}") from None

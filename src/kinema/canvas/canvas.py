@@ -33,7 +33,7 @@ class TextCondition:
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """What is known and what is wanted. Immutable: a step of a sampler makes a new one."""
+    """Values and noise levels of all tracks: level 0 is known, 1 is unknown. Immutable; a sampler's step makes a new one."""
 
     time_s: Tensor
     values: dict[str, Tensor]
@@ -97,11 +97,11 @@ class Canvas:
 def stack(texts: Sequence[TextCondition | None], time_s: Tensor) -> TextCondition | None:
     """Texts of one sample each as the text of a batch on the clock time_s [B, T]; the shorter are filled up with tokens that no
     frame reads."""
-    told = [text for text in texts if text is not None]
-    if not told:
+    given = [text for text in texts if text is not None]
+    if not given:
         return None
-    longest = max(text.states.shape[1] for text in told)
-    states = time_s.new_zeros(len(texts), longest, told[0].states.shape[-1], dtype=told[0].states.dtype)
+    longest = max(text.states.shape[1] for text in given)
+    states = time_s.new_zeros(len(texts), longest, given[0].states.shape[-1], dtype=given[0].states.dtype)
     reads = torch.zeros(*time_s.shape, longest, dtype=torch.bool, device=time_s.device)
     for i, text in enumerate(texts):
         if text is not None:

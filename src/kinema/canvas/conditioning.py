@@ -1,8 +1,8 @@
-"""Layouts: every capability is a statement of which cells are known.
+"""Layouts: every capability is defined by which cells of a canvas are known.
 
-Each function takes a canvas and returns it with some cells set and their levels lowered; nothing else differs between
-generating, extending, filling, editing, perceiving, rendering and simulating. They compose: known frames, a known slot and a
-known camera can be laid on one canvas.
+Each function takes a canvas and returns it with some cells set and their levels lowered. Generating, extending, infilling, editing,
+perceiving, rendering and simulating differ in nothing else. The functions compose: one canvas can have known frames, a known slot
+and a known camera.
 
 Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, n given frames.
 """
@@ -19,7 +19,7 @@ from kinema.errors import InputError
 from kinema.scene.encoding import GROUPS, IDENTITY, group_slice
 
 WITHIN = 0.3
-"""Level at which the places of things that are edited behind a mask enter the plan."""
+"""Noise level at which positions of objects that are edited behind a mask enter the plan."""
 
 
 def _put(canvas: Canvas, track: str, frames: Sequence[int] | slice, value: Tensor, level: float) -> Canvas:
@@ -37,12 +37,12 @@ def _put(canvas: Canvas, track: str, frames: Sequence[int] | slice, value: Tenso
 
 
 def text_to_video(canvas: Canvas) -> Canvas:
-    """Nothing is known but the text, which the canvas carries."""
+    """Only the text is known, which the canvas holds already."""
     return canvas
 
 
 def known_frames(canvas: Canvas, frames: Sequence[int], video: Tensor) -> Canvas:
-    """Pictures [B, n, h, w, P] stand at these frames: first, last, every other, the ends of a loop."""
+    """Pictures [B, n, h, w, P] are known at these frames: first, last, every other, the ends of a loop."""
     return _put(canvas, "video", frames, video, 0.0)
 
 
@@ -86,7 +86,7 @@ def loop(canvas: Canvas, frame: Tensor) -> Canvas:
 
 
 def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
-    """The whole clip "roughly like this": level `strength`, inside the mask [h, w] (True: change) or everywhere."""
+    """The whole clip is known at level `strength`, inside the mask [h, w] (True: change) or everywhere; exactly outside of it."""
     if not 0.0 < strength <= 1.0:
         raise InputError(f"strength {strength}: expected above 0 (keep all) and up to 1 (keep nothing)")
     canvas = _put(canvas, "video", slice(None), clip, strength)
@@ -101,8 +101,8 @@ def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None =
 
 def edit_state(canvas: Canvas, state: Tensor, *, strength: float, freed: Tensor, renamed: Tensor) -> Canvas:
     """The state [1, T, K, F] of a clip that is edited behind a mask: known where it is not freed (bool [T, K]), else at level
-    `strength`, but for places, which are known to WITHIN, lest things leave the mask; and nothing is known of who is in the slots
-    that are renamed (bool [K])."""
+    `strength`, except for positions, which are at most at level WITHIN, so that objects stay in the mask. Identities of renamed
+    slots (bool [K]) are unknown."""
     canvas = _put(canvas, "state", slice(None), state, 0.0)
     level = torch.where(freed[None, ..., None].to(state.device), strength, canvas.levels["state"])
     place = group_slice("position")
@@ -114,17 +114,17 @@ def edit_state(canvas: Canvas, state: Tensor, *, strength: float, freed: Tensor,
 
 
 def perceive(canvas: Canvas, video: Tensor) -> Canvas:
-    """The whole video is known; the state is asked for."""
+    """The whole video is known; the state is unknown."""
     return _put(canvas, "video", slice(None), video, 0.0)
 
 
 def known_state(canvas: Canvas, state: Tensor, frames: Sequence[int] | slice = slice(None), level: float = 0.0) -> Canvas:
-    """Every field of every slot [B, n, K, F] at these frames; a level above 0 says "roughly"."""
+    """Every field of every slot [B, n, K, F] is known at these frames; at a level above 0, approximately."""
     return _put(canvas, "state", frames, state, level)
 
 
 def render(canvas: Canvas, state: Tensor, camera: Tensor, setting: Tensor) -> Canvas:
-    """State, camera and setting are known; the video is asked for."""
+    """State, camera and setting are known; the video is unknown."""
     canvas = known_state(canvas, state)
     canvas = _put(canvas, "camera", slice(None), camera, 0.0)
     return _put(canvas, "scene", slice(None), setting, 0.0)
@@ -155,7 +155,7 @@ def manipulate(canvas: Canvas, past: Tensor, slot: int, group: str, value: Tenso
 
 
 def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
-    """A storyboard's cast: who is there [B, K, F] holds in every frame, what they do is unknown."""
+    """The identities of a state [B, K, F] are known in every frame; its other fields are unknown."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     for group in IDENTITY:
         columns = group_slice(group)
@@ -175,7 +175,7 @@ def counterfactual(past: Canvas, slot: int, group: str, value: Tensor, frame: in
 
 
 def imitate(canvas: Canvas, past: dict[str, Tensor]) -> Canvas:
-    """All tracks of the past [B, n, ...] are known; the actions from then on are asked for."""
+    """All tracks of the past [B, n, ...] are known; later actions are unknown."""
     n = next(iter(past.values())).shape[1]
     for name, value in past.items():
         canvas = _put(canvas, name, slice(0, n), value, 0.0)

@@ -226,7 +226,7 @@ class Play:
             return
         action = self.action if now - self.acted_at < HELD_S else (0.0, 0.0)
         begun = time.perf_counter()
-        self.world._gone(1, action)
+        self.world._advance(1, action)
         self.model_ms = 1000 * (time.perf_counter() - begun)
 
     def screen(self, columns: int, rows: int, frame_ms: float) -> str:

@@ -1,9 +1,8 @@
 """The training objective: noise every cell to its own level, predict every clean cell.
 
-Rectified flow x_t = (1 - t) x + t noise; the network predicts x, the loss is on x (Li & He 2025), weighted towards
-clean levels, where x is all but given and what is left to mend (a trembling path) would weigh next to nothing. Known cells
-(t = 0) cannot err and add nothing. The sketch, which is the video's mean, and its spread have losses of their own: squared
-error, and the negative log-likelihood of a Gaussian.
+Rectified flow x_t = (1 - t) x + t noise; the network predicts x, and the loss is on x (Li & He 2025), weighted towards low levels,
+where the remaining errors (trembling paths) are small. Known cells (t = 0) have no error. The mean and the spread of the
+video's prior have losses of their own: squared error, and the negative log-likelihood of a Gaussian.
 
 Axes: B batch, T frames, K slots, F features.
 """
@@ -34,7 +33,7 @@ GROUP_WEIGHTS = {
     "angle": 0.3,
     "visible": 0.3,
 }
-"""Weight of one feature of each group: where and how fast matters most, and categories have many features each."""
+"""Weight of one feature of each group: positions and velocities matter most, and categories have many features each."""
 
 TRACK_WEIGHTS = {
     "video": 1.0,
@@ -45,31 +44,31 @@ TRACK_WEIGHTS = {
     "reward": 1.0,
     "terminated": 3.0,
 }
-"""Of all frames one in some hundreds ends a task, so the mean error of "terminated" is small whatever is said of ends."""
-SIGHT_WEIGHT = 0.3
+"""One frame in some hundreds ends a task, so the mean error of "terminated" is small even if all ends are missed."""
+DETECTION_WEIGHT = 0.3
 PICTURE_WEIGHT = 2.0
-THINGS_SEEN = 4.0
-"""How much more the pixels around things weigh in a decoded picture."""
-THINGS = 1.5
-"""How much more than the backdrop the places around things weigh in a picture."""
+OBJECT_PIXEL_WEIGHT = 4.0
+"""Additional weight of the pixels around objects in a decoded picture."""
+OBJECT_WEIGHT = 1.5
+"""Additional weight of the cells around objects in the video."""
 Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
-"""Of the spread's likelihood, from which only the spread learns."""
+"""Weight of the spread's negative log-likelihood, which trains the spread alone."""
 FLOOR = 0.01
 MOST = 8.0
-"""Most that an error of a picture weighs at any level."""
+"""Largest weight of a picture's error at any level."""
 
 
 def video_weight(level: Tensor, spread: Tensor) -> Tensor:
-    """Weight of a squared error of a picture: 1 at level 1, and what makes the bare network's answer count alike at lower levels
-    (Karras et al. 2022), for data of this spread around its mean."""
+    """Weight of a picture's squared error, for data of this spread around its mean: 1 at level 1, and at lower levels such that the
+    network's raw output has equal weight at all levels (Karras et al. 2022)."""
     return (1 + ((1 - level) * spread / level.clamp_min(1e-3)).square()).clamp_max(MOST)
 
 
 def edm_weight(level: Tensor, spread: Tensor | float = 1.0) -> Tensor:
-    """Weight of an error of anything else: about what makes the bare network's answer count alike at every level (as in Karras
-    et al. 2022), so 1 at level 1, 21 at level 1/6, 101 close to level 0. Less, and planned paths tremble. spread: of the clean
-    value around what is expected of it; where that is small, so is what there is to err, and it weighs more."""
+    """Weight of a squared error of the other tracks: the network's raw output has about equal weight at every level (Karras et al.
+    2022), so 1 at level 1, 21 at level 1/6, 101 close to level 0. With less, planned paths tremble. spread: standard deviation of
+    the clean value around its prior mean; a smaller one weighs more."""
     scale = torch.as_tensor(spread, device=level.device).square()
     share = scale * level.square() / (scale * (1 - level).square() + level.square()).clamp_min(1e-12)
     return (1 + FLOOR) / (share + FLOOR)
@@ -90,8 +89,8 @@ def noised(values: dict[str, Tensor], levels: dict[str, Tensor], noise: dict[str
     return mixed
 
 
-def around_things(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float) -> Tensor:
-    """[B, T, h, w]: 1 for cells that a thing or its edge may lie in, else 0. state and camera as tracks."""
+def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float) -> Tensor:
+    """[B, T, h, w]: 1 for cells that may hold an object or its edge, else 0. state and camera as tracks."""
     zoom = torch.exp2(camera[..., 2] / 2)[..., None]
     place = 5.0 + 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom[..., None]
     radius = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]) * zoom
@@ -102,18 +101,18 @@ def around_things(state: Tensor, camera: Tensor, h: int, w: int, cell_units: flo
 
 
 def clean_video(noisy: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[str, Tensor]) -> Tensor:
-    """The clean video [B, T, h, w, P] by the network's answers; what its spread should be is learned from "spread" alone."""
+    """The clean video [B, T, h, w, P] by the network's outputs; no gradient reaches the spread, which the "spread" loss trains."""
     level, spread = levels["video"][..., None], answers["video spread"].detach()
     return precondition(noisy["video"], level, answers["video"], answers["video mean"], spread)
 
 
 def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks, cell_units: float) -> dict[str, Tensor]:
-    """Of a batch with video: "video" and "sketch", squared errors of every clean cell and of what was expected of it, more of those
-    with things; and "spread", how badly the spread tells the sketch's error."""
+    """Losses of a batch with video: "video" and "sketch", squared errors of the predicted cells and of their prior mean, weighted
+    towards cells with objects; and "spread", the negative log-likelihood of the prior mean's error under the spread."""
     level, spread = levels["video"][..., None], answers["video spread"]
     truth, mean = values["video"], answers["video mean"]
     h, w = levels["video"].shape[2:]
-    weight = 1 + THINGS * around_things(values["state"], values["camera"], h, w, cell_units)[..., None]
+    weight = 1 + OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units)[..., None]
     weight = weight / weight.mean()
     error = (clean_video(noisy, levels, answers) - truth).square() * video_weight(level, spread.detach())
     missed = (mean - truth).square()
@@ -124,13 +123,13 @@ def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks,
     }
 
 
-def detection_of(sight: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
-    """How badly sight's answers [B, T, H, W, ANSWERS] tell what lies where."""
-    patch = sight.shape[2] // levels["video"].shape[2]
-    height, width = sight.shape[2:4]
-    centers = cell_centers(height, width, cell_units / patch, sight.device)
+def detection_of(detections: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
+    """The detection loss of the detection head's outputs [B, T, H, W, DETECTION_DIM]."""
+    patch = detections.shape[2] // levels["video"].shape[2]
+    height, width = detections.shape[2:4]
+    centers = cell_centers(height, width, cell_units / patch, detections.device)
     finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
-    return detection_loss(sight, values["state"], values["camera"], finer, centers, cell_units / patch)
+    return detection_loss(detections, values["state"], values["camera"], finer, centers, cell_units / patch)
 
 
 def still_losses(
@@ -143,8 +142,8 @@ def still_losses(
     cell_units: float,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """The same for the local parts alone: `video_losses` of the first half, which is to be drawn, and "picture", how far it looks
-    from the true pictures [B, 3, H, W] once the codec has decoded it; and "sight" of the second half, which is to be seen."""
+    """Losses of the local parts alone, on stills. The first half is rendered: `video_losses`, and "picture", the image loss of the
+    decoded cells against the true pictures [B, 3, H, W]. The second half is detected: "sight"."""
     noisy = noised(values, levels, noise)
     n = len(pictures) // 2
 
@@ -154,12 +153,12 @@ def still_losses(
     drawn = half(noisy, slice(n)), half(values, slice(n)), half(levels, slice(n))
     answers = model.forward_local(drawn[0], drawn[2], cell_units, dtype)
     result = video_losses(answers, *drawn, cell_units)
-    sight = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
-    result["sight"] = detection_of(sight, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
+    detections = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
+    result["sight"] = detection_of(detections, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
     made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
     rows = pictures.shape[2] // 8
-    near = around_things(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
-    weight = 1 + THINGS_SEEN * F.interpolate(near, scale_factor=8.0)
+    near = near_objects(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
+    weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
     result["picture"] = loss_of(made, pictures[:n], weight)
     return result
 
@@ -173,7 +172,7 @@ def losses(
     text_states: Tensor,
     text_reads: Tensor,
     time_bias: Tensor,
-    stride: Tensor,
+    step_size: Tensor,
     cell_units: float | None,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
@@ -181,7 +180,7 @@ def losses(
     `video_losses` and "sight" where there is video."""
     noisy = noised(values, levels, noise)
     text = TextCondition(states=text_states, reads=text_reads)
-    answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, stride, dtype)
+    answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, step_size, dtype)
     result = {}
     if cell_units is not None:
         result = video_losses(answers, noisy, values, levels, cell_units)
@@ -194,10 +193,10 @@ def losses(
         if name == "state":
             t = levels[name]
             error = (clean[name] - x).square() * edm_weight(t, answers["spread"])
-            here = (x[..., :1] > 0).float()
+            exists = (x[..., :1] > 0).float()
             only_exists = torch.zeros_like(weights)
             only_exists[0] = 1.0
-            error = error * weights * (here + (1 - here) * (0.2 + 0.8 * only_exists))
+            error = error * weights * (exists + (1 - exists) * (0.2 + 0.8 * only_exists))
         else:
             t = levels[name][..., None]
             error = (clean[name] - x).square() * edm_weight(t)
@@ -209,7 +208,7 @@ def total(parts: dict[str, Tensor]) -> Tensor:
     """The weighted sum that is minimised."""
     weights = {
         **TRACK_WEIGHTS,
-        "sight": SIGHT_WEIGHT,
+        "sight": DETECTION_WEIGHT,
         "picture": PICTURE_WEIGHT,
         "sketch": TRACK_WEIGHTS["video"],
         "spread": SPREAD_WEIGHT,

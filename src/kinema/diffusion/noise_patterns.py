@@ -1,6 +1,6 @@
-"""Noise levels: how they are spread, and the patterns that training draws, which are the layouts of use.
+"""Noise levels: their distribution, and the noise patterns of training, which match the canvases of inference.
 
-Video is redundant: almost everything can be read at level 0.7, so levels are shifted to the noisy end,
+Video is redundant: almost everything is visible at level 0.7, so levels are shifted to the noisy end,
 t = s u / (1 + (s - 1) u) with s = 3 (Esser et al. 2024, section 5.3.2 there for resolution), and some are exactly 1.
 Independent levels per frame are diffusion forcing (Chen et al. 2024); independent levels per track are what UniDiffuser and
 Unified World Models do.
@@ -21,11 +21,11 @@ from kinema.scene.encoding import GROUPS, IDENTITY, STATE_FEATURES, VECTORS, gro
 Levels = dict[str, NDArray[np.float32]]
 SHIFT = 3.0
 IDENTITY_KNOWN = {"plan": 0.25, "film": 0.5}
-"""How often it is known who is there. With pictures often: which slot holds what is a question of its own (slots are sorted by
-kind and color), and while it is open all places blur into each other."""
+"""Probability that identities are known. It is higher with pictures, because positions are ambiguous as long as it is unknown which
+slot holds which object (slots are sorted by kind and color)."""
 
-GLIMPSED = 0.85
-"""How often, where the pictures are known and the state is not, the state is roughly known from sight."""
+DETECTED_SHARE = 0.85
+"""Probability that a state is roughly known from detections, where the pictures are known and the state is not."""
 
 
 def shift(u: NDArray[Any] | float, amount: float = SHIFT) -> NDArray[Any] | float:
@@ -48,7 +48,7 @@ def _level(rng: np.random.Generator, certain: float = 0.15) -> float:
 
 
 def _context(rng: np.random.Generator) -> float:
-    """The level of a known past: clean, or slightly noisy so that live errors do not feed themselves."""
+    """The level of known earlier frames: clean, or slightly noisy, so that errors do not accumulate in rollouts."""
     return 0.0 if rng.random() < 0.6 else float(rng.uniform(0.0, 0.1))
 
 
@@ -76,17 +76,15 @@ def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
     return levels
 
 
-def _glimpse(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
-    """What `sight` tells of a picture is roughly known: who is where, in most frames; changes state [T, K, F] in place.
-
-    Mostly it is known for sure who is there, because all frames agree; the rest of what a slot holds is to be found.
-    """
+def _set_detected_levels(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
+    """Set levels of a state with detections: identities and positions are roughly known in most frames; changes state [T, K, F] in
+    place. Existence, kind and color are mostly known exactly; the other fields are unknown."""
     rough = np.exp(rng.uniform(np.log(0.008), np.log(0.3)))
     state[...] = 1.0
     for group in ("exists", "kind", "color"):
         state[..., group_slice(group)] = 0.0 if rng.random() < 0.85 else rough
-    seen = rng.random(state.shape[:2]) >= rng.choice((0.0, 0.1, 0.5), p=(0.4, 0.4, 0.2))
-    state[..., group_slice("position")] = np.where(seen[..., None], np.float32(rough), np.float32(1.0))
+    shown = rng.random(state.shape[:2]) >= rng.choice((0.0, 0.1, 0.5), p=(0.4, 0.4, 0.2))
+    state[..., group_slice("position")] = np.where(shown[..., None], np.float32(rough), np.float32(1.0))
 
 
 def _slots(rng: np.random.Generator, state: NDArray[np.float32], identity: float) -> None:
@@ -154,16 +152,16 @@ def draw(
     rows: list[Levels] = []
     for _ in range(batch):
         if grid is None:
-            state, known, glimpsed = _plan(rng, frames), _PLAN_KNOWN, False
+            state, known, detected = _plan(rng, frames), _PLAN_KNOWN, False
             row: Levels = {}
         else:
             state, video, known = _film(rng, frames, shares)
-            glimpsed = float(video.max()) <= 0.3 and rng.random() < GLIMPSED
+            detected = float(video.max()) <= 0.3 and rng.random() < DETECTED_SHARE
             row = {"video": np.broadcast_to(video[:, None, None], (frames, *grid)).copy()}
         row |= _vectors(rng, state, known)
         row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, STATE_FEATURES)).copy()
-        if glimpsed:
-            _glimpse(rng, row["state"])
+        if detected:
+            _set_detected_levels(rng, row["state"])
         else:
             _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
         rows.append(row)
@@ -173,8 +171,8 @@ def draw(
 def draw_rollout_levels(
     rng: np.random.Generator, *, batch: int, frames: int, slots: int
 ) -> tuple[Levels, NDArray[np.bool_]]:
-    """Levels of a batch that is stepped through, and which frames are the past [T]; the others are each a next frame that nobody
-    reads. Who is there, the camera and the setting are known; what was done, is of the past."""
+    """Levels of a rollout batch, and which frames are past [T]; each of the others is a next frame that no frame reads. Identities,
+    camera and setting are known, and so are the past frames' vector tracks, though some samples have no actions."""
     past = rng.random(frames) >= rng.uniform(0.2, 0.6)
     past[0] = True
     rough = np.where(rng.random(batch) < 0.6, 0.0, rng.uniform(0.0, 0.06, batch)).astype(np.float32)
@@ -184,9 +182,9 @@ def draw_rollout_levels(
     ).copy()
     for group in IDENTITY:
         state[..., group_slice(group)] = 0.0
-    told = np.broadcast_to(np.where(past, 0.0, ahead), (batch, frames)).astype(np.float32)
+    vector_level = np.broadcast_to(np.where(past, 0.0, ahead), (batch, frames)).astype(np.float32)
     acted = rng.random((batch, 1)) < 0.9
-    levels: Levels = {"state": state, **{name: told.copy() for name in VECTORS}}
+    levels: Levels = {"state": state, **{name: vector_level.copy() for name in VECTORS}}
     levels["action"] = np.where(past & acted, 0.0, 1.0).astype(np.float32)
     for name in ("camera", "scene"):
         levels[name][:] = 0.0
@@ -194,7 +192,7 @@ def draw_rollout_levels(
 
 
 def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple[int, int]) -> Levels:
-    """Levels of a batch of single pictures for the local parts: the first half to be drawn, the others to be seen."""
+    """Levels of a batch of stills for the local parts: the first half to be rendered, the second half to be detected."""
     drawn = np.arange(batch) < batch // 2
     clear = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.3, batch))
     known = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.1, batch))

@@ -1,8 +1,8 @@
 """Samplers: plain functions that move the unknown cells of a canvas from their level to 0.
 
 Each takes (denoise, canvas, schedule) and returns the finished canvas. `denoise(canvas) -> clean values` is any callable, so
-guidance is a wrapper around it. A schedule says, step by step, what share of its first level each track still has; that
-lets the state lead the video, so that what happens is settled before it is drawn. Cells at level 0 are never touched.
+guidance is a wrapper around it. A schedule gives for each step the share of its first level that each track still has; so the
+state can be sampled ahead of the video. Cells at level 0 never change.
 
 Sources: probability-flow ODE of rectified flow by Euler or Heun (Karras et al. 2022, algorithm 1); classifier-free guidance
 (Ho & Salimans 2021).
@@ -114,8 +114,8 @@ def _heun_target(now: Canvas, then: Canvas, clean: dict[str, Tensor], again: dic
 
 
 def guided(denoise: Denoise, scale: float) -> Denoise:
-    """Clean estimates pushed away from what would be said without the text; scale 1 is no guidance. Both are asked for in one
-    batch: plans are so few tokens that a pass of two costs little more than one."""
+    """A denoiser with classifier-free guidance: estimate without text + scale * (with text - without); scale 1 is no guidance. Both
+    run in one batch: plans are so few tokens that a pass of two costs little more than one."""
     if scale == 1.0:
         return denoise
 

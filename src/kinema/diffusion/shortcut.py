@@ -1,8 +1,8 @@
-"""Shortcuts: the network learns to answer for a long step at once what two shorter ones would have reached (Frans et al. 2024).
+"""Shortcut models: the network learns to make one long step equal to two shorter ones (Frans et al. 2024).
 
-A step from share u to u - 1/n of the way is told to the network as its stride 1/n; n is 1, 2, 4 or 8. What it should answer is
-made by the network itself: two steps of half the stride, of which the shortest are ordinary ones of stride 0. In terms of
-the clean value: x_0 = x_hat + (t_0 / t_1) (x_1 - x_hat), solved for x_hat.
+A step from share u to u - 1/n of the schedule has the step size 1/n, an input of the network; n is 1, 2, 4 or 8. The target comes
+from the network itself: two steps of half that size, of which the smallest are ordinary ones with a step size of 0. In terms of the
+clean value: x_0 = x_hat + (t_0 / t_1) (x_1 - x_hat), solved for x_hat.
 
 Axes: B batch, T frames, K slots, F features.
 """
@@ -21,21 +21,21 @@ from kinema.diffusion.noise_patterns import shift
 from kinema.models.denoiser import Denoiser, cleaned
 
 PIECES = (1, 2, 4, 8)
-"""Numbers of steps that the whole way may be gone in."""
+"""Numbers of equal steps that the network learns."""
 KNOWN = 0.1
-"""Cells up to this level count as known and keep it; the others start from level 1."""
+"""Cells up to this level count as known and keep their level; the others start from level 1."""
 
 Tracks = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What a shortcut is trained on: `noised(values, levels, noise)` is where the long step starts."""
+    """Training data of a shortcut: `noised(values, levels, noise)` is where the long step starts. step_size [B]."""
 
     values: Tracks
     levels: Tracks
     noise: Tracks
-    stride: Tensor
+    step_size: Tensor
 
 
 def _per(share: Tensor, x: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def _per(share: Tensor, x: Tensor) -> Tensor:
 
 
 def step_size_of(steps: int) -> float:
-    """What the network is told when the whole way is gone in so many steps; 0 for numbers it has no shortcut for."""
+    """The step size input for a schedule of so many steps; 0 for numbers without a shortcut."""
     return 1.0 / steps if steps in PIECES else 0.0
 
 
@@ -59,7 +59,7 @@ def lesson(
     time_bias: Tensor | None,
     dtype: torch.dtype,
 ) -> Lesson:
-    """Draw a stride and a place on the way for each row, and find what two steps of half the stride reach from there."""
+    """Draw a step size and a start in the schedule for each row, and compute what two steps of half that size reach."""
     batch, device = len(time_s), time_s.device
     pieces = rng.choice(PIECES, batch)
     number = rng.integers(1, pieces + 1)
@@ -84,16 +84,16 @@ def lesson(
 
     first, middle, last = at(1.0), at(0.5), at(0.0)
     begun = noised(values, first, noise)
-    found = clean(begun, first)
-    between = {name: found[name] + ratio(first, middle, name) * (x - found[name]) for name, x in begun.items()}
-    found = clean(between, middle)
+    estimate = clean(begun, first)
+    between = {name: estimate[name] + ratio(first, middle, name) * (x - estimate[name]) for name, x in begun.items()}
+    estimate = clean(between, middle)
     target, push = {}, {}
     for name, x in begun.items():
-        reached = found[name] + ratio(middle, last, name) * (between[name] - found[name])
+        reached = estimate[name] + ratio(middle, last, name) * (between[name] - estimate[name])
         whole = ratio(first, last, name)
         moving = whole < 1
         target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), values[name])
         t = deep(name, first[name])
         push[name] = torch.where(moving, (x - (1 - t) * target[name]) / t.clamp_min(1e-6), noise[name])
-    stride = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
-    return Lesson(values=target, levels=first, noise=push, stride=stride)
+    step_size = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
+    return Lesson(values=target, levels=first, noise=push, step_size=step_size)

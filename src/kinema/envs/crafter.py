@@ -31,10 +31,10 @@ class Crafter(gym.Env[NDArray[np.uint8], Any]):
         return np.asarray(self._env.reset(), np.uint8), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, reward, done, info = self._env.step(int(action))
+        pixels, reward, done, info = self._env.step(int(action))
         self._steps += 1
         dead = bool(info.get("discount", 1.0) == 0.0)
-        return np.asarray(seen, np.uint8), float(reward), dead, bool(done and not dead), {"inventory": info["inventory"]}
+        return np.asarray(pixels, np.uint8), float(reward), dead, bool(done and not dead), {"inventory": info["inventory"]}
 
     def render(self) -> NDArray[np.uint8] | None:
         return np.asarray(self._env.render(), np.uint8) if self.render_mode == "rgb_array" else None

@@ -1,7 +1,7 @@
 """The model as a Gymnasium environment, one world or many at once: `kinema/Imagined-v0`.
 
-It has the spaces of `kinema/Playground-v0`, so an agent moves from one to the other unchanged. An episode begins with a real
-Playground room, seen for as long as the model remembers; from there on every frame, reward and end is the model's own.
+It has the spaces of `kinema/Playground-v0`, so an agent runs in both unchanged. An episode begins with frames of a real Playground
+room, as many as the model's window holds. The model predicts every later frame, reward and termination.
 
     import gymnasium, kinema.envs.imagined
     env = gymnasium.make("kinema/Imagined-v0", task="reach the flag")
@@ -29,7 +29,7 @@ from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import check_seed, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step
+from kinema.inference.rollout import WINDOW, FrameState, prefill, render_frames, split_frames, step
 from kinema.inference.rollout import terminated as happened
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution, tiny
@@ -41,26 +41,26 @@ TRIES = 20
 
 Tracks = dict[str, torch.Tensor]
 Starts = Callable[[np.random.Generator, int], Tracks]
-"""Draws the first frames of so many worlds, tracks [B, T, ...], as many as they remember and one."""
+"""Draws the first frames of so many worlds: tracks [B, T, ...], T = window + 1."""
 
 
-def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model, seen: int) -> Tracks:
-    """A real room's first frames [1, seen, ...], the robot acting at random now and then; none that ends within them."""
+def beginning(env: PlaygroundEnv, rng: np.random.Generator, model: Model, frames: int) -> Tracks:
+    """The first frames of a Playground room as tracks [1, frames, ...], with random actions; its task does not end in them."""
     for _ in range(TRIES):
-        room.reset(seed=int(rng.integers(2**31)))
-        scenes, actions, rewards = [room.scene], [np.zeros(2, np.float32)], [0.0]
-        action, ended = np.zeros(2, np.float32), False
-        for _ in range(seen - 1):
+        env.reset(seed=int(rng.integers(2**31)))
+        scenes, actions, rewards = [env.scene], [np.zeros(2, np.float32)], [0.0]
+        action, terminated = np.zeros(2, np.float32), False
+        for _ in range(frames - 1):
             if rng.random() < 0.15:
                 action = rng.uniform(-1, 1, 2).astype(np.float32) * float(rng.random() < 0.6)
-            _, reward, ended, _, _ = room.step(action)
+            _, reward, terminated, _, _ = env.step(action)
             actions[-1] = action
-            scenes.append(room.scene)
+            scenes.append(env.scene)
             actions.append(np.zeros(2, np.float32))
             rewards.append(float(reward))
-            if ended:
+            if terminated:
                 break
-        if not ended:
+        if not terminated:
             moving: dict[str, Any] = {
                 name: np.concatenate([getattr(scene, name) for scene in scenes])
                 for name in ("x", "y", "vx", "vy", "angle", "visible", "camera")
@@ -69,17 +69,17 @@ def beginning(room: PlaygroundEnv, rng: np.random.Generator, model: Model, seen:
             tracks["action"] = torch.from_numpy(np.stack(actions))[None].to(model.device)
             tracks["reward"] = torch.from_numpy(encode_reward(np.array([rewards], np.float32))).to(model.device)
             return tracks
-    raise InputError(f"{TRIES} rooms ended within their first {seen} frames; give another task or diet")
+    raise InputError(f"{TRIES} rooms ended within their first {frames} frames; give another task or diet")
 
 
 def observed_tracks(state: NDArray[np.float32]) -> NDArray[np.float32]:
     """The `state` observation [B, K, len(FEATURES)] of one frame of many worlds, from their state tracks [B, K, F]."""
     scene = decode_slots(state[:, None])
-    here = scene["kind"] >= 0
+    exists = scene["kind"] >= 0
     columns = [scene[name] for name in ("kind", "color", "material", "size")]
     columns += [scene[name][:, 0] for name in ("x", "y", "vx", "vy", "angle", "visible")]
     table = np.stack([np.asarray(column, np.float32) for column in columns], -1)
-    table[..., 1:] *= here[..., None]
+    table[..., 1:] *= exists[..., None]
     return np.clip(table, LOW, HIGH).astype(np.float32)
 
 
@@ -125,7 +125,7 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         slots = self.model.config.denoiser.slots
         if self.diet.slots > slots:
             raise InputError(f"a diet of {self.diet.slots} slots; {self.model.config.name} has {slots}")
-        self._room = PlaygroundEnv(
+        self._playground = PlaygroundEnv(
             task=task,
             size=size,
             fps=fps,
@@ -141,8 +141,8 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode {render_mode!r}: expected None or {', '.join(self.metadata['render_modes'])}")
         self.starts = starts
-        self.single_observation_space = self._room.observation_space
-        self.single_action_space = self._room.action_space
+        self.single_observation_space = self._playground.observation_space
+        self.single_action_space = self._playground.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.task = task
@@ -150,51 +150,51 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         if task is not None:
             silent = torch.zeros(num_envs, 1, device=self.model.device)
             self._text = self.model.condition([(task, 0.0, 1e9)], silent)
-        self._moments: list[FrameState] = []
+        self._frame_states: list[FrameState] = []
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """New rooms for all."""
         first = seed[0] if isinstance(seed, list) else seed
-        if first is not None or not self._moments:
+        if first is not None or not self._frame_states:
             super().reset(seed=first)
             self._rng = np.random.default_rng(first)
         self._seed = check_seed(int(self._rng.integers(2**31)))
-        self._moments = self._begun(self._beginnings(self.num_envs), 0.0)
+        self._frame_states = self._initial_states(self._initial_tracks(self.num_envs), 0.0)
         self._done = np.zeros(self.num_envs, bool)
         self._count = np.zeros(self.num_envs, np.int64)
         return self.observe(), {}
 
-    def _beginnings(self, count: int) -> Tracks:
+    def _initial_tracks(self, count: int) -> Tracks:
         if self.starts is not None:
             return self.starts(self._rng, count)
-        rooms = [beginning(self._room, self._rng, self.model, self.window + 1) for _ in range(count)]
-        return {name: torch.cat([room[name] for room in rooms]) for name in rooms[0]}
+        parts = [beginning(self._playground, self._rng, self.model, self.window + 1) for _ in range(count)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _begun(self, tracks: Tracks, start_s: float, text: Any = None) -> list[FrameState]:
-        moments = [replace(m, acted=True) for m in frame_states(tracks, start_s, self.fps)]
-        return prefill(self.model, moments, self._text if text is None else text, window=self.window)
+    def _initial_states(self, tracks: Tracks, start_s: float, text: Any = None) -> list[FrameState]:
+        states = [replace(m, acted=True) for m in split_frames(tracks, start_s, self.fps)]
+        return prefill(self.model, states, self._text if text is None else text, window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
-        """New rooms for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
+        """Begin new rooms in some worlds (bool [B]); their past frames are replaced as well. The other worlds go on."""
         index = np.flatnonzero(which)
         self._count[index], self._done[index] = 0, False
-        tracks = self._beginnings(len(index))
+        tracks = self._initial_tracks(len(index))
         if len(index) == self.num_envs:
-            self._moments = self._begun(tracks, 0.0)
+            self._frame_states = self._initial_states(tracks, 0.0)
             return
         text = self._text and replace(
             self._text, states=self._text.states[: len(index)], reads=self._text.reads[: len(index)]
         )
-        kept = self._moments[-self.window - 1 :]
-        fresh = self._begun(tracks, kept[0].time_s, text)
+        recent = self._frame_states[-self.window - 1 :]
+        replacements = self._initial_states(tracks, recent[0].time_s, text)
         rows = torch.from_numpy(index).to(self.model.device)
-        self._moments = [placed(old, new, rows, self.num_envs) for old, new in zip(kept, fresh, strict=True)]
+        self._frame_states = [placed(old, new, rows, self.num_envs) for old, new in zip(recent, replacements, strict=True)]
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One frame further in every world."""
-        if not self._moments:
+        if not self._frame_states:
             raise InputError("step before reset: call reset() first")
         given = np.asarray(actions, np.float32)
         if given.shape != (self.num_envs, 2):
@@ -202,13 +202,20 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         if not np.isfinite(given).all() or np.abs(given).max() > 1:
             raise InputError("actions outside the space, or NaN: expected finite numbers in [-1, 1]")
         ended = self._done.copy()
-        told = torch.from_numpy(given).to(self.model.device)
-        number = round(self._moments[-1].time_s * self.fps)
+        action_tensor = torch.from_numpy(given).to(self.model.device)
+        number = round(self._frame_states[-1].time_s * self.fps)
         seeds = [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
         last, new = step(
-            self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text, window=self.window
+            self.model,
+            self._frame_states,
+            action_tensor,
+            fps=self.fps,
+            seeds=seeds,
+            steps=self.steps,
+            text=self._text,
+            window=self.window,
         )
-        self._moments = [*self._moments[-self.window : -1], last, new]
+        self._frame_states = [*self._frame_states[-self.window : -1], last, new]
         self._count += 1
         reward = decode_reward(new.tracks["reward"].float().cpu().numpy()).astype(np.float64)
         terminated = happened(new, seeds)
@@ -220,21 +227,21 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
         return self.observe(), reward, terminated, truncated, {}
 
     def scenes(self) -> list[Scene]:
-        """What each world holds now, one frame each."""
-        tracks = {name: self._moments[-1].tracks[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
+        """The current state of each world, one frame each."""
+        tracks = {name: self._frame_states[-1].tracks[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
         return [
             decode_scene(*(tracks[name][i, None] for name in ("state", "camera", "scene")), fps=self.fps)
             for i in range(self.num_envs)
         ]
 
     def _pixels(self) -> NDArray[np.uint8]:
-        return np.asarray(render_frames(self.model, self._moments[-1:], self.size, self.size)[:, 0])
+        return np.asarray(render_frames(self.model, self._frame_states[-1:], self.size, self.size)[:, 0])
 
     def observe(self) -> Any:
-        """What `step` returns of the worlds as they are now."""
+        """The current observation of all worlds."""
         if self.observation == "pixels":
             return self._pixels()
-        state = observed_tracks(self._moments[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
+        state = observed_tracks(self._frame_states[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
         return state if self.observation == "state" else {"pixels": self._pixels(), "state": state}
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -245,14 +252,14 @@ class ImaginedVectorEnv(VectorEnv[Any, Any, Any]):
 def placed(old: FrameState, new: FrameState, rows: torch.Tensor, batch: int) -> FrameState:
     """`old` with the samples `rows` replaced by those of `new`, which is as large as `rows`."""
     tracks = {name: x.clone().index_copy(0, rows, new.tracks[name].to(x.dtype)) for name, x in old.tracks.items()}
-    if old.memory is None or new.memory is None:
-        return replace(old, tracks=tracks, memory=None)
-    memory = []
-    for (k, v), (new_k, new_v) in zip(old.memory, new.memory, strict=True):
+    if old.kv is None or new.kv is None:
+        return replace(old, tracks=tracks, kv=None)
+    kv = []
+    for (k, v), (new_k, new_v) in zip(old.kv, new.kv, strict=True):
         tokens = len(k) // batch
-        where = (rows[:, None] * tokens + torch.arange(tokens, device=rows.device)).flatten()
-        memory.append((k.index_copy(0, where, new_k), v.index_copy(0, where, new_v)))
-    return replace(old, tracks=tracks, memory=tuple(memory))
+        token_rows = (rows[:, None] * tokens + torch.arange(tokens, device=rows.device)).flatten()
+        kv.append((k.index_copy(0, token_rows, new_k), v.index_copy(0, token_rows, new_v)))
+    return replace(old, tracks=tracks, kv=tuple(kv))
 
 
 class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
@@ -307,7 +314,7 @@ class ImaginedEnv(gym.Env[Any, NDArray[np.float32]]):
 
     @property
     def scene(self) -> Scene:
-        """What the world holds now, one frame long."""
+        """The current state, one frame long."""
         return self._many.scenes()[0]
 
     def render(self) -> NDArray[np.uint8] | None:

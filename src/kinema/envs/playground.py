@@ -1,4 +1,4 @@
-"""The Playground as a Gymnasium environment: `kinema/Playground-v0`, a robot with a task, seen as pixels.
+"""The Playground as a Gymnasium environment: `kinema/Playground-v0`, a robot with a task.
 
 One step is one frame at `fps`. An episode terminates when the task is done and is truncated when its time is up.
 """
@@ -44,7 +44,7 @@ def observed_state(scene: Scene) -> NDArray[np.float32]:
 
 
 def observed_space(observation: str, size: int, slots: int) -> gym.Space[Any]:
-    """What is observed: "pixels", "state", or "dict" of both."""
+    """The observation space: "pixels", "state", or "dict" of both."""
     if observation not in OBSERVATIONS:
         raise InputError(f"observation {observation!r}: expected {', '.join(OBSERVATIONS)}")
     low, high = (np.tile(np.array(edge, np.float32), (slots, 1)) for edge in (LOW, HIGH))
@@ -142,11 +142,11 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         """The true state now, one frame long."""
         if self._world is None:
             raise InputError("no scene before reset: call reset() first")
-        cast = self._world.cast
+        entities = self._world.cast
         track = np.asarray([self._rows], np.float32)
         camera = np.array([[5.0, 5.0, 1.0]], np.float32)
-        seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
-        return to_scene(cast, track, seen, camera, self.fps, self.diet.slots)
+        visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
+        return to_scene(entities, track, visible_share, camera, self.fps, self.diet.slots)
 
     def _pixels(self) -> Pixels:
         frames = np.asarray(render(self.scene, height=self.size, width=self.size))

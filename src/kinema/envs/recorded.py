@@ -1,10 +1,10 @@
-"""A recorded world, gone on with by its model: `kinema/Recorded-v0`, and the same world as something to play in.
+"""The model of a recorded world as a Gymnasium environment, `kinema/Recorded-v0`, and as a world to play in.
 
     env = gymnasium.make("kinema/Recorded-v0", model="out/pong/world")
     many = gymnasium.make_vec("kinema/Recorded-v0", num_envs=16, model="out/pong/world")
 
-Worlds begin with a recorded stretch that is kept beside the model. Actions are those of the environment that was recorded; what is
-seen are pictures of the recorded size. There are no slots, so nothing can be asked or changed by name.
+Worlds begin with recorded frames that are stored beside the model. Actions are those of the recorded environment, and observations
+are pictures of the recorded size. There are no slots, so there are no questions or edits.
 
 Axes: B worlds, T frames.
 """
@@ -32,15 +32,15 @@ from kinema.envs.imagined import placed
 from kinema.envs.spaces import check, decode, encode, space_of, width
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import check_seed, resolve_model
-from kinema.inference.rollout import FrameState, frame_states, prefill, step, terminated
+from kinema.inference.rollout import FrameState, prefill, split_frames, step, terminated
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulation.checkpoint import packed, read, unpacked, write
 
 STARTS = "starts.safetensors"
 Tracks = dict[str, torch.Tensor]
-KEPT = 64
-"""Frames that can be rewound, beyond those that the model remembers."""
+REWIND_FRAMES = 64
+"""Frames that can be rewound, beyond those in the model's window."""
 
 
 def starts_of(model: Model) -> Tracks:
@@ -50,8 +50,8 @@ def starts_of(model: Model) -> Tracks:
     path = find(model.source) / STARTS
     try:
         tracks = {name: x.float() if name == "video" else x for name, x in load_file(path).items()}
-    except (SafetensorError, OSError) as wrong:
-        raise ModelError(f"{path} cannot be read ({wrong}); train the world again") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); train the world again") from None
     batch, frames = tracks["reward"].shape[:2]
     state = torch.zeros(batch, frames, 1, STATE_FEATURES)
     state[..., 0] = -1.0
@@ -90,15 +90,15 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = space_of(self.spec_of_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._moments: list[FrameState] = []
+        self._frame_states: list[FrameState] = []
         self._texts: dict[str, TextCondition | None] = {}
 
     @property
     def window(self) -> int:
-        """Frames that are remembered."""
+        """Number of cached frames that a step reads."""
         return self.model.config.window
 
-    def _heard(self, which: torch.Tensor) -> TextCondition | None:
+    def _condition(self, which: torch.Tensor) -> TextCondition | None:
         if not any(self.tasks):
             return None
         parts = []
@@ -124,40 +124,40 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """New beginnings for all."""
         first = seed[0] if isinstance(seed, list) else seed
-        if first is not None or not self._moments:
+        if first is not None or not self._frame_states:
             super().reset(seed=first)
             self._rng = np.random.default_rng(first)
         self._seed = check_seed(int(self._rng.integers(2**31)))
         self._task = torch.zeros(self.num_envs, dtype=torch.long)
-        self._moments = self._begun(np.arange(self.num_envs), 0.0)
-        self._text = self._heard(self._task)
+        self._frame_states = self._initial_states(np.arange(self.num_envs), 0.0)
+        self._text = self._condition(self._task)
         self._done = np.zeros(self.num_envs, bool)
         self._count = np.zeros(self.num_envs, np.int64)
         return self.observe(), {}
 
-    def _begun(self, index: NDArray[np.int64], start_s: float) -> list[FrameState]:
+    def _initial_states(self, index: NDArray[np.int64], start_s: float) -> list[FrameState]:
         """Beginnings for the worlds of this index; none of them has ended."""
         ended = (self._recorded["terminated"][..., 0] > 0).any(1).cpu().numpy()
         usable = np.flatnonzero(~ended) if (~ended).any() else np.arange(len(ended))
         rows = torch.from_numpy(self._rng.choice(usable, len(index)))
         self._task[torch.from_numpy(index)] = self._recorded["task"].cpu()[rows].long()
         tracks = {name: x[rows.to(x.device)] for name, x in self._recorded.items() if name != "task"}
-        moments = [replace(m, acted=True) for m in frame_states(tracks, start_s, self.fps)]
-        return prefill(self.model, moments, self._heard(self._task[torch.from_numpy(index)]), window=self.window)
+        states = [replace(m, acted=True) for m in split_frames(tracks, start_s, self.fps)]
+        return prefill(self.model, states, self._condition(self._task[torch.from_numpy(index)]), window=self.window)
 
     def restart(self, which: NDArray[np.bool_]) -> None:
-        """New beginnings for some worlds at once, in the middle of the others' lives: their past is replaced as well."""
+        """Begin some worlds (bool [B]) again; their past frames are replaced as well. The other worlds go on."""
         index = np.flatnonzero(which)
         self._count[index], self._done[index] = 0, False
         frames = self._recorded["reward"].shape[1]
-        old = self._moments[-frames:]
-        fresh = self._begun(index, old[0].time_s)
+        old = self._frame_states[-frames:]
+        new = self._initial_states(index, old[0].time_s)
         rows = torch.from_numpy(index).to(self.model.device)
-        self._moments = [placed(a, b, rows, self.num_envs) for a, b in zip(old, fresh, strict=True)]
-        self._text = self._heard(self._task)
+        self._frame_states = [placed(a, b, rows, self.num_envs) for a, b in zip(old, new, strict=True)]
+        self._text = self._condition(self._task)
 
-    def told(self, actions: Any) -> torch.Tensor:
-        """Actions of the environment as the model's [B, D]; InputError for those that are none."""
+    def encode_actions(self, actions: Any) -> torch.Tensor:
+        """Actions of the environment, encoded for the model [B, D]; InputError for invalid ones."""
         try:
             each = list(iterate(self.action_space, actions))
         except (TypeError, ValueError, KeyError, IndexError):
@@ -169,36 +169,36 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
         return torch.from_numpy(np.stack([encode(self.spec_of_actions, action) for action in each])).to(self.model.device)
 
     def _seeds(self) -> list[int]:
-        number = round(self._moments[-1].time_s * self.fps)
+        number = round(self._frame_states[-1].time_s * self.fps)
         return [(self._seed * 1_000_003 + number * 4099 + i) % 2**62 for i in range(self.num_envs)]
 
     def ended(self) -> NDArray[np.bool_]:
-        """Which worlds end in this frame, drawn with the chance that the model gives it."""
-        return terminated(self._moments[-1], self._seeds())
+        """Which worlds end in this frame, drawn with the model's termination probability."""
+        return terminated(self._frame_states[-1], self._seeds())
 
-    def advance(self, told: torch.Tensor) -> None:
-        """One frame further, by actions as `told` makes them."""
+    def advance(self, action: torch.Tensor) -> None:
+        """Step one frame with actions that are encoded (`encode_actions`)."""
         seeds = self._seeds()
         last, new = step(
             self.model,
-            self._moments,
-            told,
+            self._frame_states,
+            action,
             fps=self.fps,
             seeds=seeds,
             steps=self.steps,
             text=self._text,
             window=self.window,
         )
-        self._moments = [*self._moments[-self.window - KEPT : -1], last, new]
+        self._frame_states = [*self._frame_states[-self.window - REWIND_FRAMES : -1], last, new]
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One frame further in every world."""
-        if not self._moments:
+        if not self._frame_states:
             raise InputError("step before reset: call reset() first")
         over = self._done.copy()
-        self.advance(self.told(actions))
+        self.advance(self.encode_actions(actions))
         self._count += 1
-        new = self._moments[-1]
+        new = self._frame_states[-1]
         reward = new.tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.scale
         terminated = self.ended()
         truncated = (self._count >= self.max_steps) & ~terminated
@@ -210,7 +210,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
 
     def observe(self) -> NDArray[np.uint8]:
         """The pictures now, uint8 [B, H, W, 3]."""
-        cells = self._moments[-1].tracks["video"][:, None].float()
+        cells = self._frame_states[-1].tracks["video"][:, None].float()
         shown = to_bytes(self.model.codec.decode(from_cells(cells, self.model.config.denoiser.patch)))
         return np.ascontiguousarray(shown[:, 0])
 
@@ -220,7 +220,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 class RecordedEnv(gym.Env[NDArray[np.uint8], Any]):
-    """One such world; all arguments as in `DreamVectorEnv`."""
+    """One such world; all arguments as in `RecordedVectorEnv`."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
 
@@ -234,18 +234,18 @@ class RecordedEnv(gym.Env[NDArray[np.uint8], Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """A new beginning."""
         super().reset(seed=seed)
-        seen, _ = self._many.reset(seed=int(self.np_random.integers(2**31)))
-        return seen[0], self._info()
+        frames, _ = self._many.reset(seed=int(self.np_random.integers(2**31)))
+        return frames[0], self._info()
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One frame further."""
         many = self._many
         check(many.spec_of_actions, action)
-        if not many._moments:
+        if not many._frame_states:
             raise InputError("step before reset: call reset() first")
         many.advance(torch.from_numpy(encode(many.spec_of_actions, action))[None].to(many.model.device))
         many._count += 1
-        new = many._moments[-1]
+        new = many._frame_states[-1]
         over = bool(many.ended()[0])
         cut = bool(many._count[0] >= many.max_steps) and not over
         return many.observe()[0], float(new.tracks["reward"][0, 0]) * many.scale, over, cut, self._info()
@@ -259,7 +259,7 @@ class RecordedEnv(gym.Env[NDArray[np.uint8], Any]):
 
 
 class RecordedWorld:
-    """One recorded world to play in: what `kinema play` asks of a world."""
+    """One recorded world to play in, with the interface that `kinema play` needs."""
 
     def __init__(self, model: Model | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
         self._many = RecordedVectorEnv(1, model=resolve_model(str(model) if isinstance(model, Path) else model, device))
@@ -274,26 +274,26 @@ class RecordedWorld:
         """Another world that shares the past."""
         other = object.__new__(RecordedWorld)
         many = object.__new__(RecordedVectorEnv)
-        many.__dict__ = {**self._many.__dict__, "_moments": list(self._many._moments)}
+        many.__dict__ = {**self._many.__dict__, "_frame_states": list(self._many._frame_states)}
         other.__dict__ = {**self.__dict__, "_many": many}
         return other
 
     @property
     def past_frames(self) -> int:
         """Frames that can be rewound."""
-        return max(len(self._many._moments) - self._many.window - 1, 0)
+        return max(len(self._many._frame_states) - self._many.window - 1, 0)
 
     def rewind(self, frames: int = 16) -> RecordedWorld:
-        """Go back; what was done since is forgotten."""
+        """Go back by some frames and drop the later ones. Returns the world itself."""
         if not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
-            self._many._moments = self._many._moments[:-frames]
+            self._many._frame_states = self._many._frame_states[:-frames]
         return self
 
     @property
     def time_s(self) -> float:
-        return self._many._moments[-1].time_s
+        return self._many._frame_states[-1].time_s
 
     @property
     def frame(self) -> NDArray[np.uint8]:
@@ -301,7 +301,7 @@ class RecordedWorld:
 
     @property
     def reward(self) -> float:
-        return float(self._many._moments[-1].tracks["reward"][0, 0]) * self._many.scale
+        return float(self._many._frame_states[-1].tracks["reward"][0, 0]) * self._many.scale
 
     @property
     def terminated(self) -> bool:
@@ -313,9 +313,9 @@ class RecordedWorld:
         self._many.advance(torch.from_numpy(encode(self._many.spec_of_actions, action))[None].to(self._many.model.device))
         return self
 
-    def _gone(self, frames: int, action: Any = None) -> RecordedWorld:
-        """Frames further by a numbered key, an arrow (two numbers, where actions are some), or nothing. A number is one of N
-        actions; of composed actions the choice with this number, all parts counted one after the other."""
+    def _advance(self, frames: int, action: Any = None) -> RecordedWorld:
+        """Step some frames. action: the number of a discrete action, two numbers for a continuous one, or None for no action. For
+        composed actions the number counts the choices of all parts in order."""
         spec = self._many.spec_of_actions
         nothing = np.zeros(sum(1 for _ in spec.get("edges", [])), np.float32)
         for _ in range(frames):
@@ -341,7 +341,7 @@ class RecordedWorld:
     edit = ask
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """All of the world in one file; `Dream.open` goes on from it bit for bit.
+        """Save the world in one file, from which `RecordedWorld.open` continues bit for bit.
 
         OutputError: the path exists and force is False, a full disk, no permission.
         """
@@ -351,7 +351,7 @@ class RecordedWorld:
             "seed": many._seed,
             "task": many._task,
             "count": int(many._count[0]),
-            "moments": packed(many._moments),
+            "moments": packed(many._frame_states),
         }
         return write(Path(path), "dream", data, force=force)
 
@@ -366,8 +366,8 @@ class RecordedWorld:
             many = dream._many
             many._seed, many._task = data["seed"], data["task"]
             many._count[:] = data["count"]
-            many._text = many._heard(many._task)
-            many._moments = unpacked(data["moments"], many.model.device)
+            many._text = many._condition(many._task)
+            many._frame_states = unpacked(data["moments"], many.model.device)
             return dream
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as wrong:
-            raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            raise InputError(f"{path} is not a saved world ({type(error).__name__}: {str(error).splitlines()[0]})") from None

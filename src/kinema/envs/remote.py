@@ -74,8 +74,8 @@ class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):
             return self.world.frame
         state = np.zeros((self._slots, len(LOW)), np.float32)
         state[:, 0] = -1.0
-        found = observed_state(self.world.state.scene)[: self._slots]
-        state[: len(found)] = found
+        entities = observed_state(self.world.state.scene)[: self._slots]
+        state[: len(entities)] = entities
         return state if self._observation == "state" else {"pixels": self.world.frame, "state": state}
 
     def _info(self, success: bool) -> dict[str, Any]:

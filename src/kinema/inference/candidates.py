@@ -1,4 +1,4 @@
-"""Best of several plans: each candidate is scored by what physics forbids and by how much the text explains it.
+"""Choose the best of several plans: each candidate is scored by its physical errors and by how well the text explains it.
 
 overlap     share of frames in which two solid things stand inside each other (screens and flags are scenery)
 jitter      how far places are off the middle of their neighbors in time, at the median frame
@@ -75,8 +75,8 @@ def cut_off(state: Tensor, camera: Tensor, half_width: float) -> Tensor:
     camera [N, T, 3], as the canvas holds it."""
     across = ROOM_SPREAD * (state[..., group_slice("position")][..., 0] - camera[..., None, 0])
     outside = across.abs() * torch.exp2(camera[..., None, 2] / 2) > half_width
-    exists = (state[..., 0] > 0).float()
-    share: Tensor = (outside * exists).sum((1, 2)) / exists.sum((1, 2)).clamp_min(1)
+    alive = (state[..., 0] > 0).float()
+    share: Tensor = (outside * alive).sum((1, 2)) / alive.sum((1, 2)).clamp_min(1)
     return share
 
 
@@ -85,17 +85,17 @@ def jitter(state: Tensor) -> Tensor:
     three frames. state: settled [N, T, K, F]."""
     if state.shape[1] < 3:
         return state.new_zeros(len(state))
-    place = state[..., group_slice("position")] * ROOM_SPREAD
-    off = (place[:, 1:-1] - (place[:, 2:] + place[:, :-2]) / 2).norm(dim=-1).median(1).values
-    here = (state[:, 0, :, 0] > 0).float()
-    mean: Tensor = (off * here).sum(1) / here.sum(1).clamp_min(1)
+    position = state[..., group_slice("position")] * ROOM_SPREAD
+    off = (position[:, 1:-1] - (position[:, 2:] + position[:, :-2]) / 2).norm(dim=-1).median(1).values
+    exists = (state[:, 0, :, 0] > 0).float()
+    mean: Tensor = (off * exists).sum(1) / exists.sum(1).clamp_min(1)
     return mean
 
 
 @torch.inference_mode()
 def text_gain(model: Model, drafts: Canvas) -> Tensor:
     """Mean squared error without the text minus that with it [N], over NOISE_LEVELS and the groups of the state that a text is
-    about. All are noised by one fixed noise, and asked for in one batch."""
+    about. All drafts are noised by one fixed noise and denoised in one batch."""
     assert drafts.text is not None
     generator = torch.Generator().manual_seed(NOISE_SEED)
     noise = {name: torch.randn(x.shape[1:], generator=generator).to(x.device) for name, x in sorted(drafts.values.items())}
@@ -118,10 +118,10 @@ def text_gain(model: Model, drafts: Canvas) -> Tensor:
         text=TextCondition(states=_times(drafts.text.states, 2 * count), reads=torch.cat([reads, torch.zeros_like(reads)])),
     )
     answer = model.denoiser(canvas, dtype=model.dtype)["state"]
-    wrong = (answer - _times(drafts.values["state"], 2 * count)).square().mean((1, 2))
-    errors = torch.stack([wrong[:, group_slice(name)].mean(-1) for name in TEXT_GROUPS]).mean(0)
-    told, untold = errors.reshape(2, count, drafts.batch).mean(1)
-    gain: Tensor = untold - told
+    squared = (answer - _times(drafts.values["state"], 2 * count)).square().mean((1, 2))
+    errors = torch.stack([squared[:, group_slice(name)].mean(-1) for name in TEXT_GROUPS]).mean(0)
+    with_text, without_text = errors.reshape(2, count, drafts.batch).mean(1)
+    gain: Tensor = without_text - with_text
     return gain
 
 

@@ -1,4 +1,4 @@
-"""Laying out a canvas for what is asked, and reading clips off it when it is filled.
+"""Canvases from prompts and pixels, and clips from filled canvases.
 
 Axes: T frames, H x W pixels, h x w video cells, P numbers per cell.
 """
@@ -32,7 +32,7 @@ _loaded: dict[tuple[str, torch.device], Model] = {}
 
 
 def resolve_model(model: Model | str | Path | None, device: str | torch.device = AUTO) -> Model:
-    """The model itself, wherever it is; or by name or folder on a device, loaded once per process."""
+    """The model itself on whatever device it is; or the model of a name or folder on this device, loaded once per process."""
     if isinstance(model, Model):
         return model
     if model is not None and not isinstance(model, str | Path):
@@ -70,8 +70,8 @@ def padded_size(model: Model, height: int, width: int) -> tuple[int, int]:
 
 
 def encode_prompt(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Canvas:
-    """The canvas with a prompt, or a storyboard, to go by. What is misspelt is corrected, and what cannot be filmed as it is told
-    is named in a warning; with `strict` either is an error."""
+    """The canvas with a prompt or storyboard as its text condition. Misspelt words are corrected, and a warning names what the
+    model cannot film; with `strict` either is an error."""
     if not isinstance(prompt, str):
         raise InputError(f"a prompt that is {type(prompt).__name__} {str(prompt)[:40]!r}: expected text")
     config = model.config
@@ -83,7 +83,7 @@ def encode_prompt(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Ca
 
 
 def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tensor) -> Tensor:
-    """The camera track [B, T, 3] that goes through stops (second, x, y, zoom) on straight ways, on the clock time_s [B, T]."""
+    """The camera track [B, T, 3] at times time_s [B, T], linear between stops (second, x, y, zoom)."""
     try:
         path = np.asarray(stops, np.float64).reshape(-1, 4)
     except (TypeError, ValueError):
@@ -96,8 +96,8 @@ def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tens
         raise InputError("camera: expected a zoom from 0.25 to 8, and places within 20 units of the room's middle, (5, 5)")
     clock = time_s.cpu().numpy()
     log_zoom = np.interp(clock, path[:, 0], np.log2(path[:, 3]))
-    where = [np.interp(clock, path[:, 0], path[:, axis]) for axis in (1, 2)]
-    camera = np.stack([*where, 2.0**log_zoom], -1).astype(np.float32)
+    centers = [np.interp(clock, path[:, 0], path[:, axis]) for axis in (1, 2)]
+    camera = np.stack([*centers, 2.0**log_zoom], -1).astype(np.float32)
     return torch.from_numpy(encode_camera(camera)).to(time_s.device)
 
 

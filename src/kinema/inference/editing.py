@@ -1,4 +1,4 @@
-"""Edits: how far a clip may depart from what it was, where a mask lets it, and how old and new pixels are joined.
+"""Edits of clips: noise levels by strength, masks, and how old and new pixels are composed.
 
 Axes: T frames, H x W pixels, K slots.
 """
@@ -13,12 +13,12 @@ from kinema.media import Clip
 from kinema.scene.scene import Scene
 
 EDIT_STRENGTH = 0.8
-"""The level at which an edited clip enters the plan unless it is said otherwise (`python -m benchmarks.edits`): the library, the
-command, the server and the Studio all take it from here."""
+"""Default noise level at which an edited clip enters the plan (`python -m benchmarks.edits`), in the library, the command, the
+server and the Studio."""
 FEATHER = 2
 """Pixels inside a mask over which old and new are blended."""
 INSIDE = 0.5
-"""A thing of which more than this share lies in the mask is free to change."""
+"""An object of which more than this share lies in the mask may change."""
 
 Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -45,8 +45,8 @@ def read_mask(mask: Clip, clip: Clip) -> Mask:
 
 
 def picture_level(strength: float) -> float:
-    """The level at which the pictures of an edit without a mask are taken, 1 - (1 - strength)^3. Pictures tell more than a state at
-    the same level, and what they show of what was there would shine through."""
+    """Noise level of the pictures in an edit without a mask, 1 - (1 - strength)^3. Pictures hold more information than a state at
+    the same level, so at `strength` itself the old content would remain."""
     return 1.0 - (1.0 - strength) ** 3
 
 

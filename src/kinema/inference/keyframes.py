@@ -1,7 +1,7 @@
-"""Keyframes: pictures that stand at some frames of a canvas, with the state they bring along, and who may join them.
+"""Keyframes: known pictures at some frames of a canvas, their states, and which objects a prompt adds to them.
 
-A picture that Kinema made carries its state (`Clip.state`, also through files). That state is laid down as known, so that nothing
-has to be read off pixels again. Pictures without one are perceived (`kinema.inference.pipeline.perceive`).
+A picture that Kinema made carries its state (`Clip.state`, also through files). `lay_scenes` writes that state to the canvas as
+known. States of other pictures are estimated (`kinema.inference.pipeline.estimate_state`).
 
 Axes: B batch, T frames, n keyframes, K slots, F features.
 """
@@ -39,17 +39,17 @@ log = logging.getLogger(__name__)
 FIXED = ("kind", "color", "material", "size")
 MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 NEIGHBOR_S = 0.19
-"""Frames this near to each other show how things move: an eighth of a second and a half."""
+"""Frames this near to each other show velocities: an eighth of a second and a half."""
 
 _KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
 _OPEN = frozenset(["another", "other", "others", "more", "new", "something", "things", "objects"])
-"""Words by which a prompt may mean things that it does not name."""
+"""Words by which a prompt may mean objects that it does not name."""
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _REACH = 3
-"""Words before a kind in which its color and number are looked for: 'two large bouncy red balls'."""
+"""Number of words before a kind that may hold its color and number: 'two large bouncy red balls'."""
 
 Named = tuple[Counter[tuple[int, int]], Counter[int]]
-"""Things a prompt names: how many of each (kind, color), and how many of each kind without a color."""
+"""Objects that a prompt names: how many of each (kind, color), and how many of each kind without a color."""
 
 
 def state_of(clip: Clip) -> Scene | None:
@@ -98,9 +98,9 @@ def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch
 def lay_scenes(canvas: Canvas, scenes: Mapping[int, Scene | None]) -> Canvas:
     """The canvas with the scenes (of one frame each) of its keyframes as known state, camera and setting.
 
-    Speeds are known only where a neighboring keyframe shows them: a still may go on in any way. What the canvas knows already
-    stays. Nothing is laid, and everything left to be perceived, unless each keyframe has a scene and the slots hold all things:
-    slots of what is laid and of what is perceived could not be told to be the same things.
+    Velocities are known only where a neighboring keyframe shows them. Values that the canvas knows already stay. The canvas comes
+    back unchanged unless each keyframe has a scene and the slots hold all objects, because slots of known and of estimated states
+    could not be matched.
     """
     slots = canvas.values["state"].shape[2]
     known = {frame: scene for frame, scene in scenes.items() if scene is not None}
@@ -137,17 +137,17 @@ def near_another(time_s: torch.Tensor, index: torch.Tensor, frame: int) -> bool:
 
 
 def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.bool_]] | None:
-    """Scenes of one frame each as one scene in one order of slots, and what each frame shows: bool [n, K]; None if there are more
-    things than slots. Scenes that agree on who is in which slot keep their slots; else things are the same if kind and color are,
-    in canonical order, and one that a frame does not show is hidden there."""
+    """Scenes of one frame each as one scene with one order of slots, and which slots each frame shows: bool [n, K]; None if there
+    are more objects than slots. Scenes with the same identities in the same slots keep their slots. Otherwise objects of the same
+    kind and color are matched, in canonical order; an object is hidden in frames that do not show it."""
     parts = list(scenes.values())
-    casts = [_cast(part) for part in parts]
-    if all(cast == casts[0] for cast in casts):
-        where = dict(casts[0])
-        count = max(where.values(), default=0) + 1
+    slot_maps = [_slot_of_identity(part) for part in parts]
+    if all(slot_map == slot_maps[0] for slot_map in slot_maps):
+        slot_of = dict(slot_maps[0])
+        count = max(slot_of.values(), default=0) + 1
     else:
-        names = sorted({name for cast in casts for name in cast})
-        where, count = {name: slot for slot, name in enumerate(names)}, max(len(names), 1)
+        names = sorted({name for slot_map in slot_maps for name in slot_map})
+        slot_of, count = {name: slot for slot, name in enumerate(names)}, max(len(names), 1)
     if count > slots:
         log.warning("the pictures' states hold things in %d slots, the model has %d; they are perceived anew", count, slots)
         return None
@@ -155,10 +155,10 @@ def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.
     fixed["kind"][:] = -1
     moving: dict[str, Any] = {name: np.zeros((len(parts), count), np.float32) for name in MOVING}
     shown = np.zeros((len(parts), count), bool)
-    shown[:, [slot for slot in range(count) if slot not in where.values()]] = True
-    for t, (part, cast) in reversed(list(enumerate(zip(parts, casts, strict=True)))):
-        for name, old in cast.items():
-            slot = where[name]
+    shown[:, [slot for slot in range(count) if slot not in slot_of.values()]] = True
+    for t, (part, slot_map) in reversed(list(enumerate(zip(parts, slot_maps, strict=True)))):
+        for name, old in slot_map.items():
+            slot = slot_of[name]
             shown[t, slot] = True
             for field in FIXED:
                 fixed[field][slot] = getattr(part, field)[old]
@@ -168,19 +168,19 @@ def _joined(scenes: Mapping[int, Scene], slots: int) -> tuple[Scene, NDArray[np.
     return replace(parts[0], **fixed, **moving, camera=camera), shown
 
 
-def _cast(scene: Scene) -> dict[tuple[int, int, int], int]:
-    """(kind, color, which of these) to slot."""
-    seen: Counter[tuple[int, int]] = Counter()
-    cast = {}
+def _slot_of_identity(scene: Scene) -> dict[tuple[int, int, int], int]:
+    """Slot of each (kind, color, number among objects of that kind and color)."""
+    counts: Counter[tuple[int, int]] = Counter()
+    slot_map = {}
     for slot in scene.entities:
         name = (int(scene.kind[slot]), int(scene.color[slot]))
-        cast[*name, seen[name]] = slot
-        seen[name] += 1
-    return cast
+        slot_map[*name, counts[name]] = slot
+        counts[name] += 1
+    return slot_map
 
 
-def named_things(prompt: str) -> Named | None:
-    """The things that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean any."""
+def named_objects(prompt: str) -> Named | None:
+    """The objects that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean others too."""
     words = re.findall(r"[a-z]+", prompt.lower())
     if _OPEN & set(words):
         return None
@@ -201,70 +201,71 @@ def named_things(prompt: str) -> Named | None:
     return exact, kinds
 
 
-def newcomers(named: Named, cast: Sequence[tuple[int, int]]) -> int:
-    """How many of the named things are not in a cast of (kind, color)."""
+def count_new_objects(named: Named, identities: Sequence[tuple[int, int]]) -> int:
+    """How many of the named objects are not among these identities (kind, color)."""
     exact, kinds = named
-    there = Counter(cast)
-    new = exact - there
-    all_kinds = Counter(kind for kind, _ in (there + new).elements())
+    present = Counter(identities)
+    new = exact - present
+    all_kinds = Counter(kind for kind, _ in (present + new).elements())
     return new.total() + (kinds - all_kinds).total()
 
 
-def new_names(named: Named, cast: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
-    """(kind, color) of the named things that are not in a cast; None if some of them are named without a color."""
-    new = list((named[0] - Counter(cast)).elements())
-    return new if len(new) == newcomers(named, cast) else None
+def new_identities(named: Named, identities: Sequence[tuple[int, int]]) -> list[tuple[int, int]] | None:
+    """(kind, color) of the named objects that are not among these identities; None if some of them are named without a color."""
+    new = list((named[0] - Counter(identities)).elements())
+    return new if len(new) == count_new_objects(named, identities) else None
 
 
-def casts_seen(canvas: Canvas, seen: float) -> list[dict[int, tuple[int, int]]]:
-    """For each sample the (kind, color) of every slot in which a keyframe shows something. seen: the level up to which existence
-    counts as known."""
+def known_identities(canvas: Canvas, known_level: float) -> list[dict[int, tuple[int, int]]]:
+    """For each sample the (kind, color) of every slot in which a keyframe shows an object. known_level: the noise level up to which
+    existence counts as known."""
     state, level = canvas.values["state"], canvas.levels["state"]
     kind, color = group_slice("kind"), group_slice("color")
-    casts = []
+    identities = []
     for b in range(canvas.batch):
-        shown = (level[b, :, :, 0] <= seen) & (state[b, :, :, 0] > 0)
+        shown = (level[b, :, :, 0] <= known_level) & (state[b, :, :, 0] > 0)
         first = {int(k): int(shown[:, k].nonzero()[0, 0]) for k in shown.any(0).nonzero()[:, 0]}
-        casts.append(
+        identities.append(
             {k: (int(state[b, t, k, kind].argmax()), int(state[b, t, k, color].argmax())) for k, t in first.items()}
         )
-    return casts
+    return identities
 
 
-def joining_casts(canvas: Canvas, named: Sequence[Named | None], seen: float) -> list[str]:
-    """For each sample whose prompt brings things into given pictures, a text that names everything: 'a red ball and a blue box'.
+def joining_texts(canvas: Canvas, named: Sequence[Named | None], known_level: float) -> list[str]:
+    """For each sample whose prompt adds objects to given pictures, a text that names all objects: 'a red ball and a blue box'.
 
-    A model reads a text as the whole cast of its film, so what a prompt adds is only filmed if what is there is named as well.
-    '' where nothing joins.
+    A model takes the objects of a text for all objects of the clip, so it films an added object only if the present ones are named
+    as well. '' where nothing is added. known_level: as in `known_identities`.
     """
     texts = []
-    for names, cast in zip(named, casts_seen(canvas, seen), strict=True):
-        if names is None or not cast or not newcomers(names, list(cast.values())):
+    for names, identities in zip(named, known_identities(canvas, known_level), strict=True):
+        if names is None or not identities or not count_new_objects(names, list(identities.values())):
             texts.append("")
             continue
         exact, kinds = names
-        there = list(cast.values()) + list((exact - Counter(cast.values())).elements())
-        extra = (kinds - Counter(kind for kind, _ in there)).elements()
-        words = [f"{COLORS[color]} {KINDS[kind]}" for kind, color in there] + [KINDS[kind] for kind in extra]
+        present = list(identities.values()) + list((exact - Counter(identities.values())).elements())
+        extra = (kinds - Counter(kind for kind, _ in present)).elements()
+        words = [f"{COLORS[color]} {KINDS[kind]}" for kind, color in present] + [KINDS[kind] for kind in extra]
         texts.append(listing([article(word) for word in words]))
     return texts
 
 
-def close_slots(canvas: Canvas, named: Sequence[Named | None], seen: float) -> Canvas:
-    """Who is not in the pictures can only be what the prompt names beside: as many empty slots stay open as each sample's prompt
-    [B] names things that no keyframe shows, hidden at the keyframes; in the other empty slots nothing exists at any time.
+def close_slots(canvas: Canvas, named: Sequence[Named | None], known_level: float) -> Canvas:
+    """The canvas with empty slots known to be empty, except for the objects that a prompt adds.
 
-    seen: the level up to which existence counts as known. A sample without keyframes, or named None, stays as it is.
+    Each sample [B] keeps as many unknown slots as its prompt names objects that no keyframe shows; they are hidden at the
+    keyframes. Nothing exists in its other empty slots at any time. A sample without keyframes, or named None, stays as it is.
+    known_level: as in `known_identities`.
     """
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     visible = group_slice("visible")
-    casts = casts_seen(canvas, seen)
+    identities = known_identities(canvas, known_level)
     for b, names in enumerate(named):
-        known = level[b, :, :, 0] <= seen
+        known = level[b, :, :, 0] <= known_level
         if names is None or not bool(known.any()):
             continue
-        empty = [k for k in range(state.shape[2]) if k not in casts[b]]
-        open_slots = newcomers(names, list(casts[b].values()))
+        empty = [k for k in range(state.shape[2]) if k not in identities[b]]
+        open_slots = count_new_objects(names, list(identities[b].values()))
         for k in empty[:open_slots]:
             at = known[:, k]
             level[b, at, k] = 1.0

@@ -29,10 +29,10 @@ FAR = 1.5
 
 def parse_size(text: str) -> Size:
     """'128x72' -> (128, 72), width first."""
-    found = re.fullmatch(r"\s*(\d{1,6})\s*[xX*]\s*(\d{1,6})\s*", text)
-    if not found:
+    match = re.fullmatch(r"\s*(\d{1,6})\s*[xX*]\s*(\d{1,6})\s*", text)
+    if not match:
         raise SizeError(f"size {text[:80]!r}: expected WIDTHxHEIGHT in pixels, such as 64x64")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _is_number(value: object) -> bool:
@@ -68,13 +68,13 @@ def _heights(config: ModelConfig) -> list[int]:
 
 def sizes_of(config: ModelConfig) -> list[str]:
     """The sizes to offer: every trained height in every trained aspect, "WIDTHxHEIGHT", as the config lists them."""
-    found = [
+    sizes = [
         f"{width}x{height}"
         for aspect in config.aspects
         for height in _heights(config)
         if (width := _width(config, height, _aspect(aspect))) <= config.max_side
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(sizes))
 
 
 def default_size(config: ModelConfig) -> Size:
@@ -115,7 +115,7 @@ def fitted(config: ModelConfig, width: int, height: int) -> Size:
 
 
 def at_own_height(config: ModelConfig, width: int, height: int) -> Size:
-    """The size at which a given picture or clip is looked at: the model's own height, with the width that its shape asks for."""
+    """The size at which a given picture or clip is perceived: the model's own height, with the width of its aspect."""
     return _scaled(config, width, height, config.height)
 
 

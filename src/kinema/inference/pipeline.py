@@ -1,13 +1,13 @@
-"""Fill a canvas: the one procedure behind every capability.
+"""Fill a canvas: the procedure behind every capability.
 
-A canvas is filled in three strokes of one network, each a layout of its own:
+One network fills a canvas in three passes:
 
-    perceive   where pictures are known and the state is not: what is in them, from a glimpse to the whole state
-    plan       everything but the video: what happens, at the cost of a few tokens a frame
-    film       the video, given what happens
+    estimate_state   where pictures are known and the state is not: detect objects, then estimate their whole state
+    plan_state       every track but the video, which takes a few tokens a frame
+    render_video     the video, given the state
 
-so the text and the dynamics are settled by many cheap steps, and pictures need only a few. Canvases longer than the model's
-window are filled window by window, each beginning with frames of the one before.
+Text and dynamics are sampled in many cheap steps, and pictures in a few. Canvases longer than the model's window are filled window
+by window, and each window begins with frames of the one before.
 
 Axes: B batch, T frames, h x w video cells, K slots, F features.
 """
@@ -26,7 +26,7 @@ from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, st
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
-from kinema.inference.keyframes import Named, close_slots, joining_casts, near_another
+from kinema.inference.keyframes import Named, close_slots, joining_texts, near_another
 from kinema.models.hub import Model
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.models.objects.tracking import initial_state
@@ -37,10 +37,10 @@ SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
 """Frames that a window shares with the one before it."""
 PERCEIVE_STEPS = 1
-GLIMPSE = 0.002
-"""Level at which places seen at a glance are taken: about how far off they are."""
+DETECTION_LEVEL = 0.002
+"""Noise level at which positions from the detection head enter the state: about as large as their error."""
 ROUGHLY = 0.015
-"""Level at which a perceived state enters the plan: seen, not known."""
+"""Noise level at which an estimated state enters the plan."""
 MOST_CANDIDATES = 16
 DRAFT_STEPS = 2
 """Steps of a draft, at least; plans of fewer steps than that for each candidate are not chosen from."""
@@ -56,13 +56,13 @@ network's own error, and a sample at temperature 1 adds it once more (docs/train
 
 Progress = Callable[[str, int, int], None]
 OnFrames = Callable[[Canvas, int], None]
-"""Is shown a canvas while it is filled: what happens is settled, and so many of its frames are filmed."""
+"""Called with a canvas while it is filled, once its state is planned, and with the number of frames that are rendered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to fill: steps of the plan, plans to choose from (they share the steps), steps of the film, guidance by the text, the
-    sampler."""
+    """How to sample: steps of the plan, number of candidate plans (which share these steps), steps of the video, guidance scale of
+    the text, sampler, and whether frames attend to earlier frames only."""
 
     steps: int = 16
     candidates: int = 4
@@ -86,15 +86,15 @@ class Options:
             raise InputError(f"guidance {self.guidance!r}: expected 0 to 20; 1 is none, 2 is usual")
 
 
-def _denoiser(model: Model, causal: bool, guidance: float, stride: float) -> Denoise:
+def _denoiser(model: Model, causal: bool, guidance: float, step_size: float) -> Denoise:
     def with_text(canvas: Canvas) -> dict[str, Tensor]:
-        return model.denoiser(canvas, causal=causal, stride=stride, dtype=model.dtype)  # type: ignore[no-any-return]
+        return model.denoiser(canvas, causal=causal, step_size=step_size, dtype=model.dtype)  # type: ignore[no-any-return]
 
     return guided(with_text, guidance)
 
 
 def _renderer(model: Model) -> Denoise:
-    """Draws the video and leaves every other track as it is."""
+    """A denoiser that predicts the video and returns every other track as it is."""
 
     def drawn(canvas: Canvas) -> dict[str, Tensor]:
         return {**canvas.values, "video": model.denoiser.render(canvas, dtype=model.dtype)}
@@ -125,14 +125,14 @@ def run(
     temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None, long_steps: bool = True, render: bool = False,
 ) -> Canvas:  # fmt: skip
-    """One stroke: noise the unknown cells and move them to level 0; in long steps if the model learned such. render: the video
-    alone, by the parts of the network that draw what is known."""
+    """One pass: noise the unknown cells and sample them, in long steps if the model was trained for those. render: sample the
+    video alone, by the local parts of the network (`Denoiser.render`)."""
     shortcut = long_steps and model.config.shortcuts and options.sampler == "euler" and "video" not in canvas.values
-    stride = step_size_of(steps) if shortcut else 0.0
+    step_size = step_size_of(steps) if shortcut else 0.0
     if render:
         denoise = _renderer(model)
     else:
-        denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, stride)
+        denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, step_size)
     plan = schedule(list(canvas.values), steps, lead=lead)
     return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
 
@@ -146,26 +146,26 @@ def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], level: float) -> Canvas:
-    """Copy a filled part's tracks back to these frames at a level."""
+    """The canvas with tracks of a filled part copied to these frames, where its own level is higher than `level`."""
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in names:
         values[name], levels[name] = values[name].clone(), levels[name].clone()
-        fresh = levels[name][:, index] > level
-        levels[name][:, index] = torch.where(fresh, torch.full_like(levels[name][:, index], level), levels[name][:, index])
-        shaped = fresh if name == "state" else fresh.reshape(*fresh.shape, *[1] * (values[name].ndim - fresh.ndim))
+        updated = levels[name][:, index] > level
+        levels[name][:, index] = torch.where(updated, torch.full_like(levels[name][:, index], level), levels[name][:, index])
+        shaped = updated if name == "state" else updated.reshape(*updated.shape, *[1] * (values[name].ndim - updated.ndim))
         values[name][:, index] = torch.where(shaped, part.values[name], values[name][:, index])
     return canvas.with_values(values, levels)
 
 
 def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
-    """Read state and setting off the frames whose video is known, into the canvas at level ROUGHLY.
+    """Estimate state and setting of the frames whose video is known, and write them to the canvas at level ROUGHLY.
 
-    First a glimpse of all these frames: who is there, and roughly where. Then, from there, the whole state, window by window.
-    Velocity is left unknown where no neighboring picture tells it.
+    The detection head first finds objects in all these frames. From these detections the denoiser estimates the whole state, window
+    by window. Velocity stays unknown where no neighboring picture shows it.
     """
-    seen = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
+    shown = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
     unread = (_without_speed(canvas.levels["state"]).flatten(2) > ROUGHLY).any(-1).any(0)
-    index = (seen & unread).nonzero()[:, 0]
+    index = (shown & unread).nonzero()[:, 0]
     if not len(index):
         return canvas
     part = detect_slots(model, _pick(canvas, index))
@@ -176,8 +176,8 @@ def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequen
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
     state = estimate_velocity(project_identity(state), part.levels["state"], _pick(canvas, index).time_s)
-    found = part.with_values({**values, "state": state}, part.levels)
-    canvas = _write(canvas, found, index, ("state", "scene", "camera"), ROUGHLY)
+    perceived = part.with_values({**values, "state": state}, part.levels)
+    canvas = _write(canvas, perceived, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
         levels = dict(canvas.levels)
@@ -188,8 +188,8 @@ def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequen
 
 
 def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
-    """Speeds by the line through a slot's places in the frames around, wherever there are enough of them and the speed was not
-    told: that is what a few exact places say best."""
+    """The state with velocities from a least-squares line through each slot's positions in neighboring frames, wherever there are
+    enough frames and the velocity was not known. state, level [B, T, K, F]; time_s [B, T]."""
     place, speed = state[..., group_slice("position")], group_slice("velocity")
     apart = time_s[:, :, None] - time_s[:, None]
     third = apart.abs().sort(2).values[:, :, min(PACE_FRAMES, apart.shape[2]) - 1, None]
@@ -206,24 +206,28 @@ def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def detect_slots(model: Model, canvas: Canvas) -> Canvas:
-    """The canvas with what a glimpse of its pictures tells of the state: who is there is known, where they are at GLIMPSE."""
+    """The canvas with the detection head's objects in its state: identities are known, positions are at DETECTION_LEVEL."""
     answers, centers, units = model.denoiser.detect_canvas(canvas, dtype=model.dtype)
     camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
-    rough, told = (x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots))
+    detected_state, detected = (
+        x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots)
+    )
     level = canvas.levels["state"]
-    fresh = told & (level > GLIMPSE)
-    state = torch.where(fresh, rough, canvas.values["state"])
+    updated = detected & (level > DETECTION_LEVEL)
+    state = torch.where(updated, detected_state, canvas.values["state"])
     sure = torch.zeros_like(level)
-    sure[..., group_slice("position")] = GLIMPSE
-    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": torch.where(fresh, sure, level)})
+    sure[..., group_slice("position")] = DETECTION_LEVEL
+    return canvas.with_values(
+        {**canvas.values, "state": state}, {**canvas.levels, "state": torch.where(updated, sure, level)}
+    )
 
 
-def _cast_unknown(canvas: Canvas, identity: Tensor) -> Canvas:
-    """Who is there [B, K, F] holds in every frame, but for fields that the canvas knows already."""
-    laid = fix_identity(canvas, identity)
+def _fix_unknown_identity(canvas: Canvas, identity: Tensor) -> Canvas:
+    """The canvas with these identities [B, K, F] known in every frame, except for fields that it knows already."""
+    fixed = fix_identity(canvas, identity)
     known = canvas.levels["state"] == 0
-    state = torch.where(known, canvas.values["state"], laid.values["state"])
-    return laid.with_values({**laid.values, "state": state}, laid.levels)
+    state = torch.where(known, canvas.values["state"], fixed.values["state"])
+    return fixed.with_values({**fixed.values, "state": state}, fixed.levels)
 
 
 def _without_speed(level: Tensor) -> Tensor:
@@ -238,13 +242,13 @@ def _world_sizes(model: Model) -> list[float]:
 
 
 def _settled(model: Model, part: Canvas, state: Tensor) -> Tensor:
-    """A planned state with its identity settled. Sizes are those of the model's world, but for things whose size is known."""
+    """A planned state with constant identities. Sizes are those of the model's world, except for objects whose size is known."""
     given = (part.levels["state"][..., group_slice("size")] <= ROUGHLY).any(1, keepdim=True)
     return torch.where(given, project_identity(state), project_identity(state, _world_sizes(model)))
 
 
 def _open(canvas: Canvas, options: Options) -> bool:
-    """Whether there is something to choose: a text, no place known, and steps enough for each candidate."""
+    """Whether candidates are drafted: there is a text, no position is known, and there are enough steps for each candidate."""
     unknown = bool((canvas.levels["state"][..., group_slice("position")] == 1).all())
     enough = options.steps >= DRAFT_STEPS * options.candidates and canvas.num_frames > 1
     return options.candidates > 1 and enough and unknown and canvas.text is not None
@@ -264,7 +268,7 @@ def _best(
     steps = max(options.steps // options.candidates, DRAFT_STEPS)
     finish = max(options.steps // REFINE_SHARE, 1)
     total = canvas.batch * steps + finish
-    kept: list[dict[str, Tensor]] = []
+    best_drafts: list[dict[str, Tensor]] = []
     for i, seed in enumerate(seeds):
         sample = copies(canvas.sample(i), options.candidates)
         step = None if report is None else _share(report, i * steps, total)
@@ -273,16 +277,16 @@ def _best(
             guidance=options.guidance, progress=step,
         )  # fmt: skip
         best = int(plan_scores(model, drafts, half_width).argmax()) if sample.text is not None else 0
-        kept.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
+        best_drafts.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in values:
         known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
-        values[name] = torch.where(known, values[name], torch.stack([drawn[name] for drawn in kept]))
+        values[name] = torch.where(known, values[name], torch.stack([draft[name] for draft in best_drafts]))
         levels[name] = levels[name].clamp_max(REFINE_LEVEL)
     step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
-    draft = canvas.with_values(values, levels)
-    return run(model, draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+    noised_draft = canvas.with_values(values, levels)
+    return run(model, noised_draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
 
 
 def _half_width(canvas: Canvas) -> float:
@@ -315,8 +319,8 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
 def plan_state(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None
 ) -> Canvas:
-    """Settle everything but the video, window by window; who is there is decided in the first and stays. Where only the text is
-    known, the best of several candidates is kept (`kinema.inference.candidates`)."""
+    """Sample every track but the video, window by window; identities are decided in the first window. Where only the text is known,
+    the best of several candidates is finished (`kinema.inference.candidates`)."""
     names = ["state", *VECTORS]
     windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
     identity: Tensor | None = None
@@ -324,15 +328,15 @@ def plan_state(
         index = torch.arange(begin, stop)
         part = _without_video(_pick(canvas, index))
         if identity is not None:
-            part = _cast_unknown(part, identity)
+            part = _fix_unknown_identity(part, identity)
         report = None
         if progress is not None:
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
-        seeds_here = [seed + 7919 * number for seed in seeds]
+        window_seeds = [seed + 7919 * number for seed in seeds]
         if _open(part, options):
-            done = _best(model, part, options, seeds_here, _half_width(canvas), report)
+            done = _best(model, part, options, window_seeds, _half_width(canvas), report)
         else:
-            done = run(model, part, options, seeds_here, steps=options.steps, guidance=options.guidance, progress=report)
+            done = run(model, part, options, window_seeds, steps=options.steps, guidance=options.guidance, progress=report)
         settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
         values = {**done.values, "state": settled, "scene": _settled_scene(part, done.values["scene"])}
@@ -359,7 +363,7 @@ def render_video(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
     watch: OnFrames | None = None,
 ) -> Canvas:  # fmt: skip
-    """Draw the video for what has been settled, window by window; known pictures stay as they are."""
+    """Sample the video of a planned canvas, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
     planned = canvas.values["state"]
     canvas = canvas.with_values({**canvas.values, "state": project_for_render(planned)}, canvas.levels)
@@ -369,9 +373,9 @@ def render_video(
         if bool(pending[index].any()):
             render = model.denoiser.renders and _known(canvas, index)
             index = index[pending[index]] if render else index
-            seeds_here = [seed + 104729 + 7919 * number for seed in seeds]
+            window_seeds = [seed + 104729 + 7919 * number for seed in seeds]
             part = run(
-                model, _pick(canvas, index), options, seeds_here, steps=options.film_steps, guidance=1.0,
+                model, _pick(canvas, index), options, window_seeds, steps=options.film_steps, guidance=1.0,
                 temperature=FILM_TEMPERATURE, render=render,
             )  # fmt: skip
             canvas = _write(canvas, part, index, ["video"], 0.0)
@@ -391,14 +395,14 @@ def generate(
     model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
     watch: OnFrames | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip
-    """Perceive what is shown, plan what happens, film it. Known cells come back bit-identical.
+    """Fill a canvas: estimate the state of known pictures, plan the state, render the video. Known cells come back bit-identical.
 
-    named: what each sample's prompt names [B]; nothing else joins who is seen in known pictures. None: whoever the plan adds.
+    named: the objects that each sample's prompt names [B]; only these are added to known pictures. None: the plan may add any.
     """
     if "video" in canvas.values:
         canvas = propagate_identity(estimate_state(model, canvas, options, seeds))
         if named is not None:
-            joining = joining_casts(canvas, named, ROUGHLY)
+            joining = joining_texts(canvas, named, ROUGHLY)
             canvas = _with_texts(model, close_slots(canvas, named, ROUGHLY), joining)
     canvas = plan_state(model, canvas, options, seeds, progress)
     if "video" not in canvas.values:
@@ -426,20 +430,20 @@ def _with_texts(model: Model, canvas: Canvas, texts: Sequence[str]) -> Canvas:
 
 
 def propagate_identity(canvas: Canvas) -> Canvas:
-    """Who and what background was seen in a picture stays so in every frame, whatever the words say; empty slots stay open."""
+    """The canvas with identities and background that are known in some frame known in every frame; empty slots stay unknown."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    seen = ((level[..., :1] <= ROUGHLY) & (state[..., :1] > 0)).float()
-    found = seen.any(1, keepdim=True)
-    mean = (seen * state).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(1)
+    shown = ((level[..., :1] <= ROUGHLY) & (state[..., :1] > 0)).float()
+    present = shown.any(1, keepdim=True)
+    mean = (shown * state).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp_min(1)
     for group in IDENTITY:
         columns = group_slice(group)
-        unknown = found & (level[..., columns] > ROUGHLY)
+        unknown = present & (level[..., columns] > ROUGHLY)
         state[..., columns] = torch.where(unknown, mean[..., columns], state[..., columns])
         level[..., columns] = torch.where(unknown, torch.zeros_like(level[..., columns]), level[..., columns])
     scene, scene_level = canvas.values["scene"], canvas.levels["scene"]
-    told = (scene_level <= ROUGHLY).float()[..., None]
-    unknown = told.any(1, keepdim=True) & (told == 0)
-    mean = (told * scene).sum(1, keepdim=True) / told.sum(1, keepdim=True).clamp_min(1)
+    known_scene = (scene_level <= ROUGHLY).float()[..., None]
+    unknown = known_scene.any(1, keepdim=True) & (known_scene == 0)
+    mean = (known_scene * scene).sum(1, keepdim=True) / known_scene.sum(1, keepdim=True).clamp_min(1)
     scene = torch.where(unknown, mean, scene)
     scene_level = torch.where(unknown[..., 0], torch.zeros_like(scene_level), scene_level)
     values = {**canvas.values, "state": state, "scene": scene}

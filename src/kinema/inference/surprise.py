@@ -1,9 +1,10 @@
-"""How little a model believes a clip: what it saw coming, and whether what it says is there looks like that.
+"""Surprise: how unlikely a model finds a clip.
 
-Two errors, each by one network and the same perceived state. Coming: every frame's places as predicted from the frames before it
-alone, against those that are perceived. Looking: the pictures, noised to a level, as the state settled over the whole clip lets
-them be denoised; so a thing that becomes another, or is gone while nothing took it away, looks wrong in half of its frames.
-Their logarithms are added, so neither needs a scale.
+The sum of the logarithms of two errors of one denoiser, both with the state that is estimated from the clip:
+
+    prediction error   positions of every frame, predicted from the frames before it, against the estimated ones
+    picture error      pictures, noised to a level and denoised given the state, against the true ones; the state has one identity
+                       per slot, so an object that changes or disappears has a high error in half of the frames
 
 Axes: T frames, W frames before, B windows.
 """
@@ -47,40 +48,40 @@ def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5
 
 @dataclass(frozen=True)
 class Examined:
-    """A clip that has been looked at once, for surprise at any level."""
+    """A clip with its estimated state and prediction error, from which surprise at any level follows."""
 
     model: Model
     canvas: Canvas
     cells: Tensor
-    coming: float
+    prediction_error: float
     seed: int
 
     @torch.inference_mode()
     def at(self, level: float) -> float:
-        looking = _looking(self.model, self.canvas, self.cells, level, self.seed)
-        return math.log(self.coming + TINY) + math.log(looking + TINY)
+        picture_error = _picture_error(self.model, self.canvas, self.cells, level, self.seed)
+        return math.log(self.prediction_error + TINY) + math.log(picture_error + TINY)
 
 
 @torch.inference_mode()
 def examine(clip: Clip, model: Model, seed: int) -> Examined:
-    """What does not depend on a level."""
+    """Compute what does not depend on the noise level."""
     canvas, cells = _perceived(model, clip, seed)
-    return Examined(model, canvas, cells, _coming(model, canvas, seed), seed)
+    return Examined(model, canvas, cells, _prediction_error(model, canvas, seed), seed)
 
 
 def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
-    """A canvas with the clip and what is perceived in it, all known but what was done; and the video cells."""
+    """A canvas with the clip and its estimated state, all known but the actions; and the video cells."""
     clip = fit_size(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(model, clip.frames, *padded_size(model, height, width))
-    found = perceive_only(model, conditioning.perceive(empty, cells), Options(), [seed])
-    levels = {name: torch.zeros_like(level) for name, level in found.levels.items()}
+    perceived = perceive_only(model, conditioning.perceive(empty, cells), Options(), [seed])
+    levels = {name: torch.zeros_like(level) for name, level in perceived.levels.items()}
     levels["action"] = torch.ones_like(levels["action"])
-    return found.with_values(found.values, levels), cells
+    return perceived.with_values(perceived.values, levels), cells
 
 
-def _looking(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: int) -> float:
+def _picture_error(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: int) -> float:
     levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
     window, errors = model.config.film_window, []
     for begin in range(0, canvas.num_frames, window):
@@ -90,10 +91,10 @@ def _looking(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: in
     return float(torch.cat(errors).mean())
 
 
-def _coming(model: Model, canvas: Canvas, seed: int) -> float:
-    """Mean squared error of next places, over frames and things."""
+def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
+    """Mean squared error of predicted positions, over frames and objects."""
     state = canvas.values["state"]
-    here = (state[..., :1] > 0).float()
+    exists = (state[..., :1] > 0).float()
     names = [name for name in canvas.values if name != "video"]
     plan = canvas.with_values({n: canvas.values[n] for n in names}, {n: canvas.levels[n] for n in names})
     total = torch.zeros(())
@@ -107,9 +108,9 @@ def _coming(model: Model, canvas: Canvas, seed: int) -> float:
         for group in _MOVING:
             level[:, -1, :, group_slice(group)] = 1.0
         noised = start(windows.with_values(windows.values, {**windows.levels, "state": level}), [seed] * len(ends))
-        found = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
-        total = total + ((found - state[0, ends]) * here[0, ends])[..., place].square().sum().cpu()
-    return float(total / here[0, LEAST:].sum().clamp(min=1).cpu())
+        predicted = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
+        total = total + ((predicted - state[0, ends]) * exists[0, ends])[..., place].square().sum().cpu()
+    return float(total / exists[0, LEAST:].sum().clamp(min=1).cpu())
 
 
 def _stacked(canvas: Canvas, spans: list[tuple[int, int]]) -> Canvas:

@@ -31,16 +31,16 @@ class Linear(nn.Linear):
 
 @dataclass
 class KVCache:
-    """Keys, not yet turned, and values [N, H, W, D] of past frames for each block along time; `fresh` collects those of the
-    frames that are looked at now."""
+    """Keys before rotation, and values, [N, H, W, D] of the cached frames for each block along time; `new` collects those of the
+    frames of this pass."""
 
-    past: list[tuple[Tensor, Tensor]]
-    fresh: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    cached: list[tuple[Tensor, Tensor]]
+    new: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def joined(self, block: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.past:
+        if not self.cached:
             return k, v
-        return torch.cat([self.past[block][0], k], 2), torch.cat([self.past[block][1], v], 2)
+        return torch.cat([self.cached[block][0], k], 2), torch.cat([self.cached[block][1], v], 2)
 
 
 class SelfAttention(nn.Module):
@@ -53,15 +53,15 @@ class SelfAttention(nn.Module):
         self.out = Linear(config.width, config.width, bias=False)
         self.sharpness = nn.Parameter(torch.full((config.heads, 1, 1), 2.0))
 
-    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, memory: KVCache | None = None) -> Tensor:
-        """With a memory, rotation and bias cover what is remembered and then x; the keys and values of x are kept in it, and
-        scores are taken in float64: angles are counted from now, so those of one frame differ from step to step, and what differs
-        in the last bit here is rounded to another bfloat16 now and then, which the residual stream then magnifies."""
+    def forward(self, x: Tensor, rotation: Rotation, bias: Tensor | None, cache: KVCache | None = None) -> Tensor:
+        """With a cache, rotation and bias cover the cached frames and then x, and the keys and values of x are appended to
+        `cache.new`. Scores are then computed in float64: angles are relative to the current frame, so those of a cached frame
+        differ from step to step, and differences in the last bit of float32 would change bfloat16 roundings."""
         q, k, v = rearrange(self.qkv(x), "n m (three h d) -> three n h m d", three=3, h=self.heads)
         q, k, (cos, sin) = rms_norm(q), rms_norm(k), rotation
-        if memory is not None:
-            memory.fresh.append((k, v))
-            q, (k, v) = q.double(), (y.double() for y in memory.joined(len(memory.fresh) - 1, k, v))
+        if cache is not None:
+            cache.new.append((k, v))
+            q, (k, v) = q.double(), (y.double() for y in cache.joined(len(cache.new) - 1, k, v))
         now = q.shape[2]
         q = rotate(q, cos[..., -now:, :], sin[..., -now:, :]) * self.sharpness.to(q.dtype)
         k = rotate(k, cos, sin)
@@ -117,7 +117,7 @@ class Block(nn.Module):
         text: Tensor,
         text_bias: Tensor,
         readers: int,
-        memory: KVCache | None = None,
+        cache: KVCache | None = None,
     ) -> Tensor:
         """x [B, T, S, C], float32; the last `readers` tokens of each frame read text [B, L, C], whose dtype is that of all
         products."""
@@ -127,14 +127,14 @@ class Block(nn.Module):
             return rms_norm(y).to(text.dtype)
 
         if self.along_time:
-            y = self.attention(rearrange(normed(x), "b t s c -> (b s) t c"), rotation, bias, memory)
+            y = self.attention(rearrange(normed(x), "b t s c -> (b s) t c"), rotation, bias, cache)
             x = x + rearrange(y, "(b s) t c -> b t s c", b=batch)
         else:
             y = self.attention(rearrange(normed(x), "b t s c -> (b t) s c"), rotation, bias)
             x = x + rearrange(y, "(b t) s c -> b t s c", b=batch)
         if self.text is not None:
-            seen, reading = x[:, :, : tokens - readers], x[:, :, tokens - readers :]
+            others, reading = x[:, :, : tokens - readers], x[:, :, tokens - readers :]
             y = self.text(rearrange(normed(reading), "b t r c -> b (t r) c"), text, text_bias)
-            x = torch.cat([seen, reading + rearrange(y, "b (t r) c -> b t r c", t=frames)], 2)
+            x = torch.cat([others, reading + rearrange(y, "b (t r) c -> b t r c", t=frames)], 2)
         changed: Tensor = self.mlp(normed(x))
         return x + changed

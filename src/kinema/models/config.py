@@ -24,9 +24,9 @@ class DenoiserConfig:
     action_width: int = 2
     """Numbers of an action: 2 in the Playground, whatever it takes in a recorded world."""
     sensors: int = 0
-    """Further numbers that a recorded world tells in each frame."""
+    """Further numbers of each frame in a recorded world."""
     follows: bool = False
-    """Whether a picture is told relative to the one before it, as recorded worlds are, whose pictures no slots explain."""
+    """Whether the model predicts a picture's difference to the one before it, as in recorded worlds, which have no slots."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 4:
@@ -52,5 +52,5 @@ class DenoiserConfig:
     def from_dict(data: dict[str, Any]) -> DenoiserConfig:
         try:
             return DenoiserConfig(**data)
-        except TypeError as wrong:
-            raise ModelError(f"the model's config does not fit this version: {wrong}") from None
+        except TypeError as error:
+            raise ModelError(f"the model's config does not fit this version: {error}") from None

@@ -1,4 +1,4 @@
-"""The denoiser: all tracks with their levels in, every clean cell out.
+"""The denoiser: takes all tracks with their noise levels, and predicts the clean value of every cell.
 
 A frame is h x w video tokens, K slot tokens and one token for all vector tracks. Blocks alternate between attention inside
 a frame and attention along time; text enters through the slot and vector tokens and reaches the video from there.
@@ -8,18 +8,16 @@ The network F is preconditioned per cell for flow x_t = (1 - t) x + t noise and 
 
     x_hat = c_skip(t) x_t + c_out(t) F,   c_skip = (1 - t) / ((1 - t)^2 + t^2),   c_out = t / sqrt((1 - t)^2 + t^2)
 
-so a known cell (t = 0) comes back exactly, and at level 1 the network answers alone. Of places and speeds more is known
-beforehand: the frames around expect them at a mean m with a spread s (`kinema.models.objects.motion_prior`), and the same
-derivation gives
+so a known cell (t = 0) comes back exactly, and at level 1 the network predicts alone. Positions and velocities have a prior from
+the other frames, with mean m and standard deviation s (`kinema.models.objects.motion_prior`), and the same derivation gives
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
-Contacts change that mean before anything else does (`kinema.models.objects.contacts`). The video's mean and spread are the sketch's
-(`kinema.models.picture.SketchHead`): what slots and setting say of a picture that nobody has seen. Where pictures follow each other
-and no slots explain them, they are the picture before and a fixed spread.
+The contact module corrects that mean (`kinema.models.objects.contacts`). The video's mean and standard deviation are predicted from
+slots and setting alone (`kinema.models.picture.LocalHead`). In recorded worlds, which have no slots, they are the previous picture
+and a fixed spread.
 
-What was done in the frame before goes straight into every token of a frame. Left to find it by attention, the trunk knew how a
-push looks on average and not what this one does.
+The action of the previous frame is added to every token of a frame, because attention alone learned its average effect only.
 
 Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, L text tokens, C width.
 """
@@ -43,8 +41,8 @@ from kinema.models.picture import MAP, Conv, ConvHead, ConvStem, LocalHead, Slot
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")
-FOLLOWS = 0.4
-"""How far from the picture before it a picture is expected to be, where it follows (`DenoiserConfig.follows`)."""
+RESIDUAL_SPREAD = 0.4
+"""Standard deviation of a picture around the one before it, where the model predicts the difference (`DenoiserConfig.follows`)."""
 CLOSED = -1e4
 """Added to the score of a key that must not be read."""
 
@@ -88,15 +86,14 @@ def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutContext:
-    """Frames that are remembered: their times [B, W], and their states and levels [B, W, K, F] for what trends need; of the
-    last one the picture [B, h, w, P], if there are pictures, and what was done in it with how unsure that is [B, D + 1]
-    (None: not known)."""
+    """The cached frames: their times [B, W], and their states and levels [B, W, K, F] for the motion prior; and of the last one the
+    picture [B, h, w, P], if there are pictures, and the action with its level [B, D + 1] (None: unknown)."""
 
     time_s: Tensor
     state: Tensor
     level: Tensor
     video: Tensor | None = None
-    deed: Tensor | None = None
+    action: Tensor | None = None
 
 
 class Denoiser(nn.Module):
@@ -130,14 +127,14 @@ class Denoiser(nn.Module):
 
     def _embed_state(self, state: Tensor, level: Tensor, place: Tensor) -> Tensor:
         b, t, k, _ = state.shape
-        where = fourier(place * 2.5 + 5.0)
+        position = fourier(place * 2.5 + 5.0)
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
-        tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, where, slot], -1))
+        tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, position, slot], -1))
         return tokens
 
     def _slot_places(self, place: Tensor) -> Tensor:
-        """Where slot and vector tokens stand in the frame (y, x), [B, T, K + 1, 2]: a slot at its likeliest place, so that pixels
-        and the slot that explains them meet by position."""
+        """Positions (y, x) of slot and vector tokens for rotary embedding, [B, T, K + 1, 2]: a slot is at its most likely position,
+        near the video tokens of its pixels."""
         places = (5.0 + 2.5 * place).flip(-1)
         return torch.cat([places, torch.full_like(places[:, :, :1], 5.0)], 2)
 
@@ -148,12 +145,12 @@ class Denoiser(nn.Module):
         return token
 
     def _text(self, text: TextCondition | None, batch: int, frames: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Keys [B, 1 + L, C] with the learned "nothing said" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
-        silent = self.no_text.to(dtype).expand(batch, 1, -1)
+        """Keys [B, 1 + L, C], the learned token for "no text" first, and the bias [B, 1, T * (K + 1), 1 + L]."""
+        no_text = self.no_text.to(dtype).expand(batch, 1, -1)
         readers = self.config.slots + 1
         if text is None:
-            return rms_norm(silent), silent.new_zeros(batch, 1, frames * readers, 1)
-        tokens = torch.cat([silent, self.text_in(text.states.to(dtype))], 1)
+            return rms_norm(no_text), no_text.new_zeros(batch, 1, frames * readers, 1)
+        tokens = torch.cat([no_text, self.text_in(text.states.to(dtype))], 1)
         closed = torch.where(text.reads, 0.0, CLOSED)
         closed = torch.cat([closed.new_zeros(batch, frames, 1), closed], -1)
         return rms_norm(tokens), closed.repeat_interleave(readers, 1)[:, None]
@@ -166,49 +163,51 @@ class Denoiser(nn.Module):
         text: TextCondition | None,
         cell_units: float | None,
         time_bias: Tensor | None,
-        stride: Tensor,
+        step_size: Tensor,
         dtype: torch.dtype,
-        past: RolloutContext | None = None,
-        memory: KVCache | None = None,
-        order: Tensor | None = None,
+        context: RolloutContext | None = None,
+        cache: KVCache | None = None,
+        previous_index: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The bare network's answers, before preconditioning; "mean" and "spread" [B, T, K, F] that the state's takes; and where
-        there is video, "sight" [B, T, H, W, ANSWERS], "video mean" and "video spread" [B, T, h, w, P].
+        """The network's outputs before preconditioning, by track; "mean" and "spread" [B, T, K, F] for the state's preconditioning;
+        and where there is video, "sight" [B, T, H, W, DETECTION_DIM], "video mean" and "video spread" [B, T, h, w, P].
 
         cell_units: height of a video cell in room units; None where there is no video.
-        time_bias [T, T] is added to the scores along time. stride [B]: the share of the whole way that the sampler will go on
-        this answer (a shortcut, Frans et al. 2024), 0 for the way's direction just here.
-        past, memory: frames before these that are remembered, not looked at again; time_bias is then [T, W + T].
-        order [T]: which frame each picture follows, 0 for the last of the past (or none), i + 1 for frame i; None: the one
-        before it.
+        time_bias [T, T]: added to the scores along time.
+        step_size [B]: size of the sampler's step as a share of the schedule (shortcut models, Frans et al. 2024), 0 for small ones.
+        context, cache: earlier frames, whose keys and values are cached; time_bias is then [T, W + T].
+        previous_index [T]: the frame before each picture, 0 for the last one of the context (or none), i + 1 for frame i; None: the
+        frames are in order.
         """
         batch, frames = time_s.shape
         view = values["scene"][..., 0] * (1 - levels["scene"])
-        drift, trend, around, met, kept = self._motion(
-            values["state"], levels["state"], view, time_s, time_bias, past, exact=memory is not None
+        drift, trend, around, contact, retained = self._motion(
+            values["state"], levels["state"], view, time_s, time_bias, context, exact=cache is not None
         )
         likely = around.place(values["state"], levels["state"])
         state = self._embed_state(values["state"], levels["state"], likely)
-        leap = self.stride_in(torch.stack([stride, (stride > 0).float()], -1))[:, None, None]
-        tokens = [state + leap + drift, self._embed_vectors(values, levels) + leap]
+        step_token = self.stride_in(torch.stack([step_size, (step_size > 0).float()], -1))[:, None, None]
+        tokens = [state + step_token + drift, self._embed_vectors(values, levels) + step_token]
         readers, cells = self.config.slots + 1, 0
-        where = self._slot_places(likely)
-        found = seen = time_s
+        positions = self._slot_places(likely)
+        features = video_features = time_s
         if "video" in values:
             assert cell_units is not None, "a canvas with video says how high its cells are"
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
-            before, unsure = self._before(values["video"], levels["video"], past, order)
-            found, seen, expected = self._local(values, levels, cell_units, dtype, before, unsure)
-            tokens.insert(0, self.video_in(found, place_features(centers, cell_units), frames).float())
-            where = torch.cat([centers.expand(batch, frames, cells, 2), where], 2)
-        x = torch.cat(tokens, 2) + self._action_token(values["action"], levels["action"], time_s, time_bias, past, order)
+            previous, uncertainty = self._previous_picture(values["video"], levels["video"], context, previous_index)
+            features, video_features, expected = self._local(values, levels, cell_units, dtype, previous, uncertainty)
+            tokens.insert(0, self.video_in(features, place_features(centers, cell_units), frames).float())
+            positions = torch.cat([centers.expand(batch, frames, cells, 2), positions], 2)
+        x = torch.cat(tokens, 2) + self._action_token(
+            values["action"], levels["action"], time_s, time_bias, context, previous_index
+        )
         head = self.config.width // self.config.heads
-        cos, sin = rotary_2d(where.flatten(0, 1), head)
+        cos, sin = rotary_2d(positions.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
-        clock = time_s if past is None else torch.cat([past.time_s, time_s], 1) - time_s[:, -1:]
-        cos, sin = rotary((clock if memory is None else clock.double()) * 16.0, head)
+        clock = time_s if context is None else torch.cat([context.time_s, time_s], 1) - time_s[:, -1:]
+        cos, sin = rotary((clock if cache is None else clock.double()) * 16.0, head)
         in_time = (
             cos.repeat_interleave(cells + readers, 0)[:, None],
             sin.repeat_interleave(cells + readers, 0)[:, None],
@@ -216,20 +215,20 @@ class Denoiser(nn.Module):
         text_keys, text_bias = self._text(text, batch, frames, dtype)
         for block in self.blocks:
             assert isinstance(block, Block)
-            run = block if memory is None and torch.is_grad_enabled() else block.forward
+            run = block if cache is None and torch.is_grad_enabled() else block.forward
             if block.along_time:
-                x = run(x, in_time, time_bias, text_keys, text_bias, readers, memory)
+                x = run(x, in_time, time_bias, text_keys, text_bias, readers, cache)
             else:
                 x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
-        told = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend
-        answers = {"state": told * kept + met}
+        state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend
+        answers = {"state": state_answer * retained + contact}
         vectors = self.vector_out(x[:, :, -1].float())
         answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
         if cells:
-            answers["video"] = self.video_out(x[:, :, :cells].to(dtype), found, frames)
-            answers["sight"] = self._sight(seen, frames)
+            answers["video"] = self.video_out(x[:, :, :cells].to(dtype), features, frames)
+            answers["sight"] = self._detections(video_features, frames)
             answers |= expected
         return answers
 
@@ -239,39 +238,39 @@ class Denoiser(nn.Module):
         level: Tensor,
         time_s: Tensor,
         bias: Tensor | None,
-        past: RolloutContext | None,
-        order: Tensor | None,
+        context: RolloutContext | None,
+        previous_index: Tensor | None,
     ) -> Tensor:
-        """What each frame is told of what was done in the one before it [B, T, 1, C]; nothing where it may not read that one."""
+        """Embedding [B, T, 1, C] of the previous frame's action; of an unknown action where a frame may not read that frame."""
         frames, width = action.shape[1:]
-        told = torch.cat([action, level[..., None]], -1)
+        actions = torch.cat([action, level[..., None]], -1)
         begin = torch.cat([torch.zeros_like(action[:, 0]), torch.ones_like(level[:, :1])], -1)
-        if past is not None and past.deed is not None:
-            begin = past.deed
-        earlier = time_s[:, :1] - 1 / 16 if past is None else past.time_s[:, -1:]
-        index = torch.arange(frames, device=action.device) if order is None else order
-        told = torch.cat([begin[:, None], told], 1)[:, index]
-        gone = (time_s - torch.cat([earlier, time_s], 1)[:, index]).clamp(0, 0.25)[..., None] * 16
-        known = 1 - told[..., width:]
-        if bias is not None and order is None:
-            remembered = bias.shape[1] - frames
-            reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(remembered) > -1
+        if context is not None and context.action is not None:
+            begin = context.action
+        earlier = time_s[:, :1] - 1 / 16 if context is None else context.time_s[:, -1:]
+        index = torch.arange(frames, device=action.device) if previous_index is None else previous_index
+        actions = torch.cat([begin[:, None], actions], 1)[:, index]
+        elapsed = (time_s - torch.cat([earlier, time_s], 1)[:, index]).clamp(0, 0.25)[..., None] * 16
+        known = 1 - actions[..., width:]
+        if bias is not None and previous_index is None:
+            cached_frames = bias.shape[1] - frames
+            reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(cached_frames) > -1
             known = known * reads.float()[:, None]
-        done = told[..., :width] * known
-        deed: Tensor = self.deed_in(torch.cat([done, done * gone, known], -1))[:, :, None]
-        return deed
+        known_actions = actions[..., :width] * known
+        token: Tensor = self.deed_in(torch.cat([known_actions, known_actions * elapsed, known], -1))[:, :, None]
+        return token
 
-    def _before(
-        self, video: Tensor, level: Tensor, past: RolloutContext | None, order: Tensor | None
+    def _previous_picture(
+        self, video: Tensor, level: Tensor, context: RolloutContext | None, previous_index: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The picture that each one follows [B, T, h, w, P], faded by how little it is known, and its level [B, T, h, w]."""
+        """The picture before each one [B, T, h, w, P], scaled by 1 - level, and its level [B, T, h, w]; None if not `follows`."""
         if not self.config.follows:
             return None, None
-        first = torch.zeros_like(video[:, :1]) if past is None or past.video is None else past.video[:, None]
-        unknown = torch.full_like(level[:, :1], 1.0 if past is None or past.video is None else 0.0)
-        index = torch.arange(video.shape[1], device=video.device) if order is None else order
-        unsure = torch.cat([unknown, level], 1)[:, index]
-        return torch.cat([first, video], 1)[:, index] * (1 - unsure[..., None]), unsure
+        first = torch.zeros_like(video[:, :1]) if context is None or context.video is None else context.video[:, None]
+        unknown = torch.full_like(level[:, :1], 1.0 if context is None or context.video is None else 0.0)
+        index = torch.arange(video.shape[1], device=video.device) if previous_index is None else previous_index
+        uncertainty = torch.cat([unknown, level], 1)[:, index]
+        return torch.cat([first, video], 1)[:, index] * (1 - uncertainty[..., None]), uncertainty
 
     def _motion(
         self,
@@ -280,23 +279,24 @@ class Denoiser(nn.Module):
         view: Tensor,
         time_s: Tensor,
         bias: Tensor | None,
-        past: RolloutContext | None,
+        context: RolloutContext | None,
         *,
         exact: bool,
     ) -> tuple[Tensor, Tensor, GaussianPrior, Tensor, Tensor]:
-        """What frames around say of each slot; what contacts say, as answers [B, T, K, F], and how much of the trunk's they leave.
-        `exact`: the same to the last bit, however many frames are looked at."""
+        """The motion prior's addition to slot tokens and to outputs, and its mean and spread; the contact module's output and the
+        share of the trunk's output to retain, [B, T, K, F] each. exact: compute in float64, so that the result does not depend on
+        the number of frames."""
         now = state.shape[1]
         own, own_level = state, level
-        if past is not None:
-            pairs = ((past.state, state), (past.level, level), (past.time_s, time_s))
+        if context is not None:
+            pairs = ((context.state, state), (context.level, level), (context.time_s, time_s))
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, trend, around = self.trend(state, level, time_s, bias, now)
-        met, kept = self.pairs(own, own_level, view, around.mean, around.spread)
+        contact, retained = self.pairs(own, own_level, view, around.mean, around.spread)
         around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float())
-        return drift, trend, around, around.answered(met.float()), moving_share(kept.float())
+        return drift, trend, around, around.answered(contact.float()), moving_share(retained.float())
 
     def _local(
         self,
@@ -304,48 +304,50 @@ class Denoiser(nn.Module):
         levels: dict[str, Tensor],
         cell_units: float,
         dtype: torch.dtype,
-        before: Tensor | None = None,
-        unsure: Tensor | None = None,
+        previous: Tensor | None = None,
+        uncertainty: Tensor | None = None,
         *,
         blank: bool = False,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The stem's map with what slots and setting stamp on it, and without: [B * T, M, H, W] each; and what is expected of the
-        video before it is seen, "video mean" and "video spread". blank: nothing of the video is known, so only that is computed."""
+        """Features of the video fused with those of slots and setting, and of the video alone, [B * T, M, H, W] each; and the prior
+        of the video, "video mean" and "video spread". blank: nothing of the video is known, so only the prior is computed."""
         p = self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
-        stamps = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
-        if before is not None and unsure is not None:
-            seen = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, before, unsure)
-            wide = (FOLLOWS + (1 - FOLLOWS) * unsure)[..., None]
-            return self.video_in.fuse(seen, stamps), seen, {"video mean": before, "video spread": wide}
+        splats = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
+        if previous is not None and uncertainty is not None:
+            video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, previous, uncertainty)
+            wide = (RESIDUAL_SPREAD + (1 - RESIDUAL_SPREAD) * uncertainty)[..., None]
+            return self.video_in.fuse(video_features, splats), video_features, {"video mean": previous, "video spread": wide}
         assert self.sketch_out is not None
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
-        unseen = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(stamps)
-        planned = self.video_in.fuse(unseen, stamps)
-        mean, spread = self.sketch_out(planned, values["video"].shape[1])
+        blank_features = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(
+            splats
+        )
+        expected_features = self.video_in.fuse(blank_features, splats)
+        mean, spread = self.sketch_out(expected_features, values["video"].shape[1])
         expected = {"video mean": mean, "video spread": spread}
         if blank:
-            return planned, unseen, expected
-        seen = self.video_in.encode(values["video"], levels["video"], cell_units, dtype)
-        return self.video_in.fuse(seen, stamps), seen, expected
+            return expected_features, blank_features, expected
+        video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype)
+        return self.video_in.fuse(video_features, splats), video_features, expected
 
-    def _sight(self, seen: Tensor, frames: int) -> Tensor:
-        answers: Tensor = self.sight_out(seen)
+    def _detections(self, features: Tensor, frames: int) -> Tensor:
+        answers: Tensor = self.sight_out(features)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 
     def forward_local(
         self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
     ) -> dict[str, Tensor]:
-        """What `network` answers of the video, by the local parts alone, every frame by itself."""
+        """The outputs of `network` for the video, by the local parts alone, every frame by itself."""
         frames = values["video"].shape[1]
-        found, _, expected = self._local(values, levels, cell_units, dtype)
-        return {"video": self.video_out(None, found, frames), **expected}
+        features, _, expected = self._local(values, levels, cell_units, dtype)
+        return {"video": self.video_out(None, features, frames), **expected}
 
     @property
     def renders(self) -> bool:
-        """Whether `render` can draw: slots say what is there, pictures do not follow each other."""
+        """Whether `render` works: pictures are predicted from slots, not from the previous picture."""
         return self.sketch_out is not None
 
     def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -357,17 +359,17 @@ class Denoiser(nn.Module):
         assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
         video, level = canvas.values["video"], canvas.levels["video"]
         blank = bool((level == 1).all())
-        found, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
-        drawn = self.video_out(None, found, canvas.num_frames)
+        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
+        drawn = self.video_out(None, features, canvas.num_frames)
         return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
-        """What lies where in video cells [B, T, h, w, P] at levels [B, T, h, w]: [B, T, H, W, ANSWERS]."""
-        return self._sight(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
+        """The detection head's output [B, T, H, W, DETECTION_DIM] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""
+        return self._detections(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
 
     def detect_canvas(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
-        """What lies where in a canvas's pictures, by the stem alone: sight's answers [B, T, H, W, ANSWERS], the centers
-        [H * W, 2] (y, x) of its places in room units, and the height of a place."""
+        """The detection head's output [B, T, H, W, DETECTION_DIM] for a canvas's pictures, the centers [H * W, 2] (y, x) of its
+        places in room units, and the height of a place."""
         video, level = canvas.values["video"], canvas.levels["video"]
         assert canvas.cell_units is not None
         h, w = level.shape[2:4]
@@ -378,17 +380,26 @@ class Denoiser(nn.Module):
     def recall(
         self,
         canvas: Canvas,
-        past: RolloutContext | None,
-        memory: KVCache,
+        context: RolloutContext | None,
+        cache: KVCache,
         bias: Tensor | None,
         *,
-        stride: float = 0.0,
+        step_size: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
-        """`forward` for frames whose past is remembered; their own keys and values are left in `memory.fresh`."""
-        leap = torch.full((canvas.batch,), stride, device=canvas.time_s.device)
+        """`forward` with cached earlier frames; the keys and values of these frames are appended to `cache.new`."""
+        step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
         answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype, past, memory
+            canvas.values,
+            canvas.levels,
+            canvas.time_s,
+            canvas.text,
+            canvas.cell_units,
+            bias,
+            step_sizes,
+            dtype,
+            context,
+            cache,
         )
         return cleaned(canvas.values, canvas.levels, answers)
 
@@ -397,17 +408,17 @@ class Denoiser(nn.Module):
         canvas: Canvas,
         *,
         causal: bool = False,
-        stride: float = 0.0,
+        step_size: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> dict[str, Tensor]:
         """Clean values of every track, float32, shaped as the canvas's values.
 
-        causal: frame t sees frames up to t only (live mode). stride: share of the way that one step goes, 0 for small ones.
+        causal: frame t reads frames up to t only. step_size: size of a step as a share of the schedule, 0 for small ones.
         dtype: of the blocks' arithmetic.
         """
-        leap = torch.full((canvas.batch,), stride, device=canvas.time_s.device)
+        step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
         bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
         answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, leap, dtype
+            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, step_sizes, dtype
         )
         return cleaned(canvas.values, canvas.levels, answers)

@@ -123,13 +123,13 @@ class Model:
         if not spans:
             return None
         states, mask = self.text.encode([text for text, _, _ in spans], max_tokens=40)
-        kept = np.concatenate([state[real] for state, real in zip(states, mask, strict=True)])
+        tokens = np.concatenate([state[real] for state, real in zip(states, mask, strict=True)])
         reads = []
         for (_, begin, end), real in zip(spans, mask, strict=True):
             inside = (time_s >= begin - 1e-6) & (time_s < end)
             reads.append(inside[..., None].expand(-1, -1, int(real.sum())))
-        tokens = torch.from_numpy(kept).to(self.device).repeat(time_s.shape[0], 1, 1)
-        return TextCondition(states=tokens, reads=torch.cat(reads, -1).to(self.device))
+        repeated = torch.from_numpy(tokens).to(self.device).repeat(time_s.shape[0], 1, 1)
+        return TextCondition(states=repeated, reads=torch.cat(reads, -1).to(self.device))
 
 
 def weights_folder() -> Path:
@@ -175,8 +175,8 @@ def read_config(folder: Path) -> ModelConfig:
             if name in data:
                 data[name] = tuple(data[name])
         return ModelConfig(**data)
-    except (KeyError, TypeError, json.JSONDecodeError) as wrong:
-        raise ModelError(f"{folder / CONFIG} is not a model's config: {wrong}") from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{folder / CONFIG} is not a model's config: {error}") from None
 
 
 def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
@@ -191,8 +191,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
     try:
         weights = load_file(folder / WEIGHTS)
         denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
-    except (SafetensorError, RuntimeError, OSError) as wrong:
-        reason = str(wrong).splitlines()[0]
+    except (SafetensorError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
         raise ModelError(
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
@@ -214,5 +214,5 @@ def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: st
         for path, text in ((CONFIG, json.dumps(data, indent=1) + "\n"), (CARD, card)):
             (folder / f".{path}.tmp").write_text(text)
             (folder / f".{path}.tmp").replace(folder / path)
-    except OSError as wrong:
-        raise OutputError(f"the model could not be written to {folder}: {wrong.strerror}") from None
+    except OSError as error:
+        raise OutputError(f"the model could not be written to {folder}: {error.strerror}") from None

@@ -1,14 +1,14 @@
-"""Between video cells and tokens: a small convolutional stem and two heads.
+"""The local parts of the network: a convolutional stem, a slot splatter and two convolutional heads between video cells and tokens.
 
-A cell spans 16 x 16 pixels. Convolutions over the latents around and inside it find a thing wherever it lies in the cell with
-the same weights, which a linear patch would have to learn for every offset. What they see is asked for in training
-(`kinema.models.objects.detection`): that teaches it long before slots learn to read it. The way back is as short: slots stamp
-what is known of them on the map where they stand (`Stamp`), and convolutions draw from that. The trunk between adds what is not
-local, so seeing and drawing are learned from stills by the stem, the stamps and the heads alone, thirty times as many as the
-trunk could be shown in the same time (docs/training-log.md).
+A cell spans 16 x 16 pixels. Convolutions over the latents in and around it detect an object wherever it lies in the cell, where a
+linear patch embedding would have to learn every offset. In training a detection loss is applied to the stem's features
+(`kinema.models.objects.detection`), which trains them long before the slots learn to read them. In the other direction, slots
+splat their features onto a map at their positions (`SlotSplatter`), and convolutions predict the picture from that map. The
+trunk adds what is not local. So the local parts are trained on stills alone, thirty times as many as the trunk could process in
+the same time (docs/training-log.md).
 
-A picture may be of any height: 10 room units, or 10 / zoom, always fill it. How many units a place of the map is high (1.67 for
-48 pixels, 0.31 for 256) is told to whatever must know it: the stem, the stamps and their shares.
+A picture may be of any height; it always shows 10 room units, or 10 / zoom. The height of a place of the map in units (1.67 for
+48 pixels, 0.31 for 256) is an input of the stem and the splatter.
 
 Axes: N frames, C latent channels, H x W latents, h x w cells, M map features, D width, p patch, K slots.
 """
@@ -30,21 +30,21 @@ from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 _POSITION = group_slice("position")
 MAP = 80
 SEEING, DRAWING = 3, 2
-"""Residual convolutions before and after the stamps: each looks one latent (8 pixels) further."""
-THING, WAY, BASIS = 256, 128, 64
-"""Widths inside a stamp: of a thing's fields, of the way to it, and how many pictures a thing is drawn from."""
+"""Residual convolutions before and after the splats are added: each extends the receptive field by one latent (8 pixels)."""
+SLOT, OFFSET, BASIS = 256, 128, 64
+"""Widths in the splatter: of a slot's fields, of the offset to it, and number of basis pictures per slot."""
 REACH_UNITS = 3.0
-"""How far from its center a thing stamps the map: as far as a screen or a shadow reaches."""
+"""Radius of a slot's splat around its center: as far as a screen or a shadow reaches."""
 PLACE = 25
-"""Numbers that say where a cell is and how large: Fourier features of its center, and the logarithm of its height."""
+"""Number of features of a cell's position and size: Fourier features of its center, and the logarithm of its height."""
 SCALE = 2
-"""Numbers that say how large a place of the map is: the logarithm of its height and that squared."""
+"""Number of features of a map place's size: the logarithm of its height and that squared."""
 FINE = 8
-"""Numbers of the way to a place at wavelengths of 0.6 and 0.3 units, which pictures above 64 pixels resolve."""
+"""Number of features of the offset to a place at wavelengths of 0.6 and 0.3 units, which pictures above 64 pixels resolve."""
 SCENERY = 128
-"""Hidden width of what draws the backdrop."""
+"""Hidden width of the MLP for the backdrop."""
 SPREAD = 0.3, 0.02, 1.0
-"""Standard deviation of a latent around the sketch: to begin with, at least, at most."""
+"""Standard deviation of a latent around the predicted mean: initial, least, most."""
 
 
 class Conv(nn.Conv2d):
@@ -71,25 +71,25 @@ def scale_features(place_units: float, device: torch.device) -> Tensor:
 
 
 class SlotSplatter(nn.Module):
-    """What is known of the slots and the setting, drawn on the map: [N, M, H, W].
+    """Map of features [N, M, H, W] from slots and setting.
 
-    A slot's fields make BASIS pictures of what to draw, and the way from the slot to a place says how much of each belongs
-    there, so what is drawn depends on the thing and on nothing about where in the picture it is. A slot whose place is unknown
-    stamps nothing. The backdrop is drawn from where a place lies in the room, at waves down to the width of a line.
+    A slot's fields give BASIS feature vectors, and the offset from the slot to a place gives their weights there, so a splat
+    depends on the object and not on its position in the picture. A slot of unknown position adds nothing. The backdrop is computed
+    from a place's position in the room, with Fourier features down to the width of a line.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.thing = Linear(2 * STATE_FEATURES + SCALE + 1, THING)
-        self.further = Linear(THING, THING)
-        self.basis = Linear(THING, BASIS * MAP, bias=False)
-        self.way = Linear(24 + FINE + SCALE, WAY)
-        self.share = Linear(WAY, BASIS)
+        self.thing = Linear(2 * STATE_FEATURES + SCALE + 1, SLOT)
+        self.further = Linear(SLOT, SLOT)
+        self.basis = Linear(SLOT, BASIS * MAP, bias=False)
+        self.way = Linear(24 + FINE + SCALE, OFFSET)
+        self.share = Linear(OFFSET, BASIS)
         self.ground = Linear(VECTORS["scene"] + 1 + PLACE, MAP)
         self.scenery = MLP(VECTORS["scene"] + 1 + 24 + 12 + SCALE, SCENERY, MAP)
         nn.init.zeros_(self.scenery.down.weight)
         nn.init.zeros_(self.scenery.down.bias)
-        nn.init.normal_(self.basis.weight, std=(THING * BASIS) ** -0.5)
+        nn.init.normal_(self.basis.weight, std=(SLOT * BASIS) ** -0.5)
 
     def forward(
         self,
@@ -106,32 +106,34 @@ class SlotSplatter(nn.Module):
         [H * W, 2] (y, x) of places that are `cell_units` high."""
         zoom = torch.exp2(camera[..., 2] / 2)[..., None, None]
         place = 5.0 + 2.5 * (state[..., _POSITION] - camera[..., None, :2]) * zoom
-        way = centers.flip(-1)[:, None] - place[:, :, None]
+        offset = centers.flip(-1)[:, None] - place[:, :, None]
         known = (1 - level[..., _POSITION].amax(-1)) * (0.5 + 0.5 * state[..., 0]).clamp(0, 1)
-        near = torch.sigmoid((REACH_UNITS - way.norm(dim=-1)) / 0.3) * known[:, :, None]
+        near = torch.sigmoid((REACH_UNITS - offset.norm(dim=-1)) / 0.3) * known[:, :, None]
         scale = scale_features(cell_units, state.device)
-        size_told = torch.cat([scale.expand(*state.shape[:3], -1), camera[..., None, 2:].expand(*state.shape[:3], -1)], -1)
-        thing = F.gelu(self.thing(torch.cat([state, level * 2 - 1, size_told], -1).to(dtype)), approximate="tanh")
-        thing = thing + F.gelu(self.further(thing), approximate="tanh")
-        drawn = self.basis(thing).unflatten(-1, (BASIS, MAP)).flatten(2, 3)
-        way = way.clamp(-5, 5)
-        ways = torch.cat([fourier(way), fourier(way, longest=0.625, count=2), scale.expand(*way.shape[:-1], -1)], -1)
-        share = self.share(F.gelu(self.way(ways.to(dtype)), approximate="tanh"))
+        scale_input = torch.cat([scale.expand(*state.shape[:3], -1), camera[..., None, 2:].expand(*state.shape[:3], -1)], -1)
+        slot_features = F.gelu(self.thing(torch.cat([state, level * 2 - 1, scale_input], -1).to(dtype)), approximate="tanh")
+        slot_features = slot_features + F.gelu(self.further(slot_features), approximate="tanh")
+        basis = self.basis(slot_features).unflatten(-1, (BASIS, MAP)).flatten(2, 3)
+        offset = offset.clamp(-5, 5)
+        offset_features = torch.cat(
+            [fourier(offset), fourier(offset, longest=0.625, count=2), scale.expand(*offset.shape[:-1], -1)], -1
+        )
+        share = self.share(F.gelu(self.way(offset_features.to(dtype)), approximate="tanh"))
         share = (share * near[..., None].to(dtype)).flatten(3)
-        stamped = (share.flatten(0, 1) @ drawn.flatten(0, 1)).unflatten(0, state.shape[:2])
+        splat = (share.flatten(0, 1) @ basis.flatten(0, 1)).unflatten(0, state.shape[:2])
         setting = torch.cat([scene, scene.abs().amax(-1, keepdim=True)], -1)[:, :, None].expand(-1, -1, len(centers), -1)
-        where = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
-        stamped = stamped + self.ground(torch.cat([setting, where], -1).to(dtype))
-        room = 5.0 + (centers.flip(-1) - 5.0) / zoom + 2.5 * camera[..., None, :2]
-        waves = torch.cat([fourier(room), fourier(room, longest=1.25, count=3)], -1)
+        place_input = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
+        splat = splat + self.ground(torch.cat([setting, place_input], -1).to(dtype))
+        room_place = 5.0 + (centers.flip(-1) - 5.0) / zoom + 2.5 * camera[..., None, :2]
+        waves = torch.cat([fourier(room_place), fourier(room_place, longest=1.25, count=3)], -1)
         scenery = torch.cat([setting, waves, scale.expand(*setting.shape[:3], -1)], -1)
-        stamped = stamped + self.scenery(scenery.to(dtype))
-        planes: Tensor = rearrange(stamped, "b t (h w) m -> (b t) m h w", h=size[0])
+        splat = splat + self.scenery(scenery.to(dtype))
+        planes: Tensor = rearrange(splat, "b t (h w) m -> (b t) m h w", h=size[0])
         return planes
 
 
 class ConvStem(nn.Module):
-    """Noisy cells with their levels -> the map [N, M, H, W] of what is seen; with stamps on it, tokens [B, T, h * w, D]."""
+    """Noisy cells with their levels -> features [N, M, H, W]; features with splats -> tokens [B, T, h * w, D]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -148,11 +150,11 @@ class ConvStem(nn.Module):
         level: Tensor,
         cell_units: float,
         dtype: torch.dtype,
-        before: Tensor | None = None,
-        unsure: Tensor | None = None,
+        previous: Tensor | None = None,
+        uncertainty: Tensor | None = None,
     ) -> Tensor:
-        """The map [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], by themselves, and with the pictures that they
-        follow, if so. Noise fades with its level: at level 1 there is nothing to see. cell_units: height of a cell."""
+        """Features [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], each frame by itself. Inputs are scaled by
+        1 - level. cell_units: height of a cell. previous, uncertainty: the previous pictures and their levels."""
         p = self.patch
 
         def spread(cells: Tensor) -> Tensor:
@@ -164,31 +166,31 @@ class ConvStem(nn.Module):
         plane = plane_of(level)
         scale = scale_features(cell_units / p, plane.device)[0].expand_as(plane)
         parts = [spread(video * (1 - level[..., None])), plane * 2 - 1, (3.1416 * plane).sin(), scale]
-        if before is not None and unsure is not None:
-            parts += [spread(before), plane_of(unsure) * 2 - 1]
+        if previous is not None and uncertainty is not None:
+            parts += [spread(previous), plane_of(uncertainty) * 2 - 1]
         planes = torch.cat(parts, 1).to(dtype)
-        found = F.gelu(self.first(planes), approximate="tanh")
+        features = F.gelu(self.first(planes), approximate="tanh")
         for conv in self.seeing:
-            found = found + F.gelu(conv(found), approximate="tanh")
-        return found
+            features = features + F.gelu(conv(features), approximate="tanh")
+        return features
 
-    def fuse(self, seen: Tensor, stamps: Tensor) -> Tensor:
-        """What is seen and what is stamped, together [N, M, H, W]."""
-        found = seen + stamps
+    def fuse(self, features: Tensor, splats: Tensor) -> Tensor:
+        """Features of the video and splats of the slots, fused: [N, M, H, W]."""
+        fused = features + splats
         for conv in self.drawing:
-            found = found + F.gelu(conv(found), approximate="tanh")
-        return found
+            fused = fused + F.gelu(conv(fused), approximate="tanh")
+        return fused
 
-    def forward(self, found: Tensor, place: Tensor, frames: int) -> Tensor:
-        """found [B * T, M, H, W], place [h * w, PLACE] -> tokens [B, T, h * w, D]."""
+    def forward(self, features: Tensor, place: Tensor, frames: int) -> Tensor:
+        """features [B * T, M, H, W], place [h * w, PLACE] -> tokens [B, T, h * w, D]."""
         p = self.patch
-        cells = rearrange(found, "(b t) m (h p) (w q) -> b t (h w) (p q m)", t=frames, p=p, q=p)
-        tokens: Tensor = self.tokens(torch.cat([cells, place.to(found.dtype).expand(*cells.shape[:2], *place.shape)], -1))
+        cells = rearrange(features, "(b t) m (h p) (w q) -> b t (h w) (p q m)", t=frames, p=p, q=p)
+        tokens: Tensor = self.tokens(torch.cat([cells, place.to(features.dtype).expand(*cells.shape[:2], *place.shape)], -1))
         return tokens
 
 
 class ConvHead(nn.Module):
-    """The stem's map, and what the trunk has to add to it -> the bare network's answer for every cell [B, T, h, w, P]."""
+    """Features and the trunk's tokens -> the network's output before preconditioning for every cell [B, T, h, w, P]."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -199,11 +201,11 @@ class ConvHead(nn.Module):
         self.last = Conv(MAP, config.latent_channels)
         nn.init.normal_(self.spread.weight, std=0.1 * config.width**-0.5)
 
-    def forward(self, tokens: Tensor | None, found: Tensor, frames: int) -> Tensor:
-        """tokens [B, T, h * w, D] or None for what the map alone tells; found [B * T, M, H, W]."""
-        p, mixed = self.patch, found
+    def forward(self, tokens: Tensor | None, features: Tensor, frames: int) -> Tensor:
+        """tokens [B, T, h * w, D], or None to predict from the features alone; features [B * T, M, H, W]."""
+        p, mixed = self.patch, features
         if tokens is not None:
-            h = found.shape[2] // p
+            h = features.shape[2] // p
             mixed = mixed + rearrange(self.spread(tokens), "b t (h w) (p q m) -> (b t) m (h p) (w q)", h=h, p=p, q=p)
         for conv in (self.mix, self.more):
             mixed = mixed + F.gelu(conv(mixed), approximate="tanh")
@@ -212,10 +214,10 @@ class ConvHead(nn.Module):
 
 
 class LocalHead(nn.Module):
-    """The map of what slots and setting stamp, with nothing seen -> what the picture is expected to be, and how surely.
+    """Prior of the video: features of slots and setting, with no video -> mean and standard deviation [B, T, h, w, P] each.
 
-    Mean and standard deviation [B, T, h, w, P] each, the latter one number a place. They are what the video track's preconditioning
-    takes (`kinema.models.denoiser.precondition`), as the motion prior is for places: an answer of nothing is the sketch itself.
+    The standard deviation is one number per place. Both enter the video track's preconditioning
+    (`kinema.models.denoiser.precondition`), as those of the motion prior do for positions: a network output of 0 gives the mean.
     """
 
     def __init__(self, config: DenoiserConfig) -> None:
@@ -229,11 +231,11 @@ class LocalHead(nn.Module):
             assert self.last.bias is not None
             self.last.bias[-1] = math.log(SPREAD[0])
 
-    def forward(self, found: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """found [B * T, M, H, W]."""
+    def forward(self, features: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """features [B * T, M, H, W]."""
         for conv in (self.mix, self.more):
-            found = found + F.gelu(conv(found), approximate="tanh")
-        drawn = self.last(found).float()
+            features = features + F.gelu(conv(features), approximate="tanh")
+        drawn = self.last(features).float()
         mean, wide = drawn[:, :-1], drawn[:, -1:].clamp(math.log(SPREAD[1]), math.log(SPREAD[2])).exp()
         p = self.patch
 

@@ -1,4 +1,4 @@
-"""Scene <-> numbers: how each track of a canvas is coded.
+"""Encoding of scenes as tracks of a canvas, and back.
 
 A scene becomes the `state` track (one feature vector per slot and frame) and the vector tracks `camera`, `scene`,
 `action`, `reward`, `terminated` (one vector per frame). Everything is scaled to about unit variance, because that is what
@@ -52,9 +52,9 @@ VECTORS: dict[str, int] = {
 _SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
 _CENTER, _SPREAD, _SPEED, _REWARD = 5.0, 2.5, 3.0, 0.1
 SIZE, SIZE_SPREAD = 0.85, 0.25
-"""What a size of 0 and a step of 1 on the state track are, in units."""
+"""Offset and scale of sizes: the size in units at 0 on the state track, and that of a step of 1."""
 _SURE_TURN = 0.4
-"""The length of a turn's arrow from which it says which way."""
+"""Least length of an angle's (sine, cosine) vector at which its direction is used."""
 
 
 def group_slice(name: str) -> slice:
@@ -69,7 +69,7 @@ def group_slice(name: str) -> slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """The arrays of many scenes at once, the shape in which training data is kept.
+    """The arrays of a batch of scenes, as training data is stored.
 
     kind, color, material: int [B, K]; size: [B, K]; x, y, vx, vy, angle, visible: [B, T, K]; camera: [B, T, 3];
     view, background: int [B].
@@ -107,10 +107,10 @@ def _one_of(index: NDArray[np.int8], count: int) -> Array:
 def encode_state(fields: Fields) -> Array:
     """The state track: float32 [B, T, K, F]. Empty slots say 'does not exist' and are zero elsewhere."""
     batch, frames, slots = fields.x.shape
-    here = fields.kind >= 0
+    exists = fields.kind >= 0
     fixed = np.concatenate(
         [
-            np.where(here, 1.0, -1.0)[..., None].astype(np.float32),
+            np.where(exists, 1.0, -1.0)[..., None].astype(np.float32),
             _one_of(fields.kind, len(KINDS)),
             _one_of(fields.color, len(COLORS)),
             _one_of(fields.material, len(MATERIALS)),
@@ -135,7 +135,7 @@ def encode_state(fields: Fields) -> Array:
     split = fixed.shape[-1]
     state[..., :split] = fixed[:, None]
     state[..., split:] = moving
-    empty = np.broadcast_to(~here[:, None, :], state.shape[:3])
+    empty = np.broadcast_to(~exists[:, None, :], state.shape[:3])
     state[..., 1:][empty] = 0.0
     return state
 
@@ -170,15 +170,15 @@ def decode_reward(track: Array) -> Array:
 
 
 def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
-    """Who is there, decided once over all frames: state [B, T, K, F] -> the same with its identity fields exact and constant.
+    """Project a state [B, T, K, F] to one with exact identity fields that are constant over its frames.
 
-    Kind, color and material become the likeliest one, existence yes or no, size its mean; an empty slot is coded as empty.
-    sizes: radii in units that things may have, of which the nearest to the mean is taken; any radius may stand if there are none.
+    Kind, color and material become the most likely one, existence 1 or -1, size its mean; empty slots get the code of empty slots.
+    sizes: allowed radii in units, of which the nearest to the mean is taken; if there are none, any radius is allowed.
     """
     mean = state.mean(1, keepdim=True).expand_as(state)
     settled = state.clone()
-    here = torch.where(mean[..., :1] > 0, 1.0, -1.0)
-    settled[..., :1] = here
+    exists = torch.where(mean[..., :1] > 0, 1.0, -1.0)
+    settled[..., :1] = exists
     for name in ("kind", "color", "material"):
         columns = group_slice(name)
         best = mean[..., columns].argmax(-1, keepdim=True)
@@ -188,14 +188,16 @@ def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
         known = (torch.tensor(sizes, dtype=size.dtype, device=size.device) - SIZE) / SIZE_SPREAD
         size = known[(size - known).abs().argmin(-1, keepdim=True)]
     settled[..., group_slice("size")] = size
-    settled[..., 1:] = settled[..., 1:] * (here > 0)
+    settled[..., 1:] = settled[..., 1:] * (exists > 0)
     return settled
 
 
 def project_for_render(state: Tensor) -> Tensor:
-    """States as pictures are drawn from them, [..., T, K, F]: a turn is a turn (a mean of turns has a shorter arrow, and what is
-    drawn by it is a blot), one that is hardly known is that of the nearest frame that knows (its arrow points anywhere), kinds that
-    are never seen turned have none, and no more than all is visible."""
+    """Project states [..., T, K, F] to valid ones for rendering.
+
+    (sine, cosine) of an angle is normalized, because the mean of several angles is shorter and renders blurred. One shorter than
+    _SURE_TURN is taken from the nearest frame with a longer one. Kinds that are never rotated are upright. Visibility is clamped.
+    """
     settled = state.clone()
     turn, kind = group_slice("angle"), group_slice("kind")
     arrow = state[..., turn]
@@ -213,7 +215,7 @@ def project_for_render(state: Tensor) -> Tensor:
 
 
 def _nearest(sure: Tensor) -> Tensor:
-    """The nearest frame that is sure, for each frame: bool [..., T, K] -> int64 of the same shape; itself where none is."""
+    """Index of the nearest frame that is sure, for each frame: bool [..., T, K] -> int64 of the same shape; its own if none is."""
     frames = sure.shape[-2]
     index = torch.arange(frames, device=sure.device)[:, None].expand_as(sure)
     before = torch.where(sure, index, -1).cummax(-2).values
@@ -228,13 +230,13 @@ def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
     Identity is decided once per slot over all frames, so an entity cannot change kind or color half way.
     """
     mean = state.mean(axis=-3)
-    here = mean[..., 0] > 0
-    kind = np.where(here, mean[..., group_slice("kind")].argmax(-1), -1).astype(np.int8)
+    exists = mean[..., 0] > 0
+    kind = np.where(exists, mean[..., group_slice("kind")].argmax(-1), -1).astype(np.int8)
     symmetry = _SYMMETRY[np.maximum(kind, 0)][..., None, :]
     position, velocity = state[..., group_slice("position")], state[..., group_slice("velocity")]
     turn = state[..., group_slice("angle")]
     angle = np.where(symmetry > 0, np.arctan2(turn[..., 0], turn[..., 1]) / np.maximum(symmetry, 1.0), 0.0)
-    keep = here.astype(np.float32)
+    keep = exists.astype(np.float32)
     moving = {
         "x": position[..., 0] * _SPREAD + _CENTER,
         "y": position[..., 1] * _SPREAD + _CENTER,
@@ -245,8 +247,8 @@ def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
     }
     return {
         "kind": kind,
-        "color": np.where(here, mean[..., group_slice("color")].argmax(-1), 0).astype(np.int8),
-        "material": np.where(here, mean[..., group_slice("material")].argmax(-1), 0).astype(np.int8),
+        "color": np.where(exists, mean[..., group_slice("color")].argmax(-1), 0).astype(np.int8),
+        "material": np.where(exists, mean[..., group_slice("material")].argmax(-1), 0).astype(np.int8),
         "size": (keep * np.clip(mean[..., group_slice("size")][..., 0] * SIZE_SPREAD + SIZE, 0.3, 2.0)).astype(np.float32),
         **{name: (keep[..., None, :] * value).astype(np.float32) for name, value in moving.items()},
     }

@@ -1,4 +1,5 @@
-"""The scene state: what is where, of which kind, moving how. The truth of a world and the `state` track of a canvas.
+"""The scene state: kind, identity, position and motion of every object. It is the ground truth of a world and the content of the
+`state` track of a canvas.
 
 Axes: T frames, K entity slots. Units: a room is 10 units high; x to the right, y up; seconds; radians, counter-clockwise.
 The camera (pan x, pan y, zoom) looks at a window 10 / zoom units high and as wide as the picture's aspect asks, with its
@@ -25,7 +26,7 @@ SIZES = {"small": 0.6, "medium": 0.85, "large": 1.15}
 """Size names and the radius in units that each stands for."""
 
 SYMMETRY = {"ball": 0, "box": 4, "triangle": 3, "star": 5, "car": 1, "robot": 1, "screen": 0, "flag": 0}
-"""How many turns of a full circle look alike; 0: the kind is never seen turned."""
+"""Order of the rotational symmetry; 0: the kind is never rotated."""
 
 FORMAT = 1
 
@@ -105,10 +106,9 @@ class Scene:
         return replace(self, **{name: getattr(self, name)[which] for name in moving})
 
     def cropped(self, aspect: float, zoom: float) -> Scene:
-        """The scene as a crop from the middle of its pictures shows it.
+        """The scene under a centered crop of its pictures: the camera's zoom grows, and `visible` excludes parts that are cut off.
 
-        aspect: width to height of the crop. zoom: height of the pictures to height of the crop, at least 1. What the crop cuts off
-        of a thing is no longer visible.
+        aspect: width to height of the crop. zoom: height of the pictures to height of the crop, at least 1.
         """
         camera = self.camera.copy()
         camera[:, 2] *= zoom
@@ -121,7 +121,7 @@ class Scene:
         return replace(self, camera=camera, visible=visible.astype(np.float32))
 
     def resample(self, fps: float, *, last: int | None = None) -> Scene:
-        """The scene on another clock, each new frame the latest old one; of those all, or so many `last` ones."""
+        """The scene at another frame rate: each new frame is the latest old one. last: return only so many last frames."""
         if fps == self.fps:
             return self if last is None else self.frames(slice(-last, None))
         frames = max(round(self.num_frames * fps / self.fps), 1)
@@ -197,9 +197,9 @@ class Scene:
             ) from None
         except InputError:
             raise
-        except (TypeError, IndexError, ValueError) as wrong:
+        except (TypeError, IndexError, ValueError) as error:
             raise InputError(
-                f"the state cannot be read ({wrong}); expected the format that `kinema perceive` writes"
+                f"the state cannot be read ({error}); expected the format that `kinema perceive` writes"
             ) from None
 
     def to_json(self) -> str:
@@ -209,8 +209,8 @@ class Scene:
     def from_json(text: str) -> Scene:
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as wrong:
-            raise InputError(f"not a state file: {wrong}; expected the JSON that `kinema perceive` writes") from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"not a state file: {error}; expected the JSON that `kinema perceive` writes") from None
         if not isinstance(data, dict):
             raise InputError("not a state file: expected the JSON object that `kinema perceive` writes")
         return Scene.from_dict(data)

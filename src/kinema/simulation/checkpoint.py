@@ -1,4 +1,4 @@
-"""Worlds as files: one file each, written whole or not at all, read without running anything that it holds."""
+"""Checkpoints of worlds: one file each, written atomically and loaded without executing code (`weights_only`)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from kinema.media.write import replace_file
 FORMAT = 2
 
 
-def packed(moments: Sequence[FrameState]) -> dict[str, Any]:
-    """Moments as plain values, few and large: a world is saved while it is stepped, and many small ones would hold that up."""
-    remembered = [i for i, moment in enumerate(moments) if moment.memory is not None]
-    memories = [memory for moment in moments if (memory := moment.memory) is not None]
+def packed(frame_states: Sequence[FrameState]) -> dict[str, Any]:
+    """Frame states as a few large tensors and plain lists, which save faster than many small tensors."""
+    remembered = [i for i, state in enumerate(frame_states) if state.kv is not None]
+    caches = [kv for state in frame_states if (kv := state.kv) is not None]
     return {
-        "time_s": [moment.time_s for moment in moments],
-        "acted": [moment.acted for moment in moments],
-        "tracks": {name: torch.stack([moment.tracks[name] for moment in moments]) for name in moments[0].tracks},
+        "time_s": [state.time_s for state in frame_states],
+        "acted": [state.acted for state in frame_states],
+        "tracks": {name: torch.stack([state.tracks[name] for state in frame_states]) for name in frame_states[0].tracks},
         "remembered": remembered,
-        "memory": [[torch.stack(both) for both in zip(*layer, strict=True)] for layer in zip(*memories, strict=True)],
+        "memory": [[torch.stack(both) for both in zip(*layer, strict=True)] for layer in zip(*caches, strict=True)],
     }
 
 
 def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
-    """What `packed` made, on a device."""
+    """The frame states that `packed` converted, on a device."""
     tracks = {name: x.to(device).unbind() for name, x in values["tracks"].items()}
     layers = [[x.to(device).unbind() for x in layer] for layer in values["memory"]]
-    memories = {
+    caches = {
         i: tuple((keys[row].clone(), rest[row].clone()) for keys, rest in layers)
         for row, i in enumerate(values["remembered"])
     }
@@ -41,7 +41,7 @@ def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
             time_s=time_s,
             acted=values["acted"][i],
             tracks={name: x[i].clone() for name, x in tracks.items()},
-            memory=memories.get(i),
+            kv=caches.get(i),
         )
         for i, time_s in enumerate(values["time_s"])
     ]
@@ -76,16 +76,16 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"no world at {path}")
     try:
         data = torch.load(path, weights_only=True, map_location="cpu")
-        found = data["format"]
-    except Exception as wrong:
-        raise InputError(f"{path} is not a saved world ({type(wrong).__name__})") from None
-    if found != FORMAT:
+        stored_format = data["format"]
+    except Exception as error:
+        raise InputError(f"{path} is not a saved world ({type(error).__name__})") from None
+    if stored_format != FORMAT:
         raise ModelError(f"{path} was written by another version of Kinema; this one reads format {FORMAT}")
     return dict(data)
 
 
 def read(path: Path, kind: str) -> dict[str, Any]:
-    """What `write` wrote; InputError for anything else."""
+    """The data that `write` saved; InputError for any other file and for another kind of world."""
     data = _read(path)
     if data.get("kind", "world") != kind:
         raise InputError(

@@ -1,8 +1,7 @@
-"""Changes to a world in plain English: 'move the car left', 'remove the ball', 'add a large blue box on the right'.
+"""Edits of a world in plain English: 'move the car left', 'remove the ball', 'add a large blue box on the right'.
 
-`parse` turns a sentence into a `Change`, which says what was understood; `Change.apply` changes the last remembered frames of
-a scene so that they are as if it had always been so, as far as that can be: a thing that is moved has its path moved, a thing
-that is pushed has another velocity from the last frame on.
+`parse` turns a sentence into a `Change`, which has a description of what was understood. `Change.apply` edits all of the last
+frames of a scene consistently: moving an object shifts its whole path; pushing it changes its velocity in the last frame.
 
 Axes: T frames, K slots.
 """
@@ -33,7 +32,7 @@ FORMS = (
     "push X left|right|up|down [gently|hard]",
     "change the background to NAME",
 )
-WAYS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, 1.0), "down": (0.0, -1.0)}
+DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, 1.0), "down": (0.0, -1.0)}
 PLACES = {"left": (2.0, None), "right": (8.0, None), "middle": (5.0, None), "center": (5.0, None), "top": (None, 8.0)}
 STEP_UNITS = 2.0
 FORCE = {"gently": 1.5, "": 3.0, "hard": 5.0}
@@ -42,14 +41,14 @@ FORCE = {"gently": 1.5, "": 3.0, "hard": 5.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What was understood, and how it changes a scene of the last frames."""
+    """One edit: a description of what was understood, and a function that applies it to a scene of the last frames."""
 
     understood: str
     apply: Callable[[Scene], Scene]
 
 
 class Parser(Protocol):
-    """Turns a sentence into a change; another one, such as a language model, may be given to a world in place of `parse`."""
+    """Turns a sentence into a change. A world accepts another parser, such as a language model, in place of `parse`."""
 
     def __call__(self, text: str, now: State) -> Change: ...
 
@@ -108,14 +107,16 @@ def _number(text: str) -> float:
     return value
 
 
-def _move(thing: str, way: str, by: str | None, now: State) -> Change:
-    e, units = one(thing, now.entities), STEP_UNITS if by is None else _number(by)
-    dx, dy = (units * part for part in WAYS[way])
-    return Change(understood=f"move the {e.name} {way} by {units:g}", apply=lambda scene: _shift(scene, e.slot, dx, dy))
+def _move(phrase: str, direction: str, by: str | None, now: State) -> Change:
+    e, units = one(phrase, now.entities), STEP_UNITS if by is None else _number(by)
+    dx, dy = (units * part for part in DIRECTIONS[direction])
+    return Change(
+        understood=f"move the {e.name} {direction} by {units:g}", apply=lambda scene: _shift(scene, e.slot, dx, dy)
+    )
 
 
-def _move_to(thing: str, x: float | None, y: float | None, now: State) -> Change:
-    e = one(thing, now.entities)
+def _move_to(phrase: str, x: float | None, y: float | None, now: State) -> Change:
+    e = one(phrase, now.entities)
     if not (0 <= (e.x if x is None else x) <= 10 and 0 <= (e.y if y is None else y) <= 10):
         raise InputError(f"({x:g}, {y:g}) is outside the room: expected 0 to 10 each way")
     dx, dy = (0.0 if x is None else x - e.x), (0.0 if y is None else y - e.y)
@@ -131,39 +132,39 @@ def _place(word: str, e: Entity, now: State) -> tuple[float | None, float | None
     return PLACES[word]
 
 
-def _make(thing: str, how: str, now: State) -> Change:
-    e = one(thing, now.entities)
-    said = f"make the {e.name} {how}"
+def _make(phrase: str, how: str, now: State) -> Change:
+    e = one(phrase, now.entities)
+    understood = f"make the {e.name} {how}"
     if how in COLORS:
         if any(other.slot != e.slot and other.name == f"{how} {e.kind}" for other in now.entities):
             raise InputError(f"there is a {how} {e.kind} already; things are told apart by color and kind")
-        return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "color", COLORS.index(how)))
+        return Change(understood=understood, apply=lambda scene: _fixed(scene, e.slot, "color", COLORS.index(how)))
     if how in MATERIALS:
-        return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "material", MATERIALS.index(how)))
+        return Change(understood=understood, apply=lambda scene: _fixed(scene, e.slot, "material", MATERIALS.index(how)))
     radius = SIZES.get(how) or e.radius * {"bigger": 1.3, "larger": 1.3, "smaller": 1 / 1.3}[how]
-    return Change(understood=said, apply=lambda scene: _fixed(scene, e.slot, "size", min(max(radius, 0.4), 1.5)))
+    return Change(understood=understood, apply=lambda scene: _fixed(scene, e.slot, "size", min(max(radius, 0.4), 1.5)))
 
 
-def _push(thing: str, way: str, force: str, now: State) -> Change:
-    e = one(thing, now.entities)
-    vx, vy = (FORCE[force] * part for part in WAYS[way])
+def _push(phrase: str, direction: str, force: str, now: State) -> Change:
+    e = one(phrase, now.entities)
+    vx, vy = (FORCE[force] * part for part in DIRECTIONS[direction])
     return Change(
-        understood=f"push the {e.name} {way} {force}".strip(),
+        understood=f"push the {e.name} {direction} {force}".strip(),
         apply=lambda scene: _velocity(scene, e.slot, float(scene.vx[-1, e.slot]) + vx, float(scene.vy[-1, e.slot]) + vy),
     )
 
 
-def _stop(thing: str, now: State) -> Change:
-    e = one(thing, now.entities)
+def _stop(phrase: str, now: State) -> Change:
+    e = one(phrase, now.entities)
     return Change(understood=f"stop the {e.name}", apply=lambda scene: _velocity(scene, e.slot, 0.0, 0.0))
 
 
-def _take_away(thing: str, now: State) -> Change:
-    e = one(thing, now.entities)
+def _take_away(phrase: str, now: State) -> Change:
+    e = one(phrase, now.entities)
     return Change(understood=f"remove the {e.name}", apply=lambda scene: _remove(scene, e.slot))
 
 
-def _new(phrase: str, where: str | None, now: State) -> Change:
+def _new(phrase: str, side: str | None, now: State) -> Change:
     wanted = traits(phrase)
     more = [word for word in plain(phrase).split() if word not in {*wanted.values(), "a", "an", "one", "new"}]
     if more:
@@ -173,10 +174,10 @@ def _new(phrase: str, where: str | None, now: State) -> Change:
     if any(e.kind == wanted["kind"] and e.color == wanted["color"] for e in now.entities):
         raise InputError(f"there is a {wanted['color']} {wanted['kind']} already; things are told apart by color and kind")
     below = None if now.view == "side" else 2.0
-    x, y = (5.0, below) if where == "bottom" else PLACES[where] if where else (5.0, None)
+    x, y = (5.0, below) if side == "bottom" else PLACES[side] if side else (5.0, None)
     across = 5.0 if x is None else x
-    said = f"add a {wanted.get('size', 'medium')} {wanted['color']} {wanted['kind']} at x = {across:g}"
-    return Change(understood=said, apply=lambda scene: _add(scene, wanted, across, y))
+    understood = f"add a {wanted.get('size', 'medium')} {wanted['color']} {wanted['kind']} at x = {across:g}"
+    return Change(understood=understood, apply=lambda scene: _add(scene, wanted, across, y))
 
 
 def _background(name: str) -> Change:
@@ -184,7 +185,7 @@ def _background(name: str) -> Change:
 
 
 _NOT = "(?:had not|hadn t|was not|were not)"
-_WAY, _PLACE = "|".join(WAYS), "|".join([*PLACES, "bottom"])
+_DIRECTION, _PLACE = "|".join(DIRECTIONS), "|".join([*PLACES, "bottom"])
 _HOW = "|".join([*COLORS, *SIZES, *MATERIALS, "bigger", "larger", "smaller"])
 _GROUND = "|".join(BACKGROUNDS)
 
@@ -197,31 +198,32 @@ def parse(text: str, now: State) -> Change:
             rf"^(?:change|set|swap|turn|make) (?:the )?(?:background|backdrop|scenery) (?:to |into )?(?:a |the )?({_GROUND})$",
             lambda m: _background(m[1]),
         ),
-        (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_WAY}) by (\d+(?:\.\d+)?)(?: units?)?$",
+        (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_DIRECTION}) by (\d+(?:\.\d+)?)(?: units?)?$",
          lambda m: _move(m[1], m[2], m[3], now)),
         (rf"^(?:move|put|place) (.+?) (?:to|in|at|on) the ({_PLACE})(?: side| edge)?$",
          lambda m: _move_to(m[1], *_place(m[2], one(m[1], now.entities), now), now)),
         (r"^(?:move|put|place) (.+?) (?:to|at) (-?\d+(?:\.\d+)?),? (-?\d+(?:\.\d+)?)$",
          lambda m: _move_to(m[1], _number(m[2]), _number(m[3]), now)),
-        (rf"^(?:move|shift|slide) (.+?) ({_WAY})$", lambda m: _move(m[1], m[2], None, now)),
+        (rf"^(?:move|shift|slide) (.+?) ({_DIRECTION})$", lambda m: _move(m[1], m[2], None, now)),
         (r"^(?:remove|delete|erase|take away) (.+)$", lambda m: _take_away(m[1], now)),
         (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({_PLACE}))?$",
          lambda m: _new(m[1], m[2], now)),
         (rf"^(?:make|paint|turn|color|recolor) (.+?) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
         (r"^(?:stop|halt|freeze) (.+)$", lambda m: _stop(m[1], now)),
-        (rf"^(?:push|kick|throw|hit) (.+?) (?:to the )?({_WAY})(?: (gently|hard))?$", lambda m: _push(m[1], m[2], m[3] or "", now)),
+        (rf"^(?:push|kick|throw|hit) (.+?) (?:to the )?({_DIRECTION})(?: (gently|hard))?$",
+         lambda m: _push(m[1], m[2], m[3] or "", now)),
     )  # fmt: skip
     for pattern, build in forms:
-        found = re.match(pattern, words)
-        if found:
-            return build(found)
+        match = re.match(pattern, words)
+        if match:
+            return build(match)
     raise InputError(
         f"the change {excerpt(text)!r} is not understood; there is {listed(now.entities)}; say: {'; '.join(FORMS)}"
     )
 
 
 def parse_cause(text: str, now: State) -> Change:
-    """'the ball had not been pushed' -> what would have been otherwise then; or any sentence that `parse` takes."""
+    """A counterfactual cause as a change: 'the ball had not been pushed', or any sentence that `parse` takes."""
     words = re.sub(r"^(?:if|what if) ", "", plain(text))
     forms: tuple[tuple[str, Callable[[re.Match[str]], Change]], ...] = (
         (
@@ -231,16 +233,16 @@ def parse_cause(text: str, now: State) -> Change:
         (rf"^(.+?) {_NOT} (?:been )?(?:there|here)$", lambda m: _take_away(m[1], now)),
         (rf"^(.+?) (?:had been|was|were) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
         (
-            rf"^(.+?) had been (?:pushed|kicked|thrown) (?:to the )?({_WAY})(?: (gently|hard))?$",
+            rf"^(.+?) had been (?:pushed|kicked|thrown) (?:to the )?({_DIRECTION})(?: (gently|hard))?$",
             lambda m: _push(m[1], m[2], m[3] or "", now),
         ),
-        (rf"^(.+?) had been (?:moved )?(?:further )?(?:to the )?({_WAY})$", lambda m: _move(m[1], m[2], None, now)),
+        (rf"^(.+?) had been (?:moved )?(?:further )?(?:to the )?({_DIRECTION})$", lambda m: _move(m[1], m[2], None, now)),
         (r"^(.+?) had (?:been )?(?:stopped|halted)$", lambda m: _stop(m[1], now)),
     )
     for pattern, build in forms:
-        found = re.match(pattern, words)
-        if found:
-            return build(found)
+        match = re.match(pattern, words)
+        if match:
+            return build(match)
     try:
         return parse(words, now)
     except InputError:

@@ -32,14 +32,14 @@ FORMS = (
     "what will happen next",
 )
 TOUCH_UNITS = 0.15
-"""Things whose outlines come this close touch: as far off as their places may be."""
+"""Objects whose outlines are this close count as touching; positions may be off by this much."""
 HIDDEN = 0.35
-"""A thing of which less is seen counts as hidden."""
+"""An object with a smaller visible share counts as hidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """kind: which form was understood. value: plain data. sentence: the same in English."""
+    """kind: the form of the question. value: the answer as plain data. sentence: the answer in English."""
 
     kind: str
     value: Any
@@ -53,7 +53,7 @@ Roll = Callable[[], Sequence[State]]
 
 
 def touching(a: Entity, b: Entity) -> bool:
-    """Whether the outlines of two things meet, as boxes of their kinds' widths and heights."""
+    """Whether the outlines of two objects touch, as boxes of their kinds' widths and heights."""
     apart_x = abs(a.x - b.x) - a.radius * HALF_WIDTH[a.kind] - b.radius * HALF_WIDTH[b.kind]
     low, high = (a, b) if a.y < b.y else (b, a)
     apart_y = high.y - low.y - low.radius * ABOVE[low.kind] - high.radius * BELOW[high.kind]
@@ -65,8 +65,8 @@ def touching(a: Entity, b: Entity) -> bool:
 def side_of(entity: Entity) -> str:
     """'on the left', 'near the middle', 'out of the picture'."""
     if not (0 <= entity.x <= 10 and 0 <= entity.y <= 10):
-        way = "left" if entity.x < 0 else "right" if entity.x > 10 else "bottom" if entity.y < 0 else "top"
-        return f"out of the picture, past the {way} edge"
+        edge = "left" if entity.x < 0 else "right" if entity.x > 10 else "bottom" if entity.y < 0 else "top"
+        return f"out of the picture, past the {edge} edge"
     across = "on the left" if entity.x < 3.8 else "on the right" if entity.x > 6.2 else "in the middle"
     height = "high up" if entity.y > 6.2 else "at the bottom" if entity.y < 3.0 else ""
     return f"{across}, {height}" if height else across
@@ -75,9 +75,9 @@ def side_of(entity: Entity) -> str:
 def _motion(entity: Entity) -> str:
     if entity.speed < 0.2:
         return "at rest"
-    sideways = abs(entity.vx) >= abs(entity.vy)
-    way = ("right" if entity.vx > 0 else "left") if sideways else ("up" if entity.vy > 0 else "down")
-    return f"moving {way} at {entity.speed:.1f} units a second"
+    horizontal = abs(entity.vx) >= abs(entity.vy)
+    direction = ("right" if entity.vx > 0 else "left") if horizontal else ("up" if entity.vy > 0 else "down")
+    return f"moving {direction} at {entity.speed:.1f} units a second"
 
 
 def _where(x: str, now: State) -> Answer:
@@ -90,10 +90,10 @@ def _where(x: str, now: State) -> Answer:
 def _how_many(x: str, now: State) -> Answer:
     if not traits(x) and not set(plain(x).split()) & set(ANY):
         raise InputError(f"{excerpt(x)!r} names no kind, color or size; there is {listed(now.entities)}")
-    found = every(x, now.entities)
-    names = f": {listed(found)}" if found else ""
-    verb = "is" if len(found) == 1 else "are"
-    return Answer(kind="how many", value=len(found), sentence=f"There {verb} {len(found)}{names}.")
+    matches = every(x, now.entities)
+    names = f": {listed(matches)}" if matches else ""
+    verb = "is" if len(matches) == 1 else "are"
+    return Answer(kind="how many", value=len(matches), sentence=f"There {verb} {len(matches)}{names}.")
 
 
 def _what_color(x: str, now: State) -> Answer:
@@ -119,24 +119,24 @@ def _visible(x: str, how: str, now: State) -> Answer:
 def _behind(x: str, now: State) -> Answer:
     screen = one(x, now.entities)
     half = screen.radius * HALF_WIDTH[screen.kind]
-    found = [
+    hidden = [
         e for e in now.entities if e is not screen and e.visible < HIDDEN and abs(e.x - screen.x) < half + 0.5 * e.radius
     ]
-    verb = "is" if len(found) < 2 else "are"
-    said = listed(found)
+    verb = "is" if len(hidden) < 2 else "are"
+    names = listed(hidden)
     return Answer(
-        kind="behind", value=[e.name for e in found],
-        sentence=f"{said[0].upper()}{said[1:]} {verb} behind the {screen.name}.",
+        kind="behind", value=[e.name for e in hidden],
+        sentence=f"{names[0].upper()}{names[1:]} {verb} behind the {screen.name}.",
     )  # fmt: skip
 
 
-def _touched(x: str, y: str, past: Sequence[State]) -> tuple[Entity, Entity, float | None]:
-    now = past[-1]
+def _touched(x: str, y: str, states: Sequence[State]) -> tuple[Entity, Entity, float | None]:
+    now = states[-1]
     a, b = one(x, now.entities), one(y, now.entities)
     if a.slot == b.slot:
         raise InputError(f"{excerpt(x)!r} and {excerpt(y)!r} are one thing, the {a.name}")
     begun: float | None = None
-    for state in past:
+    for state in states:
         slots = {e.slot: e for e in state.entities if e.name in (a.name, b.name)}
         if a.slot in slots and b.slot in slots and touching(slots[a.slot], slots[b.slot]):
             begun = state.time_s
@@ -144,15 +144,15 @@ def _touched(x: str, y: str, past: Sequence[State]) -> tuple[Entity, Entity, flo
     return a, b, begun
 
 
-def _did_touch(x: str, y: str, past: Sequence[State]) -> Answer:
-    a, b, begun = _touched(x, y, past)
+def _did_touch(x: str, y: str, states: Sequence[State]) -> Answer:
+    a, b, begun = _touched(x, y, states)
     when = f", first at {begun:.2f} s" if begun is not None else " in what is remembered"
-    said = f"{'Yes' if begun is not None else 'No'}, the {a.name} {'touched' if begun is not None else 'did not touch'}"
-    return Answer(kind="did touch", value=begun is not None, sentence=f"{said} the {b.name}{when}.")
+    statement = f"{'Yes' if begun is not None else 'No'}, the {a.name} {'touched' if begun is not None else 'did not touch'}"
+    return Answer(kind="did touch", value=begun is not None, sentence=f"{statement} the {b.name}{when}.")
 
 
-def _when_touch(x: str, y: str, past: Sequence[State]) -> Answer:
-    a, b, begun = _touched(x, y, past)
+def _when_touch(x: str, y: str, states: Sequence[State]) -> Answer:
+    a, b, begun = _touched(x, y, states)
     if begun is None:
         sentence = f"The {a.name} did not touch the {b.name} in what is remembered."
     else:
@@ -166,17 +166,17 @@ def _how_fast(x: str, now: State) -> Answer:
 
 
 def _what_is_there(now: State) -> Answer:
-    said = listed(now.entities)
+    names = listed(now.entities)
     place = f"{now.background}, seen from {'the side' if now.view == 'side' else 'above'}"
     return Answer(
         kind="what is there", value=[e.name for e in now.entities],
-        sentence=f"{said[0].upper()}{said[1:]}; {place}.",
+        sentence=f"{names[0].upper()}{names[1:]}; {place}.",
     )  # fmt: skip
 
 
 def _next(now: State, future: Sequence[State]) -> Answer:
     seconds = future[-1].time_s - now.time_s
-    happened, said = [], []
+    happened, clauses = [], []
     for i, a in enumerate(now.entities):
         for b in now.entities[i + 1 :]:
             if touching(a, b):
@@ -186,25 +186,25 @@ def _next(now: State, future: Sequence[State]) -> Answer:
                 if touching(slots[a.slot], slots[b.slot]):
                     after = state.time_s - now.time_s
                     happened.append({"event": "touch", "a": a.name, "b": b.name, "in_s": after})
-                    said.append(f"the {a.name} touches the {b.name} in {after:.1f} s")
+                    clauses.append(f"the {a.name} touches the {b.name} in {after:.1f} s")
                     break
     last = {e.slot: e for e in future[-1].entities}
     for e in now.entities:
         then = last[e.slot]
-        way = math.hypot(then.x - e.x, then.y - e.y)
-        if way > 0.5:
+        distance = math.hypot(then.x - e.x, then.y - e.y)
+        if distance > 0.5:
             happened.append({"event": "move", "a": e.name, "to": (then.x, then.y)})
-            said.append(f"the {e.name} comes to ({then.x:.1f}, {then.y:.1f})")
+            clauses.append(f"the {e.name} comes to ({then.x:.1f}, {then.y:.1f})")
         if e.visible >= HIDDEN > then.visible:
             happened.append({"event": "hide", "a": e.name})
-            said.append(f"the {e.name} goes out of sight")
-    text = "; ".join(said) or "nothing much"
+            clauses.append(f"the {e.name} goes out of sight")
+    text = "; ".join(clauses) or "nothing much"
     return Answer(kind="next", value=happened, sentence=f"Within {seconds:.1f} s: {text}.")
 
 
-def answer(question: str, past: Sequence[State], roll: Roll) -> Answer:
-    """past: states up to now, oldest first. roll: states of a branch from here on."""
-    now, text = past[-1], plain(question)
+def answer(question: str, states: Sequence[State], roll: Roll) -> Answer:
+    """The answer to a question. states: up to now, oldest first. roll: predicts future states. InputError: no known form."""
+    now, text = states[-1], plain(question)
     kinds = "|".join(f"{kind}(?:e?s)?" for kind in KINDS)
     forms: tuple[tuple[str, Callable[[re.Match[str]], Answer]], ...] = (
         (r"^where (?:is|are) (.+)$", lambda m: _where(m[1], now)),
@@ -213,14 +213,14 @@ def answer(question: str, past: Sequence[State], roll: Roll) -> Answer:
         (r"^how (?:large|big) is (.+)$", lambda m: _how_large(m[1], now)),
         (r"^(?:is|can i see|can you see) (.+?) (visible|hidden|seen|in view)$", lambda m: _visible(m[1], m[2], now)),
         (r"^(?:what|who) is behind (.+)$", lambda m: _behind(m[1], now)),
-        (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _did_touch(m[1], m[2], past)),
-        (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _when_touch(m[1], m[2], past)),
+        (r"^did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _did_touch(m[1], m[2], states)),
+        (r"^when did (.+?) (?:touch|hit|meet|bump into) (.+)$", lambda m: _when_touch(m[1], m[2], states)),
         (r"^how fast (?:is|does) (.+?)(?: moving| move| going| go)?$", lambda m: _how_fast(m[1], now)),
         (rf"^what (?:is there|do you see|is here|(?:{kinds}|things) are there)$", lambda m: _what_is_there(now)),
         (r"^what (?:will happen|happens)(?: next| now)?$", lambda m: _next(now, roll())),
     )
     for pattern, reply in forms:
-        found = re.match(pattern, text)
-        if found:
-            return reply(found)
+        match = re.match(pattern, text)
+        if match:
+            return reply(match)
     raise InputError(f"the question {excerpt(question)!r} is not understood; ask like this: {'; '.join(FORMS)}")

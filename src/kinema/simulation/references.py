@@ -1,4 +1,4 @@
-"""Which thing is meant: 'the red ball', 'car', 'the large blue one' -> an entity of a state."""
+"""References to entities in plain English: 'the red ball', 'car', 'the large blue one' -> an entity of a state."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def plain(text: str) -> str:
 
 def traits(phrase: str) -> dict[str, str]:
     """kind, color and size that a phrase names; InputError if it names two of one sort."""
-    found: dict[str, str] = {}
+    named: dict[str, str] = {}
     for word in plain(phrase).split():
         single = word[:-1] if word.endswith("s") and word[:-1] in KINDS else "box" if word == "boxes" else word
         for trait, names in (("kind", KINDS), ("color", COLORS), ("size", tuple(SIZES))):
             if single in names:
-                if found.get(trait, single) != single:
+                if named.get(trait, single) != single:
                     raise InputError(
-                        f"{excerpt(phrase.strip())!r} names two: a {found[trait]} and a {single} one; name one thing"
+                        f"{excerpt(phrase.strip())!r} names two: a {named[trait]} and a {single} one; name one thing"
                     )
-                found[trait] = single
-    return found
+                named[trait] = single
+    return named
 
 
 def every(phrase: str, entities: Sequence[Entity]) -> list[Entity]:
-    """All things that a phrase fits."""
+    """All entities that match a phrase."""
     wanted = traits(phrase)
     return [e for e in entities if all(getattr(e, trait) == value for trait, value in wanted.items())]
 
@@ -45,14 +45,14 @@ def listed(entities: Sequence[Entity]) -> str:
 
 
 def one(phrase: str, entities: Sequence[Entity]) -> Entity:
-    """The thing that a phrase names; InputError says what there is if it names none or several."""
+    """The entity that a phrase names; InputError lists the entities if it names none or several."""
     wanted = traits(phrase)
     words = set(plain(phrase).split())
     if not wanted and not (words & set(ANY) and len(entities) == 1):
         raise InputError(f"{excerpt(phrase.strip())!r} names no thing; there is {listed(entities)}")
-    found = every(phrase, entities)
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matches = every(phrase, entities)
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise InputError(f"there is no {' '.join(wanted.values())} here; there is {listed(entities)}")
-    raise InputError(f"{excerpt(phrase.strip())!r} may be {listed(found)}; name its color and kind")
+    raise InputError(f"{excerpt(phrase.strip())!r} may be {listed(matches)}; name its color and kind")

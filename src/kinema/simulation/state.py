@@ -1,4 +1,4 @@
-"""What a world holds at one moment, as people and programs read it.
+"""The state of a world at one time, as plain values.
 
 Units: a room is 10 units high and wide, x to the right, y up; seconds; radians.
 """
@@ -14,7 +14,7 @@ from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
-    """One thing. `visible` is the share of it that the camera sees, 0 to 1; a hidden thing is still there."""
+    """One object. `visible` is its visible share, 0 to 1; a hidden object still exists."""
 
     slot: int
     kind: str
@@ -40,7 +40,7 @@ class Entity:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All things at one time; `scene` is the same as a `Scene` of one frame."""
+    """All entities at one time; `scene` is the same as a `Scene` of one frame."""
 
     time_s: float
     entities: tuple[Entity, ...]

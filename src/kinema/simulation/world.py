@@ -1,11 +1,11 @@
-"""A world that one steps through: it goes on as long as one likes, can be asked, changed, branched, rewound and saved.
+"""A world model as a simulation: step it without limit, ask questions, edit, branch, rewind and save it.
 
     world = kinema.World("kinema-tiny", "a red ball, a yellow car and a screen on a field")
     frame, state, reward = world.step((1.0, 0.0))
     print(world.ask("where is the red ball?"))
     print(world.edit("move the car left"))
 
-What is there and how it moves is the state track, stepped by the model frame by frame; pictures are drawn from it.
+The model steps the state track frame by frame; pictures are rendered from the state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, plan_state
-from kinema.inference.rollout import WINDOW, FrameState, frame_states, prefill, render_frames, step, terminated
+from kinema.inference.rollout import WINDOW, FrameState, prefill, render_frames, split_frames, step, terminated
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task
@@ -42,12 +42,12 @@ from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
 
-KEPT_S = 60.0
-"""Seconds of the past that a world keeps; older frames are forgotten, things are not."""
+RETAINED_S = 60.0
+"""Seconds of past frames that a world retains. Entities stay in the state when older frames are dropped."""
 REWOUND = 64
-"""Frames that can be rewound without looking at the past anew."""
+"""Frames that can be rewound without computing keys and values again."""
 AHEAD_S = 1.5
-"""How far `ask("what will happen next")` looks."""
+"""How far `ask("what will happen next")` predicts."""
 CHANGES = 16
 """Changes that can be rewound."""
 USUAL_FPS = 16.0
@@ -160,9 +160,9 @@ class World:
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         begin = -(scene.num_frames - 1) / fps
-        self._moments = prefill(self.model, frame_states(tracks, begin, fps), self._text)
+        self._frame_states = prefill(self.model, split_frames(tracks, begin, fps), self._text)
         self._before: list[tuple[FrameState, ...]] = []
-        """For each of the latest changes, all that was kept before it."""
+        """For each of the latest changes, all frame states before it."""
 
     def _first(self, start: str | Clip | Scene, options: Options, strict: bool) -> Scene:
         if isinstance(start, Scene):
@@ -183,60 +183,60 @@ class World:
         scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
         return scene.frames(slice(0, 1))
 
-    # What is there
+    # The current frame
 
     @property
     def time_s(self) -> float:
         """Seconds since the world began."""
-        return self._moments[-1].time_s
+        return self._frame_states[-1].time_s
 
     @property
     def past_frames(self) -> int:
-        """Frames before this one that the world keeps and can go back to."""
-        return len(self._moments) - 1
+        """Number of retained frames before this one, to which the world can be rewound."""
+        return len(self._frame_states) - 1
 
     @property
     def scene(self) -> Scene:
-        """All that is kept, as one scene; its last frame is now, and who is in it is who is there now."""
-        return self._scene(self._moments)
+        """All retained frames as one scene with the current identities; its last frame is the current one."""
+        return self._scene(self._frame_states)
 
     @property
     def state(self) -> State:
-        return self._state(self._moments[-1])
+        return self._state(self._frame_states[-1])
 
     @property
     def frame(self) -> Frame:
-        """The picture now, uint8 [H, W, 3]; drawn once, however often it is asked for."""
+        """The current picture, uint8 [H, W, 3]; rendered once and cached."""
         now, drawn = self._shown if self._shown is not None else (None, None)
-        if drawn is None or now is not self._moments[-1]:
+        if drawn is None or now is not self._frame_states[-1]:
             width, height = self.size
-            drawn = np.asarray(render_frames(self.model, self._moments[-1:], height, width)[0, 0])
-            self._shown = self._moments[-1], drawn
+            drawn = np.asarray(render_frames(self.model, self._frame_states[-1:], height, width)[0, 0])
+            self._shown = self._frame_states[-1], drawn
         return drawn.copy()
 
     @property
     def reward(self) -> float:
-        return float(decode_reward(self._moments[-1].tracks["reward"].float().cpu().numpy())[0])
+        return float(decode_reward(self._frame_states[-1].tracks["reward"].float().cpu().numpy())[0])
 
     @property
     def terminated(self) -> bool:
-        """Whether the task was done in this frame, drawn with the chance that the model's own track gives it."""
-        return bool(terminated(self._moments[-1], [self._seeded(round(self.time_s * self.fps))])[0])
+        """Whether the task ends in this frame, drawn with the model's termination probability."""
+        return bool(terminated(self._frame_states[-1], [self._seeded(round(self.time_s * self.fps))])[0])
 
     def _seeded(self, frame: int) -> int:
         return (self.seed * 1_000_003 + frame) % 2**62
 
     def clip(self, frames: int | None = None) -> Clip:
-        """The last frames (all that are kept, if not told) as a clip."""
-        moments = self._moments if frames is None else self._moments[-frames:]
+        """The last `frames` frames (None: all that are retained) as a clip."""
+        frame_states = self._frame_states if frames is None else self._frame_states[-frames:]
         width, height = self.size
-        pictures = render_frames(self.model, moments, height, width)[0]
+        pictures = render_frames(self.model, frame_states, height, width)[0]
         settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
-        return Clip(frames=pictures, fps=self.fps, state=self._scene(moments), settings=settings)
+        return Clip(frames=pictures, fps=self.fps, state=self._scene(frame_states), settings=settings)
 
-    def _scene(self, moments: Sequence[FrameState]) -> Scene:
+    def _scene(self, frame_states: Sequence[FrameState]) -> Scene:
         tracks = {
-            name: torch.stack([m.tracks[name][0] for m in moments]).float().cpu().numpy()
+            name: torch.stack([m.tracks[name][0] for m in frame_states]).float().cpu().numpy()
             for name in ("state", "camera", "scene")
         }
         for group in IDENTITY:
@@ -244,69 +244,71 @@ class World:
         tracks["scene"][:] = tracks["scene"][-1:]
         return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
 
-    def _state(self, moment: FrameState) -> State:
-        return State.of(self._scene([moment]), moment.time_s)
+    def _state(self, frame_state: FrameState) -> State:
+        return State.of(self._scene([frame_state]), frame_state.time_s)
 
-    # Going on
+    # Stepping
 
     def step(self, action: ArrayLike | None = None) -> Step:
-        """One frame further; action: (right, up) in [-1, 1] for the robots, None for not telling."""
+        """Step one frame. action: (right, up) in [-1, 1] for the robots, None: unknown."""
         self._go(None if action is None else check_action(action))
         return Step(self.frame, self.state, self.reward)
 
-    def _gone(self, frames: int, action: ArrayLike | None = None) -> World:
-        """Some frames further without pictures."""
+    def _advance(self, frames: int, action: ArrayLike | None = None) -> World:
+        """Step some frames without rendering pictures; returns the world itself."""
         for _ in range(frames):
             self._go(None if action is None else check_action(action))
         return self
 
     def _go(self, action: NDArray[np.float32] | None) -> None:
-        told = None if action is None else torch.from_numpy(action)[None].to(self.model.device)
+        action_tensor = None if action is None else torch.from_numpy(action)[None].to(self.model.device)
         number = round(self.time_s * self.fps)
         seeds = [self._seeded(number)]
-        last, new = step(self.model, self._moments, told, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text)
-        self._moments[-1] = last
-        self._moments.append(new)
+        last, new = step(
+            self.model, self._frame_states, action_tensor, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text
+        )
+        self._frame_states[-1] = last
+        self._frame_states.append(new)
         far = -WINDOW - REWOUND - 1
-        if len(self._moments) >= -far:
-            self._moments[far] = replace(self._moments[far], memory=None)
-        excess = len(self._moments) - round(KEPT_S * self.fps)
+        if len(self._frame_states) >= -far:
+            self._frame_states[far] = replace(self._frame_states[far], kv=None)
+        excess = len(self._frame_states) - round(RETAINED_S * self.fps)
         if excess > 0:
-            del self._moments[:excess]
+            del self._frame_states[:excess]
 
     def branch(self) -> World:
         """Another world that shares the past; neither changes the other."""
         other = object.__new__(World)
-        other.__dict__ = {**self.__dict__, "_moments": list(self._moments), "_before": list(self._before)}
+        other.__dict__ = {**self.__dict__, "_frame_states": list(self._frame_states), "_before": list(self._before)}
         return other
 
     def rewind(self, frames: int = 16) -> World:
-        """Go back; what was done since is forgotten, changes included. Returns the world itself."""
+        """Go back by some frames and drop the later ones, and changes since then. Returns the world itself."""
         if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
-            then = len(self._moments) - frames
-            until = self._moments[then - 1].time_s
-            undone = [past for past in self._before if past[-1].time_s > until]
+            then = len(self._frame_states) - frames
+            until = self._frame_states[then - 1].time_s
+            undone = [history for history in self._before if history[-1].time_s > until]
             if undone:
                 self._before = self._before[: -len(undone)]
-                self._moments = [m for m in undone[0] if m.time_s <= until]
+                self._frame_states = [m for m in undone[0] if m.time_s <= until]
             else:
-                self._moments = self._moments[:then]
-            self._moments[-1] = replace(self._moments[-1], acted=False)
-            if any(m.memory is None for m in self._moments[-WINDOW - 1 : -1]):
-                self._look_anew()
+                self._frame_states = self._frame_states[:then]
+            self._frame_states[-1] = replace(self._frame_states[-1], acted=False)
+            if any(m.kv is None for m in self._frame_states[-WINDOW - 1 : -1]):
+                self._refresh_cache()
         return self
 
-    def _look_anew(self) -> None:
-        """Remember the last frames as they stand now."""
-        self._moments[-WINDOW - 1 :] = prefill(self.model, self._moments[-WINDOW - 1 :], self._text)
+    def _refresh_cache(self) -> None:
+        """Compute keys and values of the last frames again."""
+        self._frame_states[-WINDOW - 1 :] = prefill(self.model, self._frame_states[-WINDOW - 1 :], self._text)
 
-    # Asking and changing
+    # Questions and edits
 
     def ask(self, question: str) -> Answer:
         """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
-        return answer(question, [self._state(m) for m in self._moments], self._roll)
+        return answer(question, [self._state(m) for m in self._frame_states], self._roll)
 
     def _roll(self) -> list[State]:
         other = self.branch()
@@ -323,42 +325,44 @@ class World:
         return change.understood
 
     def move(self, slot: int, x: float, y: float) -> str:
-        """Drag the thing in a slot to (x, y) in units of the room; it keeps its motion. Returns what was understood."""
-        thing = next((e for e in self.state.entities if e.slot == slot), None)
-        if thing is None:
-            there = ", ".join(f"{e.slot} ({e.name})" for e in self.state.entities)
-            raise InputError(f"slot {slot} is empty; expected one of: {there or 'none, the room is empty'}")
+        """Move the entity in a slot to (x, y) in units of the room; it keeps its velocity. Returns what was understood."""
+        entity = next((e for e in self.state.entities if e.slot == slot), None)
+        if entity is None:
+            occupied = ", ".join(f"{e.slot} ({e.name})" for e in self.state.entities)
+            raise InputError(f"slot {slot} is empty; expected one of: {occupied or 'none, the room is empty'}")
         if not (0 <= x <= 10 and 0 <= y <= 10):
             raise InputError(f"({x:g}, {y:g}) is outside the room: expected 0 to 10 each way")
-        dx, dy = x - thing.x, y - thing.y
-        said = f"move the {thing.name} to ({x:.1f}, {y:.1f})"
-        self._change(Change(understood=said, apply=lambda scene: _shift(scene, slot, dx, dy)))
-        return said
+        dx, dy = x - entity.x, y - entity.y
+        understood = f"move the {entity.name} to ({x:.1f}, {y:.1f})"
+        self._change(Change(understood=understood, apply=lambda scene: _shift(scene, slot, dx, dy)))
+        return understood
 
     def _change(self, change: Change) -> None:
-        recent = self._moments[-WINDOW - 1 :]
+        recent = self._frame_states[-WINDOW - 1 :]
         scene, order = sort_slots(change.apply(self._scene(recent)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         pick = torch.from_numpy(order).to(self.model.device)
 
-        def reordered(moment: FrameState) -> FrameState:
-            return replace(moment, tracks={**moment.tracks, "state": moment.tracks["state"][:, pick]}, memory=None)
+        def reordered(frame_state: FrameState) -> FrameState:
+            return replace(
+                frame_state, tracks={**frame_state.tracks, "state": frame_state.tracks["state"][:, pick]}, kv=None
+            )
 
-        self._before = [*self._before, tuple(self._moments)][-CHANGES:]
-        older = [reordered(m) for m in self._moments[: -WINDOW - 1]]
+        self._before = [*self._before, tuple(self._frame_states)][-CHANGES:]
+        older = [reordered(m) for m in self._frame_states[: -WINDOW - 1]]
         changed = [
             replace(m, tracks={**m.tracks, **{name: tracks[name][:, t] for name in ("state", "camera", "scene")}})
             for t, m in enumerate(recent)
         ]
-        self._moments = [*older, *changed]
-        self._look_anew()
+        self._frame_states = [*older, *changed]
+        self._refresh_cache()
 
     def what_if(self, cause: str, since: int = 16) -> WhatIf:
-        """The last `since` frames, and the same with one cause changed: 'the ball had not been pushed'."""
+        """The last `since` frames, and a counterfactual with one cause changed: 'the ball had not been pushed'."""
         if not isinstance(since, int) or not 1 <= since <= self.past_frames:
             raise InputError(f"since {since} frames: expected 1 to {self.past_frames}, which this world remembers")
         other = self.branch()
-        done = [m.tracks["action"][0].cpu().numpy() if m.acted else None for m in self._moments[-since - 1 : -1]]
+        done = [m.tracks["action"][0].cpu().numpy() if m.acted else None for m in self._frame_states[-since - 1 : -1]]
         other.rewind(since)
         change = parse_cause(cause, other.state) if self.parser is parse else self.parser(cause, other.state)
         other._change(change)
@@ -366,10 +370,10 @@ class World:
             other._go(action)
         return WhatIf(understood=change.understood, happened=self.clip(since + 1), instead=other.clip(since + 1))
 
-    # Keeping
+    # Checkpoints
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """All of the world in one file; `World.open` goes on from it bit for bit. What was before a change is not kept.
+        """Save the world in one file, from which `World.open` continues bit for bit. Frames before a change are not saved.
 
         OutputError: the path exists and force is False, a full disk, no permission.
         """
@@ -380,7 +384,7 @@ class World:
             "steps": self.steps,
             "size": list(self.size),
             "task": self.task,
-            "moments": packed(self._moments),
+            "moments": packed(self._frame_states),
         }
         return write(Path(path), "world", data, force=force)
 
@@ -394,7 +398,7 @@ class World:
 
     @staticmethod
     def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
-        """The world that a file's data tell of."""
+        """The world of a checkpoint's data."""
         try:
             world = object.__new__(World)
             world.model = resolve_model(model or data["model"])
@@ -403,12 +407,12 @@ class World:
             world._text = None
             if world.task is not None:
                 world._text = world.model.condition([(world.task, 0.0, 1e9)], torch.zeros(1, 1, device=world.model.device))
-            world._moments, world._before = unpacked(data["moments"], world.model.device), []
-            slots = world._moments[-1].tracks["state"].shape[1]
+            world._frame_states, world._before = unpacked(data["moments"], world.model.device), []
+            slots = world._frame_states[-1].tracks["state"].shape[1]
             if slots != world.model.config.denoiser.slots or world.model.config.world is not None:
                 raise InputError(f"{path} holds a world of {slots} slots, which does not fit {world.model.config.name}")
             return world
         except InputError:
             raise
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as wrong:
-            raise InputError(f"{path} is not a saved world ({type(wrong).__name__}: {str(wrong).splitlines()[0]})") from None
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            raise InputError(f"{path} is not a saved world ({type(error).__name__}: {str(error).splitlines()[0]})") from None

@@ -7,7 +7,7 @@ import time
 import torch
 
 from kinema.models.config import DenoiserConfig
-from kinema.models.picture import BASIS, DRAWING, MAP, SEEING, THING, WAY
+from kinema.models.picture import BASIS, DRAWING, MAP, OFFSET, SEEING, SLOT
 from kinema.scene.encoding import STATE_FEATURES
 
 
@@ -29,8 +29,8 @@ def sketch_flops(config: DenoiserConfig, *, pictures: int, cells: int) -> float:
     """The same of the local parts alone: convolutions over latents, and stamps."""
     places = pictures * cells * config.patch**2
     convolutions = 9 * MAP * (MAP * (SEEING + DRAWING + 2) + 2 * config.latent_channels + 2)
-    ways = config.slots * (24 * WAY + WAY * BASIS + BASIS * MAP)
-    things = pictures * config.slots * (2 * STATE_FEATURES * THING + THING * THING + THING * BASIS * MAP)
+    ways = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
+    things = pictures * config.slots * (2 * STATE_FEATURES * SLOT + SLOT * SLOT + SLOT * BASIS * MAP)
     return 2.0 * (places * (convolutions + ways) + things)
 
 

@@ -30,7 +30,7 @@ from kinema.canvas.patchify import from_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.envs.spaces import width
 from kinema.errors import InputError, ModelError
-from kinema.inference.rollout import frame_states, prefill, step
+from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
@@ -269,7 +269,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
     tracks = {name: x.to(model.device) for name, x in full_tracks(drawn, recordings.sensors).items()}
     moments = [
-        replace(m, acted=True) for m in frame_states({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
+        replace(m, acted=True) for m in split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
     ]
     window = model.config.window
     moments = prefill(model, moments, text, window=window)

@@ -260,7 +260,9 @@ def world_losses(
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
     noisy = noised(values, levels, noise)
     stride = torch.zeros(len(time_s), device=time_s.device)
-    answers = model.network(noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, stride, dtype, order=order)
+    answers = model.network(
+        noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, stride, dtype, previous_index=order
+    )
     clean = cleaned(noisy, levels, answers)
     t = (time_s.shape[1] + 1) // 2
     follows, was = values["video"][:, t:], values["video"][:, : t - 1]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import TextCondition
-from kinema.inference.rollout import FrameState, Stepper, frame_states, prefill, step
+from kinema.inference.rollout import FrameState, Stepper, prefill, split_frames, step
 from kinema.models.denoiser import Denoiser
 from kinema.scene.encoding import group_slice
 from kinema.training.batches import Batch
@@ -55,7 +55,7 @@ def scheduled_sampling(stepper: Stepper, batch: Batch, rng: np.random.Generator,
         return batch
     tracks = {name: x[rows, first : begin + 1] for name, x in batch.values.items()}
     text = TextCondition(states=batch.text_states[rows], reads=batch.text_reads[rows])
-    moments: list[FrameState] = [replace(m, acted=True) for m in frame_states(tracks, float(batch.time_s[0, first]), fps)]
+    moments: list[FrameState] = [replace(m, acted=True) for m in split_frames(tracks, float(batch.time_s[0, first]), fps)]
     moments = prefill(stepper, moments, text)
     told = batch.values["action"][rows]
     generator = None if told.device.type == "meta" else torch.Generator(told.device).manual_seed(int(rng.integers(2**62)))

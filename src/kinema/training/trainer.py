@@ -180,7 +180,7 @@ class Trainer:
             self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
         )
         self._leaps = True
-        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.stride)
+        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.step_size)
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""

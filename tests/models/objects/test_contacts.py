@@ -34,15 +34,15 @@ def trained(*, walls: bool = True) -> ContactModule:
 
 def changes(module: ContactModule, state: Tensor, mean: Tensor, view: float = -1.0) -> Tensor:
     level, spread = torch.zeros_like(state), torch.full_like(mean, 0.1)
-    found: Tensor = module(state, level, torch.full(state.shape[:2], view), mean, spread)[0]
-    return found
+    change: Tensor = module(state, level, torch.full(state.shape[:2], view), mean, spread)[0]
+    return change
 
 
 def test_a_new_module_changes_nothing() -> None:
     state, mean = scene([(4, 5), (5.5, 5)], [(2, 0), (0, 0)], [0, 1])
     assert (changes(ContactModule(), state, mean) == 0).all()
-    kept = ContactModule()(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[1]
-    assert (kept > 0.95).all() and (kept <= 1).all()
+    retained = ContactModule()(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[1]
+    assert (retained > 0.95).all() and (retained <= 1).all()
 
 
 def test_partners_that_are_far_or_not_there_do_nothing() -> None:
@@ -60,16 +60,16 @@ def test_an_unknown_partner_does_nothing() -> None:
     state, mean = scene([(4, 5), (5.6, 5)], [(2, 0), (0, 0)], [0, 0])
     level = torch.zeros_like(state)
     level[..., 1, :] = 1.0
-    found, kept = module(state, level, -torch.ones(1, 1), mean, torch.full_like(mean, 0.1))
-    assert found.abs().max() < 1e-3 and kept.min() > 0.999
+    change, retained = module(state, level, -torch.ones(1, 1), mean, torch.full_like(mean, 0.1))
+    assert change.abs().max() < 1e-3 and retained.min() > 0.999
 
 
 def test_the_order_of_slots_does_not_matter() -> None:
     module = trained()
     state, mean = scene([(4, 5), (5.6, 5.3), (4.4, 6.2)], [(2, 0), (0, 1), (0, -1)], [0, 1, 3])
     order = [2, 0, 1]
-    found, swapped = changes(module, state, mean), changes(module, state[:, :, order], mean[:, :, order])
-    torch.testing.assert_close(found[:, :, order], swapped)
+    change, swapped = changes(module, state, mean), changes(module, state[:, :, order], mean[:, :, order])
+    torch.testing.assert_close(change[:, :, order], swapped)
 
 
 def test_where_in_the_room_two_meet_does_not_matter_away_from_walls() -> None:

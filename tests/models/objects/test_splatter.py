@@ -75,5 +75,5 @@ def test_the_setting_reaches_every_place(stamp: SlotSplatter) -> None:
 
 def test_the_camera_moves_the_stamp(stamp: SlotSplatter) -> None:
     """Panned by 2.5 units (two places), a thing at x = 7.5 is stamped around where one at 5 would be."""
-    seen = stamped(stamp, thing(7.5, 5.0), camera=(1.0, 0.0, 0.0)).abs().sum(0)
-    assert (seen.sum(0) * CENTERS[:8, 1]).sum() / seen.sum() == pytest.approx(5.0, abs=0.5)
+    drawn = stamped(stamp, thing(7.5, 5.0), camera=(1.0, 0.0, 0.0)).abs().sum(0)
+    assert (drawn.sum(0) * CENTERS[:8, 1]).sum() / drawn.sum() == pytest.approx(5.0, abs=0.5)

@@ -19,22 +19,22 @@ Actor = tuple[int, int, list[tuple[float, float] | None]]
 def eye(actors: list[Actor], frames: int, *, noise: float = 0.0) -> torch.Tensor:
     """What a good eye says of actors (kind, color, place in every picture or None)."""
     rng = np.random.default_rng(0)
-    said = torch.full((frames, PLACES**2, DETECTION_DIM), -6.0)
+    answers = torch.full((frames, PLACES**2, DETECTION_DIM), -6.0)
     for t in range(frames):
         here = [(kind, color, places[t]) for kind, color, places in actors if places[t] is not None]
         offsets = torch.stack([(torch.tensor(place) - CENTERS.flip(-1)) / UNITS for _, _, place in here])
         nearest, which = offsets.abs().amax(-1).min(0)
         for i in (nearest <= NEAR).nonzero()[:, 0].tolist():
             kind, color, _ = here[which[i]]
-            said[t, i, 0] = 4.0
-            said[t, i, 1:3] = offsets[which[i], i] + noise * torch.from_numpy(rng.normal(size=2))
-            said[t, i, 3 + kind] = said[t, i, 3 + len(KINDS) + color] = 4.0
-    return said.reshape(1, frames, PLACES, PLACES, DETECTION_DIM)
+            answers[t, i, 0] = 4.0
+            answers[t, i, 1:3] = offsets[which[i], i] + noise * torch.from_numpy(rng.normal(size=2))
+            answers[t, i, 3 + kind] = answers[t, i, 3 + len(KINDS) + color] = 4.0
+    return answers.reshape(1, frames, PLACES, PLACES, DETECTION_DIM)
 
 
 def read(actors: list[Actor], frames: int, **options: float) -> tuple[torch.Tensor, torch.Tensor]:
-    state, told = initial_state(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
-    return state[0], told[0]
+    state, known = initial_state(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
+    return state[0], known[0]
 
 
 def places(state: torch.Tensor) -> torch.Tensor:
@@ -45,33 +45,33 @@ def test_two_that_pass_each_other_keep_their_slots_and_places() -> None:
     frames = 12
     right = [(1.0 + 0.7 * t, 3.0) for t in range(frames)]
     left = [(9.0 - 0.7 * t, 5.0) for t in range(frames)]
-    state, told = read([(6, 2, left), (1, 4, right)], frames, noise=0.05)
+    state, known = read([(6, 2, left), (1, 4, right)], frames, noise=0.05)
     assert (state[:, :2, 0] == 1).all() and (state[:, 2:, 0] == -1).all()
     kinds = state[..., group_slice("kind")].argmax(-1)
     assert (kinds[:, 0] == 1).all() and (kinds[:, 1] == 6).all(), "slots are in the order of kinds"
     assert (state[..., group_slice("color")].argmax(-1)[:, :2] == torch.tensor([4, 2])).all()
-    assert told[:, :2, group_slice("position")].all()
+    assert known[:, :2, group_slice("position")].all()
     assert (places(state)[:, 0] - torch.tensor(right)).norm(dim=-1).max() < 0.1
     assert (places(state)[:, 1] - torch.tensor(left)).norm(dim=-1).max() < 0.1
 
 
 def test_what_was_hidden_comes_back_into_its_slot_and_its_place_is_open_meanwhile() -> None:
     frames = 14
-    way = [(1.0 + 0.6 * t, 2.0) if not 4 <= t < 10 else None for t in range(frames)]
-    state, told = read([(0, 0, way), (3, 3, [(5.0, 8.0)] * frames)], frames)
+    places_of_one = [(1.0 + 0.6 * t, 2.0) if not 4 <= t < 10 else None for t in range(frames)]
+    state, known = read([(0, 0, places_of_one), (3, 3, [(5.0, 8.0)] * frames)], frames)
     assert (state[:, 0, 0] == 1).all() and (state[:, 2, 0] == -1).all()
-    shown = told[:, 0, group_slice("position")].all(-1)
-    assert shown.tolist() == [place is not None for place in way]
+    shown = known[:, 0, group_slice("position")].all(-1)
+    assert shown.tolist() == [place is not None for place in places_of_one]
 
 
 def test_one_slip_of_the_eye_changes_nobody() -> None:
     frames = 10
     actors: list[Actor] = [(2, 5, [(4.0, 4.0)] * frames)]
-    said = eye(actors, frames)
-    said[0, 3, ..., 3:11] = said[0, 3, ..., 3:11].roll(1, -1)
-    said[0, 6, 0, 0] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 0]
-    said[0, 6, 0, 1] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 1]
-    state, _ = initial_state(said, CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
+    answers = eye(actors, frames)
+    answers[0, 3, ..., 3:11] = answers[0, 3, ..., 3:11].roll(1, -1)
+    answers[0, 6, 0, 0] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 0]
+    answers[0, 6, 0, 1] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 1]
+    state, _ = initial_state(answers, CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
     assert (state[0, :, 0, group_slice("kind")].argmax(-1) == 2).all()
     assert (state[0, :, 1:, 0] == -1).all()
 
@@ -83,6 +83,6 @@ def test_a_camera_that_is_known_is_taken_out() -> None:
 
 
 def test_an_empty_picture_holds_nobody() -> None:
-    said = torch.full((1, 4, PLACES, PLACES, DETECTION_DIM), -6.0)
-    state, told = initial_state(said, CENTERS, UNITS, torch.zeros(1, 4, 3), 4)
-    assert (state[..., 0] == -1).all() and not told[..., group_slice("position")].any()
+    answers = torch.full((1, 4, PLACES, PLACES, DETECTION_DIM), -6.0)
+    state, known = initial_state(answers, CENTERS, UNITS, torch.zeros(1, 4, 3), 4)
+    assert (state[..., 0] == -1).all() and not known[..., group_slice("position")].any()

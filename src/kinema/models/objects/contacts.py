@@ -1,12 +1,12 @@
-"""Contacts: what two slots that meet, or a slot and a wall, do to each other's place and velocity.
+"""Contact module: changes of position and velocity when two slots, or a slot and a wall, touch.
 
-The trunk sees places as Fourier features and does not resolve the 0.08 units between "about to touch" and "touched", so it
-answers with a mean over the moment of contact: a thing that stops (docs/training-log.md). This module is told the gap itself.
-From the motion prior (`kinema.models.objects.motion_prior`), in float32, it takes for every pair of slots the gap along the
-line between their centers, how fast it closes, what they are made of and how large they are, and answers with a change of place
-and velocity along that line and across it, summed over partners. Four walls are partners too. As the prior assumes straight
-motion, a gap below 0 says how far past the contact the expected place lies. What the trunk has to say of a slot at its contact
-is a mean over whether it has happened, so the module also says how much of that to keep.
+The trunk gets positions as Fourier features, which do not resolve the 0.08 units between "about to touch" and "touched", so it
+predicts a mean over the time of contact: an object that stops (docs/training-log.md). This module gets the gap as an input. For
+every pair of slots it takes from the motion prior (`kinema.models.objects.motion_prior`), in float32, the gap along the line
+between their centers and its closing speed, and their materials and sizes. It predicts a change of position and velocity along that
+line and across it, summed over partners; four walls are partners too. The prior assumes straight motion, so a gap below 0 is how
+far past the contact the expected position lies. The trunk's output at a contact is a mean over whether it has happened, so
+the module also predicts the share of that output to retain.
 
 Axes: B batch, N frames, K slots, F features, W walls.
 """
@@ -26,18 +26,18 @@ from kinema.scene.scene import KINDS, MATERIALS
 UNITS, UNITS_PER_SECOND = 2.5, 3.0
 """Units of a position of 1 on the track, and units a second of a velocity of 1."""
 REACH_UNITS = 1.5
-"""Partners farther apart than this do nothing to each other."""
+"""Partners farther apart than this have no effect on each other."""
 ACROSS = {"ball": 1.0, "box": 0.88, "triangle": 1.0, "star": 1.05, "car": 1.1, "robot": 0.82, "screen": 0.9, "flag": 0.8}
 DOWN = {"ball": 1.0, "box": 0.88, "triangle": 0.6, "star": 1.05, "car": 0.66, "robot": 0.96, "screen": 2.2, "flag": 1.0}
-"""How far kinds reach sideways and downwards from their center, in multiples of their size, to begin with; trained on."""
+"""Initial half extents of kinds across and down, in multiples of their size; trained."""
 WALLS = ((1.0, 0.0, 10.0, 10.0), (0.3, 0.3, 9.7, 9.7))
-"""Floor, left, right and ceiling in units, in the side view and from above, to begin with; trained on."""
+"""Initial positions of floor, left wall, right wall and ceiling in units, in the side view and from above; trained."""
 NORMALS = ((0.0, -1.0), (-1.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 GEOMETRY = 6
-"""Numbers of where partners stand to each other: the gap at three scales, closing and sliding speed, touching times closing."""
+"""Number of geometry features of a pair: the gap at three scales, closing and sliding speed, touching times closing."""
 ANSWERS = 8
 KEEPING = 4.0
-"""Log odds with which the trunk's answer is kept, to begin with."""
+"""Initial log odds of retaining the trunk's output."""
 MIN_SPREAD = 0.005
 
 
@@ -47,14 +47,14 @@ def _geometry(gap: Tensor, closing: Tensor, sliding: Tensor) -> Tensor:
     return torch.stack(scaled, -1)
 
 
-def _kept(answers: Tensor, near: Tensor) -> Tensor:
-    """How much of the trunk's answer one partner leaves, 0 to 1."""
+def _retained(answers: Tensor, near: Tensor) -> Tensor:
+    """Share of the trunk's output to retain because of one partner, 0 to 1."""
     return 1 - torch.sigmoid(answers[..., 7] - KEEPING) * near
 
 
 def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> Tensor:
-    """The network's numbers [..., ANSWERS] as changes of (x, y, vx, vy) [..., 4] on the track. An impulse scales with the closing
-    speed, and the way that is missing at the expected place with how far past the contact that is."""
+    """The network's outputs [..., ANSWERS] as changes of (x, y, vx, vy) [..., 4] on the track. An impulse scales with the closing
+    speed, and the correction of the expected position with its depth past the contact."""
     depth = (-gap).clamp(0, 1)
     tangent = torch.stack([-normal[..., 1], normal[..., 0]], -1)
     place_n = 0.1 * answers[..., 0] + answers[..., 1] * depth / UNITS
@@ -66,20 +66,20 @@ def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> T
 
 @dataclass(frozen=True, kw_only=True)
 class _Slots:
-    """What contacts are told of every slot, in units: place and velocity [B, N, K, 2] as expected, half its extent across and down
-    [B, N, K, 2], size and whether it is known to be there [B, N, K], kind and material, and how surely the rest is known."""
+    """Inputs of the contact module for every slot, in units: expected place and velocity [B, N, K, 2], half its extent across and
+    down [B, N, K, 2], size and whether it is known to exist [B, N, K], kind and material, and log spreads of the prior."""
 
     place: Tensor
     velocity: Tensor
     half: Tensor
     size: Tensor
-    looks: Tensor
-    sure: Tensor
-    here: Tensor
+    appearance: Tensor
+    certainty: Tensor
+    exists: Tensor
 
 
 class _Network(nn.Module):
-    """Two hidden layers; answers nothing to begin with."""
+    """An MLP with two hidden layers whose output is 0 at the start of training."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -98,16 +98,16 @@ class ContactModule(nn.Module):
 
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
-        looks = len(KINDS) + len(MATERIALS)
+        appearance = len(KINDS) + len(MATERIALS)
         self.reach = nn.Parameter(torch.tensor([[ACROSS[kind], DOWN[kind]] for kind in KINDS]))
         self.walls = nn.Parameter(torch.tensor(WALLS))
-        self.pairs = _Network(GEOMETRY + 2 * looks + 7, hidden)
-        self.sides = _Network(GEOMETRY + looks + 4 + len(NORMALS), hidden)
+        self.pairs = _Network(GEOMETRY + 2 * appearance + 7, hidden)
+        self.sides = _Network(GEOMETRY + appearance + 4 + len(NORMALS), hidden)
 
     def forward(self, state: Tensor, level: Tensor, view: Tensor, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
         """state, level [B, N, K, F] as tracks; view [B, N], 1 from the side, -1 from above, 0 unknown; mean, spread [B, N, K, 4] of
-        places and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], and how much of the trunk's answer
-        of places and velocities to keep [B, N, K], in the dtype of `mean`."""
+        positions and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], and the share of the trunk's
+        output for positions and velocities to retain [B, N, K], in the dtype of `mean`."""
         dtype = mean.dtype
         kind, material = (state[..., group_slice(name)].to(dtype) for name in ("kind", "material"))
         unknown = torch.cat([level[..., group_slice(name)] for name in ("exists", "kind", "size")], -1).amax(-1)
@@ -117,19 +117,19 @@ class ContactModule(nn.Module):
             velocity=UNITS_PER_SECOND * mean[..., 2:],
             half=size[..., None] * ((kind > 0).to(dtype) @ self.reach.to(dtype)),
             size=size,
-            looks=torch.cat([kind, material], -1),
-            sure=spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3,
-            here=((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype),
+            appearance=torch.cat([kind, material], -1),
+            certainty=spread.clamp_min(MIN_SPREAD).log()[..., ::2] * 0.3,
+            exists=((state[..., 0] > 0) * (1 - unknown).clamp(0, 1)).to(dtype),
         )
-        between, kept = self._between(slots)
-        against, also_kept = self._walls(slots, view.to(dtype))
-        return between + against, kept * also_kept
+        between, retained = self._between(slots)
+        against, retained_by_walls = self._walls(slots, view.to(dtype))
+        return between + against, retained * retained_by_walls
 
     def _between(self, slots: _Slots) -> tuple[Tensor, Tensor]:
         count = slots.place.shape[2]
-        way = slots.place[:, :, None] - slots.place[:, :, :, None]
-        apart = way.square().sum(-1).clamp_min(1e-6).sqrt()
-        normal = way / apart[..., None]
+        offset = slots.place[:, :, None] - slots.place[:, :, :, None]
+        apart = offset.square().sum(-1).clamp_min(1e-6).sqrt()
+        normal = offset / apart[..., None]
         relative = slots.velocity[:, :, None] - slots.velocity[:, :, :, None]
         closing = -(relative * normal).sum(-1)
         sliding = relative[..., 1] * normal[..., 0] - relative[..., 0] * normal[..., 1]
@@ -142,14 +142,14 @@ class ContactModule(nn.Module):
         def other(x: Tensor) -> Tensor:
             return x[:, :, None].expand(-1, -1, count, -1, -1)
 
-        extra = torch.cat([slots.looks, slots.sure, (slots.size - SIZE)[..., None]], -1)
+        extra = torch.cat([slots.appearance, slots.certainty, (slots.size - SIZE)[..., None]], -1)
         lighter = square[:, :, None] / (square[..., None] + square[:, :, None])
-        told = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
-        answers = self.pairs(torch.cat(told, -1))
-        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.here[..., None] * slots.here[:, :, None]
+        features = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
+        answers = self.pairs(torch.cat(features, -1))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.exists[..., None] * slots.exists[:, :, None]
         near = near * (1 - torch.eye(count, device=gap.device, dtype=gap.dtype))
         change = (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
-        return change, _kept(answers, near).prod(3)
+        return change, _retained(answers, near).prod(3)
 
     def _walls(self, slots: _Slots, view: Tensor) -> tuple[Tensor, Tensor]:
         walls = self.walls.to(view.dtype)
@@ -169,8 +169,8 @@ class ContactModule(nn.Module):
 
         which = torch.eye(len(NORMALS), device=view.device, dtype=view.dtype).expand(*frames, -1)
         more = torch.stack([slots.size - SIZE, view[..., None].expand_as(slots.size)], -1)
-        told = [_geometry(gap, closing, sliding), each(slots.looks), each(slots.sure), each(more), which]
-        answers = self.sides(torch.cat(told, -1))
-        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.here[..., None]
+        features = [_geometry(gap, closing, sliding), each(slots.appearance), each(slots.certainty), each(more), which]
+        answers = self.sides(torch.cat(features, -1))
+        near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.exists[..., None]
         change = (_changes(answers, gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
-        return change, _kept(answers, near).prod(3)
+        return change, _retained(answers, near).prod(3)

@@ -1,8 +1,8 @@
-"""What lies where in a picture, asked of the stem's map in training only.
+"""Detection loss on the stem's features.
 
-A slot that must name what it sees needs features that tell kinds and colors apart; learned through the slots alone these come
-late, because at first a slot does not know where to look. Asking every place of the map directly (is a thing centered near
-here, which kind, which color, how far off) teaches the same features in a fraction of the steps (docs/training-log.md).
+Every place of the map predicts whether an object is centered near it, its offset, kind and color. Slots need features that
+distinguish kinds and colors. Trained through the slots alone these emerge late, because slots do not attend to the right places at
+first; the detection loss trains them in a fraction of the steps (docs/training-log.md).
 
 Axes: B batch, T frames, H x W places (latents), K slots, F features.
 """
@@ -17,12 +17,12 @@ from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS
 
 DETECTION_DIM = 3 + len(KINDS) + len(COLORS)
-"""Numbers a place: whether a thing is centered near, how far off (x, y), its kind, its color."""
+"""Outputs per place: whether an object is centered near, its offset (x, y), its kind, its color."""
 NEAR = 1.0
-"""A place answers for things centered within this many places of it, across and along."""
+"""A place detects objects centered within this many places of it, across and along."""
 
 EXACT = 3.0
-"""Weight of a distance (not squared: the last hundredths of a unit tell how fast a thing is)."""
+"""Weight of the offset's error (not squared: velocities depend on hundredths of a unit)."""
 
 FEW = 100.0
 """Places that count for less than this many together do not move the weights as a full batch would."""
@@ -31,20 +31,20 @@ FEW = 100.0
 def detection_loss(
     answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, centers: Tensor, place_units: float
 ) -> Tensor:
-    """answers [B, T, H, W, ANSWERS]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the video;
-    centers [H * W, 2] (y, x) in units of the default camera. Places under noise weigh less."""
+    """answers [B, T, H, W, DETECTION_DIM]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the
+    video; centers [H * W, 2] (y, x) in units of the default camera. Noisy places weigh less."""
     b, t, k, _ = state.shape
     zoom = torch.exp2(camera[..., 2] / 2)[..., None, None]
     place = 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom
     away = (place[:, :, None] - (centers.flip(-1) - 5.0)[:, None]) / place_units
-    there = (state[..., 0] > 0) & (state[..., group_slice("visible")][..., 0] > 0)
-    distance = away.abs().amax(-1) + torch.where(there, 0.0, 1e6)[:, :, None]
+    visible = (state[..., 0] > 0) & (state[..., group_slice("visible")][..., 0] > 0)
+    distance = away.abs().amax(-1) + torch.where(visible, 0.0, 1e6)[:, :, None]
     nearest, which = distance.min(-1)
     near = (nearest <= NEAR).float()
     flat, trust = answers.flatten(2, 3).float(), (1 - level.flatten(2)).square()
     missed = F.binary_cross_entropy_with_logits(flat[..., 0], near, reduction="none")
     offset = away.gather(3, which[..., None, None].expand(*which.shape, 1, 2))[..., 0, :]
-    wrong = EXACT * ((flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1) + 1e-3).sqrt() - EXACT * 1e-3**0.5
+    error = EXACT * ((flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1) + 1e-3).sqrt() - EXACT * 1e-3**0.5
     begin = 3
     for name in ("kind", "color"):
         columns = group_slice(name)
@@ -54,7 +54,7 @@ def detection_loss(
         width = columns.stop - columns.start
         scores = flat[..., begin : begin + width]
         begin += width
-        wrong = wrong + F.cross_entropy(scores.reshape(-1, width), truth.reshape(-1), reduction="none").reshape(wrong.shape)
-    here = trust * near
-    loss: Tensor = (trust * missed).sum() / (trust.sum() + FEW) + (here * wrong).sum() / (here.sum() + FEW)
+        error = error + F.cross_entropy(scores.reshape(-1, width), truth.reshape(-1), reduction="none").reshape(error.shape)
+    weight = trust * near
+    loss: Tensor = (trust * missed).sum() / (trust.sum() + FEW) + (weight * error).sum() / (weight.sum() + FEW)
     return loss

@@ -1,17 +1,15 @@
-"""What a slot's neighbors in time say of it: a short way along time, as sight and stamps are in space.
+"""Motion prior: estimates every slot at frame t from the other frames of the clip.
 
-Where a path is roughly known, its noise shows as the distance from where the frames around say it should be. A trunk that has
-to find that distance by attention must tell differences of a fiftieth of the room apart and amplify them twentyfold; it
-did not, and paths trembled. Here each moving field gets a local mean over its neighbors, near ones and sure ones first; places
-also a line through those around, which tells speeds too, and where the speeds around lead. Each becomes what the bare network
-would answer if that were the truth: with x_t = (1 - t) x + t noise and the preconditioning of `kinema.models.denoiser`,
-F = (t x - (1 - t) noise) / sqrt((1 - t)^2 + t^2).
+`answers` gives local estimates of every moving field: a weighted mean over neighboring frames; for positions and velocities also a
+line through the neighboring positions; and for positions the extrapolation by neighboring velocities. Near and less noisy frames
+weigh more. Each estimate is converted to the network output that would predict it: with x_t = (1 - t) x + t noise and the
+preconditioning of `kinema.models.denoiser`, F = (t x - (1 - t) noise) / sqrt((1 - t)^2 + t^2). Attention alone did not resolve
+differences of a fiftieth of the room, and predicted paths trembled.
 
-Places and speeds go further: what the frames around say of them, and how surely, is what the denoiser's preconditioning takes
-as their mean and spread, in place of 0 and 1. So an answer of nothing means straight on, and what the trunk has to tell is
-what happens between things, at the scale at which it happens.
+`expected` gives mean and standard deviation of position and velocity, assuming constant velocity with process noise. The denoiser
+uses them in its preconditioning in place of 0 and 1, so a network output of 0 means straight motion.
 
-Axes: B batch, T frames, N frames asked about (the last of T), K slots, M columns, F features.
+Axes: B batch, T frames, N frames to estimate (the last of T), K slots, M columns, F features.
 """
 
 from __future__ import annotations
@@ -30,27 +28,27 @@ COLUMNS = [column for name in MOVING for column in range(group_slice(name).start
 PLACE = list(range(group_slice("position").start, group_slice("position").stop))
 SPEED = list(range(group_slice("velocity").start, group_slice("velocity").stop))
 REACH = (1.2, 4.0)
-"""How far along time a mean reaches, in sixteenths of a second."""
+"""Standard deviations of the means' kernels along time, in sixteenths of a second."""
 ANSWERED = (COLUMNS + PLACE + SPEED + PLACE) * len(REACH)
-"""The state's column that each answer is about: means of all moving fields, the line through the places around and its slope,
-and where the speeds around lead."""
+"""The state's column of each estimate: means of all moving fields, the line through neighboring positions and its slope, and the
+extrapolation by neighboring velocities."""
 PER_SECOND = 3.0 / 2.5
 """A velocity of 1 on the track moves the position by this in a second."""
 EXPECTED = 10
-"""Numbers a slot is told of what was expected, of its place and then of its speed: the mean, how far off the noisy value is, the
-logarithm of the spread."""
+"""Number of features of the prior per slot, of position and then of velocity: the mean, the noisy value's normalized difference to
+it, the logarithm of the spread."""
 STRAYS, SWERVES = 0.6, 3.0
-"""How far from straight on a place strays, and how much a speed changes, in a second, on the track: forces and collisions."""
+"""Process noise by forces and collisions, on the track: standard deviations that position and velocity gain in a second."""
 SPEED_VARIANCE = 0.3
-"""Of speeds, on the track, when nothing is known of them: most things are slower than the fastest."""
+"""Variance of velocities on the track when nothing is known of them."""
 SURE = 1e-3
 """Variance below which a value counts as known."""
 EVEN_S = 0.03
-"""Places closer in time than this do not say how fast a thing is."""
+"""Positions closer in time than this give no velocity."""
 
 
 def _answer(x: Tensor, t: Tensor, mean: Tensor, certain: Tensor) -> Tensor:
-    """What the bare network would say if `mean` were the truth, as far as that is certain."""
+    """The network output that predicts `mean`, times `certain`."""
     noise = ((x - (1 - t) * mean) / (t + 0.01)).clamp(-4, 4)
     return certain * (t * mean - (1 - t) * noise) * torch.rsqrt((1 - t).square() + t.square())
 
@@ -61,19 +59,19 @@ def _real(x: Tensor) -> Tensor:
 
 
 def _others(time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tensor]:
-    """How much later each frame is than the last `now` [B, N, T], and which of them those read [N, T]: not themselves."""
+    """Time of each frame relative to the last `now` ones [B, N, T], and a mask [N, T] of the other frames that they may read."""
     apart = time_s[:, None] - time_s[:, -now:, None]
     others = 1 - torch.eye(time_s.shape[1], device=time_s.device)[-now:]
     return apart, others if bias is None else others * (bias > -1).float()
 
 
 def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> tuple[Tensor, Tensor]:
-    """state, level [B, T, K, F], bias [N, T] along time -> what the neighbors of the last `now` frames answer, and how sure they
-    are, 0 to 1: [B, N, K, len(ANSWERED)] each."""
-    apart, seen = _others(time_s, bias, now)
+    """state, level [B, T, K, F], bias [N, T] along time -> estimates of the last `now` frames as network outputs, and their
+    certainty, 0 to 1: [B, N, K, len(ANSWERED)] each."""
+    apart, others = _others(time_s, bias, now)
 
     def of(columns: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Value, level, and weight of what the value says of the clean one."""
+        """Noisy value, its level, and its weight as an estimate of the clean value."""
         x, t = _real(state[..., columns]), _real(level[..., columns])
         return x, t, (1 - t).square() / (t.square() + 0.01)
 
@@ -86,12 +84,12 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, n
     clean, clean_place = x / (1 - t).clamp_min(0.02), place / (1 - place_t).clamp_min(0.02)
     clean_speed = speed / (1 - speed_t).clamp_min(0.02) * PER_SECOND
     both = place_weight * speed_weight / (place_weight + speed_weight + 1e-3)
-    said, trust = [], []
+    estimates, trust = [], []
     for reach in REACH:
-        near = torch.exp(-0.5 * (apart * 16.0 / reach).square()) * seen
+        near = torch.exp(-0.5 * (apart * 16.0 / reach).square()) * others
         total = over(near, weight)
         certain = total / (total + 1)
-        said.append(_answer(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
+        estimates.append(_answer(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
         trust.append(certain)
 
         n, first, second = (over(near * apart**power, place_weight) for power in (0, 1, 2))
@@ -99,42 +97,40 @@ def answers(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, n
         spread = (second - first.square() / (n + 1e-3)).clamp_min(0.0)
         slope = (moment - first * middle / (n + 1e-3)) / (spread + EVEN_S**2 * n + 1e-3)
         certain = spread / (spread + 0.1)
-        said.append(_answer(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
-        said.append(_answer(speed[:, -now:], speed_t[:, -now:], slope / PER_SECOND, certain))
+        estimates.append(_answer(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
+        estimates.append(_answer(speed[:, -now:], speed_t[:, -now:], slope / PER_SECOND, certain))
         trust += [certain, certain]
 
         total = over(near, both)
         certain = total / (total + 1)
         ahead = (over(near, both * clean_place) - over(near * apart, both * clean_speed)) / (total + 1e-3)
-        said.append(_answer(place[:, -now:], place_t[:, -now:], ahead, certain))
+        estimates.append(_answer(place[:, -now:], place_t[:, -now:], ahead, certain))
         trust.append(certain)
-    return torch.cat(said, -1), torch.cat(trust, -1)
+    return torch.cat(estimates, -1), torch.cat(trust, -1)
 
 
 def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int) -> GaussianPrior:
-    """Where the frames around the last `now` say that each slot is and how fast it goes, before it is looked at itself.
+    """Mean and standard deviation of each slot's position and velocity in the last `now` frames, given all other frames.
 
-    Every other frame says that the slot went straight on from its place there, as fast as it went there; the further away, and
-    the noisier its place and its speed, the less it counts. With nothing known around, this is 0 and 1, which is how the track is
-    scaled.
+    Every other frame predicts constant velocity from its position. It weighs less the further away it is in time, and the noisier
+    its position and velocity are. Without known frames the mean is 0 and the spread 1, which is the track's scale.
     """
     later, others = _others(time_s, bias, now)
-    apart, seen = -later, others[..., None]
+    apart, readable = -later, others[..., None]
     frames = time_s.shape[1]
     own = torch.arange(frames - now, frames, device=time_s.device)
     after = torch.arange(frames, device=time_s.device)[None] > own[:, None]
 
-    def told(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
-        """How much each frame's value says, and how much that counts, for clean values that stray by so much: [B, N, T, K].
+    def weights_of(columns: list[int], strayed: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights of each frame's noisy and clean value [B, N, T, K], if clean values differ by the variance `strayed`.
 
-        What frames in between tell as well counts once: theirs is averaged with it as far as they are noisy, and where they are
-        known it adds nothing."""
+        Known frames in between lower the weight, so that their information counts once."""
         t = _real(level[..., columns]).amax(-1)
         signal = 1 - t
-        known = seen * (signal.square() / (t.square() + SURE))[:, None]
+        known = readable * (signal.square() / (t.square() + SURE))[:, None]
         until = known.cumsum(2)
         between = (until - until[:, range(now), own][:, :, None]).abs() - torch.where(after[..., None], known, 0.0)
-        share = seen * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
+        share = readable * signal[:, None] / (t.square()[:, None] + signal.square()[:, None] * strayed)
         share = share / (1 + strayed * between.clamp_min(0.0))
         return share, share * signal[:, None]
 
@@ -145,11 +141,11 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
     t = _real(level[..., SPEED]).amax(-1)
     gain = (1 - t) * SPEED_VARIANCE / ((1 - t).square() * SPEED_VARIANCE + t.square() + 1e-6)
     straight = (PER_SECOND * apart).square()[..., None] * (SPEED_VARIANCE * (1 - gain * (1 - t)))[:, None]
-    share, weight = told(PLACE, straight + (STRAYS * apart).square()[..., None] + 1e-4)
+    share, weight = weights_of(PLACE, straight + (STRAYS * apart).square()[..., None] + 1e-4)
     going = over(share, place) + over(weight * apart[..., None], PER_SECOND * gain[..., None] * speed)
     total = weight.sum(2)[..., None] + 1
 
-    share, weight = told(SPEED, (SWERVES * apart).square()[..., None] + 1e-3)
+    share, weight = weights_of(SPEED, (SWERVES * apart).square()[..., None] + 1e-3)
     speed_total = weight.sum(2)[..., None] + 1
     mean = torch.cat([going / total, over(share, speed) / speed_total], -1)
     spread = torch.cat([total.rsqrt().expand_as(going), speed_total.rsqrt().expand_as(going)], -1)
@@ -157,36 +153,36 @@ def expected(state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, 
 
 
 def moving_share(share: Tensor) -> Tensor:
-    """A share of places and velocities [B, T, K] for all features [B, T, K, F]: 1 but for those."""
+    """A factor for positions and velocities [B, T, K] as factors of all features [B, T, K, F]; 1 for the other features."""
     moving = share[..., None].expand(*share.shape, SPEED[-1] + 1 - PLACE[0])
     return F.pad(moving, (PLACE[0], STATE_FEATURES - SPEED[-1] - 1), value=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianPrior:
-    """Mean and spread [B, T, K, 4] of each slot's place and speed, by the frames around."""
+    """Mean and standard deviation [B, T, K, 4] of each slot's position and velocity, given the other frames."""
 
     mean: Tensor
     spread: Tensor
 
     def over(self, features: int) -> tuple[Tensor, Tensor]:
-        """The same for all features of a slot [B, T, K, F]: 0 and 1 but for places and speeds."""
+        """Mean and spread of all features of a slot [B, T, K, F]: 0 and 1 except for position and velocity."""
         around = (PLACE[0], features - SPEED[-1] - 1)
         return F.pad(self.mean, around), F.pad(self.spread, around, value=1.0)
 
     def place(self, state: Tensor, level: Tensor) -> Tensor:
-        """The likeliest place [B, T, K, 2], given what was expected and the noisy place itself."""
+        """Posterior mean of the position [B, T, K, 2], given the prior and the noisy position."""
         x, t = _real(state[..., PLACE]), _real(level[..., PLACE])
         mean, variance = self.mean[..., :2], self.spread[..., :2].square()
         gain = (1 - t) * variance / (((1 - t).square()) * variance + t.square()).clamp_min(1e-8)
         return mean + gain * (x - (1 - t) * mean)
 
     def answered(self, change: Tensor) -> Tensor:
-        """A change of the mean [B, T, K, 4] as what the bare network would have to answer for it, for all features [B, T, K, F]."""
+        """A change of the mean [B, T, K, 4] as the network output that causes it, for all features [B, T, K, F]."""
         return F.pad(change / self.spread, (PLACE[0], STATE_FEATURES - SPEED[-1] - 1))
 
-    def told(self, state: Tensor, level: Tensor) -> Tensor:
-        """What a slot is told of it [B, T, K, EXPECTED]."""
+    def features(self, state: Tensor, level: Tensor) -> Tensor:
+        """Features of the prior for the slot tokens [B, T, K, EXPECTED]."""
         x, t = _real(state[..., PLACE + SPEED]), _real(level[..., PLACE + SPEED])
         off = (x - (1 - t) * self.mean) * torch.rsqrt(((1 - t) * self.spread).square() + t.square() + 1e-4)
         off, wide = off.clamp(-5, 5), self.spread.log()
@@ -196,7 +192,7 @@ class GaussianPrior:
 
 
 class MotionPrior(nn.Module):
-    """The neighbors' answers, into the slot tokens and straight into the network's answer."""
+    """Adds the estimates from other frames to the slot tokens and to the network's output."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -211,10 +207,10 @@ class MotionPrior(nn.Module):
     def forward(
         self, state: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, now: int
     ) -> tuple[Tensor, Tensor, GaussianPrior]:
-        """What to add to slot tokens [B, N, K, C] and to the answers [B, N, K, F], both in float32, and what was expected, in
-        float64 where the state is, of the last `now` frames; bias [N, T]."""
-        said, trust = answers(state, level, time_s, bias, now)
-        found = expected(state, level, time_s, bias, now)
-        told = found.told(state[:, -now:], level[:, -now:])
-        drift = self.into(torch.cat([said, trust, told], -1)).float()
-        return drift, self.out(said).float(), found
+        """Of the last `now` frames: what to add to slot tokens [B, N, K, C] and to outputs [B, N, K, F], both in float32, and the
+        prior, in float64 where the state is; bias [N, T]."""
+        estimates, trust = answers(state, level, time_s, bias, now)
+        prior = expected(state, level, time_s, bias, now)
+        features = prior.features(state[:, -now:], level[:, -now:])
+        drift = self.into(torch.cat([estimates, trust, features], -1)).float()
+        return drift, self.out(estimates).float(), prior

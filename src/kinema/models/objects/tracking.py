@@ -1,9 +1,9 @@
-"""From sight to slots: what the stem sees in pictures, as a first rough state.
+"""From detections to slots: an initial state from the outputs of the detection head.
 
-Sight answers for every place of every picture (`kinema.models.objects.detection`). Places that see the same thing are put
-together, things are followed from picture to picture, and each path is named by what most of its pictures say. No two things of
-a Playground scene share kind and color, so a name also joins what was seen before and after a gap. The denoiser then starts
-from this instead of from nothing: who is there is known, where they are roughly, all else is open.
+The detection head predicts for every place of every picture (`kinema.models.objects.detection`). `detect` merges places that
+detect the same object, `track` links detections from picture to picture, and `name` gives each track the kind and color that are
+most likely over its pictures. No two objects of a Playground scene share kind and color, so tracks before and after a gap are
+joined by name. In the resulting state identities are known, positions are approximate, and everything else is unknown.
 
 Axes: B batch, T frames, H x W places, K slots, F features.
 """
@@ -24,24 +24,24 @@ from kinema.scene.scene import COLORS, KINDS
 Floats = NDArray[np.floating[Any]]
 
 SURE = 0.5
-"""Places that say with less than this that a thing is near are not asked further."""
+"""Least probability of an object at which a place counts as a detection."""
 SAME_UNITS = 0.8
-"""Places whose centers lie this close speak of one thing."""
+"""Places whose predicted centers are this close detect one object."""
 ENOUGH = 1.0
-"""A thing needs this much certainty in all; four places speak of it when it is in full view."""
-STRIDE_UNITS = 1.3
-"""A thing is followed this far from one picture to the next, and half as far again for each picture in which it was not seen."""
+"""Least sum of probabilities of an object; four places detect it when it is in full view."""
+LINK_UNITS = 1.3
+"""Most distance of a linked detection from one picture to the next, and half of it more for each picture without a detection."""
 MISNAMED_UNITS = 0.6
-"""A change of kind or color from one picture to the next counts like this much of a way."""
+"""Distance that a change of kind or color from one picture to the next counts as."""
 SELDOM = 0.12
-"""Paths seen in fewer of the pictures than this are taken for mistakes, if there are more than five pictures."""
+"""Tracks in a smaller share of the pictures than this are dropped, if there are more than five pictures."""
 
 TINY = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """One thing in one picture: its center in units, and the logarithms of how likely each kind and color is."""
+    """One object in one picture: its center in units, and the log probabilities of each kind and color."""
 
     x: float
     y: float
@@ -51,14 +51,14 @@ class Detection:
 
 @dataclass(kw_only=True)
 class Track:
-    """One thing through the pictures: frame to sighting."""
+    """One object over the pictures: its detection by frame."""
 
-    seen: dict[int, Detection] = field(default_factory=dict)
+    detections: dict[int, Detection] = field(default_factory=dict)
 
     def scores(self) -> Floats:
         """Log likelihood of each kind and color together, [kinds, colors]."""
-        kind = sum((thing.kind for thing in self.seen.values()), np.zeros(len(KINDS)))
-        color = sum((thing.color for thing in self.seen.values()), np.zeros(len(COLORS)))
+        kind = sum((detection.kind for detection in self.detections.values()), np.zeros(len(KINDS)))
+        color = sum((detection.color for detection in self.detections.values()), np.zeros(len(COLORS)))
         return np.asarray(kind)[:, None] + np.asarray(color)[None]
 
 
@@ -68,12 +68,12 @@ def _log_shares(scores: Floats) -> Floats:
 
 
 def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detection]:
-    """What one picture shows: answers [H * W, ANSWERS], centers [H * W, 2] (y, x)."""
+    """The objects of one picture: answers [H * W, DETECTION_DIM], centers [H * W, 2] (y, x)."""
     certain = 1 / (1 + np.exp(-answers[:, 0]))
     x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
     kind = _log_shares(answers[:, 3 : 3 + len(KINDS)])
     color = _log_shares(answers[:, 3 + len(KINDS) :])
-    found = []
+    detections = []
     left = certain >= SURE
     while left.any():
         best = int(np.where(left, certain, 0).argmax())
@@ -82,44 +82,46 @@ def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detecti
         weight = certain * near
         if weight.sum() >= ENOUGH:
             share = weight / weight.sum()
-            found.append(
+            detections.append(
                 Detection(
                     x=float(share @ x), y=float(share @ y), kind=np.asarray(share @ kind), color=np.asarray(share @ color)
                 )
             )
-    return found
+    return detections
 
 
-def _apart(path: Track, frame: int, thing: Detection) -> float:
-    """How far a sighting is from where the path was last seen, in strides; above 1 is too far."""
-    last = max(path.seen)
-    before = path.seen[last]
-    misnamed = int(before.kind.argmax() != thing.kind.argmax()) + int(before.color.argmax() != thing.color.argmax())
-    way = float(np.hypot(thing.x - before.x, thing.y - before.y)) + MISNAMED_UNITS * misnamed
-    return way / (STRIDE_UNITS * (1 + (frame - last - 1) / 2))
+def _apart(path: Track, frame: int, detection: Detection) -> float:
+    """Distance of a detection to a track's last one, as a share of the distance up to which they are linked."""
+    last = max(path.detections)
+    before = path.detections[last]
+    misnamed = int(before.kind.argmax() != detection.kind.argmax()) + int(before.color.argmax() != detection.color.argmax())
+    distance = float(np.hypot(detection.x - before.x, detection.y - before.y)) + MISNAMED_UNITS * misnamed
+    return distance / (LINK_UNITS * (1 + (frame - last - 1) / 2))
 
 
 def track(pictures: list[list[Detection]]) -> list[Track]:
-    """Link sightings from picture to picture, nearest first."""
+    """Link detections from picture to picture, nearest first."""
     paths: list[Track] = []
-    for frame, here in enumerate(pictures):
-        pairs = sorted((_apart(path, frame, thing), i, j) for i, path in enumerate(paths) for j, thing in enumerate(here))
+    for frame, detections in enumerate(pictures):
+        pairs = sorted(
+            (_apart(path, frame, detection), i, j) for i, path in enumerate(paths) for j, detection in enumerate(detections)
+        )
         taken_paths, taken = set(), set()
         for apart, i, j in pairs:
             if apart <= 1 and i not in taken_paths and j not in taken:
-                paths[i].seen[frame] = here[j]
+                paths[i].detections[frame] = detections[j]
                 taken_paths.add(i)
                 taken.add(j)
-        paths += [Track(seen={frame: thing}) for j, thing in enumerate(here) if j not in taken]
+        paths += [Track(detections={frame: detection}) for j, detection in enumerate(detections) if j not in taken]
     return paths
 
 
 def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], Track]:
-    """(kind, color) to path in canonical order, at most `slots`: the paths seen longest choose first, and a path whose name is
-    taken by one that is seen at the same time takes its next likeliest."""
+    """(kind, color) to track in canonical order, at most `slots`. The longest tracks choose first; a track whose most likely name
+    belongs to one in the same frames takes its next likely name."""
     named: dict[tuple[int, int], Track] = {}
-    for path in sorted(paths, key=lambda path: -len(path.seen)):
-        if frames > 5 and len(path.seen) < SELDOM * frames:
+    for path in sorted(paths, key=lambda path: -len(path.detections)):
+        if frames > 5 and len(path.detections) < SELDOM * frames:
             continue
         scores = path.scores()
         for flat in np.argsort(-scores, axis=None):
@@ -128,8 +130,8 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
             if other is None and len(named) < slots:
                 named[label] = path
                 break
-            if other is not None and not other.seen.keys() & path.seen.keys():
-                other.seen |= path.seen
+            if other is not None and not other.detections.keys() & path.detections.keys():
+                other.detections |= path.detections
                 break
             if other is None:
                 break
@@ -137,15 +139,15 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
 
 
 def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """answers [B, T, H, W, ANSWERS] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is told:
-    bool [B, T, K, F]. Told are existence, kind and color everywhere, positions in the pictures that show the thing."""
+    """answers [B, T, H, W, DETECTION_DIM] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is
+    known: bool [B, T, K, F]. Existence, kind and color are known everywhere, positions in the pictures that show the object."""
     batch, frames = answers.shape[:2]
     state = torch.zeros(batch, frames, slots, STATE_FEATURES)
-    told = torch.zeros_like(state, dtype=torch.bool)
+    known = torch.zeros_like(state, dtype=torch.bool)
     camera = camera.cpu()
     middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
     for group in ("exists", "kind", "color"):
-        told[..., group_slice(group)] = True
+        known[..., group_slice(group)] = True
     state[..., 0] = -1.0
     position = group_slice("position")
     for b in range(batch):
@@ -155,9 +157,9 @@ def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: 
             for group, which in (("kind", kind), ("color", color)):
                 state[b, :, slot, group_slice(group)] = -1.0
                 state[b, :, slot, group_slice(group).start + which] = 1.0
-            for t, thing in path.seen.items():
+            for t, detection in path.detections.items():
                 zoom = 2.0 ** (float(camera[b, t, 2]) / 2)
-                place = torch.tensor([thing.x - 5.0, thing.y - 5.0]) / 2.5
+                place = torch.tensor([detection.x - 5.0, detection.y - 5.0]) / 2.5
                 state[b, t, slot, position] = place / zoom + camera[b, t, :2]
-                told[b, t, slot, position] = True
-    return state, told
+                known[b, t, slot, position] = True
+    return state, known

@@ -23,7 +23,7 @@ from kinema.models.hub import Model
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.scene import Scene
 from kinema.simulation.checkpoint import FORMAT
-from kinema.simulation.world import KEPT_S, World, check_task
+from kinema.simulation.world import RETAINED_S, World, check_task
 
 MAX_BYTES = 64 << 20
 MAX_STEPS = 8
@@ -107,7 +107,7 @@ def open_world(path: Path, model: Model) -> World:
     data = _read(path)
     try:
         _check_settings(data, model)
-        _check_moments(data["moments"], round(KEPT_S * data["fps"]) + WINDOW + 1, model)
+        _check_moments(data["moments"], round(RETAINED_S * data["fps"]) + WINDOW + 1, model)
         if not _fits(data["moments"], model):
             data["moments"] |= {"remembered": [], "memory": []}
         return World._made(data, path, model)
@@ -119,8 +119,8 @@ def open_world(path: Path, model: Model) -> World:
 
 def fill_memory(world: World) -> World:
     """Recompute the cached memory of frames that need one and have none."""
-    if any(m.memory is None for m in world._moments[-WINDOW - 1 : -1]):
-        world._look_anew()
+    if any(m.kv is None for m in world._frame_states[-WINDOW - 1 : -1]):
+        world._refresh_cache()
     return world
 
 

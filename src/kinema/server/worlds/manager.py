@@ -281,7 +281,7 @@ class WorldManager:
     async def clip(self, session: WorldSession, frames: int | None = None) -> Clip:
         """The last frames as a clip; None: all that are stored."""
         world = await self.private_branch(session)
-        moments = world._moments if frames is None else world._moments[-frames:]
+        moments = world._frame_states if frames is None else world._frame_states[-frames:]
         width, height = world.size
         parts = [
             (await self.executor.run(partial(render_frames, world.model, moments[i : i + FRAMES_PER_PASS], height, width)))[

@@ -39,7 +39,7 @@ def perform(world: World, command: Command, *, picture: bool = False) -> Any:
     """Run a command on a world. Returns what the world returns: the picture of a step if wanted, `understood` of an edit."""
     match command:
         case ["step", action]:
-            return world.step(action).frame if picture else world._gone(1, action) and None
+            return world.step(action).frame if picture else world._advance(1, action) and None
         case ["edit", str(text)]:
             return world.edit(text)
         case ["move", slot, x, y]:
@@ -119,7 +119,7 @@ class StateHistory(Sequence[State]):
         self.world, self.yield_to_urgent = world, yield_to_urgent
 
     def __len__(self) -> int:
-        return len(self.world._moments)
+        return len(self.world._frame_states)
 
     @overload
     def __getitem__(self, index: int) -> State: ...
@@ -129,7 +129,7 @@ class StateHistory(Sequence[State]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         self.yield_to_urgent()
-        return self.world._state(self.world._moments[index])
+        return self.world._state(self.world._frame_states[index])
 
 
 @dataclass(kw_only=True)
