@@ -79,7 +79,7 @@ def picture(card: dict[str, Any], place: Path) -> None:
     for name, some in strips(run, run.card()).items():
         for one in (some[0], some[-1]):
             if name in SHOWN:
-                path = ROOT / "docs" / "pictures" / f"arena-{card['model']}-{name}-{one['which']}.jpg"
+                path = ROOT / "docs" / "pictures" / f"arena-{card['subject']}-{name}-{one['which']}.jpg"
                 one["image"].convert("RGB").save(path, quality=88)
 
 
@@ -100,11 +100,11 @@ def main() -> int:
     folder = ROOT / "docs" / "measurements"
     (folder / "arena").mkdir(exist_ok=True)
     for card in cards:
-        (folder / "arena" / f"{card['model']}.json").write_text(json.dumps(card, indent=1) + "\n")
+        (folder / "arena" / f"{card['subject']}.json").write_text(json.dumps(card, indent=1) + "\n")
     first = cards[0]
     weights = ", ".join(described(card["subject"]) for card in cards if card["subject"] in available())
     head = (
-        f"# The arena: figures\n\n`kinema arena run{' --quick' * (first['scale'] == 'quick')} --model {first['model']}`,"
+        f"# The arena: figures\n\n`kinema arena run{' --quick' * (first['scale'] == 'quick')} --model {first['subject']}`,"
         f" then `python -m benchmarks.arena FOLDER... --write`; {weights}; {first['date']}, {machine()}. 0: what needs no"
         " model; 1: the truth by the same reading. Brackets: 95% bootstrap intervals over cases."
         " Truth, codec and baselines: on the gate's cases.\n\n"
@@ -112,9 +112,9 @@ def main() -> int:
     parts = [head + "\n".join(lines)]
     if given.before is not None:
         old = read_cards([given.before])[0]
-        (folder / "arena" / f"{old['model']}-before.json").write_text(json.dumps(old, indent=1) + "\n")
+        (folder / "arena" / f"{old['subject']}-before.json").write_text(json.dumps(old, indent=1) + "\n")
         parts.append("## Before and after\n\n" + "\n".join(compared(old, first)))
-    parts += [f"## {card['model']}\n\n" + "\n".join(details(card)) for card in cards]
+    parts += [f"## {card['subject']}\n\n" + "\n".join(details(card)) for card in cards]
     (folder / "arena.md").write_text("\n\n".join(parts) + "\n")
     for card, place in zip(cards, given.folders, strict=True):
         if card["subject"] in available():

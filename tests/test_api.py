@@ -143,6 +143,11 @@ def test_a_clip_of_another_rate_is_resampled_and_the_settings_say_so(
     assert ("become" in caplog.text) == (fps != filmed)
 
 
+def test_a_picture_of_any_rate_is_extended(model: Model, truth: Clip) -> None:
+    made = kinema.extend(Clip(frames=truth.frames[:1], fps=60.0), "a red ball", model=model, seconds=0.25, options=FAST)
+    assert made.fps == 30.0 and np.array_equal(made.frames[0], truth.frames[0])
+
+
 def test_clips_may_be_given_as_paths_and_pixels(model: Model, truth: Clip, tmp_path: Path) -> None:
     path = replace(truth, frames=truth.frames[:1], state=None).save(tmp_path / "a.png")
     films = [
@@ -159,12 +164,12 @@ def test_clips_may_be_given_as_paths_and_pixels(model: Model, truth: Clip, tmp_p
     [
         {"size": 64}, {"size": ("64", "64")}, {"size": (None, 64)}, {"size": (64.0, 64.0)}, {"seconds": "2"}, {"fps": "16"},
         {"count": "2"}, {"count": 1.5}, {"prompt": None}, {"model": 5}, {"seed": "1"}, {"seed": True}, {"image": 5},
-        {"options": 5},
+        {"options": 5}, {"pictures": [(np.zeros((64, 64, 3), np.uint8), float("nan"))]},
     ],
 )  # fmt: skip
 def test_values_of_another_type_are_named(model: Model, given: dict[str, Any]) -> None:
     name, value = next(iter(given.items()))
-    with pytest.raises(InputError, match=f"{name}|{type(value).__name__}"):
+    with pytest.raises(InputError, match=f"{name.removesuffix('s')}|{type(value).__name__}"):
         kinema.generate(**{"prompt": "a red ball", "model": model, "seconds": 0.25, "options": FAST, **given})
 
 

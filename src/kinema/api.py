@@ -53,7 +53,7 @@ from kinema.inference.keyframes import (
     scenes_at,
     state_of,
 )
-from kinema.inference.pipeline import OnFrames, Options, Progress, perceive_only
+from kinema.inference.pipeline import OnFrames, Options, Progress, check_options, perceive_only
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
@@ -123,13 +123,6 @@ def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
             log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
 
 
-def _options(options: Options | None) -> Options:
-    """The options, or the usual ones; InputError for anything else."""
-    if options is not None and not isinstance(options, Options):
-        raise InputError(f"options that are {type(options).__name__} {str(options)[:40]!r}: expected kinema.Options(...)")
-    return options or Options()
-
-
 def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
     filmed, _ = rewrite(prompt, model.config.lacks)
     return {
@@ -149,7 +142,7 @@ def films(
     progress: Progress | None = None, watch: OnFrames | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
-    engine, options = resolve_model(model), _options(options)
+    engine, options = resolve_model(model), check_options(options)
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
@@ -224,7 +217,7 @@ def generate(
     if camera:
         settings["camera"] = [list(stop) for stop in camera]
     clips = _finish(
-        engine, canvas, _options(options), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
+        engine, canvas, check_options(options), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
         progress=progress, closed=bool(known),
     )  # fmt: skip
     return [_paste(clip, known) for clip in clips]
@@ -246,7 +239,7 @@ def image(
     canvas = encode_prompt(engine, canvas, prompt, strict)
     settings = {"layout": "image", "size": f"{width}x{height}"}
     return _finish(
-        engine, canvas, _options(options), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
+        engine, canvas, check_options(options), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
         progress=None,
     )[0]  # fmt: skip
 
@@ -263,8 +256,10 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
     """Pictures with their seconds; InputError for anything but pairs."""
     pairs = []
     for one in given:
-        if not isinstance(one, tuple | list) or len(one) != 2 or not isinstance(one[1], int | float):
+        if not isinstance(one, tuple | list) or len(one) != 2:
             raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
+        if not limits.is_number(one[1]) or not 0 <= one[1] < 1e6:
+            raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
         pairs.append((Clip.of(one[0]), float(one[1])))
     return pairs
 
@@ -293,7 +288,7 @@ def _fill_known(
 ) -> Clip:  # fmt: skip
     canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
     clip = _finish(
-        model, canvas, _options(options), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
+        model, canvas, check_options(options), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
         closed=True,
     )[0]  # fmt: skip
     return _paste(clip, known)
@@ -397,10 +392,8 @@ def infill(
     known: dict[int, Frames] = {}
     pairs: list[tuple[Clip, Clip]] = []
     scenes: dict[int, Scene | None] = {}
-    if not 0 < fps <= 1000:
-        raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
-    if not all(0 <= second < 1e6 for _, second in given):
-        raise InputError(f"pictures at {[second for _, second in given]} s: expected times from 0 on")
+    if not limits.is_number(fps) or not 0 < fps <= 1000:
+        raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
     for picture, second in given:
         index = round(second * fps)
         if index in known:
@@ -447,8 +440,8 @@ def interpolate(
 ) -> Clip:  # fmt: skip
     """The clip at a higher frame rate, the frames between filled in."""
     engine, given = resolve_model(model), Clip.of(clip)
-    if not 0 < fps <= 1000:
-        raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
+    if not limits.is_number(fps) or not 0 < fps <= 1000:
+        raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
     clip = limits.fit_size(engine, given, size)
     factor = round(fps / clip.fps)
     if factor < 2 or abs(factor * clip.fps - fps) > 0.01 * fps:
@@ -491,7 +484,7 @@ def edit(
     cells = encode(engine, clip.frames, *whole)
     perceived = conditioning.perceive(canvas, cells)
     perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    perceived = perceive_only(engine, perceived, _options(options), [seed])
+    perceived = perceive_only(engine, perceived, check_options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
@@ -505,7 +498,7 @@ def edit(
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= _scaled((given, clip))
     made = _finish(
-        engine, canvas, _options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
+        engine, canvas, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
@@ -576,7 +569,7 @@ def perceive(
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(engine, fitted.frames, *padded_size(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    done = perceive_only(engine, canvas, _options(options), [seed])
+    done = perceive_only(engine, canvas, check_options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 
@@ -604,6 +597,6 @@ def render(
     )
     layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}
     return _finish(
-        engine, canvas, _options(options), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
+        engine, canvas, check_options(options), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
         progress=progress,
     )[0]  # fmt: skip

@@ -51,6 +51,12 @@ def test_a_clip_is_made_of_whatever_holds_one(tmp_path: Path) -> None:
     assert np.array_equal(Clip.of(pixels).frames, pixels)
 
 
+def test_a_picture_in_memory_is_read_as_one_in_a_file(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (6, 4), (0, 0, 0, 0))
+    clear.save(tmp_path / "a.png")
+    assert np.array_equal(Clip.of(clear).frames, Clip.of(tmp_path / "a.png").frames) and Clip.of(clear).frames.min() == 255
+
+
 @pytest.mark.parametrize("given", [None, 5, np.zeros((4, 4)), np.zeros((2, 4, 4, 4), np.uint8), [1, 2]])
 def test_what_holds_no_clip_is_refused_with_what_does(given: Any) -> None:
     with pytest.raises(InputError, match=r"expected a kinema\.Clip, a path, a PIL picture, or uint8 pixels"):

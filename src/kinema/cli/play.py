@@ -64,7 +64,9 @@ GIVEN = ("size", "fps", "task", "steps", *PLAN)
 
 def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: str) -> None:
     """InputError if an option was given that has no effect on this kind of world."""
-    given = [f"--{name}" for name in names if getattr(arguments, name, None) not in (None, False)]
+    given = [
+        f"--{name}" for name in names if getattr(arguments, name, None) is not None and getattr(arguments, name) is not False
+    ]
     if given:
         raise InputError(
             f"{' and '.join(given)} cannot be changed for {world}; leave {'them' if len(given) > 1 else 'it'} out"

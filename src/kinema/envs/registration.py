@@ -4,7 +4,7 @@ from __future__ import annotations
 
 VECTOR = {
     "kinema/Imagined-v0": ("kinema.envs.imagined:ImaginedEnv", "kinema.envs.imagined:ImaginedVectorEnv"),
-    "kinema/Recorded-v0": ("kinema.envs.recorded:DreamEnv", "kinema.envs.recorded:DreamVectorEnv"),
+    "kinema/Recorded-v0": ("kinema.envs.recorded:RecordedEnv", "kinema.envs.recorded:RecordedVectorEnv"),
 }
 SINGLE = {
     "kinema/Playground-v0": "kinema.envs.playground:PlaygroundEnv",

@@ -1,7 +1,7 @@
 """The oracle, and the baselines that a metric must see through: each answers without knowing anything, or the wrong thing.
 
 freeze      the last shown frame, for ever          loop        the shown frames over and over
-straight    everything keeps its last speed         deaf        the truth of a world in which nothing is done
+straight    everything keeps its last speed         no_action   the truth of a world in which nothing is done
 shuffled    the truth of another case
 """
 

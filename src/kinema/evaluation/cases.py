@@ -38,7 +38,7 @@ IN_SIGHT = 0.5
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """`known` frames of `truth` are shown. actions: what is done in each of its frames [T, 2], or None where nobody acts.
-    deaf: what would happen if nothing were done. other: another case's truth, as long."""
+    no_action: what would happen if nothing were done. other: another case's truth, as long."""
 
     name: str
     seed: int

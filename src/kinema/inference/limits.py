@@ -12,6 +12,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,11 +36,11 @@ def parse_size(text: str) -> Size:
     return int(match[1]), int(match[2])
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
@@ -125,7 +126,7 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
         return default_size(config)
     if isinstance(size, str):
         width, height = parse_size(size)
-    elif isinstance(size, Sequence) and len(size) == 2 and all(_is_whole(side) for side in size):
+    elif isinstance(size, Sequence | np.ndarray) and len(size) == 2 and all(is_whole(side) for side in size):
         width, height = int(size[0]), int(size[1])
     else:
         raise SizeError(f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'")
@@ -162,7 +163,7 @@ def memory_free() -> int:
 def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int) -> int:
     """The number of frames; SizeError for what cannot be filmed."""
     for name, value in (("seconds", seconds), ("fps", fps)):
-        if not _is_number(value):
+        if not is_number(value):
             raise InputError(f"{name} {value!r}: expected a number")
     if not 0 < seconds < 1e12:
         raise SizeError(f"{seconds:g} seconds: expected more than 0, and fewer than fill the memory")
@@ -171,7 +172,7 @@ def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, 
         raise SizeError(
             f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; choose such a rate (fps=, --fps)"
         )
-    if not _is_whole(count) or count < 1:
+    if not is_whole(count) or count < 1:
         raise InputError(f"count {count!r}: expected a whole number from 1 on")
     frames = max(round(seconds * fps), 1)
     needed, free = memory_needed(config, frames, width, height, count), memory_free()
@@ -199,9 +200,11 @@ def fit_size(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
 def fit_rate(model: Model, clip: Clip) -> Clip:
     """The clip at a frame rate that the model films: its own, or a whole share or multiple of it, with a warning."""
     low, high = model.config.fps
-    if low <= clip.fps <= high or clip.num_frames == 1:
+    if low <= clip.fps <= high:
         return clip
     fps = clip.fps / math.ceil(clip.fps / high) if clip.fps > high else clip.fps * math.ceil(low / clip.fps)
+    if clip.num_frames == 1:
+        return replace(clip, fps=fps, state=clip.state and replace(clip.state, fps=fps))
     log.warning("%s films %g to %g frames a second: the clip's %g become %g", model.config.name, low, high, clip.fps, fps)
     return clip.resample(fps)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,7 +75,7 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("steps", "candidates", "film_steps"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
+            if not isinstance(value, int | np.integer) or isinstance(value, bool):
                 raise InputError(f"{name} {value!r}: expected a whole number")
             if value < 1:
                 raise InputError(f"{name} {value}: expected at least 1")
@@ -82,8 +83,16 @@ class Options:
             raise InputError(f"candidates {self.candidates}: expected up to {MOST_CANDIDATES}")
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
-        if not isinstance(self.guidance, int | float) or not 0.0 <= self.guidance <= 20.0:
+        number = isinstance(self.guidance, int | float | np.integer | np.floating) and not isinstance(self.guidance, bool)
+        if not number or not 0.0 <= self.guidance <= 20.0:
             raise InputError(f"guidance {self.guidance!r}: expected 0 to 20; 1 is none, 2 is usual")
+
+
+def check_options(options: Options | None) -> Options:
+    """The options, or the usual ones; InputError for anything else."""
+    if options is not None and not isinstance(options, Options):
+        raise InputError(f"options that are {type(options).__name__} {str(options)[:40]!r}: expected kinema.Options(...)")
+    return options or Options()
 
 
 def _denoiser(model: Model, causal: bool, guidance: float, step_size: float) -> Denoise:

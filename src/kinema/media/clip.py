@@ -87,7 +87,9 @@ class Clip:
         if isinstance(source, str | Path):
             return Clip.open(source)
         if isinstance(source, Image.Image):
-            return Clip(frames=np.asarray(source.convert("RGB"))[None].copy(), fps=PIXELS_FPS)
+            from kinema.media.read import flattened
+
+            return Clip(frames=flattened(source)[None], fps=PIXELS_FPS)
         if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.ndim in (3, 4) and source.shape[-1] == 3:
             return Clip(frames=source[None] if source.ndim == 3 else source, fps=PIXELS_FPS)
         what = type(source).__name__

@@ -82,7 +82,7 @@ def _read_picture(path: Path, limits: Limits) -> Clip | None:
                 limits.check_length(path, count, *picture.size)
                 for index in range(count):
                     picture.seek(index)
-                    frames.append(_flat(picture))
+                    frames.append(flattened(picture))
                     waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
                 info, exif = dict(picture.info), dict(picture.getexif())
     except UnidentifiedImageError:
@@ -118,7 +118,7 @@ def _animation(path: Path, frames: list[Frames], waits_ms: list[float], kept: di
     return Clip(frames=np.repeat(np.stack(frames), repeats, axis=0), fps=fps)
 
 
-def _flat(picture: Image.Image) -> Frames:
+def flattened(picture: Image.Image) -> Frames:
     """uint8 [H, W, 3]: upright, 8 bits, on white."""
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith(("I", "F")):

@@ -49,7 +49,7 @@ class Characters:
                 "created_at": self.services.database.now(db),
                 "name": given["name"][:80],
             }
-            db.execute(characters.insert().values(**row, appearance=appearance))
+            db.execute(characters.insert().values(**row, looks=appearance))
         return self.find(id, caller)
 
     def replace_names(self, prompt: str, wanted: list[Any] | None, caller: Caller) -> str:

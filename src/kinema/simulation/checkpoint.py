@@ -61,8 +61,9 @@ def write(path: Path, kind: str, data: dict[str, Any], *, force: bool = False) -
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the world could not be written to {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"the world could not be written to {path}: {reason}") from None
     return replace_file(path, fill, force=force)
 
 
@@ -89,6 +90,6 @@ def read(path: Path, kind: str) -> dict[str, Any]:
     data = _read(path)
     if data.get("kind", "world") != kind:
         raise InputError(
-            f"{path} holds a {data['kind']}; expected a {kind} (a dream is a recorded world, open it with Dream.open)"
+            f"{path} holds a {data['kind']}; expected a {kind} (a dream is a recorded world, open it with RecordedWorld.open)"
         )
     return data

@@ -25,7 +25,7 @@ from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import Options, plan_state
+from kinema.inference.pipeline import Options, check_options, plan_state
 from kinema.inference.rollout import WINDOW, FrameState, prefill, render_frames, split_frames, step, terminated
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
@@ -98,7 +98,9 @@ def usual_fps(config: ModelConfig) -> float:
 
 
 def check_fps(model: Model, fps: float) -> float:
-    """The frame rate; InputError unless the model steps at it."""
+    """The frame rate; InputError for what is no number, SizeError unless the model steps at it."""
+    if not limits.is_number(fps):
+        raise InputError(f"fps {fps!r}: expected a number")
     low, high = model.config.fps
     if not low <= fps <= high:
         usual = usual_fps(model.config)
@@ -142,13 +144,17 @@ class World:
     ) -> None:
         self.model = resolve_model(model)
         if self.model.config.world is not None:
-            raise InputError(f"{self.model.config.name} is a recorded world; step into it with kinema.envs.recorded.Dream")
+            raise InputError(
+                f"{self.model.config.name} is a recorded world; step into it with kinema.envs.recorded.RecordedWorld"
+            )
         if task is not None:
             check_task(self.model, task)
         if not isinstance(steps, int) or steps < 1:
             raise InputError(f"steps {steps}: expected a whole number from 1 on")
         self.seed, self.fps, self.steps, self.parser = check_seed(seed), check_fps(self.model, fps), steps, parser
         self.task = task
+        if not isinstance(start, str | Scene):
+            start = Clip.of(start)
         if size is None and isinstance(start, Clip):
             self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
@@ -156,7 +162,7 @@ class World:
         self._text = None
         if task is not None:
             self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
-        scene = self._first(start, options or Options(), strict)
+        scene = self._first(start, check_options(options), strict)
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
         begin = -(scene.num_frames - 1) / fps

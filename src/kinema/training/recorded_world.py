@@ -235,9 +235,9 @@ class WorldTrainer:
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of the same world; InputError where it does not fit."""
         ours = json.loads(json.dumps(asdict(self.config)))["denoiser"]
-        if state["config"]["denoiser"] != ours:
-            raise InputError(f"{self.out} holds a run of another world or size; name another folder")
         with checkpoint.fitting(self.out):
+            if state["config"]["denoiser"] != ours:
+                raise InputError(f"{self.out} holds a run of another world or size; name another folder")
             self.model.load_state_dict(state["model"], strict=True)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])

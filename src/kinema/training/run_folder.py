@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from kinema.errors import InputError, OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: there two runs in one folder are not told apart
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 _held: set[int] = set()
@@ -22,7 +26,8 @@ def _close_in_child() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_close_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextmanager
@@ -33,7 +38,8 @@ def locked(folder: Path) -> Iterator[None]:
     """
     handle = _open(folder)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         raise InputError(f"another run is writing to {folder}; wait until it ends, or name another --out") from None
