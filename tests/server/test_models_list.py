@@ -19,7 +19,7 @@ def test_sizes_listed_are_those_of_the_config(name: str) -> None:
     assert shown["size"] == "x".join(map(str, limits.check_size(config, None)))
     for size in shown["sizes"]:
         limits.check_size(config, size_for({"size": size}, name, []))
-    with pytest.raises(SizeError, match="the nearest is|films 64x64 only"):
+    with pytest.raises(SizeError, match=r"the nearest is|films 64x64 only"):
         limits.check_size(config, size_for({"size": "9999x9999"}, name, []))
 
 

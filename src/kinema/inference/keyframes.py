@@ -220,14 +220,12 @@ def known_identities(canvas: Canvas, known_level: float) -> list[dict[int, tuple
     """For each sample the (kind, color) of every slot in which a keyframe shows an object. known_level: the noise level up to which
     existence counts as known."""
     state, level = canvas.values["state"], canvas.levels["state"]
-    kind, color = group_slice("kind"), group_slice("color")
+    shown = ((level[..., 0] <= known_level) & (state[..., 0] > 0)).cpu().numpy()
+    kinds, colors = (state[..., group_slice(group)].argmax(-1).cpu().numpy() for group in ("kind", "color"))
     identities = []
     for b in range(canvas.batch):
-        shown = (level[b, :, :, 0] <= known_level) & (state[b, :, :, 0] > 0)
-        first = {int(k): int(shown[:, k].nonzero()[0, 0]) for k in shown.any(0).nonzero()[:, 0]}
-        identities.append(
-            {k: (int(state[b, t, k, kind].argmax()), int(state[b, t, k, color].argmax())) for k, t in first.items()}
-        )
+        first = {int(k): int(shown[b, :, k].argmax()) for k in np.flatnonzero(shown[b].any(0))}
+        identities.append({k: (int(kinds[b, t, k]), int(colors[b, t, k])) for k, t in first.items()})
     return identities
 
 
