@@ -56,6 +56,5 @@ if __name__ == "__main__":
     run = Run(make(), out / "arena-ltx", "quick", ["uniform"])
     card = run.work()
     (out / "arena-ltx.html").write_text(report(card, strips(run, card)))
-    print(
-        card["tests"][0]["title"], card["tests"][0]["verdict"]["score"], "baselines and truth:", card["tests"][0]["beside"]
-    )
+    test = card["tests"][0]
+    print(test["title"], test["verdict"]["score"], "baselines and truth:", test["beside"])
