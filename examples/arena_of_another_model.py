@@ -56,5 +56,4 @@ if __name__ == "__main__":
     run = Run(make(), out / "arena-ltx", "quick", ["uniform"])
     card = run.work()
     (out / "arena-ltx.html").write_text(report(card, strips(run, card)))
-    test = card["tests"][0]
-    print(test["title"], test["verdict"]["score"], "baselines and truth:", test["beside"])
+    print({key: card["tests"][0][key] for key in ("title", "verdict", "beside")})
