@@ -98,7 +98,8 @@ def test_one_candidate_and_known_states_are_planned_as_before(model: Model, monk
     canvas = empty(model, "a red ball")
     levels = {**canvas.levels, "state": canvas.levels["state"].clone()}
     levels["state"][:, 0] = 0
-    plan_state(model, canvas.with_values(canvas.values, levels), CHOOSE, [0])
+    done = plan_state(model, canvas.with_values(canvas.values, levels), CHOOSE, [0])
+    assert done.num_frames == canvas.num_frames and torch.isfinite(done.values["state"]).all()
 
 
 def test_known_cells_stay(model: Model) -> None:
