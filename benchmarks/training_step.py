@@ -71,7 +71,7 @@ def work(trainer: Trainer, batch: Batch) -> tuple[str, int]:
     run = trainer.recipe
     clips, frames = batch.time_s.shape
     cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
-    if batch.kind == "still":
+    if batch.kind in ("still", "crop"):
         places = clips * cells * run.denoiser.patch**2
         return f"{clips} pictures, {places} places", places
     tokens = clips * frames * (cells + run.denoiser.slots + 1)

@@ -60,7 +60,29 @@ def test_rendering_is_the_same_whether_frames_are_known_to_be_blank_or_not() -> 
     assert torch.equal(joined[:, 0], filled.values["video"][:, 0])
     torch.testing.assert_close(joined[:, 1:], alone[:, 1:])
     answers = model.forward_local(filled.values, {**levels, "video": blank_video}, 2.5, torch.float32)
-    torch.testing.assert_close(alone, clean_video(filled.values, {**levels, "video": blank_video}, answers))
+    assert torch.equal(alone, answers["video mean"])
+    near = {**levels, "video": blank_video * 0.999}
+    torch.testing.assert_close(
+        model.render(filled.with_values(filled.values, near)),
+        clean_video(filled.values, near, model.forward_local(filled.values, near, 2.5, torch.float32)),
+    )
+
+
+def test_a_window_of_a_picture_is_drawn_as_in_the_whole() -> None:
+    """Where no convolution reaches the window's edge."""
+    torch.manual_seed(0)
+    model = Denoiser(CONFIG).requires_grad_(False)
+    torch.nn.init.normal_(model.stamp.scenery.down.weight, std=0.1)
+    empty = blank(batch=2, frames=1, fps=8.0, slots=3, grid=(16, 16), cell_values=16)
+    values = {name: torch.randn_like(x) for name, x in empty.values.items()}
+    levels = {name: torch.zeros_like(x) for name, x in empty.levels.items()}
+    whole = model.expect(values, levels, 0.625, torch.float32)["video mean"]
+    corners = [(2, 5), (7, 0)]
+    window = torch.tensor([[(8 - y - 4) * 0.625, (x + 4 - 8) * 0.625] for y, x in corners])
+    cut = ({**tracks, "video": tracks["video"][:, :, :8, :8]} for tracks in (values, levels))
+    part = model.expect(*cut, 0.625, torch.float32, window)["video mean"]
+    for i, (y, x) in enumerate(corners):
+        torch.testing.assert_close(part[i, :, 3:5, 3:5], whole[i, :, y + 3 : y + 5, x + 3 : x + 5], atol=1e-3, rtol=0)
 
 
 def test_a_frame_is_rendered_from_its_own_state_alone() -> None:

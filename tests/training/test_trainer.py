@@ -20,6 +20,7 @@ from kinema.datasets.episode_cache import EpisodeCache, Order, build
 from kinema.diffusion.losses import total
 from kinema.errors import InputError, OutputError
 from kinema.models.hub import load
+from kinema.scene.encoding import group_slice
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
 from kinema.training.caches import folder_of, open_caches
@@ -81,12 +82,47 @@ def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, EpisodeC
     assert moved == {"video_in", "stamp", "video_out", "sketch_out", "sight_out"}
 
 
+def test_windows_teach_what_draws_known_states_and_nothing_else(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    few = (Shape(height=192, width=192, share=1.0),)
+    run = trainer(banks, tmp_path, warmup=1, precision="float32", still_pixels=16 * 128 * 128, still_shapes=few)
+    crops = drawn(run, "crop", 1)
+    assert crops.values["video"].shape[:4] == (8, 1, 8, 8) and crops.cell_units == pytest.approx(160 / 192)
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    losses = []
+    for _ in range(60):
+        loss = total(run.compute(crops))
+        loss.backward()
+        run.optimizer.step(1.0, average_from=2.0)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {"video_in", "stamp", "sketch_out"}
+
+
+def test_windows_show_the_part_that_their_center_says(banks: dict[str, EpisodeCache]) -> None:
+    """A thing lies in the window where its place and the window's center say, and in most windows there is one."""
+    run = replace(smoke(), still_shapes=(Shape(height=256, width=256, share=1.0),), still_pixels=128 * 128 * 128)
+    batch = make(run, banks, "one shape", "crop", 3)
+    assert batch.window is not None and batch.pictures is not None and batch.counts is not None
+    assert batch.window.abs().max() <= 2.5 and float(batch.counts.sum()) == 36
+    state = batch.values["state"][:, 0]
+    place = 2.5 * state[..., group_slice("position")] - batch.window.flip(-1)[:, None]
+    inside = (place.abs().amax(-1) < 2.0) & (state[..., 0] > 0)
+    assert inside.any(1).float().mean() > 0.7
+    column, row = (64 + 12.8 * place[..., 0] * 2).long(), (64 - 12.8 * place[..., 1] * 2).long()
+    for i, slot in inside.nonzero().tolist()[:20]:
+        shown = batch.pictures[i, 0].float()
+        there = shown[row[i, slot], column[i, slot]]
+        assert (shown[:8, :8].mean((0, 1)) - there).abs().max() > 8, "the thing is where its place says"
+
+
 def test_kinds_of_steps_have_the_shares_of_the_phase() -> None:
     run = recipe("smoke")
     phase = replace(run.phases[0], still_share=0.4, film_share=0.5)
-    kinds = [kind_of(run, phase, step) for step in range(2000)]
+    kinds = [kind_of(replace(run, crop_share=0.25), phase, step) for step in range(2000)]
     assert set(kinds) == set(KINDS)
-    assert 0.36 < kinds.count("still") / 2000 < 0.44 and 0.26 < kinds.count("film") / 2000 < 0.34
+    assert 0.26 < kinds.count("still") / 2000 < 0.34 and 0.26 < kinds.count("film") / 2000 < 0.34
+    assert 0.07 < kinds.count("crop") / 2000 < 0.13
     assert "still" not in {kind_of(run, replace(phase, still_share=0.0), step) for step in range(50)}
 
 

@@ -89,13 +89,16 @@ def noised(values: dict[str, Tensor], levels: dict[str, Tensor], noise: dict[str
     return mixed
 
 
-def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float) -> Tensor:
-    """[B, T, h, w]: 1 for cells that may hold an object or its edge, else 0. state and camera as tracks."""
+def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float, window: Tensor | None = None) -> Tensor:
+    """[B, T, h, w]: 1 for cells that may hold an object or its edge, else 0. state and camera as tracks; window as in
+    `Denoiser.expect`."""
     zoom = torch.exp2(camera[..., 2] / 2)[..., None]
     place = 5.0 + 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom[..., None]
     radius = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]) * zoom
-    centers = cell_centers(h, w, cell_units, state.device).flip(-1)
-    away = (centers[:, None] - place[:, :, None]).abs().amax(-1)
+    centers = cell_centers(h, w, cell_units, state.device)
+    if window is not None:
+        centers = centers + window[:, None, None]
+    away = (centers.flip(-1)[..., None, :] - place[:, :, None]).abs().amax(-1)
     inside = (away < (radius + cell_units / 2)[:, :, None]) & (state[..., 0] > 0)[:, :, None]
     return inside.any(-1).float().reshape(*state.shape[:2], h, w)
 
@@ -130,6 +133,28 @@ def detection_of(detections: Tensor, values: Tracks, levels: Tracks, cell_units:
     centers = cell_centers(height, width, cell_units / patch, detections.device)
     finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
     return detection_loss(detections, values["state"], values["camera"], finer, centers, cell_units / patch)
+
+
+def crop_losses(
+    model: Denoiser,
+    values: Tracks,
+    levels: Tracks,
+    cell_units: float,
+    window: Tensor,
+    counts: Tensor,
+    dtype: torch.dtype,
+) -> dict[str, Tensor]:
+    """Losses of the video's prior alone, on windows of pictures whose states are known: "sketch" and "spread" as in
+    `video_losses`. window [B, 2]: the windows' centers; counts [h, w]: 0 for cells that the cut at the window's edge spoils, else
+    1."""
+    answers = model.expect(values, levels, cell_units, dtype, window)
+    h, w = levels["video"].shape[2:]
+    weight = 1 + 2 * OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units, window)
+    weight = (weight * counts)[..., None]
+    weight = weight / weight.mean()
+    missed, spread = (answers["video mean"] - values["video"]).square(), answers["video spread"]
+    likelihood = missed.detach() / spread.square() / 2 + spread.log()
+    return {"sketch": (missed * weight).mean(), "spread": (likelihood * counts[..., None]).mean() / counts.mean()}
 
 
 def still_losses(

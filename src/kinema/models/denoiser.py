@@ -308,12 +308,16 @@ class Denoiser(nn.Module):
         uncertainty: Tensor | None = None,
         *,
         blank: bool = False,
+        window: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Features of the video fused with those of slots and setting, and of the video alone, [B * T, M, H, W] each; and the prior
-        of the video, "video mean" and "video spread". blank: nothing of the video is known, so only the prior is computed."""
+        of the video, "video mean" and "video spread". blank: nothing of the video is known, so only the prior is computed.
+        window [B, 2]: centers (y, x) of windows of pictures, in units from the center of the whole picture."""
         p = self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
+        if window is not None:
+            places = places + window[:, None, None]
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
         splats = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
         if previous is not None and uncertainty is not None:
@@ -345,6 +349,18 @@ class Denoiser(nn.Module):
         features, _, expected = self._local(values, levels, cell_units, dtype)
         return {"video": self.video_out(None, features, frames), **expected}
 
+    def expect(
+        self,
+        values: dict[str, Tensor],
+        levels: dict[str, Tensor],
+        cell_units: float,
+        dtype: torch.dtype,
+        window: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The prior of the video alone, "video mean" and "video spread", each [B, T, h, w, P]. window [B, 2]: of windows of larger
+        pictures, their centers (y, x) in units from the center of the whole picture."""
+        return self._local(values, levels, cell_units, dtype, blank=True, window=window)[2]
+
     @property
     def renders(self) -> bool:
         """Whether `render` works: pictures are predicted from slots, not from the previous picture."""
@@ -353,15 +369,17 @@ class Denoiser(nn.Module):
     def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone.
 
-        Every frame is drawn by itself. The trunk adds nothing to such pictures (docs/measurements/sharp.md, "the same with the
-        trunk off"), and takes three quarters of the time.
+        Every frame is drawn by itself; a cell of which nothing is known is its prior's mean. The trunk adds nothing to such
+        pictures (docs/measurements/sharp.md, "the same with the trunk off"), and takes three quarters of the time.
         """
         assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
         video, level = canvas.values["video"], canvas.levels["video"]
-        blank = bool((level == 1).all())
-        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
+        if bool((level == 1).all()):
+            return self.expect(canvas.values, canvas.levels, canvas.cell_units, dtype)["video mean"]
+        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype)
         drawn = self.video_out(None, features, canvas.num_frames)
-        return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
+        clean = precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
+        return torch.where(level[..., None] == 1, around["video mean"], clean)
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """The detection head's output [B, T, H, W, DETECTION_DIM] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""

@@ -59,8 +59,8 @@ class Conv(nn.Conv2d):
 
 
 def place_features(centers: Tensor, cell_units: float) -> Tensor:
-    """[h * w, 2] -> [h * w, PLACE]."""
-    size = torch.full((len(centers), 1), cell_units / 2.5, device=centers.device).log2()
+    """[..., h * w, 2] -> [..., h * w, PLACE]."""
+    size = torch.full((*centers.shape[:-1], 1), cell_units / 2.5, device=centers.device).log2()
     return torch.cat([fourier(centers), size], -1)
 
 
@@ -103,10 +103,10 @@ class SlotSplatter(nn.Module):
         dtype: torch.dtype,
     ) -> Tensor:
         """state, level [B, T, K, F]; camera [B, T, 3] and scene [B, T, S], scaled by how well they are known; centers
-        [H * W, 2] (y, x) of places that are `cell_units` high."""
+        [H * W, 2] (y, x) of places that are `cell_units` high, or [B, 1, H * W, 2] where every picture has its own."""
         zoom = torch.exp2(camera[..., 2] / 2)[..., None, None]
         place = 5.0 + 2.5 * (state[..., _POSITION] - camera[..., None, :2]) * zoom
-        offset = centers.flip(-1)[:, None] - place[:, :, None]
+        offset = centers.flip(-1)[..., None, :] - place[:, :, None]
         known = (1 - level[..., _POSITION].amax(-1)) * (0.5 + 0.5 * state[..., 0]).clamp(0, 1)
         near = torch.sigmoid((REACH_UNITS - offset.norm(dim=-1)) / 0.3) * known[:, :, None]
         scale = scale_features(cell_units, state.device)
@@ -121,7 +121,9 @@ class SlotSplatter(nn.Module):
         share = self.share(F.gelu(self.way(offset_features.to(dtype)), approximate="tanh"))
         share = (share * near[..., None].to(dtype)).flatten(3)
         splat = (share.flatten(0, 1) @ basis.flatten(0, 1)).unflatten(0, state.shape[:2])
-        setting = torch.cat([scene, scene.abs().amax(-1, keepdim=True)], -1)[:, :, None].expand(-1, -1, len(centers), -1)
+        setting = torch.cat([scene, scene.abs().amax(-1, keepdim=True)], -1)[:, :, None].expand(
+            -1, -1, centers.shape[-2], -1
+        )
         place_input = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
         splat = splat + self.ground(torch.cat([setting, place_input], -1).to(dtype))
         room_place = 5.0 + (centers.flip(-1) - 5.0) / zoom + 2.5 * camera[..., None, :2]

@@ -1,9 +1,9 @@
 """Training batches: windows of an episode bank, drawn as a pure function of (seed, kind, number), so a resumed run sees the same.
 
-There are four kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `film`: short clips
-with video. `plan`: long clips without. `live`: the same, stepped through frame by frame. `make` draws a batch on the CPU,
-pictures rendered and all, which worker processes may do ahead (`kinema.training.loader`); `Batch.on` moves it to the model's
-device, encodes its pictures and draws its noise there.
+There are five kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `crop`: windows of
+such pictures, for what draws known states. `film`: short clips with video. `plan`: long clips without. `live`: the same, stepped
+through frame by frame. `make` draws a batch on the CPU, pictures rendered and all, which worker processes may do ahead
+(`kinema.training.loader`); `Batch.on` moves it to the model's device, encodes its pictures and draws its noise there.
 
 Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell, H x W pixels.
 """
@@ -59,6 +59,10 @@ class Batch:
     noise: dict[str, Tensor] | None = None
     past: Tensor | None = None
     """Of a batch that is stepped through: which frames are the past [T]."""
+    window: Tensor | None = None
+    """Of windows of pictures: their centers (y, x) in units from the centers of the whole pictures, [B, 2]."""
+    counts: Tensor | None = None
+    """Of windows: 0 for cells at an edge that was cut, else 1, [h, w]."""
 
     @property
     def live(self) -> bool:
@@ -241,7 +245,7 @@ def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
     """Which kind of batch a step is."""
     rng = np.random.default_rng((recipe.seed, step, 2))
     if rng.random() < phase.still_share:
-        return "still"
+        return "crop" if np.random.default_rng((recipe.seed, step, 4)).random() < recipe.crop_share else "still"
     if rng.random() < phase.film_share:
         return "film"
     return "live" if rng.random() < recipe.live_share else "plan"
@@ -252,6 +256,8 @@ def make(recipe: Recipe, banks: Mapping[str, EpisodeCache], phase: str, kind: st
     rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
     if kind == "still":
         return _still(recipe, banks[phase], rng)
+    if kind == "crop":
+        return _crop(recipe, banks[phase], rng)
     if kind == "film":
         return _film(recipe, banks[phase], rng)
     if kind == "plan":
@@ -288,6 +294,61 @@ def _still(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batc
         captions=[],
         cell_units=shape.cell_units,
         pictures=pictures(windows.fields, shape.height, shape.width),
+    )
+
+
+def draw_window_corners(rng: np.random.Generator, fields: Fields, shape: Shape, side: int) -> NDArray[np.int64]:
+    """First rows and columns [B, 2], in cells, of windows `side` cells high and wide at most, each around a thing or, one in four,
+    anywhere."""
+    rows, columns = shape.cells
+    picks = (rng.random(fields.kind.shape) + (fields.kind >= 0)).argmax(1)[:, None]
+    x, y = (np.take_along_axis(values[:, 0], picks, 1)[:, 0] for values in (fields.x, fields.y))
+    camera = fields.camera[:, 0]
+    at = np.stack(
+        [
+            rows / 2 - (y - camera[:, 1]) * camera[:, 2] / shape.cell_units,
+            columns / 2 + (x - camera[:, 0]) * camera[:, 2] / shape.cell_units,
+        ],
+        1,
+    )
+    at = np.where(rng.random(len(at))[:, None] < 0.25, rng.random(at.shape) * np.array([rows, columns]), at)
+    most = np.array([max(rows - side, 0), max(columns - side, 0)])
+    corners: NDArray[np.int64] = np.rint(at + rng.uniform(-1, 1, at.shape) - side / 2).astype(np.int64).clip(0, most)
+    return corners
+
+
+def _crop(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch:
+    """Windows of single pictures of known states."""
+    shape = _shape(rng, recipe.still_shapes)
+    rows, columns = (min(cells, recipe.crop_side // 16) for cells in shape.cells)
+    count = max(recipe.still_pixels // 2 // (rows * columns * 256), 1)
+    windows = draw_windows(rng, bank, batch=count, frames=1, film=True, text_drop=1.0)
+    corners = draw_window_corners(rng, windows.fields, shape, recipe.crop_side // 16)
+    whole = pictures(windows.fields, shape.height, shape.width)
+    cut = [whole[i, :, 16 * y : 16 * (y + rows), 16 * x : 16 * (x + columns)] for i, (y, x) in enumerate(corners)]
+    centers = corners + np.array([rows / 2, columns / 2]) - np.array(shape.cells) / 2
+    counts = torch.ones(rows, columns)
+    if rows < shape.cells[0]:
+        counts[[0, -1]] = 0.0
+    if columns < shape.cells[1]:
+        counts[:, [0, -1]] = 0.0
+    values = encode_windows(windows)
+    levels = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1]) for name, x in values.items()}
+    return Batch(
+        kind="crop",
+        values=values,
+        levels={**levels, "video": torch.ones(count, 1, rows, columns)},
+        noise_seed=int(rng.integers(2**62)),
+        time_s=torch.zeros(count, 1),
+        text_states=torch.zeros(count, 0, windows.text_states.shape[-1]),
+        text_reads=torch.zeros(count, 1, 0, dtype=torch.bool),
+        time_bias=torch.zeros(1, 1),
+        stride=torch.zeros(count),
+        captions=[],
+        cell_units=shape.cell_units,
+        pictures=torch.stack(cut),
+        window=torch.from_numpy((centers * (-1, 1) * shape.cell_units).astype(np.float32)),
+        counts=counts,
     )
 
 

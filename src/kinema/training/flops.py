@@ -25,10 +25,11 @@ def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int
     return 2.0 * (tokens * per_token + text + attention + ends) + local
 
 
-def sketch_flops(config: DenoiserConfig, *, pictures: int, cells: int) -> float:
-    """The same of the local parts alone: convolutions over latents, and stamps."""
+def sketch_flops(config: DenoiserConfig, *, pictures: int, cells: int, prior_only: bool = False) -> float:
+    """The same of the local parts alone: convolutions over latents, and stamps. prior_only: nothing of the video is seen."""
     places = pictures * cells * config.patch**2
-    convolutions = 9 * MAP * (MAP * (SEEING + DRAWING + 2) + 2 * config.latent_channels + 2)
+    seeing = 0 if prior_only else MAP * SEEING + config.latent_channels + 1
+    convolutions = 9 * MAP * (seeing + MAP * (DRAWING + 2) + config.latent_channels + 1)
     ways = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
     things = pictures * config.slots * (2 * STATE_FEATURES * SLOT + SLOT * SLOT + SLOT * BASIS * MAP)
     return 2.0 * (places * (convolutions + ways) + things)

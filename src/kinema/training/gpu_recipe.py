@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kinema.training.recipes import Phase, Recipe, Shape
 
-MAKERS = {"still": 6, "film": 4, "live": 3, "plan": 1}
+MAKERS = {"still": 4, "crop": 2, "film": 4, "live": 3, "plan": 1}
 """Processes that make batches, of 16 cores."""
 EPISODES = 24_000
 

@@ -13,7 +13,7 @@ from kinema.playground import scene_distribution
 from kinema.playground.phyworld import PhyWorld
 from kinema.training.length import check_steps
 
-KINDS = ("still", "film", "plan", "live")
+KINDS = ("still", "film", "plan", "live", "crop")
 """Kinds of batches (`kinema.training.batches`)."""
 
 
@@ -89,6 +89,10 @@ class Recipe:
     still_pixels: int
     """Pixels in a batch of stills."""
     still_shapes: tuple[Shape, ...]
+    crop_share: float
+    """Share of the steps on stills that teach the mean of pictures of known states alone, each with half as many pixels."""
+    crop_side: int
+    """Pixels that such pictures are cut to where they are larger, around a thing; a multiple of 16."""
     aspects: tuple[str, ...]
     """Width to height of its shapes."""
     shares: PatternMix
@@ -211,6 +215,8 @@ def tiny() -> Recipe:
         packed_share=0.5,
         still_pixels=320 * 64 * 64,
         still_shapes=(*SQUARES, *OBLONG),
+        crop_share=0.5,
+        crop_side=128,
         aspects=("1:1", "4:3", "16:9", "9:16"),
         shares=SHARES,
         height=128,
@@ -339,7 +345,7 @@ def phyworld() -> Recipe:
 def tiny_drawing() -> Recipe:
     """kinema-tiny's local parts alone, begun with the shipped weights: stills of every size, nothing else. One core."""
     small = tiny()
-    last = replace(small.phases[-1], episodes=3_000, until=1.0, still_share=1.0)
+    last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=1.0)
     return replace(
         small,
         name="tiny-drawing",
@@ -349,9 +355,10 @@ def tiny_drawing() -> Recipe:
         acting_share=0.0,
         meeting=replace(last, name="tiny"),
         meeting_share=0.0,
+        crop_share=0.7,
         steps=1_000_000,
-        other_lr=1e-3,
-        cooldown=0.4,
+        other_lr=2e-3,
+        cooldown=0.5,
         compile=False,
         canary_every=1_000_000,
         picture_every=1_000_000,

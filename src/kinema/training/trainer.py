@@ -24,7 +24,7 @@ from torch import Tensor
 from kinema.autoencoder import Codec, fast_dtype
 from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.diffusion.losses import losses, still_losses, total
+from kinema.diffusion.losses import crop_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import WEIGHTS, find, read_config
@@ -141,6 +141,11 @@ class Trainer:
     def compute(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch that is on the device."""
         assert batch.noise is not None
+        if batch.kind == "crop":
+            assert batch.window is not None and batch.counts is not None and batch.cell_units is not None
+            return crop_losses(
+                self.model, batch.values, batch.levels, batch.cell_units, batch.window, batch.counts, self.dtype
+            )
         if batch.kind == "still":
             assert batch.pictures is not None and batch.cell_units is not None
             true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
@@ -194,8 +199,8 @@ class Trainer:
         passes = 1 if self.recipe.trained else 3
         config, (clips, frames) = self.recipe.denoiser, batch.time_s.shape
         cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
-        if batch.kind == "still":
-            return passes * sketch_flops(config, pictures=clips, cells=cells)
+        if batch.kind in ("still", "crop"):
+            return passes * sketch_flops(config, pictures=clips, cells=cells, prior_only=batch.kind == "crop")
         tokens = batch.text_states.shape[1] + 1
         return passes * forward_flops(config, batch=clips, frames=frames, cells=cells, text_tokens=tokens)
 
