@@ -65,12 +65,12 @@ def interval(rights: list[bool]) -> str:
 
 
 def episodes(
-    diet: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
+    distribution: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     found: list[Episode] = []
     seed = SEED + first
     while len(found) < count:
-        episode = simulate(diet, seed, fps=16.0, num_frames=64)
+        episode = simulate(distribution, seed, fps=16.0, num_frames=64)
         found += [episode] if keep(episode) else []
         seed += 1
     return found
@@ -86,9 +86,9 @@ def round_trip(model: Model, frames: Frames) -> Frames:
 
 def prompts(model: Model, held_out: str, count: int) -> tuple[list[bool], list[bool], list[bool], list[tuple[str, Frames]]]:
     """Two-entity prompts filmed for two seconds: right by the model, by the truth, by the codec; and what was filmed."""
-    diet = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
+    distribution = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
     made, true, coded, rows = [], [], [], []
-    for i, episode in enumerate(episodes(diet, count, 0 if held_out == "exclude" else 500_000)):
+    for i, episode in enumerate(episodes(distribution, count, 0 if held_out == "exclude" else 500_000)):
         wanted = cast_of(episode.scene)
         clip = kinema.generate(episode.captions.short, model=model, seconds=2, seed=i)[0]
         made.append(read_cast(clip.frames) == wanted)
@@ -104,8 +104,8 @@ def directions(model: Model, count: int) -> list[bool]:
     """'a red ball rolls left': the sign of the way of the thing of that color over the first second."""
     verbs = {"ball": "rolls", "box": "slides", "triangle": "slides", "star": "moves", "car": "drives", "robot": "walks"}
     rng = np.random.default_rng(5)
-    diet = tiny()
-    pairs = [(k, c) for k, c in diet.pairs() if k < 6]
+    distribution = tiny()
+    pairs = [(k, c) for k, c in distribution.pairs() if k < 6]
     rights = []
     for i in range(count):
         kind, color = pairs[rng.integers(len(pairs))]

@@ -88,12 +88,12 @@ def main() -> None:
     codec = open_autoencoder(run.codec, "cpu")
     from dataclasses import replace
 
-    banks = open_caches(replace(run, phases=(phase,)))
+    caches = open_caches(replace(run, phases=(phase,)))
     print(f"{machine()}; large product {measured_peak() / 1e9:.0f} GFLOP/s")
     with TemporaryDirectory() as folder:
-        trainer = Trainer(replace(run, phases=(phase,)), Path(folder), banks, codec)
+        trainer = Trainer(replace(run, phases=(phase,)), Path(folder), caches, codec)
         makers: dict[str, Callable[[], Batch]] = {
-            kind: lambda kind=kind: make(run, banks, phase.name, kind, 0).on("cpu", codec, run.denoiser.patch)  # type: ignore[misc]
+            kind: lambda kind=kind: make(run, caches, phase.name, kind, 0).on("cpu", codec, run.denoiser.patch)  # type: ignore[misc]
             for kind in KINDS
         }
         for name, maker in makers.items():

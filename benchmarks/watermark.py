@@ -97,10 +97,12 @@ BAR = 8
 """So many attacks, the first, have to meet the bar; the others show where it ends."""
 
 
-def playground(side: int, first: int = 0, frames: int = 64, **diet: Any) -> Iterator[Frames]:
+def playground(side: int, first: int = 0, frames: int = 64, **distribution: Any) -> Iterator[Frames]:
     index = first
     while True:
-        scene = simulate(replace(tiny(), **diet) if diet else tiny(), SEED + index, fps=16.0, num_frames=frames).scene
+        scene = simulate(
+            replace(tiny(), **distribution) if distribution else tiny(), SEED + index, fps=16.0, num_frames=frames
+        ).scene
         yield render(scene, height=side, width=side)
         index += 1
 

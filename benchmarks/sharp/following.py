@@ -40,8 +40,8 @@ def cast_right(frames: Frames, wanted: Counter[str]) -> bool:
 
 
 def two_things(count: int, held_out: str, first: int) -> list[Episode]:
-    diet = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
-    return [simulate(diet, first + i, fps=FPS, num_frames=64) for i in range(count)]
+    distribution = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
+    return [simulate(distribution, first + i, fps=FPS, num_frames=64) for i in range(count)]
 
 
 def true_frames(episode: Episode, frames: int) -> Frames:

@@ -69,8 +69,8 @@ class ApiError(KinemaError):
 
     def body(self) -> dict[str, object]:
         """As JSON says it."""
-        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return {"error": told}
+        body = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": body}
 
 
 API_TYPES = {

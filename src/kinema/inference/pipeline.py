@@ -43,7 +43,7 @@ DETECTION_LEVEL = 0.002
 ROUGHLY = 0.015
 """Noise level at which an estimated state enters the plan."""
 MOST_CANDIDATES = 16
-DRAFT_STEPS = 2
+CANDIDATE_STEPS = 2
 """Steps of a draft, at least; plans of fewer steps than that for each candidate are not chosen from."""
 REFINE_LEVEL, REFINE_SHARE = 0.4, 4
 """The best draft is noised to this level and finished in one of so many of the plan's steps."""
@@ -259,7 +259,7 @@ def _settled(model: Model, part: Canvas, state: Tensor) -> Tensor:
 def _open(canvas: Canvas, options: Options) -> bool:
     """Whether candidates are drafted: there is a text, no position is known, and there are enough steps for each candidate."""
     unknown = bool((canvas.levels["state"][..., group_slice("position")] == 1).all())
-    enough = options.steps >= DRAFT_STEPS * options.candidates and canvas.num_frames > 1
+    enough = options.steps >= CANDIDATE_STEPS * options.candidates and canvas.num_frames > 1
     return options.candidates > 1 and enough and unknown and canvas.text is not None
 
 
@@ -274,10 +274,10 @@ def _best(
     """
     rate = 1.0 / float(canvas.time_s[0, 1] - canvas.time_s[0, 0])
     index = torch.arange(0, canvas.num_frames, 2 if rate / 2 >= model.config.fps[0] - 1e-3 else 1)
-    steps = max(options.steps // options.candidates, DRAFT_STEPS)
+    steps = max(options.steps // options.candidates, CANDIDATE_STEPS)
     finish = max(options.steps // REFINE_SHARE, 1)
     total = canvas.batch * steps + finish
-    best_drafts: list[dict[str, Tensor]] = []
+    best_candidates: list[dict[str, Tensor]] = []
     for i, seed in enumerate(seeds):
         sample = copies(canvas.sample(i), options.candidates)
         step = None if report is None else _share(report, i * steps, total)
@@ -286,16 +286,16 @@ def _best(
             guidance=options.guidance, progress=step,
         )  # fmt: skip
         best = int(plan_scores(model, drafts, half_width).argmax()) if sample.text is not None else 0
-        best_drafts.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
+        best_candidates.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in values:
         known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
-        values[name] = torch.where(known, values[name], torch.stack([draft[name] for draft in best_drafts]))
+        values[name] = torch.where(known, values[name], torch.stack([candidate[name] for candidate in best_candidates]))
         levels[name] = levels[name].clamp_max(REFINE_LEVEL)
     step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
-    noised_draft = canvas.with_values(values, levels)
-    return run(model, noised_draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+    noised_candidate = canvas.with_values(values, levels)
+    return run(model, noised_candidate, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
 
 
 def _half_width(canvas: Canvas) -> float:

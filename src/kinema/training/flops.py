@@ -30,9 +30,9 @@ def sketch_flops(config: DenoiserConfig, *, pictures: int, cells: int, prior_onl
     places = pictures * cells * config.patch**2
     seeing = 0 if prior_only else MAP * SEEING + config.latent_channels + 1
     convolutions = 9 * MAP * (seeing + MAP * (DRAWING + 2) + config.latent_channels + 1)
-    ways = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
+    offsets = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
     things = pictures * config.slots * (2 * STATE_FEATURES * SLOT + SLOT * SLOT + SLOT * BASIS * MAP)
-    return 2.0 * (places * (convolutions + ways) + things)
+    return 2.0 * (places * (convolutions + offsets) + things)
 
 
 def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16, size: int = 2048) -> float:

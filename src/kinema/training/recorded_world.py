@@ -204,9 +204,9 @@ class WorldTrainer:
                     saved = time.monotonic()
                 self.elapsed_s += time.monotonic() - begun
                 if show is not None:
-                    told = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
+                    line = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
                     left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s / 60
-                    show(f"step {self.step}  {told}  {self.elapsed_s / 60:.1f} min, {left:.1f} left")
+                    show(f"step {self.step}  {line}  {self.elapsed_s / 60:.1f} min, {left:.1f} left")
         finally:
             signal.signal(signal.SIGINT, before)
         self.save()
@@ -258,7 +258,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     termination, is only there where at least LEAST_ENDS frames did and did not: a share of right frames would be near 1 for a
     model that never ends anything."""
     rng = np.random.default_rng(12345)
-    held = recordings.kept > 0
+    held = recordings.num_held_back > 0
     longest = recordings.longest(held_back=held)
     known = min(max(recipe.frames // 2, 1), longest - 1)
     ahead = min(AHEAD, longest - known)
@@ -268,45 +268,45 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         states, reads = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]][:, None]
         text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
     tracks = {name: x.to(model.device) for name, x in full_tracks(drawn, recordings.sensors).items()}
-    moments = [
+    history = [
         replace(m, acted=True) for m in split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
     ]
     window = model.config.window
-    moments = prefill(model, moments, text, window=window)
+    history = prefill(model, history, text, window=window)
     made = []
     for t in range(ahead):
         action = tracks["action"][:, known + t - 1]
         last, new = step(
             model,
-            moments,
+            history,
             action,
             fps=recordings.fps,
             seeds=[t * 1000 + i for i in range(count)],
             text=text,
             window=window,
         )
-        moments = [*moments[:-1], last, new][-window - 1 :]
+        history = [*history[:-1], last, new][-window - 1 :]
         made.append(new)
     cells = torch.stack([m.tracks["video"] for m in made], 1)
 
     def shown(x: Tensor) -> NDArray[np.uint8]:
         return np.asarray(to_bytes(recordings.codec.decode(from_cells(x.float(), recipe.patch))))
 
-    truth, found = shown(tracks["video"][:, known:]), shown(cells)
+    truth, predicted = shown(tracks["video"][:, known:]), shown(cells)
     copy = shown(tracks["video"][:, known - 1 : known]).repeat(ahead, 1)
 
     def quality(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         return float(10 * np.log10(255.0**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-3)))
 
-    said = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
+    ended = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
     ends = tracks["terminated"][:, known:, 0].cpu().numpy() > 0
     pictures = torch.cat([recordings.codec.encode_frames(frames) for frames in recordings.shown])
     back = np.asarray(to_bytes(recordings.codec.decode(pictures[None].float())))[0]
     figures = {
         "codec_db": quality(back, np.concatenate(recordings.shown)),
-        "next_db": quality(found[:, 0], truth[:, 0]),
+        "next_db": quality(predicted[:, 0], truth[:, 0]),
         "next_copy_db": quality(copy[:, 0], truth[:, 0]),
-        f"after_{ahead}_db": quality(found[:, -1], truth[:, -1]),
+        f"after_{ahead}_db": quality(predicted[:, -1], truth[:, -1]),
         f"after_{ahead}_copy_db": quality(copy[:, -1], truth[:, -1]),
         "reward_error": float(
             (torch.stack([m.tracks["reward"] for m in made], 1) - tracks["reward"][:, known:]).abs().mean()
@@ -314,10 +314,10 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         "ends": float(ends.sum()),
     }
     if min(ends.sum(), (~ends).sum()) >= LEAST_ENDS:
-        figures["ends_auroc"] = auroc(said[ends].tolist(), said[~ends].tolist())
+        figures["ends_auroc"] = auroc(ended[ends].tolist(), ended[~ends].tolist())
     rows, captions = [], []
     for i in range(min(4, count)):
-        rows += [truth[i], found[i]]
+        rows += [truth[i], predicted[i]]
         captions += [f"recorded, {known} frames were known before these", "imagined with the same actions"]
     return figures, contact_sheet(rows, captions=captions)
 
@@ -380,8 +380,8 @@ def _codec(
 def save_starts(folder: Path, recordings: Recordings, recipe: WorldRecipe) -> None:
     """Keep recorded beginnings beside a model, for its worlds to start from."""
     starts = recordings.sample_windows(np.random.default_rng(recipe.seed), STARTS, recipe.frames)
-    kept = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
-    save_file({name: x.contiguous() for name, x in kept.items()}, folder / "starts.safetensors")
+    compact = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
+    save_file({name: x.contiguous() for name, x in compact.items()}, folder / "starts.safetensors")
 
 
 def train_world(

@@ -119,7 +119,7 @@ class Recordings:
             one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-3, 3)
             scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
             one_episode["sensors"] = scaled.float().clamp(-5, 5)
-        self.kept = held_back(len(data))
+        self.num_held_back = held_back(len(data))
         self.tasks = sorted(set(self.names))
         self.text: TextCondition | None = None
         if any(self.tasks):
@@ -143,7 +143,9 @@ class Recordings:
     def longest(self, *, held_back: bool) -> int:
         """Frames of the longest episode of either share."""
         some = (
-            self.episodes[len(self.episodes) - self.kept :] if held_back else self.episodes[: len(self.episodes) - self.kept]
+            self.episodes[len(self.episodes) - self.num_held_back :]
+            if held_back
+            else self.episodes[: len(self.episodes) - self.num_held_back]
         )
         return max(len(episode["reward"]) for episode in some)
 
@@ -152,7 +154,9 @@ class Recordings:
     ) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
         first, last = (
-            (len(self.episodes) - self.kept, len(self.episodes)) if held_back else (0, len(self.episodes) - self.kept)
+            (len(self.episodes) - self.num_held_back, len(self.episodes))
+            if held_back
+            else (0, len(self.episodes) - self.num_held_back)
         )
         lengths = np.array([len(self.episodes[i]["reward"]) for i in range(first, last)])
         room = np.maximum(lengths - frames + 1, 0)
@@ -259,9 +263,9 @@ def world_losses(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
     noisy = noised(values, levels, noise)
-    stride = torch.zeros(len(time_s), device=time_s.device)
+    step_size = torch.zeros(len(time_s), device=time_s.device)
     answers = model.network(
-        noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, stride, dtype, previous_index=order
+        noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, step_size, dtype, previous_index=order
     )
     clean = cleaned(noisy, levels, answers)
     t = (time_s.shape[1] + 1) // 2

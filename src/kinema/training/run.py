@@ -1,4 +1,4 @@
-"""A training run from its name to a model folder: banks, codec, trainer, pictures, weights and card."""
+"""A training run from its name to a model folder: episode caches, codec, trainer, pictures, weights and card."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ def _train(
     elif (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     codec = open_autoencoder(run.codec, device)
-    banks = open_caches(run, prepare)
-    trainer = Trainer(run, out, banks, codec, device=device, minutes=minutes)
+    caches = open_caches(run, prepare)
+    trainer = Trainer(run, out, caches, codec, device=device, minutes=minutes)
     if state is not None:
         trainer.load(state)
     elif run.begin:
         trainer.begin(run.begin)
     trainer.run(
-        show, lambda model, step: picture(run, model, codec, banks[trainer.phase.name], out / "pictures", step, device)
+        show, lambda model, step: picture(run, model, codec, caches[trainer.phase.name], out / "pictures", step, device)
     )
     folder = out / run.model_name
     export(trainer, folder)

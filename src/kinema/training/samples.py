@@ -53,7 +53,7 @@ def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelCon
         window=recipe.plan_frames,
         film_window=recipe.film_frames,
         fps=(8.0, 32.0),
-        lacks=recipe.phases[-1].diet.lacks,
+        lacks=recipe.phases[-1].distribution.lacks,
         shortcuts=recipe.shortcut_share > 0,
         trained=trained or {},
     )
@@ -84,17 +84,17 @@ def decode(model: Model, cells: torch.Tensor) -> Frames:
 
 
 def draw_rollouts(
-    model: Model, recipe: Recipe, bank: EpisodeCache, *, count: int = 4, known: int = 3
+    model: Model, recipe: Recipe, cache: EpisodeCache, *, count: int = 4, known: int = 3
 ) -> list[tuple[str, Frames]]:
     """Held-back episodes: the truth, and what the model films after the first three frames of it."""
     frames = recipe.film_frames
-    episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
+    episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
     zeros = np.zeros(count, np.int64)
-    windows = bank.windows(episodes, zeros, zeros + 2, frames, zeros)
+    windows = cache.windows(episodes, zeros, zeros + 2, frames, zeros)
     truth = pictures(windows.fields, recipe.height, recipe.height)
     video = encode_pictures(model.codec, truth.to(model.device), recipe.denoiser.patch)
     canvas = blank(
-        batch=count, frames=frames, fps=bank.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
+        batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
     filled = generate(model, extend(canvas, video[:, :known]), Options(), list(range(count)))
@@ -105,9 +105,11 @@ def draw_rollouts(
     return rows
 
 
-def picture(recipe: Recipe, denoiser: Denoiser, codec: Codec, bank: EpisodeCache, out: Path, step: int, device: str) -> None:
+def picture(
+    recipe: Recipe, denoiser: Denoiser, codec: Codec, cache: EpisodeCache, out: Path, step: int, device: str
+) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
     model = Model(config_of(recipe), denoiser, codec, device=device)
     out.mkdir(parents=True, exist_ok=True)
     sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
-    sheet(draw_rollouts(model, recipe, bank)).save(out / f"rollouts-{step:06d}.png")
+    sheet(draw_rollouts(model, recipe, cache)).save(out / f"rollouts-{step:06d}.png")

@@ -65,30 +65,30 @@ GRAPHS = 64
 def precision_of(recipe: Recipe, device: torch.device) -> torch.dtype:
     """The recipe's, or float32 on a processor that has no instructions for bfloat16 and would take fifty times as long in it."""
     wanted: torch.dtype = getattr(torch, recipe.precision)
-    found = fast_dtype(device)
-    if wanted == torch.bfloat16 and found != wanted:
+    supported = fast_dtype(device)
+    if wanted == torch.bfloat16 and supported != wanted:
         log.warning("this processor has no bfloat16 instructions: training in float32")
-        return found
+        return supported
     return wanted
 
 
 class Trainer:
-    """One run. `banks` maps phase names to opened banks; `picture(model, step)` draws sheets when it is time."""
+    """One run. `caches` maps phase names to opened caches; `picture(model, step)` draws sheets when it is time."""
 
     def __init__(
         self,
         recipe: Recipe,
         out: Path,
-        banks: dict[str, EpisodeCache],
+        caches: dict[str, EpisodeCache],
         codec: Codec,
         *,
         device: torch.device | str = "cpu",
         minutes: float | None = None,
     ) -> None:
         check_minutes(minutes)
-        self.recipe, self.out, self.banks, self.codec = recipe, out, banks, codec
+        self.recipe, self.out, self.caches, self.codec = recipe, out, caches, codec
         self.device, self.minutes = torch.device(device), minutes
-        self.loader = Loader(recipe, banks, self.device)
+        self.loader = Loader(recipe, caches, self.device)
         torch.manual_seed(recipe.seed)
         self.model = Denoiser(recipe.denoiser).to(self.device)
         for name, parameter in self.model.named_parameters():
@@ -120,7 +120,7 @@ class Trainer:
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.peak = measured_peak(self.device, self.dtype)
-        self._canaries: dict[str, Probes] = {}
+        self._probes: dict[str, Probes] = {}
 
     @property
     def done(self) -> float:
@@ -168,7 +168,7 @@ class Trainer:
             batch.text_states,
             batch.text_reads,
             batch.time_bias,
-            batch.stride,
+            batch.step_size,
             batch.cell_units,
             self.dtype,
         )
@@ -185,7 +185,7 @@ class Trainer:
             self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
         )
         self._leaps = True
-        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.step_size)
+        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, step_size=made.step_size)
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
@@ -239,11 +239,11 @@ class Trainer:
                     self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
         self._unread.clear()
 
-    def use(self, banks: dict[str, EpisodeCache]) -> None:
+    def use(self, caches: dict[str, EpisodeCache]) -> None:
         """Go on with other episodes."""
         counts = self.loader.counts
         self.loader.close()
-        self.banks, self.loader = banks, Loader(self.recipe, banks, self.device)
+        self.caches, self.loader = caches, Loader(self.recipe, caches, self.device)
         self.loader.counts = counts
 
     def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
@@ -301,9 +301,9 @@ class Trainer:
 
     def _sing(self) -> None:
         phase = self.phase.name
-        if phase not in self._canaries:
-            self._canaries[phase] = Probes(self.recipe, self.banks[phase], self.codec, device=self.device, dtype=self.dtype)
-        answers = self._canaries[phase](self.averaged())
+        if phase not in self._probes:
+            self._probes[phase] = Probes(self.recipe, self.caches[phase], self.codec, device=self.device, dtype=self.dtype)
+        answers = self._probes[phase](self.averaged())
         row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
         row |= {name: round(value, 4) for name, value in {**self.running, **answers}.items()}
         with (self.out / "canaries.jsonl").open("a") as file:

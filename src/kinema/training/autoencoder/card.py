@@ -38,11 +38,11 @@ def round_trip(codec: Codec, frames: Tensor, noise: float = 0.0) -> float:
 
 def measure(codec: Codec) -> dict[str, float]:
     """PSNR in decibels by name, clean and with latents disturbed by 0.1."""
-    found = {}
+    results = {}
     for name, frames in pictures().items():
-        found[name] = round_trip(codec, frames)
-        found[f"{name}, latents disturbed by 0.1"] = round_trip(codec, frames, 0.1)
-    return found
+        results[name] = round_trip(codec, frames)
+        results[f"{name}, latents disturbed by 0.1"] = round_trip(codec, frames, 0.1)
+    return results
 
 
 def card(codec: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
