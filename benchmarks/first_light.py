@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from numpy.typing import NDArray
 
 import kinema
@@ -81,7 +81,7 @@ def cast_of(scene: Scene) -> Counter[str]:
 
 
 def round_trip(model: Model, frames: Frames) -> Frames:
-    return model.codec.decode_frames(model.codec.encode_frames(frames))  # type: ignore[no-any-return]
+    return model.autoencoder.decode_frames(model.autoencoder.encode_frames(frames))  # type: ignore[no-any-return]
 
 
 def prompts(model: Model, held_out: str, count: int) -> tuple[list[bool], list[bool], list[bool], list[tuple[str, Frames]]]:

@@ -26,7 +26,7 @@ from typing import Any
 
 import av
 import numpy as np
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 from PIL import Image

@@ -78,7 +78,7 @@ def test_the_camera_goes_where_it_is_told(model: Model) -> None:
 
 def test_odd_aspect_is_padded_and_cut(model: Model) -> None:
     config = replace(model.config, height=72, heights=(72,), aspects=("16:9",))
-    odd = Model(config, deepcopy(model.denoiser), model.codec)
+    odd = Model(config, deepcopy(model.denoiser), model.autoencoder)
     clip = kinema.generate("a blue box", model=odd, seconds=0.25, options=FAST)[0]
     assert clip.frames.shape == (4, 72, 128, 3)
 

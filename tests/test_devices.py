@@ -68,10 +68,10 @@ def far(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(Tensor, "tolist", listed)
     for name in ("item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, reading(name))
-    codec = (
+    autoencoder = (
         Autoencoder(AutoencoderConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
     )
-    return Model(model.config, Denoiser(SMALL), codec, device="meta")
+    return Model(model.config, Denoiser(SMALL), autoencoder, device="meta")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = ModelConfig(
-        name="kinema-tiny", denoiser=SMALL, codec="codec", height=64, heights=(32, 48, 64, 96, 128),
+        name="kinema-tiny", denoiser=SMALL, autoencoder="codec", height=64, heights=(32, 48, 64, 96, 128),
         aspects=("1:1", "16:9", "9:16", "4:3", "2:1"), max_side=128, window=24, film_window=12, fps=(8.0, 32.0),
         trained={"steps": 0},
     )  # fmt: skip

@@ -114,7 +114,7 @@ def test_planned_sizes_are_those_of_the_world(model: Model) -> None:
     size = group_slice("size")
 
     def radii(lacks: tuple[str, ...]) -> torch.Tensor:
-        other = Model(replace(model.config, lacks=lacks), model.denoiser, model.codec)
+        other = Model(replace(model.config, lacks=lacks), model.denoiser, model.autoencoder)
         other.dtype = torch.float32
         state = plan_state(other, empty(other, "a large red ball"), Options(steps=2), [1]).values["state"]
         return (state[..., size] * 0.25 + 0.85)[state[..., 0] > 0]

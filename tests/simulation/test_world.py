@@ -130,7 +130,7 @@ def test_a_rate_that_the_model_does_not_step_at_has_its_mend(model: Model, fps: 
         World(model, "a red ball", fps=fps)
     with pytest.raises(SizeError, match=message):
         ImaginedVectorEnv(1, model=model, fps=fps)
-    slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.codec)
+    slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.autoencoder)
     with pytest.raises(SizeError, match=r"steps at 4 to 10; pass fps=10 \(--fps 10\)$"):
         World(slow, "a red ball")
 

@@ -42,13 +42,13 @@ def caches(cache: None) -> dict[str, EpisodeCache]:
 
 def trainer(caches: dict[str, EpisodeCache], out: Path, **changes: object) -> Trainer:
     run = replace(smoke(), **changes)  # type: ignore[arg-type]
-    return Trainer(run, out, caches, open_autoencoder(run.codec, "cpu"))
+    return Trainer(run, out, caches, open_autoencoder(run.autoencoder, "cpu"))
 
 
 def drawn(run: Trainer, kind: str, number: int) -> Batch:
     """A batch of the smoke recipe, ready for a step."""
     batch = make(run.recipe, run.caches, "one shape", kind, number)
-    return batch.on("cpu", run.codec, run.recipe.denoiser.patch)
+    return batch.on("cpu", run.autoencoder, run.recipe.denoiser.patch)
 
 
 @pytest.mark.parametrize("kind", ["film", "plan", "live"])
@@ -79,7 +79,7 @@ def test_stills_teach_the_local_parts_and_nothing_else(caches: dict[str, Episode
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "stamp", "video_out", "sketch_out", "sight_out"}
+    assert moved == {"video_in", "splatter", "video_out", "local_head", "detection_head"}
 
 
 def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "stamp", "sketch_out"}
+    assert moved == {"video_in", "splatter", "local_head"}
 
 
 def test_windows_show_the_part_that_their_center_says(caches: dict[str, EpisodeCache]) -> None:
@@ -211,10 +211,10 @@ def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
 
 
 def test_a_trainer_without_an_end_is_refused(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    codec = open_autoencoder(smoke().codec, "cpu")
+    autoencoder = open_autoencoder(smoke().autoencoder, "cpu")
     for minutes in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="minutes: expected a number above 0"):
-            Trainer(smoke(), tmp_path, caches, codec, minutes=minutes)
+            Trainer(smoke(), tmp_path, caches, autoencoder, minutes=minutes)
     for steps in (0, -1):
         with pytest.raises(InputError, match="steps: expected 1 or more"):
             train("smoke", out=tmp_path, steps=steps, prepare=lambda *_: pytest.fail("episodes were simulated"))

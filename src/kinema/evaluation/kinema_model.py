@@ -61,4 +61,4 @@ class KinemaModel:
 
     def round_trip(self, frames: Frames) -> Frames:
         """Once through its codec."""
-        return np.asarray(self.model.codec.decode_frames(self.model.codec.encode_frames(frames)))
+        return np.asarray(self.model.autoencoder.decode_frames(self.model.autoencoder.encode_frames(frames)))

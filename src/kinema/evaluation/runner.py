@@ -24,7 +24,7 @@ from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import SCALES, Result, Task, TaskResult
 from kinema.evaluation.tasks import TASKS
 
-PASS_TRUTH, PASS_CODEC = 0.85, 0.6
+PASS_TRUTH, PASS_AUTOENCODER = 0.85, 0.6
 """Scores that truth and codec need before a model is scored."""
 RESULTS, CARD = "results.jsonl", "arena.json"
 FORMAT = 1
@@ -164,11 +164,14 @@ class Run:
         row: dict[str, Any] = {
             "name": task.name, "number": task.number, "title": task.title, "says": task.says, "beside": beside,
         }  # fmt: skip
-        truth, codec = beside.get("oracle"), beside.get("codec")
+        truth, autoencoder = beside.get("oracle"), beside.get("codec")
         if truth is not None and truth < PASS_TRUTH:
             return row | {"state": "gate", "why": f"the reading fails the truth itself ({truth:.2f} < {PASS_TRUTH})"}
-        if codec is not None and codec < PASS_CODEC:
-            return row | {"state": "gate", "why": f"what passed the codec cannot be read ({codec:.2f} < {PASS_CODEC})"}
+        if autoencoder is not None and autoencoder < PASS_AUTOENCODER:
+            return row | {
+                "state": "gate",
+                "why": f"what passed the codec cannot be read ({autoencoder:.2f} < {PASS_AUTOENCODER})",
+            }
         if not own:
             return row | {"state": "unasked", "why": "the model has no interface for it"}
         aggregated: TaskResult = task.aggregate(own, oracle)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.autoencoder import Codec
+from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
 from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
@@ -68,7 +68,7 @@ class Batch:
     def live(self) -> bool:
         return self.kind == "live"
 
-    def on(self, device: torch.device | str, codec: Codec, patch: int) -> Batch:
+    def on(self, device: torch.device | str, autoencoder: VideoAutoencoder, patch: int) -> Batch:
         """The batch on a device, with the video encoded and noise for every track."""
 
         def moved(x: Any) -> Any:
@@ -79,7 +79,7 @@ class Batch:
         there: dict[str, Any] = {field.name: moved(getattr(self, field.name)) for field in fields(self)}
         values, pictures = dict(there["values"]), there["pictures"]
         if pictures is not None:
-            values["video"] = encode_pictures(codec, pictures, patch)
+            values["video"] = encode_pictures(autoencoder, pictures, patch)
         there |= {"values": values, "text_states": there["text_states"].float(), "past": self.past}
         return Batch(**there | {"noise": draw_noise(self.noise_seed, values)})
 
@@ -191,10 +191,10 @@ def pictures(fields: Fields, height: int, width: int, device: torch.device | str
     return drawn.reshape(batch, frames, height, width, 3)
 
 
-def encode_pictures(codec: Codec, drawn: Tensor, patch: int) -> Tensor:
+def encode_pictures(autoencoder: VideoAutoencoder, drawn: Tensor, patch: int) -> Tensor:
     """uint8 [B, T, H, W, 3] -> video cells [B, T, h, w, P]."""
     with torch.no_grad():
-        latents = codec.encode(drawn.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0)
+        latents = autoencoder.encode(drawn.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0)
     return to_cells(latents.float(), patch)
 
 

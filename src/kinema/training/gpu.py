@@ -62,7 +62,7 @@ def speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
     speeds: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         batches = [trainer.loader.next(trainer.phase.name, kind) for _ in range(steps + 2)]
-        there = [batch.on(trainer.device, trainer.codec, trainer.recipe.denoiser.patch) for batch in batches]
+        there = [batch.on(trainer.device, trainer.autoencoder, trainer.recipe.denoiser.patch) for batch in batches]
         for i, batch in enumerate(there):
             if i == 2:
                 _wait(trainer.device)
@@ -156,14 +156,14 @@ def _train(
     begun: float,
 ) -> int:
     torch.set_float32_matmul_precision("high")
-    codec = open_autoencoder(run.codec, str(device))
+    autoencoder = open_autoencoder(run.autoencoder, str(device))
     first = few(run, FIRST)
     while not ready(first):
         if simulating.poll() not in (None, 0):
             raise ModelError("the episodes could not be simulated; what stands above says why")
         time.sleep(0.5)
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
-    trainer = Trainer(run, given.out, open_caches(first), codec, device=device, minutes=given.minutes)
+    trainer = Trainer(run, given.out, open_caches(first), autoencoder, device=device, minutes=given.minutes)
     trainer.elapsed_s = time.monotonic() - begun
     trainer.begin(start)
     folder = given.out / run.model_name

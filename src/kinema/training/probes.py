@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.autoencoder import Codec
+from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import clean_video
@@ -49,7 +49,7 @@ class Probes:
         self,
         recipe: Recipe,
         cache: EpisodeCache,
-        codec: Codec,
+        autoencoder: VideoAutoencoder,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -61,7 +61,7 @@ class Probes:
         windows = cache.windows(episodes, zeros, twos, frames, zeros)
         self.values = encode_windows(windows)
         drawn = pictures(windows.fields, recipe.height, recipe.height).to(device)
-        self.values["video"] = encode_pictures(codec, drawn, recipe.denoiser.patch).cpu()
+        self.values["video"] = encode_pictures(autoencoder, drawn, recipe.denoiser.patch).cpu()
         self.cell_units = 160.0 / recipe.height
         self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]
         mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1)

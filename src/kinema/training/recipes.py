@@ -57,7 +57,7 @@ class Recipe:
     name: str
     """What `kinema train` finds it by, and what a run's checkpoint is compared with."""
     denoiser: DenoiserConfig
-    codec: str
+    autoencoder: str
     phases: tuple[Phase, ...]
     steps: int
     seed: int
@@ -196,7 +196,7 @@ def tiny() -> Recipe:
         denoiser=DenoiserConfig(
             width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=384
         ),
-        codec="codec-8x8",
+        autoencoder="codec-8x8",
         phases=_tiny_phases(),
         steps=17_000,
         seed=0,
@@ -389,7 +389,7 @@ def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
         compile=False,
         canary_every=1_000_000,
         picture_every=1_000_000,
-        trained=("pairs.",),
+        trained=("contacts.",),
         begin=begin,
     )
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.autoencoder import Codec, to_bytes
+from kinema.autoencoder import VideoAutoencoder, to_bytes
 from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
@@ -45,7 +45,7 @@ def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelCon
     return ModelConfig(
         name=recipe.model_name,
         denoiser=recipe.denoiser,
-        codec=recipe.codec,
+        autoencoder=recipe.autoencoder,
         height=recipe.height,
         max_side=max(max(shape.height, shape.width) for shape in recipe.still_shapes),
         heights=tuple(sorted({shape.height for shape in recipe.still_shapes})),
@@ -80,7 +80,7 @@ def draw_prompts(
 def decode(model: Model, cells: torch.Tensor) -> Frames:
     """Video cells [B, T, h, w, P] -> uint8 [B, T, H, W, 3]."""
     with torch.inference_mode():
-        return to_bytes(model.codec.decode(from_cells(cells, model.config.denoiser.patch)))
+        return to_bytes(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
 
 
 def draw_rollouts(
@@ -92,7 +92,7 @@ def draw_rollouts(
     zeros = np.zeros(count, np.int64)
     windows = cache.windows(episodes, zeros, zeros + 2, frames, zeros)
     truth = pictures(windows.fields, recipe.height, recipe.height)
-    video = encode_pictures(model.codec, truth.to(model.device), recipe.denoiser.patch)
+    video = encode_pictures(model.autoencoder, truth.to(model.device), recipe.denoiser.patch)
     canvas = blank(
         batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
@@ -106,10 +106,10 @@ def draw_rollouts(
 
 
 def picture(
-    recipe: Recipe, denoiser: Denoiser, codec: Codec, cache: EpisodeCache, out: Path, step: int, device: str
+    recipe: Recipe, denoiser: Denoiser, autoencoder: VideoAutoencoder, cache: EpisodeCache, out: Path, step: int, device: str
 ) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
-    model = Model(config_of(recipe), denoiser, codec, device=device)
+    model = Model(config_of(recipe), denoiser, autoencoder, device=device)
     out.mkdir(parents=True, exist_ok=True)
     sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
     sheet(draw_rollouts(model, recipe, cache)).save(out / f"rollouts-{step:06d}.png")

@@ -18,19 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from kinema.autoencoder import Codec, fast_dtype
+from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import crop_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import WEIGHTS, find, read_config
+from kinema.models.hub import find, read_config, read_weights
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, kind_of
-from kinema.training.flops import forward_flops, measured_peak, sketch_flops
+from kinema.training.flops import forward_flops, local_flops, measured_peak
 from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes
 from kinema.training.loader import Loader
@@ -80,13 +79,13 @@ class Trainer:
         recipe: Recipe,
         out: Path,
         caches: dict[str, EpisodeCache],
-        codec: Codec,
+        autoencoder: VideoAutoencoder,
         *,
         device: torch.device | str = "cpu",
         minutes: float | None = None,
     ) -> None:
         check_minutes(minutes)
-        self.recipe, self.out, self.caches, self.codec = recipe, out, caches, codec
+        self.recipe, self.out, self.caches, self.autoencoder = recipe, out, caches, autoencoder
         self.device, self.minutes = torch.device(device), minutes
         self.loader = Loader(recipe, caches, self.device)
         torch.manual_seed(recipe.seed)
@@ -151,7 +150,7 @@ class Trainer:
             true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
             return self.still_losses(
                 self.model,
-                self.codec.decode,
+                self.autoencoder.decode,
                 batch.values,
                 batch.levels,
                 batch.noise,
@@ -200,7 +199,7 @@ class Trainer:
         config, (clips, frames) = self.recipe.denoiser, batch.time_s.shape
         cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
         if batch.kind in ("still", "crop"):
-            return passes * sketch_flops(config, pictures=clips, cells=cells, prior_only=batch.kind == "crop")
+            return passes * local_flops(config, pictures=clips, cells=cells, prior_only=batch.kind == "crop")
         tokens = batch.text_states.shape[1] + 1
         return passes * forward_flops(config, batch=clips, frames=frames, cells=cells, text_tokens=tokens)
 
@@ -208,7 +207,7 @@ class Trainer:
         """The batch of this step, on the device, with a past of the model's own or a lesson in long steps where it is time."""
         phase = self.phase
         drawn = self.loader.next(phase.name, kind_of(self.recipe, phase, self.step))
-        return self._own(self._shortened(drawn.on(self.device, self.codec, self.recipe.denoiser.patch)))
+        return self._own(self._shortened(drawn.on(self.device, self.autoencoder, self.recipe.denoiser.patch)))
 
     def one_step(self) -> tuple[int, float]:
         """Clips in the batch, FLOPs spent. The losses stay on the device until `read`."""
@@ -302,7 +301,9 @@ class Trainer:
     def _sing(self) -> None:
         phase = self.phase.name
         if phase not in self._probes:
-            self._probes[phase] = Probes(self.recipe, self.caches[phase], self.codec, device=self.device, dtype=self.dtype)
+            self._probes[phase] = Probes(
+                self.recipe, self.caches[phase], self.autoencoder, device=self.device, dtype=self.dtype
+            )
         answers = self._probes[phase](self.averaged())
         row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
         row |= {name: round(value, 4) for name, value in {**self.running, **answers}.items()}
@@ -336,7 +337,7 @@ class Trainer:
     def begin(self, name: str) -> None:
         """Take over another model's weights, as far as they fit, and go on with batches that they have not seen."""
         folder = find(name)
-        taken = begin_with(self.model, load_file(folder / WEIGHTS))
+        taken = begin_with(self.model, read_weights(folder))
         self.before = int(read_config(folder).trained.get("steps", 0))
         self.loader.counts = dict.fromkeys(KINDS, self.before)
         self.optimizer.begin_average()
