@@ -30,7 +30,7 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
 from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.canvas_io import encode
-from kinema.inference.pipeline import Options, generate
+from kinema.inference.pipeline import SamplingConfig, generate
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
@@ -219,7 +219,7 @@ def known_cells(model: Model) -> bool:
         conditioning.infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
     )
     for canvas in laid:
-        done = generate(model, canvas, Options(steps=4, film_steps=2), [0])
+        done = generate(model, canvas, SamplingConfig(num_plan_steps=4, num_render_steps=2), [0])
         known = (canvas.levels["video"] == 0)[..., None].expand_as(canvas.values["video"])
         if not torch.equal(done.values["video"][known], canvas.values["video"][known]):
             return False
@@ -231,7 +231,7 @@ def timings(model: Model, name: str) -> tuple[float, float, float]:
     prompt = "a red ball rolls right and hits a blue box"
     warm = {}
     for steps in (4, 16):
-        options = Options(steps=steps)
+        options = SamplingConfig(num_plan_steps=steps)
         times = []
         for seed in range(4):
             begun = time.perf_counter()

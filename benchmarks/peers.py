@@ -30,7 +30,7 @@ from torch import Tensor, nn
 import kinema
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from kinema.canvas.canvas import TextCondition, blank
-from kinema.inference.pipeline import Options
+from kinema.inference.pipeline import SamplingConfig
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import weights_folder
@@ -238,7 +238,11 @@ def pipelines(steps: int) -> dict[str, Callable[[], object]]:
 
     def ours() -> object:
         return kinema.generate(
-            "a red ball rolls right and hits a blue box", model=model, seconds=1, size=(64, 64), options=Options(steps=steps)
+            "a red ball rolls right and hits a blue box",
+            model=model,
+            seconds=1,
+            size=(64, 64),
+            options=SamplingConfig(num_plan_steps=steps),
         )
 
     return {"kinema": ours, "wan": theirs_wan, "ltx": theirs_ltx}

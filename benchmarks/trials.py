@@ -22,7 +22,7 @@ import kinema
 from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import Options
+from kinema.inference.pipeline import SamplingConfig
 from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
@@ -166,7 +166,7 @@ def steps(model: Model, count: int) -> None:
         clip = Clip(frames=render(scene.frames(slice(0, 3)), height=64, width=64), fps=FPS)
         made = {}
         for number in (1, 4, 16):
-            options = Options(steps=number)
+            options = SamplingConfig(num_plan_steps=number)
             made[f"{number} steps"] = kinema.extend(clip, seconds=1.0, model=model, seed=i, options=options).state
         for name, start in (("live, perceived", clip), ("live, from the truth", scene.frames(slice(0, 3)))):
             made[name] = kinema.World(model, start, seed=i)._advance(16).scene.frames(slice(-19, None))

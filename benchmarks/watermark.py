@@ -134,12 +134,12 @@ def footage(height: int, width: int, frames: int = 64, seed: int = 0) -> Iterato
 def filmed(first: int = 0) -> Iterator[Frames]:
     """What kinema-tiny makes of captions in four steps, which flickers more than the Playground does."""
     import kinema
-    from kinema.inference.pipeline import Options
+    from kinema.inference.pipeline import SamplingConfig
 
     model, seed = kinema.load("kinema-tiny"), first
     while True:
         caption = simulate(tiny(), SEED + seed, fps=16.0, num_frames=64).captions.short
-        yield kinema.generate(caption, model=model, seconds=4, seed=seed, options=Options(steps=4))[0].frames
+        yield kinema.generate(caption, model=model, seconds=4, seed=seed, options=SamplingConfig(num_plan_steps=4))[0].frames
         seed += 1
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.errors import InputError, ModelError, SizeError, VocabularyError
 from kinema.inference import limits
 from kinema.media import Clip
@@ -21,7 +21,7 @@ from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render
 
-FAST = Options(steps=2, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from torch import Tensor
 import kinema
 from kinema import devices
 from kinema.agents.policies import Imitator, Planner
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.cli.main import main
 from kinema.devices import resolve_device
@@ -29,7 +29,7 @@ from kinema.models.hub import Model, load
 from kinema.scene.scene import Scene
 from kinema.simulation.world import World
 
-FAST = Options(steps=2, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 
 
 def read_back(x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def test_films(far: Model, clip: Clip) -> None:
     made = kinema.generate("a box", model=far, seconds=0.5, image=clip, last=clip, camera=camera, options=FAST)[0]
     assert (made.frames[0] == clip.frames[0]).all()
     assert len(kinema.films(["a ball", ""], [1, 2], model=far, seconds=0.25, options=FAST)) == 2
-    assert kinema.image("a star", model=far, options=Options(steps=2, sampler="heun")).num_frames == 1
+    assert kinema.image("a star", model=far, options=SamplingConfig(num_plan_steps=2, sampler="heun")).num_frames == 1
 
 
 def test_changes(far: Model, clip: Clip) -> None:

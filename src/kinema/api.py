@@ -53,7 +53,7 @@ from kinema.inference.keyframes import (
     scenes_at,
     state_of,
 )
-from kinema.inference.pipeline import OnFrames, Options, Progress, check_options, perceive_only
+from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, perceive_only
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
@@ -95,7 +95,7 @@ def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
 
 
 def _finish(
-    model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
+    model: Model, canvas: Canvas, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
     settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> list[Clip]:  # fmt: skip
     """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
@@ -123,22 +123,22 @@ def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
             log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
 
 
-def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
+def _record(model: Model, options: SamplingConfig, prompt: str) -> dict[str, Any]:
     filmed, _ = rewrite(prompt, model.config.lacks)
     return {
         "model": model.source,
         "prompt": prompt,
         **({} if filmed == prompt else {"filmed_prompt": filmed}),
-        "steps": options.steps,
-        "candidates": options.candidates,
-        "film_steps": options.film_steps,
-        "guidance": options.guidance,
+        "steps": options.num_plan_steps,
+        "candidates": options.num_candidates,
+        "film_steps": options.num_render_steps,
+        "guidance": options.guidance_scale,
     }
 
 
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
-    size: AnySize = None, fps: float = 16.0, options: Options | None = None, strict: bool = False,
+    size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None, watch: OnFrames | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
@@ -171,7 +171,7 @@ def generate(
     camera: Sequence[tuple[float, float, float, float]] = (),
     seed: int = 0,
     count: int = 1,
-    options: Options | None = None,
+    options: SamplingConfig | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> list[Clip]:
@@ -229,7 +229,7 @@ def image(
     model: Model | str | None = None,
     size: AnySize = None,
     seed: int = 0,
-    options: Options | None = None,
+    options: SamplingConfig | None = None,
     strict: bool = False,
 ) -> Clip:
     """One still picture: a film of one frame."""
@@ -284,7 +284,7 @@ def _from_frames(
 
 def _fill_known(
     model: Model, known: dict[int, Frames], scenes: dict[int, Scene | None], *, frames: int, fps: float, prompt: str, seed: int,
-    options: Options | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
+    options: SamplingConfig | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
 ) -> Clip:  # fmt: skip
     canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
     clip = _finish(
@@ -296,7 +296,8 @@ def _fill_known(
 
 def extend(
     clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
-    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are; a clip of a size
     that the model does not film is scaled first, and the settings say so (`scaled_from`).
@@ -338,7 +339,7 @@ def _stepped(
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
-    perceived = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
+    perceived = perceive_only(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
     tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
@@ -381,7 +382,8 @@ def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> S
 
 def infill(
     pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
-    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Pictures at given seconds, with the film between them filled in; all are fitted to one size, by default that of the first."""
     engine = resolve_model(model)
@@ -412,7 +414,8 @@ def infill(
 
 def blend(
     a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
-    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
     engine = resolve_model(model)
@@ -436,7 +439,8 @@ def blend(
 
 def interpolate(
     clip: AnyClip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
-    options: Options | None = None, progress: Progress | None = None,
+    options: SamplingConfig | None = None,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip at a higher frame rate, the frames between filled in."""
     engine, given = resolve_model(model), Clip.of(clip)
@@ -461,7 +465,8 @@ def interpolate(
 
 def edit(
     clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: Model | str | None = None,
-    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The clip remade by a new prompt. strength, above 0 and up to 1: 0 keeps all of what happens, 1 nothing.
 
@@ -557,7 +562,12 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
 
 
 def perceive(
-    clip: AnyClip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
+    clip: AnyClip,
+    *,
+    model: Model | str | None = None,
+    size: AnySize = None,
+    seed: int = 0,
+    options: SamplingConfig | None = None,
 ) -> Scene:
     """The scene state of a clip over its frames. size: at which the clip is perceived, by default the model's own height, where
     this is most accurate. If the clip has a state, it counts as known; to estimate it from the pictures, pass
@@ -576,7 +586,8 @@ def perceive(
 
 def render(
     scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
-    options: Options | None = None, progress: Progress | None = None,
+    options: SamplingConfig | None = None,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """The film of a scene state, drawn by the model."""
     engine = resolve_model(model)

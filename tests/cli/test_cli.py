@@ -119,7 +119,7 @@ def test_generate_and_repeat(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_generate_repeats_what_the_library_made(film: Clip) -> None:
-    options = api.Options(steps=2, film_steps=1)
+    options = api.SamplingConfig(num_plan_steps=2, num_render_steps=1)
     api.generate("a blue box", seconds=0.25, seed=3, options=options)[0].save("library.mp4")
     assert main(["generate", "--from", "library.mp4"]) == 0
     assert np.array_equal(Clip.open("out.mp4").frames, Clip.open("library.mp4").frames)

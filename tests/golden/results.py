@@ -34,7 +34,7 @@ from kinema.training.recordings import Recordings, WorldRecipe
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64
-SHORT = kinema.Options(steps=4, candidates=1)
+SHORT = kinema.SamplingConfig(num_plan_steps=4, num_candidates=1)
 ARENA = ("uniform", "combinations", "conservation", "surprise", "permanence", "causes", "future", "actions", "prompts")
 """One task of each family of the arena that answers from weights alone in seconds."""
 FIELDS = ("kind", "color", "size", "x", "y", "vx", "vy", "angle", "visible", "camera")

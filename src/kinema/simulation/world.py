@@ -25,7 +25,7 @@ from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import Options, check_options, plan_state
+from kinema.inference.pipeline import SamplingConfig, check_options, plan_state
 from kinema.inference.rollout import WINDOW, FrameState, prefill, render_frames, split_frames, step, terminated
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
@@ -138,7 +138,7 @@ class World:
         size: str | tuple[int, int] | None = None,
         task: str | None = None,
         steps: int = 1,
-        options: Options | None = None,
+        options: SamplingConfig | None = None,
         strict: bool = False,
         parser: Parser = parse,
     ) -> None:
@@ -170,7 +170,7 @@ class World:
         self._before: list[tuple[FrameState, ...]] = []
         """For each of the latest changes, all frame states before it."""
 
-    def _first(self, start: str | Clip | Scene, options: Options, strict: bool) -> Scene:
+    def _first(self, start: str | Clip | Scene, options: SamplingConfig, strict: bool) -> Scene:
         if isinstance(start, Scene):
             if start.num_frames < 1:
                 raise InputError("the state has no frames")

@@ -15,7 +15,7 @@ from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.inference.pipeline import Options, generate
+from kinema.inference.pipeline import SamplingConfig, generate
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
@@ -72,7 +72,7 @@ def draw_prompts(
             cell_values=model.config.denoiser.cell_values, device=model.device,
         )  # fmt: skip
         text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
-        filled = generate(model, canvas.__class__(**{**canvas.__dict__, "text": text}), Options(), [seed + i])
+        filled = generate(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
         rows.append((prompt, decode(model, filled.values["video"])[0]))
     return rows
 
@@ -97,7 +97,7 @@ def draw_rollouts(
         batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
-    filled = generate(model, extend(canvas, video[:, :known]), Options(), list(range(count)))
+    filled = generate(model, extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
     made = decode(model, filled.values["video"])
     rows = []
     for i in range(count):
