@@ -180,9 +180,18 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
-    """A model by name ("kinema-tiny") or folder, on a device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+    """Load a model with its autoencoder.
 
-    ModelError: no such model, or weights that do not fit. InputError: this machine does not have the device.
+    Args:
+        name: Name of a shipped model ("kinema-tiny"), or a model folder.
+        device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The model on that device.
+
+    Raises:
+        ModelError: There is no such model, or its weights do not fit its config.
+        InputError: This machine does not have the device.
     """
     place = resolve_device(device)
     folder = find(name)
