@@ -14,6 +14,7 @@ DOCUMENTS = sorted(
     [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "docs" / "decisions").glob("*.md"),
     ]
@@ -30,7 +31,7 @@ CLASSES = {node.name: node for tree in MODULES.values() for node in ast.walk(tre
 
 
 def names_in(tree: ast.AST) -> set[str]:
-    """Names that a module or class defines or imports, attributes that its methods set, and strings of `__all__`."""
+    """Names that a module or class defines or imports, and attributes that its methods set."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
