@@ -62,8 +62,16 @@ OnFrames = Callable[[Canvas, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to sample: steps of the plan, number of candidate plans (which share these steps), steps of the video, guidance scale of
-    the text, sampler, and whether frames attend to earlier frames only."""
+    """How to sample.
+
+    Attributes:
+        steps: Steps of the plan, at least 1. 1, 2, 4 and 8 are long steps of a shortcut model.
+        candidates: Number of candidate plans, 1 to 16. They share the steps.
+        film_steps: Steps of the video, at least 1.
+        guidance: Guidance scale of the text, 0 to 20; 1 is none.
+        sampler: "euler" or "heun".
+        causal: Whether frames attend to earlier frames only.
+    """
 
     steps: int = 16
     candidates: int = 4

@@ -80,7 +80,7 @@ class ModelConfig:
 
 
 class Model:
-    """A denoiser with its codec and text encoder, ready to fill canvases."""
+    """A denoiser with its autoencoder and text encoder, ready to fill canvases. `kinema.load` makes one."""
 
     def __init__(self, config: ModelConfig, denoiser: Denoiser, codec: Codec, *, device: str | torch.device = "cpu") -> None:
         self.config, self.codec = config, codec
@@ -104,6 +104,7 @@ class Model:
 
     @property
     def parameters(self) -> int:
+        """Number of parameters of the denoiser."""
         return sum(p.numel() for p in self.denoiser.parameters())
 
     @property
