@@ -89,6 +89,14 @@ def test_names_that_do_not_exist_are_seen() -> None:
         assert not exists(wrong), wrong
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_document_lead_to_files(path: Path) -> None:
+    """`make docs` checks those inside docs/; this test also checks those of the files beside it."""
+    links = re.findall(r"\]\(([^)#\s]+)", path.read_text())
+    lost = sorted(link for link in links if "://" not in link and not (path.parent / link).exists())
+    assert not lost, f"there is no {', '.join(lost)}"
+
+
 def test_the_package_states_its_version_once() -> None:
     """pyproject.toml, `kinema.__version__` and the newest section of the changelog agree."""
     project = re.search(r'^version = "([\d.]+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
