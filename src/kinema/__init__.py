@@ -4,8 +4,8 @@
 >>> clip = kinema.generate("a red ball rolls right and hits a blue box")[0]
 >>> clip.save("out.mp4")
 
-Names load when they are used, so importing the package is quick. It makes Kinema's environments known to Gymnasium, if that is
-installed: `gymnasium.make("kinema/Playground-v0")`.
+Names load when they are used, so importing the package is quick. The import registers Kinema's environments with Gymnasium, if
+that is installed: `gymnasium.make("kinema/Playground-v0")`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kinema.simulation.world import World
     from kinema.training.recorded_world import train_world
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     **dict.fromkeys(

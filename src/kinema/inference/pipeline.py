@@ -67,9 +67,12 @@ OnFrames = Callable[[Canvas, int], None]
 class SamplingConfig:
     """How to sample.
 
-    num_plan_steps: sampler steps of the plan. num_candidates: plans of which the best is filmed; they share these steps.
-    num_render_steps: sampler steps of the video. guidance_scale: of the text, 0 to 20; 1 is none (Ho & Salimans 2022).
-    sampler: a name in `kinema.diffusion.samplers`. InputError: a value out of range.
+    Attributes:
+        num_plan_steps: Sampler steps of the plan, at least 1. 1, 2, 4 and 8 are long steps of a shortcut model.
+        num_candidates: Number of candidate plans, 1 to 16, of which the best is filmed. They share the steps.
+        num_render_steps: Sampler steps of the video, at least 1.
+        guidance_scale: Guidance scale of the text (Ho & Salimans 2022), 0 to 20; 1 is none.
+        sampler: "euler" or "heun".
     """
 
     num_plan_steps: int = 16

@@ -38,7 +38,23 @@ _MOVING = ("position", "velocity", "visible")
 
 
 def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
-    """Lower is more believable; only differences between clips of the same things mean something. level: noise of the pictures."""
+    """Measure how badly the model predicts a clip: lower is more believable.
+
+    Compare values of clips with the same objects only.
+
+    Args:
+        clip: A clip of at least 5 frames.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        level: Noise level of the pictures, above 0 (clean) and up to 1 (noise).
+        seed: Seed of that noise.
+
+    Returns:
+        The surprise, without a unit.
+
+    Raises:
+        InputError: A level outside its range, or a clip that is too short.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
     if clip.num_frames <= LEAST:

@@ -80,7 +80,7 @@ class ModelConfig:
 
 
 class Model:
-    """A denoiser with its codec and text encoder, ready to fill canvases."""
+    """A denoiser with its autoencoder and text encoder, ready to fill canvases. `kinema.load` makes one."""
 
     def __init__(
         self, config: ModelConfig, denoiser: Denoiser, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
@@ -106,6 +106,7 @@ class Model:
 
     @property
     def parameters(self) -> int:
+        """Number of parameters of the denoiser."""
         return sum(p.numel() for p in self.denoiser.parameters())
 
     @property
@@ -192,9 +193,18 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
-    """A model by name ("kinema-tiny") or folder, on a device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+    """Load a model with its autoencoder.
 
-    ModelError: no such model, or weights that do not fit. InputError: this machine does not have the device.
+    Args:
+        name: Name of a shipped model ("kinema-tiny"), or a model folder.
+        device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The model on that device.
+
+    Raises:
+        ModelError: There is no such model, or its weights do not fit its config.
+        InputError: This machine does not have the device.
     """
     place = resolve_device(device)
     folder = find(name)
