@@ -14,8 +14,8 @@ the other frames, with mean m and standard deviation s (`kinema.models.objects.m
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
 The contact module corrects that mean (`kinema.models.objects.contacts`). The video's mean and standard deviation are predicted from
-slots and setting alone (`kinema.models.picture.LocalHead`). In recorded worlds, which have no slots, they are the previous picture
-and a fixed spread.
+slots and setting alone (`kinema.models.objects.splatter.LocalHead`). In recorded worlds, which have no slots, they are the previous
+picture and a fixed spread.
 
 The action of the previous frame is added to every token of a frame, because attention alone learned its average effect only.
 
@@ -34,10 +34,11 @@ from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.attention import fourier, rms_norm, rotary, rotary_2d
 from kinema.models.block import MLP, Block, KVCache, Linear
 from kinema.models.config import DenoiserConfig
+from kinema.models.convolutions import MAP, Conv, ConvHead, ConvStem, place_features
 from kinema.models.objects.contacts import ContactModule
 from kinema.models.objects.detection import DETECTION_DIM
 from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share
-from kinema.models.picture import MAP, Conv, ConvHead, ConvStem, LocalHead, SlotSplatter, place_features
+from kinema.models.objects.splatter import LocalHead, SlotSplatter
 from kinema.scene.encoding import STATE_FEATURES, group_slice
 
 _POSITION = group_slice("position")

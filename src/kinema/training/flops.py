@@ -7,7 +7,8 @@ import time
 import torch
 
 from kinema.models.config import DenoiserConfig
-from kinema.models.picture import BASIS, DRAWING, MAP, OFFSET, SEEING, SLOT
+from kinema.models.convolutions import DRAWING, MAP, SEEING
+from kinema.models.objects.splatter import BASIS, OFFSET, SLOT
 from kinema.scene.encoding import STATE_FEATURES
 
 

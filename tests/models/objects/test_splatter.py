@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from kinema.models.convolutions import MAP
 from kinema.models.denoiser import cell_centers
-from kinema.models.picture import MAP, SlotSplatter
+from kinema.models.objects.splatter import SlotSplatter
 from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
 
 UNITS = 1.25

@@ -10,7 +10,7 @@ from kinema.diffusion.losses import clean_video
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
-from kinema.models.picture import SPREAD
+from kinema.models.objects.splatter import SPREAD
 
 CONFIG = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8)
 
