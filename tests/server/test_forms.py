@@ -8,7 +8,8 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import ApiError, SizeError
 from kinema.server.api import video_schema, worlds
-from kinema.server.api.forms import Field, unbracket
+from kinema.server.api.bodies import unbracket
+from kinema.server.api.forms import Field
 from kinema.server.api.video_schema import check_length, config_of, size_for
 
 BEGIN = {field.name: field for field in worlds.BEGIN}

@@ -7,13 +7,13 @@ import pytest
 from kinema.errors import SizeError
 from kinema.inference import limits
 from kinema.models.hub import available
-from kinema.server.api.account import model_shown
+from kinema.server.api.models import model_shown
 from kinema.server.api.video_schema import CREATE, EDIT, EXTEND, LOOP, REMIX, TRIM, config_of, size_for
 
 
 @pytest.mark.parametrize("name", available())
 def test_sizes_listed_are_those_of_the_config(name: str) -> None:
-    config, shown = config_of(name), model_shown(name)["kinema"]
+    config, shown = config_of(name), model_shown(name).kinema.model_dump()
     assert shown["sizes"] == limits.sizes_of(config) and shown["size"] in shown["sizes"]
     assert (shown["heights"], shown["aspects"]) == (list(config.heights), list(config.aspects))
     assert shown["size"] == "x".join(map(str, limits.check_size(config, None)))

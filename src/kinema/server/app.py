@@ -14,18 +14,17 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as NoConnection
-from starlette.exceptions import HTTPException
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kinema.errors import API_TYPES, ApiError, InputError, OutputError
-from kinema.server.api import account, videos, worlds
+from kinema.errors import ApiError
+from kinema.server.api import account, files, health, keys, models, sessions, usage, verify, videos, webhooks, worlds
+from kinema.server.api.bodies import body_schemas
 from kinema.server.api.errors import body
+from kinema.server.api.handlers import add_error_handlers
 from kinema.server.auth import Caller
 from kinema.server.billing import SETTLE_S, frames_cost
 from kinema.server.metrics import LOG
@@ -48,6 +47,18 @@ SECURITY = {
     "referrer-policy": "no-referrer",
 }
 DOCS = ("/docs", "/redoc")
+RESOURCES = (files, models, keys, usage, webhooks, sessions, health, verify)
+"""Modules with a `router` each."""
+
+
+class Api(FastAPI):
+    """FastAPI whose OpenAPI page has the schemas of bodies too, which dependencies read (`Body.read`)."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = super().openapi()
+            self.openapi_schema["components"]["schemas"].update(body_schemas())
+        return self.openapi_schema
 
 
 class Edge:
@@ -131,7 +142,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         await manager.close()
         await run_in_threadpool(services.close)
 
-    app = FastAPI(
+    app = Api(
         title="Kinema", version=version("kinema"), lifespan=lifespan,
         description="Films what you describe, and worlds that you can step into. Errors: {error: {message, type, param, code}}.",
     )  # fmt: skip
@@ -158,6 +169,8 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
 
     app.include_router(videos.routes(services))
     app.include_router(account.routes(services))
+    for resource in RESOURCES:
+        app.include_router(resource.router)
     app.include_router(
         worlds.routes(
             manager,
@@ -169,7 +182,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
             check_key=check_key,
         )
     )
-    _errors(app)
+    add_error_handlers(app)
 
     @app.get("/verify", include_in_schema=False)
     async def verify_page() -> FileResponse:
@@ -204,54 +217,3 @@ async def _sweep(services: Services) -> None:
         except Exception as error:
             LOG.error("sweeping failed: %s", error)
         await asyncio.sleep(SWEEP_S)
-
-
-def _errors(app: FastAPI) -> None:
-    @app.exception_handler(ApiError)
-    async def api(request: Request, error: ApiError) -> JSONResponse:
-        return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
-
-    @app.exception_handler(InputError)
-    async def input_error(request: Request, error: InputError) -> JSONResponse:
-        return JSONResponse(body(str(error), "invalid_request_error", None, "invalid_value"), status_code=400)
-
-    @app.exception_handler(RecursionError)
-    async def deep(request: Request, error: RecursionError) -> JSONResponse:
-        return JSONResponse(
-            body("the body is nested too deeply", "invalid_request_error", None, "invalid_json"), status_code=400
-        )
-
-    @app.exception_handler(OutputError)
-    async def output(request: Request, error: OutputError) -> JSONResponse:
-        return JSONResponse(
-            body(str(error), "server_error", None, "storage_full"), status_code=507, headers={"retry-after": "30"}
-        )
-
-    @app.exception_handler(DataError)
-    async def data(request: Request, error: DataError) -> JSONResponse:
-        return JSONResponse(
-            body("a value cannot be kept in the database", "invalid_request_error", None, "invalid_value"), status_code=400
-        )
-
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(NoConnection)
-    async def database(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
-        LOG.error("database: %s", str(error).splitlines()[0])
-        return JSONResponse(
-            body("the database does not answer now; try again", "server_error", None, "unavailable"), status_code=503,
-            headers={"retry-after": "2"},
-        )  # fmt: skip
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        kind = API_TYPES.get(error.status_code, "invalid_request_error")
-        message = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        headers: dict[str, Any] = dict(error.headers or {})
-        return JSONResponse(body(message, kind, None, None), status_code=error.status_code, headers=headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:]) or None
-        message = f"{name or 'the request'}: {first['msg']}"
-        return JSONResponse(body(message, "invalid_request_error", name, "invalid_value"), status_code=422)

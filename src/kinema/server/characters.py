@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from kinema.server.api.bodies import MOST_TEXT
 from kinema.server.api.errors import not_found, refuse
-from kinema.server.api.forms import MOST_TEXT
 from kinema.server.api.video_schema import MOST_CHARACTERS
 from kinema.server.auth import Caller
 from kinema.server.services import Services

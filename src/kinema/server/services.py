@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.media import Clip
+from kinema.server.api.errors import ERRORS
 from kinema.server.auth import Auth, Caller
 from kinema.server.billing import Billing
 from kinema.server.jobs.publish import VIDEO
@@ -27,25 +28,6 @@ from kinema.server.storage.artifacts import ArtifactStore, load_clip
 from kinema.server.storage.tables import Database
 from kinema.server.storage.uploads import Uploads
 from kinema.server.webhooks import Webhooks
-
-SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
-"""JSON schema of every error response."""
-
 
 HEAVY, QUEUED = 3, 24
 """How many requests may read files at the same time, and how many may run or wait in all."""
@@ -79,23 +61,16 @@ class Services:
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""
-        self.errors: dict[int | str, dict[str, Any]] = {
-            status: {"description": text, "content": {"application/json": {"schema": SCHEMA}}}
-            for status, text in (
-                (400, "a value cannot be used"), (401, "no key, or none that holds"), (403, "the key may not do that"),
-                (404, "there is none"), (409, "not in this state"), (413, "too large"), (422, "a value cannot be used"),
-                (429, "too often, or beyond the quota"), (507, "the disk is full"),
-            )
-        }  # fmt: skip
+        self.errors = ERRORS
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self._waiting, self._strangers = 0, 0
 
-    async def caller(self, request: HTTPConnection, scope: str) -> Caller:
-        """The caller of a request. ApiError: 401 without a valid key, 403 without the scope."""
-        authenticated = await self.run_query(self.auth.caller_of, request)
+    async def caller(self, connection: HTTPConnection, scope: str = "read") -> Caller:
+        """The caller of a request or WebSocket. ApiError: 401 without a valid key, 403 without the scope."""
+        authenticated = await self.run_query(self.auth.caller_of, connection)
         authenticated.need(scope)
-        request.scope["kinema_key"] = authenticated.key_id
+        connection.scope["kinema_key"] = authenticated.key_id
         return authenticated
 
     async def run_query(self, query: Callable[..., T], *arguments: Any) -> T:

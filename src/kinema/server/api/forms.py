@@ -13,22 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from kinema.errors import ApiError, OutputError
+from kinema.errors import ApiError
+from kinema.server.api.bodies import MOST_JSON, MOST_LIST, MOST_STATE, MOST_TEXT, raw_body
 from kinema.server.api.errors import kind_of, refuse, shown
-from kinema.server.storage.uploads import MOST_BYTES, Sent
 
-MOST_TEXT = 8000
-MOST_LIST = 1000
 MOST_TOKEN = 255
-MOST_STATE = MOST_JSON = 12 << 20
-SMALL = 64 << 10
-"""Bytes of a body of JSON at most: any; one that is read before it is known who sends it. Larger files come as file parts."""
-DEPTH = 6
 
 Kind = Literal["text", "number", "whole", "flag", "reference", "list", "object", "any"]
 _SCHEMA: dict[str, dict[str, Any]] = {
@@ -186,84 +177,6 @@ def token_of(request: Request) -> str | None:
     if token is not None and not 0 < len(token) <= MOST_TOKEN:
         raise ApiError(400, f"Idempotency-Key of {len(token)} characters: expected 1 to {MOST_TOKEN}", code="invalid_value")
     return token
-
-
-async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) -> dict[str, Any]:
-    """A body as a dict of values, files as `Sent`. Where one file is all that is wanted, texts beside it are short and few."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        if most < MOST_JSON:
-            raise ApiError(415, "expected a body of JSON", code="invalid_json")
-        try:
-            fields, longest = (4 * MOST_LIST, MOST_STATE) if files > 1 else (8, MOST_TEXT)
-            form = await request.form(max_files=files, max_fields=fields, max_part_size=longest)
-        except HTTPException as error:
-            raise ApiError(400, f"the form cannot be read: {error.detail}", code="invalid_form") from None
-        except ApiError:
-            raise
-        except OSError as error:
-            raise OutputError(f"the form cannot be kept: {error.strerror or error}") from None
-        except Exception as error:
-            raise ApiError(400, f"the form cannot be read ({type(error).__name__})", code="invalid_form") from None
-        try:
-            pairs = [(name, await _value(value)) for name, value in form.multi_items()]
-        finally:
-            await form.close()
-        return unbracket(pairs)
-    taken = bytearray()
-    async for part in request.stream():
-        taken += part
-        if len(taken) > most:
-            raise ApiError(413, f"JSON of more than {most >> 10} KiB; send files as file parts", code="too_large")
-    content = bytes(taken)
-    if not content.strip():
-        return {}
-    try:
-        given = json.loads(content) if len(content) < SMALL else await run_in_threadpool(json.loads, content)
-    except (ValueError, RecursionError):
-        raise ApiError(400, "the body is not JSON; expected an object", code="invalid_json") from None
-    if not isinstance(given, dict):
-        raise ApiError(400, f"the body is {type(given).__name__}; expected a JSON object", code="invalid_json")
-    return given
-
-
-async def _value(value: UploadFile | str) -> Any:
-    if isinstance(value, str):
-        return value
-    if value.size is not None and value.size > MOST_BYTES:
-        raise ApiError(413, f"a file has {value.size >> 20} MiB; {MOST_BYTES >> 20} are allowed", code="too_large")
-    return Sent(name=value.filename or "file", content=await value.read())
-
-
-def unbracket(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """[("a[b]", 1), ("c[]", 2), ("d[0][e]", 3)] -> {"a": {"b": 1}, "c": [2], "d": [{"e": 3}]}; the last of equals counts."""
-    tree: dict[str, Any] = {}
-    for name, value in pairs:
-        head, *rest = re.split(r"\[", name)
-        path = [head, *(part.removesuffix("]") for part in rest)]
-        if len(path) > DEPTH or not head:
-            raise ApiError(400, f"the field {name[:60]!r} is nested too deeply or has no name", code="invalid_form")
-        node = tree
-        for part in path[:-1]:
-            child = node.setdefault(part if part != "" else str(len(node)), {})
-            if not isinstance(child, dict):
-                raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
-            node = child
-        last = path[-1] if path[-1] != "" else str(len(node))
-        if isinstance(node.get(last), dict):
-            raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
-        node[last] = value
-    return {name: _lists(value) for name, value in tree.items()}
-
-
-def _lists(value: Any) -> Any:
-    """Dicts whose names count 0, 1, 2, ... are lists."""
-    if not isinstance(value, dict):
-        return value
-    made = {name: _lists(inner) for name, inner in value.items()}
-    if made and all(re.fullmatch(r"\d{1,4}", name) for name in made):
-        return [made[name] for name in sorted(made, key=int)]
-    return made
 
 
 def described(fields: Sequence[Field], *, answer: str = "the answer") -> dict[str, Any]:

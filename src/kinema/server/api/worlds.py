@@ -26,8 +26,9 @@ from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
+from kinema.server.api.bodies import raw_body
 from kinema.server.api.errors import refuse
-from kinema.server.api.forms import Field, body_of, described, raw_body
+from kinema.server.api.forms import Field, body_of, described
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import MAX_BYTES, scene_of
 from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, encode_async, error_text, live, to_api_error
