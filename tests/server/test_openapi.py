@@ -36,7 +36,7 @@ def page(client: TestClient) -> dict[str, Any]:
 
 def operations(page: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in page["paths"].items():
-        if path.startswith(("/v1/videos", "/v1/worlds", "/v1/estimate", "/v1/queue")):
+        if path.startswith("/v1/worlds"):
             continue
         for method, operation in methods.items():
             yield method, path, operation
@@ -90,4 +90,11 @@ def test_bodies_name_their_fields(page: dict[str, Any]) -> None:
     kinds, schema = taken(page, "/v1/keys")
     assert kinds == {"application/json", "multipart/form-data"} and schema["required"] == ["name"]
     assert set(schema["properties"]) == {"name", "scopes", "expires_in_days", "quota", "rate", "concurrency"}
+    for path in ("/v1/videos", "/v1/estimate"):
+        kinds, schema = taken(page, path)
+        assert kinds == {"application/json", "multipart/form-data"} and "required" not in schema
+        assert {"prompt", "seconds", "size", "fps", "seed", "input_reference", "keyframes", "model"} < set(
+            schema["properties"]
+        )
+        assert schema["properties"]["seconds"]["anyOf"][0] == {"type": "number", "minimum": 0.01, "maximum": 600.0}
     assert taken(page, "/v1/session")[0] == {"application/json"}

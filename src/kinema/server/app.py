@@ -21,7 +21,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kinema.errors import ApiError
-from kinema.server.api import account, files, health, keys, models, sessions, usage, verify, videos, webhooks, worlds
+from kinema.server.api import (
+    characters,
+    estimates,
+    files,
+    health,
+    keys,
+    models,
+    queue,
+    sessions,
+    usage,
+    verify,
+    videos,
+    webhooks,
+    worlds,
+)
 from kinema.server.api.bodies import body_schemas
 from kinema.server.api.errors import body
 from kinema.server.api.handlers import add_error_handlers
@@ -47,8 +61,8 @@ SECURITY = {
     "referrer-policy": "no-referrer",
 }
 DOCS = ("/docs", "/redoc")
-RESOURCES = (files, models, keys, usage, webhooks, sessions, health, verify)
-"""Modules with a `router` each."""
+RESOURCES = (*(characters, videos, estimates, queue, files, models, keys, usage, webhooks, sessions, health, verify),)
+"""Modules with a `router` each; addresses with a word go before those with an id."""
 
 
 class Api(FastAPI):
@@ -167,8 +181,6 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
                 LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
         services.billing.spend(who.key_id, frames_cost(session.meta.size, frames))
 
-    app.include_router(videos.routes(services))
-    app.include_router(account.routes(services))
     for resource in RESOURCES:
         app.include_router(resource.router)
     app.include_router(

@@ -14,7 +14,6 @@ from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.server.api.errors import ERRORS
 from kinema.server.auth import Auth, Caller
 from kinema.server.billing import Billing
 from kinema.server.jobs.publish import VIDEO
@@ -45,7 +44,7 @@ def busy() -> ApiError:
 
 
 class Services:
-    """The objects that the routes share. `errors` describes error responses for the OpenAPI page."""
+    """The objects that the routes share."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -61,7 +60,6 @@ class Services:
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""
-        self.errors = ERRORS
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self._waiting, self._strangers = 0, 0

@@ -91,6 +91,8 @@ class Body(BaseModel):
                 return _from_json(given)
             case ("boolean", str()) if given.lower() in ("true", "false", "1", "0"):
                 return given.lower() in ("true", "1")
+            case ("integer", str()) if re.fullmatch(r"-?\d{1,20}", given):
+                return int(given)
             case ("boolean", bool()):
                 return given
             case ("boolean", _) | ("number" | "integer", bool()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -29,6 +29,11 @@ class Page(Listing[T], Generic[T]):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+    @classmethod
+    def of(cls, data: list[Any], *, more: bool = False) -> Self:
+        """A page of objects with an id."""
+        return cls(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
 
 
 class Deleted(BaseModel):
