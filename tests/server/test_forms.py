@@ -7,13 +7,10 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import ApiError, SizeError
-from kinema.server.api import worlds
 from kinema.server.api.bodies import Body, InvalidBody, unbracket
 from kinema.server.api.explain import explain
-from kinema.server.api.forms import Field
 from kinema.server.api.video_schema import CreateVideo, EditVideo, ExtendVideo, TrimVideo, check_length, config_of, size_for
-
-BEGIN = {field.name: field for field in worlds.BEGIN}
+from kinema.server.api.world_schema import AskWhatIf, CreateWorld
 
 
 def test_brackets() -> None:
@@ -22,37 +19,6 @@ def test_brackets() -> None:
     for bad in ([("a", 1), ("a[b]", 2)], [("a[b]", 1), ("a", 2)], [("[x]", 1)], [("a" + "[b]" * 9, 1)]):
         with pytest.raises(ApiError):
             unbracket(bad)
-
-
-@pytest.mark.parametrize(
-    ("field", "given", "value"),
-    [
-        (Field(name="x", kind="number", about="", low=0), "1.5", 1.5),
-        (Field(name="x", kind="whole", about=""), "7", 7),
-        (Field(name="x", kind="whole", about=""), 7.0, 7),
-        (Field(name="x", kind="flag", about=""), "true", True),
-        (Field(name="x", kind="list", about=""), "[1]", [1]),
-        (Field(name="x", kind="reference", about=""), '{"id": "v"}', {"id": "v"}),
-        (Field(name="x", kind="whole", about="", default=3), None, 3),
-        (Field(name="x", kind="number", about="", default=3), "", 3),
-    ],
-)
-def test_values(field: Field, given: object, value: object) -> None:
-    assert field.read(given) == value
-
-
-@pytest.mark.parametrize(
-    ("field", "given", "message"),
-    [
-        (BEGIN["size"], 64, 'size is a number, 64: expected text such as "64x64"'),
-        (BEGIN["start"], "a red ball", """start 'a red ball': expected JSON such as {"prompt": "a red ball on a field"}"""),
-        (BEGIN["start"], [1], """start (a list of 1): expected an object such as {"prompt": "a red ball on a field"}"""),
-    ],
-)
-def test_an_error_tells_numbers_from_text_and_gives_an_example(field: Field, given: object, message: str) -> None:
-    with pytest.raises(ApiError) as refused:
-        field.read(given)
-    assert str(refused.value).startswith(message) and refused.value.param == field.name
 
 
 def test_a_rate_that_the_model_does_not_film_has_its_mend() -> None:
@@ -68,21 +34,6 @@ def test_a_size_of_another_service_becomes_one_of_this_model() -> None:
         notes: list[str] = []
         assert size_for(size, "sora-2", "kinema-tiny", notes) == filmed
         assert notes == ([] if size == filmed else [f"kinema-tiny does not film {size}; {filmed} instead"])
-
-
-@pytest.mark.parametrize(
-    ("kind", "given"),
-    [
-        ("number", "nan"), ("number", "1e999"), ("number", True), ("number", []), ("number", "1" * 400), ("whole", 1.5),
-        ("whole", "0x1"),
-        ("whole", True), ("flag", "maybe"), ("list", "{"), ("list", "[" * 100_000), ("list", list(range(2000))), ("object", "[]"),
-        ("text", 5), ("text", "\0"), ("text", "x" * 9000), ("text", "\ud800"),
-    ],
-)  # fmt: skip
-def test_what_is_not_expected(kind: str, given: object) -> None:
-    with pytest.raises(ApiError) as refused:
-        Field(name="x", kind=kind, about="").read(given)  # type: ignore[arg-type]
-    assert refused.value.status == 400 and refused.value.param == "x" and len(str(refused.value)) < 300
 
 
 def line_of(body: type[Body], given: dict[str, object]) -> ApiError:
@@ -147,7 +98,7 @@ def test_an_error_names_the_field_and_says_what_came_and_what_was_expected(name:
     assert str(error.param).startswith(name) and str(error.param) in str(error)
 
 
-def test_what_is_missing_unknown_or_too_long() -> None:
+def test_what_is_missing_unknown_too_long_or_of_another_kind() -> None:
     cases: tuple[tuple[type[Body], dict[str, object], str, str], ...] = (
         (EditVideo, {"video": "v"}, "prompt is missing: what the video is remade by", "missing_value"),
         (EditVideo, {"video": "v", "prompt": " "}, "prompt is empty: what the video is remade by", "missing_value"),
@@ -159,6 +110,27 @@ def test_what_is_missing_unknown_or_too_long() -> None:
             "cuts[0] (a list of 1): expected [start, end] in seconds",
             "invalid_value",
         ),
+        (CreateWorld, {"size": 64}, 'size is a number, 64: expected text such as "64x64"', "invalid_value"),
+        (CreateWorld, {"fps": "nan"}, "fps 'nan': expected a number", "invalid_value"),
+        (
+            CreateWorld,
+            {"start": "a red ball"},
+            """start 'a red ball': expected JSON such as {"prompt": "a red ball on a field"}""",
+            "invalid_value",
+        ),
+        (
+            CreateWorld,
+            {"start": [1]},
+            """start (a list of 1): expected an object such as {"prompt": "a red ball on a field"}""",
+            "invalid_value",
+        ),
+        (
+            CreateWorld,
+            {"start": {"prompts": "x"}},
+            "unknown parameter 'start.prompts'; did you mean 'prompt'?",
+            "unknown_parameter",
+        ),
+        (AskWhatIf, {"cause": "x", "format": "gif"}, "format 'gif': expected mp4 or png", "invalid_value"),
         (CreateVideo, {"prompt": "x" * 9000}, "prompt has 9000 characters; 8000 are allowed", "too_long"),
         (CreateVideo, {"prompt": "\0"}, "prompt holds characters that are no text", "invalid_value"),
         (CreateVideo, {"prompt": "\ud800"}, "prompt holds characters that are no text", "invalid_value"),

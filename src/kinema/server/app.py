@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,13 +37,11 @@ from kinema.server.api import (
 from kinema.server.api.bodies import body_schemas
 from kinema.server.api.errors import body
 from kinema.server.api.handlers import add_error_handlers
-from kinema.server.auth import Caller
-from kinema.server.billing import SETTLE_S, frames_cost
+from kinema.server.billing import SETTLE_S
 from kinema.server.metrics import LOG
 from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.worlds.manager import WorldManager
-from kinema.server.worlds.session import WorldSession
 
 STUDIO = Path(__file__).parent / "studio"
 MOST_BODY = 80 << 20
@@ -61,7 +57,9 @@ SECURITY = {
     "referrer-policy": "no-referrer",
 }
 DOCS = ("/docs", "/redoc")
-RESOURCES = (*(characters, videos, estimates, queue, files, models, keys, usage, webhooks, sessions, health, verify),)
+RESOURCES = (
+    *(characters, videos, estimates, queue, files, models, keys, usage, webhooks, sessions, health, verify, worlds),
+)
 """Modules with a `router` each; addresses with a word go before those with an id."""
 
 
@@ -162,38 +160,8 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     )  # fmt: skip
     app.state.services, app.state.manager = services, manager
 
-    async def caller(request: Request) -> Caller:
-        authenticated = await services.run_query(services.auth.caller_of, request)
-        request.scope["kinema_key"] = authenticated.key_id
-        return authenticated
-
-    async def caller_of(connection: HTTPConnection) -> Caller:
-        return await services.run_query(services.auth.caller_of, connection)
-
-    async def check_key(who: Any) -> None:
-        await services.run_query(services.auth.check_key, who.key_id)
-
-    async def charge(who: Any, session: WorldSession, frames: int) -> None:
-        if services.billing.is_due(who.key_id):
-            try:
-                await services.run_query(services.billing.refresh_quota, who.key_id)
-            except SQLAlchemyError as error:  # a failed query does not end the session; the next frame tries again
-                LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
-        services.billing.spend(who.key_id, frames_cost(session.meta.size, frames))
-
     for resource in RESOURCES:
         app.include_router(resource.router)
-    app.include_router(
-        worlds.routes(
-            manager,
-            caller=caller,
-            caller_of=caller_of,
-            resolve=services.resolve,
-            check_prompt=services.check_prompt,
-            charge=charge,
-            check_key=check_key,
-        )
-    )
     add_error_handlers(app)
 
     @app.get("/verify", include_in_schema=False)

@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.server.auth import Auth, Caller
-from kinema.server.billing import Billing
+from kinema.server.billing import Billing, frames_cost
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.throughput import ThroughputStats
-from kinema.server.metrics import Metrics
+from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
@@ -64,10 +65,9 @@ class Services:
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self._waiting, self._strangers = 0, 0
 
-    async def caller(self, connection: HTTPConnection, scope: str = "read") -> Caller:
-        """The caller of a request or WebSocket. ApiError: 401 without a valid key, 403 without the scope."""
+    async def caller(self, connection: HTTPConnection) -> Caller:
+        """The caller of a request or WebSocket. ApiError: 401 without a valid key."""
         authenticated = await self.run_query(self.auth.caller_of, connection)
-        authenticated.need(scope)
         connection.scope["kinema_key"] = authenticated.key_id
         return authenticated
 
@@ -130,11 +130,23 @@ class Services:
             )
         return scene.name(max(shown, key=lambda slot: shown[slot]))
 
-    async def resolve(self, given: Any, caller: Any) -> Clip:
+    async def resolve(self, given: Any, caller: Caller) -> Clip:
         """Resolve a reference and load its clip, for worlds."""
-        sees = None if "admin" in caller.scopes else caller.key_id
-        reference = await self.run_apart(self.uploads.resolve, given, sees, caller.key_id, "start")
+        reference = await self.run_apart(self.uploads.resolve, given, caller.sees, caller.key_id, "start")
         return await self.run_apart(self.clip, reference)
+
+    async def charge(self, caller: Caller, size: str, frames: int) -> None:
+        """Bill frames of a world before they are generated, or refund (negative) those that were not; 429 beyond the quota."""
+        if self.billing.is_due(caller.key_id):
+            try:
+                await self.run_query(self.billing.refresh_quota, caller.key_id)
+            except SQLAlchemyError as error:  # a failed query does not end a session; the next frame tries again
+                LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
+        self.billing.spend(caller.key_id, frames_cost(size, frames))
+
+    async def check_key(self, caller: Caller) -> None:
+        """Raise 401 once a caller's key is not valid any more."""
+        await self.run_query(self.auth.check_key, caller.key_id)
 
     def check_prompt(self, text: str) -> None:
         """Raise 400 if moderation refuses a text."""
