@@ -58,7 +58,8 @@ SECURITY = {
 }
 DOCS = ("/docs", "/redoc")
 RESOURCES = (
-    *(characters, videos, estimates, queue, files, models, keys, usage, webhooks, sessions, health, verify, worlds),
+    *(characters, videos, estimates, queue, worlds, files, models),
+    *(keys, usage, webhooks, sessions, verify, health),
 )
 """Modules with a `router` each; addresses with a word go before those with an id."""
 

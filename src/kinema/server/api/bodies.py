@@ -77,14 +77,14 @@ class Body(BaseModel):
         return {
             name: value
             for name, value in given.items()
-            if value is not None and (value != "" or kind_of_field(cls, name) in ("string", None))
+            if value is not None and (value != "" or kinds_of(cls).get(name, "string") == "string")
         }
 
     @field_validator("*", mode="before")
     @classmethod
     def _from_form(cls, given: Any, info: ValidationInfo) -> Any:
         """Forms send all values as text: JSON where a list or an object is wanted, true or false where a flag is."""
-        match kind_of_field(cls, str(info.field_name)), given:
+        match kinds_of(cls)[str(info.field_name)], given:
             case ("array" | "object", str()):
                 return _from_json(given)
             case ("reference", str()) if given.startswith("{"):
@@ -116,7 +116,8 @@ def schema_of(body: type[Body]) -> dict[str, Any]:
 
 
 def resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """A part of a schema without `| None` and with the model that it refers to; its own description goes first."""
+    """A part of a schema without `| None` and with the model that it refers to, whose description it may replace. What may be of
+    several types is a reference to a picture or video."""
     branches = [branch for branch in schema.get("anyOf", ()) if branch != {"type": "null"}]
     if len(branches) == 1:
         return resolved({**branches[0], **schema, "anyOf": ()}, root)
@@ -126,10 +127,10 @@ def resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def kind_of_field(body: type[Body], name: str) -> str | None:
-    """The JSON type of a field, "reference" for a picture or video; None if there is no such field."""
-    schema = schema_of(body)["properties"].get(name)
-    return None if schema is None else resolved(schema, schema_of(body)).get("type", "any")
+def kinds_of(body: type[Body]) -> dict[str, str]:
+    """The JSON type of each field, "reference" for a picture or video."""
+    schema = schema_of(body)
+    return {name: resolved(field, schema).get("type", "any") for name, field in schema["properties"].items()}
 
 
 def _from_json(text: str) -> Any:
