@@ -138,11 +138,11 @@ def test_shares_and_middles(scene: Make) -> None:
 
 
 def test_the_default_strength_has_one_place(capsys: pytest.CaptureFixture[str]) -> None:
-    from kinema.server.api.video_schema import EDIT
+    from kinema.server.api.video_schema import EditVideo
 
     assert 0.8 <= EDIT_STRENGTH <= 0.95 and picture_level(1.0) == 1.0 and picture_level(EDIT_STRENGTH) > EDIT_STRENGTH
     assert inspect.signature(kinema.edit).parameters["strength"].default is editing.EDIT_STRENGTH
-    assert next(field.default for field in EDIT if field.name == "strength") is editing.EDIT_STRENGTH
+    assert EditVideo.model_fields["strength"].default is editing.EDIT_STRENGTH
     with pytest.raises(SystemExit):
         main(["edit", "--help"])
     assert f"(default: {EDIT_STRENGTH})" in capsys.readouterr().out

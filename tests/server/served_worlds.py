@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from kinema.client import clip_of, from_url
-from kinema.errors import ApiError, InputError
+from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.server.api.errors import body
-from kinema.server.api.worlds import routes
+from kinema.server.api.handlers import add_error_handlers
+from kinema.server.api.worlds import router
 from kinema.server.worlds.manager import WorldManager
 
 PROMPT = "a red ball, a blue box and a green robot on a field"
@@ -39,12 +38,23 @@ def key_of(connection: HTTPConnection) -> Key:
     return Key({"reader": "ann"}.get(name, name), frozenset(SCOPES[name]))
 
 
-def authenticated(request: Request) -> Key:
-    return key_of(request)
+class FreeServices:
+    """What the routes of worlds ask of `Services`, without a database: keys are names, and nothing costs anything."""
 
+    async def caller(self, connection: HTTPConnection) -> Key:
+        return key_of(connection)
 
-async def resolve(reference: Any, caller: Any) -> Clip:
-    return clip_of(from_url(reference["image_url"]))
+    async def resolve(self, reference: Any, caller: Key) -> Clip:
+        return clip_of(from_url(reference["image_url"]))
+
+    def check_prompt(self, text: str) -> None:
+        pass
+
+    async def charge(self, caller: Key, size: str, frames: int) -> None:
+        pass
+
+    async def check_key(self, caller: Key) -> None:
+        pass
 
 
 def bare_app(manager: WorldManager, *, drained: bool = True) -> FastAPI:
@@ -57,16 +67,9 @@ def bare_app(manager: WorldManager, *, drained: bool = True) -> FastAPI:
             await manager.close()
 
     app = FastAPI(lifespan=lifespan)
-    app.include_router(routes(manager, caller=authenticated, caller_of=key_of, resolve=resolve))
-
-    @app.exception_handler(InputError)
-    async def input_error(request: Request, error: InputError) -> JSONResponse:
-        return JSONResponse(body(str(error), "invalid_request_error"), 400)
-
-    @app.exception_handler(ApiError)
-    async def api_error(request: Request, error: ApiError) -> JSONResponse:
-        return JSONResponse(error.body(), error.status)
-
+    app.state.services, app.state.manager = FreeServices(), manager
+    app.include_router(router)
+    add_error_handlers(app)
     return app
 
 

@@ -7,12 +7,10 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import ApiError, SizeError
-from kinema.server.api import video_schema, worlds
-from kinema.server.api.forms import Field, unbracket
-from kinema.server.api.video_schema import check_length, config_of, size_for
-
-BEGIN = {field.name: field for field in worlds.BEGIN}
-CREATE = {field.name: field for field in video_schema.CREATE}
+from kinema.server.api.bodies import Body, InvalidBody, unbracket
+from kinema.server.api.explain import explain
+from kinema.server.api.video_schema import CreateVideo, EditVideo, ExtendVideo, TrimVideo, check_length, config_of, size_for
+from kinema.server.api.world_schema import AskWhatIf, CreateWorld
 
 
 def test_brackets() -> None:
@@ -21,43 +19,6 @@ def test_brackets() -> None:
     for bad in ([("a", 1), ("a[b]", 2)], [("a[b]", 1), ("a", 2)], [("[x]", 1)], [("a" + "[b]" * 9, 1)]):
         with pytest.raises(ApiError):
             unbracket(bad)
-
-
-@pytest.mark.parametrize(
-    ("field", "given", "value"),
-    [
-        (Field(name="x", kind="number", about="", low=0), "1.5", 1.5),
-        (Field(name="x", kind="whole", about=""), "7", 7),
-        (Field(name="x", kind="whole", about=""), 7.0, 7),
-        (Field(name="x", kind="flag", about=""), "true", True),
-        (Field(name="x", kind="list", about=""), "[1]", [1]),
-        (Field(name="x", kind="reference", about=""), '{"id": "v"}', {"id": "v"}),
-        (Field(name="x", kind="whole", about="", default=3), None, 3),
-        (Field(name="x", kind="number", about="", default=3), "", 3),
-    ],
-)
-def test_values(field: Field, given: object, value: object) -> None:
-    assert field.read(given) == value
-
-
-@pytest.mark.parametrize(
-    ("field", "given", "message"),
-    [
-        (BEGIN["size"], 64, 'size is a number, 64: expected text such as "64x64"'),
-        (CREATE["size"], True, 'size is a boolean: expected text such as "64x64"'),
-        (CREATE["prompt"], ["a"], "prompt is a list: expected text: what happens"),
-        (CREATE["seed"], "x", "seed 'x': expected a whole number"),
-        (CREATE["seed"], 1.5, "seed 1.5: expected a whole number"),
-        (BEGIN["start"], "a red ball", """start 'a red ball': expected JSON such as {"prompt": "a red ball on a field"}"""),
-        (BEGIN["start"], [1], """start (a list of 1): expected an object such as {"prompt": "a red ball on a field"}"""),
-        (CREATE["keyframes"], "{", "keyframes '{': expected JSON: pictures on the way: [{"),
-        (CREATE["keyframes"], 5, "keyframes 5: expected a list: pictures on the way: [{"),
-    ],
-)
-def test_an_error_tells_numbers_from_text_and_gives_an_example(field: Field, given: object, message: str) -> None:
-    with pytest.raises(ApiError) as refused:
-        field.read(given)
-    assert str(refused.value).startswith(message) and refused.value.param == field.name
 
 
 def test_a_rate_that_the_model_does_not_film_has_its_mend() -> None:
@@ -71,20 +32,122 @@ def test_a_size_of_another_service_becomes_one_of_this_model() -> None:
     """As docs/serving.md says."""
     for size, filmed in (("1280x720", "224x128"), ("720x1280", "80x128"), ("320x180", "336x192"), ("64x64", "64x64")):
         notes: list[str] = []
-        assert size_for({"model": "sora-2", "size": size}, "kinema-tiny", notes) == filmed
+        assert size_for(size, "sora-2", "kinema-tiny", notes) == filmed
         assert notes == ([] if size == filmed else [f"kinema-tiny does not film {size}; {filmed} instead"])
 
 
+def line_of(body: type[Body], given: dict[str, object]) -> ApiError:
+    """The error response to a body that cannot be used."""
+    with pytest.raises(InvalidBody) as refused:
+        body.parse(given)
+    error = explain(refused.value)
+    assert error.status == 400 and len(str(error)) < 300 and len(str(error).splitlines()) == 1
+    return error
+
+
 @pytest.mark.parametrize(
-    ("kind", "given"),
+    ("name", "given", "value"),
     [
-        ("number", "nan"), ("number", "1e999"), ("number", True), ("number", []), ("number", "1" * 400), ("whole", 1.5),
-        ("whole", "0x1"),
-        ("whole", True), ("flag", "maybe"), ("list", "{"), ("list", "[" * 100_000), ("list", list(range(2000))), ("object", "[]"),
-        ("text", 5), ("text", "\0"), ("text", "x" * 9000), ("text", "\ud800"),
+        ("seconds", "1.5", 1.5), ("seed", "7", 7), ("seed", 7.0, 7), ("strict", "true", True), ("strict", "0", False),
+        ("characters", "[1]", [1]), ("input_reference", '{"id": "v"}', {"id": "v"}), ("input_reference", "", None),
+        ("priority", None, 0), ("priority", "", 0), ("prompt", None, ""), ("size", "", ""), ("keyframes", "[]", []),
     ],
 )  # fmt: skip
-def test_what_is_not_expected(kind: str, given: object) -> None:
-    with pytest.raises(ApiError) as refused:
-        Field(name="x", kind=kind, about="").read(given)  # type: ignore[arg-type]
-    assert refused.value.status == 400 and refused.value.param == "x" and len(str(refused.value)) < 300
+def test_forms_send_all_values_as_text(name: str, given: object, value: object) -> None:
+    assert getattr(CreateVideo.parse({name: given}), name) == value
+
+
+def test_forms_hold_lists_and_objects() -> None:
+    given = CreateVideo.parse(unbracket([("keyframes[0][picture]", "v"), ("keyframes[0][at]", "2")]))
+    assert given.keyframes is not None and (given.keyframes[0].picture, given.keyframes[0].at) == ("v", 2.0)
+    given = CreateVideo.parse({"guides": '{"camera": [[0, 5, 5, "1"]]}', "blend": {"a": "x", "b": "y", "c": 1}})
+    assert given.guides is not None and given.guides.camera == [(0, 5, 5, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("size", True, 'size is a boolean: expected text such as "64x64"'),
+        ("size", 64, 'size is a number, 64: expected text such as "64x64"'),
+        ("prompt", ["a"], "prompt is a list: expected text: what happens"),
+        ("seed", "x", "seed 'x': expected a whole number"),
+        ("seed", 1.5, "seed 1.5: expected a whole number"),
+        ("seed", -1, "seed -1: expected a whole number from 0 to 4.6"),
+        ("seed", "-1", "seed -1: expected a whole number from 0 to 4.6"),
+        ("seconds", "0", "seconds '0': expected a number from 0.01 to 600"),
+        ("strict", "maybe", "strict 'maybe': expected true or false"),
+        ("keyframes", "{", "keyframes '{': expected JSON: pictures on the way: [{"),
+        ("keyframes", 5, "keyframes 5: expected a list: pictures on the way: [{"),
+        ("keyframes", [{"picture": "v"}] * 65, "keyframes '65 entries': expected up to 64"),
+        ("keyframes", [5], 'keyframes[0] 5: expected an object such as {"at": 2.0, "picture": "file_..."}'),
+        ("keyframes", [{"picture": "v", "at": "x"}], "keyframes[0].at 'x': expected a number from 0 to 600"),
+        ("keyframes", [{"at": 1}], "keyframes[0].picture is missing: what is to be seen"),
+        ("guides", {"zoom": 1}, "unknown parameter 'guides.zoom'; there are camera"),
+        ("guides", {"camera": [[1, 2, 3]]}, "guides.camera[0] (a list of 3): expected [second, x, y, zoom]"),
+        (
+            "guides",
+            {"camera": []},
+            "guides.camera (a list of 0): expected a list: where the camera is, [[second, x, y, zoom]",
+        ),
+        ("blend", {"a": "v"}, "blend.b is missing: a video"),
+    ],
+)
+def test_an_error_names_the_field_and_says_what_came_and_what_was_expected(name: str, given: object, message: str) -> None:
+    error = line_of(CreateVideo, {name: given})
+    assert str(error).startswith(message), str(error)
+    assert str(error.param).startswith(name) and str(error.param) in str(error)
+
+
+def test_what_is_missing_unknown_too_long_or_of_another_kind() -> None:
+    cases: tuple[tuple[type[Body], dict[str, object], str, str], ...] = (
+        (EditVideo, {"video": "v"}, "prompt is missing: what the video is remade by", "missing_value"),
+        (EditVideo, {"video": "v", "prompt": " "}, "prompt is empty: what the video is remade by", "missing_value"),
+        (EditVideo, {"promt": "x"}, "unknown parameter 'promt'; did you mean 'prompt'?", "unknown_parameter"),
+        (ExtendVideo, {"video": None}, "video is missing: the video to go by", "missing_value"),
+        (
+            TrimVideo,
+            {"video": "v", "cuts": [[1]]},
+            "cuts[0] (a list of 1): expected [start, end] in seconds",
+            "invalid_value",
+        ),
+        (CreateWorld, {"size": 64}, 'size is a number, 64: expected text such as "64x64"', "invalid_value"),
+        (CreateWorld, {"fps": "nan"}, "fps 'nan': expected a number", "invalid_value"),
+        (
+            CreateWorld,
+            {"start": "a red ball"},
+            """start 'a red ball': expected JSON such as {"prompt": "a red ball on a field"}""",
+            "invalid_value",
+        ),
+        (
+            CreateWorld,
+            {"start": [1]},
+            """start (a list of 1): expected an object such as {"prompt": "a red ball on a field"}""",
+            "invalid_value",
+        ),
+        (
+            CreateWorld,
+            {"start": {"prompts": "x"}},
+            "unknown parameter 'start.prompts'; did you mean 'prompt'?",
+            "unknown_parameter",
+        ),
+        (AskWhatIf, {"cause": "x", "format": "gif"}, "format 'gif': expected mp4 or png", "invalid_value"),
+        (CreateVideo, {"prompt": "x" * 9000}, "prompt has 9000 characters; 8000 are allowed", "too_long"),
+        (CreateVideo, {"prompt": "\0"}, "prompt holds characters that are no text", "invalid_value"),
+        (CreateVideo, {"prompt": "\ud800"}, "prompt holds characters that are no text", "invalid_value"),
+        (CreateVideo, {"\ud800": 1}, "the body holds characters that are no text", "invalid_value"),
+    )
+    for body, given, message, code in cases:
+        error = line_of(body, given)
+        assert (str(error), error.code) == (message, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("seconds", "nan"), ("seconds", "1e999"), ("seconds", True), ("seconds", []), ("seconds", "1" * 400), ("seed", "0x1"),
+        ("seed", True), ("seed", "1" * 400), ("strict", 1), ("strict", []), ("characters", "{"), ("characters", "[" * 100_000),
+        ("characters", list(range(2000))), ("guides", "[]"), ("prompt", 5), ("prompt", {}), ("model", False),
+    ],
+)  # fmt: skip
+def test_values_that_are_not_expected(name: str, given: object) -> None:
+    assert line_of(CreateVideo, {name: given}).param == name

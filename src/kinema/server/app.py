@@ -12,27 +12,36 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as NoConnection
-from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kinema.errors import API_TYPES, ApiError, InputError, OutputError
-from kinema.server.api import account, videos, worlds
+from kinema.errors import ApiError
+from kinema.server.api import (
+    characters,
+    estimates,
+    files,
+    health,
+    keys,
+    models,
+    queue,
+    sessions,
+    usage,
+    verify,
+    videos,
+    webhooks,
+    worlds,
+)
+from kinema.server.api.bodies import body_schemas
 from kinema.server.api.errors import body
-from kinema.server.auth import Caller
-from kinema.server.billing import SETTLE_S, frames_cost
+from kinema.server.api.handlers import add_error_handlers
+from kinema.server.billing import SETTLE_S
 from kinema.server.metrics import LOG
 from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.worlds.manager import WorldManager
-from kinema.server.worlds.session import WorldSession
 
 STUDIO = Path(__file__).parent / "studio"
 MOST_BODY = 80 << 20
@@ -48,6 +57,21 @@ SECURITY = {
     "referrer-policy": "no-referrer",
 }
 DOCS = ("/docs", "/redoc")
+RESOURCES = (
+    *(characters, videos, estimates, queue, worlds, files, models),
+    *(keys, usage, webhooks, sessions, verify, health),
+)
+"""Modules with a `router` each; addresses with a word go before those with an id."""
+
+
+class Api(FastAPI):
+    """FastAPI whose OpenAPI page has the schemas of bodies too, which dependencies read (`Body.read`)."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = super().openapi()
+            self.openapi_schema["components"]["schemas"].update(body_schemas())
+        return self.openapi_schema
 
 
 class Edge:
@@ -131,45 +155,15 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         await manager.close()
         await run_in_threadpool(services.close)
 
-    app = FastAPI(
+    app = Api(
         title="Kinema", version=version("kinema"), lifespan=lifespan,
         description="Films what you describe, and worlds that you can step into. Errors: {error: {message, type, param, code}}.",
     )  # fmt: skip
     app.state.services, app.state.manager = services, manager
 
-    async def caller(request: Request) -> Caller:
-        authenticated = await services.run_query(services.auth.caller_of, request)
-        request.scope["kinema_key"] = authenticated.key_id
-        return authenticated
-
-    async def caller_of(connection: HTTPConnection) -> Caller:
-        return await services.run_query(services.auth.caller_of, connection)
-
-    async def check_key(who: Any) -> None:
-        await services.run_query(services.auth.check_key, who.key_id)
-
-    async def charge(who: Any, session: WorldSession, frames: int) -> None:
-        if services.billing.is_due(who.key_id):
-            try:
-                await services.run_query(services.billing.refresh_quota, who.key_id)
-            except SQLAlchemyError as error:  # a failed query does not end the session; the next frame tries again
-                LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
-        services.billing.spend(who.key_id, frames_cost(session.meta.size, frames))
-
-    app.include_router(videos.routes(services))
-    app.include_router(account.routes(services))
-    app.include_router(
-        worlds.routes(
-            manager,
-            caller=caller,
-            caller_of=caller_of,
-            resolve=services.resolve,
-            check_prompt=services.check_prompt,
-            charge=charge,
-            check_key=check_key,
-        )
-    )
-    _errors(app)
+    for resource in RESOURCES:
+        app.include_router(resource.router)
+    add_error_handlers(app)
 
     @app.get("/verify", include_in_schema=False)
     async def verify_page() -> FileResponse:
@@ -204,54 +198,3 @@ async def _sweep(services: Services) -> None:
         except Exception as error:
             LOG.error("sweeping failed: %s", error)
         await asyncio.sleep(SWEEP_S)
-
-
-def _errors(app: FastAPI) -> None:
-    @app.exception_handler(ApiError)
-    async def api(request: Request, error: ApiError) -> JSONResponse:
-        return JSONResponse(error.body(), status_code=error.status, headers=error.headers)
-
-    @app.exception_handler(InputError)
-    async def input_error(request: Request, error: InputError) -> JSONResponse:
-        return JSONResponse(body(str(error), "invalid_request_error", None, "invalid_value"), status_code=400)
-
-    @app.exception_handler(RecursionError)
-    async def deep(request: Request, error: RecursionError) -> JSONResponse:
-        return JSONResponse(
-            body("the body is nested too deeply", "invalid_request_error", None, "invalid_json"), status_code=400
-        )
-
-    @app.exception_handler(OutputError)
-    async def output(request: Request, error: OutputError) -> JSONResponse:
-        return JSONResponse(
-            body(str(error), "server_error", None, "storage_full"), status_code=507, headers={"retry-after": "30"}
-        )
-
-    @app.exception_handler(DataError)
-    async def data(request: Request, error: DataError) -> JSONResponse:
-        return JSONResponse(
-            body("a value cannot be kept in the database", "invalid_request_error", None, "invalid_value"), status_code=400
-        )
-
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(NoConnection)
-    async def database(request: Request, error: OperationalError | NoConnection) -> JSONResponse:
-        LOG.error("database: %s", str(error).splitlines()[0])
-        return JSONResponse(
-            body("the database does not answer now; try again", "server_error", None, "unavailable"), status_code=503,
-            headers={"retry-after": "2"},
-        )  # fmt: skip
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        kind = API_TYPES.get(error.status_code, "invalid_request_error")
-        message = f"{request.method} {request.url.path[:120]}: {error.detail}"
-        headers: dict[str, Any] = dict(error.headers or {})
-        return JSONResponse(body(message, kind, None, None), status_code=error.status_code, headers=headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:]) or None
-        message = f"{name or 'the request'}: {first['msg']}"
-        return JSONResponse(body(message, "invalid_request_error", name, "invalid_value"), status_code=422)

@@ -231,10 +231,3 @@ def check_origin(connection: HTTPConnection) -> None:
         raise ApiError(
             403, "the request comes from a page of another server; open the Studio of this one", code="foreign_origin"
         )
-
-
-def shown(row: Row[Any]) -> dict[str, Any]:
-    """A key as JSON, without its secret."""
-    names = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at", "quota", "rate", "concurrency", "used",
-             "reserved", "last_used_at")  # fmt: skip
-    return {"object": "key", **{name: getattr(row, name) for name in names}}

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from kinema.server.api.bodies import MOST_TEXT
 from kinema.server.api.errors import not_found, refuse
-from kinema.server.api.forms import MOST_TEXT
 from kinema.server.api.video_schema import MOST_CHARACTERS
 from kinema.server.auth import Caller
 from kinema.server.services import Services
@@ -38,16 +38,16 @@ class Characters:
         with self.services.database.reading() as db:
             return list(db.execute(query).all())
 
-    def remember(self, given: dict[str, Any], caller: Caller) -> Row[Any]:
+    def remember(self, name: str, video: Any, caller: Caller) -> Row[Any]:
         """Create a character from the main entity of a video."""
-        reference = self.services.uploads.resolve(given["video"], caller.sees, caller.key_id, "video")
+        reference = self.services.uploads.resolve(video, caller.sees, caller.key_id, "video")
         appearance, id = self.services.main_character(reference), new_id("char")
         with self.services.database.writing() as db:
             row = {
                 "id": id,
                 "key_id": caller.key_id,
                 "created_at": self.services.database.now(db),
-                "name": given["name"][:80],
+                "name": name[:80],
             }
             db.execute(characters.insert().values(**row, looks=appearance))
         return self.find(id, caller)
@@ -65,13 +65,3 @@ class Characters:
         if len(rewritten) > MOST_TEXT:
             raise refuse("prompt", f"{len(rewritten)} characters with its characters put in", f"up to {MOST_TEXT}")
         return rewritten
-
-
-def character_shown(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "object": "character",
-        "name": row.name,
-        "created_at": int(row.created_at),
-        "looks": row.looks,
-    }

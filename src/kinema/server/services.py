@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.server.auth import Auth, Caller
-from kinema.server.billing import Billing
+from kinema.server.billing import Billing, frames_cost
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.throughput import ThroughputStats
-from kinema.server.metrics import Metrics
+from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
@@ -27,25 +28,6 @@ from kinema.server.storage.artifacts import ArtifactStore, load_clip
 from kinema.server.storage.tables import Database
 from kinema.server.storage.uploads import Uploads
 from kinema.server.webhooks import Webhooks
-
-SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
-"""JSON schema of every error response."""
-
 
 HEAVY, QUEUED = 3, 24
 """How many requests may read files at the same time, and how many may run or wait in all."""
@@ -63,7 +45,7 @@ def busy() -> ApiError:
 
 
 class Services:
-    """The objects that the routes share. `errors` describes error responses for the OpenAPI page."""
+    """The objects that the routes share."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -79,23 +61,14 @@ class Services:
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""
-        self.errors: dict[int | str, dict[str, Any]] = {
-            status: {"description": text, "content": {"application/json": {"schema": SCHEMA}}}
-            for status, text in (
-                (400, "a value cannot be used"), (401, "no key, or none that holds"), (403, "the key may not do that"),
-                (404, "there is none"), (409, "not in this state"), (413, "too large"), (422, "a value cannot be used"),
-                (429, "too often, or beyond the quota"), (507, "the disk is full"),
-            )
-        }  # fmt: skip
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self._waiting, self._strangers = 0, 0
 
-    async def caller(self, request: HTTPConnection, scope: str) -> Caller:
-        """The caller of a request. ApiError: 401 without a valid key, 403 without the scope."""
-        authenticated = await self.run_query(self.auth.caller_of, request)
-        authenticated.need(scope)
-        request.scope["kinema_key"] = authenticated.key_id
+    async def caller(self, connection: HTTPConnection) -> Caller:
+        """The caller of a request or WebSocket. ApiError: 401 without a valid key."""
+        authenticated = await self.run_query(self.auth.caller_of, connection)
+        connection.scope["kinema_key"] = authenticated.key_id
         return authenticated
 
     async def run_query(self, query: Callable[..., T], *arguments: Any) -> T:
@@ -157,11 +130,23 @@ class Services:
             )
         return scene.name(max(shown, key=lambda slot: shown[slot]))
 
-    async def resolve(self, given: Any, caller: Any) -> Clip:
+    async def resolve(self, given: Any, caller: Caller) -> Clip:
         """Resolve a reference and load its clip, for worlds."""
-        sees = None if "admin" in caller.scopes else caller.key_id
-        reference = await self.run_apart(self.uploads.resolve, given, sees, caller.key_id, "start")
+        reference = await self.run_apart(self.uploads.resolve, given, caller.sees, caller.key_id, "start")
         return await self.run_apart(self.clip, reference)
+
+    async def charge(self, caller: Caller, size: str, frames: int) -> None:
+        """Bill frames of a world before they are generated, or refund (negative) those that were not; 429 beyond the quota."""
+        if self.billing.is_due(caller.key_id):
+            try:
+                await self.run_query(self.billing.refresh_quota, caller.key_id)
+            except SQLAlchemyError as error:  # a failed query does not end a session; the next frame tries again
+                LOG.warning("what is left of a quota could not be seen: %s", str(error).splitlines()[0])
+        self.billing.spend(caller.key_id, frames_cost(size, frames))
+
+    async def check_key(self, caller: Caller) -> None:
+        """Raise 401 once a caller's key is not valid any more."""
+        await self.run_query(self.auth.check_key, caller.key_id)
 
     def check_prompt(self, text: str) -> None:
         """Raise 400 if moderation refuses a text."""

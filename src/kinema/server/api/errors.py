@@ -5,7 +5,33 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from kinema.errors import ApiError
+
+
+class ErrorDetails(BaseModel):
+    """What went wrong: one line that a person can act on, the kind of error, and the parameter that it is about."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    error: ErrorDetails
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "model": ErrorBody}
+    for status, text in (
+        (400, "a value cannot be used"), (401, "no key, or none that holds"), (403, "the key may not do that"),
+        (404, "there is none"), (409, "not in this state"), (413, "too large"), (422, "a value cannot be used"),
+        (429, "too often, or beyond the quota"), (503, "not now; try again"), (507, "the disk is full"),
+    )
+}  # fmt: skip
+"""Error responses of routes, for the OpenAPI page."""
 
 
 def body(message: str, type: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:

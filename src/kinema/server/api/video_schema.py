@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from kinema.errors import ApiError, SizeError
 from kinema.inference import limits
@@ -14,8 +14,8 @@ from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
 from kinema.playground import VOCABULARY
+from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
-from kinema.server.api.forms import Field
 from kinema.server.billing import USUAL_FPS
 from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
@@ -30,68 +30,102 @@ MOST_SECONDS = 600.0
 MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
 USUAL_STEPS = 16
 """The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
-EMPTY = (
-    Field(name="seed", kind="whole", about="the same seed on the same machine makes the same video", low=0, high=2**62 - 1),
-    Field(name="steps", kind="whole", about="steps of the plan", low=1, high=200),
-    Field(name="guidance", kind="number", about="how hard the words pull; 1: not at all", low=0, high=20),
-    Field(name="strict", kind="flag", about="refuse words that the model does not know", default=False),
-    Field(name="priority", kind="whole", about="within your own queue, higher first", low=-10, high=10, default=0),
-    Field(name="label", kind="flag", about="a visible mark in the corner", default=False),
-    Field(name="model", kind="text", about="a model's name"),
-)
-"""Fields of every kind of video."""
-SECONDS = Field(name="seconds", kind="number", about="length of the video", low=0.01, high=MOST_SECONDS)
-SIZE = Field(
-    name="size", kind="text", example='"64x64"',
-    about="WIDTHxHEIGHT in pixels, as GET /v1/models lists; by default that of what is given, or one near",
-)  # fmt: skip
-CREATE = (
-    Field(name="prompt", kind="text", about="what happens; '0-2: text | 2-4: text' in seconds is a storyboard", default=""),
-    SECONDS,
-    SIZE,
-    Field(name="fps", kind="number", about="frames a second", low=1, high=120),
-    Field(name="input_reference", kind="reference", about="the first picture"),
-    Field(name="last", kind="reference", about="the last picture"),
-    Field(name="keyframes", kind="list", about='pictures on the way: [{"picture": reference, "at": seconds}]'),
-    Field(name="guides", kind="object", about='what is known of the way: {"camera": [[second, x, y, zoom], ...]}'),
-    Field(name="blend", kind="object", about='lead from one video to another instead: {"a": reference, "b": reference}'),
-    Field(name="characters", kind="list", about='[{"id": "char_..."}], by whose names the prompt may call them'),
-    *EMPTY,
-)
-VIDEO_FIELD = Field(name="video", kind="reference", about="the video to go by", required=True)
-PROMPT = Field(name="prompt", kind="text", about="what happens", default="")
-EDIT = (
-    Field(name="prompt", kind="text", about="what the video is remade by", required=True),
-    VIDEO_FIELD,
-    Field(name="strength", kind="number", about="near 0 keeps all, 1 nothing", low=0.01, high=1, default=EDIT_STRENGTH),
-    Field(name="mask", kind="reference", about="a picture, white where the video may change"),
-    SIZE,
-    *EMPTY,
-)
-REMIX = (Field(name="prompt", kind="text", about="what the video is remade by", required=True), SIZE, *EMPTY)
-EXTEND = (
-    VIDEO_FIELD, SECONDS, SIZE, PROMPT,
-    Field(name="before", kind="flag", about="lead up to the video instead of going on after it", default=False), *EMPTY,
-)  # fmt: skip
-BLEND = (
-    Field(name="a", kind="reference", about="the first video", required=True),
-    Field(name="b", kind="reference", about="the second video", required=True), SECONDS, SIZE, PROMPT, *EMPTY,
-)  # fmt: skip
-LOOP = (VIDEO_FIELD, SECONDS, SIZE, PROMPT, *EMPTY)
-TRIM = (
-    VIDEO_FIELD,
-    Field(name="cuts", kind="list", about="[[start, end], ...] in seconds, joined in this order", required=True),
-    SIZE,
-    *EMPTY,
-)
-RENDER = (
-    Field(name="state", kind="object", about="a scene, as variant=state tells it", required=True), SIZE,
-    Field(name="prompt", kind="text", about="a note for the gallery", default=""), *EMPTY,
-)  # fmt: skip
-CHARACTER = (
-    Field(name="name", kind="text", about="what prompts call it", required=True), VIDEO_FIELD,
-)  # fmt: skip
-MOVE = (Field(name="before", kind="text", about="the waiting video to stand before; none: to the end"),)
+
+
+class VideoRequest(Body):
+    """What every kind of video may be asked for with."""
+
+    size: Text | None = Field(
+        None, examples=["64x64"],
+        description="WIDTHxHEIGHT in pixels, as GET /v1/models lists; by default that of what is given, or one near",
+    )  # fmt: skip
+    seed: int | None = Field(None, ge=0, le=2**62 - 1, description="the same seed on the same machine makes the same video")
+    steps: int | None = Field(None, ge=1, le=200, description="steps of the plan")
+    guidance: float | None = Field(None, ge=0, le=20, description="how hard the words pull; 1: not at all")
+    strict: bool = Field(False, description="refuse words that the model does not know")
+    priority: int = Field(0, ge=-10, le=10, description="within your own queue, higher first")
+    label: bool = Field(False, description="a visible mark in the corner")
+    model: Text | None = Field(None, description="a model's name")
+
+
+Length = Annotated[float | None, Field(ge=0.01, le=MOST_SECONDS, description="length of the video, in seconds")]
+Second = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e12)]
+Stop = Annotated[tuple[Coordinate, Coordinate, Coordinate, Coordinate], Field(description="[second, x, y, zoom]")]
+Cut = Annotated[tuple[Second, Second], Field(description="[start, end] in seconds")]
+CharacterId = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "required": ["id"]}]})]
+
+
+class Keyframe(Body, extra="ignore", json_schema_extra={"examples": [{"picture": "file_...", "at": 2.0}]}):
+    picture: Reference = Field(description="what is to be seen")
+    at: Second = Field(description="when, in seconds")
+
+
+class Guides(Body):
+    camera: list[Stop] | None = Field(
+        None, min_length=1, max_length=1000, description="where the camera is, [[second, x, y, zoom], ...]"
+    )
+
+
+class Blend(Body, extra="ignore"):
+    a: Reference = Field(description="a video")
+    b: Reference = Field(description="a video")
+
+
+class CreateVideo(VideoRequest):
+    prompt: Text = Field("", description="what happens; '0-2: text | 2-4: text' in seconds is a storyboard")
+    seconds: Length = None
+    fps: float | None = Field(None, ge=1, le=120, description="frames a second")
+    input_reference: Reference | None = Field(None, description="the first picture")
+    last: Reference | None = Field(None, description="the last picture")
+    keyframes: list[Keyframe] | None = Field(
+        None, max_length=MOST_KEYFRAMES, description='pictures on the way: [{"picture": reference, "at": seconds}]'
+    )
+    guides: Guides | None = Field(None, description='what is known of the way: {"camera": [[second, x, y, zoom], ...]}')
+    blend: Blend | None = Field(None, description='lead from one video to another instead: {"a": reference, "b": reference}')
+    characters: list[CharacterId] | None = Field(
+        None, max_length=MOST_LIST, description='[{"id": "char_..."}], by whose names the prompt may call them'
+    )
+
+
+class RemixVideo(VideoRequest):
+    prompt: Filled = Field(description="what the video is remade by")
+
+
+class FromVideo(VideoRequest):
+    video: Reference = Field(description="the video to go by")
+
+
+class EditVideo(RemixVideo, FromVideo):
+    strength: float = Field(EDIT_STRENGTH, ge=0.01, le=1, description="near 0 keeps all, 1 nothing")
+    mask: Reference | None = Field(None, description="a picture, white where the video may change")
+
+
+class LoopVideo(FromVideo):
+    seconds: Length = None
+    prompt: Text = Field("", description="what happens")
+
+
+class ExtendVideo(LoopVideo):
+    before: bool = Field(False, description="lead up to the video instead of going on after it")
+
+
+class BlendVideos(VideoRequest):
+    a: Reference = Field(description="the first video")
+    b: Reference = Field(description="the second video")
+    seconds: Length = None
+    prompt: Text = Field("", description="what happens")
+
+
+class TrimVideo(FromVideo):
+    cuts: list[Cut] = Field(
+        min_length=1, max_length=MOST_LIST, description="[[start, end], ...] in seconds, joined in this order"
+    )
+
+
+class RenderState(VideoRequest):
+    state: dict[str, Any] = Field(description="a scene, as variant=state tells it")
+    prompt: Text = Field("", description="a note for the gallery")
 
 
 def default_model() -> str:
@@ -117,24 +151,26 @@ def model_for(given: str | None) -> tuple[str, list[str]]:
     return given, []
 
 
-def normalize(services: Services, given: dict[str, Any]) -> tuple[str, dict[str, Any], list[str]]:
+def normalize(
+    services: Services, given: CreateVideo | RenderState, *, seconds: float | None = None, fps: float | None = None
+) -> tuple[str, dict[str, Any], list[str]]:
     """The model, the request with defaults filled in, and notes. Nothing is uploaded or accepted yet."""
-    model, notes = model_for(given.get("model"))
+    model, notes = model_for(given.model)
     config = config_of(model)
-    width, height = limits.check_size(config, size_for(given, model, notes))
-    seconds = given.get("seconds") or 4.0
-    fps = given.get("fps") or 16.0
+    width, height = limits.check_size(config, size_for(given.size, given.model, model, notes))
+    seconds, fps = seconds or 4.0, fps or 16.0
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
-    prompt = given.get("prompt") or ""
-    check_prompt(prompt, model, bool(given.get("strict")))
-    services.check_prompt(prompt)
-    seed = given.get("seed")
+    check_prompt(given.prompt, model, given.strict)
+    services.check_prompt(given.prompt)
     request = {
-        "prompt": prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps,
-        "seed": secrets.randbelow(2**31) if seed is None else seed, "steps": given.get("steps"), "guidance": given.get("guidance"),
-        "strict": given.get("strict"), "label": given.get("label"), "notes": notes,
+        "prompt": given.prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps, "seed": seed_of(given),
+        "steps": given.steps, "guidance": given.guidance, "strict": given.strict, "label": given.label, "notes": notes,
     }  # fmt: skip
     return model, request, notes
+
+
+def seed_of(given: VideoRequest) -> int:
+    return secrets.randbelow(2**31) if given.seed is None else given.seed
 
 
 def check_length(config: ModelConfig, seconds: float, fps: float, width: int, height: int, *, mend: str) -> None:
@@ -147,12 +183,11 @@ def check_length(config: ModelConfig, seconds: float, fps: float, width: int, he
     limits.check_duration(config, seconds, fps, width, height, 1)
 
 
-def size_for(given: dict[str, Any], model: str, notes: list[str]) -> str | None:
+def size_for(size: str | None, requested_model: str | None, model: str, notes: list[str]) -> str | None:
     """The size that is asked for, None if none is. Clients that ask for a model by an alias do not know this one's sizes: they get
     one of about the same shape (`limits.fitted`), and a note."""
-    size: str | None = given.get("size") or None
-    if size is None or given.get("model") not in ALIASES:
-        return size
+    if not size or requested_model not in ALIASES:
+        return size or None
     width, height = limits.parse_size(size)
     if width < 1 or height < 1:
         raise refuse("size", size, "WIDTHxHEIGHT in pixels")
@@ -190,38 +225,20 @@ def is_heavy(given: Any) -> bool:
     """Whether a value holds bytes to be decoded, or an address to fetch them from."""
     if isinstance(given, str):
         return given.startswith(("data:", "http://", "https://"))
-    if isinstance(given, dict):
-        return any(map(is_heavy, given.values()))
+    if isinstance(given, dict | BaseModel):
+        return any(is_heavy(value) for _, value in (given.items() if isinstance(given, dict) else given))
     return isinstance(given, Sent) or (isinstance(given, list) and any(map(is_heavy, given)))
 
 
-def camera_of(guides: dict[str, Any]) -> list[list[float]]:
+def camera_of(stops: list[Stop]) -> list[list[float]]:
     """The stops of a camera, checked as the library will check them."""
-    unknown = [name for name in guides if name != "camera"]
-    if unknown:
-        raise refuse("guides", ", ".join(unknown), '{"camera": [[second, x, y, zoom], ...]}')
-    stops = guides.get("camera")
-    one = Field(name="guides.camera", kind="number", about="second, x, y, zoom", low=-1e6, required=True)
-    if (
-        not isinstance(stops, list)
-        or not all(isinstance(stop, list) and len(stop) == 4 for stop in stops)
-        or not 0 < len(stops) <= 1000
-    ):
-        raise refuse("guides.camera", stops, "[[second, x, y, zoom], ...]")
-    path = [[one.read(value) for value in stop] for stop in stops]
-    camera_path([(a, b, c, d) for a, b, c, d in path], torch.zeros(1, 1))
-    return path
+    camera_path(stops, torch.zeros(1, 1))
+    return [list(stop) for stop in stops]
 
 
-def cuts_of(given: list[Any], seconds: float) -> list[list[float]]:
-    made = []
-    for i, cut in enumerate(given):
-        if not isinstance(cut, (list, tuple)) or len(cut) != 2:
-            raise refuse(f"cuts[{i}]", json.dumps(cut), "[start, end] in seconds")
-        start, end = (Field(name=f"cuts[{i}]", kind="number", about="seconds", low=0, required=True).read(v) for v in cut)
+def cuts_of(given: list[Cut], seconds: float) -> list[list[float]]:
+    """Cuts within a video of this length."""
+    for i, (start, end) in enumerate(given):
         if not start < end or end > seconds + 0.05:
-            raise refuse(f"cuts[{i}]", cut, f"a part of the {seconds:g} s that there are")
-        made.append([start, min(end, seconds)])
-    if not made:
-        raise refuse("cuts", given, "at least one [start, end] in seconds")
-    return made
+            raise refuse(f"cuts[{i}]", [start, end], f"a part of the {seconds:g} s that there are")
+    return [[start, min(end, seconds)] for start, end in given]

@@ -1,162 +1,69 @@
-"""The HTTP and WebSocket routes of worlds.
+"""The HTTP and WebSocket routes of worlds. A world belongs to the key that made it; for other keys there is none, except for scope
+"admin"."""
 
-`routes` makes a router from a `WorldManager` and functions that authenticate callers, resolve references to pictures and videos,
-and moderate prompts. A world belongs to the key that made it; for other keys there is none, except for scope "admin".
-"""
+from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
 from fastapi.responses import FileResponse
-from fastapi.routing import APIRoute
 from numpy.typing import NDArray
 from starlette.background import BackgroundTask
-from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.encoded import to_bytes
 from kinema.scene.scene import Scene
-from kinema.server.api.errors import refuse
-from kinema.server.api.forms import Field, body_of, described, raw_body
+from kinema.server.api.bodies import Route, raw_body
+from kinema.server.api.dependencies import FILE_FORM, CallerDep, ManagerDep, ServicesDep, caller_who
+from kinema.server.api.errors import ERRORS, refuse
+from kinema.server.api.responses import Deleted, Page
+from kinema.server.api.world_schema import (
+    START_EXAMPLE,
+    Alternative,
+    Answer,
+    AskWhatIf,
+    AskWorld,
+    BranchWorld,
+    ChangedWorld,
+    CreateWorld,
+    EditWorld,
+    MoveThing,
+    RenameWorld,
+    RewindWorld,
+    Start,
+    Step,
+    StepWorld,
+    World,
+)
+from kinema.server.auth import Caller
+from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import MAX_BYTES, scene_of
 from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, encode_async, error_text, live, to_api_error
-from kinema.server.worlds.manager import Caller, WorldManager
-from kinema.server.worlds.session import Snapshot, WorldSession, step_of
+from kinema.server.worlds.manager import WorldManager
+from kinema.server.worlds.session import Command, WorldSession, step_of
 from kinema.simulation.world import AHEAD_S
 
-Resolve = Callable[[Any, Caller], Awaitable[Clip]]
-CallerOf = Callable[[HTTPConnection], Caller | Awaitable[Caller]]
-Charge = Callable[[Caller, WorldSession, int], Awaitable[None]]
-CheckKey = Callable[[Caller], Awaitable[None]]
 READ, WRITE = ("read", "worlds", "admin"), ("worlds", "admin")
-MAX_FRAMES = 480
-"""The most frames of one request."""
 MAX_SESSIONS = 16
 """Live sessions of one key at a time."""
 FIRST_FRAMES = 8
 """What beginning a world costs; planning its first moment takes as long as making so many."""
-LONGEST_SINCE = 128
-"""Frames that a `what_if` goes back at most."""
 SEEN_S = 4.0
 """The last seconds of a video are where a world begins; more would be looked at in vain."""
 
-START_EXAMPLE = '{"prompt": "a red ball on a field"}'
 
-BEGIN = (
-    Field(name="prompt", kind="text", about="what the world holds, in words"),
-    Field(
-        name="start",
-        kind="object",
-        about="or one of {prompt}, {picture: reference}, {video: reference}, {state: scene}",
-        example=START_EXAMPLE,
-    ),
-    Field(name="seed", kind="whole", about="the same seed gives the same world", default=0, low=0, high=2**62),
-    Field(name="fps", kind="number", about="steps a second of the world's own time", default=16.0),
-    Field(name="size", kind="text", example='"64x64"', about="WIDTHxHEIGHT; by default the model's own"),
-    Field(name="task", kind="text", about="what the robot is rewarded for, such as 'reach the flag'"),
-    Field(name="model", kind="text", about="its name; by default the smallest"),
-    Field(name="name", kind="text", about="what to call it; by default the prompt"),
-)
-STEP = (
-    Field(name="action", kind="any", about="[right, up] in [-1, 1] for the robots, or null"),
-    Field(name="frames", kind="whole", about="how many steps", default=1, low=1, high=MAX_FRAMES),
-)
-MOVE = (
-    Field(name="slot", kind="whole", about="which thing, by its slot", required=True),
-    Field(name="x", kind="number", about="where to, 0 to 10", required=True),
-    Field(name="y", kind="number", about="where to, 0 to 10, up", required=True),
-)
-CAUSE = (
-    Field(name="cause", kind="text", about="'the ball had not been pushed'", required=True),
-    Field(name="since", kind="whole", about="how many frames to go back", default=16, low=1, high=LONGEST_SINCE),
-    Field(name="format", kind="text", about="mp4, or png for every pixel as it is", default="mp4", choices=("mp4", "png")),
-)
-ASK = (Field(name="question", kind="text", about="'where is the red ball?'", required=True),)
-EDIT = (Field(name="text", kind="text", about="'move the car left'", required=True),)
-RENAME = (Field(name="name", kind="text", about="the new name", required=True),)
-BRANCH = (Field(name="name", kind="text", about="what to call the branch"),)
-REWIND = (Field(name="frames", kind="whole", about="how many frames to go back", default=16, low=0, high=10**6),)
-STARTS = ("prompt", "picture", "video", "state")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dependencies:
-    """What the routes depend on."""
-
-    manager: WorldManager
-    caller: Callable[..., Any]
-    """A FastAPI dependency that returns the caller, or raises."""
-    caller_of: CallerOf
-    """The same for a WebSocket."""
-    resolve: Resolve
-    check_prompt: Callable[[str], None]
-    """Raises for a prompt that moderation refuses."""
-    charge: Charge
-    """Bills frames before they are generated, or raises."""
-    check_key: CheckKey
-    """Raises 401 once a caller's key is not valid any more."""
-
-
-async def free(caller: Caller, session: WorldSession, frames: int) -> None:
-    """Frames cost nothing."""
-
-
-@asynccontextmanager
-async def billed(deps: Dependencies, who: Caller, session: WorldSession, frames: int) -> AsyncIterator[list[int]]:
-    """Bill frames, and refund those that the block does not generate. Yields a list of one number, the frames left."""
-    await deps.charge(who, session, frames)
-    left = [frames]
-    try:
-        yield left
-    finally:
-        if left[0]:
-            await deps.charge(who, session, -left[0])
-
-
-async def always_valid(caller: Caller) -> None:
-    """Keys stay valid."""
-
-
-def routes(
-    manager: WorldManager,
-    *,
-    caller: Callable[..., Any],
-    caller_of: CallerOf,
-    resolve: Resolve,
-    check_prompt: Callable[[str], None] = lambda text: None,
-    charge: Charge = free,
-    check_key: CheckKey = always_valid,
-) -> APIRouter:
-    """All routes below /v1/worlds."""
-    deps = Dependencies(
-        manager=manager,
-        caller=caller,
-        caller_of=caller_of,
-        resolve=resolve,
-        check_prompt=check_prompt,
-        charge=charge,
-        check_key=check_key,
-    )
-    router = APIRouter(tags=["worlds"], route_class=Route)
-    _lifecycle_routes(router, deps)
-    _read_routes(router, deps)
-    _write_routes(router, deps)
-    _live_routes(router, deps)
-    return router
-
-
-class Route(APIRoute):
+class WorldRoute(Route):
     """Converts errors of the library to API errors (`to_api_error`)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -171,11 +78,60 @@ class Route(APIRoute):
         return with_api_errors
 
 
-def require_scope(caller: Caller, scopes: tuple[str, ...]) -> Caller:
-    """The caller, if it has one of these scopes; 403 otherwise."""
+router = APIRouter(prefix="/v1/worlds", tags=["worlds"], responses=ERRORS, route_class=WorldRoute)
+
+
+def require_scope(caller: Caller, scopes: tuple[str, ...]) -> None:
+    """403 unless the caller has one of these scopes."""
     if not set(scopes) & set(caller.scopes):
         raise ApiError(403, f"this key may not do that; it needs the scope {scopes[-2]!r}", code="missing_scope")
-    return caller
+
+
+Watcher = Annotated[Caller, Depends(caller_who(lambda caller: require_scope(caller, READ)))]
+Player = Annotated[Caller, Depends(caller_who(lambda caller: require_scope(caller, WRITE)))]
+
+
+@asynccontextmanager
+async def billed(services: Services, caller: Caller, size: str, frames: int) -> AsyncIterator[list[int]]:
+    """Bill frames, and refund those that the block does not generate. Yields a list of one number, the frames left."""
+    await services.charge(caller, size, frames)
+    left = [frames]
+    try:
+        yield left
+    finally:
+        if left[0]:
+            await services.charge(caller, size, -left[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldAccess:
+    """The world of an address, which the caller may read, or change."""
+
+    manager: WorldManager
+    services: Services
+    caller: Caller
+    session: WorldSession
+
+    def billed(self, frames: int) -> Any:
+        return billed(self.services, self.caller, self.session.meta.size, frames)
+
+    async def world(self) -> World:
+        return World.of(self.session, await self.manager.now(self.session))
+
+    async def change(self, command: Command) -> ChangedWorld:
+        return ChangedWorld.of(self.session, await self.manager.execute(self.session, command))
+
+
+async def get_readable(id: str, caller: Watcher, services: ServicesDep, manager: ManagerDep) -> WorldAccess:
+    return WorldAccess(manager=manager, services=services, caller=caller, session=manager.find(id, caller))
+
+
+async def get_writable(id: str, caller: Player, services: ServicesDep, manager: ManagerDep) -> WorldAccess:
+    return WorldAccess(manager=manager, services=services, caller=caller, session=manager.find(id, caller))
+
+
+Readable = Annotated[WorldAccess, Depends(get_readable)]
+Writable = Annotated[WorldAccess, Depends(get_writable)]
 
 
 async def picture_url(frame: NDArray[np.uint8]) -> str:
@@ -187,240 +143,221 @@ async def film_url(clip: Clip, form: str) -> str:
     return f"data:{'video/mp4' if form == 'mp4' else 'image/png'};base64," + base64.b64encode(data).decode()
 
 
-def world_json(session: WorldSession, now: dict[str, Any]) -> dict[str, Any]:
-    meta = session.meta
-    return {
-        "id": meta.id, "object": "world", "name": meta.name, "created_at": int(meta.created_at), "model": meta.model,
-        "size": meta.size, "fps": meta.fps, "seed": meta.seed, "task": meta.task, "parent": meta.parent,
-        "branched_at_s": meta.branched_at_s, **now,
-    }  # fmt: skip
-
-
-async def start_of(payload: dict[str, Any], deps: Dependencies, who: Caller) -> str | Clip | Scene:
+async def start_of(given: CreateWorld, services: Services, caller: Caller) -> str | Clip | Scene:
     """Words, a clip or a state: whichever was given, one at most."""
-    start = {name: value for name, value in (payload["start"] or {}).items() if value is not None}
-    unknown = [name for name in start if name not in STARTS]
-    names = sorted(start) + ["prompt"] * (payload["prompt"] is not None)
-    if unknown or len(names) > 1:
-        raise refuse("start", " and ".join(unknown or names), f"one of {', '.join(STARTS)}, such as {START_EXAMPLE}")
-    if payload["prompt"] is not None:
-        start = {"prompt": payload["prompt"]}
+    start = {name: value for name, value in given.start or () if value is not None}
+    names = sorted(start) + ["prompt"] * (given.prompt is not None)
+    if len(names) > 1:
+        expected = f"one of {', '.join(Start.model_fields)}, such as {json.dumps(START_EXAMPLE)}"
+        raise refuse("start", " and ".join(names), expected)
     match start:
         case {"state": state}:
             return await asyncio.to_thread(scene_of, state)
         case {"picture": reference}:
-            clip = await deps.resolve(reference, who)
+            clip = await services.resolve(reference, caller)
             return clip.cut(slice(0, 1))
         case {"video": reference}:
-            clip = await deps.resolve(reference, who)
+            clip = await services.resolve(reference, caller)
             return clip.cut(slice(-max(round(SEEN_S * clip.fps), 1), None))
-    prompt = start.get("prompt", "")
-    if not isinstance(prompt, str):
-        raise refuse("start.prompt", prompt, f"text such as in {START_EXAMPLE}")
-    deps.check_prompt(prompt)
+    prompt: str = given.prompt or start.get("prompt", "")
+    services.check_prompt(prompt)
     return prompt
 
 
-def _lifecycle_routes(router: APIRouter, deps: Dependencies) -> None:
-    manager = deps.manager
-    Who = Annotated[Any, Depends(deps.caller)]
-
-    @router.post("/v1/worlds", openapi_extra=described(BEGIN))
-    async def create(request: Request, who: Who) -> dict[str, Any]:
-        require_scope(who, WRITE)
-        payload = await body_of(request, BEGIN)
-        deps.check_prompt(payload["task"] or "")
-        start = await start_of(payload, deps, who)
-        settings = {name: payload[name] for name in ("model", "name", "seed", "fps", "size", "task")}
-        session = await manager.create(who.key_id, start, **settings)
-        await deps.charge(who, session, FIRST_FRAMES)
-        return world_json(session, await manager.now(session))
-
-    @router.get("/v1/worlds")
-    async def every(who: Who) -> dict[str, Any]:
-        sessions = manager.list_for(require_scope(who, READ))
-        data = [world_json(session, session.snapshot.now if session.snapshot else session.meta.now) for session in sessions]
-        ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-        return {"object": "list", "data": data, **ends, "has_more": False}
-
-    @router.post("/v1/worlds/open")
-    async def open_file(request: Request, who: Who) -> dict[str, Any]:
-        require_scope(who, WRITE)
-        size = request.headers.get("content-length", "")
-        if not size.isdecimal() or int(size) > MAX_BYTES + 65536:
-            raise ApiError(413, f"a world file is at most {MAX_BYTES >> 20} MiB, sent with its length", code="too_large")
-        file = (await raw_body(request)).get("file")
-        if not isinstance(file, Sent):
-            raise ApiError(400, "expected a form with one part `file`, a .world file", param="file", code="missing_value")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "upload.world"
-            path.write_bytes(file.content)
-            session = await manager.open(who.key_id, path, Path(file.name).stem or "opened")
-        return world_json(session, await manager.now(session))
-
-    @router.get("/v1/worlds/{id}")
-    async def get(id: str, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, READ))
-        return world_json(session, await manager.now(session))
-
-    @router.delete("/v1/worlds/{id}")
-    async def delete(id: str, who: Who) -> dict[str, Any]:
-        await manager.delete(manager.find(id, require_scope(who, WRITE)))
-        return {"id": id, "object": "world.deleted", "deleted": True}
-
-    @router.post("/v1/worlds/{id}/rename", openapi_extra=described(RENAME))
-    async def rename(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, WRITE))
-        await manager.rename(session, (await body_of(request, RENAME))["name"])
-        return world_json(session, await manager.now(session))
-
-    @router.post("/v1/worlds/{id}/branch", openapi_extra=described(BRANCH))
-    async def branch(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, WRITE))
-        new = await manager.branch(session, who.key_id, (await body_of(request, BRANCH))["name"])
-        return world_json(new, await manager.now(new))
+async def world_file(request: Request) -> Sent:
+    """A .world file, the one part of a form; its length is checked before it is read."""
+    size = request.headers.get("content-length", "")
+    if not size.isdecimal() or int(size) > MAX_BYTES + 65536:
+        raise ApiError(413, f"a world file is at most {MAX_BYTES >> 20} MiB, sent with its length", code="too_large")
+    file = (await raw_body(request)).get("file")
+    if not isinstance(file, Sent):
+        raise ApiError(400, "expected a form with one part `file`, a .world file", param="file", code="missing_value")
+    return file
 
 
-def _read_routes(router: APIRouter, deps: Dependencies) -> None:
-    manager = deps.manager
-    Who = Annotated[Any, Depends(deps.caller)]
+@router.post("", summary="Begin a world")
+async def create_world(
+    caller: Player,
+    services: ServicesDep,
+    manager: ManagerDep,
+    given: Annotated[CreateWorld, Depends(CreateWorld.read)],
+) -> World:
+    services.check_prompt(given.task or "")
+    start = await start_of(given, services, caller)
+    session = await manager.create(
+        caller.key_id, start, model=given.model, name=given.name, seed=given.seed, fps=given.fps, size=given.size,
+        task=given.task,
+    )  # fmt: skip
+    await services.charge(caller, session.meta.size, FIRST_FRAMES)
+    return World.of(session, await manager.now(session))
 
-    @router.get("/v1/worlds/{id}/frame")
-    async def frame(id: str, who: Who, scale: Annotated[int, Query(ge=1, le=8)] = 1) -> Response:
-        snapshot = await manager.snapshot(manager.find(id, require_scope(who, READ)))
-        assert snapshot.frame is not None
-        size = scale * max(snapshot.frame.shape[:2])
-        return Response(
-            await encode_async(snapshot.frame, size, lossless=True),
-            media_type="image/png",
-            headers={"cache-control": "no-store"},
-        )
 
-    @router.get("/v1/worlds/{id}/clip")
-    async def clip(
-        id: str,
-        who: Who,
-        frames: Annotated[int | None, Query(ge=1)] = None,
-        format: Annotated[str, Query(pattern="^(mp4|png)$")] = "mp4",
-    ) -> Response:
-        session = manager.find(id, require_scope(who, READ))
-        num_frames = (await manager.now(session))["past_frames"] + 1
-        async with billed(deps, who, session, min(frames or num_frames, num_frames)) as left:
-            made = await manager.clip(session, frames)
+@router.get("", summary="Worlds, newest first")
+async def list_worlds(caller: Watcher, manager: ManagerDep) -> Page[World]:
+    sessions = manager.list_for(caller)
+    return Page.of([World.of(one, one.snapshot.now if one.snapshot else one.meta.now) for one in sessions])
+
+
+@router.post("/open", summary="Go on with a world from its file", openapi_extra=FILE_FORM)
+async def open_world(caller: Player, manager: ManagerDep, file: Annotated[Sent, Depends(world_file)]) -> World:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upload.world"
+        path.write_bytes(file.content)
+        session = await manager.open(caller.key_id, path, Path(file.name).stem or "opened")
+    return World.of(session, await manager.now(session))
+
+
+@router.get("/{id}", summary="One world")
+async def get_world(on: Readable) -> World:
+    return await on.world()
+
+
+@router.delete("/{id}", summary="Delete a world for good")
+async def delete_world(on: Writable, id: str) -> Deleted:
+    await on.manager.delete(on.session)
+    return Deleted(id=id, object="world.deleted")
+
+
+@router.post("/{id}/rename", summary="Call a world otherwise")
+async def rename_world(on: Writable, given: Annotated[RenameWorld, Depends(RenameWorld.read)]) -> World:
+    await on.manager.rename(on.session, given.name)
+    return await on.world()
+
+
+@router.post("/{id}/branch", summary="Another world with the same past")
+async def branch_world(on: Writable, given: Annotated[BranchWorld, Depends(BranchWorld.read)]) -> World:
+    new = await on.manager.branch(on.session, on.caller.key_id, given.name)
+    return World.of(new, await on.manager.now(new))
+
+
+@router.get(
+    "/{id}/frame", summary="The picture now", response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "a picture"}},
+)  # fmt: skip
+async def get_frame(on: Readable, scale: Annotated[int, Query(ge=1, le=8)] = 1) -> Response:
+    snapshot = await on.manager.snapshot(on.session)
+    assert snapshot.frame is not None
+    size = scale * max(snapshot.frame.shape[:2])
+    picture = await encode_async(snapshot.frame, size, lossless=True)
+    return Response(picture, media_type="image/png", headers={"cache-control": "no-store"})
+
+
+@router.get(
+    "/{id}/clip", summary="The last frames as a video", response_class=Response,
+    responses={200: {"content": {"video/mp4": {}, "image/png": {}}, "description": "a video, or an animated PNG"}},
+)  # fmt: skip
+async def get_clip(
+    on: Readable, frames: Annotated[int | None, Query(ge=1)] = None, format: Literal["mp4", "png"] = "mp4"
+) -> Response:
+    num_frames = (await on.manager.now(on.session))["past_frames"] + 1
+    async with on.billed(min(frames or num_frames, num_frames)) as left:
+        made = await on.manager.clip(on.session, frames)
+        left[0] = 0
+    kind = "video/mp4" if format == "mp4" else "image/png"
+    data = await asyncio.to_thread(to_bytes, made, format)
+    return Response(data, media_type=kind, headers={"cache-control": "no-store"})
+
+
+@router.get("/{id}/scene", summary="The state of all frames")
+async def get_scene(on: Readable) -> dict[str, Any]:
+    world = await on.manager.private_branch(on.session)
+    return await asyncio.to_thread(lambda: world.scene.to_dict())
+
+
+@router.get(
+    "/{id}/file", summary="The world as a file", response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "a .world file"}},
+)  # fmt: skip
+async def get_file(on: Readable, id: str) -> FileResponse:
+    folder = tempfile.TemporaryDirectory()
+    try:
+        path = await on.manager.export(on.session, Path(folder.name) / "it.world")
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(
+        path, media_type="application/octet-stream", filename=f"{id}.world", background=BackgroundTask(folder.cleanup)
+    )
+
+
+@router.post("/{id}/ask", summary="Ask about a world")
+async def ask_world(on: Readable, given: Annotated[AskWorld, Depends(AskWorld.read)]) -> Answer:
+    async with on.billed(round(AHEAD_S * on.session.meta.fps)) as left:
+        answer = await on.manager.ask(on.session, given.question)
+        if answer.kind == "next":  # only this one makes frames
             left[0] = 0
-        kind = "video/mp4" if format == "mp4" else "image/png"
-        data = await asyncio.to_thread(to_bytes, made, format)
-        return Response(data, media_type=kind, headers={"cache-control": "no-store"})
+    return Answer(text=answer.sentence, value=answer.value, kind=answer.kind)
 
-    @router.get("/v1/worlds/{id}/scene")
-    async def scene(id: str, who: Who) -> dict[str, Any]:
-        world = await manager.private_branch(manager.find(id, require_scope(who, READ)))
-        return await asyncio.to_thread(lambda: world.scene.to_dict())
 
-    @router.get("/v1/worlds/{id}/file")
-    async def file(id: str, who: Who) -> FileResponse:
-        session = manager.find(id, require_scope(who, READ))
-        folder = tempfile.TemporaryDirectory()
-        try:
-            path = await manager.export(session, Path(folder.name) / "it.world")
-        except BaseException:
-            folder.cleanup()
-            raise
-        return FileResponse(
-            path, media_type="application/octet-stream", filename=f"{id}.world", background=BackgroundTask(folder.cleanup)
+@router.post("/{id}/what_if", summary="What would have happened otherwise")
+async def ask_what_if(on: Readable, given: Annotated[AskWhatIf, Depends(AskWhatIf.read)]) -> Alternative:
+    on.services.check_prompt(given.cause)
+    async with on.billed(2 * given.since) as left:
+        result = await on.manager.what_if(on.session, given.cause, given.since)
+        left[0] = 0
+    happened, instead = [await film_url(clip, given.format) for clip in (result.happened, result.instead)]
+    return Alternative(understood=result.understood, happened=happened, instead=instead)
+
+
+@router.post("/{id}/step", summary="Let time go on")
+async def step_world(on: Writable, given: Annotated[StepWorld, Depends(StepWorld.read)]) -> Step:
+    command = step_of(given.action)
+    async with on.billed(given.frames) as left:
+        while left[0]:
+            snapshot = await on.manager.execute(on.session, command, urgent=True, picture=left[0] == 1)
+            left[0] -= 1
+    assert snapshot.frame is not None
+    return Step(**snapshot.now, model_ms=round(snapshot.model_ms, 3), frame=await picture_url(snapshot.frame))
+
+
+@router.post("/{id}/edit", summary="Change a world by words")
+async def edit_world(on: Writable, given: Annotated[EditWorld, Depends(EditWorld.read)]) -> ChangedWorld:
+    on.services.check_prompt(given.text)
+    return await on.change(["edit", given.text])
+
+
+@router.post("/{id}/move", summary="Put a thing elsewhere")
+async def move_thing(on: Writable, given: Annotated[MoveThing, Depends(MoveThing.read)]) -> ChangedWorld:
+    return await on.change(["move", given.slot, given.x, given.y])
+
+
+@router.post("/{id}/rewind", summary="Go back in time")
+async def rewind_world(on: Writable, given: Annotated[RewindWorld, Depends(RewindWorld.read)]) -> World:
+    snapshot = await on.manager.execute(on.session, ["rewind", given.frames])
+    return World.of(on.session, snapshot.now)
+
+
+async def get_socket(socket: WebSocket) -> AsyncIterator[WebSocket]:
+    """The socket, accepted. An error is sent through it before it is closed."""
+    await socket.accept()
+    try:
+        yield socket
+    except KinemaError as error:
+        await socket.send_text(error_text(error))
+        status = error.status if isinstance(error, ApiError) else 400
+        codes = {401: REFUSED, 403: REFUSED, 404: NOT_FOUND, 429: LATER, 503: LATER}
+        await socket.close(codes.get(status, FAILED))
+
+
+@router.websocket("/{id}/live")
+async def play(
+    socket: Annotated[WebSocket, Depends(get_socket)],
+    caller: CallerDep,
+    services: ServicesDep,
+    manager: ManagerDep,
+    id: str,
+) -> None:
+    require_scope(caller, WRITE)
+    session = manager.find(id, caller)
+    if manager.num_live[caller.key_id] >= MAX_SESSIONS:
+        raise ApiError(
+            429, f"this key plays in {MAX_SESSIONS} places, which is the most; leave one first", code="too_many_sessions"
         )
-
-    @router.post("/v1/worlds/{id}/ask", openapi_extra=described(ASK))
-    async def ask(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, READ))
-        question = (await body_of(request, ASK))["question"]
-        async with billed(deps, who, session, round(AHEAD_S * session.meta.fps)) as left:
-            answer = await manager.ask(session, question)
-            if answer.kind == "next":  # only this one makes frames
-                left[0] = 0
-        return {"text": answer.sentence, "value": answer.value, "kind": answer.kind}
-
-    @router.post("/v1/worlds/{id}/what_if", openapi_extra=described(CAUSE))
-    async def what_if(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, READ))
-        payload = await body_of(request, CAUSE)
-        deps.check_prompt(payload["cause"])
-        async with billed(deps, who, session, 2 * payload["since"]) as left:
-            result = await manager.what_if(session, payload["cause"], payload["since"])
-            left[0] = 0
-        happened, instead = [await film_url(clip, payload["format"]) for clip in (result.happened, result.instead)]
-        return {"understood": result.understood, "happened": happened, "instead": instead}
-
-
-def _write_routes(router: APIRouter, deps: Dependencies) -> None:
-    manager = deps.manager
-    Who = Annotated[Any, Depends(deps.caller)]
-
-    def changed(session: WorldSession, snapshot: Snapshot) -> dict[str, Any]:
-        return {"understood": snapshot.answer, "world": world_json(session, snapshot.now)}
-
-    @router.post("/v1/worlds/{id}/step", openapi_extra=described(STEP))
-    async def step(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, WRITE))
-        payload = await body_of(request, STEP)
-        command = step_of(payload["action"])
-        async with billed(deps, who, session, payload["frames"]) as left:
-            while left[0]:
-                snapshot = await manager.execute(session, command, urgent=True, picture=left[0] == 1)
-                left[0] -= 1
-        assert snapshot.frame is not None
-        return {**snapshot.now, "model_ms": round(snapshot.model_ms, 3), "frame": await picture_url(snapshot.frame)}
-
-    @router.post("/v1/worlds/{id}/edit", openapi_extra=described(EDIT))
-    async def edit(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, WRITE))
-        text = (await body_of(request, EDIT))["text"]
-        deps.check_prompt(text)
-        return changed(session, await manager.execute(session, ["edit", text]))
-
-    @router.post("/v1/worlds/{id}/move", openapi_extra=described(MOVE))
-    async def move(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, WRITE))
-        payload = await body_of(request, MOVE)
-        return changed(session, await manager.execute(session, ["move", payload["slot"], payload["x"], payload["y"]]))
-
-    @router.post("/v1/worlds/{id}/rewind", openapi_extra=described(REWIND))
-    async def rewind(id: str, request: Request, who: Who) -> dict[str, Any]:
-        session = manager.find(id, require_scope(who, WRITE))
-        snapshot = await manager.execute(session, ["rewind", (await body_of(request, REWIND))["frames"]])
-        return world_json(session, snapshot.now)
-
-
-def _live_routes(router: APIRouter, deps: Dependencies) -> None:
-    num_live: Counter[str] = Counter()
-
-    async def admitted(socket: WebSocket, id: str) -> tuple[Caller, WorldSession]:
-        authenticated = deps.caller_of(socket)
-        who = await authenticated if isinstance(authenticated, Awaitable) else authenticated
-        session = deps.manager.find(id, require_scope(who, WRITE))
-        if num_live[who.key_id] >= MAX_SESSIONS:
-            raise ApiError(
-                429,
-                f"this key plays in {MAX_SESSIONS} places, which is the most; leave one first",
-                code="too_many_sessions",
-            )
-        return who, session
-
-    @router.websocket("/v1/worlds/{id}/live")
-    async def play(socket: WebSocket, id: str) -> None:
-        await socket.accept()
-        try:
-            who, session = await admitted(socket, id)
-            num_live[who.key_id] += 1
-            try:
-                await live(
-                    deps.manager, session, socket,
-                    charge=lambda frames: deps.charge(who, session, frames), check_key=lambda: deps.check_key(who),
-                )  # fmt: skip
-            finally:
-                num_live[who.key_id] -= 1
-        except KinemaError as error:
-            await socket.send_text(error_text(error))
-            status = error.status if isinstance(error, ApiError) else 400
-            codes = {401: REFUSED, 403: REFUSED, 404: NOT_FOUND, 429: LATER, 503: LATER}
-            await socket.close(codes.get(status, FAILED))
+    manager.num_live[caller.key_id] += 1
+    try:
+        await live(
+            manager, session, socket, charge=lambda frames: services.charge(caller, session.meta.size, frames),
+            check_key=lambda: services.check_key(caller),
+        )  # fmt: skip
+    finally:
+        manager.num_live[caller.key_id] -= 1

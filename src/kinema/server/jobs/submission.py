@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from kinema.errors import ApiError
 from kinema.inference import limits
+from kinema.server.api.bodies import Body
 from kinema.server.api.errors import refuse
-from kinema.server.api.forms import Field
-from kinema.server.api.video_object import video_object
+from kinema.server.api.video_object import Video, video_object
 from kinema.server.api.video_schema import (
-    MOST_KEYFRAMES,
-    MOST_SECONDS,
+    BlendVideos,
+    CreateVideo,
+    Keyframe,
+    RenderState,
+    VideoRequest,
     camera_of,
     check_length,
     check_prompt,
@@ -25,6 +28,7 @@ from kinema.server.api.video_schema import (
     cuts_of,
     model_for,
     normalize,
+    seed_of,
     size_for,
 )
 from kinema.server.auth import Caller
@@ -36,7 +40,17 @@ from kinema.server.storage.artifacts import new_id
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import scene_of
 
-Take = Callable[[dict[str, Any], Caller], dict[str, Any]]
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try to accept a request. repeat: what makes it the same as another. stored_files: ids of the files stored for it."""
+
+    caller: Caller
+    repeat: Repeat | None = None
+    stored_files: list[str] = field(default_factory=list)
+
+
+Take = Callable[[Attempt], Video]
 
 
 class Submission:
@@ -45,26 +59,26 @@ class Submission:
     def __init__(self, services: Services) -> None:
         self.services, self.characters = services, Characters(services)
 
-    def once(self, take: Take, given: dict[str, Any], caller: Caller, token: str | None, address: str) -> dict[str, Any]:
+    def once(self, take: Take, given: Body, caller: Caller, token: str | None, address: str) -> Video:
         """Accept a request once: requests with the same Idempotency-Key, content and address return the same job."""
-        stored_files: list[str] = []
         repeat = None
         if token is not None:
-            digested = json.dumps([address, given], sort_keys=True, default=_digest)
+            digested = json.dumps([address, dict(given)], sort_keys=True, default=_digest)
             repeat = Repeat(token=_digest(token), digest=_digest(digested))
             first = self.services.queue.repeated(caller.key_id, repeat)
             if first is not None:
                 return video_object(self.services, first)
+        attempt = Attempt(caller=caller, repeat=repeat)
         try:
-            video = take({**given, "repeat": repeat, "stored_files": stored_files}, caller)
+            video = take(attempt)
         except Exception:
-            self._delete_files(stored_files)
+            self._delete_files(attempt.stored_files)
             twin = None if repeat is None else self.services.queue.repeated(caller.key_id, repeat)
             if twin is None:
                 raise
             return video_object(self.services, twin)  # an identical concurrent request was accepted first
-        if stored_files and not self._uses(video["id"], stored_files):
-            self._delete_files(stored_files)
+        if attempt.stored_files and not self._uses(video.id, attempt.stored_files):
+            self._delete_files(attempt.stored_files)
         return video
 
     def _uses(self, id: str, stored_files: list[str]) -> bool:
@@ -77,130 +91,113 @@ class Submission:
             with suppress(ApiError):
                 self.services.uploads.remove(id, None)
 
-    def create(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    def create(self, given: CreateVideo, attempt: Attempt) -> Video:
         """Submit a video from a prompt and pictures."""
-        if given["blend"]:
-            ends = {name: given["blend"].get(name) for name in ("a", "b")}
-            for name, end in ends.items():
-                if end is None:
-                    raise ApiError(400, f"blend.{name} is missing: a video", param=f"blend.{name}", code="missing_value")
-            return self.change("blend", ("a", "b"), {**given, **ends}, caller)
-        model, request, _ = normalize(self.services, given)
+        if given.blend is not None:
+            shared = {name: value for name, value in given if name in BlendVideos.model_fields}
+            return self.change("blend", BlendVideos(**shared, a=given.blend.a, b=given.blend.b), attempt)
+        caller = attempt.caller
+        model, request, _ = normalize(self.services, given, seconds=given.seconds, fps=given.fps)
         width, height = limits.parse_size(request["size"])
         price = cost(width, height, request["seconds"], request["fps"], request["steps"])
         self.services.queue.check(caller.key_id, price, caller.concurrency)
-        pictures = {"image": given["input_reference"], "last": given["last"]}
-        if not request["prompt"].strip() and not any(pictures.values()) and not given["keyframes"]:
+        if not (given.prompt.strip() or given.input_reference or given.last or given.keyframes):
             raise ApiError(
                 400, "prompt is missing: say what happens, or give a picture", param="prompt", code="missing_value"
             )
-        request["prompt"] = self.characters.replace_names(request["prompt"], given["characters"], caller)
-        for name, reference in pictures.items():
-            if reference is not None:
-                param = "input_reference" if name == "image" else name
-                request[name] = self.services.uploads.resolve(
-                    reference, caller.sees, caller.key_id, param, stored_files=given.get("stored_files")
-                )
-        frames = self._keyframes(given["keyframes"] or [], request, caller, given.get("stored_files"))
+        request["prompt"] = self.characters.replace_names(request["prompt"], given.characters, caller)
+        if given.input_reference is not None:
+            request["image"] = self._resolve(given.input_reference, "input_reference", attempt)
+        if given.last is not None:
+            request["last"] = self._resolve(given.last, "last", attempt)
+        frames = self._keyframes(given.keyframes or [], request, attempt)
         if frames:
             request["keyframes"] = frames
-        if given["guides"]:
-            request["camera"] = camera_of(given["guides"])
+        if given.guides is not None and given.guides.camera is not None:
+            request["camera"] = camera_of(given.guides.camera)
         references = [request.get("image"), request.get("last"), *(frame["picture"] for frame in frames)]
         shown = [reference for reference in references if reference]
-        if shown and not given["size"]:
+        if shown and not given.size:
             request["size"] = _fitted(model, _source(self.services, shown[0])["size"])
             width, height = limits.parse_size(request["size"])
             check_length(config_of(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
+        sources = [reference["video"] for reference in shown if "video" in reference]
         return self._accept(
-            caller, "generate", model, request, sources=[r["video"] for r in references if r and "video" in r], given=given,
-            seconds=request["seconds"], size=request["size"],
+            attempt, "generate", model, request, sources=sources, priority=given.priority, seconds=request["seconds"],
+            size=request["size"],
         )  # fmt: skip
 
-    def _keyframes(
-        self, given: list[Any], request: dict[str, Any], caller: Caller, stored_files: list[str] | None
-    ) -> list[dict[str, Any]]:
+    def _resolve(self, given: Any, param: str, attempt: Attempt) -> dict[str, str]:
+        caller = attempt.caller
+        return self.services.uploads.resolve(given, caller.sees, caller.key_id, param, stored_files=attempt.stored_files)
+
+    def _keyframes(self, given: list[Keyframe], request: dict[str, Any], attempt: Attempt) -> list[dict[str, Any]]:
         """Resolve keyframes and check that each lies within the video."""
         frames: list[dict[str, Any]] = []
-        if len(given) > MOST_KEYFRAMES:
-            raise refuse("keyframes", f"{len(given)} of them", f"up to {MOST_KEYFRAMES}")
-        for i, entry in enumerate(given):
-            if not isinstance(entry, dict) or "picture" not in entry:
-                raise refuse(f"keyframes[{i}]", entry, '{"picture": reference, "at": seconds}')
-            at = Field(name=f"keyframes[{i}].at", kind="number", about="seconds", low=0, high=MOST_SECONDS, required=True)
-            second = at.read(entry.get("at"))
-            if round(second * request["fps"]) >= round(request["seconds"] * request["fps"]):
-                raise refuse(f"keyframes[{i}].at", second, f"a second before the end, {request['seconds']:g}")
-            picture = self.services.uploads.resolve(
-                entry["picture"], caller.sees, caller.key_id, f"keyframes[{i}].picture", stored_files=stored_files
-            )
-            frames.append({"picture": picture, "at": second})
+        for i, frame in enumerate(given):
+            if round(frame.at * request["fps"]) >= round(request["seconds"] * request["fps"]):
+                raise refuse(f"keyframes[{i}].at", frame.at, f"a second before the end, {request['seconds']:g}")
+            frames.append({"picture": self._resolve(frame.picture, f"keyframes[{i}].picture", attempt), "at": frame.at})
         return frames
 
-    def change(
-        self, kind: str, names: tuple[str, ...], given: dict[str, Any], caller: Caller, *, remixed_from: str | None = None
-    ) -> dict[str, Any]:
+    def change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> Video:
         """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
-        model, notes = model_for(given.get("model"))
-        check_prompt(given.get("prompt") or "", model, bool(given.get("strict")))
-        self.services.queue.check(caller.key_id, 0.0, caller.concurrency)
-        stored_files = given.get("stored_files")
+        wanted = dict(given)
+        prompt: str = wanted.get("prompt", "")
+        model, notes = model_for(given.model)
+        check_prompt(prompt, model, given.strict)
+        self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
         known = {
-            name: self.services.uploads.resolve(given[name], caller.sees, caller.key_id, name, stored_files=stored_files)
-            for name in names
-            if given.get(name) is not None
+            name: self._resolve(wanted[name], name, attempt)
+            for name in ("video", "a", "b", "mask")
+            if wanted.get(name) is not None
         }
-        if given.get("mask") is not None:
-            known["mask"] = self.services.uploads.resolve(
-                given["mask"], caller.sees, caller.key_id, "mask", stored_files=stored_files
-            )
-        first = _source(self.services, known[names[0]])
-        requested_size = size_for(given, model, notes)
+        first = _source(self.services, known["a" if kind == "blend" else "video"])
+        requested_size = size_for(given.size, given.model, model, notes)
         size = _fitted(model, first["size"]) if requested_size is None else requested_size
         width, height = limits.check_size(config_of(model), size)
         size = f"{width}x{height}"
-        extra_s = given.get("seconds") or (1.0 if kind == "loop" else 2.0)
-        lengths = {
-            "extend": first["seconds"] + extra_s, "loop": first["seconds"] + extra_s, "trim": 0.0, "edit": first["seconds"],
-            "remix": first["seconds"], "blend": 0.0,
-        }  # fmt: skip
-        seconds = lengths[kind]
+        seconds: float = first["seconds"]
+        extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
+        if kind in ("extend", "loop", "blend"):
+            seconds += extra_s
         if kind == "blend":
-            seconds = first["seconds"] + extra_s + _source(self.services, known["b"])["seconds"]
+            seconds += _source(self.services, known["b"])["seconds"]
         if kind == "trim":
-            cuts = cuts_of(given["cuts"], first["seconds"])
-            given, seconds = {**given, "cuts": cuts}, sum(end - start for start, end in cuts)
+            wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"])
+            seconds = sum(end - start for start, end in wanted["cuts"])
         check_length(
             config_of(model), seconds, first["fps"], width, height, mend="resample the video first: clip.resample({fps:g})"
         )
-        seed = given.get("seed")
         request = {
-            **{name: given.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
-            "prompt": given.get("prompt") or "", "seconds": extra_s, "size": size, "fps": first["fps"], "notes": notes,
-            "seed": secrets.randbelow(2**31) if seed is None else seed,
+            **{name: wanted.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
+            "prompt": prompt, "seconds": extra_s, "size": size, "fps": first["fps"], "notes": notes, "seed": seed_of(given),
         }  # fmt: skip
         sources = [reference["video"] for reference in known.values() if "video" in reference]
         return self._accept(
-            caller, kind, model, request, sources=sources, given=given, remixed_from=remixed_from, seconds=seconds, size=size,
-            called=request["prompt"] or first["prompt"],
+            attempt, kind, model, request, sources=sources, priority=given.priority, remixed_from=remixed_from,
+            seconds=seconds, size=size, called=prompt or first["prompt"],
         )  # fmt: skip
 
-    def render(self, given: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    def render(self, given: RenderState, attempt: Attempt) -> Video:
         """Submit a video rendered from a scene state."""
         model, request, _ = normalize(self.services, given)
-        scene = scene_of(given["state"])
+        scene = scene_of(given.state)
         seconds = scene.num_frames / scene.fps
         width, height = limits.parse_size(request["size"])
         check_length(
             config_of(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
         )
         wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
-        return self._accept(caller, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
+        return self._accept(
+            attempt, "render", model, wanted, sources=[], priority=given.priority, seconds=seconds, size=request["size"]
+        )
 
     def _accept(
-        self, caller: Caller, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: dict[str, Any],
+        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], priority: int,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Video:  # fmt: skip
+        caller = attempt.caller
         refusal = self.services.moderation.check_prompt(request["prompt"])
         if refusal:
             self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
@@ -209,18 +206,20 @@ class Submission:
         job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
-            "priority": given.get("priority") or 0, "shape": shape_of(kind, model, request),
+            "priority": priority, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
         self.services.store.check_space()
-        row = self.services.queue.submit(job, limit=caller.concurrency, repeat=given.get("repeat"))
+        row = self.services.queue.submit(job, limit=caller.concurrency, repeat=attempt.repeat)
         self.services.queue.note(caller.key_id, f"video.{kind}", row.id)
         self.services.metrics.accepted(kind)
         return video_object(self.services, row, place=self.services.queue.ahead(row))
 
 
-def _digest(given: Any) -> str:
-    """SHA-256 of a text, or of a file that came with a request."""
+def _digest(given: Any) -> Any:
+    """SHA-256 of a text, or of a file that came with a request; the fields of a part of the request."""
+    if isinstance(given, Body):
+        return dict(given)
     return hashlib.sha256(given.content if isinstance(given, Sent) else str(given).encode("utf-8", "replace")).hexdigest()
 
 

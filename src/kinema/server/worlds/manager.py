@@ -77,6 +77,8 @@ class WorldManager:
         self._loaded: OrderedDict[str, WorldSession] = OrderedDict()
         self._closed = False
         self._pending: Counter[str] = Counter()
+        self.num_live: Counter[str] = Counter()
+        """Live sessions by key."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for dead in self.folder.glob(".deleted-*"):
             shutil.rmtree(dead, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""What a video would take, before it is asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from kinema.inference import limits
+from kinema.server.api.bodies import Route
+from kinema.server.api.dependencies import Reader, ServicesDep
+from kinema.server.api.errors import ERRORS
+from kinema.server.api.usage import Quota, quota
+from kinema.server.api.video_schema import CreateVideo, cost, normalize, words_of
+
+router = APIRouter(prefix="/v1/estimate", tags=["videos"], responses=ERRORS, route_class=Route)
+
+
+class Estimate(BaseModel):
+    """run_s, wait_s: None until the server has filmed something to go by. hint: words that the model knows instead."""
+
+    model: str
+    size: str
+    pixel_seconds: float
+    run_s: float | None
+    wait_s: float | None
+    unknown_words: list[str]
+    hint: str | None
+    notes: list[str]
+    quota: Quota
+
+
+@router.post("", summary="What a video would take, before it is asked for")
+async def estimate(
+    caller: Reader, services: ServicesDep, given: Annotated[CreateVideo, Depends(CreateVideo.read)]
+) -> Estimate:
+    def compute() -> Estimate:
+        model, request, notes = normalize(services, given, seconds=given.seconds, fps=given.fps)
+        width, height = limits.parse_size(request["size"])
+        pixels = cost(width, height, request["seconds"], request["fps"], request["steps"])
+        speed = services.throughput.speed(model, "generate")
+        before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in services.queue.waiting(None) if not job.paused)
+        unknown, hint = words_of(given.prompt, model)
+        return Estimate(
+            model=model, size=request["size"], pixel_seconds=pixels, run_s=None if speed is None else round(speed * pixels, 2),
+            wait_s=None if speed is None else round(speed * before / max(services.throughput.num_workers(), 1), 2),
+            unknown_words=unknown, hint=hint, notes=notes, quota=quota(services, caller.key_id),
+        )  # fmt: skip
+
+    return await run_in_threadpool(compute)

@@ -1,0 +1,106 @@
+"""Which models film, and what each can do."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from safetensors import safe_open
+
+from kinema.inference import limits
+from kinema.inference.editing import EDIT_STRENGTH
+from kinema.models.hub import CARD, WEIGHTS, available, find
+from kinema.playground import VOCABULARY
+from kinema.scene.scene import COLORS, KINDS
+from kinema.server.api.dependencies import Reader
+from kinema.server.api.errors import ERRORS, not_found
+from kinema.server.api.responses import Listing
+from kinema.server.api.video_schema import MOST_SECONDS, config_of, default_model
+
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
+
+EXAMPLES = (
+    "a red ball rolls right and hits a blue box",
+    "a yellow car drives left behind a screen on a field",
+    "a green robot jumps at night",
+    "0-2: a blue ball bounces | 2-4: the blue ball rolls left",
+)
+VERBS = (
+    *("rolls", "hits", "bounces", "drives", "jumps", "falls", "stops"),
+    *("turns", "moves", "pushes", "hides", "slides", "walks"),
+)
+
+
+class Vocabulary(BaseModel):
+    kinds: list[str]
+    colors: list[str]
+    words: list[str]
+    verbs: list[str]
+    examples: list[str]
+
+
+class ModelDetails(BaseModel):
+    """size: the default. sizes: all that it films, WIDTHxHEIGHT. parameters: how many weights. lacks: words it does not know."""
+
+    default: bool
+    size: str
+    sizes: list[str]
+    heights: list[int]
+    aspects: list[str]
+    fps: tuple[float, float]
+    max_side: int
+    max_seconds: float
+    edit_strength: float
+    parameters: int
+    world: bool
+    card: str
+    lacks: list[str]
+    vocabulary: Vocabulary
+
+
+class ModelInfo(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["kinema"] = "kinema"
+    kinema: ModelDetails
+
+
+@cache
+def parameters(folder: Path) -> int:
+    """Weights of a model, read off the head of its file."""
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def model_shown(name: str) -> ModelInfo:
+    config, folder = config_of(name), find(name)
+    card = folder / CARD
+    details = ModelDetails(
+        default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),
+        heights=list(config.heights), aspects=list(config.aspects), fps=config.fps, max_side=config.max_side,
+        max_seconds=MOST_SECONDS, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=config.world is not None,
+        card=card.read_text() if card.exists() else "", lacks=list(config.lacks),
+        vocabulary=Vocabulary(
+            kinds=list(KINDS), colors=list(COLORS), words=sorted(VOCABULARY - set(config.lacks)),
+            verbs=[verb for verb in VERBS if verb in VOCABULARY], examples=list(EXAMPLES),
+        ),
+    )  # fmt: skip
+    return ModelInfo(id=name, created=int((folder / "config.json").stat().st_mtime), kinema=details)
+
+
+@router.get("", summary="Models that film")
+async def list_models(caller: Reader) -> Listing[ModelInfo]:
+    return Listing(data=await run_in_threadpool(lambda: [model_shown(name) for name in available()]))
+
+
+@router.get("/{model_id}", summary="One model")
+async def get_model(caller: Reader, model_id: str) -> ModelInfo:
+    if model_id not in available():
+        raise not_found("model", model_id)
+    return await run_in_threadpool(model_shown, model_id)

@@ -1,0 +1,42 @@
+"""What the response models of all resources have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+T = TypeVar("T")
+
+Seconds = Annotated[int, BeforeValidator(lambda value: value if value is None else int(value))]
+"""A time as whole seconds since 1970."""
+
+
+class Shown(BaseModel):
+    """A response that can be read off a row of the database."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Listing(BaseModel, Generic[T]):
+    object: Literal["list"] = "list"
+    data: list[T]
+
+
+class Page(Listing[T], Generic[T]):
+    """A part of a longer list."""
+
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+    @classmethod
+    def of(cls, data: list[Any], *, more: bool = False) -> Self:
+        """A page of objects with an id."""
+        return cls(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+
+
+class Deleted(BaseModel):
+    id: str
+    object: str
+    deleted: Literal[True] = True

@@ -1,0 +1,76 @@
+"""The routes over HTTP: bodies as JSON and as forms, keys before bodies, errors in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs kinema[serve]")
+
+from fastapi.testclient import TestClient
+
+from kinema.server.app import create_app
+from kinema.server.settings import Settings
+
+PICTURE = ("a.png", b"no picture", "image/png")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    app = create_app(Settings(data=tmp_path_factory.mktemp("data")))
+    with TestClient(app, headers={"authorization": f"Bearer {app.state.services.auth.first()}"}) as made:
+        yield made
+
+
+def test_a_form_says_what_json_says(client: TestClient) -> None:
+    given = {"prompt": "a star", "seconds": 2, "strict": True, "keyframes": [{"picture": "file_x", "at": 1}]}
+    form = {"prompt": "a star", "seconds": "2", "strict": "true", "keyframes[0][picture]": "file_x", "keyframes[0][at]": "1"}
+    answers = [
+        client.post("/v1/estimate", json=given),
+        client.post("/v1/estimate", data=form),
+        client.post("/v1/estimate", data=form, files={"input_reference": PICTURE}),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert answers[0].json() == answers[1].json() == answers[2].json()
+    assert answers[0].json()["pixel_seconds"] == 128 * 128 * 2
+
+
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/keys", "/v1/files", "/v1/worlds", "/v1/worlds/world_0/step"])
+def test_no_body_is_read_before_the_key_is_known(client: TestClient, path: str) -> None:
+    for key, status in (("Bearer kinema_wrong", 401), (client.headers["authorization"], 400)):
+        headers = {"authorization": key}
+        refused = client.post(path, content=b"{", headers=headers)
+        assert refused.status_code == (404 if status == 400 and "world_0" in path else status), refused.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given", "status", "param", "message"),
+    [
+        ("POST", "/v1/videos", {"seconds": 0}, 400, "seconds", "seconds 0: expected a number from 0.01 to 600"),
+        (
+            "POST",
+            "/v1/videos/trims",
+            {"video": "v", "cuts": [5]},
+            400,
+            "cuts[0]",
+            "cuts[0] 5: expected [start, end] in seconds",
+        ),
+        ("POST", "/v1/videos/loops", {"prompt": ""}, 400, "video", "video is missing: the video to go by"),
+        ("POST", "/v1/keys", {"name": "x", "rate": 0}, 400, "rate", "rate 0: expected a whole number from 1 to 1e+06"),
+        ("POST", "/v1/webhooks", {"urls": "x"}, 400, "urls", "unknown parameter 'urls'; did you mean 'url'?"),
+        ("POST", "/v1/session", {}, 400, "key", "key is missing: an API key"),
+        ("POST", "/v1/worlds", {"seed": "x"}, 400, "seed", "seed 'x': expected a whole number from 0 to 4.61169e+18"),
+        ("POST", "/v1/estimate", [1], 400, None, "the body is list; expected a JSON object"),
+        ("GET", "/v1/videos?limit=101", None, 400, "limit", "limit 101: expected a whole number from 0 to 100"),
+        ("GET", "/v1/usage?limit=x", None, 422, "limit", "limit 'x': it should be a valid integer"),
+    ],
+)
+def test_an_error_is_one_line_about_one_parameter(
+    client: TestClient, method: str, path: str, given: Any, status: int, param: str | None, message: str
+) -> None:
+    answer = client.request(method, path, json=given)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["type"]) == (status, param, "invalid_request_error")
+    assert error["message"].startswith(message) and set(error) == {"message", "type", "param", "code"}
