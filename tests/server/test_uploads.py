@@ -18,7 +18,8 @@ from kinema.provenance import own_identity, sign
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore, load_clip
-from kinema.server.storage.tables import Database, sqlite_url
+from kinema.server.storage.database import Database
+from kinema.server.storage.engine import sqlite_url
 from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads, public_address
 
 

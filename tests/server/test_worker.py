@@ -26,7 +26,7 @@ from kinema.server.jobs.render import shape_of, trim
 from kinema.server.jobs.worker import POINTS, Worker
 from kinema.server.settings import Settings
 from kinema.server.storage.artifacts import ArtifactStore, new_id, save_clip
-from kinema.server.storage.tables import Database
+from kinema.server.storage.database import Database
 
 KILLED = Path(__file__).with_name("killed.py")
 

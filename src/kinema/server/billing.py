@@ -12,8 +12,9 @@ from collections import defaultdict
 
 from sqlalchemy import select
 
+from kinema.server.storage.database import Database
 from kinema.server.storage.rows import beyond_quota, bill
-from kinema.server.storage.tables import Database, keys
+from kinema.server.storage.tables import keys
 
 USUAL_FPS = 16.0
 """The frame rate that pixel-seconds are defined at."""

@@ -16,8 +16,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, select
 
+from kinema.server.storage.database import Database
 from kinema.server.storage.rows import announce, bill, end
-from kinema.server.storage.tables import RETAINED_S, Database, facts, jobs, keys, workers
+from kinema.server.storage.tables import RETAINED_S, facts, jobs, keys, workers
 
 LEASE_S = 15.0
 ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bi
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
+from kinema.server.storage.database import Database
 from kinema.server.storage.rows import LIVE, bill, check_concurrency, check_quota, end, ended, live, own
-from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
+from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""

@@ -35,7 +35,7 @@ from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore, load_clip
-from kinema.server.storage.tables import Database
+from kinema.server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Worker:
     ) -> None:
         self.settings, self.reached = settings, reached
         self.store = ArtifactStore(settings.data)
-        self.database = Database(settings.url)
+        self.database = Database(settings.url, upgrade=True)
         self.database.belongs(self.store.root)
         self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days)
         self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)

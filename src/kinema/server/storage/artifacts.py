@@ -24,6 +24,7 @@ import numpy as np
 from kinema.errors import OutputError
 from kinema.media import Clip
 from kinema.scene.scene import Scene
+from kinema.server.storage.disk import sync
 
 SPARE_BYTES = 64 << 20
 """No job is begun on a disk with less than this free."""
@@ -172,12 +173,3 @@ def load_clip(path: Path) -> Clip:
         rest = json.loads(archive["rest"].tobytes())
         state = rest.pop("state")
         return Clip(frames=archive["frames"], state=None if state is None else Scene.from_dict(state), **rest)
-
-
-def sync(path: Path) -> None:
-    """Onto the disk: a file's bytes, or a folder's names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
