@@ -135,6 +135,8 @@ def test_revisions_lead_to_the_tables(url: str) -> None:
 def test_an_unversioned_store_opens_with_all_jobs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = unversioned(tmp_path)
     before = content(path)
+    with pytest.raises(InputError, match="has no revision, as an older Kinema wrote it; expected revision '0001'"):
+        Database(sqlite_url(tmp_path))
     with caplog.at_level(logging.INFO, "kinema.server"):
         database = Database(sqlite_url(tmp_path), upgrade=True)
     assert content(path) == before
@@ -204,7 +206,7 @@ def test_a_newer_store_is_refused(url: str, later: Path, upgrade: bool) -> None:
 
 def test_an_older_store_is_upgraded_only_where_it_may_be(url: str, later: Path) -> None:
     Database(url).close()
-    with pytest.raises(InputError, match="revision '0001'; expected '0002'; start kinema serve"):
+    with pytest.raises(InputError, match="has revision '0001'; expected revision '0002'; start kinema serve"):
         prepare_store(url, upgrade=False, folder=later)
     assert revision_of(url) == "0001"
 

@@ -89,8 +89,9 @@ def _prepare(db: Connection, upgrade: bool, folder: Path) -> None:
             "start the newer Kinema that upgraded it, or restore the copy that was made before"
         )
     if revision is not None and not upgrade:
+        has = "no revision, as an older Kinema wrote it" if revision == UNVERSIONED else f"revision {revision!r}"
         raise InputError(
-            f"the store has revision {revision!r}; expected {newest!r}; start kinema serve or kinema worker, which upgrade it"
+            f"the store has {has}; expected revision {newest!r}; start kinema serve or kinema worker, which upgrade it"
         )
     if revision == UNVERSIONED:
         command.stamp(config, FIRST)
