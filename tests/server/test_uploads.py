@@ -20,7 +20,8 @@ from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore, load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import sqlite_url
-from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads, public_address
+from kinema.server.storage.fetch import public_address
+from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from kinema.errors import ApiError
 from kinema.server.api.errors import not_found, refuse
 from kinema.server.storage.artifacts import new_id
 from kinema.server.storage.database import Database
+from kinema.server.storage.fetch import public_address
 from kinema.server.storage.tables import deliveries, webhooks
-from kinema.server.storage.uploads import public_address
 
 log = logging.getLogger(__name__)
 
