@@ -23,7 +23,8 @@ from kinema.server.metrics import Metrics
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
-from kinema.server.storage.artifacts import ArtifactStore, load_clip
+from kinema.server.storage.artifacts import ArtifactStore
+from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.uploads import Uploads
 from kinema.server.webhooks import Webhooks

@@ -37,7 +37,7 @@ class Decoder:
     def decode(self, content: bytes, target: Path) -> dict[str, Any]:
         """Write the pixels of a picture or video to target. Returns its width, height, frames and fps; 400 if it cannot be read."""
         try:
-            return self._run("keep", content, str(target), str(MAX_PIXELS), str(MAX_FRAMES))
+            return self._run("decode", content, str(target), str(MAX_PIXELS), str(MAX_FRAMES))
         except ApiError:
             target.unlink(missing_ok=True)
             raise
