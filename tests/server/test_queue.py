@@ -12,7 +12,7 @@ from kinema.errors import ApiError
 from kinema.server.jobs.leases import Leases
 from kinema.server.jobs.queue import Repeat
 from kinema.server.storage.database import Database
-from kinema.server.storage.rows import LIVE
+from kinema.server.storage.job_rows import UNFINISHED
 from kinema.server.storage.tables import audit, deliveries, ledger, repeats, webhooks
 
 
@@ -63,7 +63,7 @@ def test_what_ends_its_workers_waits_and_is_given_up(harness: Harness, monkeypat
     id = harness.job()
     for number in range(3):
         while not harness.claim():
-            assert harness.queue.get(id, None).status in LIVE, number
+            assert harness.queue.get(id, None).status in UNFINISHED, number
             time.sleep(0.05)
     late = harness.queue.get(id, None)
     assert late.attempts == 3 and late.shape is None, "from the second loss on it is made alone"
