@@ -70,7 +70,7 @@ class Services:
         self.settings = settings
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url, upgrade=True)
-        self.database.belongs(self.store.root)
+        self.database.check_data_folder(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth = Auth(self.database)

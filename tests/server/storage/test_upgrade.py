@@ -27,6 +27,9 @@ from sqlalchemy import inspect, text
 from kinema.errors import InputError, OutputError
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.worker import Worker
+from kinema.server.services import Services
+from kinema.server.settings import Settings
 from kinema.server.storage import backup
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import make_engine, sqlite_url
@@ -220,8 +223,33 @@ def test_stores_of_nobody_known_are_refused(tmp_path: Path) -> None:
         db.execute("CREATE TABLE jobs (number INTEGER)")
     with pytest.raises(InputError, match="a table 'jobs' of another program"):
         Database(f"sqlite:///{tmp_path / 'other.db'}", upgrade=True)
-    with pytest.raises(InputError, match="expected sqlite:///FILE or postgresql://"):
-        Database("nonsense://x")
+    with pytest.raises(InputError, match="expected sqlite:///FILE or postgresql://") as refused:
+        Database("nonsense://me:secret@x")
+    assert "me:***@x" in str(refused.value) and "secret" not in str(refused.value)
+
+
+def test_server_and_worker_upgrade_the_store_at_their_start(tmp_path: Path) -> None:
+    for name, start_it in (("server", Services), ("worker", Worker)):
+        data = tmp_path / name
+        data.mkdir()
+        unversioned(data)
+        (data / "store-id").write_text(
+            query(sqlite_url(data), "SELECT json_extract(value, '$') FROM facts WHERE name = 'store'")[0]
+        )
+        start_it(Settings(data=data)).close()
+        assert revision_of(sqlite_url(data)) == REVISION
+
+
+def test_a_user_who_may_create_no_tables_is_told_so(url: str) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite has no users")
+    role = f"reader_{secrets.token_hex(4)}"
+    engine = make_engine(url)
+    with engine.begin() as db:
+        db.execute(text(f"CREATE ROLE {role} LOGIN"))
+    engine.dispose()
+    with pytest.raises(InputError, match=r"is as it was: permission denied.*; expected a user that may create"):
+        Database(url.replace("kinema@", f"{role}@"))
 
 
 @pytest.mark.parametrize("point", ["copying", "begun", "column added", "changed", "upgraded"])

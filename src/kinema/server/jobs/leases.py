@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Row, and_, or_, select
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import add_deliveries, fail_job
 from kinema.server.storage.ledger import add_to_ledger
-from kinema.server.storage.tables import RETAINED_S, facts, jobs, keys, workers
+from kinema.server.storage.retention import RETAINED_S
+from kinema.server.storage.tables import facts, jobs, keys, workers
 
 LEASE_S = 15.0
 ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0

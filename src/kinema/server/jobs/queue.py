@@ -12,7 +12,8 @@ from kinema.server.api.errors import not_found
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import UNFINISHED, check_concurrency, fail_job, find_job, num_unfinished, outcome
 from kinema.server.storage.ledger import add_to_ledger, check_quota
-from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, audit, facts, jobs, keys, repeats
+from kinema.server.storage.retention import AUDIT_S, REPEATED_S, RETAINED_S
+from kinema.server.storage.tables import audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""

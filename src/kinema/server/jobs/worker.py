@@ -120,7 +120,7 @@ class Worker:
         self.settings, self.reached = settings, reached
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url, upgrade=True)
-        self.database.belongs(self.store.root)
+        self.database.check_data_folder(self.store.root)
         self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days)
         self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"

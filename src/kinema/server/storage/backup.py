@@ -26,8 +26,8 @@ def copy_sqlite(db: Connection, revision: str) -> Path:
     target = source.with_name(f"{source.stem}-before-{revision}-{time_utc}{source.suffix}")
     temporary = source.with_name(f".{source.name}.copy")
     try:
-        for stale in source.parent.glob(f"{temporary.name}*"):
-            stale.unlink()
+        for suffix in ("", "-journal", "-wal", "-shm"):  # of a copy whose process was killed
+            Path(f"{temporary}{suffix}").unlink(missing_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
         with closing(sqlite3.connect(source)) as reader, closing(sqlite3.connect(temporary)) as writer:
             reader.backup(writer)

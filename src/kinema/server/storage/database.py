@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, select, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from kinema.errors import InputError
 from kinema.server.storage.engine import make_engine, write_transaction
@@ -28,13 +29,26 @@ class Database:
         self.engine = _engine_of(url)
         self.sqlite = self.engine.dialect.name == "sqlite"
         try:
+            self._prepare(upgrade)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, upgrade: bool) -> None:
+        try:
             with self.reading() as db:
                 revision = stored_revision(db)
             if revision != REVISION:
-                prepare_store(url, upgrade=upgrade)
+                prepare_store(self.url, upgrade=upgrade)
         except OperationalError as error:
             reason = str(error.orig).splitlines()[0]
             raise InputError(f"the database cannot be used: {reason}; is it running, and is the disk writable?") from None
+        except DBAPIError as error:
+            reason = str(error.orig).splitlines()[0]
+            raise InputError(
+                f"the store could not be made or upgraded, and is as it was: {reason}; expected a user that may create and change "
+                "tables"
+            ) from error
 
     def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that holds the write lock from its beginning, all or nothing; writers of all processes take turns."""
@@ -53,31 +67,35 @@ class Database:
             return float(db.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")) or 0.0)
         return float(db.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
 
-    def belongs(self, root: Path) -> None:
-        """InputError unless a data folder is the one that this database tells of; both are new together."""
-        mark = root / "store-id"
-        written = mark.read_text().strip() if mark.exists() else None
+    def check_data_folder(self, root: Path) -> None:
+        """InputError unless the id in a data folder is that in this database. If neither has one, both receive it."""
+        file = root / "store-id"
+        id_of_folder = file.read_text().strip() if file.exists() else None
         with self.writing() as db:
-            known = db.scalar(select(facts.c.value).where(facts.c.name == "store"))
-            if known is None and written is None:
-                known = written = secrets.token_hex(12)
-                db.execute(facts.insert().values(name="store", value=known))
-                mark.write_text(written)
-        if known != written:
+            id_of_database = db.scalar(select(facts.c.value).where(facts.c.name == "store"))
+            if id_of_database is None and id_of_folder is None:
+                id_of_database = id_of_folder = secrets.token_hex(12)
+                db.execute(facts.insert().values(name="store", value=id_of_database))
+                file.write_text(id_of_folder)
+        if id_of_database != id_of_folder:
             raise InputError(
                 f"the data folder {root} and the database do not belong together; name the folder that was used with it, "
                 "or a new folder with a new database"
             )
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
 
 def _engine_of(url: str) -> Engine:
+    """Connections to the store at a URL, or an InputError that shows the URL without its password."""
     try:
         return make_engine(url)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        hidden = re.sub(r"//([^:/@]*):.*@", r"//\1:***@", url)
+        reason = str(error).splitlines()[0].replace(url, hidden)
         raise InputError(
-            f"database {url!r}: {str(error).splitlines()[0]}; expected sqlite:///FILE or postgresql://USER@HOST/NAME "
+            f"database {hidden!r}: {reason}; expected sqlite:///FILE or postgresql://USER@HOST/NAME "
             "(pip install 'kinema[postgres]')"
         ) from None

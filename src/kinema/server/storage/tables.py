@@ -9,12 +9,6 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer,
 
 REVISION = "0001"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
-RETAINED_S = 30 * 86400.0
-"""How long videos are stored by default."""
-AUDIT_S = 365 * 86400.0
-"""How long lines of the audit log are stored by default."""
-REPEATED_S = 86400.0
-"""For so long a request with the same Idempotency-Key is the same request."""
 
 metadata = MetaData()
 
