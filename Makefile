@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | types | train-tiny | gpu-train | bench | clean
+# make demo | test | test-slow | lint | types | docs | train-tiny | gpu-train | bench | clean
 #
 # The first target that needs Python makes .venv with the versions of constraints.txt; later ones start at once.
 # PYTHON=python3.12 names another interpreter, PIP_ARGS='...' goes to pip install, PYTEST_ARGS='-k text' to pytest.
@@ -22,16 +22,17 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint types train-tiny gpu-train bench clean
+.PHONY: help setup demo test test-slow lint types docs train-tiny gpu-train bench clean
 
 help:
-	@echo "make demo        films the examples into out/demo/index.html"
+	@echo "make demo        renders the examples into out/demo/index.html"
 	@echo "make test        the tests; test-slow: those that take minutes"
 	@echo "make lint types  ruff; mypy"
-	@echo "make train-tiny  trains codec and model from nothing into $(RUN) (hours); run again to go on"
+	@echo "make docs        the documentation as pages into out/site/index.html"
+	@echo "make train-tiny  trains autoencoder and model from nothing into $(RUN) (hours); run again to continue"
 	@echo "make gpu-train   trains RECIPE=base (tiny, phyworld) on one GPU in MINUTES=9; GPU_ARGS=--rehearse tries it on a processor"
 	@echo "make bench       the speeds and scores of this machine"
-	@echo "make clean       removes caches and the demo; .venv and trained models stay"
+	@echo "make clean       removes caches, the demo and the documentation pages; .venv and trained models stay"
 
 setup: $(READY)
 
@@ -65,6 +66,10 @@ lint: $(READY)
 types: $(READY)
 	$(PY) -m mypy
 
+# Needs no network.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 # Scenery first, then a deeper codec that looks at things, then hardly anything else.
 $(RUN)/codec-8x8/config.json: | $(FOOTAGE)
 	$(TRAIN_CODEC) --out $(RUN)/codec-1 --minutes 13 --depth 2 --things 1 --footage 0.25 --large 0.2
@@ -82,5 +87,5 @@ bench: $(FOOTAGE)
 	set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) -m benchmarks.$$(basename $$file .py); done
 
 clean:
-	rm -rf out/demo dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf out/demo out/site dist build .pytest_cache .mypy_cache .ruff_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT, described
 
 from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, Still, learn, score

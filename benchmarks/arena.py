@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT, described
 
 from kinema.evaluation.model_under_test import open_model

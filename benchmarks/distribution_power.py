@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 

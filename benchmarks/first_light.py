@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from numpy.typing import NDArray
 
 import kinema
@@ -30,7 +30,7 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
 from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.canvas_io import encode
-from kinema.inference.pipeline import Options, generate
+from kinema.inference.pipeline import SamplingConfig, generate
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
@@ -65,12 +65,12 @@ def interval(rights: list[bool]) -> str:
 
 
 def episodes(
-    diet: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
+    distribution: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     found: list[Episode] = []
     seed = SEED + first
     while len(found) < count:
-        episode = simulate(diet, seed, fps=16.0, num_frames=64)
+        episode = simulate(distribution, seed, fps=16.0, num_frames=64)
         found += [episode] if keep(episode) else []
         seed += 1
     return found
@@ -81,14 +81,14 @@ def cast_of(scene: Scene) -> Counter[str]:
 
 
 def round_trip(model: Model, frames: Frames) -> Frames:
-    return model.codec.decode_frames(model.codec.encode_frames(frames))  # type: ignore[no-any-return]
+    return model.autoencoder.decode_frames(model.autoencoder.encode_frames(frames))  # type: ignore[no-any-return]
 
 
 def prompts(model: Model, held_out: str, count: int) -> tuple[list[bool], list[bool], list[bool], list[tuple[str, Frames]]]:
     """Two-entity prompts filmed for two seconds: right by the model, by the truth, by the codec; and what was filmed."""
-    diet = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
+    distribution = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
     made, true, coded, rows = [], [], [], []
-    for i, episode in enumerate(episodes(diet, count, 0 if held_out == "exclude" else 500_000)):
+    for i, episode in enumerate(episodes(distribution, count, 0 if held_out == "exclude" else 500_000)):
         wanted = cast_of(episode.scene)
         clip = kinema.generate(episode.captions.short, model=model, seconds=2, seed=i)[0]
         made.append(read_cast(clip.frames) == wanted)
@@ -104,8 +104,8 @@ def directions(model: Model, count: int) -> list[bool]:
     """'a red ball rolls left': the sign of the way of the thing of that color over the first second."""
     verbs = {"ball": "rolls", "box": "slides", "triangle": "slides", "star": "moves", "car": "drives", "robot": "walks"}
     rng = np.random.default_rng(5)
-    diet = tiny()
-    pairs = [(k, c) for k, c in diet.pairs() if k < 6]
+    distribution = tiny()
+    pairs = [(k, c) for k, c in distribution.pairs() if k < 6]
     rights = []
     for i in range(count):
         kind, color = pairs[rng.integers(len(pairs))]
@@ -219,7 +219,7 @@ def known_cells(model: Model) -> bool:
         conditioning.infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
     )
     for canvas in laid:
-        done = generate(model, canvas, Options(steps=4, film_steps=2), [0])
+        done = generate(model, canvas, SamplingConfig(num_plan_steps=4, num_render_steps=2), [0])
         known = (canvas.levels["video"] == 0)[..., None].expand_as(canvas.values["video"])
         if not torch.equal(done.values["video"][known], canvas.values["video"][known]):
             return False
@@ -231,7 +231,7 @@ def timings(model: Model, name: str) -> tuple[float, float, float]:
     prompt = "a red ball rolls right and hits a blue box"
     warm = {}
     for steps in (4, 16):
-        options = Options(steps=steps)
+        options = SamplingConfig(num_plan_steps=steps)
         times = []
         for seed in range(4):
             begun = time.perf_counter()

@@ -49,12 +49,12 @@ Floats = NDArray[np.float32]
 
 
 def fresh(
-    diet: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
+    distribution: SceneDistribution, count: int, first: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     found: list[Episode] = []
     seed = SEED + first
     while len(found) < count:
-        episode = simulate(diet, seed, fps=FPS, num_frames=96)
+        episode = simulate(distribution, seed, fps=FPS, num_frames=96)
         found += [episode] if keep(episode) else []
         seed += 1
     return found

@@ -23,14 +23,14 @@ from datetime import date
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from torch import Tensor, nn
 
 import kinema
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from kinema.canvas.canvas import TextCondition, blank
-from kinema.inference.pipeline import Options
+from kinema.inference.pipeline import SamplingConfig
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import weights_folder
@@ -238,7 +238,11 @@ def pipelines(steps: int) -> dict[str, Callable[[], object]]:
 
     def ours() -> object:
         return kinema.generate(
-            "a red ball rolls right and hits a blue box", model=model, seconds=1, size=(64, 64), options=Options(steps=steps)
+            "a red ball rolls right and hits a blue box",
+            model=model,
+            seconds=1,
+            size=(64, 64),
+            options=SamplingConfig(num_plan_steps=steps),
         )
 
     return {"kinema": ours, "wan": theirs_wan, "ltx": theirs_ltx}
@@ -296,11 +300,11 @@ def pictures(first: int, count: int, frames: int = 9) -> Tensor:
     return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
 
 
-def there_and_back(name: str, codec: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+def there_and_back(name: str, autoencoder: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Encode and decode clips [B, 3, T, H, W]."""
     if name.startswith("kinema"):
-        return (lambda x: codec.encode(x.transpose(1, 2))), (lambda z: codec.decode(z).transpose(1, 2))  # type: ignore[operator]
-    return (lambda x: codec.encode(x).latent_dist.mode()), (lambda z: codec.decode(z, return_dict=False)[0])  # type: ignore[operator]
+        return (lambda x: autoencoder.encode(x.transpose(1, 2))), (lambda z: autoencoder.decode(z).transpose(1, 2))  # type: ignore[operator]
+    return (lambda x: autoencoder.encode(x).latent_dist.mode()), (lambda z: autoencoder.decode(z, return_dict=False)[0])  # type: ignore[operator]
 
 
 def codecs(minutes: float, rounds: int) -> list[Row]:
@@ -312,9 +316,9 @@ def codecs(minutes: float, rounds: int) -> list[Row]:
     }
     test, rows = pictures(900_500_000, 12), []
     train = pictures(800_000_000, 400) if minutes else test
-    for name, codec in made.items():
-        encode, decode = there_and_back(name, codec.train().requires_grad_(True))
-        optimizer = torch.optim.AdamW(codec.parameters(), lr=1e-3, betas=(0.9, 0.98))
+    for name, autoencoder in made.items():
+        encode, decode = there_and_back(name, autoencoder.train().requires_grad_(True))
+        optimizer = torch.optim.AdamW(autoencoder.parameters(), lr=1e-3, betas=(0.9, 0.98))
         begun, step = time.time(), 0
         while time.time() - begun < 60 * minutes:
             rate = min(1.0, (step + 1) / 50, 2 * (1 - (time.time() - begun) / (60 * minutes)))
@@ -325,18 +329,18 @@ def codecs(minutes: float, rounds: int) -> list[Row]:
                 back = decode(encode(some))
             optimizer.zero_grad(set_to_none=True)
             F.l1_loss(back.float()[:, :, : some.shape[2]], some).backward()
-            nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(autoencoder.parameters(), 1.0)
             optimizer.step()
             step += 1
-        codec.eval().requires_grad_(False)
-        rows.append(Row("codec", name, {"steps": step, "parameters": sum(p.numel() for p in codec.parameters())}))
+        autoencoder.eval().requires_grad_(False)
+        rows.append(Row("codec", name, {"steps": step, "parameters": sum(p.numel() for p in autoencoder.parameters())}))
     shipped = load_autoencoder(weights_folder() / "codec-8x8")
     made["kinema, as shipped"] = shipped  # type: ignore[assignment]
     rows.append(Row("codec", "kinema, as shipped", {}))
     calls: dict[str, Callable[[], object]] = {}
     with torch.inference_mode():
-        for row, (name, codec) in zip(rows, made.items(), strict=True):
-            encode, decode = there_and_back(name, codec)
+        for row, (name, autoencoder) in zip(rows, made.items(), strict=True):
+            encode, decode = there_and_back(name, autoencoder)
             latents = encode(test)
             back = decode(latents).float()[:, :, : test.shape[2]].clamp(-1, 1)
             row.values["psnr"] = float(10 * math.log10(4.0 / float((back - test).square().mean())))
@@ -444,7 +448,7 @@ def main() -> int:
         other = min(sampled[name] for name in NAMES[1:])
         summary.append(Row("a second of video: ours against the better pipeline", "", {"ratio": other / sampled["kinema"]}))
     if "codec" in given.parts:
-        found = codecs(given.codec_minutes, rounds)
+        found = codecs(given.autoencoder_minutes, rounds)
         rows += found
         by = {row.who: row.values for row in found}
         speed = by["kinema"]["decode"] / max(by["wan"]["decode"], by["ltx"]["decode"])

@@ -21,7 +21,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.evaluation.tasks.prompts import read_cast
 from kinema.inference.candidates import overlap
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
-from kinema.inference.pipeline import Options, plan_state
+from kinema.inference.pipeline import SamplingConfig, plan_state
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import tiny
 from kinema.playground.renderer import render
@@ -56,7 +56,7 @@ def measure(model: Model, candidates: int, count: int) -> list[Row]:
         prompt = episode.captions.short
         canvas = encode_prompt(model, blank_plan(model), prompt, False)
         begun = time.process_time()
-        done = plan_state(model, canvas, Options(candidates=candidates), [i])
+        done = plan_state(model, canvas, SamplingConfig(num_candidates=candidates), [i])
         seconds.append(time.process_time() - begun)
         state = done.values["state"]
         scene = decode_scene(*(done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")), fps=FPS)

@@ -2,7 +2,7 @@
 
     python benchmarks/playground_speed.py [--clips 100] [--size 64] [--frames 32] [--fps 16]
 
-Prints a table per diet; bar: 1,500 clips a minute with everything.
+Prints a table per scene distribution; bar: 1,500 clips a minute with everything.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{given.frames} frames at {given.fps:g} fps, {given.size} x {given.size} pixels, one core")
-    print(f"{'diet':<12}{'physics + captions':>22}{'pictures':>14}{'clips a minute':>18}")
-    for name, diet in {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full()}.items():
-        render(simulate(diet, 0, fps=given.fps, num_frames=2).scene, height=given.size, width=given.size)
+    print(f"{'scenes':<12}{'physics + captions':>22}{'pictures':>14}{'clips a minute':>18}")
+    for name, distribution in {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full()}.items():
+        render(simulate(distribution, 0, fps=given.fps, num_frames=2).scene, height=given.size, width=given.size)
         start = time.process_time()
-        episodes = [simulate(diet, seed, fps=given.fps, num_frames=given.frames) for seed in range(given.clips)]
+        episodes = [simulate(distribution, seed, fps=given.fps, num_frames=given.frames) for seed in range(given.clips)]
         simulated = time.process_time() - start
         for episode in episodes:
             render(episode.scene, height=given.size, width=given.size)

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from PIL import Image
 
@@ -90,10 +90,10 @@ def above(agent: Score, apart: Score) -> str:
 
 def shipped_codec(data: Path) -> float:
     """PSNR of pictures of held-back episodes, through the codec that the world's began as."""
-    codec, recording = load_autoencoder(weights_folder() / WorldRecipe().codec), Dataset.open(data)
+    autoencoder, recording = load_autoencoder(weights_folder() / WorldRecipe().autoencoder), Dataset.open(data)
     shown = [recording.episode(i).frames for i in range(len(recording) - held_back(len(recording)), len(recording))]
     some = np.concatenate([frames[:: max(1, len(frames) // 24)] for frames in shown])
-    back = np.asarray(to_bytes(codec.decode(codec.encode_frames(some)[None].float())))[0]
+    back = np.asarray(to_bytes(autoencoder.decode(autoencoder.encode_frames(some)[None].float())))[0]
     return float(10 * np.log10(255.0**2 / np.mean((back.astype(float) - some) ** 2)))
 
 

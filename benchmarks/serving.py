@@ -37,7 +37,7 @@ from typing import Any
 import httpx
 import numpy as np
 import torch
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from PIL import Image
 
 import kinema

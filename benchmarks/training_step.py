@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from torch.profiler import ProfilerActivity, profile
 
 from kinema.diffusion.losses import total
@@ -85,15 +85,15 @@ def main() -> None:
     arguments = parser.parse_args()
     run = recipe(arguments.recipe)
     phase = run.phases[0]
-    codec = open_autoencoder(run.codec, "cpu")
+    autoencoder = open_autoencoder(run.autoencoder, "cpu")
     from dataclasses import replace
 
-    banks = open_caches(replace(run, phases=(phase,)))
+    caches = open_caches(replace(run, phases=(phase,)))
     print(f"{machine()}; large product {measured_peak() / 1e9:.0f} GFLOP/s")
     with TemporaryDirectory() as folder:
-        trainer = Trainer(replace(run, phases=(phase,)), Path(folder), banks, codec)
+        trainer = Trainer(replace(run, phases=(phase,)), Path(folder), caches, autoencoder)
         makers: dict[str, Callable[[], Batch]] = {
-            kind: lambda kind=kind: make(run, banks, phase.name, kind, 0).on("cpu", codec, run.denoiser.patch)  # type: ignore[misc]
+            kind: lambda kind=kind: make(run, caches, phase.name, kind, 0).on("cpu", autoencoder, run.denoiser.patch)  # type: ignore[misc]
             for kind in KINDS
         }
         for name, maker in makers.items():

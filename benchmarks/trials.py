@@ -22,7 +22,7 @@ import kinema
 from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import Options
+from kinema.inference.pipeline import SamplingConfig
 from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
@@ -71,16 +71,16 @@ def contacts(model: Model, count: int) -> None:
     both = here[:, :, :, None] & here[:, :, None]
     closest = torch.where(both, away, torch.inf).amin(1)
     parts = (away[:, -1] - closest > PARTED) & (closest < MET) & both[:, -1].triu(1)
-    kept = model.denoiser.pairs
+    kept = model.denoiser.contacts
     for name, module in (("with pairs", kept), ("without", ContactModule())):
-        model.denoiser.pairs = module
+        model.denoiser.contacts = module
         found = places(roll(model, batch, 3, ahead))
         off = (found - truth).norm(dim=-1)
         made = (found[:, :, :, None] - found[:, :, None]).norm(dim=-1)
         apart = (made[:, -1] - made.amin(1) > PARTED)[parts]
         told = "  ".join(f"{t}: {float(off[:, t - 1][here[:, t - 1]].mean()):.3f}" for t in (*AFTER, ahead))
         print(f"contacts, {name}: {told}; parted {float(apart.float().mean()):.2f} of {int(parts.sum())}")
-    model.denoiser.pairs = kept
+    model.denoiser.contacts = kept
 
 
 def places_of(state: torch.Tensor) -> torch.Tensor:
@@ -109,9 +109,9 @@ def forces(model: Model, count: int) -> None:
                 made = ways[a][0][t - 1, "xy".index(axis)] - ways[b][0][t - 1, "xy".index(axis)]
                 true = getattr(ways[a][1], axis)[19 + t, slot] - getattr(ways[b][1], axis)[19 + t, slot]
                 apart.setdefault((f"{view}, {a} - {b}", f"{t}"), []).append([float(made), float(true)])
-    for (what, t), pairs in sorted(apart.items()):
-        made, true = np.mean(pairs, 0)
-        print(f"force, {what}, after {t} frames: model {made:.2f}, physics {true:.2f} ({len(pairs)} rooms)")
+    for (what, t), contacts in sorted(apart.items()):
+        made, true = np.mean(contacts, 0)
+        print(f"force, {what}, after {t} frames: model {made:.2f}, physics {true:.2f} ({len(contacts)} rooms)")
 
 
 def _pushed(model: Model, scene: Scene, actions: list[tuple[float, float]], seed: int) -> np.ndarray:
@@ -166,7 +166,7 @@ def steps(model: Model, count: int) -> None:
         clip = Clip(frames=render(scene.frames(slice(0, 3)), height=64, width=64), fps=FPS)
         made = {}
         for number in (1, 4, 16):
-            options = Options(steps=number)
+            options = SamplingConfig(num_plan_steps=number)
             made[f"{number} steps"] = kinema.extend(clip, seconds=1.0, model=model, seed=i, options=options).state
         for name, start in (("live, perceived", clip), ("live, from the truth", scene.frames(slice(0, 3)))):
             made[name] = kinema.World(model, start, seed=i)._advance(16).scene.frames(slice(-19, None))

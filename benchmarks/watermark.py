@@ -26,7 +26,7 @@ from typing import Any
 
 import av
 import numpy as np
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 from PIL import Image
@@ -97,10 +97,12 @@ BAR = 8
 """So many attacks, the first, have to meet the bar; the others show where it ends."""
 
 
-def playground(side: int, first: int = 0, frames: int = 64, **diet: Any) -> Iterator[Frames]:
+def playground(side: int, first: int = 0, frames: int = 64, **distribution: Any) -> Iterator[Frames]:
     index = first
     while True:
-        scene = simulate(replace(tiny(), **diet) if diet else tiny(), SEED + index, fps=16.0, num_frames=frames).scene
+        scene = simulate(
+            replace(tiny(), **distribution) if distribution else tiny(), SEED + index, fps=16.0, num_frames=frames
+        ).scene
         yield render(scene, height=side, width=side)
         index += 1
 
@@ -132,12 +134,12 @@ def footage(height: int, width: int, frames: int = 64, seed: int = 0) -> Iterato
 def filmed(first: int = 0) -> Iterator[Frames]:
     """What kinema-tiny makes of captions in four steps, which flickers more than the Playground does."""
     import kinema
-    from kinema.inference.pipeline import Options
+    from kinema.inference.pipeline import SamplingConfig
 
     model, seed = kinema.load("kinema-tiny"), first
     while True:
         caption = simulate(tiny(), SEED + seed, fps=16.0, num_frames=64).captions.short
-        yield kinema.generate(caption, model=model, seconds=4, seed=seed, options=Options(steps=4))[0].frames
+        yield kinema.generate(caption, model=model, seconds=4, seed=seed, options=SamplingConfig(num_plan_steps=4))[0].frames
         seed += 1
 
 

@@ -43,10 +43,10 @@ class Wrapped:
 def make() -> Wrapped:
     torch.manual_seed(0)
     blocks = {"block_out_channels": (16,) * 4, "decoder_block_out_channels": (16,) * 4, "latent_channels": 16}
-    codec = AutoencoderKLLTXVideo(**blocks, layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5)
+    autoencoder = AutoencoderKLLTXVideo(**blocks, layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5)
     net = LTXVideoTransformer3DModel(in_channels=16, out_channels=16, num_attention_heads=2, attention_head_dim=16,
                                      cross_attention_dim=32, num_layers=2, caption_channels=16)  # fmt: skip
-    pipeline = LTXImageToVideoPipeline(FlowMatchEulerDiscreteScheduler(), codec, None, None, net)
+    pipeline = LTXImageToVideoPipeline(FlowMatchEulerDiscreteScheduler(), autoencoder, None, None, net)
     pipeline.set_progress_bar_config(disable=True)
     return Wrapped(pipeline, 16)
 

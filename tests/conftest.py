@@ -30,7 +30,7 @@ def model() -> Model:
     """An untrained model of the smallest size, computing in float32."""
     torch.manual_seed(0)
     config = ModelConfig(
-        name="untrained", denoiser=SMALL, codec="none", height=64, heights=(32, 48, 64, 96, 128),
+        name="untrained", denoiser=SMALL, autoencoder="none", height=64, heights=(32, 48, 64, 96, 128),
         aspects=("1:1", "16:9", "9:16", "4:3", "2:1"), max_side=128, window=24, film_window=12, fps=(8.0, 32.0),
     )  # fmt: skip
     made = Model(config, Denoiser(SMALL), Autoencoder(AutoencoderConfig(channels=24, width=16)).eval().requires_grad_(False))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.errors import InputError, ModelError, SizeError, VocabularyError
 from kinema.inference import limits
 from kinema.media import Clip
@@ -21,7 +21,7 @@ from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render
 
-FAST = Options(steps=2, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_camera_goes_where_it_is_told(model: Model) -> None:
 
 def test_odd_aspect_is_padded_and_cut(model: Model) -> None:
     config = replace(model.config, height=72, heights=(72,), aspects=("16:9",))
-    odd = Model(config, deepcopy(model.denoiser), model.codec)
+    odd = Model(config, deepcopy(model.denoiser), model.autoencoder)
     clip = kinema.generate("a blue box", model=odd, seconds=0.25, options=FAST)[0]
     assert clip.frames.shape == (4, 72, 128, 3)
 

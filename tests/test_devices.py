@@ -15,7 +15,7 @@ from torch import Tensor
 import kinema
 from kinema import devices
 from kinema.agents.policies import Imitator, Planner
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.cli.main import main
 from kinema.devices import resolve_device
@@ -29,7 +29,7 @@ from kinema.models.hub import Model, load
 from kinema.scene.scene import Scene
 from kinema.simulation.world import World
 
-FAST = Options(steps=2, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 
 
 def read_back(x: Tensor) -> Tensor:
@@ -68,10 +68,10 @@ def far(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setattr(Tensor, "tolist", listed)
     for name in ("item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, reading(name))
-    codec = (
+    autoencoder = (
         Autoencoder(AutoencoderConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
     )
-    return Model(model.config, Denoiser(SMALL), codec, device="meta")
+    return Model(model.config, Denoiser(SMALL), autoencoder, device="meta")
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_films(far: Model, clip: Clip) -> None:
     made = kinema.generate("a box", model=far, seconds=0.5, image=clip, last=clip, camera=camera, options=FAST)[0]
     assert (made.frames[0] == clip.frames[0]).all()
     assert len(kinema.films(["a ball", ""], [1, 2], model=far, seconds=0.25, options=FAST)) == 2
-    assert kinema.image("a star", model=far, options=Options(steps=2, sampler="heun")).num_frames == 1
+    assert kinema.image("a star", model=far, options=SamplingConfig(num_plan_steps=2, sampler="heun")).num_frames == 1
 
 
 def test_changes(far: Model, clip: Clip) -> None:
@@ -148,7 +148,7 @@ def test_auto_takes_the_fastest_that_is_here(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
         monkeypatch.setattr(torch.cuda, "device_count", lambda cuda=cuda: int(cuda))
-        assert resolve_device("auto").type == resolve_device().type == devices.here()[0] == expected
+        assert resolve_device("auto").type == resolve_device().type == devices.available()[0] == expected
     assert resolve_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(InputError, match="'cuda:1' is not here: this machine has cuda, mps, cpu"):
         resolve_device("cuda:1")

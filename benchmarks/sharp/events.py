@@ -95,12 +95,15 @@ def scenes(first: int, event: str | None = None) -> Iterator[Episode]:
         "hits": ("hit", "towards"), "pushes": ("push",), "goes behind": ("behind",), "bounces": ("throw", "drop"),
         "lands on": ("drop", "throw"),
     }  # fmt: skip
-    diet: SceneDistribution = replace(tiny(), min_entities=2, max_entities=2)
+    distribution: SceneDistribution = replace(tiny(), min_entities=2, max_entities=2)
     if event is not None:
-        diet = replace(diet, scenarios={name: weight for name, weight in diet.scenarios.items() if name in scripts[event]})
+        distribution = replace(
+            distribution,
+            scenarios={name: weight for name, weight in distribution.scenarios.items() if name in scripts[event]},
+        )
     seed = first
     while True:
-        episode = simulate(diet, seed, fps=FPS, num_frames=FRAMES)
+        episode = simulate(distribution, seed, fps=FPS, num_frames=FRAMES)
         if len({int(episode.scene.color[slot]) for slot in episode.scene.entities}) == 2:
             yield episode
         seed += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.codec import machine
+from benchmarks.autoencoder import machine
 
 from kinema.statistics import mean_interval
 

@@ -16,7 +16,7 @@ from benchmarks.sharp.rules import happened
 
 import kinema
 from kinema.inference.canvas_io import blank_canvas, decode_clips, encode_prompt
-from kinema.inference.pipeline import Options, run
+from kinema.inference.pipeline import SamplingConfig, run
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground import Episode, simulate, tiny
@@ -40,8 +40,8 @@ def cast_right(frames: Frames, wanted: Counter[str]) -> bool:
 
 
 def two_things(count: int, held_out: str, first: int) -> list[Episode]:
-    diet = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
-    return [simulate(diet, first + i, fps=FPS, num_frames=64) for i in range(count)]
+    distribution = replace(tiny(), min_entities=2, max_entities=2, held_out=held_out)
+    return [simulate(distribution, first + i, fps=FPS, num_frames=64) for i in range(count)]
 
 
 def true_frames(episode: Episode, frames: int) -> Frames:
@@ -162,8 +162,8 @@ def joint(model: Model, count: int) -> list[Figure]:
         wanted = cast_of(episode.scene)
         canvas = blank_canvas(model, count=1, frames=JOINT_FRAMES, fps=FPS, height=SIDE, width=SIDE)
         canvas = encode_prompt(model, canvas, episode.captions.short, False)
-        options = Options(steps=JOINT_STEPS)
-        done = run(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance, lead=0.0)
+        options = SamplingConfig(num_plan_steps=JOINT_STEPS)
+        done = run(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance_scale, lead=0.0)
         clip = decode_clips(
             model, done, fps=FPS, height=SIDE, width=SIDE, captions=[episode.captions.short], settings=[{}]
         )[0]  # fmt: skip

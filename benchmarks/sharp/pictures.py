@@ -18,7 +18,7 @@ from kinema.diffusion.losses import clean_video
 from kinema.diffusion.samplers import start
 from kinema.errors import SizeError
 from kinema.inference.canvas_io import blank_canvas, encode, padded_size
-from kinema.inference.pipeline import Options
+from kinema.inference.pipeline import SamplingConfig
 from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
@@ -58,7 +58,7 @@ def by_size(model: Model, count: int) -> list[Figure]:
             bound.append(psnr(round_trip(model, truth), truth))
             bare.append(min(psnr(backdrop(scene, side), truth), 60.0))
             try:
-                options = Options(film_steps=1)
+                options = SamplingConfig(num_render_steps=1)
                 made.append(
                     psnr(kinema.render(scene, model=model, size=(side, side), seed=i, options=options).frames, truth)
                 )
@@ -83,7 +83,7 @@ def by_steps(model: Model, count: int) -> list[Figure]:
     for steps in STEPS:
         made = []
         for i, (scene, truth) in enumerate(zip(scenes, truths, strict=True)):
-            clip = kinema.render(scene, model=model, size=(128, 128), seed=i, options=Options(film_steps=steps))
+            clip = kinema.render(scene, model=model, size=(128, 128), seed=i, options=SamplingConfig(num_render_steps=steps))
             made.append(psnr(clip.frames, truth))
         figures.append(
             Figure(

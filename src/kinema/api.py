@@ -53,7 +53,7 @@ from kinema.inference.keyframes import (
     scenes_at,
     state_of,
 )
-from kinema.inference.pipeline import OnFrames, Options, Progress, check_options, perceive_only
+from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, perceive_only
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
@@ -95,7 +95,7 @@ def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
 
 
 def _finish(
-    model: Model, canvas: Canvas, options: Options, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
+    model: Model, canvas: Canvas, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
     settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> list[Clip]:  # fmt: skip
     """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
@@ -123,25 +123,48 @@ def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
             log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
 
 
-def _record(model: Model, options: Options, prompt: str) -> dict[str, Any]:
+def _record(model: Model, options: SamplingConfig, prompt: str) -> dict[str, Any]:
     filmed, _ = rewrite(prompt, model.config.lacks)
     return {
         "model": model.source,
         "prompt": prompt,
         **({} if filmed == prompt else {"filmed_prompt": filmed}),
-        "steps": options.steps,
-        "candidates": options.candidates,
-        "film_steps": options.film_steps,
-        "guidance": options.guidance,
+        "steps": options.num_plan_steps,
+        "candidates": options.num_candidates,
+        "film_steps": options.num_render_steps,
+        "guidance": options.guidance_scale,
     }
 
 
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
-    size: AnySize = None, fps: float = 16.0, options: Options | None = None, strict: bool = False,
+    size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None, watch: OnFrames | None = None,
 ) -> list[Clip]:  # fmt: skip
-    """Several prompts in one pass, each filmed as `generate` would film it alone with its seed."""
+    """Film several prompts in one pass, each as `generate` films it alone with its seed.
+
+    Args:
+        prompts: N descriptions, one for each film.
+        seeds: N seeds, one for each prompt.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        seconds: Duration of each film, in seconds.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
+        fps: Frames per second.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        progress: Called with (stage, steps done, steps in all).
+        watch: Called with the canvas once its states are planned and while it is rendered, and with the number of frames
+            rendered so far.
+
+    Returns:
+        N clips of T = round(seconds * fps) frames, with their states and settings.
+
+    Raises:
+        InputError: The numbers of prompts and seeds differ, or there is none.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine, options = resolve_model(model), check_options(options)
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
@@ -171,14 +194,41 @@ def generate(
     camera: Sequence[tuple[float, float, float, float]] = (),
     seed: int = 0,
     count: int = 1,
-    options: Options | None = None,
+    options: SamplingConfig | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> list[Clip]:
-    """Film a prompt: `count` clips with seeds seed, seed + 1, ... Known first and last pictures may be given as clips, and
-    `pictures` at any second between. `camera` holds (second, x, y, zoom), which the camera goes through on straight ways; the
-    room's middle is (5, 5), and at zoom 1 a picture shows ten units. Without a size, it is that of the first picture given
-    (`limits.fitted`), else the model's own."""
+    """Film a prompt.
+
+    Args:
+        prompt: What happens, or a storyboard such as "0-2: a red ball rolls right | 2-4: a red ball stands still".
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        seconds: Duration in seconds.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the first picture given, or the nearest one that the
+            model films; without pictures, the model's own.
+        fps: Frames per second.
+        image: The known first picture: the first frame of this clip.
+        last: The known last picture: the last frame of this clip.
+        pictures: Further known pictures, as pairs (picture, time in seconds).
+        camera: Stops (time in seconds, x, y, zoom), with straight lines between them. x and y are room units: the middle of the
+            room is (5, 5), and at zoom 1 a picture is ten units high.
+        seed: Seed of the first clip. The others have seed + 1, seed + 2, ...
+        count: Number of clips.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        `count` clips of T = round(seconds * fps) frames, with their states and settings. A known picture
+            of the film's size stands in it bit for bit.
+
+    Raises:
+        InputError: A picture lies outside the film, or two pictures at one frame.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine = resolve_model(model)
     first_picture, last_picture = (None if given is None else Clip.of(given) for given in (image, last))
     between = _pictures(pictures)
@@ -229,10 +279,27 @@ def image(
     model: Model | str | None = None,
     size: AnySize = None,
     seed: int = 0,
-    options: Options | None = None,
+    options: SamplingConfig | None = None,
     strict: bool = False,
 ) -> Clip:
-    """One still picture: a film of one frame."""
+    """Make one still picture: a film of one frame.
+
+    Args:
+        prompt: What the picture shows.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+
+    Returns:
+        A clip of one frame, with its state.
+
+    Raises:
+        SizeError: A size that the model does not film.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine = resolve_model(model)
     width, height = limits.check_size(engine.config, size)
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
@@ -284,7 +351,7 @@ def _from_frames(
 
 def _fill_known(
     model: Model, known: dict[int, Frames], scenes: dict[int, Scene | None], *, frames: int, fps: float, prompt: str, seed: int,
-    options: Options | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
+    options: SamplingConfig | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
 ) -> Clip:  # fmt: skip
     canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
     clip = _finish(
@@ -296,13 +363,36 @@ def _fill_known(
 
 def extend(
     clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
-    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip with `seconds` more after it, or (before=True) leading up to it. The given frames stay as they are; a clip of a size
-    that the model does not film is scaled first, and the settings say so (`scaled_from`).
+    """Make a clip longer, after its end or before its beginning. The given frames stay as they are.
 
-    Where nothing is said and the clip shows how things move, what follows is stepped through frame by frame unless `options` say
-    otherwise: that is nearest to what happens (docs/training-log.md).
+    A clip of at least 3 frames without a prompt, a caption and options is continued frame by frame, as a world is stepped. All
+    other clips are continued by one plan. A clip of a size or frame rate that the model does not film is changed first; the
+    settings then hold `scaled_from` or `resampled_from`.
+
+    Args:
+        clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
+        prompt: What happens. Empty: the caption of the clip, if it has one.
+        seconds: Duration that is added, in seconds.
+        before: Add frames before the clip instead of after it.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        A clip of T + round(seconds * fps) frames at the frame rate of the given clip.
+
+    Raises:
+        InputError: Something that is no clip.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
     """
     engine, given = resolve_model(model), Clip.of(clip)
     clip = limits.fit_to_model(engine, given, size)
@@ -338,7 +428,7 @@ def _stepped(
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
-    perceived = perceive_only(model, lay_scenes(canvas, scenes), Options(), [seed])
+    perceived = perceive_only(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
     tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
@@ -381,9 +471,33 @@ def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> S
 
 def infill(
     pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
-    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """Pictures at given seconds, with the film between them filled in; all are fitted to one size, by default that of the first."""
+    """Fill in the film between given pictures.
+
+    Args:
+        pictures: Two or more pairs (picture, time in seconds). The first frame of each picture is used.
+        prompt: What happens.
+        fps: Frames per second.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels, to which all pictures are fitted. None: that of the first, or the
+            nearest one that the model films.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        A clip from 0 s to the last of the pictures. A given picture of the film's size stands in it bit for bit.
+
+    Raises:
+        InputError: Fewer than two pictures, or two of them at one frame.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine = resolve_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
@@ -412,9 +526,33 @@ def infill(
 
 def blend(
     a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
-    seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """Clip a, a passage of `seconds` that leads from one to the other, clip b."""
+    """Join two clips by a passage that leads from one to the other.
+
+    Args:
+        a: The first clip. Its size and frame rate are those of the result.
+        b: The second clip, which is resampled and fitted to the first.
+        prompt: What happens in the passage.
+        seconds: Duration of the passage, in seconds.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        Clip a, the passage and clip b as one clip. It has a state if a and b have at most 8 frames each.
+
+    Raises:
+        InputError: Something that is no clip.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine = resolve_model(model)
     given = Clip.of(a), Clip.of(b)
     a = limits.fit_to_model(engine, given[0], size)
@@ -436,9 +574,29 @@ def blend(
 
 def interpolate(
     clip: AnyClip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
-    options: Options | None = None, progress: Progress | None = None,
+    options: SamplingConfig | None = None,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip at a higher frame rate, the frames between filled in."""
+    """Raise the frame rate of a clip by frames that are filled in between its own.
+
+    Args:
+        clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
+        fps: Frames per second of the result: a whole multiple of those of the clip.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        A clip of (T - 1) * k + 1 frames, where k is the multiple. Every k-th frame is one of the given clip.
+
+    Raises:
+        InputError: fps is no whole multiple, at least 2, of the clip's frame rate.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine, given = resolve_model(model), Clip.of(clip)
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
@@ -461,13 +619,36 @@ def interpolate(
 
 def edit(
     clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: Model | str | None = None,
-    size: AnySize = None, seed: int = 0, options: Options | None = None, strict: bool = False, progress: Progress | None = None,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The clip remade by a new prompt. strength, above 0 and up to 1: 0 keeps all of what happens, 1 nothing.
+    """Make a clip again by a new prompt.
 
-    A mask, one picture of the clip's size, limits the change to where it is white: pixels outside come back to the bit, and things
-    outside keep their state. Inside, the pictures are drawn anew, and things that lie there in every frame become
-    what the prompt names beside the others, or nothing.
+    With a mask, the change stays where the mask is white. Pixels outside come back bit for bit, and objects outside keep their
+    state. Inside, the pictures are drawn anew. An object that lies inside in every frame becomes one that the prompt names
+    besides those outside, or is removed.
+
+    Args:
+        clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
+        prompt: What the new clip shows.
+        strength: How much may change, above 0 and up to 1: near 0 keeps what happens, 1 keeps nothing of it.
+        mask: One picture of the clip's size, white where the clip may change. None: everywhere.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        A clip of T frames, with its state.
+
+    Raises:
+        InputError: A strength outside its range, or a mask of another size or without white.
+        SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
+        MediaError: A file that cannot be read.
+        VocabularyError: strict is True and the prompt holds something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_model(model)
     strength = check_strength(strength)
@@ -557,11 +738,35 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
 
 
 def perceive(
-    clip: AnyClip, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0, options: Options | None = None
+    clip: AnyClip,
+    *,
+    model: Model | str | None = None,
+    size: AnySize = None,
+    seed: int = 0,
+    options: SamplingConfig | None = None,
 ) -> Scene:
-    """The scene state of a clip over its frames. size: at which the clip is perceived, by default the model's own height, where
-    this is most accurate. If the clip has a state, it counts as known; to estimate it from the pictures, pass
-    `replace(clip, state=None)`."""
+    """Estimate the state of a clip: which objects are where in every frame.
+
+    If the clip has a state, that state counts as known. To estimate it from the pictures, pass `replace(clip, state=None)`.
+
+    Args:
+        clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels at which the pictures are read. None: the model's own height, where the
+            estimate is most accurate.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+
+    Returns:
+        The state over the T frames: positions in room units (a picture is ten units high at zoom 1), velocities in units per
+        second, angles in radians.
+
+    Raises:
+        InputError: Something that is no clip.
+        SizeError: A size that the model does not film.
+        MediaError: A file that cannot be read.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine, clip = resolve_model(model), Clip.of(clip)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
@@ -576,9 +781,26 @@ def perceive(
 
 def render(
     scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
-    options: Options | None = None, progress: Progress | None = None,
+    options: SamplingConfig | None = None,
+    progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
-    """The film of a scene state, drawn by the model."""
+    """Render the film of a state.
+
+    Args:
+        scene: The state over T frames.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
+        seed: Same seed, machine and device: same output.
+        options: How to sample. None: the usual `Options()`.
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        A clip of T frames at the frame rate of the state.
+
+    Raises:
+        SizeError: A size that the model does not film, or more objects than it has slots.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     engine = resolve_model(model)
     width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots

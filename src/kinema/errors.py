@@ -1,15 +1,15 @@
-"""What can go wrong, as one tree.
+"""The errors that Kinema raises, as one tree.
 
     KinemaError
-    ├── InputError (ValueError)        a value the user gave: what came, what was expected, the mend
+    ├── InputError (ValueError)        a value the user gave: what came, what was expected, how to mend it
     │   ├── MediaError                 a file that is missing, empty, corrupt, disguised, or without pictures
     │   ├── SizeError                  a size, duration or rate that the model or the machine cannot do
     │   ├── VocabularyError            words outside the model's world
     │   └── ModelError                 an unknown model, or weights that do not fit their config
     ├── OutputError (OSError)          the result could not be written: exists already, disk full, no permission
-    └── ApiError                       a server's answer other than success: its status, type, parameter and code
+    └── ApiError                       a server answered with an error: its status, type, parameter and code
 
-Every message is one line a person can act on. `cli/` prints it and leaves with exit code 2.
+Every message is one line a person can act on. The `kinema` command prints it and ends with exit code 2.
 """
 
 MOST_ECHOED = 80
@@ -17,12 +17,20 @@ MOST_ECHOED = 80
 
 
 def excerpt(text: str, most: int = MOST_ECHOED) -> str:
-    """The beginning of a text that is too long to repeat whole in one line."""
+    """Shorten a text for a message.
+
+    Args:
+        text: Any text.
+        most: Characters that are kept at most.
+
+    Returns:
+        The text, or its beginning and "..." if it is longer.
+    """
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 class KinemaError(Exception):
-    """Base of everything Kinema raises on purpose."""
+    """Base of all errors of Kinema."""
 
 
 class InputError(KinemaError, ValueError):
@@ -34,7 +42,7 @@ class MediaError(InputError):
 
 
 class SizeError(InputError):
-    """A size, duration or frame rate out of reach."""
+    """A size, duration or frame rate that the model or the machine cannot do."""
 
 
 class VocabularyError(InputError):
@@ -46,11 +54,20 @@ class ModelError(InputError):
 
 
 class OutputError(KinemaError, OSError):
-    """The result could not be written; nothing was overwritten."""
+    """The result could not be written. Nothing was overwritten."""
 
 
 class ApiError(KinemaError):
-    """What a server answers when it cannot do what it was asked; the message is one line that a person can act on."""
+    """A server answered with an error.
+
+    Args:
+        status: HTTP status.
+        message: One line that a person can act on.
+        type: Kind of error, as in the payload. None: the usual one of the status.
+        param: The parameter that was refused, if it was one.
+        code: A short name of the reason, such as "rate_limit_exceeded".
+        headers: Response headers, such as "retry-after".
+    """
 
     def __init__(
         self,
@@ -68,9 +85,9 @@ class ApiError(KinemaError):
         self.headers = headers or {}
 
     def body(self) -> dict[str, object]:
-        """As JSON says it."""
-        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return {"error": told}
+        """Return the payload of the response: {"error": {"message", "type", "param", "code"}}."""
+        body = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": body}
 
 
 API_TYPES = {
@@ -79,4 +96,4 @@ API_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
-"""What kind of error a status stands for, where it is not told."""
+"""The usual type of error of an HTTP status."""

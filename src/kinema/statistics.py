@@ -66,13 +66,13 @@ def gain_share(agent: ArrayLike, reference: ArrayLike, random: ArrayLike) -> Gai
         gain = means[1] - means[2]
         return float((means[0] - means[2]) / gain) if gain > 0 else float("nan")
 
-    found = share([float(column.mean()) for column in columns])
-    if np.isnan(found):
+    estimate = share([float(column.mean()) for column in columns])
+    if np.isnan(estimate):
         return GainShare(share=None)
     rng = np.random.default_rng(0)
     drawn = [[float(c[rng.integers(0, len(c), len(c))].mean()) for c in columns] for _ in range(DRAWS)]
     low, high = np.nanpercentile([share(means) for means in drawn], (2.5, 97.5))
-    return GainShare(share=found, low=float(low), high=float(high))
+    return GainShare(share=estimate, low=float(low), high=float(high))
 
 
 def standardized(a: Doubles, b: Doubles) -> tuple[Doubles, Doubles]:
@@ -98,11 +98,11 @@ def mmd2(a: Doubles, b: Doubles) -> float:
 def mmd_test(a: Doubles, b: Doubles, *, draws: int = 200) -> tuple[float, float, float]:
     """MMD^2, its permutation p-value, and the 95% quantile of its null."""
     both, rng = np.concatenate([a, b]), np.random.default_rng(0)
-    found, null = mmd2(a, b), []
+    distance, null = mmd2(a, b), []
     for _ in range(draws):
         order = rng.permutation(len(both))
         null.append(mmd2(both[order[: len(a)]], both[order[len(a) :]]))
-    return found, float((1 + sum(value >= found for value in null)) / (1 + draws)), float(np.quantile(null, 0.95))
+    return distance, float((1 + sum(value >= distance for value in null)) / (1 + draws)), float(np.quantile(null, 0.95))
 
 
 def frechet(a: Doubles, b: Doubles) -> float:

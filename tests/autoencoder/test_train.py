@@ -56,8 +56,8 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
     for _ in range(60):
         run.step(0.2)
     assert run.loss(pictures, weight, still)[0].item() < 0.8 * before
-    codec = run.finish(20).cast(torch.float32)
-    latents = codec.encode(run.batch()[0][None])
+    autoencoder = run.finish(20).cast(torch.float32)
+    latents = autoencoder.encode(run.batch()[0][None])
     assert latents.mean().abs() < 0.3
     assert 0.7 < latents.std() < 1.4
 
@@ -85,7 +85,7 @@ def test_training_begins_at_the_best_linear_codec() -> None:
     run = trainer(0)
     pictures, _ = run.batch()
     flat = pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures)
-    assert psnr(run.codec.decoder(run.codec.encoder(pictures)), pictures) > psnr(flat, pictures) + 6
+    assert psnr(run.autoencoder.decoder(run.autoencoder.encoder(pictures)), pictures) > psnr(flat, pictures) + 6
 
 
 def test_the_loss_is_zero_only_for_the_truth_and_punishes_edges() -> None:

@@ -9,7 +9,7 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.errors import InputError
-from kinema.inference.pipeline import Options, generate, run
+from kinema.inference.pipeline import SamplingConfig, generate, run
 from kinema.models.hub import Model
 from kinema.scene.encoding import VECTORS, group_slice
 
@@ -31,9 +31,9 @@ def state(n: int = T) -> torch.Tensor:
 def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
     """Fill the canvas; every known cell is untouched to the bit, every unknown one has moved off zero and is finite."""
     done = (
-        run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0)
+        run(model, laid, SamplingConfig(num_plan_steps=2), [0], steps=2, guidance=1.0)
         if joint
-        else generate(model, laid, Options(steps=2), [0])
+        else generate(model, laid, SamplingConfig(num_plan_steps=2), [0])
     )
     for name, before in laid.values.items():
         level = laid.levels[name] if name == "state" else laid.levels[name].reshape(*laid.levels[name].shape, 1)
@@ -81,7 +81,7 @@ def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
     mask = torch.zeros(GRID, dtype=torch.bool)
     mask[:2] = True
     laid = conditioning.edit(canvas(), cells(T), strength=0.5, mask=mask)
-    done = run(model, laid, Options(steps=2), [0], steps=2, guidance=1.0)
+    done = run(model, laid, SamplingConfig(num_plan_steps=2), [0], steps=2, guidance=1.0)
     assert torch.equal(done.values["video"][:, :, 2:], laid.values["video"][:, :, 2:])
     assert not torch.equal(done.values["video"][:, :, :2], laid.values["video"][:, :, :2])
 
@@ -131,7 +131,7 @@ def test_storyboard_cast_is_shared(model: Model) -> None:
 def test_fill_keeps_known_pictures_over_windows(model: Model) -> None:
     """Longer than the window: perceived, planned and filmed window by window, known frames to the bit."""
     laid = conditioning.extend(canvas(40), cells(5))
-    done = generate(model, laid, Options(steps=2, film_steps=1), [0])
+    done = generate(model, laid, SamplingConfig(num_plan_steps=2, num_render_steps=1), [0])
     assert torch.equal(done.values["video"][:, :5], laid.values["video"][:, :5])
     assert (done.levels["video"] == 0).all() and torch.isfinite(done.values["video"]).all()
 
@@ -139,8 +139,8 @@ def test_fill_keeps_known_pictures_over_windows(model: Model) -> None:
 def test_a_sample_does_not_depend_on_its_batch(model: Model) -> None:
     one = blank(batch=1, frames=T, fps=16.0, slots=K, grid=GRID)
     two = blank(batch=2, frames=T, fps=16.0, slots=K, grid=GRID)
-    a = generate(model, one, Options(steps=2), [7])
-    b = generate(model, two, Options(steps=2), [3, 7])
+    a = generate(model, one, SamplingConfig(num_plan_steps=2), [7])
+    b = generate(model, two, SamplingConfig(num_plan_steps=2), [3, 7])
     for name in a.values:
         torch.testing.assert_close(a.values[name][0], b.values[name][1], atol=2e-4, rtol=1e-3)
 

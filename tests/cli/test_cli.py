@@ -49,7 +49,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = ModelConfig(
-        name="kinema-tiny", denoiser=SMALL, codec="codec", height=64, heights=(32, 48, 64, 96, 128),
+        name="kinema-tiny", denoiser=SMALL, autoencoder="codec", height=64, heights=(32, 48, 64, 96, 128),
         aspects=("1:1", "16:9", "9:16", "4:3", "2:1"), max_side=128, window=24, film_window=12, fps=(8.0, 32.0),
         trained={"steps": 0},
     )  # fmt: skip
@@ -119,7 +119,7 @@ def test_generate_and_repeat(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_generate_repeats_what_the_library_made(film: Clip) -> None:
-    options = api.Options(steps=2, film_steps=1)
+    options = api.SamplingConfig(num_plan_steps=2, num_render_steps=1)
     api.generate("a blue box", seconds=0.25, seed=3, options=options)[0].save("library.mp4")
     assert main(["generate", "--from", "library.mp4"]) == 0
     assert np.array_equal(Clip.open("out.mp4").frames, Clip.open("library.mp4").frames)

@@ -1,4 +1,4 @@
-"""Laws of banks: what is told of an episode is found by its kind, and old formats are refused."""
+"""Laws of episode caches: what is told of an episode is found by its kind, and old formats are refused."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_windows_carry_the_caption_that_was_asked_for(mixed: EpisodeCache) -> No
 
 
 def test_a_world_without_partial_captions_tells_the_short_one(tmp_path: Path) -> None:
-    bank = EpisodeCache(saved(tmp_path / "phyworld", simulate_shard(PhyWorld(), 0, 2)))
-    assert [bank.caption(1, which)[1] for which in range(4)] == ["a ball"] * 4
+    cache = EpisodeCache(saved(tmp_path / "phyworld", simulate_shard(PhyWorld(), 0, 2)))
+    assert [cache.caption(1, which)[1] for which in range(4)] == ["a ball"] * 4
 
 
 def test_shards_are_the_same_wherever_they_are_made() -> None:
@@ -66,7 +66,7 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
     order = Order(folder=tmp_path / "new", source=tiny(), episodes=0, base_seed=0)
     build([order])
     monkeypatch.setattr(episode_cache, "FORMAT", episode_cache.FORMAT + 1)
-    with pytest.raises(InputError, match="another diet, seed or format"):
+    with pytest.raises(InputError, match="another scene distribution, seed or format"):
         build([order])
 
 

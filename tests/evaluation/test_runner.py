@@ -17,7 +17,7 @@ from kinema.evaluation.cases import Case, Frames
 from kinema.evaluation.kinema_model import KinemaModel
 from kinema.evaluation.model_under_test import FolderModel, file_of, open_model, predict
 from kinema.evaluation.report import board, read_cards, report
-from kinema.evaluation.runner import CARD, KEPT, Run, case_items, strips
+from kinema.evaluation.runner import CARD, RESULTS, Run, case_items, strips
 from kinema.evaluation.tasks import TASKS
 from kinema.models.hub import Model
 
@@ -38,8 +38,8 @@ def test_a_run_is_kept_and_goes_on(tmp_path: Path) -> None:
     card = Run(first, tmp_path, "quick", ["uniform"]).work()
     assert first.asked == 20 and card["tests"][0]["verdict"]["score"] == 0.0
     assert card["tests"][0]["beside"]["oracle"] == 1.0
-    lines = (tmp_path / KEPT).read_text().splitlines()
-    (tmp_path / KEPT).write_text("\n".join(lines[:-3]) + "\n" + lines[-3][:20])
+    lines = (tmp_path / RESULTS).read_text().splitlines()
+    (tmp_path / RESULTS).write_text("\n".join(lines[:-3]) + "\n" + lines[-3][:20])
     again = Still()
     same = Run(again, tmp_path, "quick", ["uniform"]).work()
     assert again.asked == 3
@@ -145,7 +145,7 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
         "--out", str(tmp_path / "run"),
     ]  # fmt: skip
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kept = tmp_path / "run" / KEPT
+    kept = tmp_path / "run" / RESULTS
     while running.poll() is None and (not kept.exists() or len(kept.read_text().splitlines()) < 6):
         pass
     running.kill()

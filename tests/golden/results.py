@@ -34,7 +34,7 @@ from kinema.training.recordings import Recordings, WorldRecipe
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64
-SHORT = kinema.Options(steps=4, candidates=1)
+SHORT = kinema.SamplingConfig(num_plan_steps=4, num_candidates=1)
 ARENA = ("uniform", "combinations", "conservation", "surprise", "permanence", "causes", "future", "actions", "prompts")
 """One task of each family of the arena that answers from weights alone in seconds."""
 FIELDS = ("kind", "color", "size", "x", "y", "vx", "vy", "angle", "visible", "camera")
@@ -45,7 +45,7 @@ def golden_model(name: str = "kinema-tiny") -> Model:
     model = load(name, device="cpu")
     model.dtype = torch.float32
     model.denoiser.float()
-    model.codec = load_autoencoder(weights_folder() / model.config.codec, device="cpu", dtype=torch.float32)
+    model.autoencoder = load_autoencoder(weights_folder() / model.config.autoencoder, device="cpu", dtype=torch.float32)
     return model
 
 
@@ -172,7 +172,7 @@ def recorded_world(model: Model) -> Arrays:
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept)
         record("CartPole-v1", folder / "cart", episodes_wanted=3, size=(32, 48))
-        recipe = WorldRecipe(codec_share=0.0, compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
+        recipe = WorldRecipe(autoencoder_share=0.0, compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
         data = Dataset.open(folder / "cart")
         recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8", dtype=torch.float32), recipe, None)
         config = config_for(data, recordings, recipe, "world")

@@ -15,13 +15,13 @@ from kinema.errors import InputError
 from kinema.inference import pipeline
 from kinema.inference.candidates import copies, cut_off, jitter, overlap, text_gain
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
-from kinema.inference.pipeline import Options, candidate_seed, plan_state
+from kinema.inference.pipeline import SamplingConfig, candidate_seed, plan_state
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.scene.encoding import Fields, encode_state, group_slice
 from kinema.scene.scene import SIZES, Scene
 
-CHOOSE = Options(steps=8, candidates=4)
+CHOOSE = SamplingConfig(num_plan_steps=8, num_candidates=4)
 
 
 def coded(scene: Scene) -> torch.Tensor:
@@ -81,7 +81,7 @@ def test_the_best_draft_is_kept(model: Model, monkeypatch: pytest.MonkeyPatch) -
     canvas, cameras = empty(model, "a red ball rolls right"), []
     for best in range(3):
         monkeypatch.setattr(pipeline, "plan_scores", lambda _, drafts, half_width, best=best: torch.eye(drafts.batch)[best])
-        cameras.append(plan_state(model, canvas, replace(CHOOSE, candidates=3), [5]).values["camera"])
+        cameras.append(plan_state(model, canvas, replace(CHOOSE, num_candidates=3), [5]).values["camera"])
     assert not torch.equal(cameras[0], cameras[1]) and not torch.equal(cameras[1], cameras[2])
     assert len({candidate_seed(seed, n) for seed in range(50) for n in range(-1, 4)}) == 250
     assert candidate_seed(7, 0) == 7
@@ -92,9 +92,9 @@ def test_one_candidate_and_known_states_are_planned_as_before(model: Model, monk
         raise AssertionError("drafts were made")
 
     monkeypatch.setattr(pipeline, "_best", never)
-    plan_state(model, empty(model, "a red ball"), Options(steps=8, candidates=1), [0])
+    plan_state(model, empty(model, "a red ball"), SamplingConfig(num_plan_steps=8, num_candidates=1), [0])
     plan_state(model, empty(model, ""), CHOOSE, [0])
-    plan_state(model, empty(model, "a red ball"), Options(steps=4, candidates=4), [0])
+    plan_state(model, empty(model, "a red ball"), SamplingConfig(num_plan_steps=4, num_candidates=4), [0])
     canvas = empty(model, "a red ball")
     levels = {**canvas.levels, "state": canvas.levels["state"].clone()}
     levels["state"][:, 0] = 0
@@ -114,9 +114,9 @@ def test_planned_sizes_are_those_of_the_world(model: Model) -> None:
     size = group_slice("size")
 
     def radii(lacks: tuple[str, ...]) -> torch.Tensor:
-        other = Model(replace(model.config, lacks=lacks), model.denoiser, model.codec)
+        other = Model(replace(model.config, lacks=lacks), model.denoiser, model.autoencoder)
         other.dtype = torch.float32
-        state = plan_state(other, empty(other, "a large red ball"), Options(steps=2), [1]).values["state"]
+        state = plan_state(other, empty(other, "a large red ball"), SamplingConfig(num_plan_steps=2), [1]).values["state"]
         return (state[..., size] * 0.25 + 0.85)[state[..., 0] > 0]
 
     assert torch.isin(radii(("small",)).round(decimals=3), torch.tensor([SIZES["medium"], SIZES["large"]])).all()
@@ -129,17 +129,23 @@ def test_a_size_that_is_known_is_left(model: Model) -> None:
     columns = group_slice("size")
     state[..., columns], level[..., columns] = 0.37, 0.0
     canvas = canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
-    assert (plan_state(model, canvas, Options(steps=2), [0]).values["state"][..., columns] == 0.37).all()
+    assert (plan_state(model, canvas, SamplingConfig(num_plan_steps=2), [0]).values["state"][..., columns] == 0.37).all()
 
 
 def test_the_number_is_checked_and_recorded(model: Model) -> None:
     with pytest.raises(InputError, match="candidates 0: expected at least 1"):
-        Options(candidates=0)
+        SamplingConfig(num_candidates=0)
     with pytest.raises(InputError, match="candidates 17: expected up to 16"):
-        Options(candidates=17)
+        SamplingConfig(num_candidates=17)
     clips = [
         kinema.generate("a rde ball", model=model, seconds=0.5, seed=s, count=n, options=CHOOSE)[-1]
         for s, n in ((2, 1), (1, 2))
     ]
     assert clips[0].settings["candidates"] == 4 and clips[0].settings["filmed_prompt"] == "a red ball"
     assert np.abs(clips[0].frames.astype(int) - clips[1].frames).max() <= 2
+
+
+def test_the_names_that_settings_had_are_still_taken_and_said_to_go() -> None:
+    with pytest.warns(DeprecationWarning, match="SamplingConfig"):
+        old = kinema.Options(steps=3, candidates=2, film_steps=4, guidance=1.5)
+    assert old == SamplingConfig(num_plan_steps=3, num_candidates=2, num_render_steps=4, guidance_scale=1.5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.cli.main import main
 from kinema.errors import InputError
 from kinema.inference import editing
@@ -20,7 +20,7 @@ from kinema.models.hub import Model
 from kinema.playground.renderer import render
 from kinema.scene.scene import Scene
 
-FAST = Options(steps=2, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 Make = Callable[..., Scene]
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import kinema
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.canvas.canvas import Canvas, blank
 from kinema.inference.keyframes import close_slots, count_new_objects, joining_texts, lay_scenes, named_objects
 from kinema.inference.pipeline import ROUGHLY
@@ -22,7 +22,7 @@ from kinema.playground.renderer import render
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS, Scene
 
-FAST = Options(steps=2, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 Make = Callable[..., Scene]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kinema
-from kinema.api import Options
+from kinema.api import SamplingConfig
 from kinema.errors import ModelError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas
@@ -17,7 +17,7 @@ from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig, read_config, save
 from kinema.simulation.world import World
 
-FAST = Options(steps=1, film_steps=1)
+FAST = SamplingConfig(num_plan_steps=1, num_render_steps=1)
 
 
 @pytest.fixture

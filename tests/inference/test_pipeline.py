@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.inference.pipeline import ROUGHLY, Options, plan_state, propagate_identity
+from kinema.inference.pipeline import ROUGHLY, SamplingConfig, plan_state, propagate_identity
 from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice
 
@@ -40,7 +40,7 @@ def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
 def test_a_planned_scene_has_one_view_and_one_background(model: Model) -> None:
     """In every frame that reads the same words, whatever the network says of it; a known scene comes back as it was, and a scene
     that one frame shows is that of all."""
-    options = Options(steps=2, candidates=1)
+    options = SamplingConfig(num_plan_steps=2, num_candidates=1)
     canvas = blank(batch=2, frames=12, fps=8.0, slots=model.config.denoiser.slots)
     canvas = replace(canvas, text=model.condition([("a red ball", 0.0, 1e9)], canvas.time_s))
     scene = plan_state(model, canvas, options, [1, 2]).values["scene"]

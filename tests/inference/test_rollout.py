@@ -31,7 +31,7 @@ def test_rollout_with_cache_equals_full_pass(
     denoiser: Denoiser, grid: tuple[int, int] | None, window: int, dtype: torch.dtype
 ) -> None:
     """Frame by frame, each reading `window` remembered ones, against the whole canvas under the same band of reading."""
-    torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
+    torch.nn.init.normal_(denoiser.action_in.weight, std=0.1)
     canvas = noisy(grid)
     device = torch.device("cpu")
     whole = denoiser.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, FRAMES, window, device), dtype=dtype)

@@ -104,7 +104,7 @@ def test_config_errors() -> None:
 
 
 def test_each_frame_gets_the_action_of_the_previous_one_if_it_may_read_it(denoiser: Denoiser) -> None:
-    torch.nn.init.normal_(denoiser.deed_in.weight, std=0.1)
+    torch.nn.init.normal_(denoiser.action_in.weight, std=0.1)
     frames = 5
     action, level = torch.randn(1, frames, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(1, frames)
     other = action.clone()

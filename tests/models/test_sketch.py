@@ -72,7 +72,7 @@ def test_a_window_of_a_picture_is_drawn_as_in_the_whole() -> None:
     """Where no convolution reaches the window's edge."""
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
-    torch.nn.init.normal_(model.stamp.scenery.down.weight, std=0.1)
+    torch.nn.init.normal_(model.splatter.scenery.down.weight, std=0.1)
     empty = blank(batch=2, frames=1, fps=8.0, slots=3, grid=(16, 16), cell_values=16)
     values = {name: torch.randn_like(x) for name, x in empty.values.items()}
     levels = {name: torch.zeros_like(x) for name, x in empty.levels.items()}

@@ -28,8 +28,8 @@ MOTION = re.compile(rf"{THING} (?:is )?\w+ {WAY}\b(?! wall)")
 
 @pytest.fixture(scope="module", params=["one_shape", "two_shapes", "tiny", "full"])
 def episodes(request: pytest.FixtureRequest) -> list[Episode]:
-    diet = {"one_shape": one_shape, "two_shapes": two_shapes, "tiny": tiny, "full": full}[request.param]()
-    return [simulate(diet, seed, fps=16, num_frames=48) for seed in range(200)]
+    distribution = {"one_shape": one_shape, "two_shapes": two_shapes, "tiny": tiny, "full": full}[request.param]()
+    return [simulate(distribution, seed, fps=16, num_frames=48) for seed in range(200)]
 
 
 def slot_of(episode: Episode, color: str, kind: str) -> int:
@@ -112,8 +112,8 @@ def test_events_told_are_events_that_happened(episodes: list[Episode]) -> None:
 
 
 def test_top_view_is_told_in_most_clips_and_wordings_vary() -> None:
-    diet = SceneDistribution(views={"top": 1.0})
-    shorts = [simulate(diet, seed, fps=16, num_frames=24).captions.short for seed in range(120)]
+    distribution = SceneDistribution(views={"top": 1.0})
+    shorts = [simulate(distribution, seed, fps=16, num_frames=24).captions.short for seed in range(120)]
     assert np.mean(["from above" in text or "top view" in text for text in shorts]) > 0.5
     assert len(set(shorts)) > 110
 

@@ -12,7 +12,11 @@ FPS = 32
 
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
-    return [simulate(diet, seed, fps=FPS, num_frames=96) for diet in (tiny(), two_shapes(), full()) for seed in range(70)]
+    return [
+        simulate(distribution, seed, fps=FPS, num_frames=96)
+        for distribution in (tiny(), two_shapes(), full())
+        for seed in range(70)
+    ]
 
 
 def reach(episode: Episode, slot: int) -> float:
@@ -60,10 +64,10 @@ def test_bounces_turn_the_speed_around(episodes: list[Episode]) -> None:
 
 
 def test_a_thing_behind_a_screen_is_unseen_and_comes_out_seen() -> None:
-    diet = SceneDistribution(scenarios={"behind": 1.0}, views={"side": 1.0}, min_entities=2, max_entities=2)
+    distribution = SceneDistribution(scenarios={"behind": 1.0}, views={"side": 1.0}, min_entities=2, max_entities=2)
     hidden = 0
     for seed in range(40):
-        episode = simulate(diet, seed, fps=FPS, num_frames=96)
+        episode = simulate(distribution, seed, fps=FPS, num_frames=96)
         assert episode.scene.visible[0].max() > 0.9
         for event in episode.events:
             t = round(event.time_s * FPS)
@@ -76,10 +80,10 @@ def test_a_thing_behind_a_screen_is_unseen_and_comes_out_seen() -> None:
 
 
 def test_leaving_the_view_means_leaving_the_picture() -> None:
-    diet = SceneDistribution(scenarios={"leave": 1.0}, max_entities=1, min_speed=3.0, max_speed=5.0)
+    distribution = SceneDistribution(scenarios={"leave": 1.0}, max_entities=1, min_speed=3.0, max_speed=5.0)
     left = 0
     for seed in range(60):
-        episode = simulate(diet, seed, fps=FPS, num_frames=96)
+        episode = simulate(distribution, seed, fps=FPS, num_frames=96)
         for event in episode.events:
             if event.kind == "leave_view":
                 left += 1
@@ -97,10 +101,12 @@ def test_stop_means_rest(episodes: list[Episode]) -> None:
 
 
 def test_rewards_sum_to_the_progress() -> None:
-    diet = SceneDistribution(kinds=("ball", "robot", "flag"), scenarios={"push": 1.0}, min_entities=3, max_entities=3)
+    distribution = SceneDistribution(
+        kinds=("ball", "robot", "flag"), scenarios={"push": 1.0}, min_entities=3, max_entities=3
+    )
     done = 0
     for seed in range(40):
-        episode = simulate(diet, seed, fps=16, num_frames=80)
+        episode = simulate(distribution, seed, fps=16, num_frames=80)
         assert episode.reward[0] == 0 and episode.terminated.sum() <= 1
         if episode.captions.task and episode.terminated.any():
             done += 1

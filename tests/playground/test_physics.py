@@ -67,12 +67,12 @@ def test_held_out_pairs_never_or_always_occur(episodes: list[Episode]) -> None:
         scene = episode.scene
         assert not any(held_out(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities)
         assert np.hypot(scene.vx[0], scene.vy[0]).max() <= 6.0 + 1e-5
-    for diet in (
+    for distribution in (
         SceneDistribution(held_out="only"),
         SceneDistribution(held_out="only", kinds=("ball", "screen", "flag"), max_entities=2),
     ):
         for seed in range(40):
-            cast = draw_cast(diet, Random(seed))
+            cast = draw_cast(distribution, Random(seed))
             assert any(held_out(KINDS.index(a.kind), COLORS.index(a.color)) for a in cast.actors)
 
 
@@ -116,9 +116,9 @@ def test_nothing_leaves_the_room_or_sinks(episodes: list[Episode]) -> None:
 
 
 def test_energy_does_not_grow() -> None:
-    diet = SceneDistribution(kinds=("ball", "box", "triangle", "star"), views={"side": 1.0}, max_entities=4)
+    distribution = SceneDistribution(kinds=("ball", "box", "triangle", "star"), views={"side": 1.0}, max_entities=4)
     for seed in range(60):
-        cast = draw_cast(diet, Random(seed))
+        cast = draw_cast(distribution, Random(seed))
         world = World(cast, 32)
         mass = np.array([body.mass for body in world.bodies])
         energies = []

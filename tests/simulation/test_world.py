@@ -13,7 +13,7 @@ import torch
 import kinema
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.errors import InputError, OutputError, SizeError, VocabularyError
-from kinema.inference.pipeline import Options
+from kinema.inference.pipeline import SamplingConfig
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulation import world as room
@@ -114,11 +114,15 @@ def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp
 def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> None:
     words = "a red ball and a blue box"
     first = {
-        (steps, guidance): World(model, words, options=Options(steps=steps, candidates=1, guidance=guidance)).scene.x
+        (steps, guidance): World(
+            model, words, options=SamplingConfig(num_plan_steps=steps, num_candidates=1, guidance_scale=guidance)
+        ).scene.x
         for steps, guidance in ((2, 2.0), (3, 2.0), (2, 1.0))
     }
     assert not np.array_equal(first[2, 2.0], first[3, 2.0]) and not np.array_equal(first[2, 2.0], first[2, 1.0])
-    assert np.array_equal(first[2, 2.0], World(model, words, options=Options(steps=2, candidates=1), strict=True).scene.x)
+    assert np.array_equal(
+        first[2, 2.0], World(model, words, options=SamplingConfig(num_plan_steps=2, num_candidates=1), strict=True).scene.x
+    )
     with pytest.raises(VocabularyError, match="does not know 'dragon'"):
         World(model, "a red dragon", strict=True)
 
@@ -130,7 +134,7 @@ def test_a_rate_that_the_model_does_not_step_at_has_its_mend(model: Model, fps: 
         World(model, "a red ball", fps=fps)
     with pytest.raises(SizeError, match=message):
         ImaginedVectorEnv(1, model=model, fps=fps)
-    slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.codec)
+    slow = Model(replace(model.config, fps=(4.0, 10.0)), model.denoiser, model.autoencoder)
     with pytest.raises(SizeError, match=r"steps at 4 to 10; pass fps=10 \(--fps 10\)$"):
         World(slow, "a red ball")
 

@@ -66,9 +66,9 @@ def test_what_can_be_filmed_is_not_warned_of(prompt: str) -> None:
 
 
 def test_captions_of_the_world_are_not_warned_of() -> None:
-    for diet in (tiny(), full()):
+    for distribution in (tiny(), full()):
         for seed in range(150):
-            captions = simulate(diet, seed, fps=16.0, num_frames=32).captions
+            captions = simulate(distribution, seed, fps=16.0, num_frames=32).captions
             for text in (captions.short, captions.detailed):
                 found = [line for line in lines(text, 8) if "top view" not in line]
                 assert not found and rewrite(text) == (text, []), (text, found)

@@ -26,22 +26,24 @@ from kinema.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
-def banks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EpisodeCache]:
+def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EpisodeCache]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KINEMA_CACHE", str(tmp_path_factory.mktemp("cache")))
         return open_caches(smoke(), workers=1)
 
 
 @pytest.fixture
-def run(banks: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+def run(caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
     monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
-    codec = Autoencoder(AutoencoderConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
-    yield Trainer(smoke(), tmp_path, banks, codec, device="meta")
+    autoencoder = (
+        Autoencoder(AutoencoderConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+    )
+    yield Trainer(smoke(), tmp_path, caches, autoencoder, device="meta")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
-    batch = make(run.recipe, run.banks, "one shape", kind, 0).on("meta", run.codec, 2)
+    batch = make(run.recipe, run.caches, "one shape", kind, 0).on("meta", run.autoencoder, 2)
     parts = run.compute(batch)
     assert {x.device.type for x in parts.values()} == {"meta"}
     total(parts).backward()
@@ -50,7 +52,7 @@ def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
 
 
 def test_a_lesson_in_long_steps(run: Trainer) -> None:
-    b = make(run.recipe, run.banks, "one shape", "plan", 0).on("meta", run.codec, 2)
+    b = make(run.recipe, run.caches, "one shape", "plan", 0).on("meta", run.autoencoder, 2)
     assert b.noise is not None
     text = TextCondition(states=b.text_states, reads=b.text_reads)
     made = lesson(
@@ -64,7 +66,7 @@ def test_a_past_of_its_own(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> Non
     """Which rows are stepped is read back from the device: here all of them."""
     monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: torch.arange(len(x), device=x.device)[:, None])
     monkeypatch.setattr(torch.Tensor, "__float__", lambda x: 1 / 16)
-    batch = make(run.recipe, run.banks, "one shape", "live", 0).on("meta", run.codec, 2)
+    batch = make(run.recipe, run.caches, "one shape", "live", 0).on("meta", run.autoencoder, 2)
     made = scheduled_sampling(Training(run.model, torch.bfloat16, run.device), batch, np.random.default_rng(0), 2)
     assert made.values["state"].device.type == "meta"
 
@@ -74,5 +76,5 @@ def test_canaries_and_averages(run: Trainer, monkeypatch: pytest.MonkeyPatch) ->
     cpu = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.zeros(x.shape, dtype=x.dtype) if x.is_meta else cpu(x))
     small = replace(run.recipe, height=64)
-    ask = Probes(small, run.banks["one shape"], run.codec, device="meta", dtype=torch.bfloat16, count=2)
+    ask = Probes(small, run.caches["one shape"], run.autoencoder, device="meta", dtype=torch.bfloat16, count=2)
     assert ask(run.averaged())["render"] >= 0

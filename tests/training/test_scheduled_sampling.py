@@ -25,8 +25,8 @@ def _batch(denoiser: Denoiser) -> Batch:
     return Batch(
         kind="live", values=values, levels=levels, noise_seed=0, noise=values, time_s=canvas.time_s,
         text_states=torch.zeros(3, 2, 384),
-        text_reads=torch.zeros(3, 16, 2, dtype=torch.bool), time_bias=torch.zeros(16, 16), stride=torch.zeros(3), captions=[""] * 3,
-        past=past,
+        text_reads=torch.zeros(3, 16, 2, dtype=torch.bool), time_bias=torch.zeros(16, 16), step_size=torch.zeros(3),
+        captions=[""] * 3, past=past,
     )  # fmt: skip
 
 

@@ -36,25 +36,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="module")
-def banks(cache: None) -> dict[str, EpisodeCache]:
+def caches(cache: None) -> dict[str, EpisodeCache]:
     return open_caches(smoke(), workers=1)
 
 
-def trainer(banks: dict[str, EpisodeCache], out: Path, **changes: object) -> Trainer:
+def trainer(caches: dict[str, EpisodeCache], out: Path, **changes: object) -> Trainer:
     run = replace(smoke(), **changes)  # type: ignore[arg-type]
-    return Trainer(run, out, banks, open_autoencoder(run.codec, "cpu"))
+    return Trainer(run, out, caches, open_autoencoder(run.autoencoder, "cpu"))
 
 
 def drawn(run: Trainer, kind: str, number: int) -> Batch:
     """A batch of the smoke recipe, ready for a step."""
-    batch = make(run.recipe, run.banks, "one shape", kind, number)
-    return batch.on("cpu", run.codec, run.recipe.denoiser.patch)
+    batch = make(run.recipe, run.caches, "one shape", kind, number)
+    return batch.on("cpu", run.autoencoder, run.recipe.denoiser.patch)
 
 
 @pytest.mark.parametrize("kind", ["film", "plan", "live"])
-def test_one_batch_is_learned(banks: dict[str, EpisodeCache], tmp_path: Path, kind: str) -> None:
+def test_one_batch_is_learned(caches: dict[str, EpisodeCache], tmp_path: Path, kind: str) -> None:
     """The same batch a hundred times: the loss falls to less than half."""
-    run = trainer(banks, tmp_path, warmup=1, precision="float32")
+    run = trainer(caches, tmp_path, warmup=1, precision="float32")
     batch = drawn(run, kind, 1)
     losses = []
     for _ in range(100):
@@ -65,10 +65,10 @@ def test_one_batch_is_learned(banks: dict[str, EpisodeCache], tmp_path: Path, ki
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
+def test_stills_teach_the_local_parts_and_nothing_else(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
     """The same stills sixty times: less than half the loss; blocks and slots are as they were."""
     few = (Shape(height=64, width=64, share=1.0),)
-    run = trainer(banks, tmp_path, warmup=1, precision="float32", still_pixels=32 * 64 * 64, still_shapes=few)
+    run = trainer(caches, tmp_path, warmup=1, precision="float32", still_pixels=32 * 64 * 64, still_shapes=few)
     stills = drawn(run, "still", 1)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
     losses = []
@@ -79,12 +79,12 @@ def test_stills_teach_the_local_parts_and_nothing_else(banks: dict[str, EpisodeC
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "stamp", "video_out", "sketch_out", "sight_out"}
+    assert moved == {"video_in", "splatter", "video_out", "local_head", "detection_head"}
 
 
-def test_windows_teach_what_draws_known_states_and_nothing_else(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
+def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
     few = (Shape(height=192, width=192, share=1.0),)
-    run = trainer(banks, tmp_path, warmup=1, precision="float32", still_pixels=16 * 128 * 128, still_shapes=few)
+    run = trainer(caches, tmp_path, warmup=1, precision="float32", still_pixels=16 * 128 * 128, still_shapes=few)
     crops = drawn(run, "crop", 1)
     assert crops.values["video"].shape[:4] == (8, 1, 8, 8) and crops.cell_units == pytest.approx(160 / 192)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
@@ -96,13 +96,13 @@ def test_windows_teach_what_draws_known_states_and_nothing_else(banks: dict[str,
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.5 * losses[0]
     moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "stamp", "sketch_out"}
+    assert moved == {"video_in", "splatter", "local_head"}
 
 
-def test_windows_show_the_part_that_their_center_says(banks: dict[str, EpisodeCache]) -> None:
+def test_windows_show_the_part_that_their_center_says(caches: dict[str, EpisodeCache]) -> None:
     """A thing lies in the window where its place and the window's center say, and in most windows there is one."""
     run = replace(smoke(), still_shapes=(Shape(height=256, width=256, share=1.0),), still_pixels=128 * 128 * 128)
-    batch = make(run, banks, "one shape", "crop", 3)
+    batch = make(run, caches, "one shape", "crop", 3)
     assert batch.window is not None and batch.pictures is not None and batch.counts is not None
     assert batch.window.abs().max() <= 2.5 and float(batch.counts.sum()) == 36
     state = batch.values["state"][:, 0]
@@ -126,12 +126,12 @@ def test_kinds_of_steps_have_the_shares_of_the_phase() -> None:
     assert "still" not in {kind_of(run, replace(phase, still_share=0.0), step) for step in range(50)}
 
 
-def test_every_size_is_drawn_at_its_own_scale(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
+def test_every_size_is_drawn_at_its_own_scale(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
     """Ten units are the height of every picture, and batches of one step have one size."""
-    run = trainer(banks, tmp_path)
+    run = trainer(caches, tmp_path)
     seen = set()
     for number in range(40):
-        batch = make(run.recipe, run.banks, "one shape", "still", number)
+        batch = make(run.recipe, run.caches, "one shape", "still", number)
         assert batch.pictures is not None and batch.cell_units is not None
         height, width = batch.pictures.shape[2:4]
         assert batch.cell_units * height / 16 == pytest.approx(10.0)
@@ -140,23 +140,23 @@ def test_every_size_is_drawn_at_its_own_scale(banks: dict[str, EpisodeCache], tm
     assert {height for height, _ in seen} >= {64, 128, 256} and any(h != w for h, w in seen)
 
 
-def test_an_upright_picture_does_not_show_what_stands_at_the_side(banks: dict[str, EpisodeCache]) -> None:
-    bank = banks["one shape"]
+def test_an_upright_picture_does_not_show_what_stands_at_the_side(caches: dict[str, EpisodeCache]) -> None:
+    cache = caches["one shape"]
     one = np.zeros(1, np.int64)
-    fields = bank.windows(one, one, one + 1, 1, one - 1).fields
+    fields = cache.windows(one, one, one + 1, 1, one - 1).fields
     fields = replace(fields, x=np.full_like(fields.x, 9.0), visible=np.ones_like(fields.visible))
     assert (seen_at(fields, Shape(height=128, width=128, share=1)).visible == 1).all()
     assert (seen_at(fields, Shape(height=128, width=64, share=1)).visible[..., 0] == 0).all()
 
 
-def test_resume_equals_uninterrupted(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    whole = trainer(banks, tmp_path / "whole", steps=6)
+def test_resume_equals_uninterrupted(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    whole = trainer(caches, tmp_path / "whole", steps=6)
     whole.run()
-    first = trainer(banks, tmp_path / "parts", steps=6)
+    first = trainer(caches, tmp_path / "parts", steps=6)
     for _ in range(3):
         first.one_step()
     first.save()
-    second = trainer(banks, tmp_path / "parts", steps=6)
+    second = trainer(caches, tmp_path / "parts", steps=6)
     second.load(checkpoint.load(tmp_path / "parts"))
     second.run()
     assert second.step == whole.step == 6
@@ -166,8 +166,8 @@ def test_resume_equals_uninterrupted(banks: dict[str, EpisodeCache], tmp_path: P
         assert torch.equal(a, second.optimizer.average[name]), name
 
 
-def test_batches_are_a_function_of_kind_and_number(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    run = trainer(banks, tmp_path)
+def test_batches_are_a_function_of_kind_and_number(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    run = trainer(caches, tmp_path)
     a, b, c = (drawn(run, "plan", number) for number in (3, 3, 4))
     assert a.noise is not None and b.noise is not None and c.noise is not None
     for name in a.values:
@@ -175,9 +175,9 @@ def test_batches_are_a_function_of_kind_and_number(banks: dict[str, EpisodeCache
     assert a.captions != c.captions and not torch.equal(a.noise["state"], c.noise["state"])
 
 
-def test_worker_processes_make_the_same_batches(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    here = trainer(banks, tmp_path / "a").loader
-    ahead = trainer(banks, tmp_path / "b", workers={"live": 1}).loader
+def test_worker_processes_make_the_same_batches(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    here = trainer(caches, tmp_path / "a").loader
+    ahead = trainer(caches, tmp_path / "b", workers={"live": 1}).loader
     ahead.counts = {"live": 1}
     try:
         here.next("one shape", "live")
@@ -210,11 +210,11 @@ def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
         train("smoke", out=tmp_path / "run", resume=tmp_path / "run")
 
 
-def test_a_trainer_without_an_end_is_refused(banks: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    codec = open_autoencoder(smoke().codec, "cpu")
+def test_a_trainer_without_an_end_is_refused(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    autoencoder = open_autoencoder(smoke().autoencoder, "cpu")
     for minutes in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="minutes: expected a number above 0"):
-            Trainer(smoke(), tmp_path, banks, codec, minutes=minutes)
+            Trainer(smoke(), tmp_path, caches, autoencoder, minutes=minutes)
     for steps in (0, -1):
         with pytest.raises(InputError, match="steps: expected 1 or more"):
             train("smoke", out=tmp_path, steps=steps, prepare=lambda *_: pytest.fail("episodes were simulated"))
@@ -266,7 +266,7 @@ def test_recipes_have_names_of_their_own_and_share_a_model_s(tmp_path: Path) -> 
         assert config_of(recipe(name)).name == recipe(name).model_name == f"kinema-{model}"
 
 
-def test_kill_9_loses_nothing_saved(tmp_path: Path, banks: dict[str, EpisodeCache]) -> None:
+def test_kill_9_loses_nothing_saved(tmp_path: Path, caches: dict[str, EpisodeCache]) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "kinema.cli.main", "train", "smoke", "--out", str(out), "--steps", "4000"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
@@ -290,7 +290,7 @@ def test_every_recipe_is_whole() -> None:
         run = recipe(name)
         assert run.phases[-1].until == 1.0
         assert all(a.until < b.until for a, b in zip(run.phases, run.phases[1:], strict=False))
-        assert all(phase.diet.slots <= run.denoiser.slots for phase in run.phases)
+        assert all(phase.distribution.slots <= run.denoiser.slots for phase in run.phases)
     with pytest.raises(InputError, match="there are"):
         recipe("huge")
 
@@ -302,18 +302,24 @@ def test_time_bias_never_closes_a_frame_to_itself() -> None:
     assert any((bias == 0).all() for bias in biases) and any((bias[0, 1:] < 0).all() for bias in biases)
 
 
-def test_bank_refuses_another_diet(tmp_path: Path, banks: dict[str, EpisodeCache]) -> None:
+def test_bank_refuses_another_diet(tmp_path: Path, caches: dict[str, EpisodeCache]) -> None:
     phase = smoke().phases[0]
     folder = folder_of(phase)
-    with pytest.raises(InputError, match="another diet"):
-        build([Order(folder=folder, source=replace(phase.diet, max_speed=3.0), episodes=500, base_seed=phase.base_seed)])
+    with pytest.raises(InputError, match="another scene distribution"):
+        build(
+            [
+                Order(
+                    folder=folder, source=replace(phase.distribution, max_speed=3.0), episodes=500, base_seed=phase.base_seed
+                )
+            ]
+        )
     with pytest.raises(InputError, match="no episodes"):
         EpisodeCache(tmp_path)
 
 
-def test_ends_rewards_and_deeds_of_stepped_windows_are_those_of_the_episode(banks: dict[str, EpisodeCache]) -> None:
+def test_ends_rewards_and_deeds_of_stepped_windows_are_those_of_the_episode(caches: dict[str, EpisodeCache]) -> None:
     """Acting is shown at 16 frames a second, every one kept; elsewhere an end between two kept frames is the later one's."""
-    acting, stride = banks["acting"], 2
+    acting, stride = caches["acting"], 2
     assert acting.fps == 16.0 and (acting.end > 0).mean() > 0.5
     ended = np.flatnonzero((acting.end % stride == 1) & (acting.end > 0) & (acting.end < 126))
     every = np.full(len(ended), stride)

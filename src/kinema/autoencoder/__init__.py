@@ -2,14 +2,14 @@
 
 from kinema.autoencoder.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.autoencoder.identity import IdentityAutoencoder
-from kinema.autoencoder.protocol import Codec, latent_frames, pixel_frames, to_bytes, to_unit
+from kinema.autoencoder.protocol import VideoAutoencoder, latent_frames, pixel_frames, to_bytes, to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 
 __all__ = [
     "Autoencoder",
     "AutoencoderConfig",
-    "Codec",
     "IdentityAutoencoder",
+    "VideoAutoencoder",
     "fast_dtype",
     "latent_frames",
     "load_autoencoder",

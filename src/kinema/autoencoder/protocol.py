@@ -22,7 +22,7 @@ Frames = NDArray[np.uint8]
 
 
 @runtime_checkable
-class Codec(Protocol):
+class VideoAutoencoder(Protocol):
     """Frames to latents and back."""
 
     @property

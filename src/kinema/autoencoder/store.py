@@ -41,18 +41,18 @@ def load_autoencoder(
     ModelError: no such folder, not a codec, or weights that do not fit the config.
     """
     folder = Path(path)
-    codec = Autoencoder(read_config(folder / CONFIG))
+    autoencoder = Autoencoder(read_config(folder / CONFIG))
     try:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder / WEIGHTS} cannot be read: {error}; train it again or copy the whole folder") from None
-    expected = codec.state_dict()
+    expected = autoencoder.state_dict()
     odd = sorted(expected.keys() ^ weights.keys()) or [k for k, v in expected.items() if v.shape != weights[k].shape]
     if odd:
         raise ModelError(f"{folder / WEIGHTS} does not fit {CONFIG}: {odd[0]} ({len(odd)} such); copy both from one save")
-    codec.load_state_dict(weights)
-    codec.cast(dtype or fast_dtype(device)).to(device).eval().requires_grad_(False)
-    return codec
+    autoencoder.load_state_dict(weights)
+    autoencoder.cast(dtype or fast_dtype(device)).to(device).eval().requires_grad_(False)
+    return autoencoder
 
 
 def read_config(path: Path) -> AutoencoderConfig:
@@ -72,20 +72,20 @@ def read_config(path: Path) -> AutoencoderConfig:
         raise ModelError(f"{path} is not a codec's config ({error}); expected the file that save_codec writes") from None
 
 
-def save_autoencoder(codec: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
+def save_autoencoder(autoencoder: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
     """Write `codec` to the folder `path`; each file appears whole or not at all. `card` becomes README.md."""
     folder = Path(path)
     head = {"format": FORMAT, "model": "codec", "space_factor": SPACE_FACTOR}
     weights = {
         name: value.detach().to("cpu", torch.float32 if name in CONSTANTS else torch.bfloat16).contiguous()
-        for name, value in codec.state_dict().items()
+        for name, value in autoencoder.state_dict().items()
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".codec-", dir=folder))
         try:
             save_file(weights, scratch / WEIGHTS)
-            (scratch / CONFIG).write_text(json.dumps(head | asdict(codec.config), indent=2) + "\n")
+            (scratch / CONFIG).write_text(json.dumps(head | asdict(autoencoder.config), indent=2) + "\n")
             if card is not None:
                 (scratch / "README.md").write_text(card)
             for file in sorted(scratch.iterdir(), reverse=True):

@@ -37,7 +37,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.set_defaults(run=run, seed=None)
 
 
-KEPT: dict[str, tuple[type, ...]] = {
+STORED: dict[str, tuple[type, ...]] = {
     "prompt": (str,),
     "model": (str,),
     "seed": (int,),
@@ -65,7 +65,7 @@ def _repeat(arguments: argparse.Namespace) -> None:
     if settings.get("pictures") and arguments.image is None and arguments.last is None:
         raise InputError(f"{source} was made from pictures, which it does not hold; give --image or --last again")
     settings = {"candidates": 1, **settings}
-    for name, kinds in KEPT.items():
+    for name, kinds in STORED.items():
         if not isinstance(settings.get(name), kinds):
             raise InputError(f"{source} cannot be repeated: it holds no {name.replace('_', ' ')}; give a prompt instead")
         if getattr(arguments, name, None) is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.inference.pipeline import Options, Progress
+    from kinema.inference.pipeline import Progress, SamplingConfig
     from kinema.media import Clip
     from kinema.models.hub import Model
 
@@ -88,13 +88,19 @@ def add_model(
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
 
 
-def options(arguments: argparse.Namespace) -> Options | None:
+def options(arguments: argparse.Namespace) -> SamplingConfig | None:
     """The sampler options that were given; None if none were, so that each command uses its own defaults."""
-    from kinema.inference.pipeline import Options
+    from kinema.inference.pipeline import SamplingConfig
 
-    given = {name: getattr(arguments, name, None) for name in ("steps", "candidates", "film_steps", "guidance")}
+    names = {
+        "steps": "num_plan_steps",
+        "candidates": "num_candidates",
+        "film_steps": "num_render_steps",
+        "guidance": "guidance_scale",
+    }
+    given = {new: getattr(arguments, name, None) for name, new in names.items()}
     chosen = {name: value for name, value in given.items() if value is not None}
-    return Options(**chosen) if chosen else None
+    return SamplingConfig(**chosen) if chosen else None
 
 
 def check_output(path: Path, force: bool, *, still: bool = False) -> None:

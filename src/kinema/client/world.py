@@ -24,10 +24,24 @@ from kinema.simulation.world import Step, WhatIf, check_action
 
 
 class RemoteWorld:
-    """One world on a server. start: words, a picture or clip, or a state, of which the server makes a new world.
+    """A world on a server, with the methods of `kinema.World`.
 
-    key: of the server, by default KINEMA_KEY of the environment. task, seed, fps, size, model: as of `kinema.World`. The
-    properties show the world after this object's own last call; `look` reads it anew, for worlds that others share.
+    The properties show the world after this object's last call. `look` reads it again, for worlds that several clients share.
+
+    Args:
+        url: Address of the server.
+        start: Words, a picture or clip, or a state, from which the server makes a new world.
+        key: API key. None: KINEMA_KEY of the environment.
+        seed: Same seed on the same server: same frames.
+        fps: Frames per second.
+        size: "WIDTHxHEIGHT" or (width, height) of the pictures in pixels. None: as the server chooses.
+        task: A task such as "reach the flag", which the model rewards.
+        model: Name of a model of the server. None: its default.
+        name: Name of the world on the server.
+        timeout_s: Seconds to wait for a response.
+
+    Raises:
+        ApiError: The server refuses the request or the key.
     """
 
     def __init__(
@@ -61,7 +75,20 @@ class RemoteWorld:
 
     @staticmethod
     def join(url: str, id: str, *, key: str | None = None, timeout_s: float = 120.0) -> RemoteWorld:
-        """A world that is on the server already."""
+        """Connect to a world that is on the server already.
+
+        Args:
+            url: Address of the server.
+            id: Id of the world.
+            key: API key. None: KINEMA_KEY of the environment.
+            timeout_s: Seconds to wait for a response.
+
+        Returns:
+            The world.
+
+        Raises:
+            ApiError: The server has no such world for this key.
+        """
         connection = Connection(url, key, timeout_s)
         return RemoteWorld._of(connection, connection.json("GET", f"/v1/worlds/{id}"))
 
@@ -107,24 +134,26 @@ class RemoteWorld:
 
     @property
     def state(self) -> State:
+        """The state after the last call."""
         if self._state is None:
             self._state = state_of(self._now["state"], self.fps)
         return self._state
 
     @property
     def frame(self) -> Frame:
-        """The picture now, uint8 [H, W, 3]."""
+        """The picture after the last call, uint8 [H, W, 3]."""
         if self._frame is None:
             self._frame = picture_of(self._connection.call("GET", self._path("/frame")).content)
         return self._frame
 
     @property
     def reward(self) -> float:
+        """The task's reward in this frame."""
         return float(self._now["reward"])
 
     @property
     def terminated(self) -> bool:
-        """Whether the task was done in this frame."""
+        """Whether the task ended in this frame."""
         return bool(self._now["terminated"])
 
     @property
@@ -133,14 +162,32 @@ class RemoteWorld:
         return Scene.from_dict(self._json("GET", "/scene"))
 
     def clip(self, frames: int | None = None) -> Clip:
-        """The last frames as a clip; None: all that are stored."""
+        """Download the last frames.
+
+        Args:
+            frames: Number of frames. None: all that are stored.
+
+        Returns:
+            A clip, bit for bit as the server rendered it.
+        """
         options = {"format": "png"} | ({} if frames is None else {"frames": str(frames)})
         return clip_of(self._connection.call("GET", self._path("/clip"), params=options).content)
 
     # Steps and changes
 
     def step(self, action: ArrayLike | None = None) -> Step:
-        """One frame further; action: (right, up) in [-1, 1] for the robots, None for no action."""
+        """Predict the next frame.
+
+        Args:
+            action: (right, up) in [-1, 1] for the robots. None: the action is unknown.
+
+        Returns:
+            The picture uint8 [H, W, 3], the state and the reward of the new frame.
+
+        Raises:
+            InputError: An action that is not two finite numbers in [-1, 1].
+            ApiError: The server refuses the step, for example because the quota is used up.
+        """
         action_list = None if action is None else check_action(action).tolist()
         now, frame = self._stepped(action_list)
         self._update(now, frame)
@@ -176,27 +223,70 @@ class RemoteWorld:
         return now, picture_of(from_url(now.pop("frame")))
 
     def branch(self, name: str | None = None) -> RemoteWorld:
-        """Another world on the server that shares the past; neither changes the other."""
+        """Make a second world on the server with the same past. Neither world changes the other.
+
+        Args:
+            name: Name of the new world.
+
+        Returns:
+            The new world.
+        """
         return RemoteWorld._of(self._connection, self._json("POST", "/branch", {} if name is None else {"name": name}))
 
     def rewind(self, frames: int = 16) -> RemoteWorld:
-        """Go back; what was done since is forgotten, changes included. Returns the world itself."""
+        """Go back, and drop the later frames and the changes since then.
+
+        Args:
+            frames: Number of frames, up to `past_frames`.
+
+        Returns:
+            The world itself.
+        """
         self._update(self._json("POST", "/rewind", {"frames": frames}))
         return self
 
     # Asking and changing
 
     def ask(self, question: str) -> Answer:
-        """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
+        """Answer a question about the world.
+
+        Args:
+            question: "where is the red ball?", "did the car touch the box?", "what will happen next?" and the like.
+
+        Returns:
+            The kind of the question, the answer as a value and as a sentence.
+
+        Raises:
+            InputError: The question is not understood, or names no object or several. The message lists the forms of questions.
+        """
         payload = self._json("POST", "/ask", {"question": question})
         return Answer(kind=payload["kind"], value=payload["value"], sentence=payload["text"])
 
     def edit(self, text: str) -> str:
-        """'move the car left', 'remove the ball', 'add a blue box on the right' ...; returns what was understood."""
+        """Change the world.
+
+        Args:
+            text: "move the car left", "remove the ball", "add a blue box on the right" and the like.
+
+        Returns:
+            The change as it was understood.
+
+        Raises:
+            InputError: The change is not understood, or names no object or several. The message lists the forms of changes.
+        """
         return self._changed(self._json("POST", "/edit", {"text": text}))
 
     def move(self, slot: int, x: float, y: float) -> str:
-        """Drag the thing in a slot to (x, y) in units of the room; returns what was understood."""
+        """Move an object. It keeps its velocity.
+
+        Args:
+            slot: The object's slot, `Entity.slot`.
+            x: Position to the right in room units, 0 to 10.
+            y: Position up in room units, 0 to 10.
+
+        Returns:
+            The change in words.
+        """
         return self._changed(self._json("POST", "/move", {"slot": slot, "x": x, "y": y}))
 
     def _changed(self, payload: dict[str, Any]) -> str:
@@ -204,7 +294,15 @@ class RemoteWorld:
         return str(payload["understood"])
 
     def what_if(self, cause: str, since: int = 16) -> WhatIf:
-        """The last `since` frames, and the same with one cause changed: 'the ball had not been pushed'."""
+        """Predict the last frames again with one cause changed. The world itself stays as it is.
+
+        Args:
+            cause: What is different, such as "the ball had not been pushed".
+            since: Number of frames to go back, up to `past_frames`.
+
+        Returns:
+            The last `since` frames as they were, and as they would have been with the same actions.
+        """
         payload = self._json("POST", "/what_if", {"cause": cause, "since": since, "format": "png"})
         happened, instead = (clip_of(from_url(payload[name])) for name in ("happened", "instead"))
         return WhatIf(understood=payload["understood"], happened=happened, instead=instead)
@@ -212,9 +310,17 @@ class RemoteWorld:
     # Saving
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """All of the world in one file here; `kinema.World.open` goes on from it.
+        """Download the world to one file, from which `kinema.World.open` continues.
 
-        OutputError: the path exists and force is False, a full disk, no permission.
+        Args:
+            path: The file on this machine.
+            force: Overwrite the file if it exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: The file exists and force is False, the disk is full, or there is no permission.
         """
         check_free(Path(path), force=force)
         data = self._connection.call("GET", self._path("/file")).content

@@ -1,7 +1,7 @@
-"""The bank: episodes of a world, simulated once and kept as arrays, from which training draws windows.
+"""The episode cache: episodes of a world, simulated once and kept as arrays, from which training draws windows.
 
-A bank is a folder of shards. Shard i holds episodes with seeds base + i * SHARD ... and depends on nothing else, so building
-is parallel, resumable and gives the same bytes anywhere. Captions are kept as text and as the text encoder's token states.
+An episode cache is a folder of shards. Shard i holds episodes with seeds base + i * SHARD ... and depends on nothing else, so
+building is parallel, resumable and gives the same bytes anywhere. Captions are kept as text and as the text encoder's token states.
 
 Axes: N episodes, T frames, 32 a second unless said otherwise, K slots, L text tokens, E text width.
 """
@@ -28,7 +28,7 @@ from kinema.text import MiniLM, TextEncoder
 
 SHARD = 500
 FORMAT = 2
-"""Of shards; banks of another format are made anew."""
+"""Of shards; caches of another format are made anew."""
 FPS = 32.0
 FRAMES = 128
 MAX_TOKENS = 40
@@ -43,15 +43,15 @@ Source = SceneDistribution | PhyWorld
 """What episodes are drawn from."""
 
 
-def simulate_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) -> Arrays:
+def simulate_shard(distribution: Source, first_seed: int, count: int, fps: float = FPS) -> Arrays:
     """Simulate `count` episodes and encode what is told of them."""
     columns: dict[str, list[Any]] = {}
     captions: list[list[str | None]] = []
     for seed in range(first_seed, first_seed + count):
-        if isinstance(diet, PhyWorld):
-            episode = diet.simulate(seed, fps=fps, num_frames=FRAMES)
+        if isinstance(distribution, PhyWorld):
+            episode = distribution.simulate(seed, fps=fps, num_frames=FRAMES)
         else:
-            episode = simulate(diet, seed, fps=fps, num_frames=FRAMES)
+            episode = simulate(distribution, seed, fps=fps, num_frames=FRAMES)
         scene = episode.scene
         row = {name: getattr(scene, name) for name in _FIXED}
         row |= {name: getattr(scene, name).astype(np.float16) for name in _MOVING}
@@ -65,8 +65,8 @@ def simulate_shard(diet: Source, first_seed: int, count: int, fps: float = FPS) 
         }
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
-        told = episode.captions
-        captions.append([told.short, told.detailed, told.task, told.partial])
+        texts = episode.captions
+        captions.append([texts.short, texts.detailed, texts.task, texts.partial])
     arrays = {name: np.stack(values) for name, values in columns.items()}
     return arrays | _encode_captions(captions, MiniLM(num_threads=1))
 
@@ -80,9 +80,9 @@ def _encode_captions(captions: list[list[str | None]], text: TextEncoder) -> Arr
     where = {caption: i for i, caption in enumerate(once)}
     which = [where[caption] for caption in flat]
     lengths = mask.sum(1)[which]
-    kept = np.concatenate([states[i][:length] for i, length in zip(which, lengths, strict=True)])
+    tokens = np.concatenate([states[i][:length] for i, length in zip(which, lengths, strict=True)])
     return {
-        "token_states": kept.astype(np.float16),
+        "token_states": tokens.astype(np.float16),
         "token_start": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         "caption_start": np.concatenate([[0], np.cumsum([len(group) for group in present])]).astype(np.int64),
         "caption_which": np.array([which for group in present for which, _ in group], np.int8),
@@ -118,10 +118,13 @@ class Order:
         of = {"diet": asdict(self.source), "base_seed": self.base_seed, "format": FORMAT}
         of |= {} if self.fps == FPS else {"fps": self.fps}
         label = json.dumps(of, sort_keys=True, default=list)
-        stamp = self.folder / "bank.json"
-        if stamp.exists() and stamp.read_text() != label:
-            raise InputError(f"{self.folder} holds a bank of another diet, seed or format; name another folder or delete it")
-        stamp.write_text(label)
+        label_file = self.folder / "bank.json"
+        if label_file.exists() and label_file.read_text() != label:
+            raise InputError(
+                f"{self.folder} holds an episode cache of another scene distribution, seed or format; name another folder or"
+                " delete it"
+            )
+        label_file.write_text(label)
 
     def make(self, number: int) -> None:
         """Write one shard, whole or not at all."""
@@ -163,7 +166,7 @@ class Windows:
 
 
 class EpisodeCache:
-    """Reads a built bank into memory."""
+    """Reads a built episode cache into memory."""
 
     def __init__(self, folder: Path, *, episodes: int | None = None) -> None:
         paths = sorted(folder.glob("shard-*.npz"))
@@ -171,11 +174,11 @@ class EpisodeCache:
             raise InputError(f"{folder} holds no episodes; expected shards made by kinema.datasets.episode_cache.build")
         if episodes is not None:
             paths = paths[: -(-episodes // SHARD)]
-        stamp = folder / "bank.json"
-        self.fps = float(json.loads(stamp.read_text()).get("fps", FPS)) if stamp.exists() else FPS
+        label_file = folder / "bank.json"
+        self.fps = float(json.loads(label_file.read_text()).get("fps", FPS)) if label_file.exists() else FPS
         shards = [np.load(path) for path in paths]
         if not set(_TEXT) <= set(shards[0].files):
-            raise InputError(f"{folder} holds a bank of an older format; delete it, and it is built anew")
+            raise InputError(f"{folder} holds an episode cache of an older format; delete it, and it is built anew")
         self._text = [{name: shard[name] for name in _TEXT[:-1]} for shard in shards]
         self._captions = [json.loads(str(shard["captions"])) for shard in shards]
         names = [name for name in shards[0].files if name not in _TEXT]
@@ -191,8 +194,8 @@ class EpisodeCache:
         """Episodes and frames in which the velocity of something in sight is another than in the frame before by more than JOLT:
         contacts with things, walls and floors."""
         vx, vy = (self.arrays[name].astype(np.float32) for name in ("vx", "vy"))
-        here = (self.arrays["kind"] >= 0)[:, None] & (self.arrays["visible"][:, 1:] > 0)
-        jolted = ((np.hypot(np.diff(vx, axis=1), np.diff(vy, axis=1)) > JOLT) & here).any(-1)
+        visible = (self.arrays["kind"] >= 0)[:, None] & (self.arrays["visible"][:, 1:] > 0)
+        jolted = ((np.hypot(np.diff(vx, axis=1), np.diff(vy, axis=1)) > JOLT) & visible).any(-1)
         episodes, frames = np.nonzero(jolted)
         return episodes, frames + 1
 
@@ -235,9 +238,9 @@ class EpisodeCache:
         mask = np.zeros((len(episodes), MAX_TOKENS), bool)
         captions = []
         for row, (episode, caption) in enumerate(zip(episodes, which, strict=True)):
-            told, text = self.caption(int(episode), int(caption)) if caption >= 0 else (states[0, :0], "")
-            states[row, : len(told)] = told
-            mask[row, : len(told)] = True
+            token_states, text = self.caption(int(episode), int(caption)) if caption >= 0 else (states[0, :0], "")
+            states[row, : len(token_states)] = token_states
+            mask[row, : len(token_states)] = True
             captions.append(text)
         return Windows(
             fields=Fields(**fixed, **moving),

@@ -75,8 +75,8 @@ def _atomic(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as wrong:
-        raise OutputError(f"{path} could not be written: {wrong.strerror}; earlier episodes are intact") from None
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror}; earlier episodes are intact") from None
     finally:
         if temporary.exists():
             temporary.unlink()
@@ -106,8 +106,8 @@ def _read_video(path: Path, start_s: float, count: int, fps: float) -> NDArray[n
                 pictures.append(frame.to_ndarray(format="rgb24"))
                 if len(pictures) == count:
                     break
-    except (av.FFmpegError, IndexError) as wrong:
-        raise MediaError(f"{path} cannot be read as a video ({wrong}); copy the dataset again") from None
+    except (av.FFmpegError, IndexError) as error:
+        raise MediaError(f"{path} cannot be read as a video ({error}); copy the dataset again") from None
     if len(pictures) < count:
         raise MediaError(f"{path} is cut short: {len(pictures)} of {count} pictures; record the episode again")
     return np.stack(pictures).astype(np.uint8, copy=False)
@@ -304,22 +304,22 @@ class Dataset:
             total = int(info["total_episodes"])
         except MediaError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as wrong:
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise MediaError(
-                f"{folder} cannot be read as an episode dataset: {' '.join(str(wrong).split())[:120]}"
+                f"{folder} cannot be read as an episode dataset: {' '.join(str(error).split())[:120]}"
             ) from None
         if not images:
             raise MediaError(f"{folder} holds no video; a world model needs pictures")
         if len(rows) < total:
             raise MediaError(f"{folder} is cut short: {len(rows)} of {total} episodes are listed; copy it again")
-        found = Dataset(folder=root, info=info, rows=rows[:total], tasks=tasks, image=images[0])
+        dataset = Dataset(folder=root, info=info, rows=rows[:total], tasks=tasks, image=images[0])
         try:
-            missing = [str(path) for path in found._files() if not path.exists()]
-        except (KeyError, IndexError, ValueError) as wrong:
-            raise MediaError(f"{folder} cannot be read as an episode dataset: it does not say where {wrong} is") from None
+            missing = [str(path) for path in dataset._files() if not path.exists()]
+        except (KeyError, IndexError, ValueError) as error:
+            raise MediaError(f"{folder} cannot be read as an episode dataset: it does not say where {error} is") from None
         if missing:
             raise MediaError(f"{folder} is cut short: {missing[0]} and {len(missing) - 1} more are missing; copy it again")
-        return found
+        return dataset
 
     def _files(self) -> Iterator[Path]:
         seen = set()
@@ -369,8 +369,8 @@ class Dataset:
             whole = pa.parquet.read_table(path)
             keep = np.asarray(whole["episode_index"]) == row["episode_index"]
             table = whole.filter(pa.array(keep))
-        except (OSError, KeyError, pa.ArrowException) as wrong:
-            raise MediaError(f"{path} cannot be read: {' '.join(str(wrong).split())[:120]}") from None
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise MediaError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
         if table.num_rows != count:
             raise MediaError(f"{path} is cut short: {table.num_rows} of {count} rows; copy the dataset again")
 

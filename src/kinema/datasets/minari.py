@@ -21,8 +21,8 @@ def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Wri
         raise InputError("Minari datasets need minari: pip install 'minari[hdf5]'") from None
     try:
         data = minari.load_dataset(name)
-    except (FileNotFoundError, ValueError, OSError) as wrong:
-        reason = " ".join(str(wrong).split())[:120]
+    except (FileNotFoundError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
         raise InputError(f"no Minari dataset {name!r} here ({reason}); get it with: minari download {name}") from None
     check_size(size)
     space, spec = data.observation_space, spec_of(data.action_space)

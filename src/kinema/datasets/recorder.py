@@ -52,8 +52,8 @@ def make(env_id: str, **options: Any) -> gym.Env[Any, Any]:
         if env_id.startswith(prefix):
             try:
                 imported = importlib.import_module(module)
-            except ImportError as wrong:
-                raise InputError(f"{env_id} needs {package}: pip install {package} ({wrong})") from None
+            except ImportError as error:
+                raise InputError(f"{env_id} needs {package}: pip install {package} ({error})") from None
             if package == "ale-py":
                 gym.register_envs(imported)
     try:
@@ -65,15 +65,15 @@ def make(env_id: str, **options: Any) -> gym.Env[Any, Any]:
             warnings.filterwarnings("ignore", message=".*render_mode.*")
             try:
                 return gym.make(env_id, **given)
-            except TypeError as wrong:
-                if "render_mode" not in str(wrong):
+            except TypeError as error:
+                if "render_mode" not in str(error):
                     raise
                 given.pop("render_mode")
                 return gym.make(spec, **given)
-    except TypeError as wrong:
-        raise InputError(f"{env_id} does not take these options: {' '.join(str(wrong).split())[:160]}") from None
-    except (gym.error.Error, ModuleNotFoundError, ImportError) as wrong:
-        raise InputError(f"no environment {env_id!r}: {' '.join(str(wrong).split())[:160]}") from None
+    except TypeError as error:
+        raise InputError(f"{env_id} does not take these options: {' '.join(str(error).split())[:160]}") from None
+    except (gym.error.Error, ModuleNotFoundError, ImportError) as error:
+        raise InputError(f"no environment {env_id!r}: {' '.join(str(error).split())[:160]}") from None
 
 
 def _is_picture(space: gym.Space[Any]) -> bool:

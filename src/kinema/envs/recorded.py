@@ -211,7 +211,7 @@ class RecordedVectorEnv(VectorEnv[Any, Any, Any]):
     def observe(self) -> NDArray[np.uint8]:
         """The pictures now, uint8 [B, H, W, 3]."""
         cells = self._frame_states[-1].tracks["video"][:, None].float()
-        shown = to_bytes(self.model.codec.decode(from_cells(cells, self.model.config.denoiser.patch)))
+        shown = to_bytes(self.model.autoencoder.decode(from_cells(cells, self.model.config.denoiser.patch)))
         return np.ascontiguousarray(shown[:, 0])
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:

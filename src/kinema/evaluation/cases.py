@@ -104,12 +104,12 @@ def trivial_errors(scene: Scene, known: int) -> dict[str, Floats]:
     """Distance from the truth [T, K] of what needs no model: freezing, looping, going straight on."""
     frames = scene.num_frames
     hold = np.minimum(np.arange(frames), known - 1)
-    ways = {
+    guesses = {
         "freeze": (scene.x[hold], scene.y[hold]),
         "loop": (scene.x[looped(known, frames)], scene.y[looped(known, frames)]),
         "straight": straight(scene, known),
     }
-    return {name: np.hypot(x - scene.x, y - scene.y).astype(np.float32) for name, (x, y) in ways.items()}
+    return {name: np.hypot(x - scene.x, y - scene.y).astype(np.float32) for name, (x, y) in guesses.items()}
 
 
 def least_trivial(scene: Scene, known: int, at: int) -> float:
@@ -120,17 +120,17 @@ def least_trivial(scene: Scene, known: int, at: int) -> float:
 
 
 def episodes(
-    diet: SceneDistribution, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
+    distribution: SceneDistribution, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     """Fresh episodes that a task can use, of plain things: how bouncy or heavy a thing is, no picture shows."""
-    diet = replace(diet, materials={"plain": 1.0})
-    found: list[Episode] = []
+    distribution = replace(distribution, materials={"plain": 1.0})
+    chosen: list[Episode] = []
     seed = SEED + first
-    while len(found) < count:
-        episode = simulate(diet, seed, fps=FPS, num_frames=frames)
-        found += [episode] if keep(episode) else []
+    while len(chosen) < count:
+        episode = simulate(distribution, seed, fps=FPS, num_frames=frames)
+        chosen += [episode] if keep(episode) else []
         seed += 1
-    return found
+    return chosen
 
 
 def with_others(cases: Sequence[Case]) -> list[Case]:

@@ -35,8 +35,8 @@ class KinemaModel:
         clip = Clip(frames=context_frames, fps=fps)
         if text:
             return extend(clip, text, seconds=horizon / fps, model=self.model, seed=seed).frames[len(context_frames) :]
-        told = None if actions is None else actions[len(context_frames) - 1 :]
-        return np.concatenate(list(self._session(clip, told, horizon, seed)))
+        given_actions = None if actions is None else actions[len(context_frames) - 1 :]
+        return np.concatenate(list(self._session(clip, given_actions, horizon, seed)))
 
     def _session(self, clip: Clip, actions: Floats | None, horizon: int, seed: int) -> Iterator[Frames]:
         world = World(self.model, clip, seed=seed, fps=clip.fps, size=(SIDE, SIDE))
@@ -61,4 +61,4 @@ class KinemaModel:
 
     def round_trip(self, frames: Frames) -> Frames:
         """Once through its codec."""
-        return np.asarray(self.model.codec.decode_frames(self.model.codec.encode_frames(frames)))
+        return np.asarray(self.model.autoencoder.decode_frames(self.model.autoencoder.encode_frames(frames)))

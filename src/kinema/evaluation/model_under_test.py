@@ -91,8 +91,8 @@ Loss = Callable[[Frames, float, int], float]
 
 def loss_of(model: Evaluated) -> Loss | None:
     """The model's own measure of disbelief, if it has one."""
-    found = getattr(model, "loss", None)
-    return found if callable(found) else None
+    loss = getattr(model, "loss", None)
+    return loss if callable(loss) else None
 
 
 class FolderModel:
@@ -121,7 +121,7 @@ def file_of(case: str) -> str:
 
 def describe(case: Case) -> str:
     """What a folder's author needs to know of a case, as JSON beside its context."""
-    told = {
+    payload = {
         "case": case.name,
         "horizon": case.horizon,
         "fps": case.fps,
@@ -129,7 +129,7 @@ def describe(case: Case) -> str:
         "text": case.text,
         "actions": None if case.actions is None else np.asarray(case.actions).round(4).tolist(),
     }
-    return json.dumps(told)
+    return json.dumps(payload)
 
 
 def open_model(name: str, device: str = "auto") -> Any:
@@ -150,8 +150,8 @@ def open_model(name: str, device: str = "auto") -> Any:
         module, _, factory = name.partition(":")
         try:
             made = getattr(import_module(module), factory)()
-        except (ImportError, AttributeError) as wrong:
-            raise InputError(f"no model {name!r}: {wrong}; expected package.module:factory") from None
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"no model {name!r}: {error}; expected package.module:factory") from None
         if not callable(getattr(made, "predict", None)) or not isinstance(getattr(made, "name", None), str):
             raise InputError(
                 f"{name} made a {type(made).__name__}; expected a name and predict(context_frames, actions, ...)"

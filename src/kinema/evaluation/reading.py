@@ -35,15 +35,15 @@ class Reading:
         truth = np.stack([scene.x[self.at], scene.y[self.at]], -1)
         off = np.minimum(np.linalg.norm(self.place - truth, axis=-1), LOST)
         off = np.where(np.isnan(off), LOST, off)
-        asked = in_sight(scene, self.at)
-        return np.where(asked, off, np.nan).astype(np.float32)
+        visible = in_sight(scene, self.at)
+        return np.where(visible, off, np.nan).astype(np.float32)
 
 
 def in_sight(scene: Scene, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which things are asked for [N, K]."""
-    here = np.zeros(scene.num_slots, bool)
-    here[scene.entities] = True
-    return (scene.visible[at] >= IN_SIGHT) & here
+    exists = np.zeros(scene.num_slots, bool)
+    exists[scene.entities] = True
+    return (scene.visible[at] >= IN_SIGHT) & exists
 
 
 def read(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:

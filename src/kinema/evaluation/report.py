@@ -80,9 +80,9 @@ def board(cards: Sequence[dict[str, Any]]) -> str:
             f"<tr><td>{html.escape(card['subject'])}<br><small>{card['scale']}, {card['date']}</small></td>"
             f"<td class=n>{mean(card):.2f}</td>{''.join(cells)}</tr>"
         )
-    told = f"The mean is over the {len(shared)} tests that every model here has a score in."
+    summary = f"The mean is over the {len(shared)} tests that every model here has a score in."
     table = f"<div class=wide><table><tr><th>model</th><th>mean</th>{head}</tr>{''.join(lines)}</table></div>"
-    return _page("Arena: leaderboard", ["<h1>Arena: leaderboard</h1>", f"<p>{told}</p>", _radar(ranked), table])
+    return _page("Arena: leaderboard", ["<h1>Arena: leaderboard</h1>", f"<p>{summary}</p>", _radar(ranked), table])
 
 
 def read_cards(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -97,8 +97,8 @@ def read_cards(paths: Sequence[Path]) -> list[dict[str, Any]]:
             cards.append(card)
         except OSError:
             raise InputError(f"{file} cannot be read; expected the arena.json of a finished run, or its folder") from None
-        except json.JSONDecodeError as wrong:
-            raise InputError(f"{file} is no card of an arena run: {wrong}") from None
+        except json.JSONDecodeError as error:
+            raise InputError(f"{file} is no card of an arena run: {error}") from None
     return cards
 
 
@@ -145,8 +145,8 @@ def _radar(cards: Sequence[dict[str, Any]]) -> str:
         x, y = point(i, 1.16)
         parts.append(f"<text x='{x:.1f}' y='{y + 4:.1f}' text-anchor='middle' font-size='12'>{html.escape(name)}</text>")
     for card, color in zip(cards, COLORS * len(cards), strict=False):
-        found = {row["name"]: _score(row) or 0.0 for row in card["tests"]}
-        corners = " ".join("{:.1f},{:.1f}".format(*point(i, found.get(name, 0.0))) for i, name in enumerate(names))
+        scores = {row["name"]: _score(row) or 0.0 for row in card["tests"]}
+        corners = " ".join("{:.1f},{:.1f}".format(*point(i, scores.get(name, 0.0))) for i, name in enumerate(names))
         parts.append(f"<polygon points='{corners}' fill='{color}' fill-opacity='.15' stroke='{color}' stroke-width='2'/>")
     keys = " ".join(
         f"<span style='color:{color}'>&#9632;</span> {html.escape(card['subject'])}"
@@ -176,7 +176,7 @@ def _table(card: dict[str, Any]) -> str:
         score = _score(row)
         if score is None:
             why = row.get("why") or "no score: see below"
-            middle, told, between = (
+            middle, shown, between = (
                 f"<span class=miss>{html.escape(why)}</span>" if row["state"] != "scored" else "",
                 "–",
                 "",
@@ -188,11 +188,11 @@ def _table(card: dict[str, Any]) -> str:
             ticks += _tick(baselines.get(worst) if worst else None, "#d9534f", str(worst))
             line = f"<b style='left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%'></b>"
             middle = f"<div class=bar><i style='width:{100 * score:.1f}%'></i>{line}{ticks}</div>"
-            told, between = f"{score:.2f}", f"{low:.2f}–{high:.2f}"
+            shown, between = f"{score:.2f}", f"{low:.2f}–{high:.2f}"
         rest = "".join(f"<td class=n>{cell}</td>" for cell in cells)
         lines.append(
             f"<tr><td>{row['number']}</td><td><a href='#{row['name']}'>{html.escape(row['title'])}</a></td><td>{middle}</td>"
-            f"<td class=n>{told}</td><td class=n>{between}</td>{rest}</tr>"
+            f"<td class=n>{shown}</td><td class=n>{between}</td>{rest}</tr>"
         )
     return f"<div class=wide><table>{''.join(lines)}</table></div>"
 
@@ -215,12 +215,12 @@ def _section(row: dict[str, Any], strips: Sequence[dict[str, Any]]) -> str:
     if any(len(points) > 1 for points in aggregated["curves"].values()):
         parts.append(_curves(aggregated["curves"], aggregated["axes"]))
     for one in strips:
-        told = f"{one['which']}: {one['item']}, seed {one['seed']}, {one['value']:.2f}" + (
+        caption = f"{one['which']}: {one['item']}, seed {one['seed']}, {one['value']:.2f}" + (
             f", “{one['text']}”" if one["text"] else ""
         )
         parts.append(
-            f"<figure><img alt='{html.escape(told)}' src='{_inline(one['image'])}'>"
-            f"<figcaption>{html.escape(told)}</figcaption></figure>"
+            f"<figure><img alt='{html.escape(caption)}' src='{_inline(one['image'])}'>"
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         )
     return "".join([*parts, "</section>"])
 

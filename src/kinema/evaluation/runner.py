@@ -24,9 +24,9 @@ from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import SCALES, Result, Task, TaskResult
 from kinema.evaluation.tasks import TASKS
 
-PASS_TRUTH, PASS_CODEC = 0.85, 0.6
+PASS_TRUTH, PASS_AUTOENCODER = 0.85, 0.6
 """Scores that truth and codec need before a model is scored."""
-KEPT, CARD = "results.jsonl", "arena.json"
+RESULTS, CARD = "results.jsonl", "arena.json"
 FORMAT = 1
 
 Show = Callable[[str, int, int, float], None]
@@ -58,7 +58,7 @@ class Run:
 
     def _read(self) -> None:
         """What an earlier run of the same model and scale has found; a line that was cut off is asked again."""
-        path = self.out / KEPT
+        path = self.out / RESULTS
         if not path.exists():
             return
         for number, line in enumerate(path.read_text().splitlines()):
@@ -76,7 +76,7 @@ class Run:
                 self.seen[row["question"], row["who"], row["item"]] = row["result"]
 
     def _keep(self, row: dict[str, Any]) -> None:
-        path = self.out / KEPT
+        path = self.out / RESULTS
         fresh = not path.exists() or path.stat().st_size == 0
         cut = not fresh and not path.read_bytes().endswith(b"\n")
         with path.open("a") as file:
@@ -84,7 +84,7 @@ class Run:
                 file.write(json.dumps({"subject": self.model.name, "scale": self.scale, "format": FORMAT}) + "\n")
             file.write("\n" * cut + json.dumps(row) + "\n")
 
-    def _asked(self, task: Task) -> list[tuple[str, Evaluated, list[str]]]:
+    def _assignments(self, task: Task) -> list[tuple[str, Evaluated, list[str]]]:
         """Who is asked which items: truth and codec pass the gate first, baselines stand beside."""
         items = task.examples(self.scale)
         gate = items[: task.gate]
@@ -102,11 +102,14 @@ class Run:
     def work(self, show: Show | None = None) -> dict[str, Any]:
         """Ask what is not yet known; returns the card that is written beside it."""
         wanted = [
-            (task, who, asked, item) for task in self.tasks for who, asked, items in self._asked(task) for item in items
+            (task, who, model, item)
+            for task in self.tasks
+            for who, model, items in self._assignments(task)
+            for item in items
         ]
         missing = [one for one in wanted if (one[0].name, one[1], one[3]) not in self.seen]
         begun, spent = time.monotonic(), {task.name: [0.0, 0] for task in self.tasks}
-        for number, (task, who, asked, item) in enumerate(missing):
+        for number, (task, who, model, item) in enumerate(missing):
             if show is not None:
                 show(
                     task.title,
@@ -115,7 +118,7 @@ class Run:
                     _left(missing[number:], spent, begun, number),
                 )
             started = time.monotonic()
-            result = task.evaluate(asked, item)
+            result = task.evaluate(model, item)
             taken = time.monotonic() - started
             spent[task.name][0] += taken
             spent[task.name][1] += 1
@@ -132,13 +135,13 @@ class Run:
         return card
 
     def _results(self, task: Task, who: str, items: list[str]) -> list[Result]:
-        found = (self.seen.get((task.name, who, item)) for item in items)
-        return [result for result in found if result is not None]
+        results = (self.seen.get((task.name, who, item)) for item in items)
+        return [result for result in results if result is not None]
 
     def card(self) -> dict[str, Any]:
         """The model's results on every test in this folder; beside each those of truth, codec and baselines on the gate's items."""
-        asked = {task for task, who, _ in self.seen if who == self.model.name} | {q.name for q in self.tasks}
-        rows = [self._row(task) for name, task in TASKS.items() if name in asked]
+        names = {task for task, who, _ in self.seen if who == self.model.name} | {q.name for q in self.tasks}
+        rows = [self._row(task) for name, task in TASKS.items() if name in names]
         return {
             "format": FORMAT,
             "subject": self.model.name,
@@ -161,11 +164,14 @@ class Run:
         row: dict[str, Any] = {
             "name": task.name, "number": task.number, "title": task.title, "says": task.says, "beside": beside,
         }  # fmt: skip
-        truth, codec = beside.get("oracle"), beside.get("codec")
+        truth, autoencoder = beside.get("oracle"), beside.get("codec")
         if truth is not None and truth < PASS_TRUTH:
             return row | {"state": "gate", "why": f"the reading fails the truth itself ({truth:.2f} < {PASS_TRUTH})"}
-        if codec is not None and codec < PASS_CODEC:
-            return row | {"state": "gate", "why": f"what passed the codec cannot be read ({codec:.2f} < {PASS_CODEC})"}
+        if autoencoder is not None and autoencoder < PASS_AUTOENCODER:
+            return row | {
+                "state": "gate",
+                "why": f"what passed the codec cannot be read ({autoencoder:.2f} < {PASS_AUTOENCODER})",
+            }
         if not own:
             return row | {"state": "unasked", "why": "the model has no interface for it"}
         aggregated: TaskResult = task.aggregate(own, oracle)
@@ -206,7 +212,7 @@ def strips(run_: Run, card: dict[str, Any], *, columns: int = 8) -> dict[str, li
     """For each scored test the best and the worst cases: truth beside what the model made of it, as images."""
     from kinema.media.contact_sheet import strip
 
-    found: dict[str, list[dict[str, Any]]] = {}
+    notes: dict[str, list[dict[str, Any]]] = {}
     for row in card["tests"]:
         task = TASKS[row["name"]]
         if row["state"] != "scored" or task.case is None:
@@ -217,5 +223,5 @@ def strips(run_: Run, card: dict[str, Any], *, columns: int = 8) -> dict[str, li
             rows = {"truth": case.frames[case.known :], run_.model.name[:14]: made}
             image = strip(rows, columns=columns, scale=1)
             note = {"which": which, "item": item, "seed": case.seed, "text": case.text, "value": row["values"][item]}
-            found.setdefault(row["name"], []).append({**note, "image": image})
-    return found
+            notes.setdefault(row["name"], []).append({**note, "image": image})
+    return notes

@@ -81,8 +81,8 @@ def skill(
     """(trivial - error) / (trivial - floor) of the means, clipped to 0 and 1: 0 is what the best trivial way gets, 1 what the
     truth gets by the same reading. `trivial` of an item is a dictionary, way to error; the best way is chosen over all items."""
     errors = np.array([float(result[error]) for result in results])
-    ways = sorted(results[0][trivial])
-    off = np.array([[float(result[trivial][way]) for way in ways] for result in results])
+    names = sorted(results[0][trivial])
+    off = np.array([[float(result[trivial][name]) for name in names] for result in results])
     least = float(np.mean([float(result[error]) for result in oracle])) if oracle else 0.0
 
     def of(pick: Any) -> float:

@@ -48,7 +48,7 @@ def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
     pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
     video = to_unit(np.pad(frames, pad, mode="edge"))[None].to(model.device)
     with torch.inference_mode():
-        return to_cells(model.codec.encode(video).float(), model.config.denoiser.patch)
+        return to_cells(model.autoencoder.encode(video).float(), model.config.denoiser.patch)
 
 
 def blank_canvas(
@@ -113,7 +113,7 @@ def decode_clips(
 ) -> list[Clip]:
     """The finished canvas as clips, one for each sample: pixels from the video track, the scene from the others."""
     with torch.inference_mode():
-        video = model.codec.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
+        video = model.autoencoder.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
     pictures = to_bytes(video)[:, :, :height, :width]
     tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return [

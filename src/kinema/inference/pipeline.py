@@ -14,8 +14,10 @@ Axes: B batch, T frames, h x w video cells, K slots, F features.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
 from kinema.inference.keyframes import Named, close_slots, joining_texts, near_another
+from kinema.inference.limits import is_number
 from kinema.models.hub import Model
 from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.models.objects.tracking import initial_state
@@ -43,7 +46,7 @@ DETECTION_LEVEL = 0.002
 ROUGHLY = 0.015
 """Noise level at which an estimated state enters the plan."""
 MOST_CANDIDATES = 16
-DRAFT_STEPS = 2
+CANDIDATE_STEPS = 2
 """Steps of a draft, at least; plans of fewer steps than that for each candidate are not chosen from."""
 REFINE_LEVEL, REFINE_SHARE = 0.4, 4
 """The best draft is noised to this level and finished in one of so many of the plan's steps."""
@@ -61,43 +64,64 @@ OnFrames = Callable[[Canvas, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to sample: steps of the plan, number of candidate plans (which share these steps), steps of the video, guidance scale of
-    the text, sampler, and whether frames attend to earlier frames only."""
+class SamplingConfig:
+    """How to sample.
 
-    steps: int = 16
-    candidates: int = 4
-    film_steps: int = 1
-    guidance: float = 2.0
+    Attributes:
+        num_plan_steps: Sampler steps of the plan, at least 1. 1, 2, 4 and 8 are long steps of a shortcut model.
+        num_candidates: Number of candidate plans, 1 to 16, of which the best is filmed. They share the steps.
+        num_render_steps: Sampler steps of the video, at least 1.
+        guidance_scale: Guidance scale of the text (Ho & Salimans 2022), 0 to 20; 1 is none.
+        sampler: "euler" or "heun".
+    """
+
+    num_plan_steps: int = 16
+    num_candidates: int = 4
+    num_render_steps: int = 1
+    guidance_scale: float = 2.0
     sampler: str = "euler"
-    causal: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "candidates", "film_steps"):
+        for name in ("num_plan_steps", "num_candidates", "num_render_steps"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool):
                 raise InputError(f"{name} {value!r}: expected a whole number")
             if value < 1:
                 raise InputError(f"{name} {value}: expected at least 1")
-        if self.candidates > MOST_CANDIDATES:
-            raise InputError(f"candidates {self.candidates}: expected up to {MOST_CANDIDATES}")
+        if self.num_candidates > MOST_CANDIDATES:
+            raise InputError(f"num_candidates {self.num_candidates}: expected up to {MOST_CANDIDATES}")
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
-        number = isinstance(self.guidance, int | float | np.integer | np.floating) and not isinstance(self.guidance, bool)
-        if not number or not 0.0 <= self.guidance <= 20.0:
-            raise InputError(f"guidance {self.guidance!r}: expected 0 to 20; 1 is none, 2 is usual")
+        if not is_number(self.guidance_scale) or not 0.0 <= self.guidance_scale <= 20.0:
+            raise InputError(f"guidance_scale {self.guidance_scale!r}: expected 0 to 20; 1 is none, 2 is usual")
 
 
-def check_options(options: Options | None) -> Options:
+_OLD_NAMES = {
+    "steps": "num_plan_steps",
+    "candidates": "num_candidates",
+    "film_steps": "num_render_steps",
+    "guidance": "guidance_scale",
+}
+
+
+def Options(**settings: Any) -> SamplingConfig:
+    """`SamplingConfig` by the names that its settings had in 0.1; it goes in 0.3."""
+    warnings.warn("kinema.Options is kinema.SamplingConfig from 0.2 on", DeprecationWarning, stacklevel=2)
+    return SamplingConfig(**{_OLD_NAMES.get(name, name): value for name, value in settings.items()})
+
+
+def check_options(options: SamplingConfig | None) -> SamplingConfig:
     """The options, or the usual ones; InputError for anything else."""
-    if options is not None and not isinstance(options, Options):
-        raise InputError(f"options that are {type(options).__name__} {str(options)[:40]!r}: expected kinema.Options(...)")
-    return options or Options()
+    if options is not None and not isinstance(options, SamplingConfig):
+        raise InputError(
+            f"options that are {type(options).__name__} {str(options)[:40]!r}: expected kinema.SamplingConfig(...)"
+        )
+    return options or SamplingConfig()
 
 
-def _denoiser(model: Model, causal: bool, guidance: float, step_size: float) -> Denoise:
+def _denoiser(model: Model, guidance: float, step_size: float) -> Denoise:
     def with_text(canvas: Canvas) -> dict[str, Tensor]:
-        return model.denoiser(canvas, causal=causal, step_size=step_size, dtype=model.dtype)  # type: ignore[no-any-return]
+        return model.denoiser(canvas, step_size=step_size, dtype=model.dtype)  # type: ignore[no-any-return]
 
     return guided(with_text, guidance)
 
@@ -130,7 +154,7 @@ def _pick(canvas: Canvas, index: Tensor) -> Canvas:
 
 @torch.inference_mode()
 def run(
-    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
     temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None, long_steps: bool = True, render: bool = False,
 ) -> Canvas:  # fmt: skip
@@ -141,7 +165,7 @@ def run(
     if render:
         denoise = _renderer(model)
     else:
-        denoise = _denoiser(model, options.causal, guidance if canvas.text is not None else 1.0, step_size)
+        denoise = _denoiser(model, guidance if canvas.text is not None else 1.0, step_size)
     plan = schedule(list(canvas.values), steps, lead=lead)
     return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
 
@@ -166,7 +190,7 @@ def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], le
     return canvas.with_values(values, levels)
 
 
-def estimate_state(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
+def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int]) -> Canvas:
     """Estimate state and setting of the frames whose video is known, and write them to the canvas at level ROUGHLY.
 
     The detection head first finds objects in all these frames. From these detections the denoiser estimates the whole state, window
@@ -256,15 +280,15 @@ def _settled(model: Model, part: Canvas, state: Tensor) -> Tensor:
     return torch.where(given, project_identity(state), project_identity(state, _world_sizes(model)))
 
 
-def _open(canvas: Canvas, options: Options) -> bool:
+def _open(canvas: Canvas, options: SamplingConfig) -> bool:
     """Whether candidates are drafted: there is a text, no position is known, and there are enough steps for each candidate."""
     unknown = bool((canvas.levels["state"][..., group_slice("position")] == 1).all())
-    enough = options.steps >= DRAFT_STEPS * options.candidates and canvas.num_frames > 1
-    return options.candidates > 1 and enough and unknown and canvas.text is not None
+    enough = options.num_plan_steps >= CANDIDATE_STEPS * options.num_candidates and canvas.num_frames > 1
+    return options.num_candidates > 1 and enough and unknown and canvas.text is not None
 
 
 def _best(
-    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], half_width: float,
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], half_width: float,
     report: Callable[[int, int], None] | None,
 ) -> Canvas:  # fmt: skip
     """Plan `candidates` drafts of each sample, keep the one of the best score, and finish it. half_width: of the picture, in units.
@@ -274,28 +298,28 @@ def _best(
     """
     rate = 1.0 / float(canvas.time_s[0, 1] - canvas.time_s[0, 0])
     index = torch.arange(0, canvas.num_frames, 2 if rate / 2 >= model.config.fps[0] - 1e-3 else 1)
-    steps = max(options.steps // options.candidates, DRAFT_STEPS)
-    finish = max(options.steps // REFINE_SHARE, 1)
+    steps = max(options.num_plan_steps // options.num_candidates, CANDIDATE_STEPS)
+    finish = max(options.num_plan_steps // REFINE_SHARE, 1)
     total = canvas.batch * steps + finish
-    best_drafts: list[dict[str, Tensor]] = []
+    best_candidates: list[dict[str, Tensor]] = []
     for i, seed in enumerate(seeds):
-        sample = copies(canvas.sample(i), options.candidates)
+        sample = copies(canvas.sample(i), options.num_candidates)
         step = None if report is None else _share(report, i * steps, total)
         drafts = run(
-            model, _pick(sample, index), options, [candidate_seed(seed, n) for n in range(options.candidates)], steps=steps,
-            guidance=options.guidance, progress=step,
+            model, _pick(sample, index), options, [candidate_seed(seed, n) for n in range(options.num_candidates)], steps=steps,
+            guidance=options.guidance_scale, progress=step,
         )  # fmt: skip
         best = int(plan_scores(model, drafts, half_width).argmax()) if sample.text is not None else 0
-        best_drafts.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
+        best_candidates.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in values:
         known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
-        values[name] = torch.where(known, values[name], torch.stack([draft[name] for draft in best_drafts]))
+        values[name] = torch.where(known, values[name], torch.stack([candidate[name] for candidate in best_candidates]))
         levels[name] = levels[name].clamp_max(REFINE_LEVEL)
     step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
-    noised_draft = canvas.with_values(values, levels)
-    return run(model, noised_draft, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+    noised_candidate = canvas.with_values(values, levels)
+    return run(model, noised_candidate, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
 
 
 def _half_width(canvas: Canvas) -> float:
@@ -326,7 +350,7 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
 
 
 def plan_state(
-    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None
 ) -> Canvas:
     """Sample every track but the video, window by window; identities are decided in the first window. Where only the text is known,
     the best of several candidates is finished (`kinema.inference.candidates`)."""
@@ -345,7 +369,8 @@ def plan_state(
         if _open(part, options):
             done = _best(model, part, options, window_seeds, _half_width(canvas), report)
         else:
-            done = run(model, part, options, window_seeds, steps=options.steps, guidance=options.guidance, progress=report)
+            steps, scale = options.num_plan_steps, options.guidance_scale
+            done = run(model, part, options, window_seeds, steps=steps, guidance=scale, progress=report)
         settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
         values = {**done.values, "state": settled, "scene": _settled_scene(part, done.values["scene"])}
@@ -369,7 +394,7 @@ def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
 
 
 def render_video(
-    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
     watch: OnFrames | None = None,
 ) -> Canvas:  # fmt: skip
     """Sample the video of a planned canvas, window by window; known pictures stay as they are."""
@@ -384,7 +409,7 @@ def render_video(
             index = index[pending[index]] if render else index
             window_seeds = [seed + 104729 + 7919 * number for seed in seeds]
             part = run(
-                model, _pick(canvas, index), options, window_seeds, steps=options.film_steps, guidance=1.0,
+                model, _pick(canvas, index), options, window_seeds, steps=options.num_render_steps, guidance=1.0,
                 temperature=FILM_TEMPERATURE, render=render,
             )  # fmt: skip
             canvas = _write(canvas, part, index, ["video"], 0.0)
@@ -401,7 +426,7 @@ def _known(canvas: Canvas, index: Tensor) -> bool:
 
 
 def generate(
-    model: Model, canvas: Canvas, options: Options, seeds: Sequence[int], progress: Progress | None = None,
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
     watch: OnFrames | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip
     """Fill a canvas: estimate the state of known pictures, plan the state, render the video. Known cells come back bit-identical.
@@ -459,6 +484,6 @@ def propagate_identity(canvas: Canvas) -> Canvas:
     return canvas.with_values(values, {**canvas.levels, "state": level, "scene": scene_level})
 
 
-def perceive_only(model: Model, canvas: Canvas, options: Options, seeds: Sequence[int]) -> Canvas:
+def perceive_only(model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int]) -> Canvas:
     """State and setting of a canvas whose video is known, and nothing else."""
     return estimate_state(model, canvas, options, seeds)

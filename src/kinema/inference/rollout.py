@@ -252,5 +252,5 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
         cell_units=10.0 * cell / height,
     )
     clean = model.denoiser.render(canvas, dtype=model.dtype)
-    shown = to_bytes(model.codec.decode(from_cells(clean, patch)))[:, 0, :height, :width]
+    shown = to_bytes(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)

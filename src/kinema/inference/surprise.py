@@ -24,7 +24,7 @@ from kinema.diffusion.samplers import start
 from kinema.errors import InputError
 from kinema.inference.canvas_io import blank_canvas, encode, padded_size, resolve_model
 from kinema.inference.limits import fit_size
-from kinema.inference.pipeline import Options, perceive_only
+from kinema.inference.pipeline import SamplingConfig, perceive_only
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import group_slice
@@ -38,7 +38,23 @@ _MOVING = ("position", "velocity", "visible")
 
 
 def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
-    """Lower is more believable; only differences between clips of the same things mean something. level: noise of the pictures."""
+    """Measure how badly the model predicts a clip: lower is more believable.
+
+    Compare values of clips with the same objects only.
+
+    Args:
+        clip: A clip of at least 5 frames.
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        level: Noise level of the pictures, above 0 (clean) and up to 1 (noise).
+        seed: Seed of that noise.
+
+    Returns:
+        The surprise, without a unit.
+
+    Raises:
+        InputError: A level outside its range, or a clip that is too short.
+        ModelError: There is no such model, or its weights do not fit.
+    """
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
     if clip.num_frames <= LEAST:
@@ -75,7 +91,7 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(model, clip.frames, *padded_size(model, height, width))
-    perceived = perceive_only(model, conditioning.perceive(empty, cells), Options(), [seed])
+    perceived = perceive_only(model, conditioning.perceive(empty, cells), SamplingConfig(), [seed])
     levels = {name: torch.zeros_like(level) for name, level in perceived.levels.items()}
     levels["action"] = torch.ones_like(levels["action"])
     return perceived.with_values(perceived.values, levels), cells

@@ -22,8 +22,15 @@ PIXELS_FPS = 16.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
-    """frames: uint8 [T, H, W, 3]; fps: frames a second; state: the scene, if it is known; caption: what was asked for;
-    settings: plain JSON that says how the clip was made. A still picture is a clip of one frame."""
+    """A video, or a picture: a clip of one frame.
+
+    Attributes:
+        frames: Pixels, uint8 [T, H, W, 3].
+        fps: Frames per second.
+        state: The state of the T frames, if it is known.
+        caption: The prompt.
+        settings: Plain JSON that says how the clip was made.
+    """
 
     frames: Frames
     fps: float
@@ -45,10 +52,12 @@ class Clip:
 
     @property
     def num_frames(self) -> int:
+        """T."""
         return len(self.frames)
 
     @property
     def duration_s(self) -> float:
+        """T / fps, in seconds."""
         return self.num_frames / self.fps
 
     @property
@@ -57,12 +66,21 @@ class Clip:
         return f"{self.frames.shape[2]}x{self.frames.shape[1]}"
 
     def picture(self, index: int = 0) -> Image.Image:
+        """Return one frame as a PIL picture."""
         return Image.fromarray(self.frames[index])
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write .mp4, .webm, .gif, .png, .jpg or .webp by the ending, with settings, whole or not at all.
+        """Write the clip with its settings and state, whole or not at all.
 
-        OutputError: the path exists and force is False, an unknown ending, a full disk, no permission.
+        Args:
+            path: The file. Its ending names the format: .mp4, .mkv, .webm, .gif, .png, .jpg or .webp.
+            force: Overwrite the file if it exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: The file exists and force is False, the ending is unknown, the disk is full, or there is no permission.
         """
         from kinema.media.write import write
 
@@ -70,17 +88,34 @@ class Clip:
 
     @staticmethod
     def open(path: str | Path) -> Clip:
-        """Any video or picture that FFmpeg or Pillow reads; MediaError says in one line what is wrong with it."""
+        """Read a video or picture.
+
+        Args:
+            path: Any file that FFmpeg or Pillow reads.
+
+        Returns:
+            The clip, with settings and state if Kinema wrote the file.
+
+        Raises:
+            MediaError: The file is missing, empty, corrupt or without pictures.
+        """
         from kinema.media.read import read
 
         return read(Path(path))
 
     @staticmethod
     def of(source: AnyClip) -> Clip:
-        """A clip from whatever holds one: a clip itself, a path, a PIL picture, or uint8 pixels [H, W, 3] or [T, H, W, 3] (16
-        frames a second).
+        """Make a clip from a clip, a file, a picture or pixels.
 
-        InputError: something else. MediaError: a file that cannot be read.
+        Args:
+            source: A clip, a path, a PIL picture, or uint8 pixels [H, W, 3] or [T, H, W, 3] at 16 frames per second.
+
+        Returns:
+            The clip.
+
+        Raises:
+            InputError: Anything else.
+            MediaError: A file that cannot be read.
         """
         if isinstance(source, Clip):
             return source
@@ -101,11 +136,21 @@ class Clip:
         )
 
     def cut(self, which: slice) -> Clip:
-        """Some of its frames, with what it tells of them."""
+        """Return some of the frames, with their state."""
         return replace(self, frames=self.frames[which], state=self.state and self.state.frames(which))
 
     def resample(self, fps: float) -> Clip:
-        """The clip on another clock, each new frame the latest old one."""
+        """Change the frame rate: each new frame is the latest old one.
+
+        Args:
+            fps: Frames per second of the result.
+
+        Returns:
+            The clip at that rate, with its state.
+
+        Raises:
+            InputError: fps is not above 0 and up to 1000.
+        """
         if not 0 < fps <= 1000:
             raise InputError(f"{fps} frames a second: expected above 0, up to 1000")
         if fps == self.fps:
@@ -116,7 +161,18 @@ class Clip:
         return replace(self, frames=self.frames[picks], fps=fps, state=state)
 
     def fit(self, width: int, height: int) -> Clip:
-        """Cut to the aspect from the middle, then resized. The state comes along, seen by a camera that is as much closer."""
+        """Crop the pictures to an aspect from their middle, then resize them.
+
+        Args:
+            width: Width of the result in pixels.
+            height: Height of the result in pixels.
+
+        Returns:
+            The clip at that size. Its state is seen by a camera that is closer by as much as was cropped.
+
+        Raises:
+            InputError: A size below 1.
+        """
         if width < 1 or height < 1:
             raise InputError(f"size {width}x{height}: expected positive numbers of pixels")
         old_h, old_w = self.frames.shape[1:3]

@@ -44,7 +44,7 @@ def _dict(text: str | bytes) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def kept_in(comment: Any, packed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_stored(comment: Any, packed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """(settings, the rest) from a file's comment and its `kinema` field, each empty where there is none."""
     if isinstance(comment, bytes):
         comment = comment.decode("utf-8", "replace")
@@ -64,40 +64,40 @@ def unpack(packed: str) -> dict[str, Any]:
         if not 0 < fps <= 1000 or min(width, height, count) < 1:
             raise ValueError("values out of range")
         return {**data, "size": (width, height), "fps": fps, "num_frames": count, "caption": str(data["caption"])}
-    except (zlib.error, binascii.Error, KeyError, ValueError, TypeError, OverflowError) as wrong:
-        log.warning("what was kept beside the clip cannot be read (%s); going on with its pictures", wrong)
+    except (zlib.error, binascii.Error, KeyError, ValueError, TypeError, OverflowError) as error:
+        log.warning("what was kept beside the clip cannot be read (%s); going on with its pictures", error)
         return {}
 
 
-def keep(clip: Clip, settings: dict[str, Any], kept: dict[str, Any]) -> Clip:
+def attach_stored(clip: Clip, settings: dict[str, Any], stored: dict[str, Any]) -> Clip:
     """The clip with what was kept of it, as far as it still fits."""
     clip = replace(clip, settings=settings)
-    if not kept:
+    if not stored:
         return clip
-    clip = replace(clip, caption=kept["caption"])
-    (width, height), (real_height, real_width) = kept["size"], clip.frames.shape[1:3]
+    clip = replace(clip, caption=stored["caption"])
+    (width, height), (real_height, real_width) = stored["size"], clip.frames.shape[1:3]
     sides_fit = (real_width - width, real_height - height) in ((0, 0), (width % 2, height % 2))
-    rate_fits = clip.num_frames == 1 or abs(kept["fps"] - clip.fps) <= 0.02 * clip.fps
+    rate_fits = clip.num_frames == 1 or abs(stored["fps"] - clip.fps) <= 0.02 * clip.fps
     if not sides_fit or not rate_fits:
         log.warning("the clip was changed by another program; going on without the state kept in it")
         return clip
-    clip = replace(clip, frames=np.ascontiguousarray(clip.frames[:, :height, :width]), fps=kept["fps"])
-    if kept.get("state") is None:
+    clip = replace(clip, frames=np.ascontiguousarray(clip.frames[:, :height, :width]), fps=stored["fps"])
+    if stored.get("state") is None:
         return clip
     try:
-        return replace(clip, state=_state(clip, kept))
-    except (InputError, binascii.Error, KeyError, ValueError, TypeError, OverflowError) as wrong:
-        log.warning("the state kept in the clip is not used: %s", wrong)
+        return replace(clip, state=_state(clip, stored))
+    except (InputError, binascii.Error, KeyError, ValueError, TypeError, OverflowError) as error:
+        log.warning("the state kept in the clip is not used: %s", error)
         return clip
 
 
-def _state(clip: Clip, kept: dict[str, Any]) -> Scene:
+def _state(clip: Clip, stored: dict[str, Any]) -> Scene:
     """The state that was kept of the clip; ValueError or InputError if it does not belong to these frames or is out of range."""
-    data = kept["state"]
+    data = stored["state"]
     if data["num_frames"] != clip.num_frames or data["num_slots"] > MAX_SLOTS:
         raise ValueError(f"it has {data['num_frames']} frames, the file {clip.num_frames}")
     now = thumbnails(clip.frames)
-    then = np.frombuffer(base64.b64decode(kept["thumbnails"]), np.uint8).reshape(now.shape)
+    then = np.frombuffer(base64.b64decode(stored["thumbnails"]), np.uint8).reshape(now.shape)
     change = np.abs(then.astype(np.int16) - now).max((1, 2, 3))
     if change.max() > SAME_LOOK:
         raise ValueError(f"frame {int(change.argmax())} no longer looks as it did when the state was written")

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip, Frames
-from kinema.media.metadata import keep, kept_in
+from kinema.media.metadata import attach_stored, read_stored
 from kinema.media.write import KEY
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def read(path: Path, limits: Limits | None = None) -> Clip:
         return picture if picture is not None else _read_video(path, limits)
     except PermissionError:
         raise MediaError(f"{path} may not be read: permission denied") from None
-    except OSError as wrong:
-        raise MediaError(f"{str(path)[:200]} cannot be read: {wrong.strerror or wrong}") from None
+    except OSError as error:
+        raise MediaError(f"{str(path)[:200]} cannot be read: {error.strerror or error}") from None
 
 
 def _read_picture(path: Path, limits: Limits) -> Clip | None:
@@ -91,28 +91,28 @@ def _read_picture(path: Path, limits: Limits) -> Clip | None:
         raise
     except Image.DecompressionBombError:
         raise MediaError(f"{path} has more than {limits.max_pixels} pixels; make it smaller first") from None
-    except Exception as wrong:  # decoders meet damage with errors of every kind
+    except Exception as error:  # decoders meet damage with errors of every kind
         if not frames:
-            raise MediaError(f"{path} is a damaged picture ({_line(wrong)}); open and save it anew") from None
-        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), _line(wrong))
+            raise MediaError(f"{path} is a damaged picture ({_line(error)}); open and save it anew") from None
+        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), _line(error))
         info, exif = {}, {}
-    settings, kept = kept_in(info.get("comment") or exif.get(0x010E), info.get(KEY))
+    settings, stored = read_stored(info.get("comment") or exif.get(0x010E), info.get(KEY))
     frames = [frame for frame in frames if frame.shape == frames[0].shape]
-    if len(frames) == 1 and kept.get("num_frames", 1) == 1:
-        return keep(Clip(frames=np.stack(frames), fps=16.0), settings, kept)
-    return keep(_animation(path, frames, waits_ms, kept, limits), settings, kept)
+    if len(frames) == 1 and stored.get("num_frames", 1) == 1:
+        return attach_stored(Clip(frames=np.stack(frames), fps=16.0), settings, stored)
+    return attach_stored(_animation(path, frames, waits_ms, stored, limits), settings, stored)
 
 
-def _line(wrong: Exception) -> str:
-    return (str(wrong).splitlines() or [type(wrong).__name__])[0][:200]
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _animation(path: Path, frames: list[Frames], waits_ms: list[float], kept: dict[str, Any], limits: Limits) -> Clip:
+def _animation(path: Path, frames: list[Frames], waits_ms: list[float], stored: dict[str, Any], limits: Limits) -> Clip:
     """Frames with a wait each onto an even clock: the one it was written with, else that of the shortest wait."""
     ends_s = np.cumsum(waits_ms[: len(frames)]) / 1000
-    fps = min(float(kept.get("fps", 1000 / min(waits_ms))), 1000.0)
+    fps = min(float(stored.get("fps", 1000 / min(waits_ms))), 1000.0)
     stops = np.round(ends_s * fps).astype(np.int64)
-    repeats = np.maximum(np.diff(stops, prepend=0), 0 if kept else 1)
+    repeats = np.maximum(np.diff(stops, prepend=0), 0 if stored else 1)
     height, width = frames[0].shape[:2]
     limits.check_length(path, int(repeats.sum()), width, height)
     return Clip(frames=np.repeat(np.stack(frames), repeats, axis=0), fps=fps)
@@ -139,8 +139,8 @@ def _read_video(path: Path, limits: Limits) -> Clip:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         container = av.open(str(path.absolute()), options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as wrong:
-        reason = getattr(wrong, "strerror", None) or _line(wrong)
+    except (av.error.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or _line(error)
         raise MediaError(f"{path} is not a video or picture that can be read ({reason}); try converting it to MP4") from None
     with container:
         films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -158,10 +158,10 @@ def _read_video(path: Path, limits: Limits) -> Clip:
         if not 0 < rate <= 1000:
             rate = 1 / float(np.clip(np.median(np.diff(times)), 1e-3, 1e3)) if len(times) > 1 else 25.0
         tags = {name.lower(): value for name, value in container.metadata.items()}
-    settings, kept = kept_in(tags.get("comment"), tags.get(KEY))
-    if kept.get("num_frames") == len(frames):
-        return keep(Clip(frames=np.stack(frames), fps=rate), settings, kept)
-    return keep(_on_even_clock(path, frames, times, rate, limits), settings, kept)
+    settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
+    if stored.get("num_frames") == len(frames):
+        return attach_stored(Clip(frames=np.stack(frames), fps=rate), settings, stored)
+    return attach_stored(_on_even_clock(path, frames, times, rate, limits), settings, stored)
 
 
 def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[list[Frames], list[float]]:
@@ -179,12 +179,12 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[li
             limits.check_length(path, len(frames) + 1, pixels.shape[1], pixels.shape[0])
             frames.append(pixels)
             times.append(float(frame.time) if frame.time is not None else len(times) / 25)
-    except av.error.FFmpegError as wrong:
-        reason = wrong.strerror or _line(wrong)
-    except (ValueError, MemoryError) as wrong:
-        if isinstance(wrong, InputError):
+    except av.error.FFmpegError as error:
+        reason = error.strerror or _line(error)
+    except (ValueError, MemoryError) as error:
+        if isinstance(error, InputError):
             raise
-        reason = _line(wrong)
+        reason = _line(error)
     if not frames:
         raise MediaError(
             f"{path} has no frame that can be decoded{f' ({reason})' if reason else ''}; it is damaged or cut off"

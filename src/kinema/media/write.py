@@ -72,9 +72,9 @@ def _compressed(data: dict[str, Any]) -> str:
 def _settings(clip: Clip, **more: str) -> str:
     try:
         return json.dumps({**clip.settings, **more})
-    except (TypeError, ValueError) as wrong:
+    except (TypeError, ValueError) as error:
         raise InputError(
-            f"the clip's settings are not plain JSON ({wrong}); keep only text, numbers, lists and dicts"
+            f"the clip's settings are not plain JSON ({error}); keep only text, numbers, lists and dicts"
         ) from None
 
 
@@ -91,8 +91,8 @@ def check_free(path: Path, *, force: bool) -> None:
             raise OutputError(f"{path} could not be written: permission denied in {path.parent}")
     except KinemaError:
         raise
-    except (OSError, ValueError) as wrong:
-        reason = getattr(wrong, "strerror", None) or wrong
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{str(path)[:200]!r} could not be written: {reason}; name another file") from None
 
 
@@ -120,8 +120,8 @@ def replace_file(path: Path, write: Callable[[Path], None], *, force: bool) -> P
         temporary.replace(path)
     except KinemaError:
         raise
-    except (OSError, ValueError) as wrong:
-        reason = getattr(wrong, "strerror", None) or str(wrong).splitlines()[0]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise OutputError(f"{path} could not be written: {reason}; nothing was changed") from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -163,8 +163,8 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
             container.mux(stream.encode())
-    except av.error.FFmpegError as wrong:
-        raise OSError(getattr(wrong, "errno", 0), wrong.strerror or str(wrong)) from None
+    except av.error.FFmpegError as error:
+        raise OSError(getattr(error, "errno", 0), error.strerror or str(error)) from None
 
 
 def _gif(clip: Clip, path: Path) -> None:

@@ -25,7 +25,7 @@ class DenoiserConfig:
     """Numbers of an action: 2 in the Playground, whatever it takes in a recorded world."""
     sensors: int = 0
     """Further numbers of each frame in a recorded world."""
-    follows: bool = False
+    predict_residual: bool = False
     """Whether the model predicts a picture's difference to the one before it, as in recorded worlds, which have no slots."""
 
     def __post_init__(self) -> None:

@@ -102,21 +102,21 @@ class Denoiser(nn.Module):
         self.config = config
         c = config.width
         self.video_in = ConvStem(config)
-        self.stamp = SlotSplatter()
+        self.splatter = SlotSplatter()
         self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
         self.vectors = config.vectors
         self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
-        self.stride_in = Linear(2, c, bias=False)
-        self.deed_in = Linear(2 * config.action_width + 1, c, bias=False)
-        nn.init.zeros_(self.deed_in.weight)
-        self.trend = MotionPrior(c)
-        self.pairs = ContactModule()
+        self.step_size_in = Linear(2, c, bias=False)
+        self.action_in = Linear(2 * config.action_width + 1, c, bias=False)
+        nn.init.zeros_(self.action_in.weight)
+        self.motion_prior = MotionPrior(c)
+        self.contacts = ContactModule()
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = ConvHead(config)
-        self.sketch_out = None if config.follows else LocalHead(config)
-        self.sight_out = Conv(MAP, DETECTION_DIM, 1)
+        self.local_head = None if config.predict_residual else LocalHead(config)
+        self.detection_head = Conv(MAP, DETECTION_DIM, 1)
         self.state_out = MLP(c, c, STATE_FEATURES)
         self.vector_out = Linear(c, sum(self.vectors.values()))
         for block in self.blocks:
@@ -181,12 +181,12 @@ class Denoiser(nn.Module):
         """
         batch, frames = time_s.shape
         view = values["scene"][..., 0] * (1 - levels["scene"])
-        drift, trend, around, contact, retained = self._motion(
+        drift, motion_prior, around, contact, retained = self._motion(
             values["state"], levels["state"], view, time_s, time_bias, context, exact=cache is not None
         )
         likely = around.place(values["state"], levels["state"])
         state = self._embed_state(values["state"], levels["state"], likely)
-        step_token = self.stride_in(torch.stack([step_size, (step_size > 0).float()], -1))[:, None, None]
+        step_token = self.step_size_in(torch.stack([step_size, (step_size > 0).float()], -1))[:, None, None]
         tokens = [state + step_token + drift, self._embed_vectors(values, levels) + step_token]
         readers, cells = self.config.slots + 1, 0
         positions = self._slot_places(likely)
@@ -221,7 +221,7 @@ class Denoiser(nn.Module):
             else:
                 x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
-        state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + trend
+        state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + motion_prior
         answers = {"state": state_answer * retained + contact}
         vectors = self.vector_out(x[:, :, -1].float())
         answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
@@ -257,14 +257,14 @@ class Denoiser(nn.Module):
             reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(cached_frames) > -1
             known = known * reads.float()[:, None]
         known_actions = actions[..., :width] * known
-        token: Tensor = self.deed_in(torch.cat([known_actions, known_actions * elapsed, known], -1))[:, :, None]
+        token: Tensor = self.action_in(torch.cat([known_actions, known_actions * elapsed, known], -1))[:, :, None]
         return token
 
     def _previous_picture(
         self, video: Tensor, level: Tensor, context: RolloutContext | None, previous_index: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """The picture before each one [B, T, h, w, P], scaled by 1 - level, and its level [B, T, h, w]; None if not `follows`."""
-        if not self.config.follows:
+        if not self.config.predict_residual:
             return None, None
         first = torch.zeros_like(video[:, :1]) if context is None or context.video is None else context.video[:, None]
         unknown = torch.full_like(level[:, :1], 1.0 if context is None or context.video is None else 0.0)
@@ -293,10 +293,10 @@ class Denoiser(nn.Module):
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
-        drift, trend, around = self.trend(state, level, time_s, bias, now)
-        contact, retained = self.pairs(own, own_level, view, around.mean, around.spread)
+        drift, prior_output, around = self.motion_prior(state, level, time_s, bias, now)
+        contact, retained = self.contacts(own, own_level, view, around.mean, around.spread)
         around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float())
-        return drift, trend, around, around.answered(contact.float()), moving_share(retained.float())
+        return drift, prior_output, around, around.answered(contact.float()), moving_share(retained.float())
 
     def _local(
         self,
@@ -319,18 +319,18 @@ class Denoiser(nn.Module):
         if window is not None:
             places = places + window[:, None, None]
         camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
-        splats = self.stamp(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
+        splats = self.splatter(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
         if previous is not None and uncertainty is not None:
             video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, previous, uncertainty)
             wide = (RESIDUAL_SPREAD + (1 - RESIDUAL_SPREAD) * uncertainty)[..., None]
             return self.video_in.fuse(video_features, splats), video_features, {"video mean": previous, "video spread": wide}
-        assert self.sketch_out is not None
+        assert self.local_head is not None
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
         blank_features = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(
             splats
         )
         expected_features = self.video_in.fuse(blank_features, splats)
-        mean, spread = self.sketch_out(expected_features, values["video"].shape[1])
+        mean, spread = self.local_head(expected_features, values["video"].shape[1])
         expected = {"video mean": mean, "video spread": spread}
         if blank:
             return expected_features, blank_features, expected
@@ -338,7 +338,7 @@ class Denoiser(nn.Module):
         return self.video_in.fuse(video_features, splats), video_features, expected
 
     def _detections(self, features: Tensor, frames: int) -> Tensor:
-        answers: Tensor = self.sight_out(features)
+        answers: Tensor = self.detection_head(features)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 
     def forward_local(
@@ -364,7 +364,7 @@ class Denoiser(nn.Module):
     @property
     def renders(self) -> bool:
         """Whether `render` works: pictures are predicted from slots, not from the previous picture."""
-        return self.sketch_out is not None
+        return self.local_head is not None
 
     def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone.

@@ -19,16 +19,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kinema.autoencoder import Codec, fast_dtype, load_autoencoder
+from kinema.autoencoder import VideoAutoencoder, fast_dtype, load_autoencoder
 from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
+from kinema.models.formats import FORMAT, current_config, current_weights
 from kinema.text import TextEncoder, default_encoder
 
-FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DEFAULT = "kinema-tiny"
 
@@ -39,7 +39,7 @@ class ModelConfig:
 
     name: str
     denoiser: DenoiserConfig
-    codec: str
+    autoencoder: str
     """Folder name of the codec, beside the model's."""
     height: int
     """Height in pixels of the pictures that it films where no size is asked for."""
@@ -80,17 +80,19 @@ class ModelConfig:
 
 
 class Model:
-    """A denoiser with its codec and text encoder, ready to fill canvases."""
+    """A denoiser with its autoencoder and text encoder, ready to fill canvases. `kinema.load` makes one."""
 
-    def __init__(self, config: ModelConfig, denoiser: Denoiser, codec: Codec, *, device: str | torch.device = "cpu") -> None:
-        self.config, self.codec = config, codec
+    def __init__(
+        self, config: ModelConfig, denoiser: Denoiser, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
+    ) -> None:
+        self.config, self.autoencoder = config, autoencoder
         self.source = config.name
         """What `load` finds it by: the name of a shipped model, or a folder."""
         self.device = torch.device(device)
         self.dtype = fast_dtype(self.device)
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
         parts = self.denoiser
-        for part in (parts.blocks, parts.video_in, parts.video_out, parts.sketch_out, parts.stamp):
+        for part in (parts.blocks, parts.video_in, parts.video_out, parts.local_head, parts.splatter):
             if part is not None:
                 part.to(self.dtype)
         self._text: TextEncoder | None = None
@@ -104,6 +106,7 @@ class Model:
 
     @property
     def parameters(self) -> int:
+        """Number of parameters of the denoiser."""
         return sum(p.numel() for p in self.denoiser.parameters())
 
     @property
@@ -166,39 +169,58 @@ def find(name: str | Path) -> Path:
 
 def read_config(folder: Path) -> ModelConfig:
     try:
-        data = json.loads((folder / CONFIG).read_text())
-        if data.pop("format") != FORMAT:
-            raise ModelError(f"{folder} was written by another version of Kinema; this one reads format {FORMAT}")
+        stored = json.loads((folder / CONFIG).read_text())
+        data = current_config(stored)
+        if data is None:
+            raise ModelError(
+                f"{folder} has format {stored['format']!r}; this version of Kinema reads formats up to {FORMAT}: upgrade Kinema,"
+                " or fetch the model again"
+            )
         data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
         data["fps"] = tuple(data["fps"])
         for name in ("heights", "aspects", "lacks"):
             if name in data:
                 data[name] = tuple(data[name])
         return ModelConfig(**data)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG} is not a model's config: {error}") from None
 
 
-def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
-    """A model by name ("kinema-tiny") or folder, on a device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The stored weights of a model by today's names, as they are stored (bf16). SafetensorError or OSError: the file is damaged
+    or missing."""
+    return current_weights(load_file(folder / WEIGHTS))
 
-    ModelError: no such model, or weights that do not fit. InputError: this machine does not have the device.
+
+def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
+    """Load a model with its autoencoder.
+
+    Args:
+        name: Name of a shipped model ("kinema-tiny"), or a model folder.
+        device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The model on that device.
+
+    Raises:
+        ModelError: There is no such model, or its weights do not fit its config.
+        InputError: This machine does not have the device.
     """
     place = resolve_device(device)
     folder = find(name)
     config = read_config(folder)
     denoiser = Denoiser(config.denoiser)
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = read_weights(folder)
         denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
-    folders = (folder / config.codec, folder.parent / config.codec, weights_folder() / config.codec)
-    codec = load_autoencoder(next((path for path in folders if path.exists()), folders[-1]), device=place)
-    model = Model(config, denoiser, codec, device=place)
+    folders = (folder / config.autoencoder, folder.parent / config.autoencoder, weights_folder() / config.autoencoder)
+    autoencoder = load_autoencoder(next((path for path in folders if path.exists()), folders[-1]), device=place)
+    model = Model(config, denoiser, autoencoder, device=place)
     model.source = str(name)
     return model
 

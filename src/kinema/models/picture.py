@@ -140,7 +140,7 @@ class ConvStem(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.patch = config.patch
-        more = config.latent_channels + 1 if config.follows else 0
+        more = config.latent_channels + 1 if config.predict_residual else 0
         self.first = Conv(config.latent_channels + 3 + more, MAP)
         self.seeing = nn.ModuleList(Conv(MAP, MAP) for _ in range(SEEING))
         self.drawing = nn.ModuleList(Conv(MAP, MAP) for _ in range(DRAWING))

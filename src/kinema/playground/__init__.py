@@ -1,4 +1,4 @@
-"""The Playground: captioned 2-D physics in a room 10 units high, drawn from a diet and a seed."""
+"""The Playground: captioned 2-D physics in a room 10 units high, drawn from a scene distribution and a seed."""
 
 from kinema.playground.captions import Captions
 from kinema.playground.episode import Episode, simulate

@@ -18,12 +18,12 @@ Floats = NDArray[np.float32]
 
 
 def shoot(
-    diet: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random
+    distribution: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random
 ) -> tuple[Floats, tuple[int, ...]]:
     """Camera [T, 3] and the frames at which a new shot starts."""
     frames = len(x)
     cuts: list[int] = []
-    if diet.cuts and rng.random() < diet.cuts and frames > 1.5 * fps:
+    if distribution.cuts and rng.random() < distribution.cuts and frames > 1.5 * fps:
         for _ in range(rng.choice((1, 1, 2))):
             at = rng.randint(int(0.5 * fps), frames - int(0.5 * fps))
             if all(abs(at - other) >= 0.5 * fps for other in cuts):
@@ -31,16 +31,18 @@ def shoot(
         cuts.sort()
     camera = np.empty((frames, 3), np.float32)
     for begin, end in zip([0, *cuts], [*cuts, frames], strict=True):
-        camera[begin:end] = _shot(diet, cast, x[begin:end], y[begin:end], fps, rng, begin > 0)
+        camera[begin:end] = _shot(distribution, cast, x[begin:end], y[begin:end], fps, rng, begin > 0)
     return camera, tuple(cuts)
 
 
-def _shot(diet: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random, cut_to: bool) -> Floats:
+def _shot(
+    distribution: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random, cut_to: bool
+) -> Floats:
     frames, width, lead = len(x), cast.room_width, cast.lead
     move = "still"
     if cut_to:
         move = rng.choice(("close", "close", "still", "follow"))
-    elif diet.camera == "moving" and cast.scenario != "leave":
+    elif distribution.camera == "moving" and cast.scenario != "leave":
         move = rng.choice(("still", "still", "pan", "zoom", "follow"))
     zoom = np.ones(frames)
     if move in ("close", "follow"):
@@ -49,7 +51,7 @@ def _shot(diet: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float,
         first, last = rng.choice(((1.0, 1.5), (1.5, 1.0)))
         zoom = np.linspace(first, last, frames)
     half = 5.0 / zoom
-    across = half * diet.aspect
+    across = half * distribution.aspect
     if move == "follow":
         px, py = _smooth(x[:, lead], fps), np.maximum(_smooth(y[:, lead], fps), 0)
     else:

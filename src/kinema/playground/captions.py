@@ -134,21 +134,21 @@ class _Writer:
             meeting = self._meeting(lead, mine[0], chosen[0], sizes)
             if meeting:
                 return meeting
-        said = {lead, *(c.other for c in chosen)}
+        mentioned = {lead, *(c.other for c in chosen)}
         verbs = [mine[0].words, *(self._fill(c, sizes) for c in chosen)]
         verbs = [ongoing(words) for words in verbs] if self.ongoing else verbs
         text = f"{self._name(lead, sizes)} {_verbs(verbs)}"
-        rest = [slot for slot in self.scene.entities if slot not in said]
+        rest = [slot for slot in self.scene.entities if slot not in mentioned]
         movers = [slot for slot in rest if self.motions.moves[slot]]
         still = [slot for slot in rest if not self.motions.moves[slot]]
         if still:
             text += f" {self._beside(lead, still, sizes, extras > 0)}"
         if movers:
             openings = {c.slot: c for c in self.clauses if c.kind == "start"}
-            told = [f"{self._name(slot, sizes)} {openings[slot].words}" for slot in movers]
+            clauses = [f"{self._name(slot, sizes)} {openings[slot].words}" for slot in movers]
             if self.ongoing:
-                told = [f"{self._name(slot, sizes)} {ongoing(openings[slot].words)}" for slot in movers]
-            text += f" {'and' if self.ongoing else self.rng.choice(('while', 'and'))} {listing(told)}"
+                clauses = [f"{self._name(slot, sizes)} {ongoing(openings[slot].words)}" for slot in movers]
+            text += f" {'and' if self.ongoing else self.rng.choice(('while', 'and'))} {listing(clauses)}"
         return text
 
     def _meeting(self, lead: int, opening: Clause, first: Clause, sizes: bool) -> str:
@@ -210,14 +210,14 @@ class _Writer:
     def partial(self, short: str) -> str:
         """The short caption with the color or the kind of at least one thing left out: 'a ball rolls right and hits a blue
         thing'."""
-        ways = [self.rng.choice(("whole", "kind", "color")) for _ in self.scene.entities]
-        if all(way == "whole" for way in ways):
-            ways[self.rng.randrange(len(ways))] = self.rng.choice(("kind", "color"))
-        for slot, way in zip(self.scene.entities, ways, strict=True):
+        forms = [self.rng.choice(("whole", "kind", "color")) for _ in self.scene.entities]
+        if all(form == "whole" for form in forms):
+            forms[self.rng.randrange(len(forms))] = self.rng.choice(("kind", "color"))
+        for slot, form in zip(self.scene.entities, forms, strict=True):
             color, kind = COLORS[self.scene.color[slot]], self.kinds[slot]
-            left = {"whole": f"{color} {kind}", "kind": kind, "color": f"{color} thing"}[way]
+            left = {"whole": f"{color} {kind}", "kind": kind, "color": f"{color} thing"}[form]
             named = re.compile(rf"\b(an? )?((?:{'|'.join(SIZES)}) )?{color} {kind}\b")
-            short = named.sub(lambda found, left=left: _renamed(found, left), short)  # type: ignore[misc]
+            short = named.sub(lambda match, left=left: _renamed(match, left), short)  # type: ignore[misc]
         return short
 
     # -- detailed ------------------------------------------------------------------------------------------------------
@@ -234,30 +234,30 @@ class _Writer:
             if count_tokens(text) + min(16, 8 * len(self.clauses)) <= budget:
                 break
         story: list[Clause] = []
-        told = ""
+        rest = ""
         for clause in self.clauses:
             more = self._story([*story, clause])
             if story and count_tokens(f"{text} {more}") > budget:
                 break
             story.append(clause)
-            told = more
+            rest = more
         if not story:
-            told = _sentence("nothing moves" if len(self.scene.entities) > 1 else f"it {self.rng.choice(RESTS)}")
+            rest = _sentence("nothing moves" if len(self.scene.entities) > 1 else f"it {self.rng.choice(RESTS)}")
         camera = self._camera()
-        fits = camera and count_tokens(f"{text} {told} {camera}") <= budget + 6
-        return f"{text} {told} {camera}" if fits else f"{text} {told}"
+        fits = camera and count_tokens(f"{text} {rest} {camera}") <= budget + 6
+        return f"{text} {rest} {camera}" if fits else f"{text} {rest}"
 
     def _camera(self) -> str:
         """What the first shot's camera does; '' at rest."""
         start, end = self.scene.camera[0], self.scene.camera[(self.cuts[0] if self.cuts else self.scene.num_frames) - 1]
-        said = []
+        moves = []
         if abs(end[0] - start[0]) > 0.8:
-            said.append(f"moves {'right' if end[0] > start[0] else 'left'}")
+            moves.append(f"moves {'right' if end[0] > start[0] else 'left'}")
         if abs(float(end[2] / start[2]) - 1) > 0.15:
-            said.append(f"zooms {'in' if end[2] > start[2] else 'out'}")
+            moves.append(f"zooms {'in' if end[2] > start[2] else 'out'}")
         if self.cuts:
-            said.append("cuts")
-        return _sentence(f"the camera {listing(said)}") if said else ""
+            moves.append("cuts")
+        return _sentence(f"the camera {listing(moves)}") if moves else ""
 
     def _full(self, slot: int, articles: bool, places: bool) -> str:
         material = MATERIALS[self.scene.material[slot]]
@@ -284,15 +284,15 @@ class _Writer:
             else:
                 runs.append((subjects, name, [words]))
                 starts += clause.kind == "start"
-        told = [f"{name} {_verbs(verbs)}" for _, name, verbs in runs]
-        first = " while ".join([listing(told[: starts - 1]), told[starts - 1]]) if starts > 1 else told[0]
-        return _sentence(", then ".join([first, *told[max(starts, 1) :]]))
+        sentences = [f"{name} {_verbs(verbs)}" for _, name, verbs in runs]
+        first = " while ".join([listing(sentences[: starts - 1]), sentences[starts - 1]]) if starts > 1 else sentences[0]
+        return _sentence(", then ".join([first, *sentences[max(starts, 1) :]]))
 
 
-def _renamed(found: re.Match[str], name: str) -> str:
+def _renamed(match: re.Match[str], name: str) -> str:
     """A thing's name in a caption under another name, with the article that fits it."""
-    words = f"{found[2] or ''}{name}"
-    return article(words) if found[1] else words
+    words = f"{match[2] or ''}{name}"
+    return article(words) if match[1] else words
 
 
 def _verbs(verbs: list[str]) -> str:

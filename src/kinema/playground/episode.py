@@ -1,4 +1,4 @@
-"""One episode of the Playground: scene, events, actions, rewards and captions, drawn from a diet and a seed.
+"""One episode of the Playground: scene, events, actions, rewards and captions, drawn from a scene distribution and a seed.
 
 Axes: T frames, K slots. action[t] is what the robot does from frame t to frame t + 1; reward[t] and terminated[t] belong to
 the arrival at frame t, so the first are 0.
@@ -39,11 +39,11 @@ class Episode:
     seed: int
 
 
-def simulate(diet: SceneDistribution, seed: int, *, fps: float = 32.0, num_frames: int = 128) -> Episode:
+def simulate(distribution: SceneDistribution, seed: int, *, fps: float = 32.0, num_frames: int = 128) -> Episode:
     """The episode of a seed; the same arguments give the same episode. fps in frames per second, 1 to 256."""
     if num_frames < 1 or not 1.0 <= fps <= 256.0:
         raise InputError(f"{num_frames} frames at {fps} frames per second: expected at least 1 frame and 1 to 256 a second")
-    cast = draw_cast(diet, Random(f"{seed}/cast"))
+    cast = draw_cast(distribution, Random(f"{seed}/cast"))
     world = World(cast, fps)
     robot, policy = choose(cast, Random(f"{seed}/policy"), fps)
     task = find_task(cast, robot, Random(f"{seed}/task"))
@@ -62,10 +62,10 @@ def simulate(diet: SceneDistribution, seed: int, *, fps: float = 32.0, num_frame
         rewards.append(reward)
         success.append(done)
     track = np.asarray(path, np.float32)
-    camera, cuts = shoot(diet, cast, track[:, :, 0], track[:, :, 1], fps, Random(f"{seed}/camera"))
-    seen, window = visible(cast, track[:, :, 0], track[:, :, 1], camera, diet.aspect)
+    camera, cuts = shoot(distribution, cast, track[:, :, 0], track[:, :, 1], fps, Random(f"{seed}/camera"))
+    seen, window = visible(cast, track[:, :, 0], track[:, :, 1], camera, distribution.aspect)
     events = find_events(cast, world.contacts, track, seen, window, fps)
-    scene = to_scene(cast, track, seen, camera, fps, diet.slots)
+    scene = to_scene(cast, track, seen, camera, fps, distribution.slots)
     ended = np.asarray(success)
     ended[1:] &= ~ended[:-1]
     return Episode(

@@ -121,9 +121,9 @@ def _view(cast: Cast, slot: int, path: Floats, visible: Floats, window: Floats, 
     """pass_behind and come_out for screens, leave_view and enter_view for the picture's edge."""
     events: list[Event] = []
     inside = window[:, slot]
-    for gone, kind in ((True, "leave_view"), (False, "enter_view")):
-        state = inside < 0.05 if gone else inside > 0.3
-        before = _first(inside > 0.3 if gone else inside < 0.05)
+    for absent, kind in ((True, "leave_view"), (False, "enter_view")):
+        state = inside < 0.05 if absent else inside > 0.3
+        before = _first(inside > 0.3 if absent else inside < 0.05)
         after = None if before is None else _first(state[before:])
         if before is not None and after is not None:
             events.append(Event(kind=kind, time_s=(before + after) / fps, slot=slot))

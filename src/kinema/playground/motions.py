@@ -70,21 +70,21 @@ class Motions:
     def opening(self, slot: int) -> Clause:
         """How the entity starts to move."""
         kind = KINDS[self.scene.kind[slot]]
-        way = self.direction(slot)
+        heading = self.direction(slot)
         if not self.side:
             verb = self.rng.choice(TOP_VERBS.get(kind, SLIDES))
         elif self.airborne(slot) or float(self.scene.vy[0, slot]) > 1.0:
             if abs(self.dx[slot]) > 0.25:
                 verb = self.rng.choice(FLIES)
             elif float(self.scene.vy[0, slot]) > 1.0:
-                verb, way = self.rng.choice(FLIES), " up" if self.dy[slot] > 0.1 else ""
+                verb, heading = self.rng.choice(FLIES), " up" if self.dy[slot] > 0.1 else ""
             else:
-                verb, way = self.rng.choice(FALLS), ""
+                verb, heading = self.rng.choice(FALLS), ""
         else:
             verb = self.rng.choice(GROUND_VERBS[kind])
-            if not way:
+            if not heading:
                 verb = "jumps" if kind == "robot" and self.dy[slot] > 0.1 else "moves"
-        return Clause(0.0, slot, verb + way)
+        return Clause(0.0, slot, verb + heading)
 
     def timeline(self) -> list[Clause]:
         """Every opening and event worth telling, in order of time."""
@@ -92,7 +92,7 @@ class Motions:
         clauses.sort(key=lambda c: c.slot != self.cast.lead)
         pushed = {(e.slot, e.other) for e in self.events if e.kind == "push"}
         pushed |= {(b, a) for a, b in pushed if b is not None}
-        told: set[tuple[str, int, str]] = set()
+        mentioned: set[tuple[str, int, str]] = set()
         for event in self.events:
             if event.kind == "collide" and (event.slot, event.other) in pushed:
                 continue
@@ -101,8 +101,8 @@ class Motions:
                 continue
             first, second = sorted((clause.slot, -1 if clause.other is None else clause.other))
             key = (event.kind, first * 16 + second, event.where or "")
-            if key not in told:
-                told.add(key)
+            if key not in mentioned:
+                mentioned.add(key)
                 clauses.append(clause)
         return sorted(clauses, key=lambda c: c.time_s)
 

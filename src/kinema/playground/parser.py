@@ -231,10 +231,10 @@ def _improve(
                     tries[:, number, 3] += second * turn * turning
             tries[..., 2] = tries[..., 2].clamp(low, high)
             many = Guesses(guesses.job.repeat_interleave(4), guesses.code.repeat_interleave(4), tries.flatten(0, 1))
-            found, which = _scores(windows, many).view(-1, 4).max(1)
-            better = found > scores
+            best, which = _scores(windows, many).view(-1, 4).max(1)
+            better = best > scores
             poses = torch.where(better[:, None], tries[torch.arange(len(poses)), which], poses)
-            scores = torch.where(better, found, scores)
+            scores = torch.where(better, best, scores)
     return Guesses(guesses.job, guesses.code, poses), scores
 
 
@@ -260,9 +260,9 @@ def _windows(pieces: list[Piece], planes: Planes, size: int) -> Windows:
         rows = slice(max(row, 0), min(row + size, height))
         columns = slice(max(column, 0), min(column + size, width))
         own = ~np.isin(piece.labels[rows, columns], piece.others)
-        here, colored = (piece.frame, rows, columns), (piece.frame, piece.color, rows, columns)
+        at, colored = (piece.frame, rows, columns), (piece.frame, piece.color, rows, columns)
         window = cuts[:, job, rows.start - row : rows.stop - row, columns.start - column : columns.stop - column]
-        window[:] = planes.ink[colored] * own, planes.weight[colored], planes.hue[colored], planes.bright[here]
+        window[:] = planes.ink[colored] * own, planes.weight[colored], planes.hue[colored], planes.bright[at]
         corners[job] = column, row
     units = planes.units[[piece.frame for piece in pieces]]
     base = np.array([sum(PALETTE[COLORS[piece.color]]) / 765 for piece in pieces], np.float32)

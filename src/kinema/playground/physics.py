@@ -2,7 +2,8 @@
 
 Side view: gravity down, floor at y = 1, walls at x = 0 and x = room_width, ceiling at y = 10. Top view: no gravity, walls
 0.3 from the room's edges, speed decays exponentially. Screens and flags are scenery: nothing collides with them. Balls and
-stars collide as circles. Bodies keep their angle unless the diet lets boxes and triangles tumble; a star turns as it rolls.
+stars collide as circles. Bodies keep their angle unless the scene distribution lets boxes and triangles tumble; a star turns as it
+rolls.
 """
 
 from __future__ import annotations

@@ -130,9 +130,9 @@ def _collision(rng: Random, shift: str, time_s: Floats) -> tuple[list[float], Fl
 
 def _halted(path: Floats, radius: float) -> Floats:
     """Out of sight a ball is halted, so that numbers stay small over long clips."""
-    gone = (np.abs(path[:, :2] - 5.0) > 5.0 + radius + 0.2).any(-1)
-    if gone.any():
-        first = int(gone.argmax())
+    outside = (np.abs(path[:, :2] - 5.0) > 5.0 + radius + 0.2).any(-1)
+    if outside.any():
+        first = int(outside.argmax())
         path[first:, :2] = path[first, :2]
         path[first:, 2:] = 0.0
     return path

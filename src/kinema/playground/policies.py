@@ -71,15 +71,15 @@ def push(robot: int, load: int, goal: int | None, reach: float, pace: float, sid
                 return (0.0, 0.0)
             ux, uy = gx / max(far, 1e-6), gy / max(far, 1e-6)
         if side:
-            way = 1.0 if ux > 0 else -1.0
-            return (pace * (way if (lx - rx) * way > 0 else -way), 0.0)
+            heading = 1.0 if ux > 0 else -1.0
+            return (pace * (heading if (lx - rx) * heading > 0 else -heading), 0.0)
         bx, by = lx - ux * (reach + 0.15), ly - uy * (reach + 0.15)
         along, across = (lx - rx) * ux + (ly - ry) * uy, (lx - rx) * uy - (ly - ry) * ux
         if along > 0 and abs(across) < 0.35:
             return (pace * (ux - across * -uy), pace * (uy - across * ux))
         if along < 0.5 * reach:
-            way = 1.0 if across > 0 else -1.0
-            bx, by = bx - way * uy * (reach + 0.3), by + way * ux * (reach + 0.3)
+            heading = 1.0 if across > 0 else -1.0
+            bx, by = bx - heading * uy * (reach + 0.3), by + heading * ux * (reach + 0.3)
         far = max(math.hypot(bx - rx, by - ry), 0.3)
         return (pace * (bx - rx) / far, pace * (by - ry) / far)
 

@@ -17,56 +17,59 @@ FREE = ("ball", "box", "triangle", "star")
 """Kinds without an engine."""
 
 
-def draw_cast(diet: SceneDistribution, rng: Random) -> Cast:
-    """One scene of the diet, actors in canonical slot order: by kind, then color; no two share both."""
+def draw_cast(distribution: SceneDistribution, rng: Random) -> Cast:
+    """One scene of the scene distribution, actors in canonical slot order: by kind, then color; no two share both."""
     for _ in range(TRIES):
-        cast = _draw(diet, rng)
+        cast = _draw(distribution, rng)
         if cast is not None:
             return cast
     raise InputError(
-        f"no scene with {diet.min_entities} to {diet.max_entities} of {', '.join(diet.kinds)} fits; allow more kinds"
+        f"no scene with {distribution.min_entities} to {distribution.max_entities} of {', '.join(distribution.kinds)} fits; allow"
+        " more kinds"
     )
 
 
-def _draw(diet: SceneDistribution, rng: Random) -> Cast | None:
+def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
     """One attempt; None when the drawn things do not fit together."""
-    view = choose(rng, diet.views)
-    scenario = choose(rng, _possible(diet, view))
-    wide = rng.random() < diet.wide or scenario == "leave"
+    view = choose(rng, distribution.views)
+    scenario = choose(rng, _possible(distribution, view))
+    wide = rng.random() < distribution.wide or scenario == "leave"
     width = round(rng.uniform(12.0, 18.0), 1) if wide else 10.0
-    must = rng.choice([pair for pair in diet.pairs() if held_out(*pair)]) if diet.held_out == "only" else None
-    script = _Script(diet, rng, scenario, view, width, must)
-    count = rng.randint(diet.min_entities, diet.max_entities)
+    must = (
+        rng.choice([pair for pair in distribution.pairs() if held_out(*pair)]) if distribution.held_out == "only" else None
+    )
+    script = _Script(distribution, rng, scenario, view, width, must)
+    count = rng.randint(distribution.min_entities, distribution.max_entities)
     script.crowded = count > 4
     load = script.play()
     actors = script.actors
     while actors and len(actors) < count and script.bystander():
         pass
-    if script.must or not diet.min_entities <= len(actors) <= diet.max_entities or overlap(actors):
+    if script.must or not distribution.min_entities <= len(actors) <= distribution.max_entities or overlap(actors):
         return None
     order = sorted(range(len(actors)), key=lambda i: rank(actors[i]))
     return Cast(
         view=view,
-        background=rng.choice(diet.backgrounds),
+        background=rng.choice(distribution.backgrounds),
         room_width=width,
         scenario=scenario,
         actors=[actors[i] for i in order],
         lead=order.index(0),
         load=None if load is None else order.index(load),
         policy=script.policy,
-        tumble=diet.tumble,
+        tumble=distribution.tumble,
     )
 
 
-def draw_task_cast(diet: SceneDistribution, task: Task | None, rng: Random) -> Cast:
+def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Random) -> Cast:
     """A scene with a robot in which the task can be done; without a task, a robot among some things.
 
-    What the task names is in the scene even if the diet would not draw it.
+    What the task names is in the scene even if the scene distribution would not draw it.
     """
     for _ in range(TRIES):
-        view = choose(rng, diet.views)
-        script = _Script(replace(diet, held_out="any"), rng, "flag", view, 10.0, None)
-        wanted: list[Actor | None] = [script.actor(("robot",))] if "robot" in diet.kinds else []
+        view = choose(rng, distribution.views)
+        script = _Script(replace(distribution, held_out="any"), rng, "flag", view, 10.0, None)
+        wanted: list[Actor | None] = [script.actor(("robot",))] if "robot" in distribution.kinds else []
         if task is not None and task.kind is not None and task.color is not None:
             wanted.append(script.actor((task.kind,), color=task.color))
         if task is not None and task.verb != "touch":
@@ -74,7 +77,7 @@ def draw_task_cast(diet: SceneDistribution, task: Task | None, rng: Random) -> C
         if not wanted or None in wanted:
             break
         script.line_up()
-        count = max(len(wanted), rng.randint(diet.min_entities, diet.max_entities))
+        count = max(len(wanted), rng.randint(distribution.min_entities, distribution.max_entities))
         while len(script.actors) < count and script.bystander():
             pass
         if not overlap(script.actors):
@@ -82,20 +85,21 @@ def draw_task_cast(diet: SceneDistribution, task: Task | None, rng: Random) -> C
             lead = next(i for i, actor in enumerate(actors) if actor.kind == "robot")
             return Cast(
                 view=view,
-                background=rng.choice(diet.backgrounds),
+                background=rng.choice(distribution.backgrounds),
                 room_width=10.0,
                 scenario="flag",
                 actors=actors,
                 lead=lead,
             )
     raise InputError(
-        f"no scene for the task '{task}' in this diet; its kinds must hold the robot, the flag and what the task names"
+        f"no scene for the task '{task}' in this scene distribution; its kinds must hold the robot, the flag and what the task"
+        " names"
     )
 
 
-def _possible(diet: SceneDistribution, view: str) -> dict[str, float]:
+def _possible(distribution: SceneDistribution, view: str) -> dict[str, float]:
     """Scenarios that the view, the kinds and the number of entities allow."""
-    kinds, most, side = set(diet.kinds), diet.max_entities, view == "side"
+    kinds, most, side = set(distribution.kinds), distribution.max_entities, view == "side"
     free, movers = bool(kinds & set(FREE)), bool(kinds & set(MOVERS))
     allowed = {
         "move": movers,
@@ -110,7 +114,7 @@ def _possible(diet: SceneDistribution, view: str) -> dict[str, float]:
         "flag": most > 1 and movers and "flag" in kinds,
         "act": most > 1 and "robot" in kinds,
     }
-    some = {name: weight for name, weight in diet.scenarios.items() if weight > 0 and allowed[name]}
+    some = {name: weight for name, weight in distribution.scenarios.items() if weight > 0 and allowed[name]}
     return some or {"still": 1.0}
 
 
@@ -179,7 +183,7 @@ class _Script(SceneSampler):
             return None
         heading = self.heading()
         self._meet(lead, other, heading, 1.0, 4.0)
-        self.start(lead, heading, max(self.speed(), min(2.5, self.diet.speeds[1])))
+        self.start(lead, heading, max(self.speed(), min(2.5, self.distribution.speeds[1])))
         return 1
 
     def _towards(self) -> int | None:
@@ -201,7 +205,11 @@ class _Script(SceneSampler):
         self._meet(lead, other, heading, 0.3, 2.0)
         self.start(lead, heading)
         self.policy = "push" if lead.kind == "robot" else self.policy
-        if "flag" in self.diet.kinds and self.diet.max_entities > 2 and (lead.kind == "robot" or self.rng.random() < 0.3):
+        if (
+            "flag" in self.distribution.kinds
+            and self.distribution.max_entities > 2
+            and (lead.kind == "robot" or self.rng.random() < 0.3)
+        ):
             flag = self.actor(("flag",))
             if flag is not None:
                 self._meet_flag(other, flag, heading)
@@ -226,7 +234,7 @@ class _Script(SceneSampler):
         heading = self.heading()
         self._meet(lead, screen, heading, 0.3, 2.0)
         least = 4.5 if lead.kind in ("box", "triangle") else 2.5
-        self.start(lead, heading, max(self.speed(), min(least, self.diet.speeds[1])))
+        self.start(lead, heading, max(self.speed(), min(least, self.distribution.speeds[1])))
         return 1
 
     def _flag(self) -> int | None:
@@ -236,7 +244,7 @@ class _Script(SceneSampler):
         heading = self.heading()
         self.place(lead, heading)
         self._meet_flag(lead, flag, heading)
-        self.start(lead, heading, max(self.speed(), min(2.5, self.diet.speeds[1])))
+        self.start(lead, heading, max(self.speed(), min(2.5, self.distribution.speeds[1])))
         self.policy = "seek"
         return 1
 
@@ -245,14 +253,18 @@ class _Script(SceneSampler):
         if lead is None:
             return None
         load = self.actor(FREE) if self.rng.random() < 0.8 else None
-        if len(self.actors) < self.diet.max_entities and "flag" in self.diet.kinds and self.rng.random() < 0.8:
+        if (
+            len(self.actors) < self.distribution.max_entities
+            and "flag" in self.distribution.kinds
+            and self.rng.random() < 0.8
+        ):
             self.actor(("flag",))
         self.line_up()
         self.policy = "restless"
         return None if load is None else 1
 
     def _still(self) -> int | None:
-        lead = self.actor(MOVERS + (SCENERY if self.side and self.diet.max_entities > 1 else ()))
+        lead = self.actor(MOVERS + (SCENERY if self.side and self.distribution.max_entities > 1 else ()))
         if lead is not None:
             self.put(lead, self.rng.uniform(0, self.width))
             self.policy = "idle"

@@ -1,4 +1,4 @@
-"""A scene under construction: draws entities, places them and sets them moving, within the bounds of a diet."""
+"""A scene under construction: draws entities, places them and sets them moving, within the bounds of a scene distribution."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ class SceneSampler:
     """Actors in the order they were drawn; the lead comes first. must: a pair that the scene still has to hold."""
 
     def __init__(
-        self, diet: SceneDistribution, rng: Random, scenario: str, view: str, room_width: float, must: tuple[int, int] | None
+        self,
+        distribution: SceneDistribution,
+        rng: Random,
+        scenario: str,
+        view: str,
+        room_width: float,
+        must: tuple[int, int] | None,
     ) -> None:
-        self.diet, self.rng, self.scenario, self.width, self.must = diet, rng, scenario, room_width, must
+        self.distribution, self.rng, self.scenario, self.width, self.must = distribution, rng, scenario, room_width, must
         self.view, self.side = view, view == "side"
-        self.pool = diet.pairs()
+        self.pool = distribution.pairs()
         self.actors: list[Actor] = []
         self.crowded = False
         self.policy = rng.choice(("idle", "drift", "drift", "seek"))
@@ -41,9 +47,11 @@ class SceneSampler:
             pair = self.rng.choice([p for p in some if p[0] == kind])
         self.pool.remove(pair)
         kind_name = KINDS[pair[0]]
-        if size is None or size not in self.diet.sizes:
-            size = "small" if self.crowded and "small" in self.diet.sizes else self.rng.choice(self.diet.sizes)
-        material = "plain" if kind_name in ("car", "robot", *SCENERY) else choose(self.rng, self.diet.materials)
+        if size is None or size not in self.distribution.sizes:
+            size = (
+                "small" if self.crowded and "small" in self.distribution.sizes else self.rng.choice(self.distribution.sizes)
+            )
+        material = "plain" if kind_name in ("car", "robot", *SCENERY) else choose(self.rng, self.distribution.materials)
         radius = SIZES[size]
         actor = Actor(kind=kind_name, color=COLORS[pair[1]], material=material, size=radius, x=0.0, y=0.0)
         if self.side:
@@ -66,7 +74,7 @@ class SceneSampler:
         return edge + reach, self.width - edge - reach
 
     def speed(self) -> float:
-        return self.rng.uniform(*self.diet.speeds)
+        return self.rng.uniform(*self.distribution.speeds)
 
     def start(self, actor: Actor, towards: float, speed: float | None = None) -> None:
         """Sets the actor moving along `towards`, an angle; robots move by their actions instead."""
@@ -140,11 +148,11 @@ class SceneSampler:
     def bystander(self) -> bool:
         """Adds one more entity where there is room; False when there is none."""
         scenery = tuple(k for k in SCENERY if (self.side or k != "screen") and k not in [a.kind for a in self.actors])
-        fence = self.rng.random() < self.diet.fences or (self.must is not None and KINDS[self.must[0]] in SCENERY)
+        fence = self.rng.random() < self.distribution.fences or (self.must is not None and KINDS[self.must[0]] in SCENERY)
         actor = (self.actor(scenery) if fence else None) or self.actor(MOVERS) or self.actor(scenery)
         if actor is None:
             return False
-        moves = actor.kind not in SCENERY and self.rng.random() < self.diet.extra_movers and self.scenario != "still"
+        moves = actor.kind not in SCENERY and self.rng.random() < self.distribution.extra_movers and self.scenario != "still"
         if moves and self.side and actor.kind not in ("car", "robot") and self.rng.random() < 0.4:
             self.lift(actor, 2.0)
         elif moves:

@@ -172,12 +172,12 @@ def _parts(labels: Ints, clusters: Ints, color: Ints) -> dict[tuple[int, int], l
         return {}
     order = np.argsort(labels.ravel()[where], kind="stable")
     names, counts = np.unique(labels.ravel()[where], return_counts=True)
-    found: dict[tuple[int, int], list[_Part]] = {}
+    parts: dict[tuple[int, int], list[_Part]] = {}
     for name, pixels in zip(names.tolist(), np.split(where[order], np.cumsum(counts)[:-1]), strict=True):
         first = int(pixels[0])
         key = (first // color[0].size, int(color.ravel()[first]))
-        found.setdefault(key, []).append(_Part(name, int(clusters.ravel()[first]), pixels))
-    return found
+        parts.setdefault(key, []).append(_Part(name, int(clusters.ravel()[first]), pixels))
+    return parts
 
 
 def _unions(parts: list[_Part]) -> list[tuple[tuple[_Part, ...], bool]]:
@@ -186,11 +186,11 @@ def _unions(parts: list[_Part]) -> list[tuple[tuple[_Part, ...], bool]]:
     for part in parts:
         clusters.setdefault(part.cluster, []).append(part)
     whole = [tuple(members) for members in clusters.values() if sum(len(part.pixels) for part in members) >= SMALL]
-    found = [(members, False) for members in whole]
+    groups = [(members, False) for members in whole]
     for members in whole:
         large = [part for part in members if len(part.pixels) >= SMALL]
-        found += [((part,), False) for part in large if len(large) > 1]
-    return found + [(a + b, True) for number, a in enumerate(whole) for b in whole[number + 1 :]]
+        groups += [((part,), False) for part in large if len(large) > 1]
+    return groups + [(a + b, True) for number, a in enumerate(whole) for b in whole[number + 1 :]]
 
 
 def find_pieces(color: Ints, mass: Floats) -> list[Piece]:

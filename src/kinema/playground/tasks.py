@@ -55,9 +55,9 @@ class Task:
         """'push the red ball to the flag' -> Task; InputError names the three forms."""
         plain = " ".join(text.lower().replace(".", " ").split())
         for verb, pattern in _PATTERNS.items():
-            found = pattern.match(plain)
-            if found:
-                named = found.groupdict()
+            match = pattern.match(plain)
+            if match:
+                named = match.groupdict()
                 return Task(verb=verb, color=named.get("color"), kind=named.get("kind"))
         raise InputError(
             f"task {excerpt(text)!r} is not understood; expected 'push the COLOR KIND to the flag', 'reach the flag'"

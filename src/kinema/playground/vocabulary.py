@@ -96,8 +96,8 @@ VOCABULARY: frozenset[str] = frozenset(
 
 def unknown_words(prompt: str) -> list[str]:
     """Words of a prompt that no caption can hold, in order, each once."""
-    found = re.findall(r"[a-z]+(?:'[a-z]+)?", prompt.lower())
-    return list(dict.fromkeys(word for word in found if word not in VOCABULARY))
+    words = re.findall(r"[a-z]+(?:'[a-z]+)?", prompt.lower())
+    return list(dict.fromkeys(word for word in words if word not in VOCABULARY))
 
 
 def count_tokens(text: str) -> int:

@@ -4,14 +4,14 @@ from kinema.provenance.identity import Identity, identity_from, own_identity
 from kinema.provenance.label import label
 from kinema.provenance.manifest import Manifest, can_sign, read_manifest, settings_hash, sign
 from kinema.provenance.verify import Verdict, verify
-from kinema.provenance.watermark import PUBLIC_KEY, Found, detect, mark
+from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect, mark
 
 __all__ = [
     "PUBLIC_KEY",
-    "Found",
     "Identity",
     "Manifest",
     "Verdict",
+    "Watermark",
     "can_sign",
     "detect",
     "identity_from",

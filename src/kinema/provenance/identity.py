@@ -53,8 +53,8 @@ class Identity:
 
         try:
             key = load_pem_private_key(self.key, None)
-        except (ValueError, TypeError) as wrong:
-            raise InputError(f"the key to sign with cannot be read ({wrong}); expected an open PEM key") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"the key to sign with cannot be read ({error}); expected an open PEM key") from None
         if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size in (256, 384, 521):
             return {256: b"es256", 384: b"es384", 521: b"es512"}[key.curve.key_size]
         if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -86,8 +86,8 @@ def identity_from(chain: Path, key: Path, anchors: Path | None = None) -> Identi
     try:
         texts = [path.read_bytes() for path in (chain, key)]
         roots = anchors.read_bytes() if anchors is not None else _last(texts[0])
-    except OSError as wrong:
-        raise InputError(f"{wrong.filename} cannot be read: {wrong.strerror}; it is needed to sign clips") from None
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}; it is needed to sign clips") from None
     return Identity(chain=texts[0], key=texts[1], anchors=roots)
 
 
@@ -101,10 +101,10 @@ def _make(folder: Path) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    draft = folder.absolute().with_name(f".{folder.name}-{secrets.token_hex(6)}")
+    staging = folder.absolute().with_name(f".{folder.name}-{secrets.token_hex(6)}")
     try:
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir(mode=0o700)
+        staging.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir(mode=0o700)
         root_key = ec.generate_private_key(ec.SECP256R1())
         name = _name("Kinema's own root " + secrets.token_hex(4))
         root = (
@@ -113,18 +113,18 @@ def _make(folder: Path) -> None:
             .add_extension(_usage(signs_certificates=True), critical=True)
         )
         signed = root.sign(root_key, _sha256())
-        _write(draft / ROOT, _pem(signed))
-        _write(draft / ROOT_KEY, _pem_key(root_key))
-        _issue(draft, signed, root_key)
+        _write(staging / ROOT, _pem(signed))
+        _write(staging / ROOT_KEY, _pem_key(root_key))
+        _issue(staging, signed, root_key)
         try:
-            draft.rename(folder)
+            staging.rename(folder)
         except OSError:
             if not (folder / ROOT).is_file():
                 raise
-    except OSError as wrong:
-        raise OutputError(f"{folder} could not be made to keep the signing key in: {wrong.strerror or wrong}") from None
+    except OSError as error:
+        raise OutputError(f"{folder} could not be made to keep the signing key in: {error.strerror or error}") from None
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _renew(folder: Path) -> None:
@@ -137,9 +137,9 @@ def _renew(folder: Path) -> None:
             return
         root = x509.load_pem_x509_certificate((folder / ROOT).read_bytes())
         root_key = _load_key(folder / ROOT_KEY)
-    except (OSError, ValueError) as wrong:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder} holds a damaged identity ({wrong}); put the files back, or name an empty folder"
+            f"{folder} holds a damaged identity ({error}); put the files back, or name an empty folder"
         ) from None
     _issue(folder, root, root_key)
 
@@ -234,9 +234,9 @@ def _pem_key(key: EllipticCurvePrivateKey) -> bytes:
 
 def _write(path: Path, text: bytes) -> None:
     """Whole or not at all, readable by the owner only."""
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    staging = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
+    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    staging.replace(path)

@@ -59,8 +59,8 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     """SHA-256 of the settings as canonical JSON: sorted keys, no spaces, UTF-8."""
     try:
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    except (TypeError, ValueError) as wrong:
-        raise InputError(f"settings are not plain JSON ({wrong}); keep only text, numbers, lists and dicts") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"settings are not plain JSON ({error}); keep only text, numbers, lists and dicts") from None
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -82,8 +82,8 @@ def sign(
         raise InputError(f"{path.name} cannot hold a signed manifest; expected one of {', '.join(KINDS)}")
     if not path.is_file():
         raise InputError(f"{path} does not exist; save the clip before it is signed")
-    moment = (made_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
-    claim: dict[str, Any] = {"model": model, "settings_sha256": settings_hash(settings), "made_at": moment}
+    made = (made_at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
+    claim: dict[str, Any] = {"model": model, "settings_sha256": settings_hash(settings), "made_at": made}
     if watermark_id is not None:
         claim["watermark_id"] = f"{watermark_id:010x}"
     definition = {
@@ -111,10 +111,10 @@ def _signed(source: Path, target: Path, identity: Identity, definition: dict[str
             builder.set_intent(c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA)
             builder.sign_file(str(source), str(target), signer)
         target.chmod(source.stat().st_mode & 0o777)
-    except c2pa.C2paError as wrong:
-        if isinstance(wrong, c2pa.C2paError.Io):
-            raise OutputError(f"{source} could not be signed: {_line(wrong)}; nothing was changed") from None
-        raise InputError(f"{source} could not be signed ({_line(wrong)}); check the certificates and the key") from None
+    except c2pa.C2paError as error:
+        if isinstance(error, c2pa.C2paError.Io):
+            raise OutputError(f"{source} could not be signed: {_line(error)}; nothing was changed") from None
+        raise InputError(f"{source} could not be signed ({_line(error)}); check the certificates and the key") from None
 
 
 def read_manifest(path: Path, trust: bytes = b"") -> Manifest:
@@ -138,14 +138,14 @@ def read_manifest(path: Path, trust: bytes = b"") -> Manifest:
                 return _judged(
                     reader.get_active_manifest() or {}, reader.get_validation_state(), reader.get_validation_results() or {}
                 )
-    except OSError as wrong:
-        raise MediaError(f"{path} cannot be read: {wrong.strerror or wrong}") from None
-    except c2pa.C2paError as wrong:
-        return Manifest(state="invalid", reason=_line(wrong))
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read: {error.strerror or error}") from None
+    except c2pa.C2paError as error:
+        return Manifest(state="invalid", reason=_line(error))
 
 
-def _line(wrong: Exception) -> str:
-    return (str(wrong).splitlines() or [type(wrong).__name__])[0][:200]
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _kind(path: Path) -> str:
@@ -165,16 +165,16 @@ def _judged(manifest: dict[str, Any], state: str | None, results: dict[str, Any]
     claims = [entry.get("data") for entry in manifest.get("assertions", []) if entry.get("label") == ASSERTION]
     claim = claims[0] if claims and isinstance(claims[0], dict) else {}
 
-    def said(name: str) -> str:
+    def text_of(name: str) -> str:
         return str(claim.get(name, ""))[:200]
 
-    mark = said("watermark_id")
+    mark = text_of("watermark_id")
     return Manifest(
         state="valid" if state in ("Valid", "Trusted") else "invalid",
         trusted=state == "Trusted",
-        model=said("model"),
-        settings_hash=said("settings_sha256"),
-        made_at=said("made_at"),
+        model=text_of("model"),
+        settings_hash=text_of("settings_sha256"),
+        made_at=text_of("made_at"),
         watermark_id=int(mark, 16) if re.fullmatch("[0-9a-f]{1,16}", mark) else None,
         signer=str((manifest.get("signature_info") or {}).get("issuer") or "")[:200],
         title=str(manifest.get("title") or "")[:200],

@@ -9,7 +9,7 @@ from typing import Any
 from kinema.media.read import Limits, read
 from kinema.provenance.code import ID_BITS
 from kinema.provenance.manifest import Manifest, read_manifest
-from kinema.provenance.watermark import PUBLIC_KEY, Found, detect
+from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect
 
 NOTHING = "No sign of Kinema was found; that does not prove that it was made without."
 
@@ -21,20 +21,20 @@ class Verdict:
     made_by_kinema: bool
     verdict: str
     manifest: Manifest
-    watermark: Found | None
+    watermark: Watermark | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         mark = self.watermark
         shown = {**asdict(self.manifest), "watermark_id": written(self.manifest.watermark_id)}
-        found = {
+        watermark_json = {
             "found": mark is not None,
             "id": written(mark.id if mark else None),
             "score": round(mark.score, 2) if mark else None,
             "agreement": round(mark.agreement, 4) if mark else None,
         }
         return {
-            "made_by_kinema": self.made_by_kinema, "verdict": self.verdict, "manifest": shown, "watermark": found,
+            "made_by_kinema": self.made_by_kinema, "verdict": self.verdict, "manifest": shown, "watermark": watermark_json,
         }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def verify(path: Path, *, anchors: bytes = b"", key: bytes = PUBLIC_KEY, limits:
     )
 
 
-def _sentence(manifest: Manifest, mark: Found | None, signed: bool) -> str:
+def _sentence(manifest: Manifest, mark: Watermark | None, signed: bool) -> str:
     if signed:
         made = f"Made by Kinema ({manifest.model}, {manifest.made_at}): its signed manifest is intact"
         if mark is None:

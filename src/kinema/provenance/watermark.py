@@ -60,7 +60,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Watermark:
     """A mark that was read, its checksum right. score: by how many standard deviations the pattern stands out of the rest;
     agreement: share of the coded bits that were read right; chip: pixels of a chip in these frames (8, 16, 32 as
     marked); rate: frames of the marked clip to one of these."""
@@ -111,7 +111,7 @@ def _dither(height: int, width: int) -> Floats:
     return out
 
 
-def detect(frames: Frames, key: bytes = PUBLIC_KEY) -> Found | None:
+def detect(frames: Frames, key: bytes = PUBLIC_KEY) -> Watermark | None:
     """The mark in frames [T, H, W, 3] of any size, or None: no mark of that key, or too little left of it to be sure."""
     count, height, width, _ = frames.shape
     window = WINDOW if height * width <= SMALL else PERIOD
@@ -120,9 +120,9 @@ def detect(frames: Frames, key: bytes = PUBLIC_KEY) -> Found | None:
         levels = _levels(luma(frames[at : at + window], LARGEST))
         shrunk = min(height, width) / min(levels[0].shape[1:])
         for level, chip, rate in _guesses(len(levels), moving=count > HOLD):
-            found = _search(levels[level], chip, rate, key)
-            if found is not None:
-                return replace(found, chip=chip * 2**level * round(shrunk))
+            reading = _search(levels[level], chip, rate, key)
+            if reading is not None:
+                return replace(reading, chip=chip * 2**level * round(shrunk))
     return None
 
 
@@ -144,7 +144,7 @@ def _guesses(levels: int, *, moving: bool) -> Iterator[tuple[int, float, float]]
         )
 
 
-def _search(left: Floats, chip: float, rate: float, key: bytes) -> Found | None:
+def _search(left: Floats, chip: float, rate: float, key: bytes) -> Watermark | None:
     """The mark at one scale and rate: every place and moment compared at once, the best few read.
 
     The spectrum is made half flat before, so that stripes and borders in the scene count for less.
@@ -159,9 +159,9 @@ def _search(left: Floats, chip: float, rate: float, key: bytes) -> Found | None:
         score = float(match[t, y, x])
         if score < GATE:
             return None
-        found = _read(np.roll(volume, (-t, -y, -x), (0, 1, 2)), key)
-        if found is not None:
-            return Found(id=found[0], score=score, agreement=found[1], chip=chip, rate=rate)
+        reading = _read(np.roll(volume, (-t, -y, -x), (0, 1, 2)), key)
+        if reading is not None:
+            return Watermark(id=reading[0], score=score, agreement=reading[1], chip=chip, rate=rate)
         near = np.arange(-SAMPLES, SAMPLES + 1)
         match[np.ix_((near + t) % PERIOD, (near + y) % SAMPLES_WIDE, (near + x) % SAMPLES_WIDE)] = 0
     return None
@@ -171,8 +171,8 @@ def _fold(left: Floats, chip: float, rate: float) -> Floats:
     """All frames laid onto one period of the pattern [P, N, N]."""
     across, down = (_folding(count, chip) for count in (left.shape[2], left.shape[1]))
     tiles = np.matmul(np.matmul(down, left), across.T)
-    moment = ((np.arange(len(left)) + 0.5) * rate).astype(int) % PERIOD
-    at = (moment == np.arange(PERIOD)[:, None]).astype(np.float32)
+    phase = ((np.arange(len(left)) + 0.5) * rate).astype(int) % PERIOD
+    at = (phase == np.arange(PERIOD)[:, None]).astype(np.float32)
     return np.tensordot(at, tiles, 1)
 
 

@@ -36,11 +36,24 @@ Ints = NDArray[np.int8]
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One shot of a world over T frames.
+    """The state of a scene: which objects are where, over T frames and K slots.
 
-    kind, color, material: int8 [K], indices into KINDS, COLORS, MATERIALS; kind -1 marks an empty slot.
-    size: float32 [K], radius in units. x, y, vx, vy, angle: float32 [T, K]. visible: float32 [T, K], the share of the
-    entity that the camera sees, 0..1. camera: float32 [T, 3].
+    Attributes:
+        fps: Frames per second.
+        view: "side" or "top".
+        background: A name of BACKGROUNDS.
+        kind: int8 [K], index into KINDS; -1 marks an empty slot.
+        color: int8 [K], index into COLORS.
+        material: int8 [K], index into MATERIALS.
+        size: float32 [K], radius in room units.
+        x: float32 [T, K], position to the right in room units.
+        y: float32 [T, K], position up in room units.
+        vx: float32 [T, K], velocity to the right in units per second.
+        vy: float32 [T, K], velocity up in units per second.
+        angle: float32 [T, K], in radians.
+        visible: float32 [T, K], share of the object that the camera sees, 0 to 1.
+        camera: float32 [T, 3], position (x, y) in room units and zoom.
+        room_width: Width of the room in units.
     """
 
     fps: float
@@ -85,23 +98,25 @@ class Scene:
 
     @property
     def num_frames(self) -> int:
+        """T."""
         return int(self.x.shape[0])
 
     @property
     def num_slots(self) -> int:
+        """K."""
         return int(self.x.shape[1])
 
     @property
     def entities(self) -> list[int]:
-        """Slots that hold something."""
+        """Slots that hold an object."""
         return [k for k in range(self.num_slots) if self.kind[k] >= 0]
 
     def name(self, slot: int) -> str:
-        """'red ball'."""
+        """Name the object in a slot, such as "red ball"."""
         return f"{COLORS[self.color[slot]]} {KINDS[self.kind[slot]]}"
 
     def frames(self, which: slice | NDArray[np.int64]) -> Scene:
-        """The same scene at some of its frames."""
+        """Return the scene at some of its frames."""
         moving = ("x", "y", "vx", "vy", "angle", "visible", "camera")
         return replace(self, **{name: getattr(self, name)[which] for name in moving})
 
@@ -129,7 +144,7 @@ class Scene:
         return replace(self.frames(np.minimum((index + 1e-6).astype(np.int64), self.num_frames - 1)), fps=fps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: a header, then one entry per entity with its path over time."""
+        """Return the scene as plain JSON: a header, then one entry per object with its path over time."""
         entities = []
         for k in self.entities:
             entity: dict[str, Any] = {
@@ -156,7 +171,17 @@ class Scene:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Scene:
-        """The inverse of `to_dict`; InputError names the field that is missing or off."""
+        """Make a scene from what `to_dict` returned.
+
+        Args:
+            data: Plain JSON.
+
+        Returns:
+            The scene.
+
+        Raises:
+            InputError: A field is missing or cannot be read; the message names it.
+        """
         try:
             if data["format"] != FORMAT:
                 raise InputError(f"state format {data['format']} cannot be read; this version reads format {FORMAT}")
@@ -203,10 +228,12 @@ class Scene:
             ) from None
 
     def to_json(self) -> str:
+        """Return the scene as JSON text, as `kinema perceive` writes it."""
         return json.dumps(self.to_dict())
 
     @staticmethod
     def from_json(text: str) -> Scene:
+        """Make a scene from JSON text. InputError: the text is no state."""
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:

@@ -25,7 +25,7 @@ from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import Options, check_options, plan_state
+from kinema.inference.pipeline import SamplingConfig, check_options, plan_state
 from kinema.inference.rollout import WINDOW, FrameState, prefill, render_frames, split_frames, step, terminated
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
@@ -58,7 +58,7 @@ Frame = NDArray[np.uint8]
 
 
 class Step(NamedTuple):
-    """A step's picture uint8 [H, W, 3], state and reward."""
+    """The result of a step: picture uint8 [H, W, 3], state and reward."""
 
     frame: Frame
     state: State
@@ -67,7 +67,13 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class WhatIf:
-    """What happened, and what would have happened with one cause changed; `understood` says which."""
+    """What happened, and what would have happened with one cause changed.
+
+    Attributes:
+        understood: The changed cause, as it was understood.
+        happened: The frames as they were.
+        instead: The same frames with the changed cause.
+    """
 
     understood: str
     happened: Clip
@@ -122,9 +128,27 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
 
 
 class World:
-    """One world. `start` is words, a picture or clip, or a state; `task` is told to the model, which then rewards it. size: of its
-    pictures; by default that of the clip it starts from (`limits.fitted`), else the model's own. steps: of the sampler, each frame.
-    options, strict: as of `kinema.generate`, for the plan of the first frame of a world that starts from words."""
+    """A world that a model predicts frame by frame.
+
+    Args:
+        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        start: Words, a picture or clip, or a state.
+        seed: Same seed, machine and device: same frames.
+        fps: Frames per second.
+        size: "WIDTHxHEIGHT" or (width, height) of the pictures in pixels. None: that of the clip that the world starts from, or the
+            nearest one that the model films; else the model's own.
+        task: A task such as "reach the flag", which the model rewards.
+        steps: Steps of the sampler for each frame.
+        options: How to plan the first frame of a world that starts from words.
+        strict: Refuse words that the model cannot film, instead of logging a warning.
+        parser: Understands the texts of `edit` and `what_if`.
+
+    Raises:
+        InputError: A start, task or number that cannot be used, or a model of a recorded world.
+        SizeError: A size or frame rate that the model cannot do.
+        VocabularyError: strict is True and the words hold something that the model cannot film.
+        ModelError: There is no such model, or its weights do not fit.
+    """
 
     _shown: tuple[FrameState, Frame] | None = None
 
@@ -138,7 +162,7 @@ class World:
         size: str | tuple[int, int] | None = None,
         task: str | None = None,
         steps: int = 1,
-        options: Options | None = None,
+        options: SamplingConfig | None = None,
         strict: bool = False,
         parser: Parser = parse,
     ) -> None:
@@ -170,7 +194,7 @@ class World:
         self._before: list[tuple[FrameState, ...]] = []
         """For each of the latest changes, all frame states before it."""
 
-    def _first(self, start: str | Clip | Scene, options: Options, strict: bool) -> Scene:
+    def _first(self, start: str | Clip | Scene, options: SamplingConfig, strict: bool) -> Scene:
         if isinstance(start, Scene):
             if start.num_frames < 1:
                 raise InputError("the state has no frames")
@@ -208,6 +232,7 @@ class World:
 
     @property
     def state(self) -> State:
+        """The current state: all objects, also hidden ones."""
         return self._state(self._frame_states[-1])
 
     @property
@@ -222,6 +247,7 @@ class World:
 
     @property
     def reward(self) -> float:
+        """The task's reward in this frame, as the model predicts it."""
         return float(decode_reward(self._frame_states[-1].tracks["reward"].float().cpu().numpy())[0])
 
     @property
@@ -233,7 +259,14 @@ class World:
         return (self.seed * 1_000_003 + frame) % 2**62
 
     def clip(self, frames: int | None = None) -> Clip:
-        """The last `frames` frames (None: all that are retained) as a clip."""
+        """Render the last frames.
+
+        Args:
+            frames: Number of frames. None: all that are retained.
+
+        Returns:
+            A clip with its state.
+        """
         frame_states = self._frame_states if frames is None else self._frame_states[-frames:]
         width, height = self.size
         pictures = render_frames(self.model, frame_states, height, width)[0]
@@ -256,7 +289,17 @@ class World:
     # Stepping
 
     def step(self, action: ArrayLike | None = None) -> Step:
-        """Step one frame. action: (right, up) in [-1, 1] for the robots, None: unknown."""
+        """Predict the next frame.
+
+        Args:
+            action: (right, up) in [-1, 1] for the robots. None: the action is unknown.
+
+        Returns:
+            The picture uint8 [H, W, 3], the state and the reward of the new frame.
+
+        Raises:
+            InputError: An action that is not two finite numbers in [-1, 1].
+        """
         self._go(None if action is None else check_action(action))
         return Step(self.frame, self.state, self.reward)
 
@@ -283,13 +326,23 @@ class World:
             del self._frame_states[:excess]
 
     def branch(self) -> World:
-        """Another world that shares the past; neither changes the other."""
+        """Return a second world with the same past. Neither world changes the other."""
         other = object.__new__(World)
         other.__dict__ = {**self.__dict__, "_frame_states": list(self._frame_states), "_before": list(self._before)}
         return other
 
     def rewind(self, frames: int = 16) -> World:
-        """Go back by some frames and drop the later ones, and changes since then. Returns the world itself."""
+        """Go back, and drop the later frames and the changes since then.
+
+        Args:
+            frames: Number of frames, up to `past_frames`.
+
+        Returns:
+            The world itself.
+
+        Raises:
+            InputError: More frames than the world retains.
+        """
         if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
@@ -313,7 +366,17 @@ class World:
     # Questions and edits
 
     def ask(self, question: str) -> Answer:
-        """'where is the red ball?', 'did the car touch the box?', 'what will happen next?' and the like."""
+        """Answer a question about the world.
+
+        Args:
+            question: "where is the red ball?", "did the car touch the box?", "what will happen next?" and the like.
+
+        Returns:
+            The kind of the question, the answer as a value and as a sentence.
+
+        Raises:
+            InputError: The question is not understood, or names no object or several. The message lists the forms of questions.
+        """
         return answer(question, [self._state(m) for m in self._frame_states], self._roll)
 
     def _roll(self) -> list[State]:
@@ -325,13 +388,35 @@ class World:
         return states
 
     def edit(self, text: str) -> str:
-        """'move the car left', 'remove the ball', 'add a blue box on the right' ...; returns what was understood."""
+        """Change the world.
+
+        Args:
+            text: "move the car left", "remove the ball", "add a blue box on the right" and the like.
+
+        Returns:
+            The change as it was understood.
+
+        Raises:
+            InputError: The change is not understood, or names no object or several. The message lists the forms of changes.
+        """
         change = self.parser(text, self.state)
         self._change(change)
         return change.understood
 
     def move(self, slot: int, x: float, y: float) -> str:
-        """Move the entity in a slot to (x, y) in units of the room; it keeps its velocity. Returns what was understood."""
+        """Move an object. It keeps its velocity.
+
+        Args:
+            slot: The object's slot, `Entity.slot`.
+            x: Position to the right in room units, 0 to 10.
+            y: Position up in room units, 0 to 10.
+
+        Returns:
+            The change in words.
+
+        Raises:
+            InputError: The slot is empty, or the position is outside the room.
+        """
         entity = next((e for e in self.state.entities if e.slot == slot), None)
         if entity is None:
             occupied = ", ".join(f"{e.slot} ({e.name})" for e in self.state.entities)
@@ -364,7 +449,18 @@ class World:
         self._refresh_cache()
 
     def what_if(self, cause: str, since: int = 16) -> WhatIf:
-        """The last `since` frames, and a counterfactual with one cause changed: 'the ball had not been pushed'."""
+        """Predict the last frames again with one cause changed. The world itself stays as it is.
+
+        Args:
+            cause: What is different, such as "the ball had not been pushed".
+            since: Number of frames to go back, up to `past_frames`.
+
+        Returns:
+            The last `since` frames as they were, and as they would have been with the same actions.
+
+        Raises:
+            InputError: The cause is not understood, or the world does not retain so many frames.
+        """
         if not isinstance(since, int) or not 1 <= since <= self.past_frames:
             raise InputError(f"since {since} frames: expected 1 to {self.past_frames}, which this world remembers")
         other = self.branch()
@@ -381,7 +477,15 @@ class World:
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Save the world in one file, from which `World.open` continues bit for bit. Frames before a change are not saved.
 
-        OutputError: the path exists and force is False, a full disk, no permission.
+        Args:
+            path: The file.
+            force: Overwrite the file if it exists.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: The file exists and force is False, the disk is full, or there is no permission.
         """
         data = {
             "model": self.model.source,
@@ -398,7 +502,21 @@ class World:
     def open(
         path: str | Path, *, model: Model | str | None = None, parser: Parser = parse, device: str | torch.device = AUTO
     ) -> World:
-        """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
+        """Open a saved world.
+
+        Args:
+            path: A file that `save` wrote.
+            model: A model, or the name or folder of one. None: the model that the world was saved with.
+            parser: Understands the texts of `edit` and `what_if`.
+            device: Device of a model that is given by name.
+
+        Returns:
+            The world.
+
+        Raises:
+            InputError: The file is missing or is no saved world.
+            ModelError: The file has another format, or its model cannot be loaded.
+        """
         data = read(Path(path), "world")
         return World._made(data, path, resolve_model(model or data.get("model"), device), parser)
 

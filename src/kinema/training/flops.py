@@ -21,18 +21,18 @@ def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int
     attention = space * tokens * (2 * c * (cells + readers) + 2 * c * frames)
     attention += space * 2 * c * batch * frames * readers * text_tokens
     ends = batch * frames * (cells * 2 * MAP * config.patch**2 * c + readers * 4 * c * c)
-    local = sketch_flops(config, pictures=batch * frames, cells=cells) if cells else 0.0
+    local = local_flops(config, pictures=batch * frames, cells=cells) if cells else 0.0
     return 2.0 * (tokens * per_token + text + attention + ends) + local
 
 
-def sketch_flops(config: DenoiserConfig, *, pictures: int, cells: int, prior_only: bool = False) -> float:
+def local_flops(config: DenoiserConfig, *, pictures: int, cells: int, prior_only: bool = False) -> float:
     """The same of the local parts alone: convolutions over latents, and stamps. prior_only: nothing of the video is seen."""
     places = pictures * cells * config.patch**2
     seeing = 0 if prior_only else MAP * SEEING + config.latent_channels + 1
     convolutions = 9 * MAP * (seeing + MAP * (DRAWING + 2) + config.latent_channels + 1)
-    ways = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
+    offsets = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
     things = pictures * config.slots * (2 * STATE_FEATURES * SLOT + SLOT * SLOT + SLOT * BASIS * MAP)
-    return 2.0 * (places * (convolutions + ways) + things)
+    return 2.0 * (places * (convolutions + offsets) + things)
 
 
 def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16, size: int = 2048) -> float:

@@ -35,7 +35,7 @@ from kinema.training.trainer import Report, Trainer
 
 log = logging.getLogger(__name__)
 FIRST = 2 * SHARD
-"""Episodes of each bank that a run begins with."""
+"""Episodes of each episode cache that a run begins with."""
 SHOW_EVERY_S = 10.0
 
 
@@ -46,23 +46,23 @@ def plan(name: str, *, rehearse: bool) -> Recipe:
 
 
 def few(run: Recipe, episodes: int) -> Recipe:
-    """The recipe with no more than so many episodes in each bank."""
+    """The recipe with no more than so many episodes in each episode cache."""
     phases = tuple(replace(phase, episodes=min(phase.episodes, episodes)) for phase in run.phases)
     acting, meeting = (replace(p, episodes=min(p.episodes, episodes)) for p in (run.acting, run.meeting))
     return replace(run, phases=phases, acting=acting, meeting=meeting)
 
 
 def ready(run: Recipe) -> bool:
-    """Whether every bank has the episodes that the recipe names."""
+    """Whether every episode cache has the episodes that the recipe names."""
     return not any(order.missing for order in orders_of(run).values())
 
 
 def speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
     """Of each kind of batch: milliseconds a step, clips and frames a second, share of the peak of a large matrix product."""
-    found: dict[str, dict[str, float]] = {}
+    speeds: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         batches = [trainer.loader.next(trainer.phase.name, kind) for _ in range(steps + 2)]
-        there = [batch.on(trainer.device, trainer.codec, trainer.recipe.denoiser.patch) for batch in batches]
+        there = [batch.on(trainer.device, trainer.autoencoder, trainer.recipe.denoiser.patch) for batch in batches]
         for i, batch in enumerate(there):
             if i == 2:
                 _wait(trainer.device)
@@ -73,13 +73,13 @@ def speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
         clips = sum(len(batch.time_s) for batch in there[2:])
         frames = sum(batch.time_s.numel() for batch in there[2:])
         flops = sum(trainer.flops_of(batch) for batch in there[2:])
-        found[kind] = {
+        speeds[kind] = {
             "ms_a_step": 1000 * seconds / steps,
             "clips_per_s": clips / seconds,
             "frames_per_s": frames / seconds,
             "gemm_share": flops / seconds / trainer.peak,
         }
-    return found
+    return speeds
 
 
 def _wait(device: torch.device) -> None:
@@ -156,14 +156,14 @@ def _train(
     begun: float,
 ) -> int:
     torch.set_float32_matmul_precision("high")
-    codec = open_autoencoder(run.codec, str(device))
+    autoencoder = open_autoencoder(run.autoencoder, str(device))
     first = few(run, FIRST)
     while not ready(first):
         if simulating.poll() not in (None, 0):
             raise ModelError("the episodes could not be simulated; what stands above says why")
         time.sleep(0.5)
     log.info("%.0f s: the first episodes are there; training on %s", time.monotonic() - begun, device)
-    trainer = Trainer(run, given.out, open_caches(first), codec, device=device, minutes=given.minutes)
+    trainer = Trainer(run, given.out, open_caches(first), autoencoder, device=device, minutes=given.minutes)
     trainer.elapsed_s = time.monotonic() - begun
     trainer.begin(start)
     folder = given.out / run.model_name
@@ -177,8 +177,8 @@ def _train(
             grown = True
             log.info("%.0f s: all episodes are there", now - begun)
         if now - shown > SHOW_EVERY_S:
-            told = "  ".join(f"{name} {value:.4f}" for name, value in report.parts.items())
-            log.info("%.0f s, step %d, %.0f clips/s  %s", now - begun, report.step, report.clips_per_s, told)
+            line = "  ".join(f"{name} {value:.4f}" for name, value in report.parts.items())
+            log.info("%.0f s, step %d, %.0f clips/s  %s", now - begun, report.step, report.clips_per_s, line)
             shown = now
         if now - saved > run.save_every_s:
             export(trainer, folder)

@@ -9,17 +9,17 @@ from torch import Tensor
 
 from kinema.models.denoiser import Denoiser
 
-WIDER = ("video_in.first.weight", "stamp.thing.weight", "stamp.way.weight")
+WIDER = ("video_in.first.weight", "splatter.thing.weight", "splatter.way.weight")
 """Layers whose inputs have grown: what is new begins at nothing."""
-HEAD, SKETCH = "video_out.", "sketch_out."
+HEAD, LOCAL_HEAD = "video_out.", "local_head."
 
 
 def begin_with(model: Denoiser, weights: Mapping[str, Tensor]) -> int:
     """Copy what fits of `weights` into the model; returns how many parameters were taken. Inputs that are new begin at nothing. A
     model from before there were sketches drew with `video_out`: that becomes the sketch, and `video_out` answers nothing."""
     weights = dict(weights)
-    if model.sketch_out is not None and SKETCH + "last.weight" not in weights:
-        drawn = {SKETCH + name.removeprefix(HEAD): x for name, x in weights.items() if name.startswith(HEAD)}
+    if model.local_head is not None and LOCAL_HEAD + "last.weight" not in weights:
+        drawn = {LOCAL_HEAD + name.removeprefix(HEAD): x for name, x in weights.items() if name.startswith(HEAD)}
         weights |= {name: x for name, x in drawn.items() if "spread" not in name}
         weights |= {name: torch.zeros_like(x) for name, x in weights.items() if name.startswith(HEAD + "last")}
     taken = 0
@@ -31,7 +31,7 @@ def begin_with(model: Denoiser, weights: Mapping[str, Tensor]) -> int:
             value = value.to(mine)
             if mine.shape == value.shape:
                 mine.copy_(value)
-            elif name.startswith(SKETCH + "last") and mine.shape[1:] == value.shape[1:]:
+            elif name.startswith(LOCAL_HEAD + "last") and mine.shape[1:] == value.shape[1:]:
                 mine[: len(value)] = value
             elif name in WIDER and mine.shape[0] == value.shape[0]:
                 _widen(mine, value)

@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from kinema.errors import KinemaError, ModelError, OutputError
-from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_config, save
+from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_config, read_weights, save
 from kinema.training.command import Parser
 
-LOCAL = ("video_in.", "stamp.", "sketch_out.", "video_out.", "sight_out.")
+LOCAL = ("video_in.", "splatter.", "local_head.", "video_out.", "detection_head.")
 """Beginnings of the names of the local parts' parameters."""
 
 
@@ -54,7 +53,7 @@ def join(local: Path, rest: Path, out: Path, *, force: bool = False) -> None:
     if not force and any((out / name).exists() for name in (CONFIG, WEIGHTS, CARD)):
         raise OutputError(f"--out {out} holds a model already; name another folder, or add --force to overwrite it")
     one, two = read_config(local), read_config(rest)
-    if one.denoiser != two.denoiser or one.codec != two.codec:
+    if one.denoiser != two.denoiser or one.autoencoder != two.autoencoder:
         raise ModelError(
             f"{local} and {rest} are models of different shapes; join trainings that began with the same weights"
         )
@@ -81,7 +80,7 @@ def join(local: Path, rest: Path, out: Path, *, force: bool = False) -> None:
 def _read(folder: Path) -> tuple[dict[str, Tensor], str]:
     """Weights and card of a model."""
     try:
-        return load_file(folder / WEIGHTS), (folder / CARD).read_text()
+        return read_weights(folder), (folder / CARD).read_text()
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}; copy the whole folder again") from None
 

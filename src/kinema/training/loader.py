@@ -21,11 +21,11 @@ AHEAD = 3
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, recipe: Recipe, banks: Mapping[str, EpisodeCache], phase: str, kind: str) -> None:
-        self.recipe, self.banks, self.phase, self.kind = recipe, banks, phase, kind
+    def __init__(self, recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str) -> None:
+        self.recipe, self.caches, self.phase, self.kind = recipe, caches, phase, kind
 
     def __getitem__(self, number: int) -> Batch:
-        return make(self.recipe, self.banks, self.phase, self.kind, number)
+        return make(self.recipe, self.caches, self.phase, self.kind, number)
 
 
 class _From:
@@ -41,8 +41,8 @@ class _From:
 class Loader:
     """Gives the next batch of a kind. `counts` says how many of each were given; a resumed run begins with those."""
 
-    def __init__(self, recipe: Recipe, banks: Mapping[str, EpisodeCache], device: torch.device) -> None:
-        self.recipe, self.banks, self.pin = recipe, banks, device.type == "cuda"
+    def __init__(self, recipe: Recipe, caches: Mapping[str, EpisodeCache], device: torch.device) -> None:
+        self.recipe, self.caches, self.pin = recipe, caches, device.type == "cuda"
         self.counts: dict[str, int] = {}
         self._open: dict[tuple[str, str], Iterator[Batch]] = {}
 
@@ -51,10 +51,10 @@ class Loader:
         self.counts[kind] = number + 1
         workers = self.recipe.workers.get(kind, 0)
         if not workers:
-            return make(self.recipe, self.banks, phase, kind, number)
+            return make(self.recipe, self.caches, phase, kind, number)
         if (phase, kind) not in self._open:
             batches: DataLoader[Batch] = DataLoader(
-                _Batches(self.recipe, self.banks, phase, kind),
+                _Batches(self.recipe, self.caches, phase, kind),
                 batch_size=None,
                 sampler=_From(number),
                 num_workers=workers,

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.autoencoder import Codec
+from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import clean_video
@@ -33,35 +33,35 @@ LEVELS = (0.75, 0.5, 0.25, 0.1)
 _POSITION, _VELOCITY = group_slice("position"), group_slice("velocity")
 
 
-def _distance(found: Tensor, truth: Tensor, here: Tensor) -> float:
-    error = (found - truth).norm(dim=-1) * 2.5
-    return float(error[here].mean())
+def _distance(predicted: Tensor, truth: Tensor, exists: Tensor) -> float:
+    error = (predicted - truth).norm(dim=-1) * 2.5
+    return float(error[exists].mean())
 
 
-def _right(found: Tensor, truth: Tensor, group: str, here: Tensor) -> float:
+def _right(predicted: Tensor, truth: Tensor, group: str, exists: Tensor) -> float:
     columns = group_slice(group)
-    same = found[..., columns].argmax(-1) == truth[..., columns].argmax(-1)
-    return float(same[here].float().mean())
+    same = predicted[..., columns].argmax(-1) == truth[..., columns].argmax(-1)
+    return float(same[exists].float().mean())
 
 
 class Probes:
     def __init__(
         self,
         recipe: Recipe,
-        bank: EpisodeCache,
-        codec: Codec,
+        cache: EpisodeCache,
+        autoencoder: VideoAutoencoder,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         count: int = 12,
     ) -> None:
         frames = 20
-        episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
+        episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
         zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
-        windows = bank.windows(episodes, zeros, twos, frames, zeros)
+        windows = cache.windows(episodes, zeros, twos, frames, zeros)
         self.values = encode_windows(windows)
         drawn = pictures(windows.fields, recipe.height, recipe.height).to(device)
-        self.values["video"] = encode_pictures(codec, drawn, recipe.denoiser.patch).cpu()
+        self.values["video"] = encode_pictures(autoencoder, drawn, recipe.denoiser.patch).cpu()
         self.cell_units = 160.0 / recipe.height
         self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]
         mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1)
@@ -98,23 +98,23 @@ class Probes:
 
     def __call__(self, model: Denoiser) -> dict[str, float]:
         truth = self.values["state"]
-        here = truth[..., 0] > 0
-        seen = here & (truth[..., group_slice("visible")][..., 0] > 0)
+        exists = truth[..., 0] > 0
+        seen = exists & (truth[..., group_slice("visible")][..., 0] > 0)
         known = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1]) for name, x in self.values.items()}
-        found = self._ask(model, {"video": known["video"]})["state"]
+        predicted = self._ask(model, {"video": known["video"]})["state"]
         result = {
-            "perceive": _distance(found[..., _POSITION], truth[..., _POSITION], seen),
-            "kind": _right(found, truth, "kind", seen),
-            "color": _right(found, truth, "color", seen),
+            "perceive": _distance(predicted[..., _POSITION], truth[..., _POSITION], seen),
+            "kind": _right(predicted, truth, "kind", seen),
+            "color": _right(predicted, truth, "color", seen),
         }
         drawn = self._ask(model, {name: level for name, level in known.items() if name != "video"})["video"]
         video = self.values["video"]
         result["render"] = float((drawn - video).square().mean())
-        told = {name: level for name, level in known.items() if name != "video"}
-        local = self._ask(model, told, trunk=False)["video"]
+        known_state = {name: level for name, level in known.items() if name != "video"}
+        local = self._ask(model, known_state, trunk=False)["video"]
         result["no trunk"] = float((local - video).square().mean())
         for level in LEVELS:
-            drawn = self._ask(model, {**told, "video": torch.full_like(known["video"], level)})["video"]
+            drawn = self._ask(model, {**known_state, "video": torch.full_like(known["video"], level)})["video"]
             result[f"level {level}"] = float((drawn - video).square().mean())
         first = torch.ones_like(known["video"])
         first[:, :3] = 0
@@ -128,7 +128,10 @@ class Probes:
         hole = known["state"].clone()
         hole[:, 10] = 1
         filled = self._ask(model, {"state": hole}, video=False)["state"][:, 10]
-        result["hidden"] = _distance(filled[..., _POSITION], truth[:, 10][..., _POSITION], here[:, 10])
-        said = self._ask(model, {}, text=True, video=False)["state"]
-        result["told kind"], result["told color"] = _right(said, truth, "kind", here), _right(said, truth, "color", here)
+        result["hidden"] = _distance(filled[..., _POSITION], truth[:, 10][..., _POSITION], exists[:, 10])
+        planned = self._ask(model, {}, text=True, video=False)["state"]
+        result["told kind"], result["told color"] = (
+            _right(planned, truth, "kind", exists),
+            _right(planned, truth, "color", exists),
+        )
         return result

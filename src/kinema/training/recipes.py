@@ -37,10 +37,10 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of the run on one diet, until this share of the run is done."""
+    """A stretch of the run on one scene distribution, until this share of the run is done."""
 
     name: str
-    diet: Source
+    distribution: Source
     episodes: int
     base_seed: int
     until: float
@@ -57,7 +57,7 @@ class Recipe:
     name: str
     """What `kinema train` finds it by, and what a run's checkpoint is compared with."""
     denoiser: DenoiserConfig
-    codec: str
+    autoencoder: str
     phases: tuple[Phase, ...]
     steps: int
     seed: int
@@ -159,7 +159,7 @@ def _tiny_phases() -> tuple[Phase, ...]:
     """One thing, two, then all; the last stretch steps through rooms more than it draws."""
     one = Phase(
         name="one shape",
-        diet=scene_distribution.one_shape(),
+        distribution=scene_distribution.one_shape(),
         episodes=1_000,
         base_seed=1_000_000,
         until=0.02,
@@ -167,12 +167,12 @@ def _tiny_phases() -> tuple[Phase, ...]:
         film_share=0.5,
     )
     two = replace(
-        one, name="two shapes", diet=scene_distribution.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.06
+        one, name="two shapes", distribution=scene_distribution.two_shapes(), episodes=2_000, base_seed=2_000_000, until=0.06
     )
     every = replace(
         two,
         name="tiny",
-        diet=scene_distribution.tiny(),
+        distribution=scene_distribution.tiny(),
         episodes=16_000,
         base_seed=10_000_000,
         until=0.72,
@@ -184,7 +184,9 @@ def _tiny_phases() -> tuple[Phase, ...]:
 
 def _outside(name: str, of: Source, episodes: int, base_seed: int) -> Phase:
     """Episodes beside those of the phases."""
-    return Phase(name=name, diet=of, episodes=episodes, base_seed=base_seed, until=0.0, still_share=0.0, film_share=0.0)
+    return Phase(
+        name=name, distribution=of, episodes=episodes, base_seed=base_seed, until=0.0, still_share=0.0, film_share=0.0
+    )
 
 
 def tiny() -> Recipe:
@@ -194,7 +196,7 @@ def tiny() -> Recipe:
         denoiser=DenoiserConfig(
             width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=384
         ),
-        codec="codec-8x8",
+        autoencoder="codec-8x8",
         phases=_tiny_phases(),
         steps=17_000,
         seed=0,
@@ -251,7 +253,7 @@ def base() -> Recipe:
         phases=(
             Phase(
                 name="full",
-                diet=scene_distribution.full(),
+                distribution=scene_distribution.full(),
                 episodes=200_000,
                 base_seed=50_000_000,
                 until=1.0,
@@ -262,7 +264,7 @@ def base() -> Recipe:
         steps=40_000,
         acting=replace(
             small.acting,
-            diet=replace(scene_distribution.full(), min_entities=2, scenarios={"act": 1.0}),
+            distribution=replace(scene_distribution.full(), min_entities=2, scenarios={"act": 1.0}),
             episodes=40_000,
             base_seed=90_000_000,
         ),
@@ -280,7 +282,7 @@ def smoke() -> Recipe:
         phases=(
             Phase(
                 name="one shape",
-                diet=scene_distribution.one_shape(),
+                distribution=scene_distribution.one_shape(),
                 episodes=500,
                 base_seed=7_000_000,
                 until=1.0,
@@ -313,7 +315,7 @@ def phyworld() -> Recipe:
     small = tiny()
     only = Phase(
         name="phyworld",
-        diet=PhyWorld(),
+        distribution=PhyWorld(),
         episodes=30_000,
         base_seed=70_000_000,
         fps=20.0,
@@ -387,7 +389,7 @@ def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
         compile=False,
         canary_every=1_000_000,
         picture_every=1_000_000,
-        trained=("pairs.",),
+        trained=("contacts.",),
         begin=begin,
     )
 

@@ -34,7 +34,7 @@ from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import DEFAULT, Model, ModelConfig, find, save, weights_folder
+from kinema.models.hub import DEFAULT, Model, ModelConfig, find, read_weights, save, weights_folder
 from kinema.statistics import auroc
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
@@ -47,7 +47,7 @@ from kinema.training.run_folder import locked
 log = logging.getLogger(__name__)
 
 MINUTES = 10.0
-CODEC = "codec"
+AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a codec that was trained on."""
 AHEAD = 12
 """Frames that an evaluation steps ahead, where episodes are that long."""
@@ -68,14 +68,14 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             heads=recipe.heads,
             mlp_ratio=4,
             slots=1,
-            latent_channels=recordings.codec.channels,
+            latent_channels=recordings.autoencoder.channels,
             patch=recipe.patch,
             text_dim=384,
             action_width=width(about["action"]),
             sensors=recordings.sensors,
-            follows=True,
+            predict_residual=True,
         ),
-        codec=CODEC if recipe.codec_share else recipe.codec,
+        autoencoder=AUTOENCODER if recipe.autoencoder_share else recipe.autoencoder,
         height=recordings.size[0],
         max_side=max(recordings.size),
         window=recipe.frames - 1,
@@ -133,18 +133,16 @@ class WorldTrainer:
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
-        self.codec_s = 0.0
+        self.autoencoder_s = 0.0
         """Seconds that its codec was trained on."""
         self.running: dict[str, float] = {}
 
     def _start(self) -> None:
-        from safetensors.torch import load_file
-
         try:
-            path = find(DEFAULT) / "model.safetensors"
+            weights = read_weights(find(DEFAULT))
         except ModelError:
             return
-        taken = begin_with(self.model, load_file(path))
+        taken = begin_with(self.model, weights)
         log.info("begins with %d of %d parts of %s", taken, len(dict(self.model.named_parameters())), DEFAULT)
 
     @property
@@ -170,7 +168,7 @@ class WorldTrainer:
             part.time_s,
             part.text,
             part.bias,
-            part.order,
+            part.previous_index,
             self.dtype,
         )
 
@@ -204,9 +202,9 @@ class WorldTrainer:
                     saved = time.monotonic()
                 self.elapsed_s += time.monotonic() - begun
                 if show is not None:
-                    told = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
+                    line = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
                     left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s / 60
-                    show(f"step {self.step}  {told}  {self.elapsed_s / 60:.1f} min, {left:.1f} left")
+                    show(f"step {self.step}  {line}  {self.elapsed_s / 60:.1f} min, {left:.1f} left")
         finally:
             signal.signal(signal.SIGINT, before)
         self.save()
@@ -223,7 +221,7 @@ class WorldTrainer:
                 "recipe": asdict(self.recipe),
                 "minutes": self.minutes,
                 "steps": self.steps,
-                "codec_s": self.codec_s,
+                "codec_s": self.autoencoder_s,
                 "step": self.step,
                 "elapsed_s": self.elapsed_s,
                 "running": self.running,
@@ -241,13 +239,13 @@ class WorldTrainer:
             self.model.load_state_dict(state["model"], strict=True)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.elapsed_s, self.running = state["step"], state["elapsed_s"], dict(state["running"])
-            self.codec_s = float(state.get("codec_s", 0.0))
+            self.autoencoder_s = float(state.get("codec_s", 0.0))
 
     def finished(self) -> Model:
         """The averaged weights as a model."""
         denoiser = Denoiser(self.config.denoiser)
         denoiser.load_state_dict(self.optimizer.average, strict=True)
-        return Model(self.config, denoiser, self.recordings.codec, device=str(self.device))
+        return Model(self.config, denoiser, self.recordings.autoencoder, device=str(self.device))
 
 
 def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: int = 16) -> tuple[dict[str, float], Any]:
@@ -258,7 +256,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     termination, is only there where at least LEAST_ENDS frames did and did not: a share of right frames would be near 1 for a
     model that never ends anything."""
     rng = np.random.default_rng(12345)
-    held = recordings.kept > 0
+    held = recordings.num_held_back > 0
     longest = recordings.longest(held_back=held)
     known = min(max(recipe.frames // 2, 1), longest - 1)
     ahead = min(AHEAD, longest - known)
@@ -268,45 +266,45 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         states, reads = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]][:, None]
         text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
     tracks = {name: x.to(model.device) for name, x in full_tracks(drawn, recordings.sensors).items()}
-    moments = [
+    history = [
         replace(m, acted=True) for m in split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
     ]
     window = model.config.window
-    moments = prefill(model, moments, text, window=window)
+    history = prefill(model, history, text, window=window)
     made = []
     for t in range(ahead):
         action = tracks["action"][:, known + t - 1]
         last, new = step(
             model,
-            moments,
+            history,
             action,
             fps=recordings.fps,
             seeds=[t * 1000 + i for i in range(count)],
             text=text,
             window=window,
         )
-        moments = [*moments[:-1], last, new][-window - 1 :]
+        history = [*history[:-1], last, new][-window - 1 :]
         made.append(new)
     cells = torch.stack([m.tracks["video"] for m in made], 1)
 
     def shown(x: Tensor) -> NDArray[np.uint8]:
-        return np.asarray(to_bytes(recordings.codec.decode(from_cells(x.float(), recipe.patch))))
+        return np.asarray(to_bytes(recordings.autoencoder.decode(from_cells(x.float(), recipe.patch))))
 
-    truth, found = shown(tracks["video"][:, known:]), shown(cells)
+    truth, predicted = shown(tracks["video"][:, known:]), shown(cells)
     copy = shown(tracks["video"][:, known - 1 : known]).repeat(ahead, 1)
 
     def quality(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         return float(10 * np.log10(255.0**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-3)))
 
-    said = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
+    ended = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
     ends = tracks["terminated"][:, known:, 0].cpu().numpy() > 0
-    pictures = torch.cat([recordings.codec.encode_frames(frames) for frames in recordings.shown])
-    back = np.asarray(to_bytes(recordings.codec.decode(pictures[None].float())))[0]
+    pictures = torch.cat([recordings.autoencoder.encode_frames(frames) for frames in recordings.shown])
+    back = np.asarray(to_bytes(recordings.autoencoder.decode(pictures[None].float())))[0]
     figures = {
         "codec_db": quality(back, np.concatenate(recordings.shown)),
-        "next_db": quality(found[:, 0], truth[:, 0]),
+        "next_db": quality(predicted[:, 0], truth[:, 0]),
         "next_copy_db": quality(copy[:, 0], truth[:, 0]),
-        f"after_{ahead}_db": quality(found[:, -1], truth[:, -1]),
+        f"after_{ahead}_db": quality(predicted[:, -1], truth[:, -1]),
         f"after_{ahead}_copy_db": quality(copy[:, -1], truth[:, -1]),
         "reward_error": float(
             (torch.stack([m.tracks["reward"] for m in made], 1) - tracks["reward"][:, known:]).abs().mean()
@@ -314,10 +312,10 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
         "ends": float(ends.sum()),
     }
     if min(ends.sum(), (~ends).sum()) >= LEAST_ENDS:
-        figures["ends_auroc"] = auroc(said[ends].tolist(), said[~ends].tolist())
+        figures["ends_auroc"] = auroc(ended[ends].tolist(), ended[~ends].tolist())
     rows, captions = [], []
     for i in range(min(4, count)):
-        rows += [truth[i], found[i]]
+        rows += [truth[i], predicted[i]]
         captions += [f"recorded, {known} frames were known before these", "imagined with the same actions"]
     return figures, contact_sheet(rows, captions=captions)
 
@@ -354,7 +352,7 @@ def _stretch(data: Dataset, frames: int) -> int:
     return min(frames, usual)
 
 
-def _codec(
+def _autoencoder(
     data: Dataset,
     recipe: WorldRecipe,
     out: Path,
@@ -365,23 +363,25 @@ def _codec(
     show: Callable[[str], None] | None,
 ) -> Autoencoder:
     """The recipe's codec, trained on over the recording; taken as it is when a run goes on (`again`)."""
-    if not recipe.codec_share:
-        return load_autoencoder(weights_folder() / recipe.codec, device=device)
-    if not again or not (out / CODEC / "README.md").exists():
-        start = load_autoencoder(weights_folder() / recipe.codec, dtype=torch.float32)
+    if not recipe.autoencoder_share:
+        return load_autoencoder(weights_folder() / recipe.autoencoder, device=device)
+    if not again or not (out / AUTOENCODER / "README.md").exists():
+        start = load_autoencoder(weights_folder() / recipe.autoencoder, dtype=torch.float32)
         seen = len(data) - held_back(len(data))
         fitted = fine_tune(start, data, episodes=seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
         save_autoencoder(
-            fitted, out / CODEC, card=f"# codec\n\n{recipe.codec} trained on over {data.total_frames:,} pictures.\n"
+            fitted,
+            out / AUTOENCODER,
+            card=f"# codec\n\n{recipe.autoencoder} trained on over {data.total_frames:,} pictures.\n",
         )
-    return load_autoencoder(out / CODEC, device=device)
+    return load_autoencoder(out / AUTOENCODER, device=device)
 
 
 def save_starts(folder: Path, recordings: Recordings, recipe: WorldRecipe) -> None:
     """Keep recorded beginnings beside a model, for its worlds to start from."""
     starts = recordings.sample_windows(np.random.default_rng(recipe.seed), STARTS, recipe.frames)
-    kept = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
-    save_file({name: x.contiguous() for name, x in kept.items()}, folder / "starts.safetensors")
+    compact = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
+    save_file({name: x.contiguous() for name, x in compact.items()}, folder / "starts.safetensors")
 
 
 def train_world(
@@ -432,39 +432,39 @@ def _train_world(
     state = checkpoint.load(out) if resume else None
     if state is not None and "config" not in state:
         raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
-    share = wish.codec_share
+    share = wish.autoencoder_share
     if minutes is None and steps is None and state is not None:
         steps = state.get("steps")
         minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
     if minutes is None and steps is None:
         minutes = MINUTES
-    codec_minutes = minutes * share if minutes is not None else None
-    codec_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
+    autoencoder_minutes = minutes * share if minutes is not None else None
+    autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
     wish = replace(wish, frames=_stretch(dataset, wish.frames))
     begun = time.monotonic()
-    codec = _codec(dataset, wish, out, codec_minutes, codec_steps, state is not None, device, show)
-    codec_s = time.monotonic() - begun
-    recordings = Recordings(dataset, codec, wish, (lambda i, n: show(f"reading episode {i} of {n}")) if show else None)
+    autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, state is not None, device, show)
+    autoencoder_s = time.monotonic() - begun
+    recordings = Recordings(dataset, autoencoder, wish, (lambda i, n: show(f"reading episode {i} of {n}")) if show else None)
     config = config_for(dataset, recordings, wish, f"world-{dataset.folder.name}")
     left = minutes * (1 - share) if minutes is not None else None
     trainer = WorldTrainer(wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None)
     if state is not None:
         trainer.load(state)
-    trainer.codec_s += codec_s
+    trainer.autoencoder_s += autoencoder_s
     trainer.run(show)
     figures, picture = evaluate(trainer.finished(), recordings, wish)
     trained = {
         "recipe": "world",
         "data": str(dataset.folder),
         "steps": trainer.step,
-        "minutes": round((trainer.elapsed_s + trainer.codec_s) / 60, 1),
+        "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
         "date": date.today().isoformat(),
         "figures": {name: round(value, 3) for name, value in figures.items()},
     }
     folder = out / "world"
     done = replace(config, trained=trained)
-    if wish.codec_share:
-        save_autoencoder(codec, folder / CODEC)
+    if wish.autoencoder_share:
+        save_autoencoder(autoencoder, folder / AUTOENCODER)
     save(folder, done, trainer.optimizer.average, card(done, figures, dataset.total_frames))
     save_starts(folder, recordings, wish)
     picture.save(out / "rollout.png")

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.autoencoder import Codec
+from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
@@ -64,8 +64,8 @@ class WorldRecipe:
     """How many times over, at most."""
     compile: bool = True
     seed: int = 0
-    codec: str = "codec-8x8"
-    codec_share: float = 0.2
+    autoencoder: str = "codec-8x8"
+    autoencoder_share: float = 0.2
     """Share of the time in which this codec is trained on over the recording's pictures; with 0 it is kept."""
     save_every_s: float = 60.0
     patch: int = 2
@@ -79,8 +79,10 @@ def held_back(episodes: int) -> int:
 class Recordings:
     """A dataset as tracks in memory, pictures as latents; its last episodes are held back."""
 
-    def __init__(self, data: Dataset, codec: Codec, recipe: WorldRecipe, show: Callable[[int, int], None] | None) -> None:
-        self.codec, self.fps = codec, data.fps
+    def __init__(
+        self, data: Dataset, autoencoder: VideoAutoencoder, recipe: WorldRecipe, show: Callable[[int, int], None] | None
+    ) -> None:
+        self.autoencoder, self.fps = autoencoder, data.fps
         rewards, sensors = [], []
         self.episodes: list[dict[str, Tensor]] = []
         self.names: list[str] = []
@@ -91,7 +93,7 @@ class Recordings:
             height, across = one.frames.shape[1:3]
             if height % 16 or across % 16:
                 raise InputError(f"pictures of {across}x{height}: expected multiples of 16; record them with --size")
-            parts = [codec.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
+            parts = [autoencoder.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
             video = to_cells(torch.cat(parts)[None].float(), recipe.patch)[0]
             if number >= len(data) - max(held_back(len(data)), 1):
                 self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
@@ -119,7 +121,7 @@ class Recordings:
             one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-3, 3)
             scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
             one_episode["sensors"] = scaled.float().clamp(-5, 5)
-        self.kept = held_back(len(data))
+        self.num_held_back = held_back(len(data))
         self.tasks = sorted(set(self.names))
         self.text: TextCondition | None = None
         if any(self.tasks):
@@ -143,7 +145,9 @@ class Recordings:
     def longest(self, *, held_back: bool) -> int:
         """Frames of the longest episode of either share."""
         some = (
-            self.episodes[len(self.episodes) - self.kept :] if held_back else self.episodes[: len(self.episodes) - self.kept]
+            self.episodes[len(self.episodes) - self.num_held_back :]
+            if held_back
+            else self.episodes[: len(self.episodes) - self.num_held_back]
         )
         return max(len(episode["reward"]) for episode in some)
 
@@ -152,7 +156,9 @@ class Recordings:
     ) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
         first, last = (
-            (len(self.episodes) - self.kept, len(self.episodes)) if held_back else (0, len(self.episodes) - self.kept)
+            (len(self.episodes) - self.num_held_back, len(self.episodes))
+            if held_back
+            else (0, len(self.episodes) - self.num_held_back)
         )
         lengths = np.array([len(self.episodes[i]["reward"]) for i in range(first, last)])
         room = np.maximum(lengths - frames + 1, 0)
@@ -192,7 +198,7 @@ class Lesson:
     time_s: Tensor
     text: TextCondition | None
     bias: Tensor
-    order: Tensor
+    previous_index: Tensor
 
     def with_past(self, made: Tensor) -> Lesson:
         """The same with video cells [B, T - 1, h, w, P] as the past but for its first frame; what follows stays true."""
@@ -242,7 +248,7 @@ def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch
         time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
         text=text,
         bias=torch.where(reads, 0.0, CLOSED).to(device),
-        order=torch.cat([index, index[1:]]).to(device),
+        previous_index=torch.cat([index, index[1:]]).to(device),
     )
 
 
@@ -254,23 +260,23 @@ def world_losses(
     time_s: Tensor,
     text: TextCondition | None,
     bias: Tensor,
-    order: Tensor,
+    previous_index: Tensor,
     dtype: torch.dtype,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
     noisy = noised(values, levels, noise)
-    stride = torch.zeros(len(time_s), device=time_s.device)
+    step_size = torch.zeros(len(time_s), device=time_s.device)
     answers = model.network(
-        noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, stride, dtype, previous_index=order
+        noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, step_size, dtype, previous_index=previous_index
     )
     clean = cleaned(noisy, levels, answers)
     t = (time_s.shape[1] + 1) // 2
-    follows, was = values["video"][:, t:], values["video"][:, : t - 1]
-    changed = ((follows - was).abs() > MOVED).any(-1).float()
+    predict_residual, was = values["video"][:, t:], values["video"][:, : t - 1]
+    changed = ((predict_residual - was).abs() > MOVED).any(-1).float()
     weight = 1 + CHANGED * changed
     level = levels["video"][:, t:]
     error = (
-        (clean["video"][:, t:] - follows).square().mean(-1)
+        (clean["video"][:, t:] - predict_residual).square().mean(-1)
         * edm_weight(level, 0.4)
         / edm_weight(torch.ones_like(level), 0.4)
     )

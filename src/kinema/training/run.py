@@ -1,4 +1,4 @@
-"""A training run from its name to a model folder: banks, codec, trainer, pictures, weights and card."""
+"""A training run from its name to a model folder: episode caches, codec, trainer, pictures, weights and card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from kinema.autoencoder import Codec, load_autoencoder
+from kinema.autoencoder import VideoAutoencoder, load_autoencoder
 from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
@@ -25,7 +25,7 @@ from kinema.training.samples import config_of, picture
 from kinema.training.trainer import Show, Trainer
 
 
-def open_autoencoder(name: str, device: str) -> Codec:
+def open_autoencoder(name: str, device: str) -> VideoAutoencoder:
     folder = weights_folder() / name
     if not folder.exists():
         raise ModelError(f"no codec at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}")
@@ -132,15 +132,16 @@ def _train(
         check_same(run, state, resume)
     elif (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    codec = open_autoencoder(run.codec, device)
-    banks = open_caches(run, prepare)
-    trainer = Trainer(run, out, banks, codec, device=device, minutes=minutes)
+    autoencoder = open_autoencoder(run.autoencoder, device)
+    caches = open_caches(run, prepare)
+    trainer = Trainer(run, out, caches, autoencoder, device=device, minutes=minutes)
     if state is not None:
         trainer.load(state)
     elif run.begin:
         trainer.begin(run.begin)
     trainer.run(
-        show, lambda model, step: picture(run, model, codec, banks[trainer.phase.name], out / "pictures", step, device)
+        show,
+        lambda model, step: picture(run, model, autoencoder, caches[trainer.phase.name], out / "pictures", step, device),
     )
     folder = out / run.model_name
     export(trainer, folder)

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.autoencoder import Codec, to_bytes
+from kinema.autoencoder import VideoAutoencoder, to_bytes
 from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import extend
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.inference.pipeline import Options, generate
+from kinema.inference.pipeline import SamplingConfig, generate
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
@@ -45,7 +45,7 @@ def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelCon
     return ModelConfig(
         name=recipe.model_name,
         denoiser=recipe.denoiser,
-        codec=recipe.codec,
+        autoencoder=recipe.autoencoder,
         height=recipe.height,
         max_side=max(max(shape.height, shape.width) for shape in recipe.still_shapes),
         heights=tuple(sorted({shape.height for shape in recipe.still_shapes})),
@@ -53,7 +53,7 @@ def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelCon
         window=recipe.plan_frames,
         film_window=recipe.film_frames,
         fps=(8.0, 32.0),
-        lacks=recipe.phases[-1].diet.lacks,
+        lacks=recipe.phases[-1].distribution.lacks,
         shortcuts=recipe.shortcut_share > 0,
         trained=trained or {},
     )
@@ -72,7 +72,7 @@ def draw_prompts(
             cell_values=model.config.denoiser.cell_values, device=model.device,
         )  # fmt: skip
         text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
-        filled = generate(model, canvas.__class__(**{**canvas.__dict__, "text": text}), Options(), [seed + i])
+        filled = generate(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
         rows.append((prompt, decode(model, filled.values["video"])[0]))
     return rows
 
@@ -80,24 +80,24 @@ def draw_prompts(
 def decode(model: Model, cells: torch.Tensor) -> Frames:
     """Video cells [B, T, h, w, P] -> uint8 [B, T, H, W, 3]."""
     with torch.inference_mode():
-        return to_bytes(model.codec.decode(from_cells(cells, model.config.denoiser.patch)))
+        return to_bytes(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
 
 
 def draw_rollouts(
-    model: Model, recipe: Recipe, bank: EpisodeCache, *, count: int = 4, known: int = 3
+    model: Model, recipe: Recipe, cache: EpisodeCache, *, count: int = 4, known: int = 3
 ) -> list[tuple[str, Frames]]:
     """Held-back episodes: the truth, and what the model films after the first three frames of it."""
     frames = recipe.film_frames
-    episodes = np.arange(len(bank) - HELD_BACK, len(bank) - HELD_BACK + count)
+    episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
     zeros = np.zeros(count, np.int64)
-    windows = bank.windows(episodes, zeros, zeros + 2, frames, zeros)
+    windows = cache.windows(episodes, zeros, zeros + 2, frames, zeros)
     truth = pictures(windows.fields, recipe.height, recipe.height)
-    video = encode_pictures(model.codec, truth.to(model.device), recipe.denoiser.patch)
+    video = encode_pictures(model.autoencoder, truth.to(model.device), recipe.denoiser.patch)
     canvas = blank(
-        batch=count, frames=frames, fps=bank.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
+        batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
-    filled = generate(model, extend(canvas, video[:, :known]), Options(), list(range(count)))
+    filled = generate(model, extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
     made = decode(model, filled.values["video"])
     rows = []
     for i in range(count):
@@ -105,9 +105,11 @@ def draw_rollouts(
     return rows
 
 
-def picture(recipe: Recipe, denoiser: Denoiser, codec: Codec, bank: EpisodeCache, out: Path, step: int, device: str) -> None:
+def picture(
+    recipe: Recipe, denoiser: Denoiser, autoencoder: VideoAutoencoder, cache: EpisodeCache, out: Path, step: int, device: str
+) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
-    model = Model(config_of(recipe), denoiser, codec, device=device)
+    model = Model(config_of(recipe), denoiser, autoencoder, device=device)
     out.mkdir(parents=True, exist_ok=True)
     sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
-    sheet(draw_rollouts(model, recipe, bank)).save(out / f"rollouts-{step:06d}.png")
+    sheet(draw_rollouts(model, recipe, cache)).save(out / f"rollouts-{step:06d}.png")

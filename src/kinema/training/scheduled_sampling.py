@@ -55,14 +55,16 @@ def scheduled_sampling(stepper: Stepper, batch: Batch, rng: np.random.Generator,
         return batch
     tracks = {name: x[rows, first : begin + 1] for name, x in batch.values.items()}
     text = TextCondition(states=batch.text_states[rows], reads=batch.text_reads[rows])
-    moments: list[FrameState] = [replace(m, acted=True) for m in split_frames(tracks, float(batch.time_s[0, first]), fps)]
-    moments = prefill(stepper, moments, text)
-    told = batch.values["action"][rows]
-    generator = None if told.device.type == "meta" else torch.Generator(told.device).manual_seed(int(rng.integers(2**62)))
+    history: list[FrameState] = [replace(m, acted=True) for m in split_frames(tracks, float(batch.time_s[0, first]), fps)]
+    history = prefill(stepper, history, text)
+    actions = batch.values["action"][rows]
+    generator = (
+        None if actions.device.type == "meta" else torch.Generator(actions.device).manual_seed(int(rng.integers(2**62)))
+    )
     made = []
     for t in range(begin, min(begin + count, frames - 1)):
-        last, new = step(stepper, moments, told[:, t], fps=fps, seeds=generator or [0] * len(rows), text=text)
-        moments = [*moments[:-1], last, new]
+        last, new = step(stepper, history, actions[:, t], fps=fps, seeds=generator or [0] * len(rows), text=text)
+        history = [*history[:-1], last, new]
         made.append(new.tracks["state"])
     state = batch.values["state"].clone()
     for i, own in enumerate(made):

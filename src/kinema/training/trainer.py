@@ -18,19 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from kinema.autoencoder import Codec, fast_dtype
+from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import crop_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import lesson
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import WEIGHTS, find, read_config
+from kinema.models.hub import find, read_config, read_weights
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, kind_of
-from kinema.training.flops import forward_flops, measured_peak, sketch_flops
+from kinema.training.flops import forward_flops, local_flops, measured_peak
 from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes
 from kinema.training.loader import Loader
@@ -65,30 +64,30 @@ GRAPHS = 64
 def precision_of(recipe: Recipe, device: torch.device) -> torch.dtype:
     """The recipe's, or float32 on a processor that has no instructions for bfloat16 and would take fifty times as long in it."""
     wanted: torch.dtype = getattr(torch, recipe.precision)
-    found = fast_dtype(device)
-    if wanted == torch.bfloat16 and found != wanted:
+    supported = fast_dtype(device)
+    if wanted == torch.bfloat16 and supported != wanted:
         log.warning("this processor has no bfloat16 instructions: training in float32")
-        return found
+        return supported
     return wanted
 
 
 class Trainer:
-    """One run. `banks` maps phase names to opened banks; `picture(model, step)` draws sheets when it is time."""
+    """One run. `caches` maps phase names to opened caches; `picture(model, step)` draws sheets when it is time."""
 
     def __init__(
         self,
         recipe: Recipe,
         out: Path,
-        banks: dict[str, EpisodeCache],
-        codec: Codec,
+        caches: dict[str, EpisodeCache],
+        autoencoder: VideoAutoencoder,
         *,
         device: torch.device | str = "cpu",
         minutes: float | None = None,
     ) -> None:
         check_minutes(minutes)
-        self.recipe, self.out, self.banks, self.codec = recipe, out, banks, codec
+        self.recipe, self.out, self.caches, self.autoencoder = recipe, out, caches, autoencoder
         self.device, self.minutes = torch.device(device), minutes
-        self.loader = Loader(recipe, banks, self.device)
+        self.loader = Loader(recipe, caches, self.device)
         torch.manual_seed(recipe.seed)
         self.model = Denoiser(recipe.denoiser).to(self.device)
         for name, parameter in self.model.named_parameters():
@@ -120,7 +119,7 @@ class Trainer:
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.peak = measured_peak(self.device, self.dtype)
-        self._canaries: dict[str, Probes] = {}
+        self._probes: dict[str, Probes] = {}
 
     @property
     def done(self) -> float:
@@ -151,7 +150,7 @@ class Trainer:
             true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
             return self.still_losses(
                 self.model,
-                self.codec.decode,
+                self.autoencoder.decode,
                 batch.values,
                 batch.levels,
                 batch.noise,
@@ -168,7 +167,7 @@ class Trainer:
             batch.text_states,
             batch.text_reads,
             batch.time_bias,
-            batch.stride,
+            batch.step_size,
             batch.cell_units,
             self.dtype,
         )
@@ -185,7 +184,7 @@ class Trainer:
             self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
         )
         self._leaps = True
-        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, stride=made.step_size)
+        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, step_size=made.step_size)
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
@@ -200,7 +199,7 @@ class Trainer:
         config, (clips, frames) = self.recipe.denoiser, batch.time_s.shape
         cells = batch.levels["video"].shape[2] * batch.levels["video"].shape[3] if "video" in batch.levels else 0
         if batch.kind in ("still", "crop"):
-            return passes * sketch_flops(config, pictures=clips, cells=cells, prior_only=batch.kind == "crop")
+            return passes * local_flops(config, pictures=clips, cells=cells, prior_only=batch.kind == "crop")
         tokens = batch.text_states.shape[1] + 1
         return passes * forward_flops(config, batch=clips, frames=frames, cells=cells, text_tokens=tokens)
 
@@ -208,7 +207,7 @@ class Trainer:
         """The batch of this step, on the device, with a past of the model's own or a lesson in long steps where it is time."""
         phase = self.phase
         drawn = self.loader.next(phase.name, kind_of(self.recipe, phase, self.step))
-        return self._own(self._shortened(drawn.on(self.device, self.codec, self.recipe.denoiser.patch)))
+        return self._own(self._shortened(drawn.on(self.device, self.autoencoder, self.recipe.denoiser.patch)))
 
     def one_step(self) -> tuple[int, float]:
         """Clips in the batch, FLOPs spent. The losses stay on the device until `read`."""
@@ -239,11 +238,11 @@ class Trainer:
                     self.running[name] = 0.97 * self.running.get(name, value) + 0.03 * value
         self._unread.clear()
 
-    def use(self, banks: dict[str, EpisodeCache]) -> None:
+    def use(self, caches: dict[str, EpisodeCache]) -> None:
         """Go on with other episodes."""
         counts = self.loader.counts
         self.loader.close()
-        self.banks, self.loader = banks, Loader(self.recipe, banks, self.device)
+        self.caches, self.loader = caches, Loader(self.recipe, caches, self.device)
         self.loader.counts = counts
 
     def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
@@ -301,9 +300,11 @@ class Trainer:
 
     def _sing(self) -> None:
         phase = self.phase.name
-        if phase not in self._canaries:
-            self._canaries[phase] = Probes(self.recipe, self.banks[phase], self.codec, device=self.device, dtype=self.dtype)
-        answers = self._canaries[phase](self.averaged())
+        if phase not in self._probes:
+            self._probes[phase] = Probes(
+                self.recipe, self.caches[phase], self.autoencoder, device=self.device, dtype=self.dtype
+            )
+        answers = self._probes[phase](self.averaged())
         row = {"step": self.step, "phase": phase, "elapsed_s": round(self.elapsed_s, 1)}
         row |= {name: round(value, 4) for name, value in {**self.running, **answers}.items()}
         with (self.out / "canaries.jsonl").open("a") as file:
@@ -336,7 +337,7 @@ class Trainer:
     def begin(self, name: str) -> None:
         """Take over another model's weights, as far as they fit, and go on with batches that they have not seen."""
         folder = find(name)
-        taken = begin_with(self.model, load_file(folder / WEIGHTS))
+        taken = begin_with(self.model, read_weights(folder))
         self.before = int(read_config(folder).trained.get("steps", 0))
         self.loader.counts = dict.fromkeys(KINDS, self.before)
         self.optimizer.begin_average()

@@ -34,10 +34,10 @@ COLORS = ("red", "blue", "pink", "cyan", "purple")
 def _pair(number: int) -> tuple[Case, Case]:
     rng = Random(f"{number}/arena-cause")
     color, other = rng.sample([c for c in COLORS if c != "purple"], 2)
-    way, at = rng.choice((-1.0, 1.0)), rng.uniform(4.0, 6.0)
+    side, at = rng.choice((-1.0, 1.0)), rng.uniform(4.0, 6.0)
     kind, size = rng.choice((("ball", 0.85), ("ball", 1.15), ("star", 0.85)))
     rest = 1.0 + size * (1.05 if kind == "star" else 1.0)
-    load = Actor(kind=kind, color=other, material="plain", size=size, x=at + way * 2.3, y=rest)
+    load = Actor(kind=kind, color=other, material="plain", size=size, x=at + side * 2.3, y=rest)
     robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=at, y=1.0 + 0.96 * 0.85)
     actors = [load, robot]
     cast = Cast(view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="act", actors=actors)
@@ -45,7 +45,7 @@ def _pair(number: int) -> tuple[Case, Case]:
     jump = number % 2 == 1
     for pushes in (True, False):
         actions = np.zeros((FRAMES, 2), np.float32)
-        actions[KNOWN - 1 : KNOWN + 16, 0] = way if pushes else (0.0 if jump else -way)
+        actions[KNOWN - 1 : KNOWN + 16, 0] = side if pushes else (0.0 if jump else -side)
         if jump and not pushes:
             actions[KNOWN + 1 : KNOWN + 4, 1] = 1.0
         still = np.zeros_like(actions)
@@ -66,17 +66,17 @@ def _places(scene: Scene) -> np.ndarray:
 
 def events(place: np.ndarray) -> list[str]:
     """What happened to the load (slot 0) and the robot (slot 1), from places [T, 2, 2] from the last shown frame on."""
-    found = []
+    seen = []
     for slot, name in ((0, "load"), (1, "robot")):
         path = place[KNOWN - 1 :, slot]
         if np.isnan(path[-1]).any():
             continue
         dx = path[-1, 0] - path[0, 0]
         if abs(dx) > MOVED:
-            found.append(f"{name} {'right' if dx > 0 else 'left'}")
+            seen.append(f"{name} {'right' if dx > 0 else 'left'}")
         if np.nanmax(path[:, 1]) - path[0, 1] > MOVED:
-            found.append(f"{name} up")
-    return found
+            seen.append(f"{name} up")
+    return seen
 
 
 def _case(item: str) -> Case:
@@ -88,7 +88,7 @@ def _case(item: str) -> Case:
 def _evaluate(model: Evaluated, item: str) -> Result | None:
     if item.startswith("arrow"):
         return _evaluate_arrow(model, int(item.split("/")[1]))
-    right, hits, told, true = True, 0, 0, 0
+    right, hits, reported, true = True, 0, 0, 0
     for branch in ("push", "else"):
         case = _case(f"causes/{item.split('/')[1]}/{branch}")
         at = np.concatenate([np.array([KNOWN - 1]), np.arange(KNOWN + 3, FRAMES, 4)])
@@ -97,10 +97,10 @@ def _evaluate(model: Evaluated, item: str) -> Result | None:
         place = _places(case.truth).copy()
         place[KNOWN:] = np.nan
         place[at] = read(frames[at], case.truth, at).place[:, :2]
-        found, wanted = set(events(place)), set(case.marks["events"])
-        right &= found == wanted
-        hits, told, true = hits + len(found & wanted), told + len(found), true + len(wanted)
-    return {"value": float(right), "hits": hits, "told": told, "true": true}
+        seen, wanted = set(events(place)), set(case.marks["events"])
+        right &= seen == wanted
+        hits, reported, true = hits + len(seen & wanted), reported + len(seen), true + len(wanted)
+    return {"value": float(right), "hits": hits, "told": reported, "true": true}
 
 
 @lru_cache(maxsize=64)
@@ -109,15 +109,15 @@ def _losing(number: int) -> np.ndarray:
     rng = Random(f"{number}/arena-arrow")
     color = rng.choice(COLORS)
     if number % 2:
-        way = rng.choice((-1.0, 1.0))
+        side = rng.choice((-1.0, 1.0))
         thing = Actor(
             kind="box",
             color=color,
             material="plain",
             size=0.85,
-            x=5 - 3 * way,
+            x=5 - 3 * side,
             y=1.0 + 0.88 * 0.85,
-            vx=way * rng.uniform(2.2, 3.2),
+            vx=side * rng.uniform(2.2, 3.2),
         )
     else:
         size = rng.choice((0.85, 1.15))
@@ -149,8 +149,8 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     counts = np.array([[result[key] for key in ("hits", "told", "true")] for result in pairs], float)
 
     def f1(pick: np.ndarray) -> float:
-        hits, told, true = counts[pick].sum(0)
-        return float(2 * hits / max(told + true, 1.0))
+        hits, reported, true = counts[pick].sum(0)
+        return float(2 * hits / max(reported + true, 1.0))
 
     low, high = bootstrap(len(pairs), f1)
     both, below, above = (100 * v for v in shares(pairs))

@@ -75,11 +75,11 @@ def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, hit = case.truth, int(case.marks["hit"])
     at = np.arange(KNOWN, FRAMES)
-    found = read(predict(model, case), scene, at)
-    x, radius = found.place[:, :2, 0], scene.size[:2].astype(np.float64)
+    reading = read(predict(model, case), scene, at)
+    x, radius = reading.place[:, :2, 0], scene.size[:2].astype(np.float64)
     mass, before = radius**2, scene.vx[KNOWN - 1, :2].astype(np.float64)
     late = (at >= hit + 2) & (at <= hit + 10) & ~np.isnan(x).any(1)
-    keeps = float(found.named[:, :2].all(1).mean()) >= 0.8 and float((found.extra == 0).mean()) >= 0.8
+    keeps = float(reading.named[:, :2].all(1).mean()) >= 0.8 and float((reading.extra == 0).mean()) >= 0.8
     holds = dict.fromkeys(RULES, False) | {"same things": keeps}
     if late.sum() >= 4:
         after = np.array([np.polyfit(at[late] / FPS, x[late, k], 1)[0] for k in range(2)])

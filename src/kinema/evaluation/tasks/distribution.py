@@ -38,13 +38,13 @@ MOVING = 24
 
 @lru_cache(maxsize=2)
 def _films(count: int) -> list[Case]:
-    found = episodes(tiny(), 2 * count, 6_000_000, frames=FRAMES, keep=lambda e: not e.has_action)
+    chosen = episodes(tiny(), 2 * count, 6_000_000, frames=FRAMES, keep=lambda e: not e.has_action)
     return [
         Case(
             name=f"distribution/film/{i}", seed=i, truth=episode.scene, known=0, text=episode.captions.short,
-            other=found[(i + 1) % count].scene, marks={"real": found[count + i].scene},
+            other=chosen[(i + 1) % count].scene, marks={"real": chosen[count + i].scene},
         )
-        for i, episode in enumerate(found[:count])
+        for i, episode in enumerate(chosen[:count])
     ]  # fmt: skip
 
 
@@ -60,9 +60,9 @@ def _moves(episode: Episode) -> bool:
 @lru_cache(maxsize=2)
 def _takes(count: int) -> list[Case]:
     """Clips with a second take: the last shown frame set up again, its speeds and places a little off."""
-    found = episodes(tiny(), count + 1, 7_000_000, frames=KNOWN + FRAMES, keep=_moves)
+    chosen = episodes(tiny(), count + 1, 7_000_000, frames=KNOWN + FRAMES, keep=_moves)
     cases = []
-    for i, episode in enumerate(found):
+    for i, episode in enumerate(chosen):
         again = _again(episode.scene, np.random.default_rng(i))
         cases.append(Case(name=f"distribution/take/{i}", seed=i, truth=episode.scene, known=KNOWN, marks={"again": again}))
     return with_others(cases)
@@ -100,13 +100,13 @@ def state_features(seen: list[list[Seen]]) -> list[float]:
     first, last = seen[0], seen[-1]
     paths, tracks = [], []
     for thing in first:
-        found = [next((s for s in frame if (s.kind, s.color) == (thing.kind, thing.color)), None) for frame in seen]
-        tracks.append(found)
-        places = [(s.x, s.y) for s in found if s is not None]
+        matches = [next((s for s in frame if (s.kind, s.color) == (thing.kind, thing.color)), None) for frame in seen]
+        tracks.append(matches)
+        places = [(s.x, s.y) for s in matches if s is not None]
         if len(places) > 1:
             paths.append(np.array(places))
     steps = [np.linalg.norm(np.diff(path, axis=0), axis=1) for path in paths]
-    ways = [path[-1] - path[0] for path in paths]
+    shifts = [path[-1] - path[0] for path in paths]
     falls = [_fall([None if s is None else s.y for s in track]) for track in tracks]
     rises = [float(path[:, 1].max() - path[-1, 1]) for path in paths]
     return [
@@ -115,7 +115,7 @@ def state_features(seen: list[list[Seen]]) -> list[float]:
         float(np.mean([s.x for s in last] or [5.0])), float(np.mean([s.y for s in last] or [5.0])),
         float(np.mean([s.size for s in first] or [0.0])),
         float(max((step.sum() for step in steps), default=0.0)), float(np.mean([step.mean() for step in steps] or [0.0])),
-        float(max((abs(way[0]) for way in ways), default=0.0)), float(max((abs(way[1]) for way in ways), default=0.0)),
+        float(max((abs(shift[0]) for shift in shifts), default=0.0)), float(max((abs(shift[1]) for shift in shifts), default=0.0)),
         float(max(rises, default=0.0)), float(len(paths)),
         max(falls, default=0.0), float(np.log(max((step.max() for step in steps), default=0.0) + SLOWEST)),
     ]  # fmt: skip
@@ -168,15 +168,15 @@ def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.minimum(a, b).sum()) / union if union else 0.0
 
 
-def likeness(found: Frames, truth: Frames) -> dict[str, float]:
+def likeness(made: Frames, truth: Frames) -> dict[str, float]:
     """The four figures of Physics-IQ."""
-    a, b = _motion(found), _motion(truth)
+    a, b = _motion(made), _motion(truth)
     per_frame = [_iou(x.astype(float), y.astype(float)) for x, y in zip(a, b, strict=True) if x.any() or y.any()]
     return {
         "where": _iou(a.any(0).astype(float), b.any(0).astype(float)),
         "where and when": float(np.mean(per_frame or [0.0])),
         "where, how much": _iou(a.mean(0), b.mean(0)),
-        "pixels": float(np.mean((found.astype(np.float64) - truth) ** 2)) / 255.0**2,
+        "pixels": float(np.mean((made.astype(np.float64) - truth) ** 2)) / 255.0**2,
     }
 
 
@@ -201,9 +201,9 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
             real, made = standardized(
                 np.array([result[f"real_{key}"] for result in films]), np.array([result[key] for result in films])
             )
-            found, p, null = mmd_test(real, made)
+            squared, p, null = mmd_test(real, made)
             metrics += [
-                Metric(name=f"MMD^2, {name}", value=found),
+                Metric(name=f"MMD^2, {name}", value=squared),
                 Metric(name=f"MMD^2, {name}: p", value=p),
                 Metric(name=f"MMD^2, {name}: 95% of its null", value=null),
             ]
@@ -212,7 +212,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
                 metrics.append(Metric(name=f"FD_inf, {name}", value=distance))
                 metrics.append(Metric(name=f"FD_inf, {name}: null", value=nothing))
             if key == "state":
-                like = float(np.exp(-max(found - null, 0.0)))
+                like = float(np.exp(-max(squared - null, 0.0)))
         metrics.append(Metric(name="classifier score (exp of mutual information)", value=_inception(films)))
     for key in ("where", "where and when", "where, how much", "pixels"):
         if takes:

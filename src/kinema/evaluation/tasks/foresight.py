@@ -60,9 +60,9 @@ LOOKS = np.array([4, 8, 16, 24, 32, 40, 48])
 
 @lru_cache(maxsize=2)
 def _future_cases(scale: str) -> list[Case]:
-    found = episodes(tiny(), COUNTS[scale], 0, frames=KNOWN + AHEAD, keep=_hard(KNOWN + AHEAD // 2))
+    chosen = episodes(tiny(), COUNTS[scale], 0, frames=KNOWN + AHEAD, keep=_hard(KNOWN + AHEAD // 2))
     return with_others(
-        [Case(name=f"future/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(found)]
+        [Case(name=f"future/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(chosen)]
     )  # fmt: skip
 
 
@@ -76,10 +76,10 @@ def _evaluate_future(model: Evaluated, item: str) -> Result:
     scene, at = case.truth, KNOWN - 1 + LOOKS
     errors = read(predict(model, case)[LOOKS - 1], scene, at).errors(scene)
     lazy = trivial_errors(scene, KNOWN)
-    asked = in_sight(scene, at)
-    over_time = [float(np.nanmean(row)) if asked[i].any() else None for i, row in enumerate(errors)]
+    visible = in_sight(scene, at)
+    over_time = [float(np.nanmean(row)) if visible[i].any() else None for i, row in enumerate(errors)]
     trivial_time = {
-        name: [float(off[t][asked[i]].mean()) if asked[i].any() else None for i, t in enumerate(at)]
+        name: [float(off[t][visible[i]].mean()) if visible[i].any() else None for i, t in enumerate(at)]
         for name, off in lazy.items()
     }
     error = float(np.nanmean(errors))
@@ -97,19 +97,19 @@ def _own_state(model, case: Case) -> Result:  # type: ignore[no-untyped-def]
     from kinema.api import perceive, render
 
     scene = case.truth.frames(slice(0, case.known))
-    found = perceive(Clip(frames=case.context, fps=case.fps), model=model, seed=case.seed)
+    perceived = perceive(Clip(frames=case.context, fps=case.fps), model=model, seed=case.seed)
     off = []
     for k in scene.entities:
-        mine = [j for j in found.entities if found.name(j) == scene.name(k)]
+        mine = [j for j in perceived.entities if perceived.name(j) == scene.name(k)]
         off.append(
             min(
-                (float(np.hypot(found.x[:, j] - scene.x[:, k], found.y[:, j] - scene.y[:, k]).mean()) for j in mine),
+                (float(np.hypot(perceived.x[:, j] - scene.x[:, k], perceived.y[:, j] - scene.y[:, k]).mean()) for j in mine),
                 default=5.0,
             )
         )
     drawn = render(scene, model=model, size=(64, 64), seed=case.seed).frames
-    wrong = np.mean((drawn.astype(np.float64) - case.context) ** 2)
-    return {"perceived": float(np.mean(off)), "psnr": float(10 * np.log10(255.0**2 / wrong))}
+    squared_error = np.mean((drawn.astype(np.float64) - case.context) ** 2)
+    return {"perceived": float(np.mean(off)), "psnr": float(10 * np.log10(255.0**2 / squared_error))}
 
 
 def _aggregate_future(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
@@ -125,8 +125,8 @@ def _aggregate_future(results: Sequence[Result], oracle: Sequence[Result]) -> Ta
     curves = {"model": at([result["times"] for result in results])}
     if oracle:
         curves["truth as read"] = at([result["times"] for result in oracle])
-    for way in results[0]["trivial_times"]:
-        curves[way] = at([result["trivial_times"][way] for result in results])
+    for guess in results[0]["trivial_times"]:
+        curves[guess] = at([result["trivial_times"][guess] for result in results])
     metrics = [
         Metric(name=f"error after {t:g} s", value=v, unit="units") for t, v in curves["model"] if t in (0.5, 1.0, 3.0)
     ]
@@ -165,14 +165,14 @@ SHORT = 20
 
 @lru_cache(maxsize=8)
 def _combos(group: str, scale: str) -> list[Case]:
-    diet = replace(tiny(), held_out="only" if group == "pairs" else "exclude", min_entities=1, max_entities=2)
+    distribution = replace(tiny(), held_out="only" if group == "pairs" else "exclude", min_entities=1, max_entities=2)
     if group == "speeds":
-        diet = replace(diet, min_speed=6.0, max_speed=8.0, held_out="any")
+        distribution = replace(distribution, min_speed=6.0, max_speed=8.0, held_out="any")
     count, hard, at = COUNTS[scale] // 2, _hard(KNOWN + SHORT - 1), every(KNOWN, KNOWN + SHORT, 4)
     keep = lambda episode: hard(episode) and _flags_clear(episode.scene, at)
-    found = episodes(diet, count, 1_000_000 * (1 + GROUPS.index(group)), frames=KNOWN + SHORT, keep=keep)
+    chosen = episodes(distribution, count, 1_000_000 * (1 + GROUPS.index(group)), frames=KNOWN + SHORT, keep=keep)
     return with_others(
-        [Case(name=f"combinations/{group}/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(found)]
+        [Case(name=f"combinations/{group}/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(chosen)]
     )
 
 
@@ -184,10 +184,10 @@ def _combo_case(item: str) -> Case:
 def _evaluate_combo(model: Evaluated, item: str) -> Result:
     case = _combo_case(item)
     scene, at = case.truth, every(KNOWN, case.truth.num_frames, 4)
-    found = read(predict(model, case)[at - KNOWN], scene, at)
-    errors, asked = found.errors(scene), in_sight(scene, at)
-    complete = np.asarray((found.named | ~asked).all(1))
-    normal = float(complete.mean()) >= 0.8 and float((found.extra == 0).mean()) >= 0.8
+    reading = read(predict(model, case)[at - KNOWN], scene, at)
+    errors, visible = reading.errors(scene), in_sight(scene, at)
+    complete = np.asarray((reading.named | ~visible).all(1))
+    normal = float(complete.mean()) >= 0.8 and float((reading.extra == 0).mean()) >= 0.8
     right = bool(complete[-1] and np.nanmax(errors[-1]) <= RIGHT)
     return {"value": float(right), "abnormal": float(not normal), "error": float(np.nanmean(errors[-1]))}
 
@@ -266,14 +266,14 @@ def _acting(seed: int) -> Case:
 @lru_cache(maxsize=256)
 def _action_case(item: str) -> Case:
     """Of many rooms those in which the other actions lead elsewhere."""
-    wanted, seed, found = int(item), 0, -1
+    wanted, seed, count = int(item), 0, -1
     while True:
         case = _acting(seed)
         robot = _robot(case.truth)
         swapped: Scene = case.marks["shuffled"]
         if np.hypot(case.truth.x[-1, robot] - swapped.x[-1, robot], case.truth.y[-1, robot] - swapped.y[-1, robot]) >= 1.0:
-            found += 1
-            if found == wanted:
+            count += 1
+            if count == wanted:
                 return replace(case, name=f"actions/{item}", other=_acting(seed + 1).truth)
         seed += 1
 
@@ -287,8 +287,8 @@ def _evaluate_action(model: Evaluated, item: str) -> Result:
     scene, last = case.truth, np.array([case.truth.num_frames - 1])
     robot = _robot(scene)
 
-    def off(asked: Case) -> float:
-        place = read(predict(model, asked)[-1:], scene, last).place[0, robot]
+    def off(case_now: Case) -> float:
+        place = read(predict(model, case_now)[-1:], scene, last).place[0, robot]
         away = float(np.hypot(place[0] - scene.x[-1, robot], place[1] - scene.y[-1, robot]))
         return 5.0 if np.isnan(away) else min(away, 5.0)
 

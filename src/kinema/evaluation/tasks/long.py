@@ -61,18 +61,18 @@ def _case(item: str) -> Case:
 
 def _visits(x: np.ndarray) -> list[str]:
     """Which wall the robot came to, in order."""
-    found: list[str] = []
+    visits: list[str] = []
     for place in x:
         where = "left" if place < 2.2 else "right" if place > 7.8 else ""
-        if where and (not found or found[-1] != where):
-            found.append(where)
-    return found
+        if where and (not visits or visits[-1] != where):
+            visits.append(where)
+    return visits
 
 
-def _in_order(found: list[str], wanted: list[str]) -> int:
+def _in_order(visits: list[str], wanted: list[str]) -> int:
     """Length of the longest common subsequence."""
-    table = np.zeros((len(found) + 1, len(wanted) + 1), int)
-    for i, a in enumerate(found):
+    table = np.zeros((len(visits) + 1, len(wanted) + 1), int)
+    for i, a in enumerate(visits):
         for j, b in enumerate(wanted):
             table[i + 1, j + 1] = table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
     return int(table[-1, -1])
@@ -88,19 +88,19 @@ def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, at = case.truth, np.arange(KNOWN, case.truth.num_frames, LOOK)
     frames = predict(model, case)
-    found = read(frames[at - KNOWN], scene, at)
+    reading = read(frames[at - KNOWN], scene, at)
     robot = next(k for k in scene.entities if KINDS[scene.kind[k]] == "robot")
-    path = found.place[:, robot, 0]
+    path = reading.place[:, robot, 0]
     seen, wanted = _visits(path[~np.isnan(path)]), _visits(scene.x[at, robot])
     # Each visit is also checked in its time: halves of the script are compared one by one.
     hits = 0
-    told, true = 0, 0
+    reported, true = 0, 0
     for part in np.array_split(np.arange(len(at)), 6):
-        here = path[part]
-        one, two = _visits(here[~np.isnan(here)]), _visits(scene.x[at[part], robot])
-        hits, told, true = hits + _in_order(one, two), told + len(one), true + len(two)
-    f1 = 2 * hits / max(told + true, 1)
-    steady = np.stack([_steady(found.named[:, k]) for k in scene.entities], 1)
+        part_path = path[part]
+        one, two = _visits(part_path[~np.isnan(part_path)]), _visits(scene.x[at[part], robot])
+        hits, reported, true = hits + _in_order(one, two), reported + len(one), true + len(two)
+    f1 = 2 * hits / max(reported + true, 1)
+    steady = np.stack([_steady(reading.named[:, k]) for k in scene.entities], 1)
     changes = float((steady[1:] != steady[:-1]).any(1).sum())
     minutes = len(frames) / FPS / 60
     corner = frames[:, 1:5, 1:63].reshape(len(frames), -1).mean(1).astype(np.float64)

@@ -68,10 +68,15 @@ def _waiting(gap_s: float, number: int) -> Case:
             break
     actions.append((0.0, 0.0))
     scene = _scene(cast, np.asarray(path, np.float32))
-    told = np.array(actions, np.float32)
-    still = replace(scene, x=scene.x[np.minimum(np.arange(len(told)), SHOWN - 1)])
+    action_array = np.array(actions, np.float32)
+    still = replace(scene, x=scene.x[np.minimum(np.arange(len(action_array)), SHOWN - 1)])
     return Case(
-        name=f"permanence/waiting-{gap_s:g}/{number}", seed=number, truth=scene, known=SHOWN, actions=told, no_action=still
+        name=f"permanence/waiting-{gap_s:g}/{number}",
+        seed=number,
+        truth=scene,
+        known=SHOWN,
+        actions=action_array,
+        no_action=still,
     )
 
 
@@ -83,7 +88,7 @@ def _scene(cast: Cast, track: Floats) -> Scene:
 
 def absences(scene: Scene, least: int = 4) -> list[tuple[int, int, int]]:
     """(slot, last frame in sight, first frame back) of every absence of half a second to three, from frame `least` on."""
-    found = []
+    absent = []
     for slot in scene.entities:
         seen, out = scene.visible[:, slot], None
         for t in range(4, len(seen)):
@@ -91,9 +96,9 @@ def absences(scene: Scene, least: int = 4) -> list[tuple[int, int, int]]:
                 out = t - 1
             elif out is not None and seen[t] > 0.9:
                 if 8 <= t - out <= 48 and out >= least:
-                    found.append((slot, out, t))
+                    absent.append((slot, out, t))
                 out = None
-    return found
+    return absent
 
 
 @lru_cache(maxsize=2)
@@ -101,9 +106,9 @@ def _passing(count: int) -> list[Case]:
     def keep(episode: Episode) -> bool:
         return not episode.has_action and bool(absences(episode.scene))
 
-    diet = replace(tiny(), scenarios={"behind": 1.0})
+    distribution = replace(tiny(), scenarios={"behind": 1.0})
     cases = []
-    for i, episode in enumerate(episodes(diet, count, 4_000_000, frames=96, keep=keep)):
+    for i, episode in enumerate(episodes(distribution, count, 4_000_000, frames=96, keep=keep)):
         slot, out, back = absences(episode.scene)[0]
         scene = episode.scene.frames(slice(max(0, out - 15), back + 1))
         known = min(out, 15) + 1
@@ -128,9 +133,9 @@ def _leaving(number: int) -> Case:
             world.step()
             path.append(world.rows())
         scene = _scene(cast, np.asarray(path, np.float32))
-        gone = absences(scene)
-        if gone and gone[0][1] >= SHOWN - 1:
-            _, out, back = gone[0]
+        gaps = absences(scene)
+        if gaps and gaps[0][1] >= SHOWN - 1:
+            _, out, back = gaps[0]
             scene = scene.frames(slice(max(0, out - 15), min(back + 4, 96)))
             return Case(name=f"permanence/off-screen/{number}", seed=number, truth=scene, known=min(out, 15) + 1)
         seed += 1
@@ -157,20 +162,20 @@ def _evaluate(model: Evaluated, item: str) -> Result:
     absent = np.flatnonzero(scene.visible[:, slot] < 0.2)
     absent = absent[absent >= case.known]
     at = np.array([int(absent[len(absent) // 2]), scene.num_frames - 1])
-    found = read(predict(model, case)[at - case.known], scene, at)
-    gone = bool(np.isnan(found.place[0, slot, 0]))
-    place = found.place[1, slot]
+    reading = read(predict(model, case)[at - case.known], scene, at)
+    hidden = bool(np.isnan(reading.place[0, slot, 0]))
+    place = reading.place[1, slot]
     off = float(np.hypot(place[0] - scene.x[-1, slot], place[1] - scene.y[-1, slot]))
-    back, same = gone and not np.isnan(off), bool(found.named[1, slot])
+    back, same = hidden and not np.isnan(off), bool(reading.named[1, slot])
     there = back and off <= float(scene.size[slot])
-    gone_s = float((scene.visible[:, slot] < 0.2).sum() / FPS)
+    hidden_s = float((scene.visible[:, slot] < 0.2).sum() / FPS)
     return {
         "value": float(there and same),
         "back": float(back),
         "place": float(there),
         "same": float(same),
-        "gone": float(gone),
-        "gone_s": gone_s,
+        "gone": float(hidden),
+        "gone_s": hidden_s,
     }
 
 
@@ -201,8 +206,8 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
 
 def _items(scale: str) -> list[str]:
     waiting, passing, leaving = COUNTS[scale]
-    found = [f"waiting-{gap:g}/{i}" for i in range(waiting) for gap in GAPS_S]
-    return [*found, *(f"passing/{i}" for i in range(passing)), *(f"off-screen/{i}" for i in range(leaving))]
+    names = [f"waiting-{gap:g}/{i}" for i in range(waiting) for gap in GAPS_S]
+    return [*names, *(f"passing/{i}" for i in range(passing)), *(f"off-screen/{i}" for i in range(leaving))]
 
 
 PERMANENCE = Task(

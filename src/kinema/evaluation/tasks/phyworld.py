@@ -24,7 +24,7 @@ INKED = 0.35
 """Share of a color's chroma from which a pixel is a ball's."""
 LEAST = 6.0
 """Pixels that make a ball."""
-GONE = 4.0
+LOST_SPEED = 4.0
 """Added to the speed of a ball that cannot be found, as its error: the fastest that is trained on."""
 SEED = 980_000_000
 PUBLISHED = {"uniform": (0.0221, 0.435), "collision": (0.0267, 0.187), "parabola": (0.0509, 0.307)}
@@ -44,15 +44,15 @@ def centers(frames: Frames, scene: Scene) -> Floats:
     height, width = frames.shape[1:3]
     unit = height / 10.0
     columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
-    found = np.full((len(frames), scene.num_slots, 2), np.nan, np.float32)
+    places = np.full((len(frames), scene.num_slots, 2), np.nan, np.float32)
     for k in scene.entities:
         mask = ((share - INKED) / (1 - INKED)).clamp(0, 1) * (color == int(scene.color[k]))
         mass = mask.sum((1, 2))
         x = (mask.sum(1) * columns).sum(1) / mass.clamp(min=1e-6)
         y = (mask.sum(2) * rows).sum(1) / mass.clamp(min=1e-6)
         place = np.stack([5.0 + (x.numpy() - width / 2) / unit, 5.0 + (height / 2 - y.numpy()) / unit], -1)
-        found[:, k] = np.where(mass.numpy()[:, None] >= LEAST * min(1.0, float(scene.size[k])) ** 2, place, np.nan)
-    return found
+        places[:, k] = np.where(mass.numpy()[:, None] >= LEAST * min(1.0, float(scene.size[k])) ** 2, place, np.nan)
+    return places
 
 
 def _whole(scene: Scene) -> NDArray[np.bool_]:
@@ -65,7 +65,7 @@ def _speed(place: Floats, fps: float) -> Floats:
     return np.asarray(np.diff(place, axis=0) * fps, np.float32)
 
 
-def _off(found: Floats, scene: Scene) -> tuple[float, float]:
+def _off(velocities: Floats, scene: Scene) -> tuple[float, float]:
     """Both errors of velocities [T - 1, K, 2] found from the last shown frame on, mean over balls."""
     truth = _speed(np.stack([scene.x, scene.y], -1), scene.fps)
     whole = _whole(scene)
@@ -75,12 +75,14 @@ def _off(found: Floats, scene: Scene) -> tuple[float, float]:
         use[: KNOWN - 1] = False
         if not use.any():
             continue
-        wrong = found[use, k] - truth[use, k]
-        lost = np.isnan(wrong).any(-1)
-        size = np.where(lost, np.linalg.norm(truth[use, k], axis=-1) + GONE, np.linalg.norm(np.nan_to_num(wrong), axis=-1))
+        difference = velocities[use, k] - truth[use, k]
+        lost = np.isnan(difference).any(-1)
+        size = np.where(
+            lost, np.linalg.norm(truth[use, k], axis=-1) + LOST_SPEED, np.linalg.norm(np.nan_to_num(difference), axis=-1)
+        )
         each.append(float(size.mean()))
-        kept = float(np.linalg.norm(wrong[~lost].mean(0))) if (~lost).any() else 0.0
-        of_mean.append(float(kept * (~lost).mean() + size[lost].sum() / len(size)))
+        visible_error = float(np.linalg.norm(difference[~lost].mean(0))) if (~lost).any() else 0.0
+        of_mean.append(float(visible_error * (~lost).mean() + size[lost].sum() / len(size)))
     return float(np.mean(of_mean)), float(np.mean(each))
 
 
@@ -139,8 +141,8 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     levels = {result["item"].split("/")[0] for result in results}
 
     def of_each(some: Sequence[Result]) -> float:
-        found = [skill(_under(level, some), _under(level, oracle))[0] for level in sorted(levels) if _under(level, some)]
-        return float(np.mean(found)) if found else 0.0
+        scores = [skill(_under(level, some), _under(level, oracle))[0] for level in sorted(levels) if _under(level, some)]
+        return float(np.mean(scores)) if scores else 0.0
 
     metrics.append(Metric(name="skill in distribution", value=of_each(inside)))
     metrics.append(Metric(name="skill out of distribution", value=of_each(outside)))

@@ -28,16 +28,16 @@ from kinema.scene.scene import COLORS, KINDS, Scene
 FRAMES = 24
 COUNTS = {"quick": (20, 12, 3), "full": (100, 60, 10)}
 VERBS = {"ball": "rolls", "box": "slides", "triangle": "slides", "star": "moves", "car": "drives", "robot": "walks"}
-WAY = 0.25
+LEAST_SHIFT = 0.25
 """Units that count as a way."""
 
 
 @lru_cache(maxsize=4)
 def _prompts(count: int) -> list[Case]:
-    diet = replace(tiny(), min_entities=2, max_entities=2)
-    found = episodes(diet, count + 1, 8_000_000, frames=FRAMES, keep=lambda e: _both_seen(e.scene))
+    distribution = replace(tiny(), min_entities=2, max_entities=2)
+    chosen = episodes(distribution, count + 1, 8_000_000, frames=FRAMES, keep=lambda e: _both_seen(e.scene))
     return with_others(
-        [Case(name=f"prompts/cast/{i}", seed=i, truth=e.scene, known=0, text=e.captions.short) for i, e in enumerate(found)]
+        [Case(name=f"prompts/cast/{i}", seed=i, truth=e.scene, known=0, text=e.captions.short) for i, e in enumerate(chosen)]
     )
 
 
@@ -54,8 +54,8 @@ def _direction(number: int) -> Case:
     rng = Random(f"{number}/arena-direction")
     kind = rng.choice(("ball", "box", "star", "car"))
     color = rng.choice([c for i, c in enumerate(COLORS) if (KINDS.index(kind), i) in tiny().pairs()])
-    way = rng.choice(("left", "right"))
-    sign = 1.0 if way == "right" else -1.0
+    side = rng.choice(("left", "right"))
+    sign = 1.0 if side == "right" else -1.0
     thing = Actor(
         kind=kind, color=color, material="plain", size=0.85, x=5 - 2 * sign, y=1.0 + BELOW[kind] * 0.85, vx=sign * 2.5,
         motor=sign * 2.5 if kind == "car" else 0.0, angle=0.0 if sign > 0 or kind != "car" else float(np.pi),
@@ -63,7 +63,7 @@ def _direction(number: int) -> Case:
     cast = Cast(view="side", background="field", room_width=10.0, scenario="move", actors=[thing])
     scene = enact(cast, np.zeros((FRAMES, 2), np.float32))
     return Case(
-        name=f"prompts/direction/{number}", seed=number, truth=scene, known=0, text=f"a {color} {kind} {VERBS[kind]} {way}",
+        name=f"prompts/direction/{number}", seed=number, truth=scene, known=0, text=f"a {color} {kind} {VERBS[kind]} {side}",
         marks={"color": color, "kind": kind, "sign": sign},
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def read_cast(frames: Frames) -> Counter[str]:
 def _evaluate(model: Evaluated, item: str) -> Result | None:
     group, number = item.split("/")
     if group == "kept":
-        return _evaluate_kept(model, int(number))
+        return _evaluate_given(model, int(number))
     case = _case(item)
     frames = predict(model, case)
     if group == "cast":
@@ -96,10 +96,10 @@ def _evaluate(model: Evaluated, item: str) -> Result | None:
     looks = parse_clip(frames[[0, 4, 8, 12, 16]])
     path = [next((s for s in frame if (s.color, s.kind) == name), None) for frame in looks]
     seen = [s for s in path if s is not None]
-    return {"value": float(len(seen) > 1 and (seen[-1].x - seen[0].x) * case.marks["sign"] > WAY)}
+    return {"value": float(len(seen) > 1 and (seen[-1].x - seen[0].x) * case.marks["sign"] > LEAST_SHIFT)}
 
 
-def _evaluate_kept(model: Evaluated, number: int) -> Result | None:
+def _evaluate_given(model: Evaluated, number: int) -> Result | None:
     """Given pictures after extending, filling in and a masked edit; and how much edits of rising strength change."""
     own = kinema_model_of(model)
     if own is None:
@@ -112,7 +112,7 @@ def _evaluate_kept(model: Evaluated, number: int) -> Result | None:
     between = infill(
         [(Clip(frames=clip.frames[:1], fps=FPS), 0.0), (Clip(frames=clip.frames[-1:], fps=FPS), 0.75)], model=own
     )
-    kept = np.array_equal(longer.frames[:12], clip.frames) and np.array_equal(between.frames[0], clip.frames[0])
+    unchanged = np.array_equal(longer.frames[:12], clip.frames) and np.array_equal(between.frames[0], clip.frames[0])
     mask = np.zeros((1, 64, 64, 3), np.uint8)
     mask[:, :, 32:] = 255
     words = "a pink star in the snow"
@@ -123,7 +123,7 @@ def _evaluate_kept(model: Evaluated, number: int) -> Result | None:
     masked = edit(clip, words, strength=0.9, mask=Clip(frames=mask, fps=1.0), model=own, seed=number)
     change = np.abs(masked.frames.astype(int) - clip.frames).mean((0, 1, 3))
     inside = float(change[40:].sum() / max(change[:24].sum() + change[40:].sum(), 1e-6))
-    return {"value": float(kept), "rising": float(changes[0] < changes[1] < changes[2]), "inside": inside}
+    return {"value": float(unchanged), "rising": float(changes[0] < changes[1] < changes[2]), "inside": inside}
 
 
 def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
@@ -146,9 +146,9 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
 
 
 def _items(scale: str) -> list[str]:
-    cast, direction, kept = COUNTS[scale]
+    cast, direction, given = COUNTS[scale]
     names = [f"{group}/{i}" for i in range(direction) for group in ("cast", "direction")]
-    return [*names, *(f"cast/{i}" for i in range(direction, cast)), *(f"kept/{i}" for i in range(kept))]
+    return [*names, *(f"cast/{i}" for i in range(direction, cast)), *(f"kept/{i}" for i in range(given))]
 
 
 PROMPTS = Task(

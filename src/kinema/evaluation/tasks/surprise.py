@@ -45,22 +45,26 @@ def _roller(kind: str, color: str, x: float, speed: float, size: float = 0.85) -
 def _behind(rng: Random, other: str) -> tuple[Frames, Frames, int]:
     """A ball passes a screen; beside it the same with nothing, or with another kind of thing. Cut while it is hidden."""
     color, dark = rng.sample(COLORS, 2)
-    way, speed = rng.choice((-1.0, 1.0)), rng.uniform(2.0, 2.6)
+    side, speed = rng.choice((-1.0, 1.0)), rng.uniform(2.0, 2.6)
     screen = Actor(kind="screen", color=dark, material="plain", size=1.15, x=5.0, y=1.0 + 2.2 * 1.15)
-    start = 5.0 - way * speed * 1.0
-    thing = _cast(_roller("ball", color, start, way * speed), screen)
+    start = 5.0 - side * speed * 1.0
+    thing = _cast(_roller("ball", color, start, side * speed), screen)
     if other == "nothing":
         instead = _cast(screen)
     else:
-        instead = _cast(_roller("star", color, start, way * speed), screen)
+        instead = _cast(_roller("star", color, start, side * speed), screen)
     hidden = int(np.abs(thing.x[:, 0] - 5.0).argmin())
     return draw(thing), draw(instead), hidden
 
 
 def _elsewhere(rng: Random) -> tuple[Frames, Frames, int]:
-    way, speed, color = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 1.8), rng.choice(COLORS)
-    near, far = 5.0 - way * 3.4, 5.0 - way * 0.8
-    return draw(_cast(_roller("ball", color, near, way * speed))), draw(_cast(_roller("ball", color, far, way * speed))), 16
+    side, speed, color = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 1.8), rng.choice(COLORS)
+    near, far = 5.0 - side * 3.4, 5.0 - side * 0.8
+    return (
+        draw(_cast(_roller("ball", color, near, side * speed))),
+        draw(_cast(_roller("ball", color, far, side * speed))),
+        16,
+    )
 
 
 def _through(rng: Random) -> tuple[Frames, Frames, int]:
@@ -68,7 +72,7 @@ def _through(rng: Random) -> tuple[Frames, Frames, int]:
     color, dark = rng.sample(COLORS, 2)
     speed = rng.uniform(2.6, 3.2)
     box = Actor(kind="box", color=dark, material="plain", size=1.15, x=5.0, y=1.0 + 0.88 * 1.15)
-    sides = [_cast(_roller("ball", color, 5.0 - way * (1.9 + 0.9 * speed), way * speed), box) for way in (-1.0, 1.0)]
+    sides = [_cast(_roller("ball", color, 5.0 - side * (1.9 + 0.9 * speed), side * speed), box) for side in (-1.0, 1.0)]
     hit = int(np.abs(sides[0].x[:, 0] - sides[0].x[:, 1]).argmin())
     return draw(sides[0]), draw(sides[1]), hit
 
@@ -85,8 +89,8 @@ def _turned(rng: Random) -> tuple[Frames, Frames, int]:
 
 def _recolored(rng: Random) -> tuple[Frames, Frames, int]:
     one, two = rng.sample(COLORS, 2)
-    way, speed = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 2.0)
-    clips = [draw(_cast(_roller("ball", color, 5.0 - 2 * way, way * speed))) for color in (one, two)]
+    side, speed = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 2.0)
+    clips = [draw(_cast(_roller("ball", color, 5.0 - 2 * side, side * speed))) for color in (one, two)]
     return clips[0], clips[1], 16
 
 
@@ -142,11 +146,11 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         metrics.append(Metric(name=f"{label}: pairs right", value=value, low=low, high=high, unit="%"))
         good, bad = ([v for result in some for v in result[key]] for key in ("good", "bad"))
         metrics.append(Metric(name=f"{label}: AUROC", value=auroc(bad, good)))
-    asked = [result for result in results if not result["item"].startswith(CONTROL)]
-    value, low, high = (max(2 * v - 1, 0.0) for v in shares(asked, "accuracy"))
-    mean, below, above = (100 * v for v in shares(asked, "accuracy"))
+    tested = [result for result in results if not result["item"].startswith(CONTROL)]
+    value, low, high = (max(2 * v - 1, 0.0) for v in shares(tested, "accuracy"))
+    mean, below, above = (100 * v for v in shares(tested, "accuracy"))
     metrics.insert(0, Metric(name="pairs right, all but the control", value=mean, low=below, high=above, unit="%"))
-    return TaskResult(score=value, low=low, high=high, count=len(asked), metrics=tuple(metrics))
+    return TaskResult(score=value, low=low, high=high, count=len(tested), metrics=tuple(metrics))
 
 
 SURPRISE = Task(

@@ -11,7 +11,7 @@ import numpy as np
 from kinema import api
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.pipeline import OnFrames, Options, Progress
+from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
@@ -30,10 +30,11 @@ def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
     return "|".join(str(part) for part in parts)
 
 
-def options_of(request: dict[str, Any]) -> Options | None:
+def options_of(request: dict[str, Any]) -> SamplingConfig | None:
     """The sampler options of a request; None if it sets none."""
-    arguments = {name: request[name] for name in ("steps", "guidance") if request.get(name) is not None}
-    return Options(**arguments) if arguments else None
+    names = {"steps": "num_plan_steps", "guidance": "guidance_scale"}
+    arguments = {names[name]: request[name] for name in names if request.get(name) is not None}
+    return SamplingConfig(**arguments) if arguments else None
 
 
 def make_together(

@@ -274,14 +274,14 @@ class Worker:
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, rendered: int) -> None:
         """Write a preview of a job: its last rendered frame, or the middle frame of the plan."""
         from kinema.inference.canvas_io import decode_clips
-        from kinema.inference.pipeline import Options, render_video
+        from kinema.inference.pipeline import SamplingConfig, render_video
 
         model = resolve_model(claim.model, self.settings.device)
         one = canvas.sample(sample)
         index = rendered - 1 if rendered else one.num_frames // 2
         frame = one.frames(index, index + 1)
         if not rendered:
-            frame = render_video(model, frame, Options(), [0])
+            frame = render_video(model, frame, SamplingConfig(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
         clip = decode_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
         path = self.store.preview(claim.id)

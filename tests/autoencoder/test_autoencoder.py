@@ -13,8 +13,8 @@ from torch import Tensor
 from kinema.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
-    Codec,
     IdentityAutoencoder,
+    VideoAutoencoder,
     latent_frames,
     load_autoencoder,
     pixel_frames,
@@ -29,28 +29,28 @@ SHIPPED = Path(__file__).parents[2] / "weights" / "codec-8x8"
 
 def tiny(time_factor: int = 1) -> Autoencoder:
     torch.manual_seed(0)
-    codec = Autoencoder(AutoencoderConfig(width=16, channels=4, depth=1, time_factor=time_factor)).eval()
-    codec.mean.normal_()
-    codec.std.uniform_(0.5, 2)
-    return codec.requires_grad_(False)
+    autoencoder = Autoencoder(AutoencoderConfig(width=16, channels=4, depth=1, time_factor=time_factor)).eval()
+    autoencoder.mean.normal_()
+    autoencoder.std.uniform_(0.5, 2)
+    return autoencoder.requires_grad_(False)
 
 
 def clip(frames: int, height: int = 16, width: int = 24, batch: int = 1, seed: int = 1) -> Tensor:
     return torch.rand(batch, frames, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-@pytest.mark.parametrize("codec", [IdentityAutoencoder(), tiny(1), tiny(2), tiny(4)], ids=["identity", "1", "2", "4"])
+@pytest.mark.parametrize("autoencoder", [IdentityAutoencoder(), tiny(1), tiny(2), tiny(4)], ids=["identity", "1", "2", "4"])
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 6, 9])
-def test_counts_come_back(codec: Codec, frames: int) -> None:
-    assert isinstance(codec, Codec)
+def test_counts_come_back(autoencoder: VideoAutoencoder, frames: int) -> None:
+    assert isinstance(autoencoder, VideoAutoencoder)
     video = clip(frames, batch=2)
-    latents = codec.encode(video)
-    side = codec.space_factor
-    assert latents.shape == (2, latent_frames(frames, codec.time_factor), codec.channels, 16 // side, 24 // side)
-    made = codec.decode(latents, frames)
+    latents = autoencoder.encode(video)
+    side = autoencoder.space_factor
+    assert latents.shape == (2, latent_frames(frames, autoencoder.time_factor), autoencoder.channels, 16 // side, 24 // side)
+    made = autoencoder.decode(latents, frames)
     assert made.shape == video.shape and made.dtype == torch.float32
     assert made.abs().max() <= 1
-    assert codec.decode(latents).shape[1] == pixel_frames(latents.shape[1], codec.time_factor) >= frames
+    assert autoencoder.decode(latents).shape[1] == pixel_frames(latents.shape[1], autoencoder.time_factor) >= frames
 
 
 def test_counts_agree() -> None:
@@ -63,51 +63,51 @@ def test_counts_agree() -> None:
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
 def test_the_future_cannot_leak(factor: int) -> None:
-    codec, video = tiny(factor), clip(9)
-    latents, made = codec.encode(video), codec.decode(codec.encode(video))
+    autoencoder, video = tiny(factor), clip(9)
+    latents, made = autoencoder.encode(video), autoencoder.decode(autoencoder.encode(video))
     for changed in range(9):
         other = video.clone()
         other[:, changed:] = clip(9, seed=2)[:, changed:]
         first = latent_frames(changed + 1, factor) - 1
-        other_latents = codec.encode(other)
+        other_latents = autoencoder.encode(other)
         assert torch.equal(other_latents[:, :first], latents[:, :first])
         assert not torch.equal(other_latents[:, first], latents[:, first])
         known = pixel_frames(first, factor) if first else 0
-        assert torch.equal(codec.decode(other_latents)[:, :known], made[:, :known])
+        assert torch.equal(autoencoder.decode(other_latents)[:, :known], made[:, :known])
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
 def test_the_first_latent_is_the_first_picture_alone(factor: int) -> None:
-    codec, video = tiny(factor), clip(9)
-    assert torch.allclose(codec.encode(video)[:, 0], codec.encode(video[:, :1])[:, 0], atol=1e-5)
+    autoencoder, video = tiny(factor), clip(9)
+    assert torch.allclose(autoencoder.encode(video)[:, 0], autoencoder.encode(video[:, :1])[:, 0], atol=1e-5)
 
 
 def test_frames_are_independent_without_time_folding() -> None:
-    codec, video = tiny(1), clip(7)
-    latents = codec.encode(video)
+    autoencoder, video = tiny(1), clip(7)
+    latents = autoencoder.encode(video)
     some = [5, 0, 3]
-    assert torch.allclose(codec.encode(video[:, some]), latents[:, some], atol=1e-5)
-    assert torch.allclose(codec.decode(latents[:, some]), codec.decode(latents)[:, some], atol=1e-5)
+    assert torch.allclose(autoencoder.encode(video[:, some]), latents[:, some], atol=1e-5)
+    assert torch.allclose(autoencoder.decode(latents[:, some]), autoencoder.decode(latents)[:, some], atol=1e-5)
     other = video.clone()
     other[:, 3] = 0
     unchanged = [0, 1, 2, 4, 5, 6]
-    assert torch.equal(codec.encode(other)[:, unchanged], latents[:, unchanged])
+    assert torch.equal(autoencoder.encode(other)[:, unchanged], latents[:, unchanged])
 
 
 def test_chunks_do_not_show() -> None:
-    codec = tiny(1)
+    autoencoder = tiny(1)
     video = clip(9, 256, 256)
-    whole = codec.encode(video)
-    assert torch.allclose(whole[:, 8:], codec.encode(video[:, 8:]), atol=1e-5)
-    assert torch.allclose(codec.decode(whole)[:, 8:], codec.decode(whole[:, 8:]), atol=1e-5)
+    whole = autoencoder.encode(video)
+    assert torch.allclose(whole[:, 8:], autoencoder.encode(video[:, 8:]), atol=1e-5)
+    assert torch.allclose(autoencoder.decode(whole)[:, 8:], autoencoder.decode(whole[:, 8:]), atol=1e-5)
 
 
 def test_identity_is_exact() -> None:
-    codec = IdentityAutoencoder()
+    autoencoder = IdentityAutoencoder()
     frames = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
-    assert np.array_equal(codec.decode_frames(codec.encode_frames(frames)), frames)
+    assert np.array_equal(autoencoder.decode_frames(autoencoder.encode_frames(frames)), frames)
     video = clip(3, 5, 7)
-    assert torch.equal(codec.decode(codec.encode(video)), video)
+    assert torch.equal(autoencoder.decode(autoencoder.encode(video)), video)
 
 
 def test_bytes_and_floats_are_inverse() -> None:
@@ -124,29 +124,29 @@ def test_odd_sizes_name_the_nearest(height: int, width: int, said: str) -> None:
 
 
 def test_wrong_input_is_refused() -> None:
-    codec = tiny(4)
+    autoencoder = tiny(4)
     with pytest.raises(InputError, match="expected float"):
-        codec.encode(torch.zeros(1, 2, 16, 16, 3))
+        autoencoder.encode(torch.zeros(1, 2, 16, 16, 3))
     with pytest.raises(InputError, match="expected float"):
-        codec.decode(torch.zeros(1, 2, 5, 2, 2))
+        autoencoder.decode(torch.zeros(1, 2, 5, 2, 2))
     with pytest.raises(SizeError, match="they stand for 2 to 5"):
-        codec.decode(torch.zeros(1, 2, 4, 2, 2), 6)
+        autoencoder.decode(torch.zeros(1, 2, 4, 2, 2), 6)
     with pytest.raises(InputError, match="expected uint8"):
-        codec.encode_frames(np.zeros((1, 16, 16, 3)))  # type: ignore[arg-type]
+        autoencoder.encode_frames(np.zeros((1, 16, 16, 3)))  # type: ignore[arg-type]
     for wrong in ({"time_factor": 3}, {"width": 20}, {"channels": 0}):
         with pytest.raises(InputError, match=r"expected|at least"):
             AutoencoderConfig(**wrong)
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
-    codec = tiny(2).cast(torch.bfloat16)
-    save_autoencoder(codec, tmp_path / "codec", card="# card\n")
+    autoencoder = tiny(2).cast(torch.bfloat16)
+    save_autoencoder(autoencoder, tmp_path / "codec", card="# card\n")
     assert sorted(file.name for file in (tmp_path / "codec").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     again = load_autoencoder(tmp_path / "codec", dtype=torch.bfloat16)
-    assert again.config == codec.config
-    for name, value in codec.state_dict().items():
+    assert again.config == autoencoder.config
+    for name, value in autoencoder.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
-    assert torch.equal(again.encode(clip(5)), codec.encode(clip(5)))
+    assert torch.equal(again.encode(clip(5)), autoencoder.encode(clip(5)))
 
 
 def test_loading_is_strict(tmp_path: Path) -> None:
@@ -182,14 +182,14 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_the_shipped_codec_keeps_a_drawn_picture() -> None:
-    codec = load_autoencoder(SHIPPED)
-    assert (codec.space_factor, codec.time_factor, codec.channels) == (8, 1, 24)
+    autoencoder = load_autoencoder(SHIPPED)
+    assert (autoencoder.space_factor, autoencoder.time_factor, autoencoder.channels) == (8, 1, 24)
     y, x = np.mgrid[:64, :64]
     frames = np.full((2, 64, 64, 3), (120, 170, 220), np.uint8)
     frames[:, 48:] = (90, 140, 70)
     for k, left in enumerate((20, 40)):
         frames[k, (x - left) ** 2 + (y - 36) ** 2 < 8**2] = (220, 40, 40)
-    latents = codec.encode_frames(frames)
-    error = codec.decode_frames(latents).astype(np.float64) - frames
+    latents = autoencoder.encode_frames(frames)
+    error = autoencoder.decode_frames(latents).astype(np.float64) - frames
     assert 10 * np.log10(255**2 / np.square(error).mean()) > 28
     assert latents.abs().max() < 12

@@ -1,0 +1,49 @@
+"""Formats of a model on disk, and how an earlier one is read.
+
+Format 2 (0.2.0) renamed parameters of the network and two entries of config.json; nothing else differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+FORMAT = 2
+_PARTS = {
+    "stamp": "splatter",
+    "trend": "motion_prior",
+    "pairs": "contacts",
+    "stride_in": "step_size_in",
+    "deed_in": "action_in",
+    "sketch_out": "local_head",
+    "sight_out": "detection_head",
+}
+"""Parts of the network in format 1, and what they are called now."""
+
+
+def current_config(stored: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The entries of a config.json in today's names, without "format"; None where its format is not known.
+
+    KeyError: an entry is missing.
+    """
+    config = dict(stored)
+    version = config.pop("format")
+    if version == 1:
+        config["autoencoder"] = config.pop("codec")
+        config["denoiser"] = dict(config["denoiser"])
+        if "follows" in config["denoiser"]:
+            config["denoiser"]["predict_residual"] = config["denoiser"].pop("follows")
+    elif version != FORMAT:
+        return None
+    return config
+
+
+def current_weights(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by today's names of their parameters, from those of any format."""
+    named = {}
+    for name, value in stored.items():
+        part, dot, rest = name.partition(".")
+        named[_PARTS.get(part, part) + dot + rest] = value
+    return named

@@ -1,0 +1,61 @@
+"""A model of an earlier format is read by today's names; a later one is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from kinema.errors import ModelError
+from kinema.models.config import DenoiserConfig
+from kinema.models.denoiser import Denoiser
+from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, read_config, read_weights, save
+
+SMALL = DenoiserConfig(
+    width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8, predict_residual=False
+)
+OLD = {
+    "splatter": "stamp", "motion_prior": "trend", "contacts": "pairs", "step_size_in": "stride_in", "action_in": "deed_in",
+    "local_head": "sketch_out", "detection_head": "sight_out",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = ModelConfig(
+        name="small", denoiser=SMALL, autoencoder="codec-8x8", height=64, max_side=64, window=8, film_window=8, fps=(8.0, 32.0)
+    )  # fmt: skip
+    save(tmp_path / "m", config, Denoiser(SMALL).state_dict(), "# small\n")
+    return tmp_path / "m"
+
+
+def test_format_1_is_read_by_todays_names(folder: Path) -> None:
+    config, weights = read_config(folder), read_weights(folder)
+    assert set(weights) == set(Denoiser(SMALL).state_dict())
+    data = json.loads((folder / CONFIG).read_text())
+    data |= {"format": 1, "codec": data.pop("autoencoder")}
+    data["denoiser"]["follows"] = data["denoiser"].pop("predict_residual")
+    (folder / CONFIG).write_text(json.dumps(data))
+    parts = {name: name.split(".")[0] for name in weights}
+    old = {OLD.get(part, part) + name.removeprefix(part): weights[name] for name, part in parts.items()}
+    assert set(old) != set(weights)
+    save_file(old, folder / WEIGHTS)
+    assert read_config(folder) == config
+    again = read_weights(folder)
+    assert set(again) == set(weights) and all(torch.equal(again[name], x) for name, x in weights.items())
+
+
+def test_what_is_written_is_of_todays_format(folder: Path) -> None:
+    assert json.loads((folder / CONFIG).read_text())["format"] == 2
+    assert not any(name.split(".")[0] in OLD.values() for name in load_file(folder / WEIGHTS))
+
+
+@pytest.mark.parametrize("later", [3, "2", None])
+def test_a_format_that_is_not_known_is_refused(folder: Path, later: object) -> None:
+    (folder / CONFIG).write_text(json.dumps(json.loads((folder / CONFIG).read_text()) | {"format": later}))
+    with pytest.raises(ModelError, match="reads formats up to 2: upgrade Kinema"):
+        read_config(folder)
