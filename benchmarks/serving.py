@@ -46,7 +46,8 @@ from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.settings import Settings
 from kinema.server.storage.artifacts import ArtifactStore, new_id
-from kinema.server.storage.tables import Database, jobs, keys
+from kinema.server.storage.database import Database
+from kinema.server.storage.tables import jobs, keys
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "serving.md"

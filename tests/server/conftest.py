@@ -23,7 +23,9 @@ from kinema.server.auth import Auth
 from kinema.server.jobs.leases import Claim, Finished, Leases
 from kinema.server.jobs.queue import Queue, Repeat
 from kinema.server.storage.artifacts import new_id
-from kinema.server.storage.tables import Database, metadata, sqlite_url
+from kinema.server.storage.database import Database
+from kinema.server.storage.engine import sqlite_url
+from kinema.server.storage.tables import metadata
 
 DONE = Finished(bytes=10, frames=4, took_s=0.5, settings={}, has_state=False, mark="00", size="32x32", seconds="1")
 

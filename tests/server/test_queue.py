@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from tests.server.conftest import DONE, Harness
 
-from kinema.errors import ApiError, InputError
+from kinema.errors import ApiError
 from kinema.server.jobs.leases import Leases
 from kinema.server.jobs.queue import Repeat
-from kinema.server.storage.rows import LIVE
-from kinema.server.storage.tables import Database, audit, deliveries, facts, ledger, repeats, sqlite_url, webhooks
+from kinema.server.storage.database import Database
+from kinema.server.storage.job_rows import UNFINISHED
+from kinema.server.storage.tables import audit, deliveries, ledger, repeats, webhooks
 
 
 def test_a_job_is_made_once_and_paid_once(harness: Harness) -> None:
@@ -63,7 +63,7 @@ def test_what_ends_its_workers_waits_and_is_given_up(harness: Harness, monkeypat
     id = harness.job()
     for number in range(3):
         while not harness.claim():
-            assert harness.queue.get(id, None).status in LIVE, number
+            assert harness.queue.get(id, None).status in UNFINISHED, number
             time.sleep(0.05)
     late = harness.queue.get(id, None)
     assert late.attempts == 3 and late.shape is None, "from the second loss on it is made alone"
@@ -308,14 +308,3 @@ def test_a_held_queue_begins_nothing(harness: Harness) -> None:
     assert harness.claim() == [] and harness.queue.is_held()
     harness.queue.hold(False)
     assert harness.claim()
-
-
-def test_another_format_is_refused(tmp_path: Path) -> None:
-    database = Database(sqlite_url(tmp_path))
-    with database.writing() as db:
-        db.execute(facts.update().values(value=99))
-    database.close()
-    with pytest.raises(InputError, match="another version"):
-        Database(sqlite_url(tmp_path))
-    with pytest.raises(InputError, match="expected sqlite:///FILE or postgresql://"):
-        Database("nonsense://x")

@@ -17,9 +17,12 @@ from kinema.media import Clip
 from kinema.provenance import own_identity, sign
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
-from kinema.server.storage.artifacts import ArtifactStore, load_clip
-from kinema.server.storage.tables import Database, sqlite_url
-from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads, public_address
+from kinema.server.storage.artifacts import ArtifactStore
+from kinema.server.storage.clips import load_clip
+from kinema.server.storage.database import Database
+from kinema.server.storage.engine import sqlite_url
+from kinema.server.storage.fetch import public_address
+from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.render import shape_of, trim
 from kinema.server.jobs.worker import POINTS, Worker
 from kinema.server.settings import Settings
-from kinema.server.storage.artifacts import ArtifactStore, new_id, save_clip
-from kinema.server.storage.tables import Database
+from kinema.server.storage.artifacts import ArtifactStore, new_id
+from kinema.server.storage.clips import save_clip
+from kinema.server.storage.database import Database
 
 KILLED = Path(__file__).with_name("killed.py")
 
@@ -232,7 +233,11 @@ def test_what_is_nobodys_is_swept(yard: Yard) -> None:
     id = yard.job()
     yard.work()
     row = yard.queue.get(id, None)
-    stray = [yard.store.video(id, "9"), yard.store.video("video_" + "a" * 24, "1"), yard.store.work("video_" + "b" * 24)]
+    stray = [
+        yard.store.video(id, "9"),
+        yard.store.video("video_" + "a" * 24, "1"),
+        yard.store.work_folder("video_" + "b" * 24),
+    ]
     for folder in stray:
         folder.mkdir(parents=True, exist_ok=True)
     assert yard.store.sweep(yard.queue.artifacts()) == [], "what is young may be in the making"

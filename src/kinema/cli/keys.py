@@ -41,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from kinema.errors import ApiError
     from kinema.server.auth import Auth
-    from kinema.server.storage.tables import Database, audit, sqlite_url
+    from kinema.server.storage.database import Database
+    from kinema.server.storage.engine import sqlite_url
+    from kinema.server.storage.tables import audit
 
     if arguments.database is None and not (arguments.data / "kinema.db").is_file():
         raise InputError(f"{arguments.data} holds no server's data; name its folder with --data")

@@ -54,13 +54,14 @@ def share_cores() -> None:
 def check_installed() -> None:
     """InputError unless the extra is installed."""
     try:
+        import alembic
         import c2pa
         import fastapi
         import sqlalchemy
         import uvicorn
     except ImportError as missing:
         raise InputError(f"{missing.name} is not installed; the server needs: pip install 'kinema[serve]'") from None
-    del c2pa, fastapi, sqlalchemy, uvicorn
+    del alembic, c2pa, fastapi, sqlalchemy, uvicorn
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -18,7 +18,8 @@ from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError, InputError
 from kinema.server.storage.artifacts import new_id
-from kinema.server.storage.tables import Database, audit, keys
+from kinema.server.storage.database import Database
+from kinema.server.storage.tables import audit, keys
 
 SCOPES = ("read", "videos", "worlds", "admin")
 """read: see the key's own data, which every key may; videos: create them; worlds: create and step them; admin: manage keys and see

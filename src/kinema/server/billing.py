@@ -12,8 +12,9 @@ from collections import defaultdict
 
 from sqlalchemy import select
 
-from kinema.server.storage.rows import beyond_quota, bill
-from kinema.server.storage.tables import Database, keys
+from kinema.server.storage.database import Database
+from kinema.server.storage.ledger import add_to_ledger, quota_exceeded
+from kinema.server.storage.tables import keys
 
 USUAL_FPS = 16.0
 """The frame rate that pixel-seconds are defined at."""
@@ -63,7 +64,7 @@ class Billing:
         limit, quota = self._limits.get(key_id, (math.inf, math.inf))
         left = limit - self._spent[key_id]
         if 0 < pixel_seconds > left:
-            raise beyond_quota(pixel_seconds, left, quota)
+            raise quota_exceeded(pixel_seconds, left, quota)
         self._spent[key_id] += pixel_seconds
 
     def settle(self) -> None:
@@ -76,5 +77,5 @@ class Billing:
             now = self.database.now(db)
             for key_id, pixel_seconds in due.items():
                 db.execute(keys.update().where(keys.c.id == key_id).values(used=keys.c.used + pixel_seconds))
-                bill(db, now, key_id, WHAT, "settle", pixel_seconds)
+                add_to_ledger(db, now, key_id, WHAT, "settle", pixel_seconds)
         self._settled.update({id: now_spent[id] for id in due})

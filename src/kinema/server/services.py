@@ -24,8 +24,9 @@ from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
-from kinema.server.storage.artifacts import ArtifactStore, load_clip
-from kinema.server.storage.tables import Database
+from kinema.server.storage.artifacts import ArtifactStore
+from kinema.server.storage.clips import load_clip
+from kinema.server.storage.database import Database
 from kinema.server.storage.uploads import Uploads
 from kinema.server.webhooks import Webhooks
 
@@ -50,8 +51,8 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = ArtifactStore(settings.data)
-        self.database = Database(settings.url)
-        self.database.belongs(self.store.root)
+        self.database = Database(settings.url, upgrade=True)
+        self.database.check_data_folder(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth = Auth(self.database)

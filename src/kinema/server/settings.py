@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kinema.errors import InputError
-from kinema.server.storage.tables import sqlite_url
+from kinema.server.storage.engine import sqlite_url
 
 
 @dataclass(frozen=True, kw_only=True)

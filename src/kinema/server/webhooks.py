@@ -24,8 +24,9 @@ from sqlalchemy import Row, func, select
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found, refuse
 from kinema.server.storage.artifacts import new_id
-from kinema.server.storage.tables import Database, deliveries, webhooks
-from kinema.server.storage.uploads import public_address
+from kinema.server.storage.database import Database
+from kinema.server.storage.fetch import public_address
+from kinema.server.storage.tables import deliveries, webhooks
 
 log = logging.getLogger(__name__)
 

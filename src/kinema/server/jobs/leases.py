@@ -16,8 +16,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, select
 
-from kinema.server.storage.rows import announce, bill, end
-from kinema.server.storage.tables import RETAINED_S, Database, facts, jobs, keys, workers
+from kinema.server.storage.database import Database
+from kinema.server.storage.job_rows import add_deliveries, fail_job
+from kinema.server.storage.ledger import add_to_ledger
+from kinema.server.storage.retention import RETAINED_S
+from kinema.server.storage.tables import facts, jobs, keys, workers
 
 LEASE_S = 15.0
 ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0
@@ -137,10 +140,10 @@ class Leases:
         """Requeue jobs whose lease has ended; fail those that were cancelled or lost too often."""
         for job in db.execute(select(jobs).where(jobs.c.status == "in_progress", jobs.c.lease_until < now)).all():
             if job.cancelled:
-                end(db, now, job, "cancelled", "cancelled by its owner")
+                fail_job(db, now, job, "cancelled", "cancelled by its owner")
             elif job.attempts >= ATTEMPTS:
                 lost = f"its worker was lost {job.attempts} times while it was being made"
-                end(db, now, job, "worker_lost", lost)
+                fail_job(db, now, job, "worker_lost", lost)
             else:
                 late = max(job.attempts - PATIENCE + 1, 0)
                 values: dict[str, Any] = {"shape": None} if late else {}
@@ -191,7 +194,7 @@ class Leases:
                 return False
             now = self.database.now(db)
             if job.cancelled:
-                end(db, now, job, "cancelled", "cancelled by its owner")
+                fail_job(db, now, job, "cancelled", "cancelled by its owner")
                 return False
             db.execute(
                 jobs.update()
@@ -219,8 +222,8 @@ class Leases:
             db.execute(
                 keys.update().where(keys.c.id == job.key_id).values(used=cost, reserved=keys.c.reserved - job.pixel_seconds)
             )
-            bill(db, now, job.key_id, job.id, "settle", job.pixel_seconds)
-            announce(db, now, job, "video.completed")
+            add_to_ledger(db, now, job.key_id, job.id, "settle", job.pixel_seconds)
+            add_deliveries(db, now, job, "video.completed")
             return True
 
     def fail(self, claim: Claim, code: str, message: str) -> bool:
@@ -228,7 +231,7 @@ class Leases:
         with self.database.writing() as db:
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is not None:
-                end(db, self.database.now(db), job, code, message)
+                fail_job(db, self.database.now(db), job, code, message)
             return job is not None
 
     def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", alone: bool = False) -> bool:
@@ -238,7 +241,7 @@ class Leases:
             now = self.database.now(db)
             job = db.execute(select(jobs).where(_held(claim))).first()
             if job is not None and job.cancelled:
-                end(db, now, job, "cancelled", "cancelled by its owner")
+                fail_job(db, now, job, "cancelled", "cancelled by its owner")
             if job is None or job.cancelled:
                 return False
             values: dict[str, Any] = {

@@ -9,8 +9,11 @@ from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bi
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
-from kinema.server.storage.rows import LIVE, bill, check_concurrency, check_quota, end, ended, live, own
-from kinema.server.storage.tables import AUDIT_S, REPEATED_S, RETAINED_S, Database, audit, facts, jobs, keys, repeats
+from kinema.server.storage.database import Database
+from kinema.server.storage.job_rows import UNFINISHED, check_concurrency, fail_job, find_job, num_unfinished, outcome
+from kinema.server.storage.ledger import add_to_ledger, check_quota
+from kinema.server.storage.retention import AUDIT_S, REPEATED_S, RETAINED_S
+from kinema.server.storage.tables import audit, facts, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""
@@ -57,7 +60,7 @@ class Queue:
                 "not_before": 0.0,
             }  # fmt: skip
             db.execute(jobs.insert().values(**row))
-            bill(db, now, key.id, job["id"], "reserve", job["pixel_seconds"])
+            add_to_ledger(db, now, key.id, job["id"], "reserve", job["pixel_seconds"])
             return db.execute(select(jobs).where(jobs.c.id == job["id"])).one()
 
     def repeated(self, key_id: str, repeat: Repeat) -> Row[Any] | None:
@@ -73,16 +76,16 @@ class Queue:
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
         """The `served` counter of a key that submits a job: an idle key gets no credit for the time it was idle."""
-        if live(db, key.id):
+        if num_unfinished(db, key.id):
             return float(key.served)
-        busy = select(jobs.c.key_id).where(jobs.c.status.in_(LIVE)).distinct()
+        busy = select(jobs.c.key_id).where(jobs.c.status.in_(UNFINISHED)).distinct()
         least = db.scalar(select(func.min(keys.c.served)).where(keys.c.id.in_(busy)))
         return max(float(key.served), float(least or 0.0))
 
     def get(self, id: str, key_id: str | None, *, deleted: bool = False) -> Row[Any]:
         """A job of this key (of any: None)."""
         with self.database.reading() as db:
-            return own(db, id, key_id, deleted=deleted)
+            return find_job(db, id, key_id, deleted=deleted)
 
     def page(
         self,
@@ -112,7 +115,7 @@ class Queue:
 
     def waiting(self, key_id: str | None, most: int = 200) -> list[Row[Any]]:
         """Jobs in progress, then queued jobs, in the order in which they will be rendered."""
-        query = select(jobs).where(jobs.c.status.in_(LIVE), jobs.c.deleted_at.is_(None))
+        query = select(jobs).where(jobs.c.status.in_(UNFINISHED), jobs.c.deleted_at.is_(None))
         if key_id is not None:
             query = query.where(jobs.c.key_id == key_id)
         ordering = (jobs.c.status.asc(), jobs.c.paused.asc(), jobs.c.priority.desc(), jobs.c.place.asc())
@@ -144,26 +147,26 @@ class Queue:
     def cancel(self, id: str, key_id: str | None) -> Row[Any]:
         """Cancel a job: at once if it is queued, within a step if it is in progress. One that has ended is not changed."""
         with self.database.writing() as db:
-            job = own(db, id, key_id)
-            if job.status in LIVE:
+            job = find_job(db, id, key_id)
+            if job.status in UNFINISHED:
                 db.execute(jobs.update().where(jobs.c.id == id).values(cancelled=True))
                 if job.status == "queued":
-                    end(db, self.database.now(db), job, "cancelled", "cancelled by its owner")
-            return own(db, id, key_id)
+                    fail_job(db, self.database.now(db), job, "cancelled", "cancelled by its owner")
+            return find_job(db, id, key_id)
 
     def pause(self, id: str, key_id: str | None, paused: bool) -> Row[Any]:
         """Pause or resume a job. A paused job keeps its place; one in progress returns to the queue within a step."""
         with self.database.writing() as db:
-            job = own(db, id, key_id)
-            if job.status not in LIVE:
-                raise ApiError(409, f"{id} has {ended(job)}; only what waits or is being made can be paused", code="ended")
+            job = find_job(db, id, key_id)
+            if job.status not in UNFINISHED:
+                raise ApiError(409, f"{id} has {outcome(job)}; only what waits or is being made can be paused", code="ended")
             db.execute(jobs.update().where(jobs.c.id == id).values(paused=paused))
-            return own(db, id, key_id)
+            return find_job(db, id, key_id)
 
     def move(self, id: str, key_id: str | None, before: str | None) -> Row[Any]:
         """Put a waiting job before another one of the same key, or (None) at the end."""
         with self.database.writing() as db:
-            job = own(db, id, key_id)
+            job = find_job(db, id, key_id)
             if job.status != "queued":
                 raise ApiError(409, f"{id} is not waiting any more; only what waits can be moved", code="not_queued")
             queue = [jobs.c.key_id == job.key_id, jobs.c.status == "queued", jobs.c.id != id]
@@ -171,23 +174,23 @@ class Queue:
                 last = db.scalar(select(func.max(jobs.c.place)).where(*queue))
                 place, priority = (last or 0.0) + STEPS, job.priority
             else:
-                other = own(db, before, key_id)
+                other = find_job(db, before, key_id)
                 if other.key_id != job.key_id or other.status != "queued":
                     raise ApiError(409, f"{before} is not waiting in the same queue", param="before", code="not_queued")
                 queue.append(jobs.c.priority == other.priority)
                 last = db.scalar(select(func.max(jobs.c.place)).where(*queue, jobs.c.place < other.place))
                 if last is not None and other.place - last < CLOSE:
                     _spread(db, job.key_id)
-                    other = own(db, before, key_id)
+                    other = find_job(db, before, key_id)
                     last = other.place - STEPS
                 place, priority = ((other.place - 2 * STEPS if last is None else last) + other.place) / 2, other.priority
             db.execute(jobs.update().where(jobs.c.id == id).values(place=place, priority=priority))
-            return own(db, id, key_id)
+            return find_job(db, id, key_id)
 
     def retry(self, id: str, key_id: str | None, *, limit: int | None = None) -> Row[Any]:
         """Queue a failed job again and reserve its cost again."""
         with self.database.writing() as db:
-            job = own(db, id, key_id)
+            job = find_job(db, id, key_id)
             if job.status != "failed":
                 raise ApiError(409, f"{id} has not failed; only a failed video can be tried again", code="not_failed")
             now = self.database.now(db)
@@ -203,25 +206,25 @@ class Queue:
             db.execute(jobs.update().where(jobs.c.id == id).values(**again))
             reserved = keys.c.reserved + job.pixel_seconds
             db.execute(keys.update().where(keys.c.id == key.id).values(reserved=reserved, served=served))
-            bill(db, now, key.id, id, "reserve", job.pixel_seconds)
-            return own(db, id, key_id)
+            add_to_ledger(db, now, key.id, id, "reserve", job.pixel_seconds)
+            return find_job(db, id, key_id)
 
     def delete(self, id: str, key_id: str | None) -> None:
         """Mark a job as deleted and stop it; its files are deleted when it can no longer be restored."""
         with self.database.writing() as db:
-            job = own(db, id, key_id)
+            job = find_job(db, id, key_id)
             now = self.database.now(db)
-            if job.status in LIVE:
+            if job.status in UNFINISHED:
                 db.execute(jobs.update().where(jobs.c.id == id).values(cancelled=True))
                 if job.status == "queued":
-                    end(db, now, job, "cancelled", "deleted by its owner")
+                    fail_job(db, now, job, "cancelled", "deleted by its owner")
             db.execute(jobs.update().where(jobs.c.id == id).values(deleted_at=now))
 
     def restore(self, id: str, key_id: str | None) -> Row[Any]:
         with self.database.writing() as db:
-            own(db, id, key_id, deleted=True)
+            find_job(db, id, key_id, deleted=True)
             db.execute(jobs.update().where(jobs.c.id == id).values(deleted_at=None))
-            return own(db, id, key_id)
+            return find_job(db, id, key_id)
 
     def counts(self) -> dict[str, int]:
         with self.database.reading() as db:
@@ -245,7 +248,7 @@ class Queue:
         Returns the ids of the jobs, whose folders can be deleted."""
         with self.database.writing() as db:
             now = self.database.now(db)
-            ended = jobs.c.status.not_in(LIVE)
+            ended = jobs.c.status.not_in(UNFINISHED)
             old = or_(jobs.c.deleted_at < now - restorable_s, jobs.c.expires_at < now)
             db.execute(repeats.delete().where(repeats.c.at < now - REPEATED_S))
             db.execute(audit.delete().where(audit.c.at < now - self.audit_s))
@@ -296,7 +299,7 @@ def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:
         raise ApiError(
             409, "this Idempotency-Key was sent with another request; a new request takes a new one", code="idempotency_conflict"
         )  # fmt: skip
-    return own(db, row.job, key_id, deleted=True)
+    return find_job(db, row.job, key_id, deleted=True)
 
 
 def _spread(db: Connection, key_id: str) -> None:

@@ -7,7 +7,8 @@ import time
 from sqlalchemy import and_, func, select
 
 from kinema.server.jobs.leases import LEASE_S
-from kinema.server.storage.tables import Database, speeds, workers
+from kinema.server.storage.database import Database
+from kinema.server.storage.tables import speeds, workers
 
 CACHE_S = 1.0
 """How long speeds and the number of workers are cached."""

@@ -34,8 +34,9 @@ from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
-from kinema.server.storage.artifacts import ArtifactStore, load_clip
-from kinema.server.storage.tables import Database
+from kinema.server.storage.artifacts import ArtifactStore
+from kinema.server.storage.clips import load_clip
+from kinema.server.storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +119,8 @@ class Worker:
     ) -> None:
         self.settings, self.reached = settings, reached
         self.store = ArtifactStore(settings.data)
-        self.database = Database(settings.url)
-        self.database.belongs(self.store.root)
+        self.database = Database(settings.url, upgrade=True)
+        self.database.check_data_folder(self.store.root)
         self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days)
         self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -202,7 +203,7 @@ class Worker:
             else:
                 self.leases.fail(claim, code, message)
             batch.stop[claim.id] = "failed"
-            shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
+            shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
 
     def _release_stopped(self, batch: JobBatch) -> None:
         """Fail cancelled jobs, and release paused ones and those of a stopping worker."""
@@ -213,7 +214,7 @@ class Worker:
             elif reason in ("paused", "stopping"):
                 self.leases.release(claim)
             if reason in ("cancelled", "paused"):
-                shutil.rmtree(self.store.work(claim.id, make=False), ignore_errors=True)
+                shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
 
     def _make(self, batch: JobBatch) -> None:
         begun = time.perf_counter()
@@ -226,7 +227,7 @@ class Worker:
                 self.leases.fail(claim, "content_policy_violation", refusal)
                 batch.stop[claim.id] = "refused"
             elif len(batch.claims) > 1 or claim.pixel_seconds > 1e6:
-                self.store.save_film(claim.id, clip)
+                self.store.save_rendered(claim.id, clip)
         self.reached("kept")
         took_s = (time.perf_counter() - begun) / len(batch.claims)
         for claim in batch.active:
@@ -235,7 +236,7 @@ class Worker:
 
     def _render(self, batch: JobBatch) -> dict[str, Clip]:
         """Load clips that an earlier worker stored, and render the others, in one pass where possible."""
-        stored = {claim.id: self.store.load_film(claim.id) for claim in batch.claims}
+        stored = {claim.id: self.store.load_rendered(claim.id) for claim in batch.claims}
         clips = {id: clip for id, clip in stored.items() if clip is not None}
         remaining = [claim for claim in batch.claims if claim.id not in clips]
         if not remaining:
@@ -318,7 +319,7 @@ class Worker:
                 staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model
             )  # fmt: skip
             self.reached("written")
-            self.store.settle(staged, artifact)
+            self.store.publish(staged, artifact)
             self.reached("settled")
         except OSError as error:
             if staged is not None:
@@ -339,7 +340,7 @@ class Worker:
             return
         batch.stop[claim.id] = "published"
         self.reached("published")
-        self.store.keep_only(claim.id, artifact)
+        self.store.remove_others(claim.id, artifact)
         if claim.id in batch.rendered:
             self.throughput.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
         self.reached("cleaned")

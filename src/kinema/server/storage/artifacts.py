@@ -11,36 +11,36 @@ All names below it are generated here; no text from a caller becomes part of a p
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
-
-import numpy as np
 
 from kinema.errors import OutputError
 from kinema.media import Clip
-from kinema.scene.scene import Scene
+from kinema.server.storage.clips import load_clip, save_clip
+from kinema.server.storage.disk import sync
 
-SPARE_BYTES = 64 << 20
-"""No job is begun on a disk with less than this free."""
+MIN_FREE_BYTES = 64 << 20
+"""On a disk with less than this free, no job begins."""
 ORPHANED_S = 3600.0
 """Orphaned files older than this are deleted."""
 
 
 def new_id(kind: str) -> str:
+    """A random id, such as video_0123456789abcdef01234567."""
     return f"{kind}_{secrets.token_hex(12)}"
 
 
 def is_id(text: str, kind: str) -> bool:
+    """Whether a text has the form of an id of this kind."""
     return re.fullmatch(rf"{kind}_[0-9a-f]{{24}}", text) is not None
 
 
 class ArtifactStore:
-    """Files below one folder."""
+    """The files of a server, below one folder. OutputError if it cannot be written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -56,14 +56,15 @@ class ArtifactStore:
             ) from None
 
     def check_space(self) -> None:
-        """Raise OutputError if less than SPARE_BYTES are free."""
+        """Raise OutputError if less than MIN_FREE_BYTES are free."""
         free = shutil.disk_usage(self.root).free
-        if free < SPARE_BYTES:
-            raise OutputError(f"the disk of {self.root} has {free >> 20} MiB free, {SPARE_BYTES >> 20} are wanted")
+        if free < MIN_FREE_BYTES:
+            raise OutputError(f"the disk of {self.root} has {free >> 20} MiB free, {MIN_FREE_BYTES >> 20} are wanted")
 
     # Videos
 
     def video(self, id: str, artifact: str) -> Path:
+        """The folder of a published video."""
         return self.root / "videos" / id / artifact
 
     def stage(self, id: str) -> Path:
@@ -72,7 +73,7 @@ class ArtifactStore:
         folder.mkdir(parents=True)
         return folder
 
-    def settle(self, staged: Path, artifact: str) -> None:
+    def publish(self, staged: Path, artifact: str) -> None:
         """Sync all staged files to disk, then rename the folder to the artifact's name."""
         for file in staged.iterdir():
             sync(file)
@@ -89,48 +90,52 @@ class ArtifactStore:
         folder = self.root / "videos" / id
         shutil.rmtree(folder if artifact is None else folder / artifact, ignore_errors=True)
         if artifact is None:
-            shutil.rmtree(self.work(id, make=False), ignore_errors=True)
+            shutil.rmtree(self.work_folder(id, make=False), ignore_errors=True)
 
-    def keep_only(self, id: str, artifact: str) -> None:
+    def remove_others(self, id: str, artifact: str) -> None:
         """Remove what earlier claims of a job left behind."""
         for other in (self.root / "videos" / id).iterdir():
             if other.name != artifact:
                 shutil.rmtree(other, ignore_errors=True)
-        shutil.rmtree(self.work(id, make=False), ignore_errors=True)
+        shutil.rmtree(self.work_folder(id, make=False), ignore_errors=True)
 
-    def work(self, id: str, *, make: bool = True) -> Path:
+    def work_folder(self, id: str, *, make: bool = True) -> Path:
+        """Where a worker stores what it renders for a video. make: create it if it does not exist."""
         folder = self.root / "work" / id
         if make:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def sweep(self, known: dict[str, tuple[str | None, str, int]], *, older_s: float = ORPHANED_S) -> list[str]:
-        """Delete files that belong to no job. known: `Queue.artifacts()`. Returns the names of the deleted folders."""
-        then = time.time() - older_s
+    def sweep(self, jobs: dict[str, tuple[str | None, str, int]], *, older_s: float = ORPHANED_S) -> list[str]:
+        """Delete files that belong to no job and are older than older_s. jobs: `Queue.artifacts()`, artifact and status of each id.
+        Returns the names of what was deleted."""
+        orphans: list[Path] = []
+        for folder in filter(Path.is_dir, (self.root / "videos").iterdir()):
+            artifact, status, _ = jobs.get(folder.name, (None, None, 0))
+            if status is None:
+                orphans.append(folder)
+            elif status != "in_progress":
+                orphans += [part for part in folder.iterdir() if part.name != artifact]
+        for folder in filter(Path.is_dir, (self.root / "work").iterdir()):
+            if jobs.get(folder.name, (None, None, 0))[1] not in ("queued", "in_progress"):
+                orphans.append(folder)
         removed: list[str] = []
-        for folder in [*(self.root / "videos").iterdir(), *(self.root / "work").iterdir()]:
-            work = folder.parent.name == "work"
-            artifact, status, _ = known.get(folder.name, (None, "", 0))
-            if status == "in_progress" or (work and status == "queued"):
-                continue
-            if not folder.is_dir():
-                continue
-            for part in [folder] if work or not status else list(folder.iterdir()):
-                ours = not work and part.name == artifact
-                if not ours and part.stat().st_mtime < then:
-                    shutil.rmtree(part, ignore_errors=True)
-                    removed.append(f"{part.parent.name}/{part.name}")
+        for path in orphans:
+            with suppress(FileNotFoundError):  # a worker may remove it at the same time
+                if time.time() - path.stat().st_mtime > older_s:
+                    shutil.rmtree(path, ignore_errors=True)
+                    removed.append(f"{path.parent.name}/{path.name}")
         return removed
 
     # Work of a worker
 
-    def save_film(self, id: str, clip: Clip) -> None:
+    def save_rendered(self, id: str, clip: Clip) -> None:
         """Store the rendered frames, so that they need not be rendered again if the worker dies while publishing."""
-        path = self.work(id) / "film.npz"
-        save_clip(path, clip)
+        save_clip(self.work_folder(id) / "film.npz", clip)
 
-    def load_film(self, id: str) -> Clip | None:
-        path = self.root / "work" / id / "film.npz"
+    def load_rendered(self, id: str) -> Clip | None:
+        """The rendered frames of a video, or None if none are stored or they are damaged."""
+        path = self.work_folder(id, make=False) / "film.npz"
         try:
             return load_clip(path) if path.exists() else None
         except (OSError, ValueError, KeyError):
@@ -138,46 +143,11 @@ class ArtifactStore:
             return None
 
     def preview(self, id: str) -> Path:
-        return self.root / "work" / id / "preview.jpg"
+        """The latest picture of a video that is being made."""
+        return self.work_folder(id, make=False) / "preview.jpg"
 
     # Uploads
 
     def file(self, id: str) -> Path:
+        """The decoded pixels of an upload."""
         return self.root / "files" / f"{id}.npz"
-
-
-def save_clip(path: Path, clip: Clip) -> None:
-    """Write a clip without loss, by temporary file and rename."""
-    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
-    rest = {
-        "fps": clip.fps,
-        "caption": clip.caption,
-        "settings": clip.settings,
-        "state": None if clip.state is None else clip.state.to_dict(),
-    }
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, frames=clip.frames, rest=np.frombuffer(json.dumps(rest).encode(), np.uint8))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path.name} could not be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def load_clip(path: Path) -> Clip:
-    with np.load(path, allow_pickle=False) as archive:
-        rest = json.loads(archive["rest"].tobytes())
-        state = rest.pop("state")
-        return Clip(frames=archive["frames"], state=None if state is None else Scene.from_dict(state), **rest)
-
-
-def sync(path: Path) -> None:
-    """Onto the disk: a file's bytes, or a folder's names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,55 +1,14 @@
-"""The tables of a server, on SQLite or Postgres, and how a transaction is opened on each.
+"""The tables of a server's store, on SQLite or Postgres. Times are seconds since 1970 by the database's clock.
 
-Times are seconds since 1970; the clock is the database's own machine, so that workers on several machines agree on leases.
+A change of these tables comes with a new revision in `migrations/versions`, and REVISION names it.
 """
 
 from __future__ import annotations
 
-import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-import orjson
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    select,
-    text,
-)
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
-from sqlalchemy.pool import QueuePool
-
-from kinema.errors import InputError
-
-FORMAT = 1
-"""Raised when tables change; a store of another format is refused, not guessed at."""
-RETAINED_S = 30 * 86400.0
-"""How long videos are stored by default."""
-AUDIT_S = 365 * 86400.0
-"""How long lines of the audit log are stored by default."""
-REPEATED_S = 86400.0
-"""For so long a request with the same Idempotency-Key is the same request."""
-BUSY_S = 30.0
-PATIENCE_MS = 15_000
-"""On Postgres: a writer that waits, or is stopped, for longer is given up, so that others can go on."""
-WRITERS = 0x6B696E65
-"""The advisory lock that writers hold on Postgres, where SQLite has its own."""
+REVISION = "0001"
+"""The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 metadata = MetaData()
 
@@ -222,105 +181,3 @@ repeats = Table(
 """Requests that were sent with an Idempotency-Key (token: its hash), and the job that each became."""
 
 facts = Table("facts", metadata, Column("name", String(40), primary_key=True), Column("value", JSON, nullable=False))
-
-
-class Database:
-    """An engine with the two kinds of transactions that the store needs."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        try:
-            self.engine = _engine(url)
-            self.sqlite = self.engine.dialect.name == "sqlite"
-            with self.writing() as db:
-                metadata.create_all(db)
-                stored = db.execute(facts.select().where(facts.c.name == "format")).first()
-                if stored is None:
-                    db.execute(facts.insert().values(name="format", value=FORMAT))
-                elif stored.value != FORMAT:
-                    raise InputError(f"the store was written by another version (format {stored.value}; this one: {FORMAT})")
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise InputError(
-                f"database {url!r}: {str(error).splitlines()[0]}; expected sqlite:///FILE or postgresql://USER@HOST/NAME "
-                "(pip install 'kinema[postgres]')"
-            ) from None
-        except OperationalError as error:
-            reason = str(error.orig).splitlines()[0]
-            raise InputError(f"the database cannot be used: {reason}; is it running, and is the disk writable?") from None
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its beginning, all or nothing; writers of all processes take turns."""
-        with self.engine.begin() as db:
-            if not self.sqlite:
-                db.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": WRITERS})
-            yield db
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        with self.engine.connect() as db:
-            reader = db.execution_options(isolation_level="AUTOCOMMIT")
-            yield reader
-
-    def now(self, db: Connection) -> float:
-        """The database's clock."""
-        if self.sqlite:
-            return float(db.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")) or 0.0)
-        return float(db.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
-
-    def belongs(self, root: Path) -> None:
-        """InputError unless a data folder is the one that this database tells of; both are new together."""
-        mark = root / "store-id"
-        written = mark.read_text().strip() if mark.exists() else None
-        with self.writing() as db:
-            known = db.scalar(select(facts.c.value).where(facts.c.name == "store"))
-            if known is None and written is None:
-                known = written = secrets.token_hex(12)
-                db.execute(facts.insert().values(name="store", value=known))
-                mark.write_text(written)
-        if known != written:
-            raise InputError(
-                f"the data folder {root} and the database do not belong together; name the folder that was used with it, "
-                "or a new folder with a new database"
-            )
-
-    def close(self) -> None:
-        self.engine.dispose()
-
-
-def _value(stored: Any) -> Any:
-    """JSON of a column; SQLite gives numbers as such."""
-    return stored if isinstance(stored, int | float) else orjson.loads(stored)
-
-
-def _engine(url: str) -> Engine:
-    if url.startswith("postgresql://"):
-        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
-    if not url.startswith("sqlite"):
-        limits = f"-c lock_timeout={PATIENCE_MS} -c idle_in_transaction_session_timeout={PATIENCE_MS}"
-        alive = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-        return create_engine(
-            url, pool_size=24, max_overflow=40, pool_pre_ping=True, connect_args={"options": limits, **alive},
-            json_deserializer=_value,
-        )  # fmt: skip
-    engine = create_engine(
-        url, poolclass=QueuePool, pool_size=16, max_overflow=32, json_deserializer=_value,
-        connect_args={"timeout": BUSY_S, "check_same_thread": False},
-    )  # fmt: skip
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: Any) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={int(1000 * BUSY_S)}", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(db: Connection) -> None:
-        if db.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            db.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def sqlite_url(data: Path) -> str:
-    return f"sqlite:///{data.absolute() / 'kinema.db'}"

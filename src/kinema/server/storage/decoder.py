@@ -1,0 +1,70 @@
+"""`Decoder`: reads bytes from callers in a subprocess with limits of memory, time and size (`decode`), never in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from kinema.errors import ApiError
+
+MAX_PIXELS = 1920 * 1088
+MAX_FRAMES = 2000
+TIMEOUT_S = 40.0
+MAX_PROCESSES = 2
+"""Files that are decoded at the same time."""
+INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+"""Environment variables that the subprocess inherits."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def invalid_media(message: str) -> ApiError:
+    """The error for bytes that are no picture or video, or none that may be read."""
+    return ApiError(400, message, code="invalid_media")
+
+
+class Decoder:
+    """Runs the decoding subprocess, up to MAX_PROCESSES at a time."""
+
+    def __init__(self) -> None:
+        self._slots = threading.Semaphore(MAX_PROCESSES)
+
+    def decode(self, content: bytes, target: Path) -> dict[str, Any]:
+        """Write the pixels of a picture or video to target. Returns its width, height, frames and fps; 400 if it cannot be read."""
+        try:
+            return self._run("decode", content, str(target), str(MAX_PIXELS), str(MAX_FRAMES))
+        except ApiError:
+            target.unlink(missing_ok=True)
+            raise
+
+    def verify(self, content: bytes, anchors: bytes) -> dict[str, Any]:
+        """Read the manifest and the watermark of a file. anchors: root certificates that are trusted. 400 if it cannot be read."""
+        return self._run("verify", content, str(MAX_PIXELS), str(MAX_FRAMES), anchors.decode("ascii", "replace"))
+
+    def _run(self, verb: str, content: bytes, *arguments: str) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
+            source = Path(folder) / "upload"
+            source.write_bytes(content)
+            command = [sys.executable, "-m", "kinema.server.storage.decode", verb, str(source), *arguments]
+            environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+            with self._slots:
+                try:
+                    process = subprocess.run(
+                        command, capture_output=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL, cwd=folder,
+                        env={**environment, **ONE_THREAD},
+                    )  # fmt: skip
+                except subprocess.TimeoutExpired:
+                    raise invalid_media(f"the file takes longer than {TIMEOUT_S:g} s to read; cut it first") from None
+        result: dict[str, Any]
+        try:
+            result = json.loads(process.stdout.decode().strip().splitlines()[-1])
+        except (IndexError, json.JSONDecodeError, UnicodeDecodeError):
+            result = {"error": "the file could not be read within the limits of memory and time; make it smaller first"}
+        if "error" in result:
+            raise invalid_media(result["error"])
+        return result

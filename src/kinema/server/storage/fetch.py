@@ -1,0 +1,60 @@
+"""Fetch a picture or video from a public web address, and tell which addresses are public."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from kinema.server.storage.decoder import invalid_media
+
+TIMEOUT_S = 15.0
+
+
+def fetch(url: str, max_bytes: int) -> bytes:
+    """The body at a public address. Its name is resolved once, and only that address is connected to; redirects are not followed.
+    400 for addresses that are not public, other answers than 200 and bodies of more than max_bytes."""
+    import httpx
+
+    address = public_address(url)
+    parts = urlsplit(url)
+    pinned = f"[{address}]" if ":" in address else address
+    port = f":{parts.port}" if parts.port else ""
+    target = parts._replace(netloc=f"{pinned}{port}").geturl()
+    extensions = {"sni_hostname": parts.hostname} if parts.scheme == "https" else {}
+    content = bytearray()
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
+            client.stream("GET", target, headers={"host": parts.netloc}, extensions=extensions) as response,
+        ):
+            if response.status_code != 200:
+                raise invalid_media(f"{url[:120]} answered {response.status_code}; expected 200")
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > max_bytes:
+                    raise invalid_media(f"{url[:120]} has more than the {max_bytes >> 20} MiB that are allowed")
+    except httpx.HTTPError as error:
+        raise invalid_media(f"{url[:120]} could not be fetched ({type(error).__name__})") from None
+    return bytes(content)
+
+
+def public_address(url: str) -> str:
+    """The IP address of a URL's host. 400 if the URL is not http(s) with a host, or if any address of the host is not public."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+            raise ValueError
+    except ValueError:
+        raise invalid_media(f"{url[:120]!r}: expected http:// or https:// and a host") from None
+    try:
+        entries = socket.getaddrinfo(
+            parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM
+        )
+    except (OSError, ValueError, UnicodeError):
+        raise invalid_media(f"{parts.hostname[:80]!r} is not known") from None
+    addresses = [str(entry[4][0]) for entry in entries]
+    for address in addresses:
+        if not ipaddress.ip_address(address.split("%")[0]).is_global:
+            raise invalid_media(f"{parts.hostname[:80]!r} is not a public address")
+    return addresses[0]

@@ -1,0 +1,81 @@
+"""Find, count, fail and announce jobs, inside a transaction of the caller."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from kinema.errors import ApiError
+from kinema.server.api.errors import not_found
+from kinema.server.storage.ledger import add_to_ledger
+from kinema.server.storage.tables import deliveries, jobs, keys, webhooks
+
+UNFINISHED = ("queued", "in_progress")
+"""Status of a job that a worker may still have to do."""
+
+
+def find_job(db: Connection, id: str, key_id: str | None, *, deleted: bool = False) -> Row[Any]:
+    """A job of this key (of any: None), or 404."""
+    job = db.execute(select(jobs).where(jobs.c.id == id)).first()
+    if job is None or (key_id is not None and job.key_id != key_id) or (job.deleted_at is not None and not deleted):
+        raise not_found("video", id)
+    return job
+
+
+def num_unfinished(db: Connection, key_id: str) -> int:
+    """How many jobs of a key are queued or in progress."""
+    return int(
+        db.scalar(select(func.count()).select_from(jobs).where(jobs.c.key_id == key_id, jobs.c.status.in_(UNFINISHED))) or 0
+    )
+
+
+def check_concurrency(db: Connection, key_id: str, limit: int | None) -> None:
+    """429 if a key has as many unfinished jobs as it may have (None: any number)."""
+    if limit is not None and num_unfinished(db, key_id) >= limit:
+        raise ApiError(
+            429, f"{limit} videos of this key are already waiting or being made; wait for one or delete one", code="queue_full",
+            headers={"retry-after": "5"},
+        )  # fmt: skip
+
+
+def outcome(job: Row[Any]) -> str:
+    """How a finished job ended: "completed" or "failed"."""
+    return "completed" if job.status == "completed" else "failed"
+
+
+def fail_job(db: Connection, now: float, job: Row[Any], code: str, message: str) -> None:
+    """Mark a job as failed, refund what was reserved for it, and announce it to webhooks."""
+    db.execute(
+        jobs.update()
+        .where(jobs.c.id == job.id)
+        .values(
+            status="failed",
+            completed_at=now,
+            stage="cancelled" if code == "cancelled" else "failed",
+            error_code=code,
+            error_message=message,
+            worker=None,
+            lease_until=None,
+            fence=job.fence + 1,
+            cancelled=code == "cancelled",
+        )
+    )
+    db.execute(keys.update().where(keys.c.id == job.key_id).values(reserved=keys.c.reserved - job.pixel_seconds))
+    add_to_ledger(db, now, job.key_id, job.id, "refund", job.pixel_seconds)
+    add_deliveries(db, now, job, "video.failed")
+
+
+def add_deliveries(db: Connection, now: float, job: Row[Any], event: str) -> None:
+    """Add an event of a job to the outbox of each webhook of its key that subscribes to it."""
+    for webhook in db.execute(select(webhooks).where(webhooks.c.key_id == job.key_id)).all():
+        if event in webhook.events:
+            id = f"evt_{secrets.token_hex(12)}"
+            body = {"id": id, "object": "event", "type": event, "created_at": int(now), "data": {"id": job.id}}
+            db.execute(
+                deliveries.insert().values(
+                    id=id, webhook=webhook.id, body=json.dumps(body, separators=(",", ":")), attempts=0, next_at=now
+                )
+            )
