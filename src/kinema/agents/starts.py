@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from kinema.envs.imagined import Tracks
 from kinema.envs.playground import PlaygroundEnv
+from kinema.envs.vector import Tracks
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
 from kinema.models.hub import Model
