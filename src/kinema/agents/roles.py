@@ -22,6 +22,7 @@ OTHERS = 2
 EACH = 7
 """Numbers for each thing but the robot: there at all, offset, closeness, speed, size."""
 WIDTH = 6 + (2 + OTHERS) * EACH
+LIMIT = 20.0
 ROBOT, FLAG = KINDS.index("robot"), KINDS.index("flag")
 
 
@@ -31,7 +32,7 @@ def _first(flags: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.bool_
 
 
 def roles(state: Floats, task: Task) -> Floats:
-    """The `state` observation [B, K, F] -> float32 [B, WIDTH], all of about unit size."""
+    """The `state` observation [B, K, F] -> float32 [B, WIDTH], all of about unit size and none beyond LIMIT."""
     rows = np.arange(len(state))
     kind, color = state[..., _AT["kind"]], state[..., _AT["color"]]
     robot, acting = _first(kind == ROBOT)
@@ -62,4 +63,4 @@ def roles(state: Floats, task: Task) -> Floats:
             continue
         which = order[:, column]
         parts.append(told[rows, which] * rest[rows, which][:, None])
-    return np.concatenate(parts, 1).astype(np.float32)
+    return np.concatenate(parts, 1).astype(np.float32).clip(-LIMIT, LIMIT)

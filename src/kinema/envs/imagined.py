@@ -36,35 +36,45 @@ from kinema.scene.scene import Scene
 from kinema.simulation.world import check_action, check_fps, check_task
 
 TRIES = 20
+MOVING = ("x", "y", "vx", "vy", "angle", "visible", "camera")
+"""Fields of a scene that have a value for each frame."""
 
 Starts = Callable[[np.random.Generator, int], Tracks]
 """Draws the first frames of so many worlds: tracks [B, T, ...], T = window + 1."""
 
 
+def random_walk(
+    env: PlaygroundEnv, rng: np.random.Generator, model: Model, frames: int, *, change: float, active: float
+) -> Tracks:
+    """A new room's first frames as tracks [1, T, ...]; T is `frames`, or less if the task is done before.
+
+    The robot chooses anew in a frame with probability `change`: a random action with probability `active`, else none.
+    """
+    env.reset(seed=int(rng.integers(2**31)))
+    scenes, actions, rewards = [env.scene], [np.zeros(2, np.float32)], [0.0]
+    action = np.zeros(2, np.float32)
+    while len(scenes) < frames:
+        if rng.random() < change:
+            action = rng.uniform(-1, 1, 2).astype(np.float32) * float(rng.random() < active)
+        _, reward, terminated, _, _ = env.step(action)
+        actions[-1] = action
+        if terminated:
+            break
+        scenes.append(env.scene)
+        actions.append(np.zeros(2, np.float32))
+        rewards.append(float(reward))
+    moving: dict[str, Any] = {name: np.concatenate([getattr(scene, name) for scene in scenes]) for name in MOVING}
+    tracks = tracks_of(replace(scenes[0], **moving), model.config.denoiser.slots, model.device)
+    tracks["action"] = torch.from_numpy(np.stack(actions))[None].to(model.device)
+    tracks["reward"] = torch.from_numpy(encode_reward(np.array([rewards], np.float32))).to(model.device)
+    return tracks
+
+
 def beginning(env: PlaygroundEnv, rng: np.random.Generator, model: Model, frames: int) -> Tracks:
     """The first frames of a Playground room as tracks [1, frames, ...], with random actions; its task does not end in them."""
     for _ in range(TRIES):
-        env.reset(seed=int(rng.integers(2**31)))
-        scenes, actions, rewards = [env.scene], [np.zeros(2, np.float32)], [0.0]
-        action, terminated = np.zeros(2, np.float32), False
-        for _ in range(frames - 1):
-            if rng.random() < 0.15:
-                action = rng.uniform(-1, 1, 2).astype(np.float32) * float(rng.random() < 0.6)
-            _, reward, terminated, _, _ = env.step(action)
-            actions[-1] = action
-            scenes.append(env.scene)
-            actions.append(np.zeros(2, np.float32))
-            rewards.append(float(reward))
-            if terminated:
-                break
-        if not terminated:
-            moving: dict[str, Any] = {
-                name: np.concatenate([getattr(scene, name) for scene in scenes])
-                for name in ("x", "y", "vx", "vy", "angle", "visible", "camera")
-            }
-            tracks = tracks_of(replace(scenes[0], **moving), model.config.denoiser.slots, model.device)
-            tracks["action"] = torch.from_numpy(np.stack(actions))[None].to(model.device)
-            tracks["reward"] = torch.from_numpy(encode_reward(np.array([rewards], np.float32))).to(model.device)
+        tracks = random_walk(env, rng, model, frames, change=0.15, active=0.6)
+        if tracks["reward"].shape[1] == frames:
             return tracks
     raise InputError(f"{TRIES} rooms ended within their first {frames} frames; give another task or diet")
 
