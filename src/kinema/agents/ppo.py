@@ -153,7 +153,7 @@ def learn(
     that the recorded world `inside` is of.
     """
     world = None if inside is None else inside.config.world
-    wish = settings or (Settings() if world is None else RECORDED)
+    chosen = settings or (Settings() if world is None else RECORDED)
     goal: dict[str, Any]
     real_frames = None
     if inside is not None and world is not None:
@@ -162,38 +162,38 @@ def learn(
                 f"task {task!r}: {inside.config.name} is a recorded world, which pays what its environment paid"
             )
         goal = {"env": world["env"], "options": world["options"], "size": (int(world["size"][0]), int(world["size"][1]))}
-        rooms, n_steps = _recorded_rooms(inside, wish, real), wish.horizon
+        rooms, n_steps = _recorded_rooms(inside, chosen, real), chosen.horizon
         policy, network = "CnnPolicy", None
     else:
         if task is None:
             name = "the Playground" if inside is None else inside.config.name
             raise InputError(f"{name} is no model of a recorded environment; an agent in it needs a task")
         goal = {"task": Task.parse(task)}
-        rooms, real_frames = _task_rooms(goal["task"], inside, wish, diet or tiny())
+        rooms, real_frames = _task_rooms(goal["task"], inside, chosen, diet or tiny())
         n_steps = TASK_STEPS
         policy, network = (
             "MlpPolicy",
-            {"net_arch": [wish.width, wish.width], "log_std_init": -0.5, "activation_fn": torch.nn.Tanh},
+            {"net_arch": [chosen.width, chosen.width], "log_std_init": -0.5, "activation_fn": torch.nn.Tanh},
         )
     learner = PPO(
         policy,
         rooms,
-        learning_rate=lambda left: wish.rate * max(left, 0.1),
+        learning_rate=lambda left: chosen.rate * max(left, 0.1),
         n_steps=n_steps,
-        batch_size=min(wish.batch, n_steps * wish.rooms),
-        n_epochs=wish.epochs,
-        gamma=wish.discount,
-        ent_coef=wish.entropy,
+        batch_size=min(chosen.batch, n_steps * chosen.rooms),
+        n_epochs=chosen.epochs,
+        gamma=chosen.discount,
+        ent_coef=chosen.entropy,
         policy_kwargs=network,
-        seed=wish.seed % 2**32,
+        seed=chosen.seed % 2**32,
         device="cpu",
     )
-    learner.learn(wish.frames, callback=Shown(show, wish.frames) if show else None)
+    learner.learn(chosen.frames, callback=Shown(show, chosen.frames) if show else None)
     in_real = inside is None or real
     made = {
         "inside": "real" if inside is None or real else inside.config.name,
         "real_frames": learner.num_timesteps if in_real else real_frames,
         "frames": learner.num_timesteps,
-        "settings": asdict(wish),
+        "settings": asdict(chosen),
     }
     return Agent(learner=learner, made=made, **goal)

@@ -21,7 +21,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from kinema.envs.playground import HIGH, LOW, PlaygroundEnv
+from kinema.envs.playground import HIGH, LOW, PlaygroundEnv, observed
 from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
 from kinema.errors import InputError
 from kinema.inference import limits
@@ -204,10 +204,10 @@ class ImaginedVectorEnv(WorldVectorEnv):
         return np.asarray(render_frames(self.model, self._frame_states[-1:], self.size, self.size)[:, 0])
 
     def observe(self) -> Any:
-        if self.observation == "pixels":
-            return self.pixels()
-        state = observed_tracks(self._frame_states[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
-        return state if self.observation == "state" else {"pixels": self.pixels(), "state": state}
+        return observed(self.observation, self.pixels, self._states)
+
+    def _states(self) -> NDArray[np.float32]:
+        return observed_tracks(self._frame_states[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
 
 
 class ImaginedEnv(WorldEnv):
@@ -216,7 +216,7 @@ class ImaginedEnv(WorldEnv):
     vector_env = ImaginedVectorEnv
 
     def _info(self, terminated: bool) -> dict[str, Any]:
-        return {"task": self._many.task, "success": terminated}
+        return {**super()._info(terminated), "success": terminated}
 
     @property
     def scene(self) -> Scene:

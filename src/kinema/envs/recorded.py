@@ -117,9 +117,6 @@ class RecordedEnv(WorldEnv):
 
     vector_env = RecordedVectorEnv
 
-    def _info(self, terminated: bool) -> dict[str, Any]:
-        return {"task": self._many.task}
-
 
 class RecordedWorld(RecordedVectorEnv):
     """One recorded world to play in: a vector environment of one, with what `kinema play` needs of a `World` besides."""

@@ -18,21 +18,14 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition
-from kinema.envs.window import Window
+from kinema.envs.window import RenderedEnv, check_render_mode
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
-from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames
+from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames, task_condition
 from kinema.models.hub import Model
 
 Tracks = dict[str, torch.Tensor]
 StepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
-
-
-def check_render_mode(mode: str | None, modes: list[str]) -> str | None:
-    """The render mode; InputError for one that an environment does not have."""
-    if mode not in (None, *modes):
-        raise InputError(f"render_mode {mode!r}: expected None or {' or '.join(modes)}")
-    return mode
 
 
 def first_of(observation: Any) -> Any:
@@ -155,7 +148,10 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
 
     def _condition(self, tasks: torch.Tensor) -> TextCondition | None:
         """The text of worlds with these tasks [B]; None if no task has any."""
-        parts = [self._text_of(self.tasks[number]) for number in tasks.tolist()]
+        names = [self.tasks[number] for number in tasks.tolist()]
+        for name in set(names) - self._texts.keys():
+            self._texts[name] = task_condition(self.model, name)
+        parts = [self._texts[name] for name in names]
         if not any(parts):
             return None
         width = max(part.states.shape[1] for part in parts if part is not None)
@@ -167,13 +163,12 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
                 reads[row, 0, : part.reads.shape[2]] = part.reads[0, 0]
         return TextCondition(states=states, reads=reads)
 
-    def _text_of(self, task: str) -> TextCondition | None:
-        if task not in self._texts:
-            time_s = torch.zeros(1, 1, device=self.model.device)
-            self._texts[task] = self.model.condition([(task, 0.0, 1e9)], time_s)
-        return self._texts[task]
-
     # Stepping
+
+    def check_begun(self) -> None:
+        """InputError before the first reset."""
+        if not self._frame_states:
+            raise InputError("step before reset: call reset() first")
 
     def _seeds(self, frame: int) -> list[int]:
         return [(self._seed * 1_000_003 + frame * 4099 + i) % 2**62 for i in range(self.num_envs)]
@@ -183,8 +178,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> StepResult:
         """One frame further in every world."""
-        if not self._frame_states:
-            raise InputError("step before reset: call reset() first")
+        self.check_begun()
         return self.step_encoded(self.encode_actions(actions))
 
     def step_encoded(self, actions: torch.Tensor) -> StepResult:
@@ -229,18 +223,15 @@ def placed(old: FrameState, new: FrameState, rows: torch.Tensor, batch: int) -> 
     return replace(old, tracks=tracks, kv=tuple(kv))
 
 
-class WorldEnv(gym.Env[Any, Any]):
+class WorldEnv(RenderedEnv):
     """One such world; all arguments as of the vector environment."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 16}  # noqa: RUF012
     vector_env: ClassVar[type[WorldVectorEnv]]
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
-        self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
-        shown = None if render_mode is None else "rgb_array"
+        shown = "rgb_array" if render_mode == "human" else render_mode
         self._many: Any = self.vector_env(1, render_mode=shown, autoreset_mode=AutoresetMode.DISABLED, **options)
-        self._window = Window() if render_mode == "human" else None
-        self.metadata = {**self.metadata, "render_fps": round(self._many.fps)}
+        super().__init__(render_mode, self._many.fps)
         self.observation_space, self.action_space = self._many.single_observation_space, self._many.single_action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -253,8 +244,7 @@ class WorldEnv(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One frame further."""
         many = self._many
-        if not many._frame_states:
-            raise InputError("step before reset: call reset() first")
+        many.check_begun()
         encoded = torch.from_numpy(many.encode_action(action))[None].to(many.model.device)
         observation, reward, terminated, truncated, _ = many.step_encoded(encoded)
         self._show()
@@ -262,18 +252,7 @@ class WorldEnv(gym.Env[Any, Any]):
         return first_of(observation), float(reward[0]), ended, bool(truncated[0]), self._info(ended)
 
     def _info(self, terminated: bool) -> dict[str, Any]:
-        return {}
+        return {"task": self._many.task}
 
-    def _show(self) -> None:
-        if self._window is not None:
-            self._window.show(self._many.pixels()[0], self._many.fps)
-
-    def render(self) -> NDArray[np.uint8] | None:
-        """The current picture, uint8 [H, W, 3]; in mode "human" it is shown in a window instead."""
-        self._show()
-        return np.asarray(self._many.pixels()[0]) if self.render_mode == "rgb_array" else None
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
+    def pixels(self) -> NDArray[np.uint8]:
+        return np.asarray(self._many.pixels()[0])

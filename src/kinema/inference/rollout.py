@@ -68,6 +68,11 @@ class FrameState:
         return int(self.tracks["state"].shape[0])
 
 
+def task_condition(model: Model, task: str | None, batch: int = 1) -> TextCondition | None:
+    """The text of a task that holds at all times, for so many worlds; None without a task."""
+    return model.condition([(task or "", 0.0, 1e9)], torch.zeros(batch, 1, device=model.device))
+
+
 def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[FrameState]:
     """Tracks [B, T, ...] as one frame state per frame, without cached keys and values."""
     frames = tracks["state"].shape[1]

@@ -26,7 +26,7 @@ from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import Options, check_options, plan_state
-from kinema.inference.rollout import WINDOW, FrameState, Rollout, prefill, render_frames, split_frames
+from kinema.inference.rollout import WINDOW, FrameState, Rollout, prefill, render_frames, split_frames, task_condition
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task
@@ -159,9 +159,7 @@ class World(Rollout):
             self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
             self.size = limits.check_size(self.model.config, size)
-        self._text = None
-        if task is not None:
-            self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
+        self._text = task_condition(self.model, task)
         scene = self._first(start, check_options(options), strict)
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
@@ -386,9 +384,7 @@ class World(Rollout):
             world.model = resolve_model(model or data["model"])
             world.seed, world.fps, world.steps = data["seed"], data["fps"], data["steps"]
             world.size, world.task, world.parser = (data["size"][0], data["size"][1]), data["task"], parser
-            world._text = None
-            if world.task is not None:
-                world._text = world.model.condition([(world.task, 0.0, 1e9)], torch.zeros(1, 1, device=world.model.device))
+            world._text = task_condition(world.model, world.task)
             world._frame_states, world._before = unpacked(data["moments"], world.model.device), []
             slots = world._frame_states[-1].tracks["state"].shape[1]
             if slots != world.model.config.denoiser.slots or world.model.config.world is not None:
