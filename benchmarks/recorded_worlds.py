@@ -22,8 +22,8 @@ from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from PIL import Image
 
-from kinema.agents import Score, learn_recorded, score_recorded
-from kinema.agents.recorded import QUICK
+from kinema.agents import Score, learn, score_recorded
+from kinema.agents.ppo import RECORDED
 from kinema.autoencoder import load_autoencoder, to_bytes
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
@@ -62,7 +62,7 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     world = load(run / "world")
     if frames:
         began = time.time()
-        agent = learn_recorded(world, settings=replace(QUICK, frames=frames))
+        agent = learn(inside=world, settings=replace(RECORDED, frames=frames))
         learned = score_recorded(agent, env, episodes=episodes, most=most)
         apart = score_recorded(None, env, episodes=episodes, most=most)
         row["agent above random"] = above(learned, apart)

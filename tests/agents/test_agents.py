@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
-from kinema.agents import Agent, Imitator, Planner, Random, RecordedAgent, Settings, Still, learn, learn_recorded, score
+from kinema.agents import Agent, Imitator, Planner, Random, Settings, Still, learn, score
 from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.starts import record
-from kinema.agents.vector_env import ImaginedRooms, RealRooms
+from kinema.agents.vector_env import playgrounds, task_rooms
 from kinema.cli.main import main
 from kinema.datasets.recorder import record as record_env
-from kinema.envs.imagined import ImaginedEnv
+from kinema.envs.imagined import ImaginedEnv, ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model, load
@@ -64,9 +65,12 @@ def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
 
 def test_real_and_imagined_rooms_look_alike_and_start_anew_at_the_end(model: Model) -> None:
     starts = record(model, TASK, episodes=2, frames=SEEN + 5, seen=SEEN, fps=16.0, diet=tiny(), seed=1)
-    real = RealRooms(2, TASK, fps=16.0, duration_s=4 / 16, diet=tiny(), seed=0)
-    dreamt = ImaginedRooms(2, TASK, model=model, starts=starts, fps=16.0, horizon=4, diet=tiny(), seed=0)
-    for rooms in (real, dreamt):
+    same_step = AutoresetMode.SAME_STEP
+    real = playgrounds(2, same_step, task=TASK, duration_s=4 / 16)
+    dreamt = ImaginedVectorEnv(
+        2, model=model, task=TASK, observation="state", duration_s=4 / 16, starts=starts, window=SEEN - 1, autoreset_mode=same_step
+    )  # fmt: skip
+    for rooms in (task_rooms(real, Task.parse(TASK), [5, 6]), task_rooms(dreamt, Task.parse(TASK), 0)):
         assert rooms.reset().shape == (2, WIDTH)
         ends = np.zeros(2, int)
         for _ in range(9):
@@ -142,15 +146,15 @@ def test_an_agent_learns_in_a_recorded_world_and_is_scored_in_its_environment(
 ) -> None:
     record_env("CartPole-v1", tmp_path / "d", episodes_wanted=2, size=(48, 64))
     recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
-    folder = str(train_world(tmp_path / "d", out=tmp_path / "run", minutes=0.01, recipe=recipe))
+    folder = str(train_world(tmp_path / "d", out=tmp_path / "run", steps=8, recipe=recipe))
     out = str(tmp_path / "agent")
     assert main(["agent", "train", "--inside", folder, "--frames", "64", "--horizon", "4", "-o", out]) == 0
     assert main(["agent", "score", out, "--episodes", "2"]) == 0
     assert main(["agent", "score", "random", "--env", "CartPole-v1", "--episodes", "2"]) == 0
     assert capsys.readouterr().out.count("2 episodes") == 2
-    agent = RecordedAgent.open(out)
+    agent = Agent.open(out)
     assert agent.env == "CartPole-v1" and agent.made["inside"].startswith("world-")
     assert main(["agent", "train", "--inside", folder, "--task", TASK, "-o", str(tmp_path / "b")]) == 2
     assert "recorded world" in capsys.readouterr().err
     with pytest.raises(InputError, match="no model of a recorded environment"):
-        learn_recorded(load("kinema-tiny"))
+        learn(inside=load("kinema-tiny"))

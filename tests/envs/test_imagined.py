@@ -81,6 +81,30 @@ def test_one_world_restarted_leaves_the_others_as_they_were(model: Model) -> Non
     assert not np.allclose(runs[0][1], runs[1][1])
 
 
+def test_an_ended_world_starts_anew_when_the_autoreset_mode_says(model: Model) -> None:
+    """In the same step the last observation is among the infos; a world that never starts anew by itself is begun by a mask."""
+    still = np.zeros((2, 2), np.float32)
+    env = ImaginedVectorEnv(2, model=model, task=None, observation="state", duration_s=2 / 16, autoreset_mode="SameStep")
+    env.reset(seed=1)
+    num_ended = np.zeros(2, int)
+    for _ in range(4):
+        observation, _, terminated, truncated, infos = env.step(still)
+        ended = terminated | truncated
+        num_ended += ended
+        assert ended.any() == ("final_obs" in infos)
+        for i in np.flatnonzero(ended):
+            assert infos["_final_obs"][i] and not np.array_equal(infos["final_obs"][i], observation[i])
+    assert (num_ended >= 2).all()
+
+    env = ImaginedVectorEnv(2, model=model, task=None, observation="state", duration_s=1 / 16, autoreset_mode="Disabled")
+    env.reset(seed=1)
+    for _ in range(2):
+        before, _, terminated, truncated, _ = env.step(still)
+        assert (terminated | truncated).all()
+    after, _ = env.reset(options={"reset_mask": np.array([False, True])})
+    assert np.array_equal(before[0], after[0]) and not np.array_equal(before[1], after[1])
+
+
 def test_bad_input_is_named(model: Model) -> None:
     with pytest.raises(InputError, match="is not understood"):
         ImaginedEnv(model=model, task="make me a coffee")

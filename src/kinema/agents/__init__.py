@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kinema.agents.evaluate import Score, score
+from kinema.agents.agent import Agent
+from kinema.agents.evaluate import Score, score, score_recorded
 from kinema.agents.policies import Imitator, Planner, Policy, Random, Still
-from kinema.agents.ppo import Agent, Settings, learn
-from kinema.agents.recorded import RecordedAgent, learn_recorded, score_recorded
+from kinema.agents.ppo import Settings, learn
 
 __all__ = [
     "Agent",
@@ -13,12 +13,10 @@ __all__ = [
     "Planner",
     "Policy",
     "Random",
-    "RecordedAgent",
     "Score",
     "Settings",
     "Still",
     "learn",
-    "learn_recorded",
     "score",
     "score_recorded",
 ]

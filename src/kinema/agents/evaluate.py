@@ -1,19 +1,29 @@
-"""Scoring a policy: whole episodes of a task, in the real room or in the model's, each counted once."""
+"""Scoring a policy: whole episodes, each counted once, of a task in real or imagined rooms, or of a recorded environment."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array
 from numpy.typing import NDArray
 
+from kinema.agents.agent import Agent
 from kinema.agents.policies import Policy
+from kinema.agents.vector_env import playgrounds
+from kinema.datasets.recorder import Seen, make
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution, tiny
+from kinema.scene.scene import Scene
 
 FIRST = 1_500_000_000
 """Seeds of scored rooms begin here; nothing learns in them."""
@@ -47,6 +57,29 @@ class Score:
         )
 
 
+def _play(
+    worlds: VectorEnv[Any, Any, Any],
+    policy: Policy,
+    seed: int,
+    scenes: Callable[[], list[Scene]] = list,
+    most: float = math.inf,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return [B] of one episode in each world, cut after `most` frames, and whether it terminated [B]."""
+    observation, _ = worlds.reset(seed=seed)
+    returns, terminated_once = np.zeros(worlds.num_envs), np.zeros(worlds.num_envs, bool)
+    running = np.ones(worlds.num_envs, bool)
+    actions, frame = None, 0
+    policy.begin(worlds.num_envs)
+    while running.any() and frame < most:
+        actions = policy.act(observation, scenes(), actions)
+        observation, reward, terminated, truncated, _ = worlds.step(actions)
+        returns += np.where(running, reward, 0.0)
+        terminated_once |= running & terminated
+        running &= ~(terminated | truncated)
+        frame += 1
+    return returns, terminated_once
+
+
 def score(
     policy: Policy,
     task: str,
@@ -62,66 +95,70 @@ def score(
     """Let a policy do a task; in the real room, or in a model where one is given."""
     if episodes < 1:
         raise InputError(f"{episodes} episodes: expected at least 1")
-    returns, successes = [], []
+    options: dict[str, Any] = {"task": task, "fps": fps, "duration_s": duration_s, "diet": diet or tiny()}
+    found = []
     for first in range(0, episodes, SIDE_BY_SIDE):
         count = min(SIDE_BY_SIDE, episodes - first)
-        run = _real if inside is None else _imagined
-        gained, done = run(policy, task, count, inside, fps, duration_s, diet or tiny(), FIRST + seed * 100_003 + first)
-        returns.append(gained)
-        successes.append(done)
+        begin = FIRST + seed * 100_003 + first
+        if inside is None:
+            rooms = playgrounds(count, AutoresetMode.NEXT_STEP, **options)
+            found.append(_play(rooms, policy, begin, partial(_scenes_of, rooms)))
+        else:
+            imagined = ImaginedVectorEnv(count, model=inside, observation="state", **options)
+            found.append(_play(imagined, policy, begin, imagined.scenes))
         if show is not None:
             show(first + count, episodes)
+    return _joined(found)
+
+
+def _scenes_of(rooms: SyncVectorEnv) -> list[Scene]:
+    return [cast(PlaygroundEnv, room).scene for room in rooms.envs]
+
+
+def _joined(found: list[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> Score:
+    returns, successes = zip(*found, strict=True)
     return Score(returns=np.concatenate(returns), successes=np.concatenate(successes))
 
 
-def _real(
-    policy: Policy,
-    task: str,
-    count: int,
-    inside: Model | None,
-    fps: float,
-    duration_s: float,
-    diet: SceneDistribution,
-    seed: int,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    rooms = [PlaygroundEnv(task=task, fps=fps, duration_s=duration_s, observation="state", diet=diet) for _ in range(count)]
-    state = np.stack([np.asarray(room.reset(seed=seed + i)[0]) for i, room in enumerate(rooms)])
-    gained, done = np.zeros(count), np.zeros(count, bool)
-    going = np.ones(count, bool)
-    actions = None
-    policy.begin(count)
-    while going.any():
-        actions = policy.act(state, [room.scene for room in rooms], actions)
-        for i in np.flatnonzero(going):
-            seen, reward, terminated, truncated, _ = rooms[i].step(actions[i])
-            state[i] = seen
-            gained[i] += reward
-            done[i], going[i] = terminated, not (terminated or truncated)
-    return gained, done
+class _AnyAction:
+    """Any action of a space."""
+
+    def __init__(self, space: gym.Space[Any], seed: int) -> None:
+        self._space = space
+        space.seed(seed)
+
+    def begin(self, count: int) -> None:
+        pass
+
+    def act(self, observation: NDArray[Any], scenes: list[Scene], actions: Any) -> Any:
+        actions = create_empty_array(self._space, len(observation))
+        return concatenate(self._space, [self._space.sample() for _ in observation], actions)
 
 
-def _imagined(
-    policy: Policy,
-    task: str,
-    count: int,
-    inside: Model | None,
-    fps: float,
-    duration_s: float,
-    diet: SceneDistribution,
-    seed: int,
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    worlds = ImaginedVectorEnv(
-        count, model=inside, task=task, fps=fps, duration_s=duration_s, observation="state", diet=diet
-    )
-    state, _ = worlds.reset(seed=seed)
-    gained, done = np.zeros(count), np.zeros(count, bool)
-    going = np.ones(count, bool)
-    actions = None
-    policy.begin(count)
-    while going.any():
-        actions = policy.act(state, worlds.scenes(), actions)
-        state, reward, terminated, truncated, _ = worlds.step(actions)
-        gained += np.where(going, reward, 0.0)
-        done |= going & terminated
-        going &= ~(terminated | truncated)
-    return gained, done
+def score_recorded(
+    agent: Policy | None,
+    env_id: str,
+    *,
+    episodes: int = 20,
+    options: dict[str, Any] | None = None,
+    size: tuple[int, int] = (64, 64),
+    most: int = 20_000,
+    seed: int = 0,
+    show: Callable[[int, int], None] | None = None,
+) -> Score:
+    """Whole episodes in a recorded environment itself; agent None acts at random. Done means that an episode terminated.
+
+    size: of the pictures, height and width; an agent's own if there is one. most: frames of an episode.
+    """
+    if episodes < 1:
+        raise InputError(f"{episodes} episodes: expected at least 1")
+    shown = agent.size if isinstance(agent, Agent) else size
+    env = SyncVectorEnv([lambda: Seen(make(env_id, **(options or {})), shown)])
+    policy = agent or _AnyAction(env.single_action_space, seed)
+    found = []
+    for episode in range(episodes):
+        found.append(_play(env, policy, (FIRST + seed * 10_007 + episode) % 2**31, most=most))
+        if show is not None:
+            show(episode + 1, episodes)
+    env.close()
+    return _joined(found)

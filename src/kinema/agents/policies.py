@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from kinema.canvas.canvas import TextCondition
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, predict_action, prefill, split_frames, step, termination_prob
+from kinema.inference.rollout import (
+    WINDOW,
+    FrameState,
+    predict_action,
+    prefill,
+    split_frames,
+    step,
+    task_condition,
+    termination_prob,
+)
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward
@@ -70,8 +79,7 @@ class Follower:
 
     def begin(self, count: int) -> None:
         self._frame_states: list[FrameState] = []
-        silent = torch.zeros(count, 1, device=self.model.device)
-        self.text = self.model.condition([(self.task, 0.0, 1e9)], silent)
+        self.text = task_condition(self.model, self.task, count)
 
     def watch(self, scenes: list[Scene], actions: Floats | None) -> list[FrameState]:
         """One more frame of every room, after what was done in the one before."""

@@ -1,36 +1,45 @@
-"""Learning a task by PPO (Stable-Baselines3), inside the model or in the real room, by the same learner.
+"""Learning by PPO (Stable-Baselines3), inside a model or in the real environment, by the same learner.
 
-    agent = kinema.agents.ppo("reach the flag", inside=kinema.load("kinema-tiny"))
+    agent = kinema.agents.learn("reach the flag", inside=kinema.load("kinema-tiny"))
     agent.save("runner")
+    player = kinema.agents.learn(inside=kinema.load("out/pong/world"))
 
-Inside the model every episode is short: it begins with a stretch of a recorded room, so that states which the robot meets late
-are met often, and the model's errors have no time to grow.
+Inside a model every episode is short: it begins with recorded frames, so that states which are reached late are met often, and the
+model's errors have no time to grow.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
-from kinema.agents.roles import WIDTH, roles
+from kinema.agents.agent import Agent
 from kinema.agents.starts import record
-from kinema.agents.vector_env import ACTIONS, OBSERVATIONS, ImaginedRooms, RealRooms, Rooms
-from kinema.errors import InputError, MediaError, OutputError
+from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
+from kinema.datasets.recorder import Seen, make
+from kinema.envs.imagined import ImaginedVectorEnv
+from kinema.envs.recorded import RecordedVectorEnv
+from kinema.envs.spaces import space_of
+from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Task
-from kinema.scene.scene import Scene
 
-FORMAT = 1
+LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary, gym.spaces.Box)
+LEAST_SIDE = 36
+"""Pixels that the network of pictures needs each way."""
+TASK_STEPS = 32
+"""Steps of each room between two updates of a task's agent."""
+SAME_STEP = AutoresetMode.SAME_STEP
 Show = Callable[[int, int, float], None]
 """(frames done, frames in all, mean reward of a frame lately)."""
 
@@ -63,60 +72,8 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}: expected at least 1")
 
 
-def write_agent(out: Path, learner: PPO, about: dict[str, Any], force: bool) -> Path:
-    """policy.zip, as Stable-Baselines3 writes it, and agent.json, which is there only when the policy is."""
-    if (out / "agent.json").exists() and not force:
-        raise OutputError(f"{out} holds an agent already; name another folder, or overwrite it with force")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        learner.save(out / "policy.tmp.zip")
-        (out / "policy.tmp.zip").replace(out / "policy.zip")
-        (out / "agent.json").write_text(json.dumps({"format": FORMAT, **about}, indent=1) + "\n")
-    except OSError as wrong:
-        raise OutputError(f"the agent could not be written to {out}: {wrong.strerror}") from None
-    return out
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agent:
-    """A learned policy for one task. made: how, for the record."""
-
-    task: Task
-    learner: Any
-    made: dict[str, Any]
-
-    def begin(self, count: int) -> None:
-        """It remembers nothing of earlier rooms."""
-
-    def act(
-        self, state: NDArray[np.float32], scenes: list[Scene], actions: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        """Actions [B, 2] for `state` observations [B, K, F]."""
-        chosen, _ = self.learner.predict(roles(state, self.task).clip(-20, 20), deterministic=True)
-        return np.asarray(chosen, np.float32)
-
-    def save(self, folder: Path | str, *, force: bool = False) -> Path:
-        """policy.zip, as Stable-Baselines3 writes it, and agent.json."""
-        about = {"task": str(self.task), "inputs": WIDTH, "made": self.made}
-        return write_agent(Path(folder), self.learner, about, force)
-
-    @staticmethod
-    def open(folder: Path | str) -> Agent:
-        """What `save` wrote."""
-        path = Path(folder) / "agent.json"
-        if not path.exists():
-            raise MediaError(f"{folder} holds no agent (agent.json); expected a folder made by kinema agent train")
-        try:
-            about = json.loads(path.read_text())
-            if about["format"] != FORMAT or about["inputs"] != WIDTH:
-                raise MediaError(f"{folder} was made by another version (format {about['format']}); train the agent again")
-            task = Task.parse(about["task"])
-            learner = PPO.load(Path(folder) / "policy.zip", device="cpu")
-        except MediaError:
-            raise
-        except (KeyError, ValueError, OSError, RuntimeError) as wrong:
-            raise MediaError(f"{folder} holds an agent that cannot be read: {wrong}") from None
-        return Agent(task=task, learner=learner, made=about["made"])
+RECORDED = Settings(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)
+"""Settings for recorded worlds, whose agents see pictures."""
 
 
 class Shown(BaseCallback):
@@ -134,60 +91,109 @@ class Shown(BaseCallback):
         self.show(self.num_timesteps, self.frames, float(np.mean(rewards)))
 
 
-def rooms_for(task: str, inside: Model | None, settings: Settings, diet: SceneDistribution) -> tuple[Rooms, int]:
-    """Rooms to learn in, and how many real frames imagination begins from."""
+def _task_rooms(task: Task, inside: Model | None, settings: Settings, diet: SceneDistribution) -> tuple[VecEnv, int]:
+    """Rooms to learn a task in, and how many real frames imagination begins from."""
+    options: dict[str, Any] = {"task": str(task), "fps": settings.fps, "diet": diet}
     if inside is None:
-        return RealRooms(
-            settings.rooms, task, fps=settings.fps, duration_s=settings.duration_s, diet=diet, seed=settings.seed
-        ), 0
+        seeds = np.random.default_rng(settings.seed).integers(2**31, size=settings.rooms).tolist()
+        real = playgrounds(settings.rooms, SAME_STEP, duration_s=settings.duration_s, **options)
+        return task_rooms(real, task, seeds), 0
     starts = record(
         inside,
-        task,
         episodes=settings.starts,
         frames=settings.starts_frames,
         seen=settings.window + 1,
-        fps=settings.fps,
-        diet=diet,
         seed=settings.seed,
+        **options,
     )
-    imagined = ImaginedRooms(
-        settings.rooms, task, model=inside, starts=starts, fps=settings.fps, horizon=settings.horizon, diet=diet,
-        seed=settings.seed,
-    )  # fmt: skip
-    return imagined, starts.steps
+    imagined = ImaginedVectorEnv(
+        settings.rooms,
+        model=inside,
+        observation="state",
+        duration_s=settings.horizon / settings.fps,
+        starts=starts,
+        window=settings.window,
+        autoreset_mode=SAME_STEP,
+        **options,
+    )
+    return task_rooms(imagined, task, settings.seed), starts.steps
+
+
+def _recorded_rooms(inside: Model, settings: Settings, real: bool) -> VecEnv:
+    """Recorded worlds to learn in, or the environment that they were recorded from."""
+    world = inside.config.world or {}
+    space, size = space_of(world["action"]), (int(world["size"][0]), int(world["size"][1]))
+    if not isinstance(space, LEARNABLE):
+        raise InputError(f"actions of {space}: PPO learns Discrete, MultiDiscrete, MultiBinary and Box")
+    if min(size) < LEAST_SIDE:
+        raise InputError(
+            f"pictures of {size[1]}x{size[0]}: the learner's network needs {LEAST_SIDE}x{LEAST_SIDE} or more; record larger ones"
+        )
+    if real:
+        made = [lambda: Seen(make(world["env"], **world["options"]), size)] * settings.rooms
+        return WorldsVecEnv(SyncVectorEnv(made, autoreset_mode=SAME_STEP), settings.seed)
+    duration_s = settings.horizon / float(world["fps"])
+    worlds = RecordedVectorEnv(settings.rooms, model=inside, duration_s=duration_s, autoreset_mode=SAME_STEP)
+    return WorldsVecEnv(worlds, settings.seed)
 
 
 def learn(
-    task: str,
+    task: str | None = None,
     *,
     inside: Model | None,
     settings: Settings | None = None,
     diet: SceneDistribution | None = None,
+    real: bool = False,
     show: Show | None = None,
 ) -> Agent:
-    """Train an agent for a task inside a model, or in the real room where `inside` is None."""
-    wish, room = settings or Settings(), diet or tiny()
-    told = Task.parse(task)
-    rooms, seen = rooms_for(str(told), inside, wish, room)
+    """Train an agent inside a model, or by the same learner in the real environment.
+
+    task: of the Playground; None in a recorded world, which pays what its environment paid. inside: the model; None for a task in
+    real rooms. settings: by default `Settings()` for a task and RECORDED for a recorded world. real: learn in the environment
+    that the recorded world `inside` is of.
+    """
+    world = None if inside is None else inside.config.world
+    chosen = settings or (Settings() if world is None else RECORDED)
+    goal: dict[str, Any]
+    real_frames = None
+    if inside is not None and world is not None:
+        if task is not None:
+            raise InputError(
+                f"task {task!r}: {inside.config.name} is a recorded world, which pays what its environment paid"
+            )
+        goal = {"env": world["env"], "options": world["options"], "size": (int(world["size"][0]), int(world["size"][1]))}
+        rooms, n_steps = _recorded_rooms(inside, chosen, real), chosen.horizon
+        policy, network = "CnnPolicy", None
+    else:
+        if task is None:
+            name = "the Playground" if inside is None else inside.config.name
+            raise InputError(f"{name} is no model of a recorded environment; an agent in it needs a task")
+        goal = {"task": Task.parse(task)}
+        rooms, real_frames = _task_rooms(goal["task"], inside, chosen, diet or tiny())
+        n_steps = TASK_STEPS
+        policy, network = (
+            "MlpPolicy",
+            {"net_arch": [chosen.width, chosen.width], "log_std_init": -0.5, "activation_fn": torch.nn.Tanh},
+        )
     learner = PPO(
-        "MlpPolicy",
+        policy,
         rooms,
-        learning_rate=lambda left: wish.rate * max(left, 0.1),
-        n_steps=32,
-        batch_size=min(wish.batch, 32 * wish.rooms),
-        n_epochs=wish.epochs,
-        gamma=wish.discount,
-        ent_coef=wish.entropy,
-        policy_kwargs={"net_arch": [wish.width, wish.width], "log_std_init": -0.5, "activation_fn": torch.nn.Tanh},
-        seed=wish.seed % 2**32,
+        learning_rate=lambda left: chosen.rate * max(left, 0.1),
+        n_steps=n_steps,
+        batch_size=min(chosen.batch, n_steps * chosen.rooms),
+        n_epochs=chosen.epochs,
+        gamma=chosen.discount,
+        ent_coef=chosen.entropy,
+        policy_kwargs=network,
+        seed=chosen.seed % 2**32,
         device="cpu",
     )
-    learner.learn(wish.frames, callback=Shown(show, wish.frames) if show else None)
+    learner.learn(chosen.frames, callback=Shown(show, chosen.frames) if show else None)
+    in_real = inside is None or real
     made = {
-        "inside": inside.config.name if inside else "real",
-        "real_frames": seen if inside else learner.num_timesteps,
+        "inside": "real" if inside is None or real else inside.config.name,
+        "real_frames": learner.num_timesteps if in_real else real_frames,
         "frames": learner.num_timesteps,
-        "settings": asdict(wish),
+        "settings": asdict(chosen),
     }
-    assert learner.observation_space == OBSERVATIONS and learner.action_space == ACTIONS
-    return Agent(task=told, learner=learner, made=made)
+    return Agent(learner=learner, made=made, **goal)

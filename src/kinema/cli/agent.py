@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,6 @@ from kinema.errors import InputError
 
 if TYPE_CHECKING:
     from kinema.agents import Policy
-    from kinema.cli.train import Line
-    from kinema.models.hub import Model
 
 TASKS = "'reach the flag', 'push the COLOR KIND to the flag' or 'touch the COLOR KIND'"
 POLICIES = ("planner", "imitator", "random", "still")
@@ -61,6 +60,7 @@ def _check() -> None:
 def run_train(arguments: argparse.Namespace) -> int:
     _check()
     from kinema.agents import Settings, learn
+    from kinema.agents.ppo import RECORDED
     from kinema.cli.train import Line
     from kinema.models.hub import load
 
@@ -68,95 +68,70 @@ def run_train(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.output} holds an agent already; name another folder with -o, or add --force")
     given = {name: getattr(arguments, name) for name in ("frames", "horizon") if getattr(arguments, name) is not None}
     inside = None if arguments.inside == REAL else load(arguments.inside, device=arguments.device)
-    line = Line()
-    if inside is not None and inside.config.world is not None:
-        return _train_recorded(arguments, inside, line)
-    if arguments.task is None:
+    recorded = inside is not None and inside.config.world is not None
+    if arguments.task is None and not recorded:
         raise InputError(f"--task is missing: {TASKS}")
+    line = Line()
     agent = learn(
         arguments.task,
         inside=inside,
-        settings=Settings(seed=arguments.seed, **given),
+        settings=replace(RECORDED if recorded else Settings(), seed=arguments.seed, **given),
         show=lambda done, of, reward: line.write(f"{done:,} of {of:,} frames, reward {reward:+.4f} a frame"),
     )
     folder = agent.save(arguments.output, force=arguments.force)
-    line.write(f"agent for '{agent.task}' written to {folder}", True)
+    line.write(f"agent for {agent.env or repr(str(agent.task))} written to {folder}", True)
     return 0
 
 
-def _train_recorded(arguments: argparse.Namespace, inside: Model, line: Line) -> int:
-    from dataclasses import replace
-
-    from kinema.agents import learn_recorded
-    from kinema.agents.recorded import QUICK
-
-    if arguments.task is not None:
-        raise InputError(f"--task: {inside.config.name} is a recorded world, which pays what its environment paid")
-    given = {name: getattr(arguments, name) for name in ("frames", "horizon") if getattr(arguments, name) is not None}
-    agent = learn_recorded(
-        inside,
-        settings=replace(QUICK, seed=arguments.seed, **given),
-        show=lambda done, of, reward: line.write(f"{done:,} of {of:,} frames, reward {reward:+.4f} a frame"),
-    )
-    line.write(f"agent for {agent.env} written to {agent.save(arguments.output, force=arguments.force)}", True)
-    return 0
-
-
-def _policy(arguments: argparse.Namespace) -> tuple[Policy, str]:
+def _policy(arguments: argparse.Namespace) -> Policy:
+    """The untrained policy or the trained agent that the command line names."""
     from kinema.agents import Agent, Imitator, Planner, Random, Still
     from kinema.models.hub import load
 
-    if arguments.agent not in POLICIES:
-        agent = Agent.open(arguments.agent)
-        return agent, arguments.task or str(agent.task)
-    if arguments.task is None:
-        raise InputError(f"{arguments.agent} has learned no task; name one with --task: {TASKS}")
-    if arguments.agent == "planner":
-        return Planner(load(arguments.model, device=arguments.device), arguments.task, seed=arguments.seed), arguments.task
-    if arguments.agent == "imitator":
-        return Imitator(load(arguments.model, device=arguments.device), arguments.task), arguments.task
-    return (Random(arguments.seed) if arguments.agent == "random" else Still()), arguments.task
+    name, task = arguments.agent, arguments.task
+    if name not in POLICIES:
+        return Agent.open(name)
+    if task is None and (arguments.env is None or name != "random"):
+        raise InputError(f"{name} has learned no task; name one with --task: {TASKS}")
+    if name in ("random", "still"):
+        return Random(arguments.seed) if name == "random" else Still()
+    model = load(arguments.model, device=arguments.device)
+    return Planner(model, task, seed=arguments.seed) if name == "planner" else Imitator(model, task)
 
 
 def run_score(arguments: argparse.Namespace) -> int:
     _check()
-    from kinema.agents import RecordedAgent, score
+    from kinema.agents import Agent, Random, score, score_recorded
     from kinema.cli.train import Line
     from kinema.models.hub import load
 
-    line = Line()
-    if arguments.env is not None or RecordedAgent.is_one(arguments.agent):
-        return _score_recorded(arguments, line)
-    policy, task = _policy(arguments)
-    result = score(
-        policy,
-        task,
-        episodes=arguments.episodes,
-        inside=None if arguments.where == REAL else load(arguments.where, device=arguments.device),
-        duration_s=arguments.seconds,
-        seed=arguments.seed,
-        show=lambda done, of: line.write(f"{done} of {of} episodes", done == of),
-    )
-    print(f"{arguments.agent}, '{task}', {arguments.where}: {result}", file=sys.stdout)
-    return 0
+    line, policy = Line(), _policy(arguments)
+    agent = policy if isinstance(policy, Agent) else None
 
+    def show(done: int, of: int) -> None:
+        line.write(f"{done} of {of} episodes", done == of)
 
-def _score_recorded(arguments: argparse.Namespace, line: Line) -> int:
-    from kinema.agents import RecordedAgent, score_recorded
-
-    agent = None if arguments.agent == "random" else RecordedAgent.open(arguments.agent)
-    env = arguments.env or (agent.env if agent else "")
+    env = arguments.env or (agent.env if agent else None)
+    if env is None:
+        task = arguments.task or str(agent.task if agent else "")
+        result = score(
+            policy,
+            task,
+            episodes=arguments.episodes,
+            inside=None if arguments.where == REAL else load(arguments.where, device=arguments.device),
+            duration_s=arguments.seconds,
+            seed=arguments.seed,
+            show=show,
+        )
+        print(f"{arguments.agent}, '{task}', {arguments.where}: {result}", file=sys.stdout)
+        return 0
     if arguments.where != REAL:
         raise InputError(
             f"--in {arguments.where}: agents of recorded worlds are scored in their environment; leave --in out"
         )
-    result = score_recorded(
-        agent,
-        env,
-        episodes=arguments.episodes,
-        options=agent.options if agent else None,
-        seed=arguments.seed,
-        show=lambda done, of: line.write(f"{done} of {of} episodes", done == of),
-    )
+    if not isinstance(policy, Random) and (agent is None or agent.env is None):
+        raise InputError(f"{arguments.agent} acts in the Playground only; expected random or an agent of a recorded world")
+    options = agent.options if agent else None
+    result = score_recorded(agent, env, episodes=arguments.episodes, options=options, seed=arguments.seed, show=show)
     print(f"{arguments.agent}, {env}: {result}", file=sys.stdout)
     return 0

@@ -235,12 +235,12 @@ class Seen(gym.Wrapper[Any, Any, Any, Any]):
         self.observation_space = gym.spaces.Box(0, 255, (*size, 3), np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        seen, info = self.env.reset(seed=seed, options=options)
-        return self._eyes.picture_of(self.env, seen), info
+        seen, _ = self.env.reset(seed=seed, options=options)
+        return self._eyes.picture_of(self.env, seen), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, reward, terminated, truncated, info = self.env.step(action)
-        return self._eyes.picture_of(self.env, seen), float(reward), terminated, truncated, info
+        seen, reward, terminated, truncated, _ = self.env.step(action)
+        return self._eyes.picture_of(self.env, seen), float(reward), terminated, truncated, {}
 
 
 def check_size(size: tuple[int, int]) -> None:

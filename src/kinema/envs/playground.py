@@ -6,6 +6,7 @@ One step is one frame at `fps`. An episode terminates when the task is done and 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.envs.window import Window
+from kinema.envs.window import RenderedEnv
 from kinema.errors import InputError, SizeError
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
@@ -53,7 +54,14 @@ def observed_space(observation: str, size: int, slots: int) -> gym.Space[Any]:
     return spaces.get(observation, gym.spaces.Dict(spaces))
 
 
-class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
+def observed(kind: str, pixels: Callable[[], NDArray[Any]], state: Callable[[], NDArray[Any]]) -> Observation:
+    """An observation of a kind of `observed_space`, of which only what it needs is computed."""
+    if kind == "pixels":
+        return pixels()
+    return state() if kind == "state" else {"pixels": pixels(), "state": state()}
+
+
+class PlaygroundEnv(RenderedEnv):
     """A robot in a small room.
 
     task: 'push the red ball to the flag', 'reach the flag', 'touch the blue box', or None for free play without reward.
@@ -61,8 +69,6 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
     [K, len(FEATURES)]; "dict" gives {"pixels": ..., "state": ...}. diet: what else the room may hold. duration_s: time limit.
     The action is (right, up) in [-1, 1]; in side view up > 0.5 jumps.
     """
-
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 16}  # noqa: RUF012
 
     def __init__(
         self,
@@ -79,17 +85,14 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
             raise SizeError(f"size {size} pixels: expected 32 to 2048")
         if not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames a second: expected 1 to 128, such as fps=16")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"render_mode {render_mode!r}: expected None, 'rgb_array' or 'human'")
+        super().__init__(render_mode, fps)
         self.task = None if task is None else Task.parse(task)
-        self.size, self.fps, self.render_mode, self.observation = size, fps, render_mode, observation
-        self.metadata = {**self.metadata, "render_fps": round(fps)}
+        self.size, self.observation = size, observation
         self.max_steps = max(1, round(duration_s * fps))
         self.diet = diet or tiny()
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = observed_space(observation, size, self.diet.slots)
         self._world: World | None = None
-        self._window = Window() if render_mode == "human" else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """A new room. options: {"task": ...} changes the task from here on."""
@@ -101,8 +104,7 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         self._steps, self._ended = 0, False
         self._rows = self._world.rows()
         self._judge = Judge(self.task, self._world.cast, self._rows) if self.task else None
-        if self._window is not None:
-            self.render()
+        self._show()
         return self._observe(), self._info(False)
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -117,20 +119,8 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         self._steps += 1
         reward, success = self._judge.judge(self._rows) if self._judge else (0.0, False)
         truncated = self._steps >= self.max_steps and not success
-        if self._window is not None:
-            self.render()
+        self._show()
         return self._observe(), float(reward), success, truncated, self._info(success)
-
-    def render(self) -> Pixels | None:
-        """The current picture, uint8 [size, size, 3]; in mode "human" it is shown in a window instead."""
-        if self._window is not None:
-            self._window.show(self._pixels(), self.fps)
-        return self._pixels() if self.render_mode == "rgb_array" else None
-
-    def close(self) -> None:
-        """Close the window, if there is one."""
-        if self._window is not None:
-            self._window.close()
 
     @property
     def rows(self) -> list[tuple[float, float, float, float, float]]:
@@ -148,15 +138,12 @@ class PlaygroundEnv(gym.Env[Any, NDArray[np.float32]]):
         visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
         return to_scene(entities, track, visible_share, camera, self.fps, self.diet.slots)
 
-    def _pixels(self) -> Pixels:
+    def pixels(self) -> Pixels:
         frames = np.asarray(render(self.scene, height=self.size, width=self.size))
         return np.ascontiguousarray(frames[0], np.uint8)
 
     def _observe(self) -> Observation:
-        if self.observation == "pixels":
-            return self._pixels()
-        state = observed_state(self.scene)
-        return state if self.observation == "state" else {"pixels": self._pixels(), "state": state}
+        return observed(self.observation, self.pixels, lambda: observed_state(self.scene))
 
     def _info(self, success: bool) -> dict[str, Any]:
         return {"task": None if self.task is None else str(self.task), "success": success}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kinema.client.connection import Frame
 from kinema.client.world import RemoteWorld
 from kinema.envs.playground import LOW, observed_space, observed_state
+from kinema.envs.window import check_render_mode
 from kinema.errors import ApiError, InputError
 from kinema.media import Clip
 from kinema.playground.scene_distribution import tiny
@@ -37,9 +38,8 @@ class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):
         duration_s: float = 20.0,
         **options: Any,
     ) -> None:
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"render_mode {render_mode!r}: expected None or rgb_array")
-        self._url, self._start, self._observation, self.render_mode = url, start, observation, render_mode
+        self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
+        self._url, self._start, self._observation = url, start, observation
         self._options = {**options, "task": task, "size": f"{size}x{size}", "fps": fps}
         self.metadata = {**self.metadata, "render_fps": round(fps)}
         self.max_steps, self._count = max(1, round(duration_s * fps)), 0

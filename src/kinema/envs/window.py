@@ -1,9 +1,10 @@
-"""A window that shows an environment's pictures: Gymnasium's render mode "human", by pygame."""
+"""Gymnasium's render modes: "rgb_array" returns an environment's pictures, "human" shows them in a window, by pygame."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,3 +46,39 @@ class Window:
         if self._screen is not None:
             self._pygame.display.quit()
             self._screen = None
+
+
+def check_render_mode(mode: str | None, modes: list[str]) -> str | None:
+    """The render mode; InputError for one that an environment does not have."""
+    if mode not in (None, *modes):
+        raise InputError(f"render_mode {mode!r}: expected None or {' or '.join(modes)}")
+    return mode
+
+
+class RenderedEnv(gym.Env[Any, Any]):
+    """An environment with pictures; a subclass gives `pixels` and calls `_show` after each frame."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 16}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None, fps: float) -> None:
+        self.render_mode, self.fps = check_render_mode(render_mode, self.metadata["render_modes"]), fps
+        self.metadata = {**self.metadata, "render_fps": round(fps)}
+        self._window = Window() if render_mode == "human" else None
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The current picture, uint8 [H, W, 3]."""
+        raise NotImplementedError
+
+    def _show(self) -> None:
+        if self._window is not None:
+            self._window.show(self.pixels(), self.fps)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The current picture, uint8 [H, W, 3]; in mode "human" it is shown in a window instead."""
+        self._show()
+        return self.pixels() if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()

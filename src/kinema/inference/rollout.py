@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.diffusion.samplers import euler, schedule, start
 from kinema.diffusion.shortcut import step_size_of
+from kinema.errors import InputError
 from kinema.models.block import KVCache
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.hub import Model
@@ -65,6 +66,11 @@ class FrameState:
     @property
     def batch(self) -> int:
         return int(self.tracks["state"].shape[0])
+
+
+def task_condition(model: Model, task: str | None, batch: int = 1) -> TextCondition | None:
+    """The text of a task that holds at all times, for so many worlds; None without a task."""
+    return model.condition([(task or "", 0.0, 1e9)], torch.zeros(batch, 1, device=model.device))
 
 
 def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[FrameState]:
@@ -254,3 +260,74 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     clean = model.denoiser.render(canvas, dtype=model.dtype)
     shown = to_bytes(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
+
+
+class Rollout:
+    """Running worlds of one model, B side by side: frame states up to the current one, stepped together.
+
+    A subclass sets the attributes, gives the seeds, and says how many frames are retained.
+    """
+
+    model: Model
+    fps: float
+    steps: int
+    """Of the sampler, each frame."""
+    window: int = WINDOW
+    _text: TextCondition | None = None
+    _frame_states: list[FrameState]
+
+    def _seeds(self, frame: int) -> list[int]:
+        """The seed of each world [B] for what is drawn at a frame."""
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """Drop frames that are no longer retained."""
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the world began."""
+        return self._frame_states[-1].time_s
+
+    @property
+    def frame_index(self) -> int:
+        """Number of the current frame; 0 where the world began."""
+        return round(self.time_s * self.fps)
+
+    @property
+    def past_frames(self) -> int:
+        """Number of retained frames before this one, to which the world can be rewound."""
+        return len(self._frame_states) - 1
+
+    def _predict(self, action: Tensor | None) -> None:
+        """Step one frame with encoded actions [B, D], or None where they are unknown."""
+        seeds = self._seeds(self.frame_index)
+        last, new = step(
+            self.model,
+            self._frame_states,
+            action,
+            fps=self.fps,
+            seeds=seeds,
+            steps=self.steps,
+            text=self._text,
+            window=self.window,
+        )
+        self._frame_states[-1:] = [last, new]
+        self._forget()
+
+    def _terminations(self) -> NDArray[np.bool_]:
+        """Which worlds end in this frame [B], drawn with the model's termination probability."""
+        return terminated(self._frame_states[-1], self._seeds(self.frame_index))
+
+    def branch(self) -> Self:
+        """Another world that shares the past; neither changes the other."""
+        other = object.__new__(type(self))
+        other.__dict__ = {**self.__dict__, "_frame_states": list(self._frame_states)}
+        return other
+
+    def rewind(self, frames: int = 16) -> Self:
+        """Go back by some frames and drop the later ones. Returns the world itself."""
+        if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
+            raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
+        if frames:
+            self._frame_states = self._frame_states[:-frames]
+        return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,14 @@ def read(path: Path, kind: str) -> dict[str, Any]:
             f"{path} holds a {data['kind']}; expected a {kind} (a dream is a recorded world, open it with RecordedWorld.open)"
         )
     return data
+
+
+@contextmanager
+def checked(path: str | Path) -> Iterator[None]:
+    """InputError for whatever is missing or of another type in the data of a saved world, used inside."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise InputError(f"{path} is not a saved world ({type(error).__name__}: {str(error).splitlines()[0]})") from None

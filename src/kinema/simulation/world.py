@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import SamplingConfig, check_options, plan_state
-from kinema.inference.rollout import WINDOW, FrameState, prefill, render_frames, split_frames, step, terminated
+from kinema.inference.rollout import WINDOW, FrameState, Rollout, prefill, render_frames, split_frames, task_condition
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task
@@ -37,7 +37,7 @@ from kinema.scene.encoding import (
     group_slice,
 )
 from kinema.scene.scene import Scene
-from kinema.simulation.checkpoint import packed, read, unpacked, write
+from kinema.simulation.checkpoint import checked, packed, read, unpacked, write
 from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
@@ -127,7 +127,7 @@ def check_action(action: ArrayLike) -> NDArray[np.float32]:
     return pair
 
 
-class World:
+class World(Rollout):
     """A world that a model predicts frame by frame.
 
     Args:
@@ -183,9 +183,7 @@ class World:
             self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
             self.size = limits.check_size(self.model.config, size)
-        self._text = None
-        if task is not None:
-            self._text = self.model.condition([(task, 0.0, 1e9)], torch.zeros(1, 1, device=self.model.device))
+        self._text = task_condition(self.model, task)
         scene = self._first(start, check_options(options), strict)
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
@@ -216,16 +214,6 @@ class World:
     # The current frame
 
     @property
-    def time_s(self) -> float:
-        """Seconds since the world began."""
-        return self._frame_states[-1].time_s
-
-    @property
-    def past_frames(self) -> int:
-        """Number of retained frames before this one, to which the world can be rewound."""
-        return len(self._frame_states) - 1
-
-    @property
     def scene(self) -> Scene:
         """All retained frames as one scene with the current identities; its last frame is the current one."""
         return self._scene(self._frame_states)
@@ -253,10 +241,10 @@ class World:
     @property
     def terminated(self) -> bool:
         """Whether the task ends in this frame, drawn with the model's termination probability."""
-        return bool(terminated(self._frame_states[-1], [self._seeded(round(self.time_s * self.fps))])[0])
+        return bool(self._terminations()[0])
 
-    def _seeded(self, frame: int) -> int:
-        return (self.seed * 1_000_003 + frame) % 2**62
+    def _seeds(self, frame: int) -> list[int]:
+        return [(self.seed * 1_000_003 + frame) % 2**62]
 
     def clip(self, frames: int | None = None) -> Clip:
         """Render the last frames.
@@ -310,14 +298,10 @@ class World:
         return self
 
     def _go(self, action: NDArray[np.float32] | None) -> None:
-        action_tensor = None if action is None else torch.from_numpy(action)[None].to(self.model.device)
-        number = round(self.time_s * self.fps)
-        seeds = [self._seeded(number)]
-        last, new = step(
-            self.model, self._frame_states, action_tensor, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text
-        )
-        self._frame_states[-1] = last
-        self._frame_states.append(new)
+        self._predict(None if action is None else torch.from_numpy(action)[None].to(self.model.device))
+
+    def _forget(self) -> None:
+        """Drop the keys and values of older frames, and frames beyond RETAINED_S."""
         far = -WINDOW - REWOUND - 1
         if len(self._frame_states) >= -far:
             self._frame_states[far] = replace(self._frame_states[far], kv=None)
@@ -325,13 +309,7 @@ class World:
         if excess > 0:
             del self._frame_states[:excess]
 
-    def branch(self) -> World:
-        """Return a second world with the same past. Neither world changes the other."""
-        other = object.__new__(World)
-        other.__dict__ = {**self.__dict__, "_frame_states": list(self._frame_states), "_before": list(self._before)}
-        return other
-
-    def rewind(self, frames: int = 16) -> World:
+    def rewind(self, frames: int = 16) -> Self:
         """Go back, and drop the later frames and the changes since then.
 
         Args:
@@ -343,17 +321,13 @@ class World:
         Raises:
             InputError: More frames than the world retains.
         """
-        if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
-            raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
+        super().rewind(frames)
         if frames:
-            then = len(self._frame_states) - frames
-            until = self._frame_states[then - 1].time_s
+            until = self.time_s
             undone = [history for history in self._before if history[-1].time_s > until]
             if undone:
                 self._before = self._before[: -len(undone)]
                 self._frame_states = [m for m in undone[0] if m.time_s <= until]
-            else:
-                self._frame_states = self._frame_states[:then]
             self._frame_states[-1] = replace(self._frame_states[-1], acted=False)
             if any(m.kv is None for m in self._frame_states[-WINDOW - 1 : -1]):
                 self._refresh_cache()
@@ -523,20 +497,14 @@ class World:
     @staticmethod
     def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
         """The world of a checkpoint's data."""
-        try:
+        with checked(path):
             world = object.__new__(World)
             world.model = resolve_model(model or data["model"])
             world.seed, world.fps, world.steps = data["seed"], data["fps"], data["steps"]
             world.size, world.task, world.parser = (data["size"][0], data["size"][1]), data["task"], parser
-            world._text = None
-            if world.task is not None:
-                world._text = world.model.condition([(world.task, 0.0, 1e9)], torch.zeros(1, 1, device=world.model.device))
+            world._text = task_condition(world.model, world.task)
             world._frame_states, world._before = unpacked(data["moments"], world.model.device), []
             slots = world._frame_states[-1].tracks["state"].shape[1]
             if slots != world.model.config.denoiser.slots or world.model.config.world is not None:
                 raise InputError(f"{path} holds a world of {slots} slots, which does not fit {world.model.config.name}")
-            return world
-        except InputError:
-            raise
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-            raise InputError(f"{path} is not a saved world ({type(error).__name__}: {str(error).splitlines()[0]})") from None
+        return world

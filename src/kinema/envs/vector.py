@@ -1,0 +1,258 @@
+"""Worlds of a model as Gymnasium environments, many side by side (`WorldVectorEnv`) or one (`WorldEnv`).
+
+What is common to imagined rooms and recorded worlds: spaces, seeds, time limits, starting anew, pictures and closing.
+
+Axes: B worlds, T frames, D numbers of an encoded action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space, iterate
+from numpy.typing import NDArray
+
+from kinema.canvas.canvas import TextCondition
+from kinema.envs.window import RenderedEnv, check_render_mode
+from kinema.errors import InputError
+from kinema.inference.canvas_io import check_seed
+from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames, task_condition
+from kinema.models.hub import Model
+
+Tracks = dict[str, torch.Tensor]
+StepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+
+
+def first_of(observation: Any) -> Any:
+    """The observation of the first world, from that of all."""
+    return {name: x[0] for name, x in observation.items()} if isinstance(observation, dict) else observation[0]
+
+
+class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
+    """`num_envs` worlds of one model, stepped in one forward pass each frame.
+
+    A subclass says where worlds begin, how actions are encoded, and what is observed and rewarded. tasks: those that worlds may
+    have, "" for none. duration_s: time limit. steps: of the sampler, each frame. window: frames that a step reads.
+    autoreset_mode: Gymnasium's; an ended world starts anew at the step after its last, in the same step, or never by itself.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int,
+        model: Model,
+        *,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        tasks: list[str],
+        fps: float,
+        duration_s: float,
+        steps: int,
+        window: int,
+        render_mode: str | None,
+        autoreset_mode: AutoresetMode | str,
+    ) -> None:
+        if num_envs < 1 or steps < 1:
+            raise InputError(f"{num_envs} environments, {steps} steps: expected at least 1 of each")
+        self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**self.metadata, "render_fps": round(fps), "autoreset_mode": self.autoreset_mode}
+        self.model, self.num_envs, self.tasks = model, num_envs, tasks
+        self.fps, self.steps, self.window = fps, steps, window
+        self.max_steps = max(1, round(duration_s * fps))
+        self.single_observation_space, self.single_action_space = observation_space, action_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.action_space = batch_space(action_space, num_envs)
+        self._frame_states = []
+        self._texts: dict[str, TextCondition | None] = {}
+
+    # What a subclass gives
+
+    def _initial_tracks(self, count: int) -> Tracks:
+        """The first frames of so many worlds, tracks [count, T, ...]; "task" [count], if there, indexes `tasks`."""
+        raise NotImplementedError
+
+    def encode_action(self, action: Any) -> NDArray[np.float32]:
+        """One action, encoded for the model [D]; InputError for an invalid one."""
+        raise NotImplementedError
+
+    def _rewards(self) -> NDArray[np.float64]:
+        """The rewards of the current frame [B]."""
+        raise NotImplementedError
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The current pictures, uint8 [B, H, W, 3]."""
+        raise NotImplementedError
+
+    def observe(self) -> Any:
+        """The current observation of all worlds."""
+        return self.pixels()
+
+    def encode_actions(self, actions: Any) -> torch.Tensor:
+        """An action for each world, encoded for the model [B, D]; InputError for invalid ones."""
+        try:
+            each = list(iterate(self.action_space, actions))
+        except (TypeError, ValueError, KeyError, IndexError):
+            raise InputError(f"actions {str(actions)[:60]}: expected those of {self.action_space}") from None
+        if len(each) != self.num_envs:
+            raise InputError(f"{len(each)} actions for {self.num_envs} worlds: expected one for each")
+        return torch.from_numpy(np.stack([self.encode_action(action) for action in each])).to(self.model.device)
+
+    # Beginning
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """New worlds for all; options: {"reset_mask": bool [B]} begins only these anew."""
+        if options and "reset_mask" in options and self._frame_states:
+            self.restart(options["reset_mask"])
+            return self.observe(), {}
+        first = seed[0] if isinstance(seed, list) else seed
+        if first is not None or not self._frame_states:
+            super().reset(seed=first)
+            self._rng = np.random.default_rng(first)
+        self._seed = check_seed(int(self._rng.integers(2**31)))
+        self._begin()
+        return self.observe(), {}
+
+    def _begin(self) -> None:
+        everyone = np.arange(self.num_envs)
+        self._task = torch.zeros(self.num_envs, dtype=torch.long)
+        self._done, self._count = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, np.int64)
+        self._frame_states = self._initial_states(self._initial_tracks(self.num_envs), everyone, 0.0)
+        self._text = self._condition(self._task)
+
+    def _initial_states(self, tracks: Tracks, index: NDArray[np.int64], start_s: float) -> list[FrameState]:
+        rows = torch.from_numpy(index)
+        self._task[rows] = tracks.get("task", torch.zeros(len(index))).long().cpu()
+        states = split_frames({name: x for name, x in tracks.items() if name != "task"}, start_s, self.fps)
+        states = [replace(state, acted=True) for state in states]
+        return prefill(self.model, states, self._condition(self._task[rows]), window=self.window)
+
+    def restart(self, which: NDArray[np.bool_]) -> None:
+        """Begin some worlds (bool [B]) anew; their past frames are replaced as well. The other worlds go on."""
+        index = np.flatnonzero(which)
+        self._count[index], self._done[index] = 0, False
+        tracks = self._initial_tracks(len(index))
+        recent = self._frame_states[-tracks["reward"].shape[1] :]
+        replacements = self._initial_states(tracks, index, recent[0].time_s)
+        rows = torch.from_numpy(index).to(self.model.device)
+        self._frame_states = [placed(old, new, rows, self.num_envs) for old, new in zip(recent, replacements, strict=True)]
+        self._text = self._condition(self._task)
+
+    def _condition(self, tasks: torch.Tensor) -> TextCondition | None:
+        """The text of worlds with these tasks [B]; None if no task has any."""
+        names = [self.tasks[number] for number in tasks.tolist()]
+        for name in set(names) - self._texts.keys():
+            self._texts[name] = task_condition(self.model, name)
+        parts = [self._texts[name] for name in names]
+        if not any(parts):
+            return None
+        width = max(part.states.shape[1] for part in parts if part is not None)
+        states = torch.zeros(len(parts), width, self.model.config.denoiser.text_dim, device=self.model.device)
+        reads = torch.zeros(len(parts), 1, width, dtype=torch.bool, device=self.model.device)
+        for row, part in enumerate(parts):
+            if part is not None:
+                states[row, : part.states.shape[1]] = part.states[0]
+                reads[row, 0, : part.reads.shape[2]] = part.reads[0, 0]
+        return TextCondition(states=states, reads=reads)
+
+    # Stepping
+
+    def check_begun(self) -> None:
+        """InputError before the first reset."""
+        if not self._frame_states:
+            raise InputError("step before reset: call reset() first")
+
+    def _seeds(self, frame: int) -> list[int]:
+        return [(self._seed * 1_000_003 + frame * 4099 + i) % 2**62 for i in range(self.num_envs)]
+
+    def _forget(self) -> None:
+        del self._frame_states[: -self.window - 1]
+
+    def step(self, actions: Any) -> StepResult:
+        """One frame further in every world."""
+        self.check_begun()
+        return self.step_encoded(self.encode_actions(actions))
+
+    def step_encoded(self, actions: torch.Tensor) -> StepResult:
+        """`step` with actions that are encoded already [B, D]."""
+        self._predict(actions)
+        self._count += 1
+        reward, terminated = self._rewards(), self._terminations()
+        truncated = (self._count >= self.max_steps) & ~terminated
+        infos: dict[str, Any] = {}
+        before, self._done = self._done, terminated | truncated
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP and before.any():
+            reward[before], terminated[before], truncated[before] = 0.0, False, False
+            self.restart(before)
+        elif self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
+            ended = self._done.copy()
+            infos = {"final_obs": self._final(ended), "_final_obs": ended}
+            self.restart(ended)
+        return self.observe(), reward, terminated, truncated, infos
+
+    def _final(self, ended: NDArray[np.bool_]) -> NDArray[np.object_]:
+        """The current observation of each ended world, None for the others."""
+        each = np.full(self.num_envs, None, dtype=object)
+        for i, observation in enumerate(iterate(self.observation_space, self.observe())):
+            each[i] = observation if ended[i] else None
+        return each
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture of each world."""
+        return tuple(self.pixels()) if self.render_mode == "rgb_array" else None
+
+
+def placed(old: FrameState, new: FrameState, rows: torch.Tensor, batch: int) -> FrameState:
+    """`old` with the samples `rows` replaced by those of `new`, which is as large as `rows`."""
+    tracks = {name: x.clone().index_copy(0, rows, new.tracks[name].to(x.dtype)) for name, x in old.tracks.items()}
+    if old.kv is None or new.kv is None:
+        return replace(old, tracks=tracks, kv=None)
+    kv = []
+    for (k, v), (new_k, new_v) in zip(old.kv, new.kv, strict=True):
+        tokens = len(k) // batch
+        token_rows = (rows[:, None] * tokens + torch.arange(tokens, device=rows.device)).flatten()
+        kv.append((k.index_copy(0, token_rows, new_k), v.index_copy(0, token_rows, new_v)))
+    return replace(old, tracks=tracks, kv=tuple(kv))
+
+
+class WorldEnv(RenderedEnv):
+    """One such world; all arguments as of the vector environment."""
+
+    vector_env: ClassVar[type[WorldVectorEnv]]
+
+    def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
+        shown = "rgb_array" if render_mode == "human" else render_mode
+        self._many: Any = self.vector_env(1, render_mode=shown, autoreset_mode=AutoresetMode.DISABLED, **options)
+        super().__init__(render_mode, self._many.fps)
+        self.observation_space, self.action_space = self._many.single_observation_space, self._many.single_action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """A new beginning; options as of the vector environment."""
+        super().reset(seed=seed)
+        observation, _ = self._many.reset(seed=int(self.np_random.integers(2**31)), options=options)
+        self._show()
+        return first_of(observation), self._info(False)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One frame further."""
+        many = self._many
+        many.check_begun()
+        encoded = torch.from_numpy(many.encode_action(action))[None].to(many.model.device)
+        observation, reward, terminated, truncated, _ = many.step_encoded(encoded)
+        self._show()
+        ended = bool(terminated[0])
+        return first_of(observation), float(reward[0]), ended, bool(truncated[0]), self._info(ended)
+
+    def _info(self, terminated: bool) -> dict[str, Any]:
+        return {"task": self._many.task}
+
+    def pixels(self) -> NDArray[np.uint8]:
+        return np.asarray(self._many.pixels()[0])
