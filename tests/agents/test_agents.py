@@ -55,7 +55,7 @@ def test_a_thing_is_told_by_its_part_wherever_its_slot_is() -> None:
 
 
 def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
-    starts = record(model, TASK, episodes=3, frames=SEEN + 5, seen=SEEN, fps=16.0, diet=tiny(), seed=1)
+    starts = record(model, TASK, episodes=3, frames=SEEN + 5, seen=SEEN, fps=16.0, distribution=tiny(), seed=1)
     drawn = starts(np.random.default_rng(0), 4)
     assert drawn["state"].shape[:2] == (4, SEEN) and starts.steps == starts.lengths.sum() >= 3 * SEEN
     for one in drawn["state"]:
@@ -64,7 +64,7 @@ def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
 
 
 def test_real_and_imagined_rooms_look_alike_and_start_anew_at_the_end(model: Model) -> None:
-    starts = record(model, TASK, episodes=2, frames=SEEN + 5, seen=SEEN, fps=16.0, diet=tiny(), seed=1)
+    starts = record(model, TASK, episodes=2, frames=SEEN + 5, seen=SEEN, fps=16.0, distribution=tiny(), seed=1)
     same_step = AutoresetMode.SAME_STEP
     real = playgrounds(2, same_step, task=TASK, duration_s=4 / 16)
     dreamt = ImaginedVectorEnv(

@@ -18,7 +18,8 @@ SMALL = DenoiserConfig(
     width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8, predict_residual=False
 )
 OLD = {
-    "splatter": "stamp", "motion_prior": "trend", "contacts": "pairs", "step_size_in": "stride_in", "action_in": "deed_in",
+    "splatter.slot_in": "stamp.thing", "splatter.slot_mix": "stamp.further", "splatter.offset_in": "stamp.way",
+    "splatter.offset_weights": "stamp.share", "splatter.setting_in": "stamp.ground", "splatter": "stamp", "motion_prior": "trend", "contacts": "pairs", "step_size_in": "stride_in", "action_in": "deed_in",
     "local_head": "sketch_out", "detection_head": "sight_out",
 }  # fmt: skip
 
@@ -40,7 +41,7 @@ def test_format_1_is_read_by_todays_names(folder: Path) -> None:
     data |= {"format": 1, "codec": data.pop("autoencoder")}
     data["denoiser"]["follows"] = data["denoiser"].pop("predict_residual")
     (folder / CONFIG).write_text(json.dumps(data))
-    parts = {name: name.split(".")[0] for name in weights}
+    parts = {name: next((part for part in OLD if name.startswith(part + ".")), "") for name in weights}
     old = {OLD.get(part, part) + name.removeprefix(part): weights[name] for name, part in parts.items()}
     assert set(old) != set(weights)
     save_file(old, folder / WEIGHTS)

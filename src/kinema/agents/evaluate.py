@@ -88,35 +88,35 @@ def score(
     inside: Model | None = None,
     fps: float = 16.0,
     duration_s: float = 10.0,
-    diet: SceneDistribution | None = None,
+    distribution: SceneDistribution | None = None,
     seed: int = 0,
     show: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Let a policy do a task; in the real room, or in a model where one is given."""
     if episodes < 1:
         raise InputError(f"{episodes} episodes: expected at least 1")
-    options: dict[str, Any] = {"task": task, "fps": fps, "duration_s": duration_s, "diet": diet or tiny()}
-    found = []
+    options: dict[str, Any] = {"task": task, "fps": fps, "duration_s": duration_s, "distribution": distribution or tiny()}
+    runs = []
     for first in range(0, episodes, SIDE_BY_SIDE):
         count = min(SIDE_BY_SIDE, episodes - first)
         begin = FIRST + seed * 100_003 + first
         if inside is None:
             rooms = playgrounds(count, AutoresetMode.NEXT_STEP, **options)
-            found.append(_play(rooms, policy, begin, partial(_scenes_of, rooms)))
+            runs.append(_play(rooms, policy, begin, partial(_scenes_of, rooms)))
         else:
             imagined = ImaginedVectorEnv(count, model=inside, observation="state", **options)
-            found.append(_play(imagined, policy, begin, imagined.scenes))
+            runs.append(_play(imagined, policy, begin, imagined.scenes))
         if show is not None:
             show(first + count, episodes)
-    return _joined(found)
+    return _joined(runs)
 
 
 def _scenes_of(rooms: SyncVectorEnv) -> list[Scene]:
     return [cast(PlaygroundEnv, room).scene for room in rooms.envs]
 
 
-def _joined(found: list[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> Score:
-    returns, successes = zip(*found, strict=True)
+def _joined(runs: list[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> Score:
+    returns, successes = zip(*runs, strict=True)
     return Score(returns=np.concatenate(returns), successes=np.concatenate(successes))
 
 
@@ -155,10 +155,10 @@ def score_recorded(
     shown = agent.size if isinstance(agent, Agent) else size
     env = SyncVectorEnv([lambda: Seen(make(env_id, **(options or {})), shown)])
     policy = agent or _AnyAction(env.single_action_space, seed)
-    found = []
+    runs = []
     for episode in range(episodes):
-        found.append(_play(env, policy, (FIRST + seed * 10_007 + episode) % 2**31, most=most))
+        runs.append(_play(env, policy, (FIRST + seed * 10_007 + episode) % 2**31, most=most))
         if show is not None:
             show(episode + 1, episodes)
     env.close()
-    return _joined(found)
+    return _joined(runs)

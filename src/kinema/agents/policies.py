@@ -176,12 +176,12 @@ class Planner:
 
     def _imagined(self, moments: list[FrameState], text: TextCondition | None, plans: Floats) -> Floats:
         """What each plan earns [B, N], by how likely it is still to be done."""
-        told = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
-        earned, going = np.zeros(len(told), np.float32), np.ones(len(told), np.float32)
+        actions_now = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
+        earned, going = np.zeros(len(actions_now), np.float32), np.ones(len(actions_now), np.float32)
         for t in range(self.ahead):
-            seeds = [self._number * 1009 + t] * len(told)
+            seeds = [self._number * 1009 + t] * len(actions_now)
             last, new = step(
-                self.model, moments, told[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
+                self.model, moments, actions_now[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
             )
             moments = [*moments[:-1], last, new][-self.window - 1 :]
             earned += going * decode_reward(new.tracks["reward"].float().cpu().numpy()).reshape(-1)

@@ -91,9 +91,9 @@ class Shown(BaseCallback):
         self.show(self.num_timesteps, self.frames, float(np.mean(rewards)))
 
 
-def _task_rooms(task: Task, inside: Model | None, settings: Settings, diet: SceneDistribution) -> tuple[VecEnv, int]:
+def _task_rooms(task: Task, inside: Model | None, settings: Settings, distribution: SceneDistribution) -> tuple[VecEnv, int]:
     """Rooms to learn a task in, and how many real frames imagination begins from."""
-    options: dict[str, Any] = {"task": str(task), "fps": settings.fps, "diet": diet}
+    options: dict[str, Any] = {"task": str(task), "fps": settings.fps, "distribution": distribution}
     if inside is None:
         seeds = np.random.default_rng(settings.seed).integers(2**31, size=settings.rooms).tolist()
         real = playgrounds(settings.rooms, SAME_STEP, duration_s=settings.duration_s, **options)
@@ -142,7 +142,7 @@ def learn(
     *,
     inside: Model | None,
     settings: Settings | None = None,
-    diet: SceneDistribution | None = None,
+    distribution: SceneDistribution | None = None,
     real: bool = False,
     show: Show | None = None,
 ) -> Agent:
@@ -169,7 +169,7 @@ def learn(
             name = "the Playground" if inside is None else inside.config.name
             raise InputError(f"{name} is no model of a recorded environment; an agent in it needs a task")
         goal = {"task": Task.parse(task)}
-        rooms, real_frames = _task_rooms(goal["task"], inside, chosen, diet or tiny())
+        rooms, real_frames = _task_rooms(goal["task"], inside, chosen, distribution or tiny())
         n_steps = TASK_STEPS
         policy, network = (
             "MlpPolicy",

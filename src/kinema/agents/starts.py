@@ -41,13 +41,13 @@ class Starts:
 
 
 def record(
-    model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, diet: SceneDistribution, seed: int
+    model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, distribution: SceneDistribution, seed: int
 ) -> Starts:
     """Let a robot act at random in so many real rooms; rooms that end before they can be a beginning are left out."""
     if frames < seen:
         raise InputError(f"episodes of {frames} frames: expected at least {seen}, which is how long a beginning is")
     rng = np.random.default_rng(seed)
-    room = PlaygroundEnv(task=task, fps=fps, observation="state", duration_s=(frames + 1) / fps, diet=diet)
+    room = PlaygroundEnv(task=task, fps=fps, observation="state", duration_s=(frames + 1) / fps, distribution=distribution)
     walks: list[Tracks] = []
     lengths: list[int] = []
     while len(walks) < episodes:

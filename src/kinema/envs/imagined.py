@@ -76,7 +76,7 @@ def beginning(env: PlaygroundEnv, rng: np.random.Generator, model: Model, frames
         tracks = random_walk(env, rng, model, frames, change=0.15, active=0.6)
         if tracks["reward"].shape[1] == frames:
             return tracks
-    raise InputError(f"{TRIES} rooms ended within their first {frames} frames; give another task or diet")
+    raise InputError(f"{TRIES} rooms ended within their first {frames} frames; give another task or scene distribution")
 
 
 def observed_tracks(state: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +108,7 @@ class ImaginedVectorEnv(WorldVectorEnv):
         observation: str = "pixels",
         render_mode: str | None = None,
         duration_s: float = 20.0,
-        diet: SceneDistribution | None = None,
+        distribution: SceneDistribution | None = None,
         steps: int = 1,
         starts: Starts | None = None,
         window: int = WINDOW,
@@ -122,16 +122,24 @@ class ImaginedVectorEnv(WorldVectorEnv):
         check_fps(model, fps)
         if task is not None:
             check_task(model, task)
-        self.task, self.size, self.observation, self.starts, self.diet = task, size, observation, starts, diet or tiny()
-        if self.diet.slots > model.config.denoiser.slots:
-            raise InputError(f"a diet of {self.diet.slots} slots; {model.config.name} has {model.config.denoiser.slots}")
+        self.task, self.size, self.observation, self.starts, self.distribution = (
+            task,
+            size,
+            observation,
+            starts,
+            distribution or tiny(),
+        )
+        if self.distribution.slots > model.config.denoiser.slots:
+            raise InputError(
+                f"a scene distribution of {self.distribution.slots} slots; {model.config.name} has {model.config.denoiser.slots}"
+            )
         self._playground = PlaygroundEnv(
             task=task,
             size=size,
             fps=fps,
             observation=observation,
             duration_s=duration_s + (window + 1) / fps,
-            diet=self.diet,
+            distribution=self.distribution,
         )
         if observation != "state" or render_mode is not None:
             limits.check_size(model.config, (size, size))
@@ -207,7 +215,7 @@ class ImaginedVectorEnv(WorldVectorEnv):
         return observed(self.observation, self.pixels, self._states)
 
     def _states(self) -> NDArray[np.float32]:
-        return observed_tracks(self._frame_states[-1].tracks["state"].float().cpu().numpy())[:, : self.diet.slots]
+        return observed_tracks(self._frame_states[-1].tracks["state"].float().cpu().numpy())[:, : self.distribution.slots]
 
 
 class ImaginedEnv(WorldEnv):

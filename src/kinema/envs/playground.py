@@ -66,7 +66,7 @@ class PlaygroundEnv(RenderedEnv):
 
     task: 'push the red ball to the flag', 'reach the flag', 'touch the blue box', or None for free play without reward.
     size: height and width of the picture in pixels. observation: "pixels" gives uint8 [size, size, 3]; "state" gives float32
-    [K, len(FEATURES)]; "dict" gives {"pixels": ..., "state": ...}. diet: what else the room may hold. duration_s: time limit.
+    [K, len(FEATURES)]; "dict" gives {"pixels": ..., "state": ...}. distribution: what else the room may hold. duration_s: time limit.
     The action is (right, up) in [-1, 1]; in side view up > 0.5 jumps.
     """
 
@@ -79,7 +79,7 @@ class PlaygroundEnv(RenderedEnv):
         observation: str = "pixels",
         render_mode: str | None = None,
         duration_s: float = 20.0,
-        diet: SceneDistribution | None = None,
+        distribution: SceneDistribution | None = None,
     ) -> None:
         if not 32 <= size <= 2048:
             raise SizeError(f"size {size} pixels: expected 32 to 2048")
@@ -89,9 +89,9 @@ class PlaygroundEnv(RenderedEnv):
         self.task = None if task is None else Task.parse(task)
         self.size, self.observation = size, observation
         self.max_steps = max(1, round(duration_s * fps))
-        self.diet = diet or tiny()
+        self.distribution = distribution or tiny()
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.observation_space = observed_space(observation, size, self.diet.slots)
+        self.observation_space = observed_space(observation, size, self.distribution.slots)
         self._world: World | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
@@ -100,7 +100,7 @@ class PlaygroundEnv(RenderedEnv):
         if options and "task" in options:
             self.task = None if options["task"] is None else Task.parse(options["task"])
         rng = Random(int(self.np_random.integers(2**62)))
-        self._world = World(draw_task_cast(self.diet, self.task, rng), self.fps)
+        self._world = World(draw_task_cast(self.distribution, self.task, rng), self.fps)
         self._steps, self._ended = 0, False
         self._rows = self._world.rows()
         self._judge = Judge(self.task, self._world.cast, self._rows) if self.task else None
@@ -136,7 +136,7 @@ class PlaygroundEnv(RenderedEnv):
         track = np.asarray([self._rows], np.float32)
         camera = np.array([[5.0, 5.0, 1.0]], np.float32)
         visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
-        return to_scene(entities, track, visible_share, camera, self.fps, self.diet.slots)
+        return to_scene(entities, track, visible_share, camera, self.fps, self.distribution.slots)
 
     def pixels(self) -> Pixels:
         frames = np.asarray(render(self.scene, height=self.size, width=self.size))

@@ -12,6 +12,11 @@ from torch import Tensor
 
 FORMAT = 2
 _PARTS = {
+    "stamp.thing": "splatter.slot_in",
+    "stamp.further": "splatter.slot_mix",
+    "stamp.way": "splatter.offset_in",
+    "stamp.share": "splatter.offset_weights",
+    "stamp.ground": "splatter.setting_in",
     "stamp": "splatter",
     "trend": "motion_prior",
     "pairs": "contacts",
@@ -20,7 +25,7 @@ _PARTS = {
     "sketch_out": "local_head",
     "sight_out": "detection_head",
 }
-"""Parts of the network in format 1, and what they are called now."""
+"""Parts of the network in format 1, and what they are called now; the first that fits counts."""
 
 
 def current_config(stored: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -42,8 +47,9 @@ def current_config(stored: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def current_weights(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights by today's names of their parameters, from those of any format."""
-    named = {}
-    for name, value in stored.items():
-        part, dot, rest = name.partition(".")
-        named[_PARTS.get(part, part) + dot + rest] = value
-    return named
+
+    def current(name: str) -> str:
+        old = next((part for part in _PARTS if name.startswith(part + ".")), None)
+        return name if old is None else _PARTS[old] + name.removeprefix(old)
+
+    return {current(name): value for name, value in stored.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kinema.models.denoiser import Denoiser
 
-WIDER = ("video_in.first.weight", "splatter.thing.weight", "splatter.way.weight")
+WIDER = ("video_in.first.weight", "splatter.slot_in.weight", "splatter.offset_in.weight")
 """Layers whose inputs have grown: what is new begins at nothing."""
 HEAD, LOCAL_HEAD = "video_out.", "local_head."
 

@@ -45,7 +45,7 @@ def stamped(
 def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: SlotSplatter) -> None:
     """Moved by whole places, with all fields but the place kept out of it, the map moves along."""
     columns = group_slice("position")
-    stamp.thing.weight[:, columns] = 0.0
+    stamp.slot_in.weight[:, columns] = 0.0
     moved, still = stamped(stamp, thing(4.1 + UNITS, 5.3 - UNITS)), stamped(stamp, thing(4.1, 5.3))
     assert still.shape == (MAP, 8, 8)
     torch.testing.assert_close(moved[:, 1:, 1:], still[:, :-1, :-1], rtol=1e-4, atol=1e-4)

@@ -45,12 +45,12 @@ class SlotSplatter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.thing = Linear(2 * STATE_FEATURES + SCALE + 1, SLOT)
-        self.further = Linear(SLOT, SLOT)
+        self.slot_in = Linear(2 * STATE_FEATURES + SCALE + 1, SLOT)
+        self.slot_mix = Linear(SLOT, SLOT)
         self.basis = Linear(SLOT, BASIS * MAP, bias=False)
-        self.way = Linear(24 + FINE + SCALE, OFFSET)
-        self.share = Linear(OFFSET, BASIS)
-        self.ground = Linear(VECTORS["scene"] + 1 + PLACE, MAP)
+        self.offset_in = Linear(24 + FINE + SCALE, OFFSET)
+        self.offset_weights = Linear(OFFSET, BASIS)
+        self.setting_in = Linear(VECTORS["scene"] + 1 + PLACE, MAP)
         self.scenery = MLP(VECTORS["scene"] + 1 + 24 + 12 + SCALE, SCENERY, MAP)
         nn.init.zeros_(self.scenery.down.weight)
         nn.init.zeros_(self.scenery.down.bias)
@@ -76,21 +76,23 @@ class SlotSplatter(nn.Module):
         near = torch.sigmoid((REACH_UNITS - offset.norm(dim=-1)) / 0.3) * known[:, :, None]
         scale = scale_features(cell_units, state.device)
         scale_input = torch.cat([scale.expand(*state.shape[:3], -1), camera[..., None, 2:].expand(*state.shape[:3], -1)], -1)
-        slot_features = F.gelu(self.thing(torch.cat([state, level * 2 - 1, scale_input], -1).to(dtype)), approximate="tanh")
-        slot_features = slot_features + F.gelu(self.further(slot_features), approximate="tanh")
+        slot_features = F.gelu(
+            self.slot_in(torch.cat([state, level * 2 - 1, scale_input], -1).to(dtype)), approximate="tanh"
+        )
+        slot_features = slot_features + F.gelu(self.slot_mix(slot_features), approximate="tanh")
         basis = self.basis(slot_features).unflatten(-1, (BASIS, MAP)).flatten(2, 3)
         offset = offset.clamp(-5, 5)
         offset_features = torch.cat(
             [fourier(offset), fourier(offset, longest=0.625, count=2), scale.expand(*offset.shape[:-1], -1)], -1
         )
-        share = self.share(F.gelu(self.way(offset_features.to(dtype)), approximate="tanh"))
-        share = (share * near[..., None].to(dtype)).flatten(3)
-        splat = (share.flatten(0, 1) @ basis.flatten(0, 1)).unflatten(0, state.shape[:2])
+        offset_weights = self.offset_weights(F.gelu(self.offset_in(offset_features.to(dtype)), approximate="tanh"))
+        offset_weights = (offset_weights * near[..., None].to(dtype)).flatten(3)
+        splat = (offset_weights.flatten(0, 1) @ basis.flatten(0, 1)).unflatten(0, state.shape[:2])
         setting = torch.cat([scene, scene.abs().amax(-1, keepdim=True)], -1)[:, :, None].expand(
             -1, -1, centers.shape[-2], -1
         )
         place_input = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
-        splat = splat + self.ground(torch.cat([setting, place_input], -1).to(dtype))
+        splat = splat + self.setting_in(torch.cat([setting, place_input], -1).to(dtype))
         room_place = 5.0 + (centers.flip(-1) - 5.0) / zoom + 2.5 * camera[..., None, :2]
         waves = torch.cat([fourier(room_place), fourier(room_place, longest=1.25, count=3)], -1)
         scenery = torch.cat([setting, waves, scale.expand(*setting.shape[:3], -1)], -1)
