@@ -18,10 +18,19 @@ SMALL = DenoiserConfig(
     width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8, predict_residual=False
 )
 OLD = {
-    "splatter.slot_in": "stamp.thing", "splatter.slot_mix": "stamp.further", "splatter.offset_in": "stamp.way",
-    "splatter.offset_weights": "stamp.share", "splatter.setting_in": "stamp.ground", "splatter": "stamp", "motion_prior": "trend", "contacts": "pairs", "step_size_in": "stride_in", "action_in": "deed_in",
-    "local_head": "sketch_out", "detection_head": "sight_out",
-}  # fmt: skip
+    "splatter.slot_in": "stamp.thing",
+    "splatter.slot_mix": "stamp.further",
+    "splatter.offset_in": "stamp.way",
+    "splatter.offset_weights": "stamp.share",
+    "splatter.setting_in": "stamp.ground",
+    "splatter": "stamp",
+    "motion_prior": "trend",
+    "contacts": "pairs",
+    "step_size_in": "stride_in",
+    "action_in": "deed_in",
+    "local_head": "sketch_out",
+    "detection_head": "sight_out",
+}
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ class PlaygroundEnv(RenderedEnv):
 
     task: 'push the red ball to the flag', 'reach the flag', 'touch the blue box', or None for free play without reward.
     size: height and width of the picture in pixels. observation: "pixels" gives uint8 [size, size, 3]; "state" gives float32
-    [K, len(FEATURES)]; "dict" gives {"pixels": ..., "state": ...}. distribution: what else the room may hold. duration_s: time limit.
-    The action is (right, up) in [-1, 1]; in side view up > 0.5 jumps.
+    [K, len(FEATURES)]; "dict" gives {"pixels": ..., "state": ...}. distribution: what else the room may hold. duration_s: time
+    limit. The action is (right, up) in [-1, 1]; in side view up > 0.5 jumps.
     """
 
     def __init__(
