@@ -59,8 +59,8 @@ def check_installed() -> None:
         import fastapi
         import sqlalchemy
         import uvicorn
-    except ImportError as missing:
-        raise InputError(f"{missing.name} is not installed; the server needs: pip install 'kinema[serve]'") from None
+    except ImportError as error:
+        raise InputError(f"{error.name} is not installed; the server needs: pip install 'kinema[serve]'") from None
     del alembic, c2pa, fastapi, sqlalchemy, uvicorn
 
 

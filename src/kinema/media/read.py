@@ -223,12 +223,12 @@ def _upright(frame: Any) -> Frames:
 def _on_even_clock(path: Path, frames: list[Frames], times: list[float], rate: float, limits: Limits) -> Clip:
     """Variable frame rates are brought onto an even clock at the average rate, each tick showing the latest frame."""
     order = np.argsort(times, kind="stable")
-    stamps = np.asarray(times)[order] - min(times)
-    steps = np.diff(stamps)
+    seconds = np.asarray(times)[order] - min(times)
+    steps = np.diff(seconds)
     if len(frames) < 3 or np.abs(steps - 1 / rate).max() <= 0.25 / rate:
         return Clip(frames=np.stack([frames[i] for i in order]), fps=rate)
     height, width = frames[0].shape[:2]
-    count = max(round((stamps[-1] + float(np.median(steps))) * rate), 1)
+    count = max(round((seconds[-1] + float(np.median(steps))) * rate), 1)
     limits.check_length(path, count, width, height)
-    index = np.maximum(np.searchsorted(stamps, np.arange(count) / rate + 1e-6, side="right") - 1, 0)
+    index = np.maximum(np.searchsorted(seconds, np.arange(count) / rate + 1e-6, side="right") - 1, 0)
     return Clip(frames=np.stack([frames[order[i]] for i in index]), fps=rate)

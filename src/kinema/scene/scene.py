@@ -216,10 +216,8 @@ class Scene:
                 **fixed,
                 **moving,
             )
-        except KeyError as missing:
-            raise InputError(
-                f"the state has no field {missing}; expected the format that `kinema perceive` writes"
-            ) from None
+        except KeyError as error:
+            raise InputError(f"the state has no field {error}; expected the format that `kinema perceive` writes") from None
         except InputError:
             raise
         except (TypeError, IndexError, ValueError) as error:

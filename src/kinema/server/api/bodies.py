@@ -158,7 +158,7 @@ def body_schemas() -> dict[str, Any]:
     """The schemas of all bodies, for the components of the OpenAPI page."""
 
     def below(body: type[Body]) -> list[type[Body]]:
-        return [body, *(found for inner in body.__subclasses__() for found in below(inner))]
+        return [body, *(kind for inner in body.__subclasses__() for kind in below(inner))]
 
     _, schemas = models_json_schema([(body, "validation") for body in below(Body)[1:]], ref_template=SCHEMAS)
     return dict(schemas["$defs"])

@@ -105,7 +105,7 @@ class WorldState(BaseModel):
     room_width: float
 
 
-class Moment(BaseModel):
+class WorldFrame(BaseModel):
     """A world now, as `now_of` says it. past_frames: how many can be rewound."""
 
     time_s: float
@@ -115,14 +115,14 @@ class Moment(BaseModel):
     terminated: bool
 
 
-class Step(Moment):
+class Step(WorldFrame):
     """model_ms: how long the last step took. frame: a PNG as a data: URL."""
 
     model_ms: float
     frame: str
 
 
-class World(Moment):
+class World(WorldFrame):
     """size: WIDTHxHEIGHT. parent: the world that it branched from."""
 
     id: str
