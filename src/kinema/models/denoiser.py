@@ -370,17 +370,15 @@ class Denoiser(nn.Module):
     def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone.
 
-        Every frame is drawn by itself; a cell of which nothing is known is its prior's mean. The trunk adds nothing to such
-        pictures (docs/measurements/sharp.md, "the same with the trunk off"), and takes three quarters of the time.
+        Every frame is drawn by itself. The trunk adds nothing to such pictures (docs/measurements/sharp.md, "the same with the
+        trunk off"), and takes three quarters of the time.
         """
         assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
         video, level = canvas.values["video"], canvas.levels["video"]
-        if bool((level == 1).all()):
-            return self.expect(canvas.values, canvas.levels, canvas.cell_units, dtype)["video mean"]
-        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype)
+        blank = bool((level == 1).all())
+        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
         drawn = self.video_out(None, features, canvas.num_frames)
-        clean = precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
-        return torch.where(level[..., None] == 1, around["video mean"], clean)
+        return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """The detection head's output [B, T, H, W, DETECTION_DIM] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""
