@@ -53,7 +53,7 @@ from kinema.inference.keyframes import (
     scenes_at,
     state_of,
 )
-from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, perceive_only
+from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, estimate_state
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
@@ -428,7 +428,7 @@ def _stepped(
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
-    perceived = perceive_only(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
+    perceived = estimate_state(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
     tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
@@ -665,7 +665,7 @@ def edit(
     cells = encode(engine, clip.frames, *whole)
     perceived = conditioning.perceive(canvas, cells)
     perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    perceived = perceive_only(engine, perceived, check_options(options), [seed])
+    perceived = estimate_state(engine, perceived, check_options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
@@ -774,7 +774,7 @@ def perceive(
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     canvas = conditioning.perceive(canvas, encode(engine, fitted.frames, *padded_size(engine, height, width)))
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    done = perceive_only(engine, canvas, check_options(options), [seed])
+    done = estimate_state(engine, canvas, check_options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 

@@ -45,10 +45,6 @@ def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
     return done
 
 
-def test_text_to_video(model: Model) -> None:
-    assert check(model, conditioning.text_to_video(canvas())).num_frames == T
-
-
 def test_still_image(model: Model) -> None:
     assert check(model, canvas(1)).num_frames == 1
 
@@ -65,11 +61,9 @@ def test_extend(model: Model, before: bool) -> None:
     check(model, laid)
 
 
-def test_infill_interpolate_and_loop(model: Model) -> None:
+def test_infill_and_interpolate(model: Model) -> None:
     check(model, conditioning.infill(canvas(), [0, 3, 7], cells(3)))
     check(model, conditioning.infill(canvas(), range(0, T, 2), cells(T // 2)))
-    done = check(model, conditioning.loop(canvas(), cells(1)))
-    assert torch.equal(done.values["video"][:, 0], done.values["video"][:, -1])
 
 
 def test_blend(model: Model) -> None:
@@ -90,36 +84,6 @@ def test_perceive_and_render(model: Model) -> None:
     assert torch.equal(check(model, conditioning.perceive(canvas(), cells(T))).values["video"], cells(T))
     camera, setting = torch.zeros(1, T, VECTORS["camera"]), torch.ones(1, T, VECTORS["scene"])
     check(model, conditioning.render(canvas(), state(), camera, setting))
-
-
-def test_simulate_one_step(model: Model) -> None:
-    past = {
-        "video": cells(T - 1),
-        "state": state(T - 1),
-        "action": torch.ones(1, T - 1, 2),
-        "reward": torch.ones(1, T - 1, 1),
-    }
-    done = check(model, conditioning.simulate_step(canvas(), past, torch.full((1, 1, 2), 0.5)))
-    assert torch.equal(done.values["action"][:, -1], torch.full((1, 2), 0.5))
-
-
-def test_manipulate_holds_one_field_of_one_slot(model: Model) -> None:
-    left = torch.full((1, T - 3, 2), -1.0)
-    done = check(model, conditioning.manipulate(canvas(), state(3), 1, "position", left))
-    assert torch.equal(done.values["state"][:, 3:, 1, group_slice("position")], left)
-
-
-def test_counterfactual_shares_past_and_noise(model: Model) -> None:
-    base = conditioning.known_state(canvas(), state(3), slice(0, 3))
-    changed = conditioning.counterfactual(base, 0, "velocity", torch.zeros(1, 2), 2)
-    a, b = check(model, base), check(model, changed)
-    assert torch.equal(a.values["state"][:, :2], b.values["state"][:, :2])
-    assert not torch.equal(a.values["state"][:, 3:], b.values["state"][:, 3:])
-
-
-def test_imitate_asks_for_actions(model: Model) -> None:
-    done = check(model, conditioning.imitate(canvas(), {"state": state(3), "action": torch.ones(1, 3, 2)}))
-    assert torch.isfinite(done.values["action"]).all()
 
 
 def test_storyboard_cast_is_shared(model: Model) -> None:
@@ -152,8 +116,6 @@ def test_bad_layouts_say_what_came_and_what_was_expected() -> None:
         conditioning.extend(canvas(), cells(T))
     with pytest.raises(InputError, match="strength"):
         conditioning.edit(canvas(), cells(T), strength=0.0)
-    with pytest.raises(InputError, match="no field group"):
-        conditioning.manipulate(canvas(), state(3), 0, "colour", torch.zeros(1, 5, 2))
     with pytest.raises(InputError, match="outside"):
         conditioning.infill(canvas(), [0, 99], cells(2))
 

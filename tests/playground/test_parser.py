@@ -10,7 +10,7 @@ import torch
 
 from kinema.errors import SizeError
 from kinema.playground import simulate, tiny
-from kinema.playground.parser import Seen, parse_clip, parse_frame
+from kinema.playground.parser import Seen, parse_clip
 from kinema.playground.renderer import render, render_batch
 from kinema.playground.shapes import BOUND
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
@@ -123,13 +123,13 @@ def test_an_empty_room_holds_nothing() -> None:
 
 def test_a_moved_camera_is_taken_into_account() -> None:
     camera = (6.5, 4.0, 1.5)
-    (thing,) = parse_frame(drawn(single("star", "purple", 7.5, 4.5, camera=camera))[0], camera)
+    ((thing,),) = parse_clip(drawn(single("star", "purple", 7.5, 4.5, camera=camera)), camera)
     assert (thing.kind, thing.color) == ("star", "purple")
     assert np.hypot(thing.x - 7.5, thing.y - 4.5) < 0.1 and abs(thing.size - 0.85) < 0.08
 
 
 def test_a_thing_at_the_edge_keeps_its_center_beyond_what_is_seen() -> None:
-    (thing,) = parse_frame(drawn(single("ball", "blue", 0.1, 5.0))[0])
+    ((thing,),) = parse_clip(drawn(single("ball", "blue", 0.1, 5.0)))
     assert (thing.kind, thing.color) == ("ball", "blue") and np.hypot(thing.x - 0.1, thing.y - 5.0) < 0.3
 
 
@@ -138,14 +138,14 @@ def test_a_thing_half_behind_a_screen_is_still_whole() -> None:
             for name, value in single("box", "red", 5.0, 5.0, size=0.85).items()}  # fmt: skip
     args |= {"kind": [[KINDS.index("screen"), KINDS.index("box")]], "color": [[COLORS.index("cyan"), 0]], "x": [[5.0, 5.9]]}
     args["size"] = [[0.6, 1.15]]
-    screen, box = sorted(parse_frame(drawn(args)[0]), key=lambda thing: thing.size)
+    screen, box = sorted(parse_clip(drawn(args))[0], key=lambda thing: thing.size)
     assert (screen.kind, screen.color, box.kind, box.color) == ("screen", "cyan", "box", "red")
     assert np.hypot(box.x - 5.9, box.y - 5.0) < 0.3
 
 
 def test_a_clip_is_read_frame_by_frame() -> None:
     frames = drawn(pairs(5, seed=4))
-    alone = [parse_frame(frame) for frame in frames]
+    alone = [parse_clip(frame[None])[0] for frame in frames]
     for together, single_frame in zip(parse_clip(frames), alone, strict=True):
         assert [(s.kind, s.color) for s in together] == [(s.kind, s.color) for s in single_frame]
         assert all(abs(a.x - b.x) < 0.02 for a, b in zip(together, single_frame, strict=True))

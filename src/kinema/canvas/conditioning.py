@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
-from kinema.scene.encoding import GROUPS, IDENTITY, group_slice
+from kinema.scene.encoding import IDENTITY, group_slice
 
 WITHIN = 0.3
 """Noise level at which positions of objects that are edited behind a mask enter the plan."""
@@ -34,11 +34,6 @@ def _put(canvas: Canvas, track: str, frames: Sequence[int] | slice, value: Tenso
     values[track][:, index] = value.to(target)
     levels[track][:, index] = level
     return canvas.with_values(values, levels)
-
-
-def text_to_video(canvas: Canvas) -> Canvas:
-    """Only the text is known, which the canvas holds already."""
-    return canvas
 
 
 def known_frames(canvas: Canvas, frames: Sequence[int], video: Tensor) -> Canvas:
@@ -78,11 +73,6 @@ def blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
         raise InputError(f"{before.shape[1]} + {after.shape[1]} known frames leave no passage on a canvas of {total}")
     canvas = known_frames(canvas, range(before.shape[1]), before)
     return known_frames(canvas, range(total - after.shape[1], total), after)
-
-
-def loop(canvas: Canvas, frame: Tensor) -> Canvas:
-    """The same picture [B, 1, h, w, P] at both ends."""
-    return image_to_video(canvas, frame, frame)
 
 
 def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
@@ -135,25 +125,6 @@ def known_vector(canvas: Canvas, track: str, value: Tensor, frames: Sequence[int
     return _put(canvas, track, frames, value, 0.0)
 
 
-def simulate_step(canvas: Canvas, past: dict[str, Tensor], action: Tensor) -> Canvas:
-    """All tracks of the past [B, T - 1, ...] and the action [B, 1, 2] are known; the last frame of the rest is not."""
-    for name, value in past.items():
-        canvas = _put(canvas, name, slice(0, canvas.num_frames - 1), value, 0.0)
-    return _put(canvas, "action", slice(canvas.num_frames - 1, canvas.num_frames), action, 0.0)
-
-
-def manipulate(canvas: Canvas, past: Tensor, slot: int, group: str, value: Tensor) -> Canvas:
-    """The past state [B, n, K, F] is known, and one field group of one slot [B, T - n, width] for all later frames."""
-    if group not in GROUPS:
-        raise InputError(f"no field group {group!r}; there are {', '.join(GROUPS)}")
-    n = past.shape[1]
-    canvas = known_state(canvas, past, slice(0, n))
-    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    state[:, n:, slot, group_slice(group)] = value.to(state)
-    level[:, n:, slot, group_slice(group)] = 0.0
-    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
-
-
 def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
     """The identities of a state [B, K, F] are known in every frame; its other fields are unknown."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
@@ -162,21 +133,3 @@ def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
         state[..., columns] = identity[:, None, :, columns].to(state)
         level[..., columns] = 0.0
     return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
-
-
-def counterfactual(past: Canvas, slot: int, group: str, value: Tensor, frame: int) -> Canvas:
-    """The same past with one cause changed: one field group of one slot [B, width] at one frame."""
-    if not 0 <= frame < past.num_frames:
-        raise InputError(f"frame {frame} lies outside the canvas of {past.num_frames} frames")
-    state, level = past.values["state"].clone(), past.levels["state"].clone()
-    state[:, frame, slot, group_slice(group)] = value.to(state)
-    level[:, frame, slot, group_slice(group)] = 0.0
-    return past.with_values({**past.values, "state": state}, {**past.levels, "state": level})
-
-
-def imitate(canvas: Canvas, past: dict[str, Tensor]) -> Canvas:
-    """All tracks of the past [B, n, ...] are known; later actions are unknown."""
-    n = next(iter(past.values())).shape[1]
-    for name, value in past.items():
-        canvas = _put(canvas, name, slice(0, n), value, 0.0)
-    return canvas

@@ -26,19 +26,9 @@ Schedule = Sequence[Mapping[str, float]]
 Progress = Callable[[int, int], None]
 
 
-def schedule(tracks: Sequence[str], steps: int, *, lead: float = 0.0, shift_by: float = 3.0) -> list[dict[str, float]]:
-    """Steps shifted to the noisy end. With lead > 0 video starts after that share of the steps and the rest ends with it.
-
-    lead = 0: all tracks together. lead = 0.5: the first half of the steps settles everything but the video.
-    """
-    result = []
-    for i in range(steps + 1):
-        late = 1.0 - i / steps
-        first = min(max(1.0 - (i / steps) / (1.0 - lead / 2), 0.0), 1.0) if lead else late
-        last = min(late / (1.0 - lead), 1.0) if lead else late
-        level = {name: float(shift(last if name == "video" else first, shift_by)) for name in tracks}
-        result.append(level)
-    return result
+def schedule(tracks: Sequence[str], steps: int, *, shift_by: float = 3.0) -> list[dict[str, float]]:
+    """Level of every track at each of steps + 1 boundaries, from 1 to 0, shifted to the noisy end."""
+    return [dict.fromkeys(tracks, float(shift(1.0 - i / steps, shift_by))) for i in range(steps + 1)]
 
 
 def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: float = 1.0) -> Canvas:

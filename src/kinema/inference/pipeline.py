@@ -154,7 +154,7 @@ def _pick(canvas: Canvas, index: Tensor) -> Canvas:
 
 @torch.inference_mode()
 def run(
-    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], *, steps: int, guidance: float, lead: float = 0.0,
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], *, steps: int, guidance: float,
     temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None, long_steps: bool = True, render: bool = False,
 ) -> Canvas:  # fmt: skip
@@ -166,7 +166,7 @@ def run(
         denoise = _renderer(model)
     else:
         denoise = _denoiser(model, guidance if canvas.text is not None else 1.0, step_size)
-    plan = schedule(list(canvas.values), steps, lead=lead)
+    plan = schedule(list(canvas.values), steps)
     return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
 
 
@@ -482,8 +482,3 @@ def propagate_identity(canvas: Canvas) -> Canvas:
     scene_level = torch.where(unknown[..., 0], torch.zeros_like(scene_level), scene_level)
     values = {**canvas.values, "state": state, "scene": scene}
     return canvas.with_values(values, {**canvas.levels, "state": level, "scene": scene_level})
-
-
-def perceive_only(model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int]) -> Canvas:
-    """State and setting of a canvas whose video is known, and nothing else."""
-    return estimate_state(model, canvas, options, seeds)

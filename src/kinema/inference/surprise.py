@@ -24,7 +24,7 @@ from kinema.diffusion.samplers import start
 from kinema.errors import InputError
 from kinema.inference.canvas_io import blank_canvas, encode, padded_size, resolve_model
 from kinema.inference.limits import fit_size
-from kinema.inference.pipeline import SamplingConfig, perceive_only
+from kinema.inference.pipeline import SamplingConfig, estimate_state
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import group_slice
@@ -91,7 +91,7 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(model, clip.frames, *padded_size(model, height, width))
-    perceived = perceive_only(model, conditioning.perceive(empty, cells), SamplingConfig(), [seed])
+    perceived = estimate_state(model, conditioning.perceive(empty, cells), SamplingConfig(), [seed])
     levels = {name: torch.zeros_like(level) for name, level in perceived.levels.items()}
     levels["action"] = torch.ones_like(levels["action"])
     return perceived.with_values(perceived.values, levels), cells

@@ -339,8 +339,3 @@ def parse_clip(frames: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -
         x, y = pan_x + (column - width / 2) / unit, pan_y + (height / 2 - row) / unit
         seen[piece.frame].append(Seen(PAINTERS[code][0], COLORS[piece.color], x, y, radius / unit, score))
     return [sorted(things, key=lambda thing: -thing.size) for things in seen]
-
-
-def parse_frame(frame: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -> list[Seen]:
-    """What a picture shows, largest first. frame: uint8 [H, W, 3]; camera: pan x, pan y, zoom."""
-    return parse_clip(torch.as_tensor(frame)[None], camera)[0]
