@@ -60,7 +60,7 @@ def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: R
     reads = part.bias == 0
     for i in range(1, t):
         assert reads[t + i - 1].nonzero()[:, 0].tolist() == [*range(i), t + i - 1]
-        assert part.order[t + i - 1] == i, "it follows the frame before it"
+        assert part.previous_index[t + i - 1] == i, "it follows the frame before it"
         assert reads[i].nonzero()[:, 0].tolist() == list(range(i + 1))
     assert (part.levels["video"][:, t:] > 0).all() and (part.levels["action"][:, t:] == 1).all()
     again = lesson(recordings, RECIPE, 3, torch.device("cpu"))
@@ -91,7 +91,7 @@ def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded
             part.bias,
             stride,
             torch.float32,
-            previous_index=part.order,
+            previous_index=part.previous_index,
         )
         taught = cleaned(noisy, part.levels, answers)
         asked = net.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
