@@ -17,7 +17,7 @@ REPLACED = frozenset(WORDS.split())
 ORDINARY = {
     "codec": {"media/write.py"},
     "found": {"server/api/verify.py"},
-    "stamp": {"server/webhooks.py", "cli/keys.py", "server/storage/upgrade.py"},
+    "stamp": {"server/webhooks.py", "server/storage/upgrade.py"},
 }
 """Files in which a word has its ordinary meaning: H.264 is a codec, a webhook carries a time stamp, Alembic stamps a store,
 and `found` is a field of a response."""

@@ -62,7 +62,7 @@ def test_remote_equals_local_bit_for_bit(url: str, by_socket: bool) -> None:
                 remote.past_frames,
                 remote.terminated,
             )
-        assert (remote._stepping is not None) == by_socket
+        assert (remote._step_socket is not None) == by_socket
         remote.delete()
 
 

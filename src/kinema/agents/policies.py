@@ -95,7 +95,7 @@ class Follower:
         return self._frame_states
 
 
-def _repeated(moments: list[FrameState], times: int) -> list[FrameState]:
+def _repeated(history: list[FrameState], times: int) -> list[FrameState]:
     """Each room `times` over, one after the other, with what is remembered of it."""
 
     def over(x: torch.Tensor, batch: int) -> torch.Tensor:
@@ -108,7 +108,7 @@ def _repeated(moments: list[FrameState], times: int) -> list[FrameState]:
             tracks={name: x.repeat_interleave(times, 0) for name, x in m.tracks.items()},
             kv=None if m.kv is None else tuple((over(k, m.batch), over(v, m.batch)) for k, v in m.kv),
         )
-        for m in moments
+        for m in history
     ]
 
 
@@ -151,17 +151,17 @@ class Planner:
         self._number = 0
 
     def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
-        moments = self._follower.watch(scenes, actions)
+        history = self._follower.watch(scenes, actions)
         if self._number % self.hold == 0:
             if self._number:
                 self._mean = np.concatenate([self._mean[:, 1:], 0 * self._mean[:, -1:]], 1)
-            self._plan(moments)
+            self._plan(history)
         self._number += 1
         return np.clip(self._mean[:, 0], -1, 1).astype(np.float32)
 
-    def _plan(self, moments: list[FrameState]) -> None:
+    def _plan(self, history: list[FrameState]) -> None:
         rooms, pieces = self._mean.shape[:2]
-        past = prefill(self.model, moments, self._follower.text, window=self.window)
+        past = prefill(self.model, history, self._follower.text, window=self.window)
         known = _repeated(past, self.candidates)
         text = _spoken(self._follower.text, self.candidates)
         spread = np.full((rooms, pieces, 2), 0.7, np.float32)
@@ -174,16 +174,16 @@ class Planner:
             elite = np.take_along_axis(plans, chosen[:, :, None, None], 1)
             self._mean, spread = elite.mean(1), elite.std(1) + 0.05
 
-    def _imagined(self, moments: list[FrameState], text: TextCondition | None, plans: Floats) -> Floats:
+    def _imagined(self, history: list[FrameState], text: TextCondition | None, plans: Floats) -> Floats:
         """What each plan earns [B, N], by how likely it is still to be done."""
         actions_now = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
         earned, going = np.zeros(len(actions_now), np.float32), np.ones(len(actions_now), np.float32)
         for t in range(self.ahead):
             seeds = [self._number * 1009 + t] * len(actions_now)
             last, new = step(
-                self.model, moments, actions_now[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
+                self.model, history, actions_now[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
             )
-            moments = [*moments[:-1], last, new][-self.window - 1 :]
+            history = [*history[:-1], last, new][-self.window - 1 :]
             earned += going * decode_reward(new.tracks["reward"].float().cpu().numpy()).reshape(-1)
             going *= 1 - termination_prob(new)
         return earned.reshape(plans.shape[:2])
@@ -199,6 +199,6 @@ class Imitator:
         self._follower.begin(count)
 
     def act(self, state: Floats, scenes: list[Scene], actions: Floats | None) -> Floats:
-        moments = self._follower.watch(scenes, actions)
-        chosen = predict_action(self._follower.model, moments, self._follower.text, window=self._follower.window)
+        history = self._follower.watch(scenes, actions)
+        chosen = predict_action(self._follower.model, history, self._follower.text, window=self._follower.window)
         return chosen.float().cpu().numpy().clip(-1, 1).astype(np.float32)

@@ -75,8 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             with database.reading() as db:
                 for line in db.execute(select(audit).order_by(audit.c.id)):
-                    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
-                    print(f"{stamp}  {line.key_id or '-'}  {line.action}  {line.target or ''}  {line.detail or ''}".rstrip())
+                    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at))
+                    print(
+                        f"{written}  {line.key_id or '-'}  {line.action}  {line.target or ''}  {line.detail or ''}".rstrip()
+                    )
     except ApiError as error:
         raise InputError(str(error)) from None
     finally:

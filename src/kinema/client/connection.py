@@ -130,7 +130,7 @@ class Connection:
             self.close()
 
 
-class Stepping:
+class StepSocket:
     """A paused live session that requests single steps and waits for their pictures."""
 
     def __init__(self, connection: Connection, id: str) -> None:

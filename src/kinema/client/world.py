@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kinema.client.connection import Connection, Frame, Stepping, clip_of, from_url, picture_of, state_of
+from kinema.client.connection import Connection, Frame, StepSocket, clip_of, from_url, picture_of, state_of
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
@@ -106,7 +106,7 @@ class RemoteWorld:
         self._now: dict[str, Any] = payload
         self._frame: Frame | None = None
         self._state: State | None = None
-        self._stepping: Stepping | None = None
+        self._step_socket: StepSocket | None = None
         self._sockets = True
 
     def __repr__(self) -> str:
@@ -197,14 +197,14 @@ class RemoteWorld:
         """Step by WebSocket, or by HTTP where WebSockets are not available."""
         from websockets.exceptions import ConnectionClosed, WebSocketException
 
-        if self._stepping is None and self._sockets:
+        if self._step_socket is None and self._sockets:
             try:
-                self._stepping = Stepping(self._connection, self.id)
+                self._step_socket = StepSocket(self._connection, self.id)
             except (OSError, WebSocketException):
                 self._sockets = False
-        if self._stepping is not None:
+        if self._step_socket is not None:
             try:
-                return self._stepping.step(action)
+                return self._step_socket.step(action)
             except (ConnectionClosed, TimeoutError):
                 self.close()
                 self.look()
@@ -333,9 +333,9 @@ class RemoteWorld:
 
     def close(self) -> None:
         """Close the connections; the world stays on the server. The next call reconnects."""
-        stepping, self._stepping = self._stepping, None
-        if stepping is not None:
-            stepping.close()
+        socket, self._step_socket = self._step_socket, None
+        if socket is not None:
+            socket.close()
         self._connection.close()
 
     def __del__(self) -> None:

@@ -7,6 +7,7 @@ Axes: B worlds, T frames, D numbers of an encoded action.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -74,21 +75,21 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
 
     # What a subclass gives
 
+    @abstractmethod
     def _initial_tracks(self, count: int) -> Tracks:
         """The first frames of so many worlds, tracks [count, T, ...]; "task" [count], if there, indexes `tasks`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode_action(self, action: Any) -> NDArray[np.float32]:
         """One action, encoded for the model [D]; InputError for an invalid one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rewards(self) -> NDArray[np.float64]:
         """The rewards of the current frame [B]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pixels(self) -> NDArray[np.uint8]:
         """The current pictures, uint8 [B, H, W, 3]."""
-        raise NotImplementedError
 
     def observe(self) -> Any:
         """The current observation of all worlds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import gymnasium as gym
@@ -55,7 +56,7 @@ def check_render_mode(mode: str | None, modes: list[str]) -> str | None:
     return mode
 
 
-class RenderedEnv(gym.Env[Any, Any]):
+class RenderedEnv(gym.Env[Any, Any], ABC):
     """An environment with pictures; a subclass gives `pixels` and calls `_show` after each frame."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 16}  # noqa: RUF012
@@ -65,9 +66,9 @@ class RenderedEnv(gym.Env[Any, Any]):
         self.metadata = {**self.metadata, "render_fps": round(fps)}
         self._window = Window() if render_mode == "human" else None
 
+    @abstractmethod
     def pixels(self) -> NDArray[np.uint8]:
         """The current picture, uint8 [H, W, 3]."""
-        raise NotImplementedError
 
     def _show(self) -> None:
         if self._window is not None:

@@ -9,6 +9,7 @@ Axes: B batch, T frames, K slots, F features, W remembered frames, D numbers of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
@@ -262,7 +263,7 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
 
 
-class Rollout:
+class Rollout(ABC):
     """Running worlds of one model, B side by side: frame states up to the current one, stepped together.
 
     A subclass sets the attributes, gives the seeds, and says how many frames are retained.
@@ -276,10 +277,11 @@ class Rollout:
     _text: TextCondition | None = None
     _frame_states: list[FrameState]
 
+    @abstractmethod
     def _seeds(self, frame: int) -> list[int]:
         """The seed of each world [B] for what is drawn at a frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _forget(self) -> None:
         """Drop frames that are no longer retained."""
 
