@@ -51,17 +51,28 @@ def drawn(run: Trainer, kind: str, number: int) -> Batch:
     return batch.on("cpu", run.autoencoder, run.recipe.denoiser.patch)
 
 
+def repeated(run: Trainer, batch: Batch, times: int, *, rate: float) -> list[float]:
+    """The losses of so many updates by the same batch."""
+    losses = []
+    for _ in range(times):
+        loss = total(run.compute(batch))
+        loss.backward()
+        run.optimizer.step(rate, average_from=2.0)
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def moved(run: Trainer, before: dict[str, torch.Tensor]) -> set[str]:
+    """Parts of the network with a parameter that is not what it was."""
+    return {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
+
+
 @pytest.mark.parametrize("kind", ["film", "plan", "live"])
 def test_one_batch_is_learned(caches: dict[str, EpisodeCache], tmp_path: Path, kind: str) -> None:
     """The same batch a hundred times: the loss falls to less than half."""
     run = trainer(caches, tmp_path, warmup=1, precision="float32")
     batch = drawn(run, kind, 1)
-    losses = []
-    for _ in range(100):
-        loss = total(run.compute(batch))
-        loss.backward()
-        run.optimizer.step(3.0, average_from=2.0)
-        losses.append(float(loss.detach()))
+    losses = repeated(run, batch, 100, rate=3.0)
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -71,15 +82,9 @@ def test_stills_teach_the_local_parts_and_nothing_else(caches: dict[str, Episode
     run = trainer(caches, tmp_path, warmup=1, precision="float32", still_pixels=32 * 64 * 64, still_shapes=few)
     stills = drawn(run, "still", 1)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    losses = []
-    for _ in range(60):
-        loss = total(run.compute(stills))
-        loss.backward()
-        run.optimizer.step(1.0, average_from=2.0)
-        losses.append(float(loss.detach()))
+    losses = repeated(run, stills, 60, rate=1.0)
     assert losses[-1] < 0.5 * losses[0]
-    moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "splatter", "video_out", "local_head", "detection_head"}
+    assert moved(run, before) == {"video_in", "splatter", "video_out", "local_head", "detection_head"}
 
 
 def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
@@ -88,15 +93,9 @@ def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str
     crops = drawn(run, "crop", 1)
     assert crops.values["video"].shape[:4] == (8, 1, 8, 8) and crops.cell_units == pytest.approx(160 / 192)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    losses = []
-    for _ in range(60):
-        loss = total(run.compute(crops))
-        loss.backward()
-        run.optimizer.step(1.0, average_from=2.0)
-        losses.append(float(loss.detach()))
+    losses = repeated(run, crops, 60, rate=1.0)
     assert losses[-1] < 0.5 * losses[0]
-    moved = {name.split(".")[0] for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == {"video_in", "splatter", "local_head"}
+    assert moved(run, before) == {"video_in", "splatter", "local_head"}
 
 
 def test_windows_show_the_part_that_their_center_says(caches: dict[str, EpisodeCache]) -> None:
