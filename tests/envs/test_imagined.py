@@ -140,3 +140,63 @@ def test_beginnings_that_were_given_stay_when_the_task_changes(model: Model) -> 
     env.reset(seed=1)
     env.reset(options={"task": "touch the red ball"})
     assert asked == [1, 1]
+
+
+def test_each_seed_of_a_list_counts_and_a_seed_counts_with_a_mask(model: Model) -> None:
+    env = ImaginedVectorEnv(2, model=model, task=TASK, observation="state")
+    one, other, again = (env.reset(seed=seed)[0] for seed in ([1, 2], [1, 99], [1, 2]))
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+    begun = []
+    for _ in range(2):
+        env.reset(seed=3)
+        begun.append(env.reset(seed=5, options={"reset_mask": np.array([False, True])})[0])
+    assert np.array_equal(begun[0], begun[1])
+
+
+def test_a_mask_begins_those_worlds_anew_and_no_others(model: Model) -> None:
+    env = ImaginedVectorEnv(2, model=model, task=TASK, observation="state")
+    first, _ = env.reset(seed=3)
+    none, _ = env.reset(options={"reset_mask": np.array([False, False])})
+    assert np.array_equal(none, first)
+    second, _ = env.reset(options={"reset_mask": [False, True]})
+    assert np.array_equal(second[0], first[0]) and not np.array_equal(second[1], first[1])
+
+
+@pytest.mark.parametrize("mask", ["x", 5, ["a", "b"], [True], [False, False, True], [0, 1]])
+def test_a_mask_that_is_no_boolean_for_each_world_is_refused(model: Model, mask: object) -> None:
+    env = ImaginedVectorEnv(2, model=model, task=TASK, observation="state")
+    env.reset(seed=1)
+    with pytest.raises(InputError, match="expected 2 booleans"):
+        env.reset(options={"reset_mask": mask})
+
+
+@pytest.mark.parametrize("seed", [-1, [1], [1, None], [1, "x"], 1.5])
+def test_a_seed_that_cannot_be_used_is_refused(model: Model, seed: object) -> None:
+    with pytest.raises(InputError, match="seed"):
+        ImaginedVectorEnv(2, model=model, task=TASK).reset(seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"distribution": "tiny"}, "SceneDistribution"),
+        ({"distribution": {}}, "SceneDistribution"),
+        ({"task": 5}, "reach the flag"),
+        ({"window": True}, "window"),
+        ({"window": 2.5}, "window"),
+        ({"steps": 1.5}, "steps"),
+        ({"duration_s": float("nan")}, "duration_s"),
+        ({"duration_s": -5}, "duration_s"),
+        ({"size": "64"}, "size"),
+        ({"starts": 5}, "starts"),
+        ({"autoreset_mode": "NextStep"}, "make_vec"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_named(model: Model, options: dict[str, object], what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        ImaginedEnv(**{"model": model, "task": TASK, **options})
+
+
+def test_an_autoreset_mode_that_there_is_not_is_answered_with_those_that_there_are(model: Model) -> None:
+    with pytest.raises(InputError, match="NextStep"):
+        ImaginedVectorEnv(2, model=model, task=TASK, autoreset_mode="next_step")

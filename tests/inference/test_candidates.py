@@ -149,3 +149,13 @@ def test_the_names_that_settings_had_are_still_taken_and_said_to_go() -> None:
     with pytest.warns(DeprecationWarning, match="SamplingConfig"):
         old = kinema.Options(steps=3, candidates=2, film_steps=4, guidance=1.5)
     assert old == SamplingConfig(num_plan_steps=3, num_candidates=2, num_render_steps=4, guidance_scale=1.5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"sampler": []}, {"sampler": {}}, {"num_plan_steps": 10**30}, {"guidance_scale": 10**400}, {"num_candidates": 0}],
+)
+def test_settings_out_of_range_are_refused_in_one_short_line(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError) as error:
+        SamplingConfig(**settings)
+    assert len(str(error.value)) < 120

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from kinema.errors import ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, read_config, read_weights, save
+from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, available, load, read_config, read_weights, save
 
 SMALL = DenoiserConfig(
     width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8, predict_residual=False
@@ -67,5 +67,52 @@ def test_what_is_written_is_of_todays_format(folder: Path) -> None:
 @pytest.mark.parametrize("later", [3, "2", None])
 def test_a_format_that_is_not_known_is_refused(folder: Path, later: object) -> None:
     (folder / CONFIG).write_text(json.dumps(json.loads((folder / CONFIG).read_text()) | {"format": later}))
-    with pytest.raises(ModelError, match="reads formats up to 2: upgrade Kinema"):
+    with pytest.raises(ModelError, match="reads formats up to 2"):
         read_config(folder)
+
+
+def test_the_error_of_a_format_says_only_that(folder: Path) -> None:
+    data = json.loads((folder / CONFIG).read_text())
+    for version, mend in ((3, "upgrade Kinema"), (0, "train the model again"), (True, "train the model again")):
+        (folder / CONFIG).write_text(json.dumps(data | {"format": version}))
+        with pytest.raises(ModelError, match=mend) as error:
+            read_config(folder)
+        assert "is not a model's config" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"denoiser": {"heads": 0}}, {"denoiser": {"slots": "x"}}, {"denoiser": {"latent_channels": 1.5}},
+        {"denoiser": {"action_width": -1}}, {"denoiser": {"width": 0}}, {"denoiser": 1}, {"window": 0}, {"window": None},
+        {"film_window": -1}, {"fps": []}, {"fps": "x"}, {"autoreset": 1}, {"autoencoder": None}, {"height": "64"},
+    ],
+)  # fmt: skip
+def test_a_damaged_config_is_refused_when_it_is_read(folder: Path, damage: dict[str, object]) -> None:
+    data = json.loads((folder / CONFIG).read_text())
+    for name, value in damage.items():
+        data[name] = {**data[name], **value} if isinstance(value, dict) else value
+    (folder / CONFIG).write_text(json.dumps(data))
+    with pytest.raises(ModelError):
+        read_config(folder)
+
+
+@pytest.mark.parametrize("content", ["5", "[]", "null", "{", '{"denoiser": 1}'])
+def test_a_strange_folder_does_not_hide_the_models_beside_it(
+    folder: Path, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KINEMA_WEIGHTS", str(folder.parent))
+    strange = folder.parent / "strange"
+    strange.mkdir()
+    (strange / CONFIG).write_text(content)
+    (strange / WEIGHTS).write_bytes(b"")
+    assert available() == ["m"]
+    with pytest.raises(ModelError):
+        read_config(strange)
+
+
+def test_weights_of_another_shape_are_named(folder: Path) -> None:
+    weights = load_file(folder / WEIGHTS)
+    save_file({name: x[:1].contiguous() if name == "text_in.weight" else x for name, x in weights.items()}, folder / WEIGHTS)
+    with pytest.raises(ModelError, match=r"text_in\.weight"):
+        load(folder, device="cpu")

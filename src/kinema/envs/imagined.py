@@ -21,15 +21,16 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from kinema.envs.playground import HIGH, LOW, PlaygroundEnv, observed
+from kinema.envs.playground import HIGH, LOW, PlaygroundEnv, checked_distribution, observed
 from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
+from kinema.envs.window import check_count
 from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import resolve_model
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import WINDOW, render_frames, terminated
 from kinema.models.hub import Model
-from kinema.playground.scene_distribution import SceneDistribution, tiny
+from kinema.playground.scene_distribution import SceneDistribution
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward, decode_scene, decode_slots, encode_reward
 from kinema.scene.scene import Scene
@@ -114,21 +115,19 @@ class ImaginedVectorEnv(WorldVectorEnv):
         window: int = WINDOW,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
-        if not 1 <= window <= WINDOW:
+        check_count("window", window)
+        if window > WINDOW:
             raise InputError(f"a window of {window} frames: expected 1 to {WINDOW}")
+        if starts is not None and not callable(starts):
+            raise InputError(f"starts {str(starts)[:40]!r}: expected a function of a generator and a number of worlds")
         model = resolve_model(model)
         if model.config.world is not None:
             raise InputError(f"{model.config.name} is a recorded world; use kinema/Recorded-v0")
         check_fps(model, fps)
         if task is not None:
             check_task(model, task)
-        self.task, self.size, self.observation, self.starts, self.distribution = (
-            task,
-            size,
-            observation,
-            starts,
-            distribution or tiny(),
-        )
+        self.task, self.size, self.observation, self.starts = task, size, observation, starts
+        self.distribution = checked_distribution(distribution)
         if self.distribution.slots > model.config.denoiser.slots:
             raise InputError(
                 f"a scene distribution of {self.distribution.slots} slots; {model.config.name} has {model.config.denoiser.slots}"

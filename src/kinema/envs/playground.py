@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.envs.window import RenderedEnv
+from kinema.envs.window import RenderedEnv, check_duration
 from kinema.errors import InputError, SizeError
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
@@ -61,6 +61,17 @@ def observed(kind: str, pixels: Callable[[], NDArray[Any]], state: Callable[[], 
     return state() if kind == "state" else {"pixels": pixels(), "state": state()}
 
 
+def checked_distribution(distribution: SceneDistribution | None) -> SceneDistribution:
+    """The distribution, or the usual one; InputError for anything else."""
+    if distribution is None:
+        return tiny()
+    if not isinstance(distribution, SceneDistribution):
+        raise InputError(
+            f"distribution {str(distribution)[:40]!r}: expected a SceneDistribution, such as kinema.playground.tiny()"
+        )
+    return distribution
+
+
 class PlaygroundEnv(RenderedEnv):
     """A robot in a small room.
 
@@ -81,15 +92,16 @@ class PlaygroundEnv(RenderedEnv):
         duration_s: float = 20.0,
         distribution: SceneDistribution | None = None,
     ) -> None:
-        if not 32 <= size <= 2048:
-            raise SizeError(f"size {size} pixels: expected 32 to 2048")
-        if not 1.0 <= fps <= 128.0:
+        if not isinstance(size, int | np.integer) or not 32 <= size <= 2048:
+            raise SizeError(f"size {str(size)[:20]!r} pixels: expected 32 to 2048")
+        check_duration(duration_s)
+        if not isinstance(fps, int | float | np.number) or not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames a second: expected 1 to 128, such as fps=16")
         super().__init__(render_mode, fps)
         self.task = None if task is None else Task.parse(task)
         self.size, self.observation = size, observation
         self.max_steps = max(1, round(duration_s * fps))
-        self.distribution = distribution or tiny()
+        self.distribution = checked_distribution(distribution)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = observed_space(observation, size, self.distribution.slots)
         self._world: World | None = None

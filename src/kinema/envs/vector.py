@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition
-from kinema.envs.window import RenderedEnv, check_render_mode
+from kinema.envs.window import RenderedEnv, check_count, check_duration, check_render_mode
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames, task_condition
@@ -27,6 +27,14 @@ from kinema.models.hub import Model
 
 Tracks = dict[str, torch.Tensor]
 StepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+
+
+def autoreset_mode_of(mode: Any) -> AutoresetMode:
+    """Gymnasium's mode, from itself or its value; InputError names those that there are."""
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        raise InputError(f"autoreset_mode {mode!r}: expected {', '.join(one.value for one in AutoresetMode)}") from None
 
 
 def first_of(observation: Any) -> Any:
@@ -59,10 +67,11 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         render_mode: str | None,
         autoreset_mode: AutoresetMode | str,
     ) -> None:
-        if num_envs < 1 or steps < 1:
-            raise InputError(f"{num_envs} environments, {steps} steps: expected at least 1 of each")
+        check_count("num_envs", num_envs)
+        check_count("steps", steps)
+        check_duration(duration_s)
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {**self.metadata, "render_fps": round(fps), "autoreset_mode": self.autoreset_mode}
         self.model, self.num_envs, self.tasks = model, num_envs, tasks
         self.fps, self.steps, self.window = fps, steps, window
@@ -110,17 +119,40 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """New worlds for all; options: {"reset_mask": bool [B]} begins only these anew."""
-        if options and "reset_mask" in options and self._frame_states:
-            self.restart(options["reset_mask"])
+        """New worlds for all.
+
+        seed: a number, or one for each world; a list seeds all worlds together, so each of its numbers counts for every world.
+        options: {"reset_mask": bool [B]} begins only these anew. InputError: a seed or mask that cannot be used.
+        """
+        seeds = self._seeds_of(seed)
+        mask = (options or {}).get("reset_mask")
+        which = None if mask is None else self._mask_of(mask)
+        if seeds or not self._frame_states:
+            super().reset(seed=seeds[0] if seeds else None)
+            self._rng = np.random.default_rng(seeds or None)
+        if which is not None and self._frame_states:
+            if which.any():
+                self.restart(which)
             return self.observe(), {}
-        first = seed[0] if isinstance(seed, list) else seed
-        if first is not None or not self._frame_states:
-            super().reset(seed=first)
-            self._rng = np.random.default_rng(first)
         self._seed = check_seed(int(self._rng.integers(2**31)))
         self._begin()
         return self.observe(), {}
+
+    def _seeds_of(self, seed: int | list[int | None] | None) -> list[int]:
+        """The seeds that were given; none: go on with the generator as it is."""
+        if not isinstance(seed, list | tuple):
+            return [] if seed is None else [check_seed(seed)]
+        if len(seed) != self.num_envs:
+            raise InputError(f"{len(seed)} seeds for {self.num_envs} worlds: expected one for each, or one number for all")
+        if all(one is None for one in seed):
+            return []
+        return [check_seed(one) for one in seed]  # type: ignore[arg-type]
+
+    def _mask_of(self, mask: Any) -> NDArray[np.bool_]:
+        which = np.asarray(mask)
+        if which.dtype != np.bool_ or which.shape != (self.num_envs,):
+            raise InputError(f"reset_mask {str(mask)[:60]}: expected {self.num_envs} booleans, one for each world")
+        return which
 
     def _begin(self) -> None:
         everyone = np.arange(self.num_envs)
@@ -230,6 +262,8 @@ class WorldEnv(RenderedEnv):
     vector_env: ClassVar[type[WorldVectorEnv]]
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
+        if "autoreset_mode" in options:
+            raise InputError("autoreset_mode is of gymnasium.make_vec; one environment is reset by its user")
         shown = "rgb_array" if render_mode == "human" else render_mode
         self._many: Any = self.vector_env(1, render_mode=shown, autoreset_mode=AutoresetMode.DISABLED, **options)
         super().__init__(render_mode, self._many.fps)

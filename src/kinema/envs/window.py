@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -54,6 +55,18 @@ def check_render_mode(mode: str | None, modes: list[str]) -> str | None:
     if mode not in (None, *modes):
         raise InputError(f"render_mode {mode!r}: expected None or {' or '.join(modes)}")
     return mode
+
+
+def check_count(name: str, value: Any) -> None:
+    """InputError for anything but a whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number, at least 1")
+
+
+def check_duration(duration_s: Any) -> None:
+    """InputError for a time limit that is not a positive number of seconds."""
+    if isinstance(duration_s, bool) or not isinstance(duration_s, int | float | np.number) or not 0 < duration_s < math.inf:
+        raise InputError(f"duration_s {str(duration_s)[:40]!r}: expected seconds, more than 0")
 
 
 class RenderedEnv(gym.Env[Any, Any], ABC):

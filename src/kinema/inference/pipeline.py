@@ -46,6 +46,8 @@ DETECTION_LEVEL = 0.002
 ROUGHLY = 0.015
 """Noise level at which an estimated state enters the plan."""
 MOST_CANDIDATES = 16
+MOST_STEPS = 1000
+"""Sampler steps, at most."""
 CANDIDATE_STEPS = 2
 """Steps of a draft, at least; plans of fewer steps than that for each candidate are not chosen from."""
 REFINE_LEVEL, REFINE_SHARE = 0.4, 4
@@ -86,14 +88,14 @@ class SamplingConfig:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool):
                 raise InputError(f"{name} {value!r}: expected a whole number")
-            if value < 1:
-                raise InputError(f"{name} {value}: expected at least 1")
+            if not 1 <= value <= MOST_STEPS:
+                raise InputError(f"{name} {str(value)[:12]}: expected 1 to {MOST_STEPS}")
         if self.num_candidates > MOST_CANDIDATES:
             raise InputError(f"num_candidates {self.num_candidates}: expected up to {MOST_CANDIDATES}")
-        if self.sampler not in SAMPLERS:
-            raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
+            raise InputError(f"no sampler {str(self.sampler)[:40]!r}; there are {', '.join(SAMPLERS)}")
         if not is_number(self.guidance_scale) or not 0.0 <= self.guidance_scale <= 20.0:
-            raise InputError(f"guidance_scale {self.guidance_scale!r}: expected 0 to 20; 1 is none, 2 is usual")
+            raise InputError(f"guidance_scale {str(self.guidance_scale)[:12]!r}: expected 0 to 20; 1 is none, 2 is usual")
 
 
 _OLD_NAMES = {

@@ -29,6 +29,10 @@ class DenoiserConfig:
     """Whether the model predicts a picture's difference to the one before it, as in recorded worlds, which have no slots."""
 
     def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            least = 0 if name in ("slots", "sensors", "action_width") else 1
+            if name != "predict_residual" and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
         if self.depth < 2 or self.depth % 2:

@@ -31,11 +31,13 @@ _PARTS = {
 def current_config(stored: Mapping[str, Any]) -> dict[str, Any] | None:
     """The entries of a config.json in today's names, without "format"; None where its format is not known.
 
-    KeyError: an entry is missing.
+    KeyError: an entry is missing. TypeError: `stored` is no object.
     """
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"it holds {type(stored).__name__}, expected an object")
     config = dict(stored)
     version = config.pop("format")
-    if version == 1:
+    if version == 1 and version is not True:
         config["autoencoder"] = config.pop("codec")
         config["denoiser"] = dict(config["denoiser"])
         if "follows" in config["denoiser"]:

@@ -63,6 +63,15 @@ class ModelConfig:
     """Recipe, steps, minutes, machine: how the weights came to be."""
 
     def __post_init__(self) -> None:
+        whole = {name: getattr(self, name) for name in ("height", "max_side", "window", "film_window")}
+        for name, value in whole.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ModelError(f"{name} {value!r}: expected a whole number, at least 1")
+        if len(self.fps) != 2 or not all(isinstance(rate, int | float) and rate > 0 for rate in self.fps):
+            raise ModelError(f"fps {list(self.fps)}: expected the lowest and the highest rate")
+        for name in ("name", "autoencoder"):
+            if not isinstance(getattr(self, name), str):
+                raise ModelError(f"{name} {getattr(self, name)!r}: expected text")
         if not self.heights:
             object.__setattr__(self, "heights", (self.height,))
         if self.height not in self.heights or self.height > self.max_side:
@@ -145,17 +154,18 @@ def weights_folder() -> Path:
 
 
 def available() -> list[str]:
-    """Names of the shipped models."""
+    """Names of the shipped models: folders with weights and a config that can be read."""
     folder = weights_folder()
     paths = sorted(folder.glob(f"*/{CONFIG}")) if folder.exists() else []
-    return [path.parent.name for path in paths if _is_model(path)]
+    return [path.parent.name for path in paths if (path.parent / WEIGHTS).exists() and _is_model(path.parent)]
 
 
-def _is_model(config: Path) -> bool:
+def _is_model(folder: Path) -> bool:
     try:
-        return "denoiser" in json.loads(config.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError):
+        read_config(folder)
+    except (ModelError, OSError):
         return False
+    return True
 
 
 def find(name: str | Path) -> Path:
@@ -172,9 +182,10 @@ def read_config(folder: Path) -> ModelConfig:
         stored = json.loads((folder / CONFIG).read_text())
         data = current_config(stored)
         if data is None:
+            later = isinstance(stored["format"], int) and stored["format"] > FORMAT
+            mend = "upgrade Kinema, or fetch the model again" if later else "fetch or train the model again"
             raise ModelError(
-                f"{folder} has format {stored['format']!r}; this version of Kinema reads formats up to {FORMAT}: upgrade Kinema,"
-                " or fetch the model again"
+                f"{folder} has format {stored['format']!r}; this version of Kinema reads formats up to {FORMAT}: {mend}"
             )
         data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
         data["fps"] = tuple(data["fps"])
@@ -182,7 +193,11 @@ def read_config(folder: Path) -> ModelConfig:
             if name in data:
                 data[name] = tuple(data[name])
         return ModelConfig(**data)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except ModelError:
+        raise
+    except KeyError as error:
+        raise ModelError(f"{folder / CONFIG} is not a model's config: it has no {error.args[0]!r}") from None
+    except (TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG} is not a model's config: {error}") from None
 
 
@@ -214,7 +229,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
         weights = read_weights(folder)
         denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[min(1, len(lines) - 1)] if isinstance(error, RuntimeError) else lines[0]
         raise ModelError(
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None

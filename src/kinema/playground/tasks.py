@@ -53,6 +53,8 @@ class Task:
     @staticmethod
     def parse(text: str) -> Task:
         """'push the red ball to the flag' -> Task; InputError names the three forms."""
+        if not isinstance(text, str):
+            raise InputError(f"task {str(text)[:40]!r}: expected text such as 'reach the flag'")
         plain = " ".join(text.lower().replace(".", " ").split())
         for verb, pattern in _PATTERNS.items():
             match = pattern.match(plain)

@@ -24,6 +24,8 @@ from kinema.server.storage.tables import audit, keys
 SCOPES = ("read", "videos", "worlds", "admin")
 """read: see the key's own data, which every key may; videos: create them; worlds: create and step them; admin: manage keys and see
 the data of all keys."""
+SCOPES_OF_A_KEY = ("read", "videos", "worlds")
+"""Those of a new key for which none are named."""
 COOKIE = "kinema_session"
 PREFIX = "kinema_"
 CACHE_S, MAX_CACHED = 1.0, 4096
@@ -77,7 +79,7 @@ class Auth:
     def make(
         self,
         name: str,
-        scopes: tuple[str, ...] = ("read", "videos", "worlds"),
+        scopes: tuple[str, ...] = SCOPES_OF_A_KEY,
         *,
         expires_s: float | None = None,
         quota: float | None = None,

@@ -12,7 +12,7 @@ from kinema.server.api.bodies import MOST_LIST, Body, Filled, Route
 from kinema.server.api.dependencies import Admin, ServicesDep
 from kinema.server.api.errors import ERRORS
 from kinema.server.api.responses import Listing, Shown
-from kinema.server.auth import SCOPES
+from kinema.server.auth import SCOPES, SCOPES_OF_A_KEY
 
 router = APIRouter(prefix="/v1/keys", tags=["access"], responses=ERRORS, route_class=Route)
 
@@ -61,7 +61,7 @@ async def make_key(caller: Admin, services: ServicesDep, given: Annotated[Create
     def make() -> NewKey:
         text, row = services.auth.make(
             given.name,
-            tuple(map(str, given.scopes or ("read", "videos", "worlds"))),
+            SCOPES_OF_A_KEY if given.scopes is None else tuple(dict.fromkeys(map(str, given.scopes))),
             expires_s=None if given.expires_in_days is None else 86400 * given.expires_in_days,
             quota=given.quota,
             rate=given.rate,
