@@ -135,26 +135,43 @@ def detection_of(detections: Tensor, values: Tracks, levels: Tracks, cell_units:
     return detection_loss(detections, values["state"], values["camera"], finer, centers, cell_units / patch)
 
 
+def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, window: Tensor | None, counts: Tensor) -> Tensor:
+    """The image loss of pictures [B, 3, H, W], weighted towards objects. units: height of 8 pixels in units; window as in
+    `Denoiser.expect`; counts [h, w]: weight of each cell of 16 x 16 pixels."""
+    rows, columns = true.shape[2] // 8, true.shape[3] // 8
+    near = near_objects(values["state"], values["camera"], rows, columns, units, window)
+    weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
+    return loss_of(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
+
+
 def crop_losses(
     model: Denoiser,
+    decode: Callable[[Tensor], Tensor],
     values: Tracks,
     levels: Tracks,
+    pictures: Tensor,
     cell_units: float,
     window: Tensor,
     counts: Tensor,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
     """Losses of the video's prior alone, on windows of pictures whose states are known: "sketch" and "spread" as in
-    `video_losses`. window [B, 2]: the windows' centers; counts [h, w]: 0 for cells that the cut at the window's edge spoils, else
-    1."""
+    `video_losses`, and "picture", the image loss of the decoded mean against the true pictures [B, 3, H, W]. window [B, 2]: the
+    windows' centers; counts [h, w]: 0 for cells that the cut at the window's edge spoils, else 1."""
     answers = model.expect(values, levels, cell_units, dtype, window)
+    mean, spread = answers["video mean"], answers["video spread"]
     h, w = levels["video"].shape[2:]
     weight = 1 + 2 * OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units, window)
     weight = (weight * counts)[..., None]
     weight = weight / weight.mean()
-    missed, spread = (answers["video mean"] - values["video"]).square(), answers["video spread"]
+    missed = (mean - values["video"]).square()
     likelihood = missed.detach() / spread.square() / 2 + spread.log()
-    return {"sketch": (missed * weight).mean(), "spread": (likelihood * counts[..., None]).mean() / counts.mean()}
+    made = decode(from_cells(mean, model.config.patch))[:, 0]
+    return {
+        "sketch": (missed * weight).mean(),
+        "spread": (likelihood * counts[..., None]).mean() / counts.mean(),
+        "picture": picture_loss(made, pictures, values, cell_units / 2, window, counts),
+    }
 
 
 def still_losses(
@@ -181,10 +198,8 @@ def still_losses(
     detections = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
     result["sight"] = detection_of(detections, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
     made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
-    rows = pictures.shape[2] // 8
-    near = near_objects(values["state"][:n], values["camera"][:n], rows, pictures.shape[3] // 8, 10.0 / rows)
-    weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
-    result["picture"] = loss_of(made, pictures[:n], weight)
+    everywhere = torch.ones(levels["video"].shape[2:], device=made.device)
+    result["picture"] = picture_loss(made, pictures[:n], drawn[1], cell_units / 2, None, everywhere)
     return result
 
 

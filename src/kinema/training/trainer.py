@@ -140,14 +140,24 @@ class Trainer:
     def compute(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch that is on the device."""
         assert batch.noise is not None
+        if batch.kind in ("crop", "still"):
+            assert batch.pictures is not None and batch.cell_units is not None
+            true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
         if batch.kind == "crop":
             assert batch.window is not None and batch.counts is not None and batch.cell_units is not None
             return crop_losses(
-                self.model, batch.values, batch.levels, batch.cell_units, batch.window, batch.counts, self.dtype
+                self.model,
+                self.autoencoder.decode,
+                batch.values,
+                batch.levels,
+                true,
+                batch.cell_units,
+                batch.window,
+                batch.counts,
+                self.dtype,
             )
         if batch.kind == "still":
-            assert batch.pictures is not None and batch.cell_units is not None
-            true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
+            assert batch.cell_units is not None
             return self.still_losses(
                 self.model,
                 self.autoencoder.decode,
