@@ -19,7 +19,7 @@ import torch
 from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
-from kinema.canvas.canvas import Canvas
+from kinema.canvas.canvas import Canvas, levels_of
 from kinema.diffusion.samplers import start
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
@@ -125,10 +125,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
     frames, device = 24, model.device
     values = {name: x[:, :frames] for name, x in batch.tracks.items()} | {"action": batch.action[:, :frames]}
     generator = torch.Generator().manual_seed(0)
-    levels = {
-        name: torch.rand(x.shape if name == "state" else x.shape[:-1], generator=generator).to(device)
-        for name, x in values.items()
-    }
+    levels = {name: torch.rand(levels_of(name, x, 0.0).shape, generator=generator).to(device) for name, x in values.items()}
     time_s = (torch.arange(frames, device=device) / FPS).expand(4, -1)
     canvas = start(Canvas(time_s=time_s, values=values, levels=levels), range(4))
     found = {}
@@ -139,7 +136,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
             kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
             worst = 0.0
             for t in range(frames):
-                before, past, pairs = canvas.frames(0, t), None, []
+                before, past, pairs = canvas.pick(slice(0, t)), None, []
                 if t:
                     deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
                     past = RolloutContext(
@@ -150,7 +147,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
                         for i in range(len(kept[0]))
                     ]
                 memory = KVCache(cached=pairs)
-                stepped = net.recall(canvas.frames(t, t + 1), past, memory, None, dtype=dtype)
+                stepped = net.recall(canvas.pick(slice(t, t + 1)), past, memory, None, dtype=dtype)
                 kept.append(memory.new)
                 worst = max(worst, *(float((stepped[n][:, 0] - whole[n][:, t]).abs().max()) for n in whole))
         found[str(dtype)] = worst

@@ -17,7 +17,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -32,7 +32,7 @@ from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from kinema.canvas.canvas import TextCondition, blank
 from kinema.inference.pipeline import SamplingConfig
 from kinema.models.config import DenoiserConfig
-from kinema.models.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser, DenoiserInput
 from kinema.models.hub import weights_folder
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render
@@ -88,11 +88,11 @@ def forward_of(name: str, clips: int, frames: int, dtype: torch.dtype) -> tuple[
         canvas = blank(batch=clips, frames=frames, fps=16.0, slots=4, grid=(4, 4), cell_values=CHANNELS)
         values = {key: torch.randn_like(value) for key, value in canvas.values.items()}
         text = TextCondition(states=words, reads=torch.ones(clips, frames, WORDS, dtype=torch.bool))
-        bias, stride = torch.zeros(frames, frames), torch.zeros(clips)
+        given = DenoiserInput(canvas=replace(canvas, values=values, text=text), time_bias=torch.zeros(frames, frames))
         target = torch.randn_like(values["video"])
 
         def ours() -> Tensor:
-            found = model.network(values, canvas.levels, canvas.time_s, text, 2.5, bias, stride, dtype)  # type: ignore[operator]
+            found = model.network(given, dtype)  # type: ignore[operator]
             return F.mse_loss(found["video"], target) + 0.1 * found["state"].square().mean()
 
         return model, ours

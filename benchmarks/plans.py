@@ -37,8 +37,7 @@ PLAIN = {"circle": "ball", "square": "box"}
 
 def blank_plan(model: Model) -> Canvas:
     canvas = blank_canvas(model, count=1, frames=FRAMES, fps=FPS, height=64, width=64)
-    keep = [name for name in canvas.values if name != "video"]
-    return canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+    return canvas.without("video")
 
 
 def sizes_right(prompt: str, scene: Scene) -> list[bool]:

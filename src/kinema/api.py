@@ -671,8 +671,7 @@ def edit(
     if white is None:
         canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
         canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
-        values = {**canvas.values, "scene": perceived.values["scene"]}
-        canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+        canvas = canvas.write("scene", slice(None), perceived.values["scene"], strength)
     else:
         canvas = conditioning.known_vector(canvas, "scene", perceived.values["scene"])
         canvas = _masked_state(canvas, perceived, white, prompt, strength, clip.fps)
@@ -733,8 +732,7 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
             float(first[k, 0]) < 0, int(first[k, group_slice("kind")].argmax()), int(first[k, group_slice("color")].argmax()),
         ),
     )  # fmt: skip
-    values = {**canvas.values, "state": state[:, :, order]}
-    return canvas.with_values(values, {**canvas.levels, "state": level[:, :, order]})
+    return canvas.with_track("state", state[:, :, order], level[:, :, order])
 
 
 def perceive(

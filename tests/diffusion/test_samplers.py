@@ -112,7 +112,7 @@ def test_noise_leaves_known_cells_alone() -> None:
     x = {"state": torch.randn(1, 2, 2, 28), "camera": torch.randn(1, 2, 3)}
     levels = {"state": torch.zeros(1, 2, 2, 28), "camera": torch.tensor([[0.0, 1.0]])}
     noise = {name: torch.randn_like(value) for name, value in x.items()}
-    mixed = noised(x, levels, noise)
+    mixed = noised(Canvas(time_s=torch.zeros(1, 2), values=x, levels=levels), noise).values
     assert torch.equal(mixed["state"], x["state"])
     assert torch.equal(mixed["camera"][:, 0], x["camera"][:, 0]) and torch.equal(
         mixed["camera"][:, 1], noise["camera"][:, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -14,7 +15,6 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from kinema.autoencoder import load_autoencoder
-from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
 from kinema.datasets.lerobot import Dataset
@@ -24,7 +24,7 @@ from kinema.envs.recorded import RecordedEnv, RecordedVectorEnv, RecordedWorld
 from kinema.errors import InputError, MediaError, ModelError, OutputError
 from kinema.inference.rollout import sliding_window_mask
 from kinema.models.block import KVCache
-from kinema.models.denoiser import cleaned
+from kinema.models.denoiser import DenoiserInput, cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.world import World
 from kinema.training import checkpoint
@@ -55,16 +55,16 @@ def recordings(recorded: Path) -> Recordings:
 def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
     part = lesson(recordings, RECIPE, 3, torch.device("cpu"))
     t = RECIPE.frames
-    for name, x in part.values.items():
+    for name, x in part.clean.values.items():
         assert torch.equal(x[:, 1:t], x[:, t:]), name
-    reads = part.bias == 0
+    reads = part.time_bias == 0
     for i in range(1, t):
         assert reads[t + i - 1].nonzero()[:, 0].tolist() == [*range(i), t + i - 1]
         assert part.previous_index[t + i - 1] == i, "it follows the frame before it"
         assert reads[i].nonzero()[:, 0].tolist() == list(range(i + 1))
-    assert (part.levels["video"][:, t:] > 0).all() and (part.levels["action"][:, t:] == 1).all()
+    assert (part.clean.levels["video"][:, t:] > 0).all() and (part.clean.levels["action"][:, t:] == 1).all()
     again = lesson(recordings, RECIPE, 3, torch.device("cpu"))
-    assert all(torch.equal(x, again.values[name]) for name, x in part.values.items())
+    assert all(torch.equal(x, again.clean.values[name]) for name, x in part.clean.values.items())
 
 
 def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
@@ -72,28 +72,11 @@ def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
     net = WorldTrainer(RECIPE, config, recordings, tmp_path, steps=1, start=False).model.eval()
     part, t = lesson(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
-    noisy = noised(part.values, part.levels, part.noise)
-    pick = torch.tensor([*range(t - 1), 2 * t - 2])
-    canvas = Canvas(
-        time_s=part.time_s[:, pick],
-        values={name: x[:, pick] for name, x in noisy.items()},
-        levels={name: x[:, pick] for name, x in part.levels.items()},
-        cell_units=10.0 / part.values["video"].shape[2],
-    )
+    noisy = replace(noised(part.clean, part.noise), text=None)
+    canvas = noisy.pick(torch.tensor([*range(t - 1), 2 * t - 2]))
     with torch.inference_mode():
-        stride = torch.zeros(RECIPE.batch)
-        answers = net.network(
-            noisy,
-            part.levels,
-            part.time_s,
-            None,
-            canvas.cell_units,
-            part.bias,
-            stride,
-            torch.float32,
-            previous_index=part.previous_index,
-        )
-        taught = cleaned(noisy, part.levels, answers)
+        given = DenoiserInput(canvas=noisy, time_bias=part.time_bias, previous_index=part.previous_index)
+        taught = cleaned(noisy, net.network(given, torch.float32))
         asked = net.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
     for name in ("video", "reward", "terminated", "sensors"):
         torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)

@@ -12,8 +12,7 @@ Axes: T frames, W frames before, B windows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -92,16 +91,15 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     cells = encode(model, clip.frames, *padded_size(model, height, width))
     perceived = estimate_state(model, conditioning.perceive(empty, cells), SamplingConfig(), [seed])
-    levels = {name: torch.zeros_like(level) for name, level in perceived.levels.items()}
-    levels["action"] = torch.ones_like(levels["action"])
-    return perceived.with_values(perceived.values, levels), cells
+    levels = {name: torch.full_like(level, float(name == "action")) for name, level in perceived.levels.items()}
+    return perceived.with_levels(levels), cells
 
 
 def _picture_error(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: int) -> float:
-    levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
+    canvas = canvas.with_levels({"video": torch.full_like(canvas.levels["video"], level)})
     window, errors = model.config.film_window, []
     for begin in range(0, canvas.num_frames, window):
-        part = canvas.with_values(canvas.values, levels).frames(begin, min(begin + window, canvas.num_frames))
+        part = canvas.pick(slice(begin, min(begin + window, canvas.num_frames)))
         clean = model.denoiser(start(part, [seed]), dtype=model.dtype)["video"]
         errors.append((clean - cells[:, begin : begin + part.num_frames]).square().mean((0, 2, 3, 4)))
     return float(torch.cat(errors).mean())
@@ -111,8 +109,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
     """Mean squared error of predicted positions, over frames and objects."""
     state = canvas.values["state"]
     exists = (state[..., :1] > 0).float()
-    names = [name for name in canvas.values if name != "video"]
-    plan = canvas.with_values({n: canvas.values[n] for n in names}, {n: canvas.levels[n] for n in names})
+    plan = canvas.without("video")
     total = torch.zeros(())
     place = group_slice("position")
     for length in range(LEAST, BEFORE + 1):
@@ -123,7 +120,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
         level = windows.levels["state"].clone()
         for group in _MOVING:
             level[:, -1, :, group_slice(group)] = 1.0
-        noised = start(windows.with_values(windows.values, {**windows.levels, "state": level}), [seed] * len(ends))
+        noised = start(windows.with_levels({"state": level}), [seed] * len(ends))
         predicted = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
         total = total + ((predicted - state[0, ends]) * exists[0, ends])[..., place].square().sum().cpu()
     return float(total / exists[0, LEAST:].sum().clamp(min=1).cpu())
@@ -131,10 +128,4 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
 
 def _stacked(canvas: Canvas, spans: list[tuple[int, int]]) -> Canvas:
     """Windows of one clip as a batch."""
-    cut: Callable[[Tensor], Tensor] = lambda x: torch.cat([x[:, begin:stop] for begin, stop in spans])
-    return replace(
-        canvas,
-        time_s=cut(canvas.time_s),
-        values={name: cut(x) for name, x in canvas.values.items()},
-        levels={name: cut(x) for name, x in canvas.levels.items()},
-    )
+    return canvas.map(lambda x: torch.cat([x[:, begin:stop] for begin, stop in spans]), canvas.text)

@@ -202,8 +202,7 @@ class World(Rollout):
         width, height = self.size
         frames = max(round(FIRST_S * self.fps), 2)
         canvas = blank_canvas(self.model, count=1, frames=frames, fps=self.fps, height=height, width=width)
-        keep = [name for name in canvas.values if name != "video"]
-        canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+        canvas = canvas.without("video")
         if start.strip():
             canvas = encode_prompt(self.model, canvas, start, strict)
         done = plan_state(self.model, canvas, options, [self.seed])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
+from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
 from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
@@ -63,6 +64,12 @@ class Batch:
     """Of windows of pictures: their centers (y, x) in units from the centers of the whole pictures, [B, 2]."""
     counts: Tensor | None = None
     """Of windows: 0 for cells at an edge that was cut, else 1, [h, w]."""
+
+    @property
+    def canvas(self) -> Canvas:
+        """The clean tracks with their levels and text."""
+        text = TextCondition(states=self.text_states, reads=self.text_reads)
+        return Canvas(time_s=self.time_s, values=self.values, levels=self.levels, text=text, cell_units=self.cell_units)
 
     @property
     def live(self) -> bool:
@@ -335,7 +342,7 @@ def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batc
     if columns < shape.cells[1]:
         counts[:, [0, -1]] = 0.0
     values = encode_windows(windows)
-    levels = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1]) for name, x in values.items()}
+    levels = {name: levels_of(name, x, 0.0) for name, x in values.items()}
     return Batch(
         kind="crop",
         values=values,

@@ -41,7 +41,7 @@ from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.optimizer import Optimizer
-from kinema.training.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
+from kinema.training.recordings import Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
 from kinema.training.run_folder import locked
 
 log = logging.getLogger(__name__)
@@ -159,24 +159,11 @@ class WorldTrainer:
             return 0
         return int(rng.integers(1, self.recipe.own_most + 1))
 
-    def _compute(self, part: Lesson) -> tuple[dict[str, Tensor], Tensor]:
-        return world_losses(
-            self.model,
-            part.values,
-            part.levels,
-            part.noise,
-            part.time_s,
-            part.text,
-            part.bias,
-            part.previous_index,
-            self.dtype,
-        )
-
     def one_step(self) -> dict[str, float]:
         part = lesson(self.recordings, self.recipe, self.step, self.device)
         for _ in range(self._own()):
-            part = part.with_past(self._compute(part)[1])
-        parts, _ = self._compute(part)
+            part = part.with_past(world_losses(self.model, part, self.dtype)[1])
+        parts, _ = world_losses(self.model, part, self.dtype)
         loss = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")

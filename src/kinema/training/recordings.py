@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
-from kinema.canvas.canvas import TextCondition
+from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
-from kinema.models.denoiser import CLOSED, Denoiser, cleaned
+from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.text import default_encoder
 
@@ -190,22 +190,18 @@ def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """The arguments of `world_losses`."""
+    """The clean tracks with their levels, unit noise for each, and who reads whom (`DenoiserInput`)."""
 
-    values: dict[str, Tensor]
-    levels: dict[str, Tensor]
+    clean: Canvas
     noise: dict[str, Tensor]
-    time_s: Tensor
-    text: TextCondition | None
-    bias: Tensor
+    time_bias: Tensor
     previous_index: Tensor
 
     def with_past(self, made: Tensor) -> Lesson:
         """The same with video cells [B, T - 1, h, w, P] as the past but for its first frame; what follows stays true."""
-        video = self.values["video"]
-        return replace(
-            self, values={**self.values, "video": torch.cat([video[:, :1], made, video[:, 1 + made.shape[1] :]], 1)}
-        )
+        video = self.clean.values["video"]
+        past = torch.cat([video[:, :1], made, video[:, 1 + made.shape[1] :]], 1)
+        return replace(self, clean=self.clean.with_values({"video": past}))
 
 
 def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> Lesson:
@@ -242,39 +238,29 @@ def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = {name: torch.randn(x.shape, generator=generator).to(device) for name, x in values.items()}
     return Lesson(
-        values=values,
-        levels=levels,
+        clean=Canvas(
+            time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
+            values=values,
+            levels=levels,
+            text=text,
+            cell_units=10.0 / h,
+        ),
         noise=noise,
-        time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
-        text=text,
-        bias=torch.where(reads, 0.0, CLOSED).to(device),
+        time_bias=torch.where(reads, 0.0, CLOSED).to(device),
         previous_index=torch.cat([index, index[1:]]).to(device),
     )
 
 
-def world_losses(
-    model: Denoiser,
-    values: dict[str, Tensor],
-    levels: dict[str, Tensor],
-    noise: dict[str, Tensor],
-    time_s: Tensor,
-    text: TextCondition | None,
-    bias: Tensor,
-    previous_index: Tensor,
-    dtype: torch.dtype,
-) -> tuple[dict[str, Tensor], Tensor]:
+def world_losses(model: Denoiser, batch: Lesson, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor]:
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
-    noisy = noised(values, levels, noise)
-    step_size = torch.zeros(len(time_s), device=time_s.device)
-    answers = model.network(
-        noisy, levels, time_s, text, 10.0 / values["video"].shape[2], bias, step_size, dtype, previous_index=previous_index
-    )
-    clean = cleaned(noisy, levels, answers)
-    t = (time_s.shape[1] + 1) // 2
+    noisy, values = noised(batch.clean, batch.noise), batch.clean.values
+    given = DenoiserInput(canvas=noisy, time_bias=batch.time_bias, previous_index=batch.previous_index)
+    clean = cleaned(noisy, model.network(given, dtype))
+    t = (noisy.num_frames + 1) // 2
     predict_residual, was = values["video"][:, t:], values["video"][:, : t - 1]
     changed = ((predict_residual - was).abs() > MOVED).any(-1).float()
     weight = 1 + CHANGED * changed
-    level = levels["video"][:, t:]
+    level = noisy.levels["video"][:, t:]
     error = (
         (clean["video"][:, t:] - predict_residual).square().mean(-1)
         * edm_weight(level, 0.4)

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype
-from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import crop_losses, losses, still_losses, total
-from kinema.diffusion.shortcut import lesson
+from kinema.diffusion.shortcut import shortcut_batch
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import find, read_config, read_weights
 from kinema.training import checkpoint
@@ -141,46 +140,16 @@ class Trainer:
         """The losses of a batch that is on the device."""
         assert batch.noise is not None
         if batch.kind in ("crop", "still"):
-            assert batch.pictures is not None and batch.cell_units is not None
+            assert batch.pictures is not None
             true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
         if batch.kind == "crop":
-            assert batch.window is not None and batch.counts is not None and batch.cell_units is not None
+            assert batch.window is not None and batch.counts is not None
             return crop_losses(
-                self.model,
-                self.autoencoder.decode,
-                batch.values,
-                batch.levels,
-                true,
-                batch.cell_units,
-                batch.window,
-                batch.counts,
-                self.dtype,
+                self.model, self.autoencoder.decode, batch.canvas, true, batch.window, batch.counts, self.dtype
             )
         if batch.kind == "still":
-            assert batch.cell_units is not None
-            return self.still_losses(
-                self.model,
-                self.autoencoder.decode,
-                batch.values,
-                batch.levels,
-                batch.noise,
-                true,
-                batch.cell_units,
-                self.dtype,
-            )
-        return self.losses(
-            self.model,
-            batch.values,
-            batch.levels,
-            batch.noise,
-            batch.time_s,
-            batch.text_states,
-            batch.text_reads,
-            batch.time_bias,
-            batch.step_size,
-            batch.cell_units,
-            self.dtype,
-        )
+            return self.still_losses(self.model, self.autoencoder.decode, batch.canvas, batch.noise, true, self.dtype)
+        return self.losses(self.model, batch.canvas, batch.noise, batch.time_bias, batch.step_size, self.dtype)
 
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
@@ -188,13 +157,11 @@ class Trainer:
         self._leaps = False
         if batch.kind != "plan" or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
             return batch
-        text = TextCondition(states=batch.text_states, reads=batch.text_reads)
         assert batch.noise is not None
-        made = lesson(
-            self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
-        )
+        made = shortcut_batch(self.model, rng, batch.canvas, batch.noise, batch.time_bias, self.dtype)
         self._leaps = True
-        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, step_size=made.step_size)
+        clean = made.clean
+        return replace(batch, values=clean.values, levels=clean.levels, noise=made.noise, step_size=made.step_size)
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
