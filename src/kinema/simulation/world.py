@@ -119,9 +119,10 @@ def check_fps(model: Model, fps: float) -> float:
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
     """Two finite numbers in [-1, 1]."""
     try:
-        pair = np.asarray(action, np.float32).reshape(-1)
+        given = np.asarray(action).reshape(-1)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"action {excerpt(repr(action))}: expected two numbers in [-1, 1], right and up, or None") from None
+        given = np.empty(0)
+    pair = given.astype(np.float32) if given.dtype.kind in "fiu" else np.empty(0, np.float32)
     if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1.0:
         raise InputError(f"action {excerpt(repr(action))}: expected two finite numbers in [-1, 1], right and up, or None")
     return pair

@@ -115,5 +115,10 @@ def _between(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return "a number"
     if high is None:
-        return f"a number from {low:g} on"
-    return f"a number from {low or 0:g} to {high:g}"
+        return f"a number from {_plain(low or 0)} on"
+    return f"a number from {_plain(low or 0)} to {_plain(high)}"
+
+
+def _plain(number: float) -> str:
+    """A number without an exponent where it is whole."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
