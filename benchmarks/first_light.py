@@ -29,8 +29,8 @@ import kinema
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
 from kinema.evaluation.tasks.prompts import read_cast
-from kinema.inference.canvas_io import encode
-from kinema.inference.pipeline import SamplingConfig, generate
+from kinema.inference.canvas_io import encode_frames
+from kinema.inference.pipeline import SamplingConfig, fill_canvas
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
@@ -211,15 +211,15 @@ def rendering(model: Model, count: int) -> tuple[float, float, list[tuple[str, F
 def known_cells(model: Model) -> bool:
     """Generate with a first picture, extend, infill: known cells are the same bits after filling."""
     frames = render(simulate(tiny(), SEED, fps=16.0, num_frames=20).scene, height=64, width=64)
-    cells = encode(model, frames, 64, 64)
+    cells = encode_frames(model, frames, 64, 64)
     empty = blank(batch=1, frames=20, fps=16.0, slots=4, grid=(4, 4), cell_values=cells.shape[-1])
     laid = (
         conditioning.image_to_video(empty, cells[:, :1]),
-        conditioning.extend(empty, cells[:, :5]),
-        conditioning.infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
+        conditioning.condition_extend(empty, cells[:, :5]),
+        conditioning.condition_infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
     )
     for canvas in laid:
-        done = generate(model, canvas, SamplingConfig(num_plan_steps=4, num_render_steps=2), [0])
+        done = fill_canvas(model, canvas, SamplingConfig(num_plan_steps=4, num_render_steps=2), [0])
         known = (canvas.levels["video"] == 0)[..., None].expand_as(canvas.values["video"])
         if not torch.equal(done.values["video"][known], canvas.values["video"][known]):
             return False

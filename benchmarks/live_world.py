@@ -20,7 +20,7 @@ from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import Canvas
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.evaluation.tasks.permanence import absences
@@ -130,7 +130,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
         for name, x in values.items()
     }
     time_s = (torch.arange(frames, device=device) / FPS).expand(4, -1)
-    canvas = start(Canvas(time_s=time_s, values=values, levels=levels), range(4))
+    canvas = noise_canvas(Canvas(time_s=time_s, values=values, levels=levels), range(4))
     found = {}
     for dtype in (torch.bfloat16, torch.float32):
         net = model.denoiser if dtype == model.dtype else deepcopy(model.denoiser).to(torch.float32)

@@ -15,9 +15,9 @@ from benchmarks.sharp.figures import Figure, mean
 import kinema
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.losses import clean_video
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import SizeError
-from kinema.inference.canvas_io import blank_canvas, encode, padded_size
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size
 from kinema.inference.pipeline import SamplingConfig
 from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
@@ -102,7 +102,7 @@ def told_canvas(model: Model, scene: Scene, side: int) -> Canvas:
     for name in ("state", "camera", "scene"):
         values[name], levels[name] = tracks[name], torch.zeros_like(levels[name])
     values["state"] = project_for_render(values["state"])
-    values["video"] = encode(model, drawn(scene, side), *padded_size(model, side, side))
+    values["video"] = encode_frames(model, drawn(scene, side), *padded_size(model, side, side))
     return canvas.with_values(values, levels)
 
 
@@ -113,7 +113,7 @@ def one_pass_errors(model: Model, scene: Scene, side: int, level: float, seed: i
     canvas = told_canvas(model, scene, side)
     truth = canvas.values["video"]
     levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
-    noisy = start(canvas.with_values(canvas.values, levels), [seed])
+    noisy = noise_canvas(canvas.with_values(canvas.values, levels), [seed])
     whole = model.denoiser(noisy, dtype=model.dtype)["video"]
     assert noisy.cell_units is not None
     answers = model.denoiser.forward_local(noisy.values, noisy.levels, noisy.cell_units, model.dtype)

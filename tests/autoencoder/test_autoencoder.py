@@ -19,7 +19,7 @@ from kinema.autoencoder import (
     load_autoencoder,
     pixel_frames,
     save_autoencoder,
-    to_bytes,
+    to_uint8,
     to_unit,
 )
 from kinema.errors import InputError, ModelError, OutputError, SizeError
@@ -112,7 +112,7 @@ def test_identity_is_exact() -> None:
 
 def test_bytes_and_floats_are_inverse() -> None:
     every = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    assert np.array_equal(to_bytes(to_unit(every)), every)
+    assert np.array_equal(to_uint8(to_unit(every)), every)
     assert to_unit(every).min() == -1 and to_unit(every).max() == 1
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from kinema.autoencoder import AutoencoderConfig
 from kinema.errors import InputError
 from kinema.training.autoencoder.card import psnr
-from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
+from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, image_loss, spread
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
@@ -93,7 +93,7 @@ def test_the_loss_is_zero_only_for_the_truth_and_punishes_edges() -> None:
     flat, striped = true + 0.1, true.clone()
     striped[..., ::2], striped[..., 1::2] = 0.1, -0.1
     even = torch.ones(1, 1, 8, 8)
-    assert loss_of(true, true, even) == 0 < loss_of(flat, true, even) < loss_of(striped, true, even)
+    assert image_loss(true, true, even) == 0 < image_loss(flat, true, even) < image_loss(striped, true, even)
 
 
 def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
@@ -101,7 +101,7 @@ def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
     weight[..., 2:4, 2:4] = 6.0
     on, off = true.clone(), true.clone()
     on[..., 2:4, 2:4], off[..., 5:7, 5:7] = 0.2, 0.2
-    assert loss_of(on, true, weight) > 4 * loss_of(off, true, weight)
+    assert image_loss(on, true, weight) > 4 * image_loss(off, true, weight)
 
 
 def test_a_codec_that_grows_deeper_begins_as_it_was() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from kinema.errors import SizeError
 from kinema.inference import limits
-from kinema.models.hub import available
+from kinema.models.hub import available_models
 from kinema.server.api.models import model_shown
 from kinema.server.api.video_schema import (
     BlendVideos,
@@ -22,7 +22,7 @@ from kinema.server.api.video_schema import (
 )
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", available_models())
 def test_sizes_listed_are_those_of_the_config(name: str) -> None:
     config, shown = config_of(name), model_shown(name).kinema.model_dump()
     assert shown["sizes"] == limits.sizes_of(config) and shown["size"] in shown["sizes"]

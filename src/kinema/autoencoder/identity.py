@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinema.autoencoder.protocol import Frames, check_latents, check_video, to_bytes, to_unit
+from kinema.autoencoder.protocol import Frames, check_latents, check_video, to_uint8, to_unit
 
 
 class IdentityAutoencoder:
@@ -33,4 +33,4 @@ class IdentityAutoencoder:
 
     def decode_frames(self, latents: Tensor, num_frames: int | None = None) -> Frames:
         """latents: float [T, 3, H, W]. Returns uint8 [T, H, W, 3]."""
-        return to_bytes(self.decode(latents[None], num_frames)[0])
+        return to_uint8(self.decode(latents[None], num_frames)[0])

@@ -69,7 +69,7 @@ def to_unit(frames: Frames | Tensor) -> Tensor:
     return (pixels.float() / 127.5 - 1).movedim(-1, -3)
 
 
-def to_bytes(video: Tensor) -> Frames:
+def to_uint8(video: Tensor) -> Frames:
     """float [..., 3, H, W] in [-1, 1] to uint8 [..., H, W, 3], rounded to the nearest."""
     pixels = ((video.detach().float().movedim(-3, -1) + 1) * 127.5).round_().clamp_(0, 255)
     return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())

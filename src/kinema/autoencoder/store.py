@@ -41,7 +41,7 @@ def load_autoencoder(
     ModelError: no such folder, not a codec, or weights that do not fit the config.
     """
     folder = Path(path)
-    autoencoder = Autoencoder(read_config(folder / CONFIG))
+    autoencoder = Autoencoder(read_autoencoder_config(folder / CONFIG))
     try:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
@@ -55,7 +55,7 @@ def load_autoencoder(
     return autoencoder
 
 
-def read_config(path: Path) -> AutoencoderConfig:
+def read_autoencoder_config(path: Path) -> AutoencoderConfig:
     """The config in `path`; ModelError if it is missing, unreadable, or of another kind of model."""
     try:
         data: dict[str, Any] = json.loads(path.read_text())

@@ -76,7 +76,7 @@ def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: st
 def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     """The world that the command line names."""
     from kinema.media import Clip
-    from kinema.models.hub import available
+    from kinema.models.hub import available_models
     from kinema.scene.scene import Scene
     from kinema.simulation.world import World
 
@@ -99,7 +99,7 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             if kind == "dream":
                 return RecordedWorld.open(path, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
-        if start in available() or (path.is_dir() and (path / "config.json").exists()):
+        if start in available_models() or (path.is_dir() and (path / "config.json").exists()):
             arguments.model, start = start, ""
     given: str | Clip | Scene = start
     if path.suffix in ENDINGS:

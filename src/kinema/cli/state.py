@@ -79,13 +79,13 @@ def render(arguments: argparse.Namespace) -> int:
 
 def models(arguments: argparse.Namespace) -> int:
     from kinema.inference.limits import sizes_of
-    from kinema.models.hub import CARD, WEIGHTS, available, find, read_config, weights_folder
+    from kinema.models.hub import CARD, WEIGHTS, available_models, find, read_config, weights_folder
 
     if arguments.name:
         card = find(arguments.name) / CARD
         print(card.read_text() if card.exists() else f"{arguments.name} has no card")
         return 0
-    names = available()
+    names = available_models()
     if not names:
         raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
     for name in names:

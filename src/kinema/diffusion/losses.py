@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.autoencoder.image_loss import loss_of
+from kinema.autoencoder.image_loss import image_loss
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.models.denoiser import Denoiser, cell_centers, cleaned, precondition
@@ -141,7 +141,7 @@ def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, windo
     rows, columns = true.shape[2] // 8, true.shape[3] // 8
     near = near_objects(values["state"], values["camera"], rows, columns, units, window)
     weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
-    return loss_of(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
+    return image_loss(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
 
 
 def crop_losses(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from kinema.autoencoder import to_bytes
+from kinema.autoencoder import to_uint8
 from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
 from kinema.envs.spaces import check, decode, encode, space_of, width
@@ -108,7 +108,7 @@ class RecordedVectorEnv(WorldVectorEnv):
 
     def pixels(self) -> NDArray[np.uint8]:
         cells = self._frame_states[-1].tracks["video"][:, None].float()
-        shown = to_bytes(self.model.autoencoder.decode(from_cells(cells, self.model.config.denoiser.patch)))
+        shown = to_uint8(self.model.autoencoder.decode(from_cells(cells, self.model.config.denoiser.patch)))
         return np.ascontiguousarray(shown[:, 0])
 
 

@@ -153,7 +153,7 @@ def weights_folder() -> Path:
     return inside if inside.exists() else Path(__file__).parents[3] / "weights"
 
 
-def available() -> list[str]:
+def available_models() -> list[str]:
     """Names of the shipped models: folders with weights and a config that can be read."""
     folder = weights_folder()
     paths = sorted(folder.glob(f"*/{CONFIG}")) if folder.exists() else []
@@ -173,7 +173,7 @@ def find(name: str | Path) -> Path:
     for path in (Path(name), weights_folder() / name):
         if (path / CONFIG).exists() and (path / WEIGHTS).exists():
             return path
-    known = ", ".join(available()) or "none is installed"
+    known = ", ".join(available_models()) or "none is installed"
     raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")
 
 

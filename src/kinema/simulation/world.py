@@ -180,7 +180,7 @@ class World(Rollout):
         if not isinstance(start, str | Scene):
             start = Clip.of(start)
         if size is None and isinstance(start, Clip):
-            self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
+            self.size = limits.fitted_size(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
             self.size = limits.check_size(self.model.config, size)
         self._text = task_condition(self.model, task)

@@ -22,7 +22,7 @@ from torch import Tensor
 from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
-from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
+from kinema.diffusion.noise_patterns import draw_rollout_levels, draw_stills, sample_levels
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
@@ -381,7 +381,7 @@ def _clips(
     if shape is not None:
         windows = replace(windows, fields=seen_at(windows.fields, shape))
     grid = None if shape is None else shape.cells
-    levels = draw(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
+    levels = sample_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
     values = encode_windows(windows)
     drawn: dict[str, Tensor] = {}
     if shape is not None:

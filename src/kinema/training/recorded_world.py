@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder, to_bytes
+from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder, to_uint8
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.lerobot import Dataset
@@ -288,7 +288,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     cells = torch.stack([m.tracks["video"] for m in made], 1)
 
     def shown(x: Tensor) -> NDArray[np.uint8]:
-        return np.asarray(to_bytes(recordings.autoencoder.decode(from_cells(x.float(), recipe.patch))))
+        return np.asarray(to_uint8(recordings.autoencoder.decode(from_cells(x.float(), recipe.patch))))
 
     truth, predicted = shown(tracks["video"][:, known:]), shown(cells)
     copy = shown(tracks["video"][:, known - 1 : known]).repeat(ahead, 1)
@@ -299,7 +299,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     ended = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
     ends = tracks["terminated"][:, known:, 0].cpu().numpy() > 0
     pictures = torch.cat([recordings.autoencoder.encode_frames(frames) for frames in recordings.shown])
-    back = np.asarray(to_bytes(recordings.autoencoder.decode(pictures[None].float())))[0]
+    back = np.asarray(to_uint8(recordings.autoencoder.decode(pictures[None].float())))[0]
     figures = {
         "codec_db": quality(back, np.concatenate(recordings.shown)),
         "next_db": quality(predicted[:, 0], truth[:, 0]),

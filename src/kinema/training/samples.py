@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.autoencoder import VideoAutoencoder, to_bytes
+from kinema.autoencoder import VideoAutoencoder, to_uint8
 from kinema.canvas.canvas import blank
-from kinema.canvas.conditioning import extend
+from kinema.canvas.conditioning import condition_extend
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.inference.pipeline import SamplingConfig, generate
+from kinema.inference.pipeline import SamplingConfig, fill_canvas
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
@@ -72,7 +72,7 @@ def draw_prompts(
             cell_values=model.config.denoiser.cell_values, device=model.device,
         )  # fmt: skip
         text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
-        filled = generate(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
+        filled = fill_canvas(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
         rows.append((prompt, decode(model, filled.values["video"])[0]))
     return rows
 
@@ -80,7 +80,7 @@ def draw_prompts(
 def decode(model: Model, cells: torch.Tensor) -> Frames:
     """Video cells [B, T, h, w, P] -> uint8 [B, T, H, W, 3]."""
     with torch.inference_mode():
-        return to_bytes(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
+        return to_uint8(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
 
 
 def draw_rollouts(
@@ -97,7 +97,7 @@ def draw_rollouts(
         batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
-    filled = generate(model, extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
+    filled = fill_canvas(model, condition_extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
     made = decode(model, filled.values["video"])
     rows = []
     for i in range(count):

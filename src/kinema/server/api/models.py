@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import CARD, WEIGHTS, available, find
+from kinema.models.hub import CARD, WEIGHTS, available_models, find
 from kinema.playground import VOCABULARY
 from kinema.scene.scene import COLORS, KINDS
 from kinema.server.api.dependencies import Reader
@@ -96,11 +96,11 @@ def model_shown(name: str) -> ModelInfo:
 
 @router.get("", summary="Models that film")
 async def list_models(caller: Reader) -> Listing[ModelInfo]:
-    return Listing(data=await run_in_threadpool(lambda: [model_shown(name) for name in available()]))
+    return Listing(data=await run_in_threadpool(lambda: [model_shown(name) for name in available_models()]))
 
 
 @router.get("/{model_id}", summary="One model")
 async def get_model(caller: Reader, model_id: str) -> ModelInfo:
-    if model_id not in available():
+    if model_id not in available_models():
         raise not_found("model", model_id)
     return await run_in_threadpool(model_shown, model_id)

@@ -12,7 +12,7 @@ from kinema.errors import ApiError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
+from kinema.models.hub import DEFAULT, ModelConfig, available_models, find, read_config
 from kinema.playground import VOCABULARY
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
@@ -129,7 +129,7 @@ class RenderState(VideoRequest):
 
 
 def default_model() -> str:
-    names = available()
+    names = available_models()
     return DEFAULT if DEFAULT in names else names[0]
 
 
@@ -143,9 +143,9 @@ def model_for(given: str | None) -> tuple[str, list[str]]:
         return default_model(), []
     if given in ALIASES:
         return default_model(), [f"{given} does not exist any more; {default_model()} films instead"]
-    if given not in available():
+    if given not in available_models():
         raise ApiError(
-            404, f"no model {given[:80]!r}; there are {', '.join(available())}", type="invalid_request_error", param="model",
+            404, f"no model {given[:80]!r}; there are {', '.join(available_models())}", type="invalid_request_error", param="model",
             code="model_not_found",
         )  # fmt: skip
     return given, []
@@ -185,13 +185,13 @@ def check_length(config: ModelConfig, seconds: float, fps: float, width: int, he
 
 def size_for(size: str | None, requested_model: str | None, model: str, notes: list[str]) -> str | None:
     """The size that is asked for, None if none is. Clients that ask for a model by an alias do not know this one's sizes: they get
-    one of about the same shape (`limits.fitted`), and a note."""
+    one of about the same shape (`limits.fitted_size`), and a note."""
     if not size or requested_model not in ALIASES:
         return size or None
     width, height = limits.parse_size(size)
     if width < 1 or height < 1:
         raise refuse("size", size, "WIDTHxHEIGHT in pixels")
-    near = "x".join(map(str, limits.fitted(config_of(model), width, height)))
+    near = "x".join(map(str, limits.fitted_size_size(config_of(model), width, height)))
     if near != f"{width}x{height}":
         notes.append(f"{model} does not film {size}; {near} instead")
     return near

@@ -239,4 +239,4 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
 
 def _fitted(model: str, size: str) -> str:
     """The model's size that fits a source of this size best."""
-    return "x".join(map(str, limits.fitted(config_of(model), *limits.parse_size(size))))
+    return "x".join(map(str, limits.fitted_size(config_of(model), *limits.parse_size(size))))

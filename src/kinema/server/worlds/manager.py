@@ -27,7 +27,7 @@ from kinema.errors import ApiError, InputError, KinemaError, ModelError
 from kinema.inference.canvas_io import resolve_model
 from kinema.inference.rollout import render_frames
 from kinema.media import Clip
-from kinema.models.hub import DEFAULT, Model, available
+from kinema.models.hub import DEFAULT, Model, available_models
 from kinema.scene.scene import Scene
 from kinema.server.api.errors import not_found
 from kinema.server.worlds.executor import Executor
@@ -70,7 +70,7 @@ class WorldManager:
         if alive < 1:
             raise InputError(f"{alive} living worlds: expected at least 1")
         self.folder, self.alive, self.device = Path(folder), alive, device
-        self.models = available() if models is None else models
+        self.models = available_models() if models is None else models
         self.executor = Executor(threads=threads)
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
         self._tasks: set[asyncio.Task[Any]] = set()

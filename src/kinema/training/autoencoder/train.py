@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, AutoencoderConfig, Residual, to_depth
-from kinema.autoencoder.image_loss import loss_of
+from kinema.autoencoder.image_loss import image_loss
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError, KinemaError
@@ -153,7 +153,7 @@ class Trainer:
         """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled."""
         raw = self.autoencoder.encoder(pictures.to(self.dtype))
         made = self.autoencoder.decoder(raw + noise.to(self.dtype)).float()
-        return loss_of(made, pictures, weight) + self.config.spread * spread(raw), made
+        return image_loss(made, pictures, weight) + self.config.spread * spread(raw), made
 
     def step(self, progress: float) -> tuple[float, float]:
         """Loss and PSNR of one step on a fresh batch."""
