@@ -30,8 +30,7 @@ from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
-from kinema.playground.physics import Actor, Cast
-from kinema.playground.physics import World as Physics
+from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.playground.policies import push, seek
 from kinema.scene.encoding import encode_reward, group_slice
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
@@ -292,7 +291,7 @@ def physics_of(scene: Scene) -> Physics:
             )
         )  # fmt: skip
     cast = Cast(view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors)
-    return Physics(cast, FPS)
+    return PhysicsWorld(cast, FPS)
 
 
 def after_a_second(scene: Scene) -> Floats:

@@ -24,7 +24,7 @@ from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import SamplingConfig, plan_state
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.encoding import decode_scene
 from kinema.scene.scene import COLORS, SIZES, Scene
 from kinema.statistics import mean_interval
@@ -63,7 +63,7 @@ def measure(model: Model, candidates: int, count: int) -> list[Row]:
         overlaps.append(float(overlap_share(state)[0]))
         none.append(overlaps[-1] == 0)
         planned.append(cast_of(scene) == cast_of(episode.scene))
-        read.append(read_cast(render(scene, height=64, width=64)) == cast_of(episode.scene))
+        read.append(read_cast(render_scene(scene, height=64, width=64)) == cast_of(episode.scene))
         sizes += sizes_right(prompt, scene)
         named += [min(abs(float(scene.size[k]) - radius) for radius in SIZES.values()) < 0.05 for k in scene.entities]
     mean, low, high = mean_interval(overlaps)

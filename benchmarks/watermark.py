@@ -33,7 +33,7 @@ from PIL import Image
 
 from kinema.media import Clip
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.provenance import watermark
 from kinema.provenance.code import CHECK_BITS, ID_BITS
 
@@ -103,7 +103,7 @@ def playground(side: int, first: int = 0, frames: int = 64, **distribution: Any)
         scene = simulate(
             replace(tiny(), **distribution) if distribution else tiny(), SEED + index, fps=16.0, num_frames=frames
         ).scene
-        yield render(scene, height=side, width=side)
+        yield render_scene(scene, height=side, width=side)
         index += 1
 
 

@@ -21,7 +21,7 @@ from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground import Episode, simulate, tiny
 from kinema.playground.parser import parse_clip
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 SIDE = 128
 FPS = 16.0
@@ -45,13 +45,13 @@ def two_things(count: int, held_out: str, first: int) -> list[Episode]:
 
 
 def true_frames(episode: Episode, frames: int) -> Frames:
-    return np.asarray(render(episode.scene.frames(slice(0, frames)), height=SIDE, width=SIDE))
+    return np.asarray(render_scene(episode.scene.frames(slice(0, frames)), height=SIDE, width=SIDE))
 
 
 def plan_drawn(clip: Clip) -> Frames:
     """The clip's own plan, drawn by the true renderer."""
     assert clip.state is not None
-    return np.asarray(render(clip.state, height=SIDE, width=SIDE))
+    return np.asarray(render_scene(clip.state, height=SIDE, width=SIDE))
 
 
 def casts(model: Model, count: int) -> list[Figure]:

@@ -22,7 +22,7 @@ from kinema.inference.pipeline import SamplingConfig
 from kinema.models.denoiser import precondition
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.encoding import project_for_render
 from kinema.scene.scene import Scene
 from kinema.simulation.world import tracks_of
@@ -40,7 +40,7 @@ def true_scenes(count: int, first: int) -> list[Scene]:
 
 
 def drawn(scene: Scene, side: int) -> Frames:
-    return np.asarray(render(scene, height=side, width=side))
+    return np.asarray(render_scene(scene, height=side, width=side))
 
 
 def backdrop(scene: Scene, side: int) -> Frames:

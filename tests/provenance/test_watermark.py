@@ -16,7 +16,7 @@ from PIL import Image
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.provenance import PUBLIC_KEY, detect, label, mark
 from kinema.provenance.code import CODED_BITS, decode, encode
 
@@ -26,7 +26,7 @@ ID = 0xC0FFEE1234
 
 @pytest.fixture(scope="module")
 def clip() -> Frames:
-    return render(simulate(tiny(), 77, fps=16.0, num_frames=64).scene, height=64, width=64)
+    return render_scene(simulate(tiny(), 77, fps=16.0, num_frames=64).scene, height=64, width=64)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_nothing_is_found_where_there_is_no_mark_or_one_of_another_key(clip: Fra
     assert detect(rng.integers(0, 256, (32, 64, 64, 3), dtype=np.uint8)) is None
     assert detect(np.zeros((16, 64, 64, 3), np.uint8)) is None
     for seed in range(5):
-        assert detect(render(simulate(tiny(), 500 + seed, fps=16.0, num_frames=32).scene, height=64, width=64)) is None
+        assert detect(render_scene(simulate(tiny(), 500 + seed, fps=16.0, num_frames=32).scene, height=64, width=64)) is None
 
 
 def test_the_same_key_and_id_make_the_same_mark_forever(clip: Frames) -> None:

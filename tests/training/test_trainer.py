@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.datasets.episode_cache import EpisodeCache, Order, build
+from kinema.datasets.episode_cache import EpisodeCache, Order, build_shards
 from kinema.diffusion.losses import total
 from kinema.errors import InputError, OutputError
 from kinema.models.hub import load
@@ -305,7 +305,7 @@ def test_bank_refuses_another_diet(tmp_path: Path, caches: dict[str, EpisodeCach
     phase = smoke().phases[0]
     folder = folder_of(phase)
     with pytest.raises(InputError, match="another scene distribution"):
-        build(
+        build_shards(
             [
                 Order(
                     folder=folder, source=replace(phase.distribution, max_speed=3.0), episodes=500, base_seed=phase.base_seed

@@ -40,7 +40,7 @@ class Starts:
         return {name: x[which.to(device), at.to(device)] for name, x in self.tracks.items()}
 
 
-def record(
+def record_starts(
     model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, distribution: SceneDistribution, seed: int
 ) -> Starts:
     """Let a robot act at random in so many real rooms; rooms that end before they can be a beginning are left out."""

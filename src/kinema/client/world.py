@@ -64,9 +64,9 @@ class RemoteWorld:
         if isinstance(start, Scene):
             begin["start"] = {"state": start.to_dict()}
         elif isinstance(start, Clip):
-            from kinema.media.encoded import to_bytes
+            from kinema.media.encoded import encode_clip
 
-            data = "data:image/png;base64," + base64.b64encode(to_bytes(start, "png")).decode()
+            data = "data:image/png;base64," + base64.b64encode(encode_clip(start, "png")).decode()
             begin["start"] = {"picture" if start.num_frames == 1 else "video": {"image_url": data}}
         else:
             begin["prompt"] = start

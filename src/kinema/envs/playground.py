@@ -14,12 +14,12 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.envs.window import RenderedEnv, check_duration
+from kinema.envs.window import RenderedEnv, check_time_limit
 from kinema.errors import InputError, SizeError
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import World
-from kinema.playground.renderer import render
+from kinema.playground.physics import PhysicsWorld
+from kinema.playground.renderer import render_scene
 from kinema.playground.scenarios import draw_task_cast
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Judge, Task
@@ -94,7 +94,7 @@ class PlaygroundEnv(RenderedEnv):
     ) -> None:
         if not isinstance(size, int | np.integer) or not 32 <= size <= 2048:
             raise SizeError(f"size {str(size)[:20]!r} pixels: expected 32 to 2048")
-        check_duration(duration_s)
+        check_time_limit(duration_s)
         if not isinstance(fps, int | float | np.number) or not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames a second: expected 1 to 128, such as fps=16")
         super().__init__(render_mode, fps)
@@ -104,7 +104,7 @@ class PlaygroundEnv(RenderedEnv):
         self.distribution = checked_distribution(distribution)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = observed_space(observation, size, self.distribution.slots)
-        self._world: World | None = None
+        self._world: PhysicsWorld | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """A new room. options: {"task": ...} changes the task from here on."""
@@ -112,7 +112,7 @@ class PlaygroundEnv(RenderedEnv):
         if options and "task" in options:
             self.task = None if options["task"] is None else Task.parse(options["task"])
         rng = Random(int(self.np_random.integers(2**62)))
-        self._world = World(draw_task_cast(self.distribution, self.task, rng), self.fps)
+        self._world = PhysicsWorld(draw_task_cast(self.distribution, self.task, rng), self.fps)
         self._steps, self._ended = 0, False
         self._rows = self._world.rows()
         self._judge = Judge(self.task, self._world.cast, self._rows) if self.task else None
@@ -151,7 +151,7 @@ class PlaygroundEnv(RenderedEnv):
         return to_scene(entities, track, visible_share, camera, self.fps, self.distribution.slots)
 
     def pixels(self) -> Pixels:
-        frames = np.asarray(render(self.scene, height=self.size, width=self.size))
+        frames = np.asarray(render_scene(self.scene, height=self.size, width=self.size))
         return np.ascontiguousarray(frames[0], np.uint8)
 
     def _observe(self) -> Observation:

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from kinema.autoencoder import to_uint8
 from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
-from kinema.envs.spaces import check, decode, encode, space_of, width
+from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
 from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import resolve_model
@@ -101,7 +101,7 @@ class RecordedVectorEnv(WorldVectorEnv):
 
     def encode_action(self, action: Any) -> NDArray[np.float32]:
         check(self.action_spec, action)
-        return encode(self.action_spec, action)
+        return encode_action(self.action_spec, action)
 
     def _rewards(self) -> NDArray[np.float64]:
         return self._frame_states[-1].tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.reward_scale
@@ -176,7 +176,7 @@ class RecordedWorld(RecordedVectorEnv):
         vector = np.zeros(width(spec), np.float32)
         if number is not None and number < len(vector):
             vector[number] = 2.0
-        return decode(spec, vector)
+        return decode_action(spec, vector)
 
     def ask(self, question: str) -> Any:
         raise InputError("a recorded world has no slots, so nothing can be asked of it; kinema-tiny's worlds can")

@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition
-from kinema.envs.window import RenderedEnv, check_count, check_duration, check_render_mode
+from kinema.envs.window import RenderedEnv, check_count, check_render_mode, check_time_limit
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames, task_condition
@@ -69,7 +69,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
     ) -> None:
         check_count("num_envs", num_envs)
         check_count("steps", steps)
-        check_duration(duration_s)
+        check_time_limit(duration_s)
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {**self.metadata, "render_fps": round(fps), "autoreset_mode": self.autoreset_mode}

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from kinema.playground import Episode, SceneDistribution, simulate
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import Cast
-from kinema.playground.physics import World as Physics
-from kinema.playground.renderer import render
+from kinema.playground.physics import Cast, PhysicsWorld
+from kinema.playground.renderer import render_scene
 from kinema.scene.scene import Scene
 
 Frames = NDArray[np.uint8]
@@ -70,12 +69,12 @@ class Case:
 
 
 def draw(scene: Scene) -> Frames:
-    return np.asarray(render(scene, height=SIDE, width=SIDE))
+    return np.asarray(render_scene(scene, height=SIDE, width=SIDE))
 
 
 def enact(cast: Cast, actions: Floats, *, fps: float = FPS, slots: int = 4) -> Scene:
     """What physics makes of a cast when its robot does this, as many frames as actions."""
-    world = Physics(cast, fps)
+    world = PhysicsWorld(cast, fps)
     path = [world.rows()]
     for action in actions[:-1]:
         world.step((float(action[0]), float(action[1])))

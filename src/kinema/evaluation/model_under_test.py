@@ -109,9 +109,9 @@ class FolderModel:
             return np.asarray(np.load(stem.with_suffix(".npy")))
         for ending in (".mp4", ".webm", ".mkv", ".gif"):
             if stem.with_suffix(ending).exists():
-                from kinema.media import read
+                from kinema.media import read_clip
 
-                return read(stem.with_suffix(ending)).frames
+                return read_clip(stem.with_suffix(ending)).frames
         raise InputError(f"{self.folder} has no answer to {case}: expected {stem.name}.npy or {stem.name}.mp4")
 
 

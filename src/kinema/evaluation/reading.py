@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.evaluation.cases import IN_SIGHT, Floats, Frames
-from kinema.playground.parser import Seen, parse_clip
+from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.scene import COLORS, Scene
 
 LOST = 5.0
@@ -67,7 +67,7 @@ def read(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
     return Reading(at=at, place=place, named=named, extra=extra)
 
 
-def _fits(seen: Seen, scene: Scene, slot: int, exact: bool) -> bool:
+def _fits(seen: ParsedObject, scene: Scene, slot: int, exact: bool) -> bool:
     """Of that kind and color; failing that, of a color that only this thing has."""
     color = COLORS[scene.color[slot]]
     if exact:

@@ -82,9 +82,9 @@ class Clip:
         Raises:
             OutputError: The file exists and force is False, the ending is unknown, the disk is full, or there is no permission.
         """
-        from kinema.media.write import write
+        from kinema.media.write import write_clip
 
-        return write(self, Path(path), force=force)
+        return write_clip(self, Path(path), force=force)
 
     @staticmethod
     def open(path: str | Path) -> Clip:
@@ -99,9 +99,9 @@ class Clip:
         Raises:
             MediaError: The file is missing, empty, corrupt or without pictures.
         """
-        from kinema.media.read import read
+        from kinema.media.read import read_clip
 
-        return read(Path(path))
+        return read_clip(Path(path))
 
     @staticmethod
     def of(source: AnyClip) -> Clip:

@@ -49,7 +49,7 @@ class Limits:
             raise MediaError(f"{path} has more than the {most} frames of {width}x{height} that can be read; cut it first")
 
 
-def read(path: Path, limits: Limits | None = None) -> Clip:
+def read_clip(path: Path, limits: Limits | None = None) -> Clip:
     """The file as a clip; MediaError in one line when that cannot be."""
     limits = limits or Limits()
     try:

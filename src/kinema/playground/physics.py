@@ -97,7 +97,7 @@ class Contact:
 
 
 @dataclass
-class World:
+class PhysicsWorld:
     """The bodies of one scene. `step` moves them by one frame; `row` reads them."""
 
     cast: Cast

@@ -77,7 +77,7 @@ def _plane(red: Tensor, green: Tensor, blue: Tensor) -> Tensor:
     return torch.stack([red - 0.5 * (green + blue), 0.8660254 * (green - blue)], -1)
 
 
-def shares(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def dominant_hue(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Of float pictures [T, 3, H, W]: color of each pixel's hue, and its chroma relative to that color's. Both [T, H, W]."""
     directions, strength = _hues()
     color = (_plane(*pictures.unbind(1)) @ directions.T).argmax(-1)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.datasets.episode_cache import FORMAT, FPS, EpisodeCache, Order, build
+from kinema.datasets.episode_cache import FORMAT, FPS, EpisodeCache, Order, build_shards
 from kinema.errors import KinemaError, OutputError
 from kinema.training.recipes import Phase, Recipe
 
@@ -53,7 +53,7 @@ def build_caches(recipe: Recipe, progress: Progress | None = None, *, workers: i
     names = list(orders)
     report = (lambda which, done, of: progress(names[which], done, of)) if progress else None
     try:
-        build(list(orders.values()), workers=workers, progress=report)
+        build_shards(list(orders.values()), workers=workers, progress=report)
     except KinemaError:
         raise
     except OSError as error:

@@ -20,7 +20,7 @@ from kinema.evaluation.cases import FPS, Case, Frames, draw, enact, episodes, le
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground import Episode, tiny
-from kinema.playground.parser import Seen, parse_clip
+from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.statistics import bootstrap, frechet_infinity, mmd_test, standardized
@@ -94,7 +94,7 @@ def _case(item: str) -> Case:
     return (_films(count) if group == "film" else _takes(count))[int(number)]
 
 
-def state_features(seen: list[list[Seen]]) -> list[float]:
+def state_features(seen: list[list[ParsedObject]]) -> list[float]:
     """What is read of a clip at LOOKS [16]: how many things, where, how large, how fast; how strongly one is drawn downward, which
     is the same in every room with gravity and so tells a wrong speed of time from a right one."""
     first, last = seen[0], seen[-1]

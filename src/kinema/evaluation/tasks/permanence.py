@@ -21,8 +21,7 @@ from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
 from kinema.playground import Episode, tiny
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import Actor, Cast
-from kinema.playground.physics import World as Physics
+from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.scene.scene import Scene
 
 GAPS_S = (0.5, 1.0, 2.0, 4.0, 10.0)
@@ -46,7 +45,7 @@ def _waiting(gap_s: float, number: int) -> Case:
     cast = Cast(
         view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="behind", actors=actors
     )
-    world = Physics(cast, FPS)
+    world = PhysicsWorld(cast, FPS)
     rows, path, actions = world.rows(), [world.rows()], []
     waited, hidden_at = 0, None
     while True:
@@ -127,7 +126,7 @@ def _leaving(number: int) -> Case:
             vx=rng.uniform(3.0, 5.0),
         )  # fmt: skip
         cast = Cast(view="side", background="field", room_width=rng.uniform(12.5, 14.0), scenario="leave", actors=[ball])
-        world = Physics(cast, FPS)
+        world = PhysicsWorld(cast, FPS)
         path = [world.rows()]
         for _ in range(95):
             world.step()

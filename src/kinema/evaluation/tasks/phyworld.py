@@ -17,7 +17,7 @@ from kinema.evaluation.cases import Case, Floats, Frames, straight
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares, skill
 from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
-from kinema.playground.segments import shares as color_shares
+from kinema.playground.segments import dominant_hue as color_shares
 from kinema.scene.scene import Scene
 
 INKED = 0.35

@@ -191,7 +191,7 @@ def size_for(size: str | None, requested_model: str | None, model: str, notes: l
     width, height = limits.parse_size(size)
     if width < 1 or height < 1:
         raise refuse("size", size, "WIDTHxHEIGHT in pixels")
-    near = "x".join(map(str, limits.fitted_size_size(config_of(model), width, height)))
+    near = "x".join(map(str, limits.fitted_size(config_of(model), width, height)))
     if near != f"{width}x{height}":
         notes.append(f"{model} does not film {size}; {near} instead")
     return near

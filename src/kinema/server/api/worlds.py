@@ -21,7 +21,7 @@ from starlette.background import BackgroundTask
 
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
-from kinema.media.encoded import to_bytes
+from kinema.media.encoded import encode_clip
 from kinema.scene.scene import Scene
 from kinema.server.api.bodies import Route, raw_body
 from kinema.server.api.dependencies import FILE_FORM, CallerDep, ManagerDep, ServicesDep, caller_who
@@ -139,7 +139,7 @@ async def picture_url(frame: NDArray[np.uint8]) -> str:
 
 
 async def film_url(clip: Clip, form: str) -> str:
-    data = await asyncio.to_thread(to_bytes, clip, form)
+    data = await asyncio.to_thread(encode_clip, clip, form)
     return f"data:{'video/mp4' if form == 'mp4' else 'image/png'};base64," + base64.b64encode(data).decode()
 
 
@@ -254,7 +254,7 @@ async def get_clip(
         made = await on.manager.clip(on.session, frames)
         left[0] = 0
     kind = "video/mp4" if format == "mp4" else "image/png"
-    data = await asyncio.to_thread(to_bytes, made, format)
+    data = await asyncio.to_thread(encode_clip, made, format)
     return Response(data, media_type=kind, headers={"cache-control": "no-store"})
 
 
