@@ -19,7 +19,7 @@ from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import IN_SIGHT, episodes
+from kinema.evaluation.cases import IN_SIGHT, sample_episodes
 from kinema.evaluation.tasks.distribution import FRAMES, LOOKS, state_features
 from kinema.playground import tiny
 from kinema.playground.parser import ParsedObject
@@ -94,7 +94,7 @@ def rejects(a: Doubles, b: Doubles, rng: np.random.Generator) -> bool:
 def measure(films: list[int], pool: int = POOL, tries: int = TRIES) -> list[dict[str, str]]:
     """One row for each alteration: the share of `tries` in which it is told from the truth."""
     frames = round((FRAMES - 1) * FASTEST) + 1
-    found = episodes(tiny(), 2 * pool, 8_000_000, frames=frames, keep=lambda e: not e.has_action)
+    found = sample_episodes(tiny(), 2 * pool, 8_000_000, frames=frames, keep=lambda e: not e.has_action)
     scenes = [episode.scene for episode in found]
     real = np.array([state_features(played(scene, 1.0)) for scene in scenes[:pool]])
     rows = []

@@ -277,7 +277,7 @@ def hidden(model: Model, share: int) -> list[tuple[bool, float]]:
     return rights
 
 
-def physics_of(scene: Scene) -> Physics:
+def physics_of(scene: Scene) -> PhysicsWorld:
     """The Playground's own physics, set up as the last frame of a scene stands."""
     actors = []
     for k in scene.entities:

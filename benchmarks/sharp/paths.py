@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from kinema.playground.parser import ParsedObject, parse_clip
-from kinema.playground.segments import hue_shares, ink, shrunk, softened
+from kinema.playground.segments import dominant_hue, ink, shrunk, softened
 from kinema.scene.scene import COLORS, Scene
 
 Frames = NDArray[np.uint8]
@@ -67,7 +67,7 @@ def follow(parsed: Sequence[Sequence[ParsedObject]], name: str, amount: Floats) 
 def color_amounts(frames: Frames) -> Floats:
     """Pixels of each color of the palette in each frame [T, 8], counted as the parser counts them."""
     pictures = softened(shrunk(torch.from_numpy(frames)))
-    color, share = hue_shares(pictures)
+    color, share = dominant_hue(pictures)
     amount = ink(share)
     each = torch.nn.functional.one_hot(color, len(COLORS)) * amount[..., None]
     return np.asarray(each.sum((1, 2)).double())

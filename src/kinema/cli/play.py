@@ -92,9 +92,9 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
             from kinema.envs.recorded import RecordedWorld
-            from kinema.simulation.checkpoint import kind_of
+            from kinema.simulation.checkpoint import saved_kind
 
-            kind = kind_of(path)
+            kind = saved_kind(path)
             refuse_unused(arguments, ("model", *GIVEN) if kind == "dream" else GIVEN, "a saved world")
             if kind == "dream":
                 return RecordedWorld.open(path, device=arguments.device)

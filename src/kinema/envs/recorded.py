@@ -31,7 +31,7 @@ from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import resolve_model
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
-from kinema.simulation.checkpoint import checked, packed, read, unpacked, write
+from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 
 STARTS = "starts.safetensors"
 REWIND_FRAMES = 64
@@ -195,14 +195,14 @@ class RecordedWorld(RecordedVectorEnv):
             "count": int(self._count[0]),
             "moments": packed(self._frame_states),
         }
-        return write(Path(path), "dream", data, force=force)
+        return write_world_data(Path(path), "dream", data, force=force)
 
     @staticmethod
     def open(
         path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO
     ) -> RecordedWorld:
         """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
-        data = read(Path(path), "dream")
+        data = read_world_data(Path(path), "dream")
         with checked(path):
             world = RecordedWorld(model or data["model"], device=device)
             world._seed, world._task = data["seed"], data["task"]

@@ -53,7 +53,7 @@ class Case:
     @cached_property
     def frames(self) -> Frames:
         """The true pictures [T, H, W, 3]."""
-        return draw(self.truth)
+        return true_frames(self.truth)
 
     @property
     def context(self) -> Frames:
@@ -68,7 +68,7 @@ class Case:
         return self.truth.fps
 
 
-def draw(scene: Scene) -> Frames:
+def true_frames(scene: Scene) -> Frames:
     return np.asarray(render_scene(scene, height=SIDE, width=SIDE))
 
 
@@ -118,7 +118,7 @@ def least_trivial(scene: Scene, known: int, at: int) -> float:
     return min((max((float(error[at, k]) for k in seen), default=0.0) for error in errors.values()), default=0.0)
 
 
-def episodes(
+def sample_episodes(
     distribution: SceneDistribution, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     """Fresh episodes that a task can use, of plain things: how bouncy or heavy a thing is, no picture shows."""

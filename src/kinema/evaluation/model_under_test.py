@@ -74,10 +74,10 @@ def predict(model: Evaluated, case: Case) -> Frames:
             f"{model.name} answered {case.name} with {frames.dtype} {frames.shape}; expected uint8"
             f" ({case.horizon}, height, width, 3)"
         )
-    return fitted(frames)
+    return resize_to_arena(frames)
 
 
-def fitted(frames: Frames) -> Frames:
+def resize_to_arena(frames: Frames) -> Frames:
     """At the size of the arena's own pictures."""
     if frames.shape[1:3] == (SIDE, SIDE):
         return frames
@@ -89,7 +89,7 @@ def fitted(frames: Frames) -> Frames:
 Loss = Callable[[Frames, float, int], float]
 
 
-def loss_of(model: Evaluated) -> Loss | None:
+def loss_method_of(model: Evaluated) -> Loss | None:
     """The model's own measure of disbelief, if it has one."""
     loss = getattr(model, "loss", None)
     return loss if callable(loss) else None

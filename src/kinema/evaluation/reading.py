@@ -46,7 +46,7 @@ def in_sight(scene: Scene, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (scene.visible[at] >= IN_SIGHT) & exists
 
 
-def read(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
+def read_pictures(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
     """frames: pictures [N, H, W, 3] that stand for frames `at` of the scene."""
     place = np.full((len(at), scene.num_slots, 2), np.nan, np.float32)
     named = np.zeros((len(at), scene.num_slots), bool)
@@ -76,6 +76,6 @@ def _fits(seen: ParsedObject, scene: Scene, slot: int, exact: bool) -> bool:
     return alone and seen.color == color
 
 
-def every(known: int, frames: int, step: int) -> NDArray[np.int64]:
+def frames_to_read(known: int, frames: int, step: int) -> NDArray[np.int64]:
     """Frames after the shown ones, the last among them."""
     return np.arange(frames - 1, known - 1, -step)[::-1].copy()

@@ -33,7 +33,7 @@ def _parity(bits: int) -> int:
     return 1 - 2 * (bits.bit_count() & 1)
 
 
-def encode(value: int) -> Floats:
+def encode_id(value: int) -> Floats:
     """The id as CODED_BITS signs: 1 for a bit 0, -1 for a bit 1."""
     message = ((value << CHECK_BITS) | _checksum(value)) << MEMORY
     signs, state = [], 0
@@ -54,7 +54,7 @@ def _trellis() -> tuple[NDArray[np.int64], Floats]:
     return before, np.array(signs, np.float32)
 
 
-def decode(evidence: Floats) -> int | None:
+def decode_id(evidence: Floats) -> int | None:
     """The id whose signs agree best with the evidence [CODED_BITS] (large where sure), or None when its checksum is wrong."""
     before, signs = _trellis()
     gains = np.einsum("sjk,tk->tsj", signs, evidence.reshape(-1, len(GENERATORS)))

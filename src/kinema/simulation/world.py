@@ -37,8 +37,8 @@ from kinema.scene.encoding import (
     group_slice,
 )
 from kinema.scene.scene import Scene
-from kinema.simulation.checkpoint import checked, packed, read, unpacked, write
-from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
+from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
+from kinema.simulation.edits import Change, EditParser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
 
@@ -164,7 +164,7 @@ class World(Rollout):
         steps: int = 1,
         options: SamplingConfig | None = None,
         strict: bool = False,
-        parser: Parser = parse,
+        parser: EditParser = parse,
     ) -> None:
         self.model = resolve_model(model)
         if self.model.config.world is not None:
@@ -470,11 +470,11 @@ class World(Rollout):
             "task": self.task,
             "moments": packed(self._frame_states),
         }
-        return write(Path(path), "world", data, force=force)
+        return write_world_data(Path(path), "world", data, force=force)
 
     @staticmethod
     def open(
-        path: str | Path, *, model: Model | str | None = None, parser: Parser = parse, device: str | torch.device = AUTO
+        path: str | Path, *, model: Model | str | None = None, parser: EditParser = parse, device: str | torch.device = AUTO
     ) -> World:
         """Open a saved world.
 
@@ -491,11 +491,11 @@ class World(Rollout):
             InputError: The file is missing or is no saved world.
             ModelError: The file has another format, or its model cannot be loaded.
         """
-        data = read(Path(path), "world")
+        data = read_world_data(Path(path), "world")
         return World._made(data, path, resolve_model(model or data.get("model"), device), parser)
 
     @staticmethod
-    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
+    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: EditParser = parse) -> World:
         """The world of a checkpoint's data."""
         with checked(path):
             world = object.__new__(World)

@@ -13,7 +13,7 @@ from kinema.datasets.episode_cache import FORMAT, FPS, EpisodeCache, Order, buil
 from kinema.errors import KinemaError, OutputError
 from kinema.training.recipes import Phase, Recipe
 
-Progress = Callable[[str, int, int], None]
+CacheProgress = Callable[[str, int, int], None]
 
 
 def cache_folder() -> Path:
@@ -47,7 +47,7 @@ def orders_of(recipe: Recipe) -> dict[str, Order]:
     }
 
 
-def build_caches(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> None:
+def build_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> None:
     """Simulate the episodes that are missing; OutputError where they cannot be written to the cache."""
     orders = orders_of(recipe)
     names = list(orders)
@@ -63,7 +63,7 @@ def build_caches(recipe: Recipe, progress: Progress | None = None, *, workers: i
         ) from None
 
 
-def open_caches(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, EpisodeCache]:
+def open_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> dict[str, EpisodeCache]:
     """Simulate what is missing, and read all."""
     build_caches(recipe, progress, workers=workers)
     return {name: EpisodeCache(order.folder, episodes=order.episodes) for name, order in orders_of(recipe).items()}

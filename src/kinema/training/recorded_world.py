@@ -214,7 +214,7 @@ class WorldTrainer:
         self.stopping = True
 
     def save(self) -> None:
-        checkpoint.save(
+        checkpoint.save_checkpoint(
             self.out,
             {
                 "config": json.loads(json.dumps(asdict(self.config))),
@@ -320,7 +320,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     return figures, contact_sheet(rows, captions=captions)
 
 
-def card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
+def world_card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
     """The model's README."""
     world = config.world or {}
     lines = [
@@ -429,7 +429,7 @@ def _train_world(
     """The run itself, in a folder that is locked."""
     if not resume and (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    state = checkpoint.load(out) if resume else None
+    state = checkpoint.load_checkpoint(out) if resume else None
     if state is not None and "config" not in state:
         raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
     share = wish.autoencoder_share
@@ -465,7 +465,7 @@ def _train_world(
     done = replace(config, trained=trained)
     if wish.autoencoder_share:
         save_autoencoder(autoencoder, folder / AUTOENCODER)
-    save(folder, done, trainer.optimizer.average, card(done, figures, dataset.total_frames))
+    save(folder, done, trainer.optimizer.average, world_card(done, figures, dataset.total_frames))
     save_starts(folder, recordings, wish)
     picture.save(out / "rollout.png")
     return folder

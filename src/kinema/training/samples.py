@@ -19,7 +19,7 @@ from kinema.inference.pipeline import SamplingConfig, fill_canvas
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
-from kinema.training.batches import HELD_BACK, encode_pictures, pictures
+from kinema.training.batches import HELD_BACK, encode_pictures, render_windows
 from kinema.training.recipes import Recipe
 
 PROMPTS = (
@@ -40,7 +40,7 @@ def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:
     return contact_sheet([frames for _, frames in rows], captions=[caption for caption, _ in rows])
 
 
-def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelConfig:
+def config_of_recipe(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelConfig:
     """What a model of this recipe is and can do."""
     return ModelConfig(
         name=recipe.model_name,
@@ -73,11 +73,11 @@ def draw_prompts(
         )  # fmt: skip
         text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
         filled = fill_canvas(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
-        rows.append((prompt, decode(model, filled.values["video"])[0]))
+        rows.append((prompt, decode_video(model, filled.values["video"])[0]))
     return rows
 
 
-def decode(model: Model, cells: torch.Tensor) -> Frames:
+def decode_video(model: Model, cells: torch.Tensor) -> Frames:
     """Video cells [B, T, h, w, P] -> uint8 [B, T, H, W, 3]."""
     with torch.inference_mode():
         return to_uint8(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
@@ -91,14 +91,14 @@ def draw_rollouts(
     episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
     zeros = np.zeros(count, np.int64)
     windows = cache.windows(episodes, zeros, zeros + 2, frames, zeros)
-    truth = pictures(windows.fields, recipe.height, recipe.height)
+    truth = render_windows(windows.fields, recipe.height, recipe.height)
     video = encode_pictures(model.autoencoder, truth.to(model.device), recipe.denoiser.patch)
     canvas = blank(
         batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
     filled = fill_canvas(model, condition_extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
-    made = decode(model, filled.values["video"])
+    made = decode_video(model, filled.values["video"])
     rows = []
     for i in range(count):
         rows += [(f"truth: {windows.captions[i]}", truth[i].numpy()), (f"filmed from {known} frames", made[i])]
@@ -109,7 +109,7 @@ def picture(
     recipe: Recipe, denoiser: Denoiser, autoencoder: VideoAutoencoder, cache: EpisodeCache, out: Path, step: int, device: str
 ) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
-    model = Model(config_of(recipe), denoiser, autoencoder, device=device)
+    model = Model(config_of_recipe(recipe), denoiser, autoencoder, device=device)
     out.mkdir(parents=True, exist_ok=True)
     sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
     sheet(draw_rollouts(model, recipe, cache)).save(out / f"rollouts-{step:06d}.png")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, kinema_model_of
-from kinema.evaluation.task import Metric, Result, Task, TaskResult
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult
 from kinema.statistics import gain_share
 
 TASK = "reach the flag"
@@ -62,7 +62,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     return TaskResult(score=score, low=low, high=high, count=count, metrics=tuple(metrics))
 
 
-AGENTS = Task(
+AGENTS = ArenaTask(
     name="agents",
     number="13",
     title="Agents",

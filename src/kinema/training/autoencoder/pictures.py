@@ -61,7 +61,7 @@ def resized(pictures: Tensor, short_side: int) -> Tensor:
     return torch.cat([p.round_().clamp_(0, 255).to(torch.uint8).movedim(1, -1).contiguous() for p in parts])
 
 
-def held_out(side: int = 128) -> dict[str, Tensor]:
+def held_out_footage(side: int = 128) -> dict[str, Tensor]:
     """Footage that no codec has learned from, shrunk and cut to a square: every 5th picture, uint8 [N, side, side, 3]."""
     crops = {}
     for name, start in (("bikes", 0.5), ("carphone_pristine", 0.0)):

@@ -34,9 +34,9 @@ from kinema.autoencoder.image_loss import image_loss
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError, KinemaError
-from kinema.training.autoencoder.card import card, measure, psnr
+from kinema.training.autoencoder.card import autoencoder_card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
-from kinema.training.command import Parser
+from kinema.training.command import TrainingParser
 from kinema.training.length import check_minutes, check_steps
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
@@ -188,7 +188,7 @@ class Trainer:
         return autoencoder
 
 
-def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
+def train_for(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
     """Step until the time or the number of steps is up, whichever is first; `say` gets a line every few seconds."""
     check_minutes(minutes)
     check_steps(steps)
@@ -218,7 +218,9 @@ def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callabl
 
 
 def main() -> None:
-    parser = Parser(prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine.")
+    parser = TrainingParser(
+        prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine."
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json, model.safetensors and README.md")
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights on every run")
@@ -267,12 +269,14 @@ def _train(wish: argparse.Namespace) -> None:
         else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
     trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
-    run(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
+    train_for(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
     autoencoder = trainer.finish()
     save_autoencoder(autoencoder, wish.out)
     figures = measure(autoencoder)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_autoencoder(autoencoder, wish.out, card=card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures))
+    save_autoencoder(
+        autoencoder, wish.out, card=autoencoder_card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures)
+    )
 
 
 if __name__ == "__main__":
