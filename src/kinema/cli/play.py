@@ -53,7 +53,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
     parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
     parser.add_argument("--force", action="store_true", help="let --save overwrite what is there")
-    parser.set_defaults(run=play)
+    parser.set_defaults(run=run)
 
 
 PLAN = ("candidates", "guidance", "strict")
@@ -258,7 +258,7 @@ def raw_terminal() -> Iterator[None]:
         sys.stdout.flush()
 
 
-def play(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     from kinema.media.write import check_free
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

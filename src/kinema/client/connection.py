@@ -50,7 +50,7 @@ def error_of(status: int, payload: Any) -> KinemaError:
     return ApiError(status, message, type=payload.get("type"), param=payload.get("param"), code=code)
 
 
-def state_of(payload: dict[str, Any], fps: float) -> State:
+def state_from_json(payload: dict[str, Any], fps: float) -> State:
     """Restore a state from the server's JSON, bit for bit."""
     slots = int(payload["slots"])
     fixed: dict[str, Any] = {name: np.zeros(slots, np.int8) for name in FIXED}

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kinema.client.connection import Connection, Frame, StepSocket, clip_of, from_url, picture_of, state_of
+from kinema.client.connection import Connection, Frame, StepSocket, clip_of, from_url, picture_of, state_from_json
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
@@ -136,7 +136,7 @@ class RemoteWorld:
     def state(self) -> State:
         """The state after the last call."""
         if self._state is None:
-            self._state = state_of(self._now["state"], self.fps)
+            self._state = state_from_json(self._now["state"], self.fps)
         return self._state
 
     @property

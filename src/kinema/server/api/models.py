@@ -20,7 +20,7 @@ from kinema.scene.scene import COLORS, KINDS
 from kinema.server.api.dependencies import Reader
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
-from kinema.server.api.video_schema import MOST_SECONDS, config_of, default_model
+from kinema.server.api.video_schema import MOST_SECONDS, default_model, find_config
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
 
@@ -79,7 +79,7 @@ def parameters(folder: Path) -> int:
 
 
 def model_shown(name: str) -> ModelInfo:
-    config, folder = config_of(name), find(name)
+    config, folder = find_config(name), find(name)
     card = folder / CARD
     details = ModelDetails(
         default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),

@@ -12,7 +12,7 @@ Seconds = Annotated[int, BeforeValidator(lambda value: value if value is None el
 """A time as whole seconds since 1970."""
 
 
-class Shown(BaseModel):
+class RowResponse(BaseModel):
     """A response that can be read off a row of the database."""
 
     model_config = ConfigDict(from_attributes=True)

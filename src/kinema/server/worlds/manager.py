@@ -50,7 +50,7 @@ FRAMES_PER_PASS = 16
 LONGEST_NAME = 200
 
 
-class Caller(Protocol):
+class KeyHolder(Protocol):
     """Who asks."""
 
     @property
@@ -87,14 +87,14 @@ class WorldManager:
 
     # Lookup
 
-    def find(self, id: str, caller: Caller) -> WorldSession:
+    def find(self, id: str, caller: KeyHolder) -> WorldSession:
         """A world of the caller's key, or of any key with the scope admin; 404 otherwise."""
         session = self.sessions.get(id)
         if session is None or session.deleted or not _is_allowed(caller, session):
             raise not_found("world", id)
         return session
 
-    def list_for(self, caller: Caller) -> list[WorldSession]:
+    def list_for(self, caller: KeyHolder) -> list[WorldSession]:
         """All worlds that the caller may see, newest first."""
         mine = [session for session in self.sessions.values() if not session.deleted and _is_allowed(caller, session)]
         return sorted(mine, key=lambda session: (-session.meta.created_at, session.meta.id))
@@ -384,5 +384,5 @@ class WorldManager:
         return self._closed
 
 
-def _is_allowed(caller: Caller, session: WorldSession) -> bool:
+def _is_allowed(caller: KeyHolder, session: WorldSession) -> bool:
     return caller.key_id == session.meta.owner or "admin" in caller.scopes
