@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, stack
@@ -70,10 +69,10 @@ from kinema.scene.encoding import (
 )
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.text.prompt_check import rewrite
+from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
-Frames = NDArray[np.uint8]
 AnySize = str | tuple[int, int] | None
 """(width, height) or "WIDTHxHEIGHT"; None: of what is given, or the model's own."""
 CONTEXT = 16

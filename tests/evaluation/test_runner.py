@@ -13,13 +13,14 @@ import pytest
 from kinema.cli.main import main
 from kinema.errors import InputError
 from kinema.evaluation.baselines import Freeze
-from kinema.evaluation.cases import Case, Frames
+from kinema.evaluation.cases import Case
 from kinema.evaluation.kinema_model import KinemaModel
 from kinema.evaluation.model_under_test import FolderModel, file_of, open_model, predict
 from kinema.evaluation.report import board, read_cards, report
 from kinema.evaluation.runner import CARD, RESULTS, Run, case_items, strips
 from kinema.evaluation.tasks import TASKS
 from kinema.models.hub import Model
+from kinema.types import Frames
 
 
 class Still:

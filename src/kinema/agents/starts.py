@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from kinema.canvas.canvas import Tracks
 from kinema.envs.imagined import random_walk
 from kinema.envs.playground import PlaygroundEnv
-from kinema.envs.vector import Tracks
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution

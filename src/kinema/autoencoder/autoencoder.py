@@ -18,16 +18,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.autoencoder.protocol import (
-    Frames,
-    check_latents,
-    check_video,
-    latent_frames,
-    pixel_frames,
-    to_uint8,
-    to_unit,
-)
+from kinema.autoencoder.protocol import check_latents, check_video, latent_frames, pixel_frames, to_uint8, to_unit
 from kinema.errors import InputError
+from kinema.types import Frames
 
 SPACE_FACTOR = 8
 FINE, COARSE = 4, 2

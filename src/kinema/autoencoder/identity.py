@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinema.autoencoder.protocol import Frames, check_latents, check_video, to_uint8, to_unit
+from kinema.autoencoder.protocol import check_latents, check_video, to_uint8, to_unit
+from kinema.types import Frames
 
 
 class IdentityAutoencoder:

@@ -13,12 +13,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.errors import InputError, SizeError
-
-Frames = NDArray[np.uint8]
+from kinema.types import Frames
 
 
 @runtime_checkable

@@ -22,6 +22,9 @@ from torch import Tensor
 from kinema.errors import InputError
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 
+Tracks = dict[str, Tensor]
+"""Values, levels or noise of tracks by their names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextCondition:

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kinema.client.connection import Connection, Frame, StepSocket, clip_of, from_url, picture_of, state_from_json
+from kinema.client.connection import Connection, StepSocket, clip_of, from_url, picture_of, state_from_json
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
@@ -21,6 +21,7 @@ from kinema.scene.scene import Scene
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State
 from kinema.simulation.world import Step, WhatIf, check_action
+from kinema.types import Frame
 
 
 class RemoteWorld:

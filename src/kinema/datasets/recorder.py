@@ -25,6 +25,7 @@ from PIL import Image
 from kinema.datasets.lerobot import Recorded, Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
+from kinema.types import Frame
 
 PLUGINS = {
     "ALE/": ("ale_py", "ale-py"),
@@ -41,7 +42,6 @@ MOST_SENSORS = 1024
 MINUTES = 10.0
 """An episode that nothing ends is truncated after this long."""
 
-Pixels = NDArray[np.uint8]
 Act = Callable[[Any], Any]
 """Observation to action."""
 
@@ -120,7 +120,7 @@ class Eyes:
     def _part(self, observation: Any, name: str) -> Any:
         return observation if name == "" else observation[name]
 
-    def picture_of(self, env: gym.Env[Any, Any], observation: Any) -> Pixels:
+    def picture_of(self, env: gym.Env[Any, Any], observation: Any) -> Frame:
         """uint8 [H, W, 3] of the wanted size."""
         frame = env.render() if self.picture is None else self._part(observation, self.picture)
         pixels = np.asarray(frame)
@@ -139,7 +139,7 @@ class Eyes:
         return "" if self.words is None else str(self._part(observation, self.words))
 
 
-def resize_picture(pixels: NDArray[Any], size: tuple[int, int]) -> Pixels:
+def resize_picture(pixels: NDArray[Any], size: tuple[int, int]) -> Frame:
     """A picture [H, W], [H, W, 1] or [H, W, 3] as uint8 [height, width, 3]."""
     plane = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     colored = np.repeat(plane[..., None], 3, 2) if plane.ndim == 2 else plane[..., :3]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.autoencoder.image_loss import image_loss
-from kinema.canvas.canvas import TextCondition
+from kinema.canvas.canvas import TextCondition, Tracks
 from kinema.canvas.patchify import from_cells
 from kinema.models.denoiser import Denoiser, cell_centers, cleaned, precondition
 from kinema.models.objects.detection import detection_loss
@@ -51,7 +51,6 @@ OBJECT_PIXEL_WEIGHT = 4.0
 """Additional weight of the pixels around objects in a decoded picture."""
 OBJECT_WEIGHT = 1.5
 """Additional weight of the cells around objects in the video."""
-Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
 """Weight of the spread's negative log-likelihood, which trains the spread alone."""
 FLOOR = 0.01

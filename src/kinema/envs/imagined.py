@@ -21,8 +21,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from kinema.canvas.canvas import Tracks
 from kinema.envs.playground import HIGH, LOW, PlaygroundEnv, checked_distribution, observed
-from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
+from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.envs.window import check_count
 from kinema.errors import InputError
 from kinema.inference import limits

@@ -18,12 +18,13 @@ from kinema.envs.window import RenderedEnv, check_time_limit
 from kinema.errors import InputError, SizeError
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import PhysicsWorld
+from kinema.playground.physics import PhysicsWorld, Rows
 from kinema.playground.renderer import render_scene
 from kinema.playground.scenarios import draw_task_cast
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Judge, Task
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
+from kinema.types import Frame
 
 FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
 """Columns of the `state` observation; kind is -1 in an empty slot, angle lies in [-pi, pi]."""
@@ -31,7 +32,6 @@ FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", 
 LOW = (-1.0, 0.0, 0.0, 0.0, -1.0, -1.0, -50.0, -50.0, -4.0, 0.0)
 HIGH = (len(KINDS), len(COLORS), len(MATERIALS), 2 * max(SIZES.values()), 20.0, 11.0, 50.0, 50.0, 4.0, 1.0)
 
-Pixels = NDArray[np.uint8]
 Observation = NDArray[Any] | dict[str, NDArray[Any]]
 OBSERVATIONS = ("pixels", "state", "dict")
 
@@ -135,7 +135,7 @@ class PlaygroundEnv(RenderedEnv):
         return self._observe(), float(reward), success, truncated, self._info(success)
 
     @property
-    def rows(self) -> list[tuple[float, float, float, float, float]]:
+    def rows(self) -> Rows:
         """x, y, vx, vy, angle of everything in the room, for policies."""
         return list(self._rows)
 
@@ -150,7 +150,7 @@ class PlaygroundEnv(RenderedEnv):
         visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
         return to_scene(entities, track, visible_share, camera, self.fps, self.distribution.slots)
 
-    def pixels(self) -> Pixels:
+    def pixels(self) -> Frame:
         frames = np.asarray(render_scene(self.scene, height=self.size, width=self.size))
         return np.ascontiguousarray(frames[0], np.uint8)
 

@@ -23,10 +23,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from kinema.autoencoder import to_uint8
+from kinema.canvas.canvas import Tracks
 from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
 from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
-from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
+from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import resolve_model
 from kinema.models.hub import Model, find

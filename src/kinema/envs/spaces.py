@@ -10,13 +10,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.types import Floats
 
 Spec = dict[str, Any]
 """A space as plain data: {"type": ..., ...}."""
-Floats = NDArray[np.float32]
 
 
 def spec_of(space: gym.Space[Any]) -> Spec:

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from kinema.evaluation.cases import Case, Frames, looped, straight, true_frames
+from kinema.evaluation.cases import Case, looped, straight, true_frames
 from kinema.evaluation.model_under_test import KnowsTruth
+from kinema.types import Frames
 
 
 class Oracle(KnowsTruth):

@@ -22,9 +22,8 @@ from kinema.playground.episode import to_scene
 from kinema.playground.physics import Cast, PhysicsWorld
 from kinema.playground.renderer import render_scene
 from kinema.scene.scene import Scene
+from kinema.types import Floats, Frames
 
-Frames = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 FPS = 16.0
 SIDE = 64
 """Pixels of a picture's sides."""

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from kinema.api import extend, generate
-from kinema.evaluation.cases import FPS, SIDE, Floats, Frames
+from kinema.evaluation.cases import FPS, SIDE
 from kinema.inference.canvas_io import resolve_model
 from kinema.inference.surprise import Examined, examine
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.simulation.world import World
+from kinema.types import Floats, Frames
 
 PIECE = 48
 """Frames that a session films at once."""

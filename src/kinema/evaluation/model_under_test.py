@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from kinema.errors import InputError
-from kinema.evaluation.cases import SIDE, Case, Floats, Frames
+from kinema.evaluation.cases import SIDE, Case
+from kinema.types import Floats, Frames
 
 if TYPE_CHECKING:
     from kinema.models.hub import Model

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import IN_SIGHT, Floats, Frames
+from kinema.evaluation.cases import IN_SIGHT
 from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.scene import COLORS, Scene
+from kinema.types import Floats, Frames
 
 LOST = 5.0
 """Units by which a thing that is not found is off."""

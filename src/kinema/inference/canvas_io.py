@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import to_uint8, to_unit
@@ -25,8 +24,7 @@ from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, with_cast
 from kinema.text.storyboard import parse_storyboard
-
-Frames = NDArray[np.uint8]
+from kinema.types import Frames
 
 _loaded: dict[tuple[str, torch.device], Model] = {}
 

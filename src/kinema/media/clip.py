@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.errors import InputError
 from kinema.scene.scene import Scene
+from kinema.types import Frames
 
-Frames = NDArray[np.uint8]
 PIXELS_FPS = 16.0
 """Frames a second of pixels that come without a clock."""
 

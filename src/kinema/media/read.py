@@ -17,9 +17,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
-from kinema.media.clip import Clip, Frames
+from kinema.media.clip import Clip
 from kinema.media.metadata import attach_stored, read_stored
 from kinema.media.write import KEY
+from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 

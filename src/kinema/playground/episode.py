@@ -21,7 +21,8 @@ from kinema.playground.policies import choose_policy
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import SceneDistribution
 from kinema.playground.tasks import Judge, Task
-from kinema.scene.scene import COLORS, KINDS, MATERIALS, Floats, Scene
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
+from kinema.types import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

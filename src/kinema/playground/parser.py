@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kinema.errors import SizeError
@@ -25,8 +25,7 @@ from kinema.playground.renderer import PALETTE
 from kinema.playground.segments import Piece, dominant_hue, find_pieces, hue_shares, ink, shrunk, softened
 from kinema.playground.shapes import OUTLINES, PAINTERS, TURNING, Paint, Patch
 from kinema.scene.scene import COLORS, KINDS, SIZES
-
-Floats = NDArray[np.float32]
+from kinema.types import Floats
 
 DEFAULT_CAMERA = (5.0, 5.0, 1.0)
 SMALLEST, LARGEST = 0.45, 1.4

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from kinema.playground.physics import Cast
+from kinema.playground.physics import Cast, Rows
 
-Rows = list[tuple[float, float, float, float, float]]
 RobotPolicy = Callable[[Rows], tuple[float, float]]
 
 

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.playground.renderer import PALETTE
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from kinema.types import Floats, Ints
 
 WORKING_HEIGHT = 64
 """Taller pictures are averaged down to this many pixels (shorter side)."""

@@ -13,12 +13,12 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.types import Floats
+
 ID_BITS, CHECK_BITS, MEMORY = 40, 24, 8
 GENERATORS = (0o557, 0o663, 0o711)
 CODED_BITS = (ID_BITS + CHECK_BITS + MEMORY) * len(GENERATORS)
 STATES = 1 << MEMORY
-
-Floats = NDArray[np.float32]
 
 
 def _checksum(value: int) -> int:

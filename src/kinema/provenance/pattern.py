@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.provenance.code import CODED_BITS, ID_BITS, encode_id
+from kinema.types import Floats
 
 SIDE, HOLD, SLOTS = 16, 4, 16
 PERIOD = HOLD * SLOTS
@@ -27,8 +28,6 @@ PERIOD = HOLD * SLOTS
 SYNC = -1
 EDGE = 0.25
 """Half the width of a chip's soft edge, in chips."""
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from kinema.provenance import pattern
 from kinema.provenance.code import ID_BITS, decode_id, encode_id
 from kinema.provenance.pattern import HOLD, PERIOD, SIDE, SLOTS
 from kinema.provenance.residual import FEWEST, halved, luma, residual
+from kinema.types import Floats, Frames
 
 PUBLIC_KEY = b"kinema public watermark key 1"
 """The key that marks are made with unless another is named; public, so that anyone can verify."""
@@ -54,9 +55,6 @@ GATE = 5.0
 """Standard deviations by which a place must stand out to be tried."""
 FEWEST_RIGHT = 0.7
 """Share of the coded bits below which a reading is thrown away: where there is no mark it is 0.68 on average."""
-
-Frames = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ from kinema.simulation.checkpoint import checked, packed, read_world_data, unpac
 from kinema.simulation.edits import Change, EditParser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
+from kinema.types import Frame
 
 RETAINED_S = 60.0
 """Seconds of past frames that a world retains. Entities stay in the state when older frames are dropped."""
@@ -53,8 +54,6 @@ CHANGES = 16
 USUAL_FPS = 16.0
 FIRST_S = 2.0
 """A world from words begins with the first frame of a plan this long."""
-
-Frame = NDArray[np.uint8]
 
 
 class Step(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.autoencoder import VideoAutoencoder, to_uint8
@@ -21,6 +20,7 @@ from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
 from kinema.training.batches import HELD_BACK, encode_pictures, render_windows
 from kinema.training.recipes import Recipe
+from kinema.types import Frames
 
 PROMPTS = (
     "a red ball rolls right and hits a blue box",
@@ -32,7 +32,6 @@ PROMPTS = (
     "a blue ball and an orange triangle in a lab",
     "a red ball moves left with a purple flag",
 )
-Frames = NDArray[np.uint8]
 
 
 def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import FPS, Case, Frames, enact, least_trivial, sample_episodes, true_frames, with_others
+from kinema.evaluation.cases import FPS, Case, enact, least_trivial, sample_episodes, true_frames, with_others
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground import Episode, tiny
@@ -24,6 +24,7 @@ from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.statistics import bootstrap, frechet_infinity, mmd_test, standardized
+from kinema.types import Frames
 
 FRAMES = 24
 KNOWN = 8

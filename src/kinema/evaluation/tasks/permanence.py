@@ -14,7 +14,7 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, SEED, Case, Floats, sample_episodes
+from kinema.evaluation.cases import FPS, SEED, Case, sample_episodes
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
@@ -23,6 +23,7 @@ from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
 from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.scene.scene import Scene
+from kinema.types import Floats
 
 GAPS_S = (0.5, 1.0, 2.0, 4.0, 10.0)
 COLORS = ("red", "blue", "orange", "pink", "cyan")

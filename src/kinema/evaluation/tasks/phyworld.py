@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import Case, Floats, Frames, straight
+from kinema.evaluation.cases import Case, straight
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
 from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
 from kinema.playground.segments import dominant_hue
 from kinema.scene.scene import Scene
+from kinema.types import Floats, Frames
 
 INKED = 0.35
 """Share of a color's chroma from which a pixel is a ball's."""

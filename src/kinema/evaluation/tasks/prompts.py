@@ -17,13 +17,14 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, Case, Frames, sample_episodes, with_others
+from kinema.evaluation.cases import FPS, Case, sample_episodes, with_others
 from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.media import Clip
 from kinema.playground import tiny
 from kinema.playground.parser import parse_clip
 from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.types import Frames
 
 FRAMES = 24
 COUNTS = {"quick": (20, 12, 3), "full": (100, 60, 10)}

@@ -17,12 +17,13 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import Frames, enact, true_frames
+from kinema.evaluation.cases import enact, true_frames
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_method_of
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import BELOW, Actor, Cast
 from kinema.scene.scene import Scene
 from kinema.statistics import auroc, pair_share
+from kinema.types import Frames
 
 FRAMES = 32
 LEVELS = tuple(round(0.05 + 0.1 * i, 2) for i in range(10))

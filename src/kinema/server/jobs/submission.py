@@ -153,8 +153,8 @@ class Submission:
             if wanted.get(name) is not None
         }
         first = _source(self.services, known["a" if kind == "blend" else "video"])
-        wanted = requested_size(given.size, given.model, model, notes)
-        size = _fitted(model, first["size"]) if wanted is None else wanted
+        named_size = requested_size(given.size, given.model, model, notes)
+        size = _fitted(model, first["size"]) if named_size is None else named_size
         width, height = limits.check_size(find_config(model), size)
         size = f"{width}x{height}"
         seconds: float = first["seconds"]

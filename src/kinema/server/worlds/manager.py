@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,9 +35,9 @@ from kinema.server.worlds.files import fill_memory, open_world, source_of
 from kinema.server.worlds.session import Command, Meta, Snapshot, StateHistory, WorldSession, now_of, run_command
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
+from kinema.types import T
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 QUIET_S = 1.0
 """A world is saved when it received no command for this long,"""
