@@ -448,7 +448,7 @@ def main() -> int:
         other = min(sampled[name] for name in NAMES[1:])
         summary.append(Row("a second of video: ours against the better pipeline", "", {"ratio": other / sampled["kinema"]}))
     if "codec" in given.parts:
-        found = codecs(given.autoencoder_minutes, rounds)
+        found = codecs(given.codec_minutes, rounds)
         rows += found
         by = {row.who: row.values for row in found}
         speed = by["kinema"]["decode"] / max(by["wan"]["decode"], by["ltx"]["decode"])

@@ -1,4 +1,4 @@
-"""Laws of the codec's training: the seed decides it, the loss falls, and the constants normalize latents."""
+"""Laws of the autoencoder's training: the seed decides it, the loss falls, and the constants normalize latents."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_spread_is_least_for_zero_mean_and_unit_variance() -> None:
         assert spread(off) > 0.3
 
 
-def test_training_begins_at_the_best_linear_codec() -> None:
+def test_training_begins_at_the_best_linear_autoencoder() -> None:
     run = trainer(0)
     pictures, _ = run.batch()
     flat = pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures)
@@ -104,7 +104,7 @@ def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
     assert image_loss(on, true, weight) > 4 * image_loss(off, true, weight)
 
 
-def test_a_codec_that_grows_deeper_begins_as_it_was() -> None:
+def test_an_autoencoder_that_grows_deeper_begins_as_it_was() -> None:
     start = trainer(0).finish(2).cast(torch.float32)
     grown = deepened(start, replace(start.config, depth=3))
     pictures = squares(np.random.default_rng(3), 4, 32).movedim(-1, 1).float()[None] / 127.5 - 1

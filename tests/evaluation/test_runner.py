@@ -109,7 +109,7 @@ def test_a_gate_that_fails_leaves_the_subject_unscored(tmp_path: Path) -> None:
             return np.full_like(frames, 128)
 
     row = Run(Blurred(), tmp_path, "quick", ["collision"]).work()["tests"][0]
-    assert row["state"] == "gate" and "codec" in row["why"]
+    assert row["state"] == "gate" and "autoencoder" in row["why"]
 
 
 def test_every_case_has_its_own_name() -> None:

@@ -1,4 +1,4 @@
-"""Frames to latents and back: the Codec protocol, the learned autoencoder and the identity."""
+"""Frames to latents and back: the protocol, the learned autoencoder and the identity."""
 
 from kinema.autoencoder.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.autoencoder.identity import IdentityAutoencoder

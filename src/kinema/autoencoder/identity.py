@@ -1,4 +1,4 @@
-"""The codec that changes nothing: latents are the pixels themselves. For tests, tiny pictures and models without a codec.
+"""The autoencoder that changes nothing: latents are the pixels themselves. For tests and models that see pixels.
 
 Axes as in `protocol`. Pixels in [-1, 1] are close enough to unit variance, so they pass through untouched.
 """

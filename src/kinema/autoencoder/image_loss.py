@@ -1,4 +1,4 @@
-"""How far pictures are from the true ones, as codecs and drawing are trained to keep it small: colors and edges."""
+"""How far pictures are from the true ones, as autoencoders and drawing are trained to keep it small: colors and edges."""
 
 from __future__ import annotations
 

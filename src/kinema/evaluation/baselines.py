@@ -30,7 +30,7 @@ class Oracle(KnowsTruth):
 
 
 class RoundTrip(Oracle):
-    """The truth, once through a codec: the best that a model behind it can look."""
+    """The truth, once through an autoencoder: the best that a model behind it can look."""
 
     name = "codec"
 

@@ -61,5 +61,5 @@ class KinemaModel:
         return self._looked[1].at(level)
 
     def round_trip(self, frames: Frames) -> Frames:
-        """Once through its codec."""
+        """Once through its autoencoder."""
         return np.asarray(self.model.autoencoder.decode_frames(self.model.autoencoder.encode_frames(frames)))

@@ -4,7 +4,7 @@ Optional, where a model has it:
 
     loss(video, level, seed) -> float      how little the model believes a clip, at a noise level
     begin(context_frames, seed), step(action) -> frame      a live session, timed by the test of cost
-    round_trip(frames) -> frames           once through its codec, for the parser gate
+    round_trip(frames) -> frames           once through its autoencoder, for the parser gate
     predict(..., fps=)                     told the frame rate, if it takes one; 16 unless a task says otherwise
 
 A folder of files is a model too (`FolderModel`): one array or video a case, made anywhere, by anything.

@@ -1,7 +1,7 @@
 """Asking a model every task: item by item, each kept as soon as it is known, so a run that was killed goes on.
 
-A task is first put to the truth and to its round trip through the model's codec, on its first items, by the same reading:
-that is the parser gate. Where they do not pass, the reading is at fault and the model is not scored.
+A task is first put to the truth and to its round trip through the model's autoencoder, on its first items, by the same
+reading: that is the parser gate. Where they do not pass, the reading is at fault and the model is not scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kinema.evaluation.task import SCALES, ArenaTask, Result, TaskResult
 from kinema.evaluation.tasks import TASKS
 
 PASS_TRUTH, PASS_AUTOENCODER = 0.85, 0.6
-"""Scores that truth and codec need before a model is scored."""
+"""Scores that truth and autoencoder need before a model is scored."""
 RESULTS, CARD = "results.jsonl", "arena.json"
 FORMAT = 1
 
@@ -85,7 +85,7 @@ class Run:
             file.write("\n" * cut + json.dumps(row) + "\n")
 
     def _assignments(self, task: ArenaTask) -> list[tuple[str, Evaluated, list[str]]]:
-        """Who is asked which items: truth and codec pass the gate first, baselines stand beside."""
+        """Who is asked which items: truth and autoencoder pass the gate first, baselines stand beside."""
         items = task.examples(self.scale)
         gate = items[: task.gate]
         own = self.model.name
@@ -139,7 +139,7 @@ class Run:
         return [result for result in results if result is not None]
 
     def card(self) -> dict[str, Any]:
-        """The model's results on every test in this folder; beside each those of truth, codec and baselines on the gate's items."""
+        """The model's results on every test in this folder; beside them truth, autoencoder and baselines on the gate's items."""
         names = {task for task, who, _ in self.seen if who == self.model.name} | {q.name for q in self.tasks}
         rows = [self._row(task) for name, task in TASKS.items() if name in names]
         return {
@@ -170,7 +170,7 @@ class Run:
         if autoencoder is not None and autoencoder < PASS_AUTOENCODER:
             return row | {
                 "state": "gate",
-                "why": f"what passed the codec cannot be read ({autoencoder:.2f} < {PASS_AUTOENCODER})",
+                "why": f"what passed the autoencoder cannot be read ({autoencoder:.2f} < {PASS_AUTOENCODER})",
             }
         if not own:
             return row | {"state": "unasked", "why": "the model has no interface for it"}

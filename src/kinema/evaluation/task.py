@@ -65,7 +65,7 @@ class ArenaTask:
     cases: Callable[[str], list[Case]] | None = None
     """All the cases of an item, where it has more than the one that is shown."""
     gate: int = 6
-    """Items on which the truth and its round trip through the codec must pass before a model is asked; 0: there is none."""
+    """Items on which the truth and its round trip through the autoencoder must pass before a model is asked; 0: no gate."""
 
 
 def mean_with_interval(results: Sequence[Result], key: str = "value") -> tuple[float, float, float]:

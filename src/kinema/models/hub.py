@@ -1,4 +1,4 @@
-"""Models on disk: a folder with config.json, model.safetensors and a card, beside the codec that it works with.
+"""Models on disk: a folder with config.json, model.safetensors and a card, beside the autoencoder that it works with.
 
 `kinema.load("kinema-tiny")` finds shipped models by name, or takes a folder. Weights are stored in bf16 and read strictly.
 """
@@ -40,7 +40,7 @@ class ModelConfig:
     name: str
     denoiser: DenoiserConfig
     autoencoder: str
-    """Folder name of the codec, beside the model's."""
+    """Folder name of the autoencoder, beside the model's."""
     height: int
     """Height in pixels of the pictures that it films where no size is asked for."""
     max_side: int

@@ -23,7 +23,8 @@ act: a robot does now this, now that, with things about."""
 SHAPES = ("ball", "box", "triangle", "star")
 
 SIZES_OF_TINY = ("medium", "large")
-"""A small star is seven pixels wide at 64x64: nobody can tell it from a box there, and no codec of 8x8 cells keeps it."""
+"""A small star is seven pixels wide at 64x64: nobody can tell it from a box there, and no autoencoder of 8x8 cells keeps
+it."""
 
 
 def is_held_out(kind_index: int, color_index: int) -> bool:

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 MINUTES = 10.0
 AUTOENCODER = "codec"
-"""The folder, in the run's and in the model's, of a codec that was trained on."""
+"""The folder, in the run's and in the model's, of an autoencoder that was trained on."""
 AHEAD = 12
 """Frames that an evaluation steps ahead, where episodes are that long."""
 LEAST_ENDS = 5
@@ -134,7 +134,7 @@ class WorldTrainer:
                 block.compile(dynamic=False)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.autoencoder_s = 0.0
-        """Seconds that its codec was trained on."""
+        """Seconds that its autoencoder was trained on."""
         self.running: dict[str, float] = {}
 
     def _start(self) -> None:
@@ -362,7 +362,7 @@ def _autoencoder(
     device: str,
     show: Callable[[str], None] | None,
 ) -> Autoencoder:
-    """The recipe's codec, trained on over the recording; taken as it is when a run goes on (`again`)."""
+    """The recipe's autoencoder, trained on over the recording; taken as it is when a run goes on (`again`)."""
     if not recipe.autoencoder_share:
         return load_autoencoder(weights_folder() / recipe.autoencoder, device=device)
     if not again or not (out / AUTOENCODER / "README.md").exists():
@@ -372,7 +372,7 @@ def _autoencoder(
         save_autoencoder(
             fitted,
             out / AUTOENCODER,
-            card=f"# codec\n\n{recipe.autoencoder} trained on over {data.total_frames:,} pictures.\n",
+            card=f"# autoencoder\n\n{recipe.autoencoder} trained on over {data.total_frames:,} pictures.\n",
         )
     return load_autoencoder(out / AUTOENCODER, device=device)
 
@@ -397,9 +397,9 @@ def train_world(
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
-    minutes: of the codec's and the world's training together. steps: of the world's; the codec takes as many besides as give it
-    the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a resumed run was
-    given.
+    minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
+    besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a
+    resumed run was given.
 
     InputError: a length that is none, a dataset that cannot be used, a checkpoint that is of another world or cannot be read, or
     another run that is writing to `out`. OutputError: `out` cannot be written to.

