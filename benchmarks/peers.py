@@ -35,7 +35,7 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser, DenoiserInput
 from kinema.models.hub import weights_folder
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 WIDTH, DEPTH, HEADS, TEXT = 192, 8, 4, 384
 CHANNELS = 96
@@ -294,7 +294,7 @@ def ltx_codec() -> nn.Module:
 def pictures(first: int, count: int, frames: int = 9) -> Tensor:
     """Playground clips [B, 3, T, 64, 64] in [-1, 1]."""
     clips = [
-        np.asarray(render(simulate(tiny(), first + i, fps=16.0, num_frames=frames).scene, height=64, width=64))
+        np.asarray(render_scene(simulate(tiny(), first + i, fps=16.0, num_frames=frames).scene, height=64, width=64))
         for i in range(count)
     ]
     return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
@@ -448,7 +448,7 @@ def main() -> int:
         other = min(sampled[name] for name in NAMES[1:])
         summary.append(Row("a second of video: ours against the better pipeline", "", {"ratio": other / sampled["kinema"]}))
     if "codec" in given.parts:
-        found = codecs(given.autoencoder_minutes, rounds)
+        found = codecs(given.codec_minutes, rounds)
         rows += found
         by = {row.who: row.values for row in found}
         speed = by["kinema"]["decode"] / max(by["wan"]["decode"], by["ltx"]["decode"])

@@ -14,14 +14,14 @@ from benchmarks.sharp.figures import Figure, mean
 
 import kinema
 from kinema.canvas.canvas import Canvas
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import SizeError
-from kinema.inference.canvas_io import blank_canvas, encode, padded_size
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size
 from kinema.inference.pipeline import SamplingConfig
 from kinema.models.denoiser import clean_video, precondition
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.encoding import project_for_render
 from kinema.scene.scene import Scene
 from kinema.simulation.world import tracks_of
@@ -39,7 +39,7 @@ def true_scenes(count: int, first: int) -> list[Scene]:
 
 
 def drawn(scene: Scene, side: int) -> Frames:
-    return np.asarray(render(scene, height=side, width=side))
+    return np.asarray(render_scene(scene, height=side, width=side))
 
 
 def backdrop(scene: Scene, side: int) -> Frames:
@@ -101,7 +101,7 @@ def told_canvas(model: Model, scene: Scene, side: int) -> Canvas:
     for name in ("state", "camera", "scene"):
         values[name], levels[name] = tracks[name], torch.zeros_like(levels[name])
     values["state"] = project_for_render(values["state"])
-    values["video"] = encode(model, drawn(scene, side), *padded_size(model, side, side))
+    values["video"] = encode_frames(model, drawn(scene, side), *padded_size(model, side, side))
     return canvas.with_values(values).with_levels(levels)
 
 
@@ -112,7 +112,7 @@ def one_pass_errors(model: Model, scene: Scene, side: int, level: float, seed: i
     canvas = told_canvas(model, scene, side)
     truth = canvas.values["video"]
     levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
-    noisy = start(canvas.with_levels(levels), [seed])
+    noisy = noise_canvas(canvas.with_levels(levels), [seed])
     whole = model.denoiser(noisy, dtype=model.dtype)["video"]
     answers = model.denoiser.forward_local(noisy, model.dtype)
     local = clean_video(noisy, {name: x.float() for name, x in answers.items()})

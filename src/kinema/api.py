@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, stack
@@ -26,7 +25,7 @@ from kinema.inference.canvas_io import (
     camera_path,
     check_seed,
     decode_clips,
-    encode,
+    encode_frames,
     encode_prompt,
     padded_size,
     resolve_model,
@@ -51,7 +50,7 @@ from kinema.inference.keyframes import (
     named_objects,
     new_identities,
     scenes_at,
-    state_of,
+    state_of_clip,
 )
 from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, estimate_state
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
@@ -70,10 +69,10 @@ from kinema.scene.encoding import (
 )
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.text.prompt_check import rewrite
+from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
-Frames = NDArray[np.uint8]
 AnySize = str | tuple[int, int] | None
 """(width, height) or "WIDTHxHEIGHT"; None: of what is given, or the model's own."""
 CONTEXT = 16
@@ -101,7 +100,7 @@ def _finish(
     """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
     named = [named_objects(prompt)] * canvas.batch if closed else None
-    filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
+    filled = pipeline.fill_canvas(model, canvas, options, seeds, progress, named=named)
     record = _record(model, options, prompt) | settings
     if named is not None:
         _warn_of_absent(filled, named[0])
@@ -173,7 +172,7 @@ def films(
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
     canvas = replace(canvas, text=stack(texts, canvas.time_s))
-    filled = pipeline.generate(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
+    filled = pipeline.fill_canvas(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
         {**_record(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
@@ -255,7 +254,7 @@ def generate(
         which = fitted.num_frames - 1 if given is last_picture and index else 0
         known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         scaled[index] = given.size
-        cells = encode(engine, known[index][None], *padded_size(engine, height, width))
+        cells = encode_frames(engine, known[index][None], *padded_size(engine, height, width))
         canvas = conditioning.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     canvas = lay_scenes(canvas, scenes)
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
@@ -345,8 +344,8 @@ def _from_frames(
     height, width = next(iter(known.values())).shape[:2]
     canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
     canvas = encode_prompt(model, canvas, prompt, strict)
-    cells = encode(model, np.stack(list(known.values())), *padded_size(model, height, width))
-    return lay_scenes(conditioning.infill(canvas, list(known), cells), scenes), (width, height)
+    cells = encode_frames(model, np.stack(list(known.values())), *padded_size(model, height, width))
+    return lay_scenes(conditioning.condition_infill(canvas, list(known), cells), scenes), (width, height)
 
 
 def _fill_known(
@@ -415,7 +414,7 @@ def extend(
         )  # fmt: skip
     rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
-    state = None if made.state is None else _join_states(made.state, state_of(clip), len(rest), before)
+    state = None if made.state is None else _join_states(made.state, state_of_clip(clip), len(rest), before)
     return replace(made, frames=joined, state=state)
 
 
@@ -427,7 +426,7 @@ def _stepped(
     check_seed(seed)
     height, width = known.shape[1:3]
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
+    canvas = conditioning.condition_perceive(canvas, encode_frames(model, known, *padded_size(model, height, width)))
     perceived = estimate_state(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
     tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
@@ -662,14 +661,14 @@ def edit(
     limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded_size(engine, height, width)
-    cells = encode(engine, clip.frames, *whole)
-    perceived = conditioning.perceive(canvas, cells)
+    cells = encode_frames(engine, clip.frames, *whole)
+    perceived = conditioning.condition_perceive(canvas, cells)
     perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     perceived = estimate_state(engine, perceived, check_options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
-        canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
+        canvas = conditioning.condition_edit(canvas, cells, strength=picture_level(strength))
         canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
         canvas = canvas.write("scene", slice(None), perceived.values["scene"], strength)
     else:
@@ -770,7 +769,9 @@ def perceive(
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(engine, fitted.frames, *padded_size(engine, height, width)))
+    canvas = conditioning.condition_perceive(
+        canvas, encode_frames(engine, fitted.frames, *padded_size(engine, height, width))
+    )
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = estimate_state(engine, canvas, check_options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
@@ -812,7 +813,7 @@ def render(
     shared = min(slots, scene.num_slots)
     state[:, :, :shared] = encoded[:, :, :shared]
     setting = encode_setting(fields.view, fields.background, scene.num_frames)
-    canvas = conditioning.render(
+    canvas = conditioning.condition_render(
         canvas, torch.from_numpy(state), torch.from_numpy(encode_camera(fields.camera)), torch.from_numpy(setting)
     )
     layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}

@@ -1,4 +1,4 @@
-"""Laws of the codec's training: the seed decides it, the loss falls, and the constants normalize latents."""
+"""Laws of the autoencoder's training: the seed decides it, the loss falls, and the constants normalize latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from kinema.autoencoder import AutoencoderConfig
 from kinema.errors import InputError
 from kinema.training.autoencoder.card import psnr
-from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
+from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, image_loss, spread
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
@@ -81,7 +81,7 @@ def test_spread_is_least_for_zero_mean_and_unit_variance() -> None:
         assert spread(off) > 0.3
 
 
-def test_training_begins_at_the_best_linear_codec() -> None:
+def test_training_begins_at_the_best_linear_autoencoder() -> None:
     run = trainer(0)
     pictures, _ = run.batch()
     flat = pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures)
@@ -93,7 +93,7 @@ def test_the_loss_is_zero_only_for_the_truth_and_punishes_edges() -> None:
     flat, striped = true + 0.1, true.clone()
     striped[..., ::2], striped[..., 1::2] = 0.1, -0.1
     even = torch.ones(1, 1, 8, 8)
-    assert loss_of(true, true, even) == 0 < loss_of(flat, true, even) < loss_of(striped, true, even)
+    assert image_loss(true, true, even) == 0 < image_loss(flat, true, even) < image_loss(striped, true, even)
 
 
 def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
@@ -101,10 +101,10 @@ def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
     weight[..., 2:4, 2:4] = 6.0
     on, off = true.clone(), true.clone()
     on[..., 2:4, 2:4], off[..., 5:7, 5:7] = 0.2, 0.2
-    assert loss_of(on, true, weight) > 4 * loss_of(off, true, weight)
+    assert image_loss(on, true, weight) > 4 * image_loss(off, true, weight)
 
 
-def test_a_codec_that_grows_deeper_begins_as_it_was() -> None:
+def test_an_autoencoder_that_grows_deeper_begins_as_it_was() -> None:
     start = trainer(0).finish(2).cast(torch.float32)
     grown = deepened(start, replace(start.config, depth=3))
     pictures = squares(np.random.default_rng(3), 4, 32).movedim(-1, 1).float()[None] / 127.5 - 1

@@ -45,7 +45,7 @@ VERBS = (
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights as the wheel holds it: kinema-tiny, here untrained, and its codec."""
+    """A folder of weights as the wheel holds it: kinema-tiny, here untrained, and its autoencoder."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = ModelConfig(

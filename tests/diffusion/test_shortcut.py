@@ -7,7 +7,7 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.losses import noised
-from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.diffusion.shortcut import PIECES, shortcut_batch, step_size_of
 from kinema.models.denoiser import Denoiser
 
@@ -51,6 +51,6 @@ def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denois
 def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: Denoiser) -> None:
     assert [step_size_of(n) for n in (1, 2, 4, 8)] == [1.0, 0.5, 0.25, 0.125]
     assert step_size_of(16) == step_size_of(3) == 0.0
-    canvas = start(plan(), range(ROWS))
+    canvas = noise_canvas(plan(), range(ROWS))
     far, near = denoiser(canvas, step_size=1.0)["state"], denoiser(canvas)["state"]
     assert not torch.equal(far, near)

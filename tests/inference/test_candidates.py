@@ -13,7 +13,7 @@ import kinema
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.inference import pipeline
-from kinema.inference.candidates import copies, cut_off, jitter, overlap, text_gain
+from kinema.inference.candidates import copies, cut_off, jitter, overlap_share, text_gain
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import SamplingConfig, candidate_seed, plan_state
 from kinema.models.hub import Model
@@ -40,7 +40,7 @@ def test_things_inside_each_other_are_counted(scene: Callable[..., Scene]) -> No
     x[:4, 1], y[:4, 1] = x[:4, 0] + 0.4, y[:4, 0]
     met = replace(apart, x=x, y=y)
     flags = replace(met, kind=np.array([0, 7, 5, -1], np.int8))
-    assert [float(overlap(coded(s))[0]) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
+    assert [float(overlap_share(coded(s))[0]) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
     assert float(jitter(coded(apart))[0]) < 1e-5 < float(jitter(coded(apart) + 0.1 * torch.randn(1, 8, 4, 1))[0])
 
 
@@ -54,7 +54,7 @@ def test_what_a_narrow_picture_cuts_off_is_counted(scene: Callable[..., Scene]) 
 
 
 def test_the_true_physics_has_no_overlap() -> None:
-    worst = max(float(overlap(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
+    worst = max(float(overlap_share(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
     assert worst == 0.0
 
 

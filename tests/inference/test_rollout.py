@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.inference.rollout import prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import Denoiser, RolloutContext
@@ -21,7 +21,7 @@ def noisy(grid: tuple[int, int] | None) -> Canvas:
     levels = {
         name: torch.rand(level.shape, generator=torch.Generator().manual_seed(1)) for name, level in canvas.levels.items()
     }
-    return start(canvas.with_levels(levels), [0, 1])
+    return noise_canvas(canvas.with_levels(levels), [0, 1])
 
 
 @pytest.mark.parametrize("grid", [None, (4, 4)])

@@ -10,7 +10,7 @@ import pytest
 from kinema.autoencoder import AutoencoderConfig
 from kinema.errors import InputError
 from kinema.training.autoencoder.pictures import Scenes
-from kinema.training.autoencoder.train import TrainConfig, Trainer, run
+from kinema.training.autoencoder.train import TrainConfig, Trainer, train_for
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import smoke
 
@@ -42,9 +42,9 @@ def test_an_autoencoder_takes_the_number_of_steps_that_was_given() -> None:
         scenes.draw,
         lambda rng, n, side: scenes.draw(rng, n, side)[0],
     )
-    run(trainer, None, 2, lambda line: None)
+    train_for(trainer, None, 2, lambda line: None)
     assert trainer.steps == 2
     for minutes, steps in ((0.0, None), (-1.0, None), (None, 0), (None, None)):
         with pytest.raises(InputError, match="expected"):
-            run(trainer, minutes, steps, lambda line: None)
+            train_for(trainer, minutes, steps, lambda line: None)
     assert trainer.steps == 2

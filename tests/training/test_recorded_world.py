@@ -119,7 +119,7 @@ def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings,
         first.one_step()
     first.save()
     second = trainer()
-    second.load(checkpoint.load(tmp_path))
+    second.load(checkpoint.load_checkpoint(tmp_path))
     for _ in range(2):
         second.one_step()
     for name, x in straight.model.state_dict().items():
@@ -241,16 +241,16 @@ def test_short_episodes_and_a_change_of_mind_do_not_lose_a_run(recorded: Path, t
     for resumed in (False, True):
         if resumed:
             train_world(recorded, out=tmp_path / "a", resume=True, recipe=long)
-        state = checkpoint.load(tmp_path / "a")
+        state = checkpoint.load_checkpoint(tmp_path / "a")
         assert (state["step"], state["steps"]) == (2, 2)
         assert state["minutes"] == pytest.approx(600.0 * (1 - long.autoencoder_share))
     train_world(recorded, out=tmp_path / "a", resume=True, steps=3, recipe=long)
-    state = checkpoint.load(tmp_path / "a")
+    state = checkpoint.load_checkpoint(tmp_path / "a")
     assert (state["step"], state["steps"], state["minutes"]) == (3, 3, None)
 
 
 def test_a_world_is_trained_for_the_steps_that_were_given(world: Path) -> None:
-    assert read_config(world).trained["steps"] == checkpoint.load(world.parent)["step"] == 8
+    assert read_config(world).trained["steps"] == checkpoint.load_checkpoint(world.parent)["step"] == 8
 
 
 def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
@@ -264,7 +264,7 @@ def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
     with locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
         train_world(recorded, out=tmp_path, steps=1, recipe=RECIPE)
     other = {"recipe": {}, "step": 0, "elapsed_s": 0.0, "running": {}, "model": {}, "optimizer": {}}
-    checkpoint.save(tmp_path, other)
+    checkpoint.save_checkpoint(tmp_path, other)
     with pytest.raises(InputError, match="no run of a recorded world"):
         train_world(recorded, out=tmp_path, resume=True, recipe=RECIPE)
 

@@ -3,7 +3,7 @@
 Level 0 means known, 1 unknown, between "roughly like this". A track that is absent costs nothing: planning a scene from a
 text needs no video cells, and perceiving a picture needs no action.
 
-Axes: B batch, T frames, h x w video cells (patches of codec latents), P numbers per cell, K slots, F features, L text tokens.
+Axes: B batch, T frames, h x w video cells (patches of latents), P numbers per cell, K slots, F features, L text tokens.
 
     track     values          levels
     video     [B, T, h, w, P] [B, T, h, w]
@@ -23,6 +23,9 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
+
+Tracks = dict[str, Tensor]
+"""Values, levels or noise of tracks by their names."""
 
 
 @dataclass(frozen=True, kw_only=True)

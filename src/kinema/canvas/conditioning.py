@@ -36,7 +36,7 @@ def image_to_video(canvas: Canvas, first: Tensor | None = None, last: Tensor | N
     return canvas
 
 
-def extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
+def condition_extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
     """The clip [B, n, h, w, P] at one end, the rest to be filmed after it or (before=True) leading up to it."""
     n, total = clip.shape[1], canvas.num_frames
     if n >= total:
@@ -44,7 +44,7 @@ def extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
     return known_frames(canvas, range(total - n, total) if before else range(n), clip)
 
 
-def infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
+def condition_infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
     """Pictures at some frames, the gaps between them to be filled."""
     beyond = [i for i in frames if not 0 <= i < canvas.num_frames]
     if beyond:
@@ -52,7 +52,7 @@ def infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
     return known_frames(canvas, frames, pictures)
 
 
-def blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
+def condition_blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
     """One clip at the start, another at the end; the passage between them is unknown."""
     total = canvas.num_frames
     if before.shape[1] + after.shape[1] >= total:
@@ -61,7 +61,7 @@ def blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
     return known_frames(canvas, range(total - after.shape[1], total), after)
 
 
-def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
+def condition_edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
     """The whole clip is known at level `strength`, inside the mask [h, w] (True: change) or everywhere; exactly outside of it."""
     if not 0.0 < strength <= 1.0:
         raise InputError(f"strength {strength}: expected above 0 (keep all) and up to 1 (keep nothing)")
@@ -88,7 +88,7 @@ def edit_state(canvas: Canvas, state: Tensor, *, strength: float, freed: Tensor,
     return canvas.with_levels({"state": level})
 
 
-def perceive(canvas: Canvas, video: Tensor) -> Canvas:
+def condition_perceive(canvas: Canvas, video: Tensor) -> Canvas:
     """The whole video is known; the state is unknown."""
     return canvas.write("video", slice(None), video)
 
@@ -98,7 +98,7 @@ def known_state(canvas: Canvas, state: Tensor, frames: Sequence[int] | slice = s
     return canvas.write("state", frames, state, level)
 
 
-def render(canvas: Canvas, state: Tensor, camera: Tensor, setting: Tensor) -> Canvas:
+def condition_render(canvas: Canvas, state: Tensor, camera: Tensor, setting: Tensor) -> Canvas:
     """State, camera and setting are known; the video is unknown."""
     canvas = known_state(canvas, state)
     canvas = canvas.write("camera", slice(None), camera)

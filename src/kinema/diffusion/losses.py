@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.autoencoder.image_loss import loss_of
-from kinema.canvas.canvas import Canvas
+from kinema.autoencoder.image_loss import image_loss
+from kinema.canvas.canvas import Canvas, Tracks
 from kinema.canvas.patchify import from_cells
 from kinema.models.denoiser import Denoiser, DenoiserInput, cell_centers, cell_units_of, clean_video, cleaned
 from kinema.models.objects.detection import detection_loss
@@ -51,7 +51,6 @@ OBJECT_PIXEL_WEIGHT = 4.0
 """Additional weight of the pixels around objects in a decoded picture."""
 OBJECT_WEIGHT = 1.5
 """Additional weight of the cells around objects in the video."""
-Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
 """Weight of the spread's negative log-likelihood, which trains the spread alone."""
 FLOOR = 0.01
@@ -143,7 +142,7 @@ def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, windo
     rows, columns = true.shape[2] // 8, true.shape[3] // 8
     near = near_objects(values["state"], values["camera"], rows, columns, units, window)
     weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
-    return loss_of(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
+    return image_loss(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
 
 
 def crop_losses(

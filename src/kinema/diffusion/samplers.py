@@ -23,7 +23,7 @@ from kinema.errors import InputError
 Denoise = Callable[[Canvas], dict[str, Tensor]]
 Schedule = Sequence[Mapping[str, float]]
 """Per step boundary (steps + 1 of them), the share of the first level that each track still has; 1 ... 0."""
-Progress = Callable[[int, int], None]
+StepProgress = Callable[[int, int], None]
 
 
 def schedule(tracks: Sequence[str], steps: int, *, shift_by: float = 3.0) -> list[dict[str, float]]:
@@ -31,7 +31,7 @@ def schedule(tracks: Sequence[str], steps: int, *, shift_by: float = 3.0) -> lis
     return [dict.fromkeys(tracks, float(shift(1.0 - i / steps, shift_by))) for i in range(steps + 1)]
 
 
-def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: float = 1.0) -> Canvas:
+def noise_canvas(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: float = 1.0) -> Canvas:
     """Noise every cell to its level, with one stream of noise per sample, so that a sample does not depend on its batch; or all
     from one generator, made where the canvas lies, which is many times faster. temperature: scale of the video's noise."""
     if not isinstance(seeds, torch.Generator) and len(seeds) != canvas.batch:
@@ -63,7 +63,7 @@ def _move(canvas: Canvas, clean: dict[str, Tensor], levels: dict[str, Tensor]) -
     return replace(canvas, values=values, levels=levels)
 
 
-def euler(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress | None = None) -> Canvas:
+def euler(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: StepProgress | None = None) -> Canvas:
     """First order: one evaluation a step."""
     first = canvas.levels
     for i in range(len(steps) - 1):
@@ -73,7 +73,7 @@ def euler(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress 
     return canvas
 
 
-def heun(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress | None = None) -> Canvas:
+def heun(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: StepProgress | None = None) -> Canvas:
     """Second order: the clean estimate is averaged over both ends of the step, so two evaluations, but for the last."""
     first = canvas.levels
     for i in range(len(steps) - 1):

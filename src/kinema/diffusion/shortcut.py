@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.canvas.canvas import Canvas, align
+from kinema.canvas.canvas import Canvas, Tracks, align
 from kinema.diffusion.losses import noised
 from kinema.diffusion.noise_patterns import shift
 from kinema.models.denoiser import Denoiser, DenoiserInput, cleaned
@@ -24,8 +24,6 @@ PIECES = (1, 2, 4, 8)
 """Numbers of equal steps that the network learns."""
 KNOWN = 0.1
 """Cells up to this level count as known and keep their level; the others start from level 1."""
-
-Tracks = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.scene.scene import Scene
+from kinema.types import Frames
 
 EDIT_STRENGTH = 0.8
 """Default noise level at which an edited clip enters the plan (`python -m benchmarks.edits`), in the library, the command, the
@@ -20,7 +21,6 @@ FEATHER = 2
 INSIDE = 0.5
 """An object of which more than this share lies in the mask may change."""
 
-Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 

@@ -52,7 +52,7 @@ Named = tuple[Counter[tuple[int, int]], Counter[int]]
 """Objects that a prompt names: how many of each (kind, color), and how many of each kind without a color."""
 
 
-def state_of(clip: Clip) -> Scene | None:
+def state_of_clip(clip: Clip) -> Scene | None:
     """The clip's state, if it has one for each of its frames."""
     if clip.state is not None and clip.state.num_frames != clip.num_frames:
         log.warning(
@@ -64,7 +64,7 @@ def state_of(clip: Clip) -> Scene | None:
 
 def scenes_at(clip: Clip, frames: Sequence[int]) -> list[Scene | None]:
     """The clip's state at each of these frames, as scenes of one frame; None where it has no state."""
-    scene = state_of(clip)
+    scene = state_of_clip(clip)
     return [None if scene is None else scene.frames(np.array([i])) for i in frames]
 
 

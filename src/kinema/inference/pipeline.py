@@ -25,7 +25,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.conditioning import fix_identity
-from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
+from kinema.diffusion.samplers import Denoise, euler, guided, heun, noise_canvas, schedule
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
@@ -137,7 +137,7 @@ def _renderer(model: Model) -> Denoise:
 
 
 @torch.inference_mode()
-def run(
+def sample_canvas(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], *, steps: int, guidance: float,
     temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None, long_steps: bool = True, render: bool = False,
@@ -151,7 +151,7 @@ def run(
     else:
         denoise = _denoiser(model, guidance if canvas.text is not None else 1.0, step_size)
     plan = schedule(list(canvas.values), steps)
-    return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
+    return SAMPLERS[options.sampler](denoise, noise_canvas(canvas, seeds, temperature), plan, progress)
 
 
 def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
@@ -177,7 +177,7 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
     done = []
     for begin in range(0, len(index), model.config.film_window):
         chunk = torch.arange(begin, min(begin + model.config.film_window, len(index)))
-        done.append(run(model, part.pick(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
+        done.append(sample_canvas(model, part.pick(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
     state = estimate_velocity(project_identity(state), part.levels["state"], canvas.pick(index).time_s)
@@ -274,7 +274,7 @@ def _best(
     for i, seed in enumerate(seeds):
         sample = copies(canvas.sample(i), options.num_candidates)
         step = None if report is None else _share(report, i * steps, total)
-        drafts = run(
+        drafts = sample_canvas(
             model, sample.pick(index), options, [candidate_seed(seed, n) for n in range(options.num_candidates)], steps=steps,
             guidance=options.guidance_scale, progress=step,
         )  # fmt: skip
@@ -286,7 +286,9 @@ def _best(
         noised_candidate = noised_candidate.with_track(name, chosen, canvas.levels[name].clamp_max(REFINE_LEVEL))
     step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
-    return run(model, noised_candidate, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+    return sample_canvas(
+        model, noised_candidate, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False
+    )
 
 
 def _half_width(canvas: Canvas) -> float:
@@ -337,7 +339,7 @@ def plan_state(
             done = _best(model, part, options, window_seeds, _half_width(canvas), report)
         else:
             steps, scale = options.num_plan_steps, options.guidance_scale
-            done = run(model, part, options, window_seeds, steps=steps, guidance=scale, progress=report)
+            done = sample_canvas(model, part, options, window_seeds, steps=steps, guidance=scale, progress=report)
         settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
         values = {"state": settled, "scene": _settled_scene(part, done.values["scene"])}
@@ -375,7 +377,7 @@ def render_video(
             render = model.denoiser.renders and _known(canvas, index)
             index = index[pending[index]] if render else index
             window_seeds = [seed + 104729 + 7919 * number for seed in seeds]
-            part = run(
+            part = sample_canvas(
                 model, canvas.pick(index), options, window_seeds, steps=options.num_render_steps, guidance=1.0,
                 temperature=FILM_TEMPERATURE, render=render,
             )  # fmt: skip
@@ -392,7 +394,7 @@ def _known(canvas: Canvas, index: Tensor) -> bool:
     return all(bool((canvas.levels[name][:, index] == 0).all()) for name in ("state", "scene", "camera"))
 
 
-def generate(
+def fill_canvas(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
     watch: OnFrames | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.autoencoder import to_bytes
+from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import from_cells
-from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.models.block import KVCache
@@ -191,7 +191,7 @@ def step(
         last = replace(last, acted=False)
     context, pairs = _cached(states[-1 - window : -1])
     before = 0 if context is None else context.time_s.shape[1]
-    wanted = start(_next(last, fps, text), seeds)
+    wanted = noise_canvas(_next(last, fps, text), seeds)
     both = _joined(_known([last], text), wanted)
     step_size = step_size_of(steps) if model.config.shortcuts and steps > 1 else 0.0
     cache, bias = KVCache(cached=pairs), sliding_window_mask(before, 2, window, model.device)
@@ -251,7 +251,7 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     alone = replace(known.map(lambda x: x.flatten(0, 1)[:, None], None), cell_units=10.0 * cell / height)
     canvas = alone.with_track("video", video, levels_of("video", video, 1.0))
     clean = model.denoiser.render(canvas, dtype=model.dtype)
-    shown = to_bytes(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
+    shown = to_uint8(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
 
 

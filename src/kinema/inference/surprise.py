@@ -19,9 +19,9 @@ from torch import Tensor
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
-from kinema.inference.canvas_io import blank_canvas, encode, padded_size, resolve_model
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_model
 from kinema.inference.limits import fit_size
 from kinema.inference.pipeline import SamplingConfig, estimate_state
 from kinema.media import Clip
@@ -89,8 +89,8 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     clip = fit_size(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(model, clip.frames, *padded_size(model, height, width))
-    perceived = estimate_state(model, conditioning.perceive(empty, cells), SamplingConfig(), [seed])
+    cells = encode_frames(model, clip.frames, *padded_size(model, height, width))
+    perceived = estimate_state(model, conditioning.condition_perceive(empty, cells), SamplingConfig(), [seed])
     levels = {name: torch.full_like(level, float(name == "action")) for name, level in perceived.levels.items()}
     return perceived.with_levels(levels), cells
 
@@ -100,7 +100,7 @@ def _picture_error(model: Model, canvas: Canvas, cells: Tensor, level: float, se
     window, errors = model.config.film_window, []
     for begin in range(0, canvas.num_frames, window):
         part = canvas.pick(slice(begin, min(begin + window, canvas.num_frames)))
-        clean = model.denoiser(start(part, [seed]), dtype=model.dtype)["video"]
+        clean = model.denoiser(noise_canvas(part, [seed]), dtype=model.dtype)["video"]
         errors.append((clean - cells[:, begin : begin + part.num_frames]).square().mean((0, 2, 3, 4)))
     return float(torch.cat(errors).mean())
 
@@ -120,7 +120,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
         level = windows.levels["state"].clone()
         for group in _MOVING:
             level[:, -1, :, group_slice(group)] = 1.0
-        noised = start(windows.with_levels({"state": level}), [seed] * len(ends))
+        noised = noise_canvas(windows.with_levels({"state": level}), [seed] * len(ends))
         predicted = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
         total = total + ((predicted - state[0, ends]) * exists[0, ends])[..., place].square().sum().cpu()
     return float(total / exists[0, LEAST:].sum().clamp(min=1).cpu())

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH, SCENERY, Cast
 from kinema.playground.scene_distribution import SceneDistribution
-
-Floats = NDArray[np.float32]
+from kinema.types import Floats
 
 
 def shoot(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kinema.playground.physics import BELOW, FLOOR, HALF_WIDTH, SCENERY, Cast, Contact
 from kinema.playground.tasks import at_flag
+from kinema.types import Floats
 
 KINDS_OF_EVENT = (
     "bounce",
@@ -26,8 +27,6 @@ KINDS_OF_EVENT = (
     "enter_view",
     "reach_flag",
 )
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)

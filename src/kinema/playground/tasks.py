@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 
 from kinema.errors import InputError, excerpt
-from kinema.playground.physics import ABOVE, BELOW, Actor, Cast
+from kinema.playground.physics import ABOVE, BELOW, Actor, Cast, Rows
 from kinema.scene.scene import COLORS, KINDS
-
-Rows = list[tuple[float, float, float, float, float]]
 
 _THING = rf"(?:the )?(?P<color>{'|'.join(COLORS)}) (?P<kind>{'|'.join(KINDS)})"
 _PATTERNS = {

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.types import Floats, SmallInts
 
 KINDS = ("ball", "box", "triangle", "star", "car", "robot", "screen", "flag")
 COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
@@ -29,9 +30,6 @@ SYMMETRY = {"ball": 0, "box": 4, "triangle": 3, "star": 5, "car": 1, "robot": 1,
 """Order of the rotational symmetry; 0: the kind is never rotated."""
 
 FORMAT = 1
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +57,9 @@ class Scene:
     fps: float
     view: str
     background: str
-    kind: Ints
-    color: Ints
-    material: Ints
+    kind: SmallInts
+    color: SmallInts
+    material: SmallInts
     size: Floats
     x: Floats
     y: Floats

@@ -37,10 +37,11 @@ from kinema.scene.encoding import (
     group_slice,
 )
 from kinema.scene.scene import Scene
-from kinema.simulation.checkpoint import checked, packed, read, unpacked, write
-from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
+from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
+from kinema.simulation.edits import Change, EditParser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
+from kinema.types import Frame
 
 RETAINED_S = 60.0
 """Seconds of past frames that a world retains. Entities stay in the state when older frames are dropped."""
@@ -53,8 +54,6 @@ CHANGES = 16
 USUAL_FPS = 16.0
 FIRST_S = 2.0
 """A world from words begins with the first frame of a plan this long."""
-
-Frame = NDArray[np.uint8]
 
 
 class Step(NamedTuple):
@@ -165,7 +164,7 @@ class World(Rollout):
         steps: int = 1,
         options: SamplingConfig | None = None,
         strict: bool = False,
-        parser: Parser = parse,
+        parser: EditParser = parse,
     ) -> None:
         self.model = resolve_model(model)
         if self.model.config.world is not None:
@@ -181,7 +180,7 @@ class World(Rollout):
         if not isinstance(start, str | Scene):
             start = Clip.of(start)
         if size is None and isinstance(start, Clip):
-            self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
+            self.size = limits.fitted_size(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
             self.size = limits.check_size(self.model.config, size)
         self._text = task_condition(self.model, task)
@@ -470,11 +469,11 @@ class World(Rollout):
             "task": self.task,
             "moments": packed(self._frame_states),
         }
-        return write(Path(path), "world", data, force=force)
+        return write_world_data(Path(path), "world", data, force=force)
 
     @staticmethod
     def open(
-        path: str | Path, *, model: Model | str | None = None, parser: Parser = parse, device: str | torch.device = AUTO
+        path: str | Path, *, model: Model | str | None = None, parser: EditParser = parse, device: str | torch.device = AUTO
     ) -> World:
         """Open a saved world.
 
@@ -491,11 +490,11 @@ class World(Rollout):
             InputError: The file is missing or is no saved world.
             ModelError: The file has another format, or its model cannot be loaded.
         """
-        data = read(Path(path), "world")
+        data = read_world_data(Path(path), "world")
         return World._made(data, path, resolve_model(model or data.get("model"), device), parser)
 
     @staticmethod
-    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
+    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: EditParser = parse) -> World:
         """The world of a checkpoint's data."""
         with checked(path):
             world = object.__new__(World)

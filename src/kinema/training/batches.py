@@ -2,7 +2,7 @@
 
 There are five kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `crop`: windows of
 such pictures, for what draws known states. `film`: short clips with video. `plan`: long clips without. `live`: the same, stepped
-through frame by frame. `make` draws a batch on the CPU, pictures rendered and all, which worker processes may do ahead
+through frame by frame. `make_batch` draws a batch on the CPU, pictures rendered and all, which worker processes may do ahead
 (`kinema.training.loader`); `Batch.on` moves it to the model's device, encodes its pictures and draws its noise there.
 
 Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell, H x W pixels.
@@ -23,7 +23,7 @@ from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
-from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
+from kinema.diffusion.noise_patterns import draw_rollout_levels, draw_stills, sample_levels
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
@@ -174,7 +174,7 @@ def draw_meeting_windows(
     return cache.windows(episodes[pick], starts, strides, frames, which)
 
 
-def pictures(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+def render_windows(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
     """Draw windows: uint8 [B, T, H, W, 3]."""
     batch, frames, slots = fields.x.shape
 
@@ -250,7 +250,7 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
     return {name: x.reshape(x.shape[0] // pieces, x.shape[1] * pieces, *x.shape[2:]) for name, x in tensors.items()}
 
 
-def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
+def batch_kind(recipe: Recipe, phase: Phase, step: int) -> str:
     """Which kind of batch a step is."""
     rng = np.random.default_rng((recipe.seed, step, 2))
     if rng.random() < phase.still_share:
@@ -260,7 +260,7 @@ def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
     return "live" if rng.random() < recipe.live_share else "plan"
 
 
-def make(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
+def make_batch(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
     """Batch `number` of a kind, from the episode cache of a phase."""
     rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
     if kind == "still":
@@ -302,7 +302,7 @@ def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Bat
         step_size=torch.zeros(count),
         captions=[],
         cell_units=shape.cell_units,
-        pictures=pictures(windows.fields, shape.height, shape.width),
+        pictures=render_windows(windows.fields, shape.height, shape.width),
     )
 
 
@@ -333,7 +333,7 @@ def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batc
     count = max(recipe.still_pixels // 2 // (rows * columns * 256), 1)
     windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
     corners = draw_window_corners(rng, windows.fields, shape, recipe.crop_side // 16)
-    whole = pictures(windows.fields, shape.height, shape.width)
+    whole = render_windows(windows.fields, shape.height, shape.width)
     cut = [whole[i, :, 16 * y : 16 * (y + rows), 16 * x : 16 * (x + columns)] for i, (y, x) in enumerate(corners)]
     centers = corners + np.array([rows / 2, columns / 2]) - np.array(shape.cells) / 2
     counts = torch.ones(rows, columns)
@@ -388,11 +388,11 @@ def _clips(
     if shape is not None:
         windows = replace(windows, fields=seen_at(windows.fields, shape))
     grid = None if shape is None else shape.cells
-    levels = draw(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
+    levels = sample_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
     values = encode_windows(windows)
     drawn: dict[str, Tensor] = {}
     if shape is not None:
-        drawn = {"pictures": pictures(windows.fields, shape.height, shape.width)}
+        drawn = {"pictures": render_windows(windows.fields, shape.height, shape.width)}
     clock = {"time_s": torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None])}
     if pieces == 1:
         bias = draw_time_bias(rng, frames)

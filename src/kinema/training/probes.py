@@ -24,7 +24,7 @@ from kinema.canvas.canvas import Canvas, TextCondition, align, levels_of
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.models.denoiser import Denoiser, clean_video
 from kinema.scene.encoding import group_slice
-from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, pictures
+from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, render_windows
 from kinema.training.recipes import Recipe
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
@@ -59,7 +59,7 @@ class Probes:
         zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
         windows = cache.windows(episodes, zeros, twos, frames, zeros)
         self.values = encode_windows(windows)
-        drawn = pictures(windows.fields, recipe.height, recipe.height).to(device)
+        drawn = render_windows(windows.fields, recipe.height, recipe.height).to(device)
         self.values["video"] = encode_pictures(autoencoder, drawn, recipe.denoiser.patch).cpu()
         self.cell_units = 160.0 / recipe.height
         self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder, to_bytes
+from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder, to_uint8
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.lerobot import Dataset
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 MINUTES = 10.0
 AUTOENCODER = "codec"
-"""The folder, in the run's and in the model's, of a codec that was trained on."""
+"""The folder, in the run's and in the model's, of an autoencoder that was trained on."""
 AHEAD = 12
 """Frames that an evaluation steps ahead, where episodes are that long."""
 LEAST_ENDS = 5
@@ -134,7 +134,7 @@ class WorldTrainer:
                 block.compile(dynamic=False)
         self.step, self.elapsed_s, self.stopping = 0, 0.0, False
         self.autoencoder_s = 0.0
-        """Seconds that its codec was trained on."""
+        """Seconds that its autoencoder was trained on."""
         self.running: dict[str, float] = {}
 
     def _start(self) -> None:
@@ -201,7 +201,7 @@ class WorldTrainer:
         self.stopping = True
 
     def save(self) -> None:
-        checkpoint.save(
+        checkpoint.save_checkpoint(
             self.out,
             {
                 "config": json.loads(json.dumps(asdict(self.config))),
@@ -275,7 +275,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     cells = torch.stack([m.tracks["video"] for m in made], 1)
 
     def shown(x: Tensor) -> NDArray[np.uint8]:
-        return np.asarray(to_bytes(recordings.autoencoder.decode(from_cells(x.float(), recipe.patch))))
+        return np.asarray(to_uint8(recordings.autoencoder.decode(from_cells(x.float(), recipe.patch))))
 
     truth, predicted = shown(tracks["video"][:, known:]), shown(cells)
     copy = shown(tracks["video"][:, known - 1 : known]).repeat(ahead, 1)
@@ -286,7 +286,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     ended = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
     ends = tracks["terminated"][:, known:, 0].cpu().numpy() > 0
     pictures = torch.cat([recordings.autoencoder.encode_frames(frames) for frames in recordings.shown])
-    back = np.asarray(to_bytes(recordings.autoencoder.decode(pictures[None].float())))[0]
+    back = np.asarray(to_uint8(recordings.autoencoder.decode(pictures[None].float())))[0]
     figures = {
         "codec_db": quality(back, np.concatenate(recordings.shown)),
         "next_db": quality(predicted[:, 0], truth[:, 0]),
@@ -307,7 +307,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
     return figures, contact_sheet(rows, captions=captions)
 
 
-def card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
+def world_card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
     """The model's README."""
     world = config.world or {}
     lines = [
@@ -349,7 +349,7 @@ def _autoencoder(
     device: str,
     show: Callable[[str], None] | None,
 ) -> Autoencoder:
-    """The recipe's codec, trained on over the recording; taken as it is when a run goes on (`again`)."""
+    """The recipe's autoencoder, trained on over the recording; taken as it is when a run goes on (`again`)."""
     if not recipe.autoencoder_share:
         return load_autoencoder(weights_folder() / recipe.autoencoder, device=device)
     if not again or not (out / AUTOENCODER / "README.md").exists():
@@ -359,7 +359,7 @@ def _autoencoder(
         save_autoencoder(
             fitted,
             out / AUTOENCODER,
-            card=f"# codec\n\n{recipe.autoencoder} trained on over {data.total_frames:,} pictures.\n",
+            card=f"# autoencoder\n\n{recipe.autoencoder} trained on over {data.total_frames:,} pictures.\n",
         )
     return load_autoencoder(out / AUTOENCODER, device=device)
 
@@ -384,9 +384,9 @@ def train_world(
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
-    minutes: of the codec's and the world's training together. steps: of the world's; the codec takes as many besides as give it
-    the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a resumed run was
-    given.
+    minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
+    besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a
+    resumed run was given.
 
     InputError: a length that is none, a dataset that cannot be used, a checkpoint that is of another world or cannot be read, or
     another run that is writing to `out`. OutputError: `out` cannot be written to.
@@ -416,7 +416,7 @@ def _train_world(
     """The run itself, in a folder that is locked."""
     if not resume and (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    state = checkpoint.load(out) if resume else None
+    state = checkpoint.load_checkpoint(out) if resume else None
     if state is not None and "config" not in state:
         raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
     share = wish.autoencoder_share
@@ -452,7 +452,7 @@ def _train_world(
     done = replace(config, trained=trained)
     if wish.autoencoder_share:
         save_autoencoder(autoencoder, folder / AUTOENCODER)
-    save(folder, done, trainer.optimizer.average, card(done, figures, dataset.total_frames))
+    save(folder, done, trainer.optimizer.average, world_card(done, figures, dataset.total_frames))
     save_starts(folder, recordings, wish)
     picture.save(out / "rollout.png")
     return folder

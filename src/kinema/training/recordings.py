@@ -66,7 +66,7 @@ class WorldRecipe:
     seed: int = 0
     autoencoder: str = "codec-8x8"
     autoencoder_share: float = 0.2
-    """Share of the time in which this codec is trained on over the recording's pictures; with 0 it is kept."""
+    """Share of the time in which this autoencoder is trained on over the recording's pictures; with 0 it is kept."""
     save_every_s: float = 60.0
     patch: int = 2
 

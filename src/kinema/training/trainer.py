@@ -27,7 +27,7 @@ from kinema.diffusion.shortcut import shortcut_batch
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import find, read_config, read_weights
 from kinema.training import checkpoint
-from kinema.training.batches import Batch, kind_of
+from kinema.training.batches import Batch, batch_kind
 from kinema.training.flops import forward_flops, local_flops, measured_peak
 from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes
@@ -54,7 +54,7 @@ class Report:
     elapsed_s: float
 
 
-Show = Callable[[Report], None]
+OnReport = Callable[[Report], None]
 SHOWN = ("video", "sketch", "state", "sight", "picture")
 GRAPHS = 64
 """Graphs that may be compiled of one function: one for each shape of pictures."""
@@ -183,7 +183,7 @@ class Trainer:
     def draw(self) -> Batch:
         """The batch of this step, on the device, with a past of the model's own or a lesson in long steps where it is time."""
         phase = self.phase
-        drawn = self.loader.next(phase.name, kind_of(self.recipe, phase, self.step))
+        drawn = self.loader.next(phase.name, batch_kind(self.recipe, phase, self.step))
         return self._own(self._shortened(drawn.on(self.device, self.autoencoder, self.recipe.denoiser.patch)))
 
     def one_step(self) -> tuple[int, float]:
@@ -222,7 +222,7 @@ class Trainer:
         self.caches, self.loader = caches, Loader(self.recipe, caches, self.device)
         self.loader.counts = counts
 
-    def run(self, show: Show | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
+    def run(self, show: OnReport | None = None, picture: Callable[[Denoiser, int], None] | None = None) -> None:
         """Train until the steps or the minutes are spent, or until Ctrl-C, which saves."""
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "recipe.json").write_text(json.dumps(asdict(self.recipe), indent=1, default=list))
@@ -260,7 +260,7 @@ class Trainer:
         log.warning("stopping after this step; the run is saved and can be resumed")
         self.stopping = True
 
-    def _note(self, clips: int, flops: float, seconds: float, show: Show | None) -> None:
+    def _note(self, clips: int, flops: float, seconds: float, show: OnReport | None) -> None:
         left = (1.0 - self.done) / max(self.done, 1e-6) * self.elapsed_s
         report = Report(
             step=self.step,
@@ -297,7 +297,7 @@ class Trainer:
     def save(self) -> None:
         """A checkpoint, once the losses so far are known to be numbers."""
         self.read()
-        checkpoint.save(
+        checkpoint.save_checkpoint(
             self.out,
             {
                 "recipe": json.loads(json.dumps(asdict(self.recipe), default=list)),

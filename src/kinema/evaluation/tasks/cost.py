@@ -15,7 +15,7 @@ import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, predict
-from kinema.evaluation.task import Metric, Result, Task, TaskResult
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult
 from kinema.playground.physics import Actor, Cast
 
 SECONDS = 3
@@ -106,7 +106,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     return TaskResult(score=None, count=len(results), metrics=tuple(metrics))
 
 
-COST = Task(
+COST = ArenaTask(
     name="cost",
     number="12",
     title="Cost",

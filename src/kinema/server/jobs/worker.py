@@ -267,7 +267,7 @@ class Worker:
         else:
             for claim in remaining:
                 model = resolve_model(claim.model, self.settings.device)
-                clips[claim.id] = render.make(claim.kind, model, claim.request, self._load, progress)
+                clips[claim.id] = render.render_job(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 

@@ -1,12 +1,12 @@
-"""Trains a codec: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one: make
-train-codec
+"""Trains an autoencoder: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one:
+make train-codec
 
 Each step draws one batch, Playground and some footage, of one size (mostly 64x64). Latents are disturbed by Gaussian noise of
 up to 0.1, so that the decoder forgives a denoiser's small errors; the loss is L1 + L2 + L1 of the horizontal and vertical
 differences, which keeps edges crisp, and a penalty that holds latents near zero mean and unit variance. Pixels of things
 weigh many times as much as scenery, or latents are spent on stars in the sky while stars on the ground blur into boxes.
 (Normalizing them by each batch's own statistics instead held PSNR at 25 dB: a few pictures say little about the mean
-brightness of all.) Training begins at the best linear codec, which is worth its first thousand steps. Adam, a cosine
+brightness of all.) Training begins at the best linear autoencoder, which is worth its first thousand steps. Adam, a cosine
 schedule over the time or the steps given, and an exponential moving average of the weights, whose normalizing constants
 are measured at the end. Draws depend on the seed alone: with --steps instead of --minutes, the same machine gives the
 same weights.
@@ -30,13 +30,13 @@ import torch
 from torch import Tensor, nn
 
 from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, AutoencoderConfig, Residual, to_depth
-from kinema.autoencoder.image_loss import loss_of
+from kinema.autoencoder.image_loss import image_loss
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError, KinemaError
-from kinema.training.autoencoder.card import card, measure, psnr
+from kinema.training.autoencoder.card import autoencoder_card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
-from kinema.training.command import Parser
+from kinema.training.command import TrainingParser
 from kinema.training.length import check_minutes, check_steps
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
@@ -73,7 +73,7 @@ def spread(raw: Tensor) -> Tensor:
 
 @torch.no_grad()
 def start_linear(autoencoder: Autoencoder, batches: list[Tensor]) -> None:
-    """Make `codec` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of 8x8 blocks."""
+    """Make `autoencoder` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of blocks."""
     parts = [to_depth(to_depth(pictures, FINE), COARSE).movedim(1, 0).flatten(1) for pictures in batches]
     blocks = torch.cat(parts, 1).double()
     mean = blocks.mean(1, keepdim=True)
@@ -97,15 +97,17 @@ def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
     try:
         missing = autoencoder.load_state_dict(start.state_dict(), strict=False).missing_keys
     except RuntimeError:
-        raise InputError(f"the codec is {start.config}, which does not grow into {config}; only depth may differ") from None
+        raise InputError(
+            f"the autoencoder is {start.config}, which does not grow into {config}; only depth may differ"
+        ) from None
     grown = [name for name in missing if ".near." not in name and ".wide." not in name]
     if grown:
-        raise InputError(f"the codec lacks {grown[0]}; only depth may grow")
+        raise InputError(f"the autoencoder lacks {grown[0]}; only depth may grow")
     return autoencoder
 
 
 class Trainer:
-    """One codec in training. `step(progress)` takes one optimizer step at a share 0..1 of the schedule."""
+    """One autoencoder in training. `step(progress)` takes one optimizer step at a share 0..1 of the schedule."""
 
     def __init__(
         self,
@@ -116,8 +118,8 @@ class Trainer:
         start: Autoencoder | None = None,
         keep_latents: bool = False,
     ) -> None:
-        """start: train on from this codec, deepened to `codec`. keep_latents: its decoder only, so that models that were
-        trained on its latents stay valid."""
+        """start: train on from this autoencoder, deepened to `autoencoder`. keep_latents: its decoder only, so that models
+        that were trained on its latents stay valid."""
         torch.manual_seed(config.seed)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
@@ -153,7 +155,7 @@ class Trainer:
         """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled."""
         raw = self.autoencoder.encoder(pictures.to(self.dtype))
         made = self.autoencoder.decoder(raw + noise.to(self.dtype)).float()
-        return loss_of(made, pictures, weight) + self.config.spread * spread(raw), made
+        return image_loss(made, pictures, weight) + self.config.spread * spread(raw), made
 
     def step(self, progress: float) -> tuple[float, float]:
         """Loss and PSNR of one step on a fresh batch."""
@@ -177,7 +179,7 @@ class Trainer:
 
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
-        """The averaged codec with its normalizing constants, measured over fresh batches."""
+        """The averaged autoencoder with its normalizing constants, measured over fresh batches."""
         autoencoder = self.average.cast(self.dtype).eval()
         if self.keep_latents:
             return autoencoder
@@ -188,7 +190,7 @@ class Trainer:
         return autoencoder
 
 
-def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
+def train_for(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
     """Step until the time or the number of steps is up, whichever is first; `say` gets a line every few seconds."""
     check_minutes(minutes)
     check_steps(steps)
@@ -218,7 +220,9 @@ def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callabl
 
 
 def main() -> None:
-    parser = Parser(prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine.")
+    parser = TrainingParser(
+        prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 autoencoder on this machine."
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json, model.safetensors and README.md")
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights on every run")
@@ -233,8 +237,10 @@ def main() -> None:
     parser.add_argument("--large", type=float, default=0.1, help="share of batches larger than 64x64 (default 0.1)")
     parser.add_argument("--depth", type=int, default=3, help="residual blocks per resolution of the decoder (default 3)")
     older = parser.add_mutually_exclusive_group()
-    older.add_argument("--go-on", type=Path, metavar="CODEC", help="start from this codec, which may be shallower")
-    older.add_argument("--keep-latents", type=Path, metavar="CODEC", help="improve only this codec's decoder")
+    older.add_argument(
+        "--go-on", type=Path, metavar="AUTOENCODER", help="start from this autoencoder, which may be shallower"
+    )
+    older.add_argument("--keep-latents", type=Path, metavar="AUTOENCODER", help="improve only this autoencoder's decoder")
     parser.add_argument("--compile", action="store_true", help="use torch.compile: slower to start, faster per step")
     wish = parser.parse_args()
     try:
@@ -267,12 +273,14 @@ def _train(wish: argparse.Namespace) -> None:
         else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
     trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
-    run(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
+    train_for(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
     autoencoder = trainer.finish()
     save_autoencoder(autoencoder, wish.out)
     figures = measure(autoencoder)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_autoencoder(autoencoder, wish.out, card=card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures))
+    save_autoencoder(
+        autoencoder, wish.out, card=autoencoder_card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures)
+    )
 
 
 if __name__ == "__main__":
