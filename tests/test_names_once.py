@@ -13,8 +13,6 @@ ROOT = Path(kinema.__file__).parent
 EXCUSED = {
     "add": "each module of a `kinema` command adds its options; `kinema.cli.main` calls it",
     "run": "each module of a `kinema` command runs it",
-    "Lesson": "a batch that teaches long steps, and one of a recorded world",
-    "lesson": "draws a Lesson",
     "Trainer": "the trainers of the denoiser and of the autoencoder have the same methods",
 }
 """Names that more than one module defines, and why."""
