@@ -206,7 +206,7 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         (["--seconds", "1e9"], "GB"),
         (["--seconds", "four"], "expected a number"),
         (["--fps", "1000"], "films 8 to 32"),
-        (["--steps", "0"], "expected at least 1"),
+        (["--steps", "0"], "num_plan_steps 0: expected 1 to 1000"),
         (["--steps", "2.5"], "expected a whole number"),
         (["--guidance", "-1"], "expected 0 to 20"),
         (["--seed", "-1"], "expected 0 to"),
