@@ -163,7 +163,7 @@ def joint(model: Model, count: int) -> list[Figure]:
         canvas = blank_canvas(model, count=1, frames=JOINT_FRAMES, fps=FPS, height=SIDE, width=SIDE)
         canvas = encode_prompt(model, canvas, episode.captions.short, False)
         options = SamplingConfig(num_plan_steps=JOINT_STEPS)
-        done = sample_canvas(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance_scale, lead=0.0)
+        done = sample_canvas(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance_scale)
         clip = decode_clips(
             model, done, fps=FPS, height=SIDE, width=SIDE, captions=[episode.captions.short], settings=[{}]
         )[0]  # fmt: skip
