@@ -29,7 +29,7 @@ Tracks = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class ShortcutBatch:
     """Training data of a shortcut: `noised(values, levels, noise)` is where the long step starts. step_size [B]."""
 
     values: Tracks
@@ -48,7 +48,7 @@ def step_size_of(steps: int) -> float:
 
 
 @torch.no_grad()
-def lesson(
+def shortcut_batch(
     model: Denoiser,
     rng: np.random.Generator,
     values: Tracks,
@@ -58,7 +58,7 @@ def lesson(
     text: TextCondition | None,
     time_bias: Tensor | None,
     dtype: torch.dtype,
-) -> Lesson:
+) -> ShortcutBatch:
     """Draw a step size and a start in the schedule for each row, and compute what two steps of half that size reach."""
     batch, device = len(time_s), time_s.device
     pieces = rng.choice(PIECES, batch)
@@ -96,4 +96,4 @@ def lesson(
         t = deep(name, first[name])
         push[name] = torch.where(moving, (x - (1 - t) * target[name]) / t.clamp_min(1e-6), noise[name])
     step_size = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
-    return Lesson(values=target, levels=first, noise=push, step_size=step_size)
+    return ShortcutBatch(values=target, levels=first, noise=push, step_size=step_size)

@@ -10,9 +10,11 @@ import logging
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kinema.autoencoder import fast_dtype
+from kinema.models.denoiser import Denoiser
+from kinema.training.average import WeightAverage
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +23,18 @@ class Optimizer:
     """Two optimizers, one learning-rate factor, gradient clipping and an exponential moving average of the weights."""
 
     def __init__(
-        self, model: nn.Module, *, matrix_lr: float, other_lr: float, weight_decay: float, clip: float, ema: float
+        self,
+        model: Denoiser,
+        *,
+        matrix_lr: float,
+        other_lr: float,
+        weight_decay: float,
+        clip: float,
+        ema: float,
+        average_every: int = 10,
     ) -> None:
-        self.model, self.clip, self.decay = model, clip, ema
+        """ema: decay of the average; average_every: steps in which it comes to reach back one step further (`WeightAverage`)."""
+        self.model, self.clip = model, clip
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         inside = {id(p) for name, p in learning if name.startswith("blocks.") and p.ndim == 2}
         if fast_dtype(next(model.parameters()).device) != torch.bfloat16:
@@ -36,38 +47,29 @@ class Optimizer:
         if matrices:
             muon = torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
             self.parts.append((muon, matrix_lr))
-        self.average: dict[str, Tensor] = {}
-        self.begin_average()
+        self.average = WeightAverage(model, ema, every=average_every)
 
-    def begin_average(self) -> None:
-        """Average anew, from the weights as they are."""
-        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-
-    def step(self, factor: float, average_from: float) -> Tensor:
-        """Apply the gradients at `factor` times the learning rates; returns the gradient's norm before clipping.
-
-        average_from: the average forgets faster early, at most 1 - 1 / average_from a step.
-        """
-        parameters = list(self.model.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+    def step(self, factor: float) -> Tensor:
+        """Apply the gradients at `factor` times the learning rates; returns the gradient's norm before clipping."""
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         for optimizer, rate in self.parts:
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        keep = min(self.decay, 1.0 - 1.0 / max(average_from, 2.0))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in parameters], 1.0 - keep)
+        self.average.update_parameters(self.model)
         return norm
 
     def state_dict(self) -> dict[str, Any]:
-        return {"parts": [optimizer.state_dict() for optimizer, _ in self.parts], "average": self.average}
+        parts = [optimizer.state_dict() for optimizer, _ in self.parts]
+        return {"parts": parts, "average": self.average.module.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], steps: int) -> None:
+        """Go on after so many steps."""
         if len(self.parts) == len(state["parts"]):
             for (optimizer, _), saved in zip(self.parts, state["parts"], strict=True):
                 optimizer.load_state_dict(saved)
         else:
             log.warning("the run was on a machine of another kind: its optimizers begin anew, weights and averages go on")
-        for name, value in self.average.items():
-            value.copy_(state["average"][name])
+        self.average.module.load_state_dict(state["average"], strict=True)
+        self.average.go_on(steps)

@@ -1,7 +1,7 @@
-"""Recordings as lessons for a world model: what a training row shows, and what is asked of it.
+"""Recordings as batches for a world model: what a training row shows, and what is asked of it.
 
 Each row is a stretch of an episode twice: once as the past, known, and once as what follows, unknown. Every unknown frame reads the
-past before it and itself, which is just what a step of live mode does, so every frame of a stretch is a lesson. The past is a
+past before it and itself, which is just what a step of live mode does, so every frame of a stretch teaches. The past is a
 little noisy, and often it is what the network itself made of the true one, once or several times over (as in scheduled sampling,
 Bengio et al. 2015), so that a rollout's own errors are nothing new.
 
@@ -189,7 +189,7 @@ def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class WorldBatch:
     """The arguments of `world_losses`."""
 
     values: dict[str, Tensor]
@@ -200,7 +200,7 @@ class Lesson:
     bias: Tensor
     previous_index: Tensor
 
-    def with_past(self, made: Tensor) -> Lesson:
+    def with_past(self, made: Tensor) -> WorldBatch:
         """The same with video cells [B, T - 1, h, w, P] as the past but for its first frame; what follows stays true."""
         video = self.values["video"]
         return replace(
@@ -208,7 +208,7 @@ class Lesson:
         )
 
 
-def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> Lesson:
+def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> WorldBatch:
     """The batch of one step, a function of (seed, step) alone."""
     rng = np.random.default_rng((recipe.seed, step))
     t, b = recipe.frames, recipe.batch
@@ -241,7 +241,7 @@ def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch
         )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = {name: torch.randn(x.shape, generator=generator).to(device) for name, x in values.items()}
-    return Lesson(
+    return WorldBatch(
         values=values,
         levels=levels,
         noise=noise,

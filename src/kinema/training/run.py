@@ -49,7 +49,7 @@ def export(trainer: Trainer, folder: Path) -> None:
     )
     card = folder / "README.md"
     text = card.read_text() if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
-    save(folder, config, trainer.optimizer.average, text)
+    save(folder, config, trainer.optimizer.average.module.state_dict(), text)
 
 
 def stored_name(recipe_data: dict[str, Any]) -> str | None:
