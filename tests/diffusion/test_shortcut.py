@@ -8,7 +8,7 @@ import torch
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.losses import noised
 from kinema.diffusion.samplers import euler, schedule, start
-from kinema.diffusion.shortcut import PIECES, lesson, step_size_of
+from kinema.diffusion.shortcut import PIECES, shortcut_batch, step_size_of
 from kinema.models.denoiser import Denoiser
 
 ROWS = 32
@@ -26,7 +26,7 @@ def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoi
     canvas = plan()
     noise = {name: torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) for name, x in canvas.values.items()}
     rng = np.random.default_rng(0)
-    made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
+    made = shortcut_batch(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
     begun = noised(canvas.values, canvas.levels, noise)
     reached = euler(
         lambda now: denoiser(now, step_size=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
@@ -37,11 +37,11 @@ def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoi
         torch.testing.assert_close(made.values[name][whole], reached.values[name][whole], rtol=1e-4, atol=1e-4)
 
 
-def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
+def test_batches_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
     canvas = plan()
     noise = {name: torch.randn_like(x) for name, x in canvas.values.items()}
     rng = np.random.default_rng(1)
-    made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
+    made = shortcut_batch(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
     assert torch.equal(made.values["state"][:, :2], canvas.values["state"][:, :2])
     assert (made.levels["state"][:, :2] == 0).all() and (made.levels["state"][:, 2:] > 0).all()
     starts = noised(made.values, made.levels, made.noise)["state"]

@@ -15,7 +15,7 @@ from kinema.autoencoder.autoencoder import AutoencoderConfig
 from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import total
-from kinema.diffusion.shortcut import lesson
+from kinema.diffusion.shortcut import shortcut_batch
 from kinema.training import trainer as training
 from kinema.training.batches import make
 from kinema.training.caches import open_caches
@@ -51,11 +51,11 @@ def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
     assert moved and all(p.grad is not None and p.grad.device.type == "meta" for p in moved)
 
 
-def test_a_lesson_in_long_steps(run: Trainer) -> None:
+def test_a_batch_that_teaches_long_steps(run: Trainer) -> None:
     b = make(run.recipe, run.caches, "one shape", "plan", 0).on("meta", run.autoencoder, 2)
     assert b.noise is not None
     text = TextCondition(states=b.text_states, reads=b.text_reads)
-    made = lesson(
+    made = shortcut_batch(
         run.model, np.random.default_rng(0), b.values, b.levels, b.noise, b.time_s, text, b.time_bias, torch.bfloat16
     )
     assert made.step_size.device.type == "meta"

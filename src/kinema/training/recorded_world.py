@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder
 from kinema.datasets.lerobot import Dataset
@@ -33,7 +32,7 @@ from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer
-from kinema.training.recordings import Recordings, WorldBatch, WorldRecipe, draw_world_batch, held_back, world_losses
+from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch, held_back, world_losses
 from kinema.training.run_folder import locked
 from kinema.training.world_report import evaluate, save_starts, world_card
 
@@ -105,15 +104,7 @@ class WorldTrainer(TrainingLoop):
         self.model = Denoiser(config.denoiser).to(self.device)
         if start:
             self._start()
-        self.optimizer = Optimizer(
-            self.model,
-            matrix_lr=recipe.matrix_lr,
-            other_lr=recipe.other_lr,
-            weight_decay=recipe.weight_decay,
-            clip=recipe.clip,
-            ema=recipe.ema,
-            average_every=5,
-        )
+        self.optimizer = Optimizer(self.model, recipe, average_every=5)
         self.dtype = torch.bfloat16
         if recipe.compile:
             for block in self.model.blocks:
@@ -136,24 +127,11 @@ class WorldTrainer(TrainingLoop):
             return 0
         return int(rng.integers(1, self.recipe.own_most + 1))
 
-    def _compute(self, part: WorldBatch) -> tuple[dict[str, Tensor], Tensor]:
-        return world_losses(
-            self.model,
-            part.values,
-            part.levels,
-            part.noise,
-            part.time_s,
-            part.text,
-            part.bias,
-            part.previous_index,
-            self.dtype,
-        )
-
     def one_step(self) -> None:
         part = draw_world_batch(self.recordings, self.recipe, self.step, self.device)
         for _ in range(self._own()):
-            part = part.with_past(self._compute(part)[1])
-        parts, _ = self._compute(part)
+            part = part.with_past(world_losses(self.model, part, self.dtype)[1])
+        parts, _ = world_losses(self.model, part, self.dtype)
         loss = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")
@@ -270,59 +248,48 @@ def train_world(
     if resume:
         checkpoint.check_exists(out)
     with locked(out):
-        return _train_world(dataset, out, minutes, steps, resume, wish, device, show)
-
-
-def _train_world(
-    dataset: Dataset,
-    out: Path,
-    minutes: float | None,
-    steps: int | None,
-    resume: bool,
-    wish: WorldRecipe,
-    device: str,
-    show: Callable[[str], None] | None,
-) -> Path:
-    """The run itself, in a folder that is locked."""
-    if not resume and (out / checkpoint.NAME).exists():
-        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    state = checkpoint.load(out) if resume else None
-    if state is not None and "config" not in state:
-        raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
-    share = wish.autoencoder_share
-    if minutes is None and steps is None and state is not None:
-        steps = state.get("steps")
-        minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
-    if minutes is None and steps is None:
-        minutes = MINUTES
-    autoencoder_minutes = minutes * share if minutes is not None else None
-    autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
-    wish = replace(wish, frames=_stretch(dataset, wish.frames))
-    begun = time.monotonic()
-    autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, state is not None, device, show)
-    autoencoder_s = time.monotonic() - begun
-    recordings = Recordings(dataset, autoencoder, wish, (lambda i, n: show(f"reading episode {i} of {n}")) if show else None)
-    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.name}")
-    left = minutes * (1 - share) if minutes is not None else None
-    trainer = WorldTrainer(wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None)
-    if state is not None:
-        trainer.load(state)
-    trainer.autoencoder_s += autoencoder_s
-    trainer.run(show)
-    figures, picture = evaluate(trainer.finished(), recordings, wish)
-    trained = {
-        "recipe": "world",
-        "data": str(dataset.folder),
-        "steps": trainer.step,
-        "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
-        "date": date.today().isoformat(),
-        "figures": {name: round(value, 3) for name, value in figures.items()},
-    }
-    folder = out / "world"
-    done = replace(config, trained=trained)
-    if wish.autoencoder_share:
-        save_autoencoder(autoencoder, folder / AUTOENCODER)
-    save(folder, done, trainer.optimizer.average.module.state_dict(), world_card(done, figures, dataset.total_frames))
-    save_starts(folder, recordings, wish)
-    picture.save(out / "rollout.png")
-    return folder
+        if not resume and (out / checkpoint.NAME).exists():
+            raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+        state = checkpoint.load(out) if resume else None
+        if state is not None and "config" not in state:
+            raise InputError(
+                f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world"
+            )
+        share, again = wish.autoencoder_share, state is not None
+        if minutes is None and steps is None and state is not None:
+            steps = state.get("steps")
+            minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
+        if minutes is None and steps is None:
+            minutes = MINUTES
+        autoencoder_minutes = minutes * share if minutes is not None else None
+        autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
+        wish = replace(wish, frames=_stretch(dataset, wish.frames))
+        begun = time.monotonic()
+        autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, again, device, show)
+        autoencoder_s = time.monotonic() - begun
+        reading = (lambda i, n: show(f"reading episode {i} of {n}")) if show else None
+        recordings = Recordings(dataset, autoencoder, wish, reading)
+        config = config_for(dataset, recordings, wish, f"world-{dataset.folder.name}")
+        left = minutes * (1 - share) if minutes is not None else None
+        trainer = WorldTrainer(wish, config, recordings, out, minutes=left, steps=steps, device=device, start=not again)
+        if state is not None:
+            trainer.load(state)
+        trainer.autoencoder_s += autoencoder_s
+        trainer.run(show)
+        figures, picture = evaluate(trainer.finished(), recordings, wish)
+        trained = {
+            "recipe": "world",
+            "data": str(dataset.folder),
+            "steps": trainer.step,
+            "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
+            "date": date.today().isoformat(),
+            "figures": {name: round(value, 3) for name, value in figures.items()},
+        }
+        folder = out / "world"
+        done = replace(config, trained=trained)
+        if wish.autoencoder_share:
+            save_autoencoder(autoencoder, folder / AUTOENCODER)
+        save(folder, done, trainer.optimizer.average.module.state_dict(), world_card(done, figures, dataset.total_frames))
+        save_starts(folder, recordings, wish)
+        picture.save(out / "rollout.png")
+        return folder

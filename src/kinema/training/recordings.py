@@ -142,25 +142,21 @@ class Recordings:
         mean = torch.where(count > 0, moved / count.clamp_min(1), torch.inf)
         return int(mean.argmin()) if mean.min() < 0.8 * mean[0] else 0
 
+    def _share(self, *, held_back: bool) -> range:
+        """Numbers of the episodes that are held back, or of the others."""
+        first = len(self.episodes) - self.num_held_back
+        return range(first, len(self.episodes)) if held_back else range(first)
+
     def longest(self, *, held_back: bool) -> int:
         """Frames of the longest episode of either share."""
-        some = (
-            self.episodes[len(self.episodes) - self.num_held_back :]
-            if held_back
-            else self.episodes[: len(self.episodes) - self.num_held_back]
-        )
-        return max(len(episode["reward"]) for episode in some)
+        return max(len(self.episodes[i]["reward"]) for i in self._share(held_back=held_back))
 
     def sample_windows(
         self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False
     ) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
-        first, last = (
-            (len(self.episodes) - self.num_held_back, len(self.episodes))
-            if held_back
-            else (0, len(self.episodes) - self.num_held_back)
-        )
-        lengths = np.array([len(self.episodes[i]["reward"]) for i in range(first, last)])
+        share = self._share(held_back=held_back)
+        lengths = np.array([len(self.episodes[i]["reward"]) for i in share])
         room = np.maximum(lengths - frames + 1, 0)
         if not room.any():
             raise InputError(f"no episode has {frames} frames; record longer ones, or train with fewer frames")
@@ -168,11 +164,11 @@ class Recordings:
         begins = (rng.random(count) * room[which]).astype(np.int64)
         names = ("video", "action", "reward", "terminated", "sensors")
         rows = [
-            {name: self.episodes[first + i][name][b : b + frames] for name in names}
+            {name: self.episodes[share[i]][name][b : b + frames] for name in names}
             for i, b in zip(which, begins, strict=True)
         ]
         tracks = {name: torch.stack([row[name] for row in rows]).float() for name in names}
-        tracks["task"] = torch.tensor([self.tasks.index(self.names[first + i]) for i in which])
+        tracks["task"] = torch.tensor([self.tasks.index(self.names[share[i]]) for i in which])
         return tracks
 
 
@@ -190,7 +186,7 @@ def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldBatch:
-    """The arguments of `world_losses`."""
+    """What `world_losses` takes: bias and previous_index as in `Denoiser.network`."""
 
     values: dict[str, Tensor]
     levels: dict[str, Tensor]
@@ -252,18 +248,10 @@ def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, dev
     )
 
 
-def world_losses(
-    model: Denoiser,
-    values: dict[str, Tensor],
-    levels: dict[str, Tensor],
-    noise: dict[str, Tensor],
-    time_s: Tensor,
-    text: TextCondition | None,
-    bias: Tensor,
-    previous_index: Tensor,
-    dtype: torch.dtype,
-) -> tuple[dict[str, Tensor], Tensor]:
+def world_losses(model: Denoiser, batch: WorldBatch, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor]:
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
+    values, levels, noise, time_s = batch.values, batch.levels, batch.noise, batch.time_s
+    text, bias, previous_index = batch.text, batch.bias, batch.previous_index
     noisy = noised(values, levels, noise)
     step_size = torch.zeros(len(time_s), device=time_s.device)
     answers = model.network(

@@ -90,20 +90,10 @@ class Trainer(TrainingLoop):
         self.model = Denoiser(recipe.denoiser).to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not recipe.trained or name.startswith(recipe.trained))
-        self.optimizer = Optimizer(
-            self.model,
-            matrix_lr=recipe.matrix_lr,
-            other_lr=recipe.other_lr,
-            weight_decay=recipe.weight_decay,
-            clip=recipe.clip,
-            ema=recipe.ema,
-        )
+        self.optimizer = Optimizer(self.model, recipe)
         self.dtype = precision_of(recipe, self.device)
         self.before = 0
         """Steps of the model that the run began with."""
-        self.kind = ""
-        """What the last step was: still, film, plan, live, or leap for a shortcut."""
-        self._leaps = False
         self._clips, self._flops, self._since = 0, 0.0, time.monotonic()
         """Clips and FLOPs since the last reading of the losses, and its time without canaries and pictures."""
         self._unread: list[tuple[str, dict[str, Tensor]]] = []
@@ -125,53 +115,23 @@ class Trainer(TrainingLoop):
 
     def compute(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch that is on the device."""
-        assert batch.noise is not None
-        if batch.kind in ("crop", "still"):
-            assert batch.pictures is not None and batch.cell_units is not None
-            true = batch.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        if batch.kind == "crop":
-            assert batch.window is not None and batch.counts is not None and batch.cell_units is not None
-            return crop_losses(
-                self.model,
-                self.autoencoder.decode,
-                batch.values,
-                batch.levels,
-                true,
-                batch.cell_units,
-                batch.window,
-                batch.counts,
-                self.dtype,
+        b, model, dtype, decode = batch, self.model, self.dtype, self.autoencoder.decode
+        assert b.noise is not None
+        if b.kind not in ("crop", "still"):
+            states, reads = b.text_states, b.text_reads
+            return self.losses(
+                model, b.values, b.levels, b.noise, b.time_s, states, reads, b.time_bias, b.step_size, b.cell_units, dtype
             )
-        if batch.kind == "still":
-            assert batch.cell_units is not None
-            return self.still_losses(
-                self.model,
-                self.autoencoder.decode,
-                batch.values,
-                batch.levels,
-                batch.noise,
-                true,
-                batch.cell_units,
-                self.dtype,
-            )
-        return self.losses(
-            self.model,
-            batch.values,
-            batch.levels,
-            batch.noise,
-            batch.time_s,
-            batch.text_states,
-            batch.text_reads,
-            batch.time_bias,
-            batch.step_size,
-            batch.cell_units,
-            self.dtype,
-        )
+        assert b.pictures is not None and b.cell_units is not None
+        true = b.pictures[:, 0].permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        if b.kind == "still":
+            return self.still_losses(model, decode, b.values, b.levels, b.noise, true, b.cell_units, dtype)
+        assert b.window is not None and b.counts is not None
+        return crop_losses(model, decode, b.values, b.levels, true, b.cell_units, b.window, b.counts, dtype)
 
     def _shortened(self, batch: Batch) -> Batch:
-        """Sometimes, once plans are worth it, the same batch as one that teaches long steps."""
+        """Sometimes, once plans are worth it, the same batch as one that teaches long steps: of kind "leap"."""
         rng = np.random.default_rng((self.recipe.seed, self.step, 1))
-        self._leaps = False
         if batch.kind != "plan" or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
             return batch
         text = TextCondition(states=batch.text_states, reads=batch.text_reads)
@@ -179,8 +139,9 @@ class Trainer(TrainingLoop):
         made = shortcut_batch(
             self.model, rng, batch.values, batch.levels, batch.noise, batch.time_s, text, batch.time_bias, self.dtype
         )
-        self._leaps = True
-        return replace(batch, values=made.values, levels=made.levels, noise=made.noise, step_size=made.step_size)
+        return replace(
+            batch, kind="leap", values=made.values, levels=made.levels, noise=made.noise, step_size=made.step_size
+        )
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
@@ -208,7 +169,6 @@ class Trainer(TrainingLoop):
     def one_step(self) -> None:
         """Draw a batch and learn it. The losses stay on the device until `read`."""
         batch = self.draw()
-        self.kind = "leap" if self._leaps else batch.kind
         self.learn(batch)
         self._clips += len(batch.time_s)
         self._flops += self.flops_of(batch)
@@ -219,7 +179,7 @@ class Trainer(TrainingLoop):
         total(parts).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(self.rate())
         self.step += 1
-        self._unread.append((self.kind, {name: value.detach() for name, value in parts.items()}))
+        self._unread.append((batch.kind, {name: value.detach() for name, value in parts.items()}))
 
     def read(self) -> None:
         """Take the losses since the last reading into the running means; FloatingPointError where one is not a number."""

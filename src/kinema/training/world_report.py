@@ -60,15 +60,8 @@ def evaluate(
     made = []
     for t in range(ahead):
         action = tracks["action"][:, known + t - 1]
-        last, new = step(
-            model,
-            history,
-            action,
-            fps=recordings.fps,
-            seeds=[t * 1000 + i for i in range(count)],
-            text=text,
-            window=window,
-        )
+        seeds = [t * 1000 + i for i in range(count)]
+        last, new = step(model, history, action, fps=recordings.fps, seeds=seeds, text=text, window=window)
         history = [*history[:-1], last, new][-window - 1 :]
         made.append(new)
     cells = torch.stack([m.tracks["video"] for m in made], 1)

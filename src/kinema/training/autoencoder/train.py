@@ -35,10 +35,10 @@ from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoenco
 from kinema.errors import InputError, KinemaError
 from kinema.training.autoencoder.card import card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
-from kinema.training.average import WeightAverage
 from kinema.training.command import Parser
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.loop import TrainingLoop
+from kinema.training.optimizer import WeightAverage
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -263,15 +263,9 @@ def _train(wish: argparse.Namespace) -> None:
         if start
         else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
+    keep, minutes = wish.keep_latents is not None, wish.minutes if wish.steps is None else None
     trainer = AutoencoderTrainer(
-        config,
-        shape,
-        Scenes().draw,
-        Footage().draw,
-        start,
-        keep_latents=wish.keep_latents is not None,
-        minutes=wish.minutes if wish.steps is None else None,
-        steps=wish.steps,
+        config, shape, Scenes().draw, Footage().draw, start, keep, minutes=minutes, steps=wish.steps
     )
     trainer.run(say)
     autoencoder = trainer.finish()
