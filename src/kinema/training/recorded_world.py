@@ -1,8 +1,6 @@
 """A world model of a recorded environment: kinema train world --data DIR.
 
 The network is kinema-tiny's with other widths for actions and sensors; where its weights fit, training begins with them.
-
-Axes: B rows, T frames, h x w cells, P numbers per cell, D numbers of a vector track.
 """
 
 from __future__ import annotations
