@@ -186,18 +186,18 @@ class AutoencoderTrainer(TrainingLoop):
 
     def run(self, say: Callable[[str], None]) -> None:
         """Until the run is done. `say` gets a line every ten seconds and at the end."""
-        said, at = 0, time.monotonic()
+        shown, at = 0, time.monotonic()
 
         def after_step() -> None:
-            nonlocal said, at
+            nonlocal shown, at
             now = time.monotonic()
             if now - at > 10 or self.done >= 1.0:
-                speed = (self.step - said) * (self.config.pixels // 64**2) / (now - at)
+                speed = (self.step - shown) * (self.config.pixels // 64**2) / (now - at)
                 say(
                     f"step {self.step}  loss {self.running['loss']:.4f}  PSNR {self.running['psnr']:.2f} dB (noised)  "
                     f"{speed:.0f} frames/s of 64x64  {self.eta_s:.0f} s left"
                 )
-                said, at = self.step, now
+                shown, at = self.step, now
 
         self.loop(after_step)
 
