@@ -54,7 +54,7 @@ def shape_peak(width: int, tokens: int) -> float:
 
 def step(trainer: Trainer, batch: Batch) -> None:
     total(trainer.compute(batch)).backward()  # type: ignore[no-untyped-call]
-    trainer.optimizer.step(1e-6, average_from=1e6)
+    trainer.optimizer.step(1e-6)
 
 
 def product_share(trainer: Trainer, batch: Batch) -> float:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder import AutoencoderConfig
+from kinema.autoencoder.image_loss import image_loss
 from kinema.errors import InputError
 from kinema.training.autoencoder.card import psnr
-from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, image_loss, spread
+from kinema.training.autoencoder.train import AutoencoderTrainer, TrainConfig, deepened, spread
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
@@ -31,19 +32,21 @@ def squares_and_where(rng: np.random.Generator, count: int, side: int) -> tuple[
     return pictures, (pictures != pictures[:, :1, :1]).any(-1)
 
 
-def trainer(seed: int) -> Trainer:
+def trainer(seed: int, steps: int = 300) -> AutoencoderTrainer:
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 0.5), (16, 0.5)), seed=seed, warmup=5)
-    return Trainer(config, AutoencoderConfig(width=16, channels=8, depth=1), squares_and_where, squares)
+    shape = AutoencoderConfig(width=16, channels=8, depth=1)
+    return AutoencoderTrainer(config, shape, squares_and_where, squares, steps=steps)
 
 
-def weights(of: Trainer) -> Tensor:
+def weights(of: AutoencoderTrainer) -> Tensor:
     return torch.cat([p.detach().flatten() for p in of.average.parameters()])
 
 
 def test_the_seed_decides_the_weights() -> None:
-    runs = [trainer(seed) for seed in (0, 0, 1)]
-    losses = [[run.step(0.1 * k)[0] for k in range(3)] for run in runs]
-    assert losses[0] == losses[1] != losses[2]
+    runs = [trainer(seed, steps=3) for seed in (0, 0, 1)]
+    for run in runs:
+        run.run(lambda line: None)
+    assert runs[0].running == runs[1].running != runs[2].running
     assert torch.equal(weights(runs[0]), weights(runs[1]))
     assert not torch.equal(weights(runs[0]), weights(runs[2]))
 
@@ -54,7 +57,7 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
     still = torch.zeros(len(pictures), 8, pictures.shape[2] // 8, pictures.shape[3] // 8)
     before = run.loss(pictures, weight, still)[0].item()
     for _ in range(60):
-        run.step(0.2)
+        run.one_step()
     assert run.loss(pictures, weight, still)[0].item() < 0.8 * before
     autoencoder = run.finish(20).cast(torch.float32)
     latents = autoencoder.encode(run.batch()[0][None])
@@ -65,9 +68,8 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
 def test_the_decoder_alone_can_learn_on() -> None:
     start = trainer(0).finish(2)
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 1.0),), warmup=1)
-    run = Trainer(config, start.config, squares_and_where, squares, start, keep_latents=True)
-    for _ in range(3):
-        run.step(0.2)
+    run = AutoencoderTrainer(config, start.config, squares_and_where, squares, start, keep_latents=True, steps=3)
+    run.run(lambda line: None)
     made = run.finish()
     for name, value in start.state_dict().items():
         same = torch.equal(made.state_dict()[name].float(), value.float())

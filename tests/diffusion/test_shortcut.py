@@ -35,7 +35,7 @@ def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoi
         torch.testing.assert_close(made.clean.values[name][whole], reached.values[name][whole], rtol=1e-4, atol=1e-4)
 
 
-def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
+def test_batches_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
     canvas = plan()
     noise = {name: torch.randn_like(x) for name, x in canvas.values.items()}
     rng = np.random.default_rng(1)

@@ -50,7 +50,7 @@ def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
     assert moved and all(p.grad is not None and p.grad.device.type == "meta" for p in moved)
 
 
-def test_a_lesson_in_long_steps(run: Trainer) -> None:
+def test_a_batch_that_teaches_long_steps(run: Trainer) -> None:
     b = make_batch(run.recipe, run.caches, "one shape", "plan", 0).on("meta", run.autoencoder, 2)
     assert b.noise is not None
     made = shortcut_batch(run.model, np.random.default_rng(0), b.canvas, b.noise, b.time_bias, torch.bfloat16)

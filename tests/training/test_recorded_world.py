@@ -1,4 +1,4 @@
-"""World models of recordings: what a lesson shows, resuming, and stepping into the result."""
+"""World models of recordings: what a batch shows, resuming, and stepping into the result."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from kinema.models.denoiser import DenoiserInput, cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.world import World
 from kinema.training import checkpoint
-from kinema.training.recorded_world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
-from kinema.training.recordings import Recordings, WorldRecipe, lesson
+from kinema.training.recorded_world import WorldTrainer, config_for, train_world
+from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch
 from kinema.training.run_folder import locked
+from kinema.training.world_report import LEAST_ENDS, evaluate
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
 
@@ -52,8 +53,8 @@ def recordings(recorded: Path) -> Recordings:
     return Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), RECIPE, None)
 
 
-def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
-    part = lesson(recordings, RECIPE, 3, torch.device("cpu"))
+def test_a_batch_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
+    part = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
     t = RECIPE.frames
     for name, x in part.clean.values.items():
         assert torch.equal(x[:, 1:t], x[:, t:]), name
@@ -63,15 +64,15 @@ def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: R
         assert part.previous_index[t + i - 1] == i, "it follows the frame before it"
         assert reads[i].nonzero()[:, 0].tolist() == list(range(i + 1))
     assert (part.clean.levels["video"][:, t:] > 0).all() and (part.clean.levels["action"][:, t:] == 1).all()
-    again = lesson(recordings, RECIPE, 3, torch.device("cpu"))
+    again = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
     assert all(torch.equal(x, again.clean.values[name]) for name, x in part.clean.values.items())
 
 
 def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
-    """For the last frame of a stretch: the answer in a lesson, and that of live mode for the same past and the same noise."""
+    """For the last frame of a stretch: the answer in a batch, and that of live mode for the same past and the same noise."""
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
     net = WorldTrainer(RECIPE, config, recordings, tmp_path, steps=1, start=False).model.eval()
-    part, t = lesson(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
+    part, t = draw_world_batch(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
     noisy = replace(noised(part.clean, part.noise), text=None)
     canvas = noisy.pick(torch.tensor([*range(t - 1), 2 * t - 2]))
     with torch.inference_mode():

@@ -57,7 +57,7 @@ def repeated(run: Trainer, batch: Batch, times: int, *, rate: float) -> list[flo
     for _ in range(times):
         loss = total(run.compute(batch))
         loss.backward()
-        run.optimizer.step(rate, average_from=2.0)
+        run.optimizer.step(rate)
         losses.append(float(loss.detach()))
     return losses
 
@@ -161,8 +161,9 @@ def test_resume_equals_uninterrupted(caches: dict[str, EpisodeCache], tmp_path: 
     assert second.step == whole.step == 6
     for (name, a), b in zip(whole.model.state_dict().items(), second.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
-    for name, a in whole.optimizer.average.items():
-        assert torch.equal(a, second.optimizer.average[name]), name
+    averages = second.optimizer.average.module.state_dict()
+    for name, a in whole.optimizer.average.module.state_dict().items():
+        assert torch.equal(a, averages[name]), name
 
 
 def test_batches_are_a_function_of_kind_and_number(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:

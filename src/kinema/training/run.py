@@ -51,7 +51,7 @@ def export(trainer: Trainer, folder: Path) -> None:
     )
     card = folder / "README.md"
     text = card.read_text() if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
-    save(folder, config, trainer.optimizer.average, text)
+    save(folder, config, trainer.optimizer.average.module.state_dict(), text)
 
 
 def stored_name(recipe_data: dict[str, Any]) -> str | None:
@@ -116,35 +116,22 @@ def train(
     if resume is not None:
         checkpoint.check_exists(resume)
     with locked(out):
-        return _train(run, out, minutes, resume, device, show, prepare)
-
-
-def _train(
-    run: Recipe,
-    out: Path,
-    minutes: float | None,
-    resume: Path | None,
-    device: str,
-    show: OnReport | None,
-    prepare: Callable[[str, int, int], None] | None,
-) -> Path:
-    """The run itself, in a folder that is locked."""
-    state = checkpoint.load_checkpoint(resume) if resume is not None else None
-    if state is not None and resume is not None:
-        check_same(run, state, resume)
-    elif (out / checkpoint.NAME).exists():
-        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    autoencoder = open_autoencoder(run.autoencoder, device)
-    caches = open_caches(run, prepare)
-    trainer = Trainer(run, out, caches, autoencoder, device=device, minutes=minutes)
-    if state is not None:
-        trainer.load(state)
-    elif run.begin:
-        trainer.begin(run.begin)
-    trainer.run(
-        show,
-        lambda model, step: picture(run, model, autoencoder, caches[trainer.phase.name], out / "pictures", step, device),
-    )
-    folder = out / run.model_name
-    export(trainer, folder)
-    return folder
+        state = checkpoint.load_checkpoint(resume) if resume is not None else None
+        if state is not None and resume is not None:
+            check_same(run, state, resume)
+        elif (out / checkpoint.NAME).exists():
+            raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+        autoencoder = open_autoencoder(run.autoencoder, device)
+        caches = open_caches(run, prepare)
+        trainer = Trainer(run, out, caches, autoencoder, device=device, minutes=minutes)
+        if state is not None:
+            trainer.load(state)
+        elif run.begin:
+            trainer.begin(run.begin)
+        trainer.run(
+            show,
+            lambda model, step: picture(run, model, autoencoder, caches[trainer.phase.name], out / "pictures", step, device),
+        )
+        folder = out / run.model_name
+        export(trainer, folder)
+        return folder

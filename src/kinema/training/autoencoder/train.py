@@ -17,7 +17,6 @@ Axes: N pictures, C channels, H and W pixels, h and w cells.
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import sys
 import time
@@ -38,6 +37,8 @@ from kinema.training.autoencoder.card import autoencoder_card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
 from kinema.training.command import TrainingParser
 from kinema.training.length import check_minutes, check_steps
+from kinema.training.loop import TrainingLoop
+from kinema.training.optimizer import WeightAverage
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -106,8 +107,10 @@ def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
     return autoencoder
 
 
-class Trainer:
-    """One autoencoder in training. `step(progress)` takes one optimizer step at a share 0..1 of the schedule."""
+class AutoencoderTrainer(TrainingLoop):
+    """One autoencoder in training. It keeps no checkpoints: a run takes minutes."""
+
+    smoothing = 0.98
 
     def __init__(
         self,
@@ -117,9 +120,14 @@ class Trainer:
         clips: Draw,
         start: Autoencoder | None = None,
         keep_latents: bool = False,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
     ) -> None:
-        """start: train on from this autoencoder, deepened to `autoencoder`. keep_latents: its decoder only, so that models
-        that were trained on its latents stay valid."""
+        """start: train on from this autoencoder, deepened to `autoencoder`. keep_latents: its decoder only, so that models that
+        were trained on its latents stay valid. minutes, steps: length of the run, whichever ends first;
+        InputError without either."""
+        super().__init__(steps=steps, minutes=minutes, warmup=config.warmup)
         torch.manual_seed(config.seed)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
@@ -130,7 +138,7 @@ class Trainer:
         self.autoencoder.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
         if start is None:
             start_linear(self.autoencoder, [self.batch()[0] for _ in range(8)])
-        self.average = copy.deepcopy(self.autoencoder).requires_grad_(False)
+        self.average = WeightAverage(self.autoencoder, config.average, first=1.1)
         self.dtype = fast_dtype()
         self.objective = torch.compile(self.loss, dynamic=False) if config.compile else self.loss
         slow = [*self.autoencoder.encoder.linear.parameters(), *self.autoencoder.decoder.linear.parameters()]
@@ -138,7 +146,6 @@ class Trainer:
         parts = ((fast, 1.0), (slow, config.linear_share))
         self.groups = [{"params": [p for p in part if p.requires_grad], "share": share} for part, share in parts]
         self.optimizer = torch.optim.Adam(self.groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
-        self.steps = 0
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Pictures float32 [N, 3, H, W], Playground first, then footage; weights of their pixels [N, 1, H, W]."""
@@ -157,13 +164,17 @@ class Trainer:
         made = self.autoencoder.decoder(raw + noise.to(self.dtype)).float()
         return image_loss(made, pictures, weight) + self.config.spread * spread(raw), made
 
-    def step(self, progress: float) -> tuple[float, float]:
-        """Loss and PSNR of one step on a fresh batch."""
+    def rate(self) -> float:
+        """The factor of the learning rate: warm up, fall as a cosine."""
+        return min(self.warmed, 0.5 + 0.5 * math.cos(math.pi * self.done))
+
+    def one_step(self) -> None:
+        """One step on a fresh batch."""
         pictures, weight = self.batch()
         count, _, height, width = pictures.shape
         strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
         noise = strength * torch.randn(count, self.autoencoder.channels, height // 8, width // 8, generator=self.noise)
-        rate = self.config.rate * min((self.steps + 1) / self.config.warmup, 0.5 + 0.5 * math.cos(math.pi * progress))
+        rate = self.config.rate * self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * max(rate, self.config.rate / 1000)
         self.optimizer.zero_grad(set_to_none=True)
@@ -171,16 +182,32 @@ class Trainer:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), 1.0)
         self.optimizer.step()
-        self.steps += 1
-        keep = min(self.config.average, 1 - 10 / (self.steps + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.autoencoder.parameters()), 1 - keep)
-        return loss.item(), psnr(made.detach(), pictures)
+        self.average.update_parameters(self.autoencoder)
+        self.step += 1
+        self.smooth("loss", loss.item())
+        self.smooth("psnr", psnr(made, pictures))
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Until the run is done. `say` gets a line every ten seconds and at the end."""
+        shown, at = 0, time.monotonic()
+
+        def after_step() -> None:
+            nonlocal shown, at
+            now = time.monotonic()
+            if now - at > 10 or self.done >= 1.0:
+                speed = (self.step - shown) * (self.config.pixels // 64**2) / (now - at)
+                say(
+                    f"step {self.step}  loss {self.running['loss']:.4f}  PSNR {self.running['psnr']:.2f} dB (noised)  "
+                    f"{speed:.0f} frames/s of 64x64  {self.eta_s:.0f} s left"
+                )
+                shown, at = self.step, now
+
+        self.loop(after_step)
 
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
         """The averaged autoencoder with its normalizing constants, measured over fresh batches."""
-        autoencoder = self.average.cast(self.dtype).eval()
+        autoencoder = self.average.averaged().cast(self.dtype)
         if self.keep_latents:
             return autoencoder
         raw = [autoencoder.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
@@ -188,35 +215,6 @@ class Trainer:
         autoencoder.mean.copy_(every.mean(1))
         autoencoder.std.copy_(every.std(1))
         return autoencoder
-
-
-def train_for(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
-    """Step until the time or the number of steps is up, whichever is first; `say` gets a line every few seconds."""
-    check_minutes(minutes)
-    check_steps(steps)
-    if minutes is None and steps is None:
-        raise InputError("a training without an end: expected minutes or steps")
-    start = last = time.monotonic()
-    losses: list[tuple[float, float]] = []
-    seen = 0
-    while True:
-        now = time.monotonic()
-        by_steps = trainer.steps / steps if steps is not None else 0.0
-        by_time = (now - start) / (60 * minutes) if minutes is not None else 0.0
-        progress = max(by_steps, by_time)
-        if losses and (now - last > 10 or progress >= 1):
-            loss, quality = np.mean(losses, 0)
-            left = (now - start) * (1 / progress - 1)
-            speed = seen / (now - last)
-            say(
-                f"step {trainer.steps}  loss {loss:.4f}  PSNR {quality:.2f} dB (noised)  "
-                f"{speed:.0f} frames/s of 64x64  {max(0, left):.0f} s left"
-            )
-            last, seen, losses = now, 0, []
-        if progress >= 1:
-            return
-        losses.append(trainer.step(progress))
-        seen += trainer.config.pixels // 64**2
 
 
 def main() -> None:
@@ -272,14 +270,17 @@ def _train(wish: argparse.Namespace) -> None:
         if start
         else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
-    trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
-    train_for(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
+    keep, minutes = wish.keep_latents is not None, wish.minutes if wish.steps is None else None
+    trainer = AutoencoderTrainer(
+        config, shape, Scenes().draw, Footage().draw, start, keep, minutes=minutes, steps=wish.steps
+    )
+    trainer.run(say)
     autoencoder = trainer.finish()
     save_autoencoder(autoencoder, wish.out)
     figures = measure(autoencoder)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
     save_autoencoder(
-        autoencoder, wish.out, card=autoencoder_card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures)
+        autoencoder, wish.out, card=autoencoder_card(autoencoder, trainer.step, " ".join(sys.argv[1:]), figures)
     )
 
 
