@@ -166,6 +166,14 @@ def test_resume_equals_uninterrupted(caches: dict[str, EpisodeCache], tmp_path: 
         assert torch.equal(a, averages[name]), name
 
 
+def test_long_steps_are_reported_as_a_kind_of_their_own(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
+    plans = replace(smoke().phases[0], still_share=0.0, film_share=0.0)
+    run = trainer(caches, tmp_path, phases=(plans,), live_share=0.0, shortcut_share=1.0)
+    run.one_step()
+    run.read()
+    assert {name.split()[0] for name in run.running} == {"leap"}
+
+
 def test_batches_are_a_function_of_kind_and_number(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
     run = trainer(caches, tmp_path)
     a, b, c = (drawn(run, "plan", number) for number in (3, 3, 4))
