@@ -13,7 +13,6 @@ ROOT = Path(kinema.__file__).parent
 EXCUSED = {
     "add": "each module of a `kinema` command adds its options; `kinema.cli.main` calls it",
     "run": "each module of a `kinema` command runs it",
-    "Trainer": "the trainers of the denoiser and of the autoencoder have the same methods",
 }
 """Names that more than one module defines, and why."""
 NO_NAMES = {"log", "router", "main"}
