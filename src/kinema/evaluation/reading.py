@@ -69,7 +69,7 @@ def read(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
 
 def _fits(seen: Seen, scene: Scene, slot: int, exact: bool) -> bool:
     """Of that kind and color; failing that, of a color that only this thing has."""
-    color = COLORS[scene.color[slot]]
+    color: str = COLORS[scene.color[slot]]
     if exact:
         return f"{seen.color} {seen.kind}" == scene.name(slot)
     alone = sum(COLORS[scene.color[k]] == color for k in scene.entities) == 1

@@ -20,7 +20,8 @@ from torch import Tensor
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.hub import Model
 from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice, project_identity
-from kinema.scene.scene import KINDS, SYMMETRY
+from kinema.scene.geometry import CIRCLES, SYMMETRY
+from kinema.scene.scene import KINDS
 
 DEPTH = 0.25
 """Two things overlap from this depth on, as a share of the smaller one's circle."""
@@ -31,13 +32,8 @@ OVERLAP_WEIGHT, JITTER_WEIGHT, CUT_OFF_WEIGHT = 1.0, 0.5, 1.0
 ROOM_SPREAD = 2.5
 """Units that a step of 1 in a place is."""
 
-_CIRCLES = {
-    "ball": (1.0, 0.0), "box": (0.88, 0.0), "triangle": (0.575, 0.0), "star": (0.8, 0.0), "car": (0.56, 0.5), "robot": (0.8, 0.0),
-}  # fmt: skip
-"""Two circles inside each solid thing: their radius, and how far they lie before and behind its center, in multiples of its
-size."""
-_RADIUS = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[0] for kind in KINDS])
-_AHEAD = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
+_RADIUS = torch.tensor([CIRCLES.get(kind, (0.0, 0.0))[0] for kind in KINDS])
+_AHEAD = torch.tensor([CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
 _SYMMETRY = torch.tensor([float(SYMMETRY[kind]) for kind in KINDS])
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from random import Random
 
 from kinema.errors import InputError
-from kinema.playground.physics import CEILING, RIM, SCENERY, Actor, Cast
+from kinema.playground.physics import SCENERY, Actor, Cast
 from kinema.playground.scene_distribution import SceneDistribution, held_out
 from kinema.playground.scene_sampler import MOVERS, SceneSampler, choose, overlap, rank
 from kinema.playground.tasks import Task
+from kinema.scene.geometry import CEILING, RIM
 
 TRIES = 400
 FREE = ("ball", "box", "triangle", "star")

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SYMMETRY, VIEWS, Scene
+from kinema.scene.geometry import SYMMETRY
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
 
 Array = NDArray[np.float32]
 
