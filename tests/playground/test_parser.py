@@ -12,7 +12,7 @@ from kinema.errors import SizeError
 from kinema.playground import simulate, tiny
 from kinema.playground.parser import Seen, parse_clip
 from kinema.playground.renderer import render, render_batch
-from kinema.playground.shapes import BOUND
+from kinema.scene.geometry import BOUND
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 
 Args = dict[str, Any]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
+from kinema.scene.geometry import ROOM_HEIGHT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,5 +134,5 @@ def blank(
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
     levels = {name: torch.ones(shape if name == "state" else shape[:-1], device=device) for name, shape in shapes.items()}
     if grid is not None and cell_units is None:
-        cell_units = 10.0 / grid[0]
+        cell_units = ROOM_HEIGHT / grid[0]
     return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)

@@ -25,6 +25,7 @@ from PIL import Image
 from kinema.datasets.lerobot import Recorded, Writer
 from kinema.envs.spaces import Spec, check, encode, spec_of, width
 from kinema.errors import InputError
+from kinema.models.config import cell_px
 
 PLUGINS = {
     "ALE/": ("ale_py", "ale-py"),
@@ -34,7 +35,8 @@ PLUGINS = {
     "Crafter": ("kinema.envs.crafter", "crafter"),
 }
 """What to import for ids that begin so (Gymnasium finds no plugins by itself), and how pip calls it."""
-LEAST = 16
+CELL_PX = cell_px(2)
+"""Pixels along one side of a video cell of a recorded world; pictures are whole cells."""
 """Pixels per side under which an array of a picture's shape is a grid of numbers, not a picture."""
 FPS = 16.0
 MOST_SENSORS = 1024
@@ -81,7 +83,7 @@ def _is_picture(space: gym.Space[Any]) -> bool:
         isinstance(space, gym.spaces.Box)
         and space.dtype == np.uint8
         and len(space.shape) in (2, 3)
-        and min(space.shape[:2]) >= LEAST
+        and min(space.shape[:2]) >= CELL_PX
         and (len(space.shape) == 2 or space.shape[2] in (1, 3))
     )
 
@@ -245,8 +247,8 @@ class Seen(gym.Wrapper[Any, Any, Any, Any]):
 
 def check_size(size: tuple[int, int]) -> None:
     """InputError unless pictures [height, width] can become video cells."""
-    if min(size) < LEAST or any(side % 16 for side in size):
-        raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of 16")
+    if min(size) < CELL_PX or any(side % CELL_PX for side in size):
+        raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of {CELL_PX}")
 
 
 def record(

@@ -29,6 +29,7 @@ from kinema.models.block import KVCache
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice, project_for_render
+from kinema.scene.geometry import cell_units
 
 WINDOW = 32
 """Frames that attention reads from the cache: two seconds at 16 frames a second."""
@@ -100,7 +101,7 @@ def _known(states: Sequence[FrameState], text: TextCondition | None) -> Canvas:
 
 def _cell_units(values: dict[str, Tensor]) -> float | None:
     """Height of a cell of pictures that fill their cells, as those of recorded worlds do."""
-    return 10.0 / values["video"].shape[2] if "video" in values else None
+    return cell_units(values["video"].shape[2]) if "video" in values else None
 
 
 def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
@@ -256,7 +257,7 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
             **{name: x.flatten(0, 1)[:, None] for name, x in known.levels.items()},
             "video": torch.ones(shape, device=model.device),
         },
-        cell_units=10.0 * cell / height,
+        cell_units=cell_units(height / cell),
     )
     clean = model.denoiser.render(canvas, dtype=model.dtype)
     shown = to_bytes(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
