@@ -303,7 +303,7 @@ def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Bat
 def draw_window_corners(
     rng: np.random.Generator, fields: Fields, shape: Shape, side: int, cell_px: int
 ) -> NDArray[np.int64]:
-    """First rows and columns [B, 2], in cells of `cell_px` pixels, of windows `side` cells high and wide at most, each around a thing
+    """First rows and columns [B, 2], in cells of `cell_px` pixels, of windows of at most `side` x `side` cells, each around a thing
     or, one in four, anywhere."""
     (rows, columns), units = shape.cells(cell_px), shape.cell_units(cell_px)
     picks = (rng.random(fields.kind.shape) + (fields.kind >= 0)).argmax(1)[:, None]
