@@ -34,6 +34,8 @@ COLORS = tuple(PALETTE)
 MATERIALS = ("plain", "bouncy", "heavy")
 BACKGROUNDS = ("field", "desert", "night", "snow", "lab")
 VIEWS = ("side", "top")
+HEX = {name: f"#{red:02x}{green:02x}{blue:02x}" for name, (red, green, blue) in PALETTE.items()}
+"""The palette as CSS writes it."""
 SIZES = {"small": 0.6, "medium": 0.85, "large": 1.15}
 """Size names and the radius in units that each stands for."""
 MEDIUM, LARGE = SIZES["medium"], SIZES["large"]

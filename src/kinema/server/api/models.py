@@ -17,7 +17,7 @@ from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available, find
 from kinema.playground import VOCABULARY
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
-from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, PALETTE, SIZES, VIEWS
+from kinema.scene.scene import BACKGROUNDS, COLORS, HEX, KINDS, MATERIALS, SIZES, VIEWS
 from kinema.server.api.dependencies import Reader
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
@@ -104,7 +104,7 @@ class ModelList(Listing[ModelInfo]):
 def scene_facts() -> SceneFacts:
     return SceneFacts(
         room_height=ROOM_HEIGHT, default_camera=DEFAULT_CAMERA, views=list(VIEWS), backgrounds=list(BACKGROUNDS),
-        materials=list(MATERIALS), sizes=SIZES, palette={name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in PALETTE.items()},
+        materials=list(MATERIALS), sizes=SIZES, palette=HEX,
         outlines={
             kind: Outline(across=outline.across, above=outline.above, below=outline.below) for kind, outline in OUTLINE.items()
         },
