@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, stack
+from kinema.diffusion.seeds import frame_seed
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits, pipeline
 from kinema.inference.canvas_io import (
@@ -434,7 +435,7 @@ def _stepped(
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
     states = prefill(model, split_frames(tracks, 0.0, fps))
     for t in range(more):
-        last, new = step(model, states, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
+        last, new = step(model, states, None, fps=fps, seeds=[frame_seed(seed, t)])
         states = [*states[:-1], last, new]
         if progress is not None:
             progress("plan", t + 1, more)

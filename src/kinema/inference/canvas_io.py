@@ -19,6 +19,7 @@ from kinema.autoencoder import to_bytes, to_unit
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.patchify import from_cells, to_cells
 from kinema.devices import AUTO, resolve_device
+from kinema.diffusion.seeds import LIMIT
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
@@ -131,6 +132,6 @@ def decode_clips(
 
 def check_seed(seed: int) -> int:
     """A whole number from 0 up to 2^62."""
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**62:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < LIMIT:
         raise InputError(f"seed {seed!r}: expected a whole number from 0 to 2^62")
     return int(seed)

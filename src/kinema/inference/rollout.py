@@ -23,6 +23,7 @@ from kinema.autoencoder import to_bytes
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.seeds import ending_rng
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.models.block import KVCache
@@ -224,7 +225,7 @@ def termination_prob(state: FrameState) -> NDArray[np.float32]:
 
 def terminated(state: FrameState, seeds: Sequence[int]) -> NDArray[np.bool_]:
     """Whether each world's task ends in this frame [B], drawn with `termination_prob` from its seed."""
-    drawn = np.array([np.random.default_rng((seed, 7)).random() for seed in seeds])
+    drawn = np.array([ending_rng(seed).random() for seed in seeds])
     return np.asarray(drawn < termination_prob(state))
 
 

@@ -28,6 +28,7 @@ from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.scene.geometry import HALF_HEIGHT
 from kinema.training.recipes import KINDS, Phase, Recipe, Shape
+from kinema.training.seeds import Draw, batch_rng, step_rng
 
 HELD_BACK = 200
 """The last episodes of an episode cache are never trained on; canaries use them."""
@@ -246,9 +247,9 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
 
 def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
     """Which kind of batch a step is."""
-    rng = np.random.default_rng((recipe.seed, step, 2))
+    rng = step_rng(recipe.seed, step, Draw.KIND)
     if rng.random() < phase.still_share:
-        return "crop" if np.random.default_rng((recipe.seed, step, 4)).random() < recipe.crop_share else "still"
+        return "crop" if step_rng(recipe.seed, step, Draw.CROP).random() < recipe.crop_share else "still"
     if rng.random() < phase.film_share:
         return "film"
     return "live" if rng.random() < recipe.live_share else "plan"
@@ -256,7 +257,7 @@ def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
 
 def make(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
     """Batch `number` of a kind, from the episode cache of a phase."""
-    rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
+    rng = batch_rng(recipe.seed, KINDS.index(kind), number)
     if kind == "still":
         return _still(recipe, caches[phase], rng)
     if kind == "crop":

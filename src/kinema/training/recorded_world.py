@@ -28,6 +28,7 @@ from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder, 
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.lerobot import Dataset
+from kinema.diffusion.seeds import row_seeds
 from kinema.envs.spaces import width
 from kinema.errors import InputError, ModelError
 from kinema.inference.rollout import prefill, split_frames, step
@@ -43,6 +44,7 @@ from kinema.training.length import check_minutes, check_steps
 from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import Lesson, Recordings, WorldRecipe, full_tracks, held_back, lesson, world_losses
 from kinema.training.run_folder import locked
+from kinema.training.seeds import Draw, step_rng
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +156,7 @@ class WorldTrainer:
 
     def _own(self) -> int:
         """How many times over the past of this step is the network's own work."""
-        rng = np.random.default_rng((self.recipe.seed, self.step, 1))
+        rng = step_rng(self.recipe.seed, self.step, Draw.OWN_PAST)
         if self.done < self.recipe.own_from or rng.random() >= self.recipe.own_share:
             return 0
         return int(rng.integers(1, self.recipe.own_most + 1))
@@ -279,7 +281,7 @@ def evaluate(model: Model, recordings: Recordings, recipe: WorldRecipe, count: i
             history,
             action,
             fps=recordings.fps,
-            seeds=[t * 1000 + i for i in range(count)],
+            seeds=row_seeds(0, t, count),
             text=text,
             window=window,
         )

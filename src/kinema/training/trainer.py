@@ -37,6 +37,7 @@ from kinema.training.optimizer import Optimizer
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, Phase, Recipe
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
+from kinema.training.seeds import Draw, step_rng
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class Trainer:
 
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as a lesson in long steps."""
-        rng = np.random.default_rng((self.recipe.seed, self.step, 1))
+        rng = step_rng(self.recipe.seed, self.step, Draw.SHORTCUT)
         self._leaps = False
         if batch.kind != "plan" or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
             return batch
@@ -198,7 +199,7 @@ class Trainer:
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
-        rng = np.random.default_rng((self.recipe.seed, self.step, 3))
+        rng = step_rng(self.recipe.seed, self.step, Draw.OWN_PAST)
         if not batch.live or rng.random() >= self.recipe.own_share:
             return batch
         return scheduled_sampling(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)
