@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.scene.geometry import MIDDLE, SYMMETRY
-from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, MEDIUM, VIEWS, Scene
 
 Array = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ VECTORS: dict[str, int] = {
 _SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
 POSITION_SCALE, VELOCITY_SCALE, REWARD_SCALE = 2.5, 3.0, 0.1
 """What 1 on the tracks is: units of a position (which is 0 at `MIDDLE`), units a second of a velocity, and reward."""
-SIZE, SIZE_SPREAD = 0.85, 0.25
+SIZE, SIZE_SPREAD = MEDIUM, 0.25
 """Offset and scale of sizes: the size in units at 0 on the state track, and that of a step of 1."""
 _SURE_TURN = 0.4
 """Least length of an angle's (sine, cosine) vector at which its direction is used."""

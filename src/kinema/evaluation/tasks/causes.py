@@ -36,7 +36,7 @@ def _pair(number: int) -> tuple[Case, Case]:
     rng = Random(f"{number}/arena-cause")
     color, other = rng.sample([c for c in COLORS if c != "purple"], 2)
     side, at = rng.choice((-1.0, 1.0)), rng.uniform(4.0, 6.0)
-    kind, size = rng.choice((("ball", 0.85), ("ball", 1.15), ("star", 0.85)))
+    kind, size = rng.choice((("ball", MEDIUM), ("ball", LARGE), ("star", MEDIUM)))
     rest = 1.0 + size * (1.05 if kind == "star" else 1.0)
     load = Actor(kind=kind, color=other, material="plain", size=size, x=at + side * 2.3, y=rest)
     robot = Actor(kind="robot", color=color, material="plain", size=MEDIUM, x=at, y=standing_y("robot", MEDIUM))
