@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT, described
 
-from kinema.agents import Imitator, Planner, Policy, Random, Score, Settings, Still, learn, score
+from kinema.agents import Imitator, Planner, Policy, PPOConfig, Random, Score, Still, learn, score
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.statistics import gain_share
 
@@ -76,7 +76,7 @@ def measure(model: Model, frames: int, seeds: int, episodes: int, planned: int) 
             began, found = time.time(), []
             amount = few if who == RECORDED else frames
             for seed in range(seeds):
-                agent = learn(task, inside=model if who == INSIDE else None, settings=Settings(frames=amount, seed=seed))
+                agent = learn(task, inside=model if who == INSIDE else None, settings=PPOConfig(frames=amount, seed=seed))
                 if who == INSIDE:
                     few = int(agent.made["real_frames"])
                 found.append(score(agent, task, episodes=episodes))

@@ -19,7 +19,7 @@ from benchmarks.first_light import ROOT, described
 from kinema.evaluation.model_under_test import open_model
 from kinema.evaluation.report import _score, read_cards
 from kinema.evaluation.runner import Run, strips
-from kinema.models.hub import available
+from kinema.models.hub import available_models
 
 SHOWN = ("uniform", "collision", "combinations", "conservation", "permanence", "causes", "future", "actions", "prompts")
 
@@ -102,7 +102,7 @@ def main() -> int:
     for card in cards:
         (folder / "arena" / f"{card['subject']}.json").write_text(json.dumps(card, indent=1) + "\n")
     first = cards[0]
-    weights = ", ".join(described(card["subject"]) for card in cards if card["subject"] in available())
+    weights = ", ".join(described(card["subject"]) for card in cards if card["subject"] in available_models())
     head = (
         f"# The arena: figures\n\n`kinema arena run{' --quick' * (first['scale'] == 'quick')} --model {first['subject']}`,"
         f" then `python -m benchmarks.arena FOLDER... --write`; {weights}; {first['date']}, {machine()}. 0: what needs no"
@@ -117,7 +117,7 @@ def main() -> int:
     parts += [f"## {card['subject']}\n\n" + "\n".join(details(card)) for card in cards]
     (folder / "arena.md").write_text("\n\n".join(parts) + "\n")
     for card, place in zip(cards, given.folders, strict=True):
-        if card["subject"] in available():
+        if card["subject"] in available_models():
             picture(card, place)
     return 0
 

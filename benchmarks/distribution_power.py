@@ -19,10 +19,10 @@ from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import IN_SIGHT, episodes
+from kinema.evaluation.cases import IN_SIGHT, sample_episodes
 from kinema.evaluation.tasks.distribution import FRAMES, LOOKS, state_features
 from kinema.playground import tiny
-from kinema.playground.parser import Seen
+from kinema.playground.parser import ParsedObject
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.statistics import standardized
 
@@ -33,10 +33,10 @@ TRIES, DRAWS = 100, 100
 FASTEST = 2.0
 
 
-def read(scene: Scene, frame: int) -> list[Seen]:
+def read(scene: Scene, frame: int) -> list[ParsedObject]:
     """What is in sight in a frame, as a parser without errors would read it."""
     return [
-        Seen(
+        ParsedObject(
             kind=KINDS[scene.kind[k]], color=COLORS[scene.color[k]], x=float(scene.x[frame, k]), y=float(scene.y[frame, k]),
             size=float(scene.size[k]), score=1.0,
         )
@@ -45,18 +45,18 @@ def read(scene: Scene, frame: int) -> list[Seen]:
     ]  # fmt: skip
 
 
-def played(scene: Scene, rate: float) -> list[list[Seen]]:
+def played(scene: Scene, rate: float) -> list[list[ParsedObject]]:
     """What is read at LOOKS when a scene is played at so many times its speed."""
     return [read(scene, round(look * rate)) for look in LOOKS]
 
 
-def cheats() -> dict[str, Callable[[list[Scene]], list[list[list[Seen]]]]]:
+def cheats() -> dict[str, Callable[[list[Scene]], list[list[list[ParsedObject]]]]]:
     """Altered clips, by what is wrong with them."""
 
-    def at(rate: float) -> Callable[[list[Scene]], list[list[list[Seen]]]]:
+    def at(rate: float) -> Callable[[list[Scene]], list[list[list[ParsedObject]]]]:
         return lambda scenes: [played(scene, rate) for scene in scenes]
 
-    def copies(count: int) -> Callable[[list[Scene]], list[list[list[Seen]]]]:
+    def copies(count: int) -> Callable[[list[Scene]], list[list[list[ParsedObject]]]]:
         return lambda scenes: [played(scenes[i % count], 1.0) for i in range(len(scenes))]
 
     def less(scene: Scene) -> Scene:
@@ -94,7 +94,7 @@ def rejects(a: Doubles, b: Doubles, rng: np.random.Generator) -> bool:
 def measure(films: list[int], pool: int = POOL, tries: int = TRIES) -> list[dict[str, str]]:
     """One row for each alteration: the share of `tries` in which it is told from the truth."""
     frames = round((FRAMES - 1) * FASTEST) + 1
-    found = episodes(tiny(), 2 * pool, 8_000_000, frames=frames, keep=lambda e: not e.has_action)
+    found = sample_episodes(tiny(), 2 * pool, 8_000_000, frames=frames, keep=lambda e: not e.has_action)
     scenes = [episode.scene for episode in found]
     real = np.array([state_features(played(scene, 1.0)) for scene in scenes[:pool]])
     rows = []

@@ -29,13 +29,13 @@ import kinema
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
 from kinema.evaluation.tasks.prompts import read_cast
-from kinema.inference.canvas_io import encode
-from kinema.inference.pipeline import SamplingConfig, generate
+from kinema.inference.canvas_io import encode_frames
+from kinema.inference.pipeline import SamplingConfig, fill_canvas
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
-from kinema.playground.parser import Seen, parse_clip
-from kinema.playground.renderer import render
+from kinema.playground.parser import ParsedObject, parse_clip
+from kinema.playground.renderer import render_scene
 from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.training.samples import sheet
 
@@ -93,7 +93,7 @@ def prompts(model: Model, held_out: str, count: int) -> tuple[list[bool], list[b
         clip = kinema.generate(episode.captions.short, model=model, seconds=2, seed=i)[0]
         made.append(read_cast(clip.frames) == wanted)
         if i < count // 4:
-            truth = render(episode.scene.frames(slice(0, 32)), height=64, width=64)
+            truth = render_scene(episode.scene.frames(slice(0, 32)), height=64, width=64)
             true.append(read_cast(truth) == wanted)
             coded.append(read_cast(round_trip(model, truth)) == wanted)
         rows.append((f"{'right' if made[-1] else 'WRONG'}: {episode.captions.short}", clip.frames))
@@ -118,7 +118,7 @@ def directions(model: Model, count: int) -> list[bool]:
     return rights
 
 
-def _way_right(frames: list[list[Seen]], color: str, way: str) -> bool:
+def _way_right(frames: list[list[ParsedObject]], color: str, way: str) -> bool:
     path = [next((seen for seen in frame if seen.color == color), None) for frame in frames]
     found = [seen for seen in path if seen is not None]
     if len(found) < 2:
@@ -138,7 +138,7 @@ def next_second(model: Model, count: int) -> dict[str, float]:
     errors: dict[str, list[float]] = {"parser": [], "state": [], "copy": [], "straight": []}
     for i, episode in enumerate(episodes(tiny(), count, 1_000_000, eventful)):
         scene = episode.scene.frames(slice(0, 19))
-        truth = render(scene, height=64, width=64)
+        truth = render_scene(scene, height=64, width=64)
         clip = Clip(frames=truth[:3], fps=16.0)
         made = kinema.extend(clip, seconds=1.0, model=model, seed=i)
         assert made.state is not None
@@ -156,7 +156,7 @@ def next_second(model: Model, count: int) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in errors.items()}
 
 
-def _nearest(seen: list[Seen], name: str, place: NDArray[np.float32]) -> float:
+def _nearest(seen: list[ParsedObject], name: str, place: NDArray[np.float32]) -> float:
     """Distance of the thing of that color (of that name, if several) or LOST."""
     color = name.split()[0]
     mine = [s for s in seen if f"{s.color} {s.kind}" == name] or [s for s in seen if s.color == color]
@@ -175,7 +175,7 @@ def perceive(model: Model, count: int) -> tuple[float, float, list[bool], list[b
     errors, kinds, colors = [], [], []
     for i, episode in enumerate(episodes(tiny(), count, 2_000_000)):
         scene = episode.scene.frames(slice(0, 20))
-        found = kinema.perceive(Clip(frames=render(scene, height=64, width=64), fps=16.0), model=model, seed=i)
+        found = kinema.perceive(Clip(frames=render_scene(scene, height=64, width=64), fps=16.0), model=model, seed=i)
         for slot in scene.entities:
             seen = scene.visible[:, slot] > 0.5
             if not seen.any():
@@ -200,7 +200,7 @@ def rendering(model: Model, count: int) -> tuple[float, float, list[tuple[str, F
     made, bound, rows = [], [], []
     for i, episode in enumerate(episodes(tiny(), count, 3_000_000)):
         scene = episode.scene.frames(slice(0, 20))
-        truth = render(scene, height=64, width=64)
+        truth = render_scene(scene, height=64, width=64)
         clip = kinema.render(scene, model=model, size=(64, 64), seed=i)
         made.append(psnr(clip.frames, truth))
         bound.append(psnr(round_trip(model, truth), truth))
@@ -210,16 +210,16 @@ def rendering(model: Model, count: int) -> tuple[float, float, list[tuple[str, F
 
 def known_cells(model: Model) -> bool:
     """Generate with a first picture, extend, infill: known cells are the same bits after filling."""
-    frames = render(simulate(tiny(), SEED, fps=16.0, num_frames=20).scene, height=64, width=64)
-    cells = encode(model, frames, 64, 64)
+    frames = render_scene(simulate(tiny(), SEED, fps=16.0, num_frames=20).scene, height=64, width=64)
+    cells = encode_frames(model, frames, 64, 64)
     empty = blank(batch=1, frames=20, fps=16.0, slots=4, grid=(4, 4), cell_values=cells.shape[-1])
     laid = (
         conditioning.image_to_video(empty, cells[:, :1]),
-        conditioning.extend(empty, cells[:, :5]),
-        conditioning.infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
+        conditioning.condition_extend(empty, cells[:, :5]),
+        conditioning.condition_infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
     )
     for canvas in laid:
-        done = generate(model, canvas, SamplingConfig(num_plan_steps=4, num_render_steps=2), [0])
+        done = fill_canvas(model, canvas, SamplingConfig(num_plan_steps=4, num_render_steps=2), [0])
         known = (canvas.levels["video"] == 0)[..., None].expand_as(canvas.values["video"])
         if not torch.equal(done.values["video"][known], canvas.values["video"][known]):
             return False

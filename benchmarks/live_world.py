@@ -19,8 +19,8 @@ import torch
 from benchmarks.first_light import SEED, Row, interval, write_table
 from numpy.typing import NDArray
 
-from kinema.canvas.canvas import Canvas
-from kinema.diffusion.samplers import start
+from kinema.canvas.canvas import Canvas, levels_of
+from kinema.diffusion.samplers import noise_canvas
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.evaluation.tasks.permanence import absences
@@ -30,8 +30,7 @@ from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
-from kinema.playground.physics import Actor, Cast
-from kinema.playground.physics import World as Physics
+from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.playground.policies import push, seek
 from kinema.scene.encoding import encode_reward, group_slice, position_units
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
@@ -125,12 +124,9 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
     frames, device = 24, model.device
     values = {name: x[:, :frames] for name, x in batch.tracks.items()} | {"action": batch.action[:, :frames]}
     generator = torch.Generator().manual_seed(0)
-    levels = {
-        name: torch.rand(x.shape if name == "state" else x.shape[:-1], generator=generator).to(device)
-        for name, x in values.items()
-    }
+    levels = {name: torch.rand(levels_of(name, x, 0.0).shape, generator=generator).to(device) for name, x in values.items()}
     time_s = (torch.arange(frames, device=device) / FPS).expand(4, -1)
-    canvas = start(Canvas(time_s=time_s, values=values, levels=levels), range(4))
+    canvas = noise_canvas(Canvas(time_s=time_s, values=values, levels=levels), range(4))
     found = {}
     for dtype in (torch.bfloat16, torch.float32):
         net = model.denoiser if dtype == model.dtype else deepcopy(model.denoiser).to(torch.float32)
@@ -139,7 +135,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
             kept: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
             worst = 0.0
             for t in range(frames):
-                before, past, pairs = canvas.frames(0, t), None, []
+                before, past, pairs = canvas.pick(slice(0, t)), None, []
                 if t:
                     deed = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)
                     past = RolloutContext(
@@ -150,7 +146,7 @@ def remembered_equals_seen(model: Model) -> dict[str, float]:
                         for i in range(len(kept[0]))
                     ]
                 memory = KVCache(cached=pairs)
-                stepped = net.recall(canvas.frames(t, t + 1), past, memory, None, dtype=dtype)
+                stepped = net.recall(canvas.pick(slice(t, t + 1)), past, memory, None, dtype=dtype)
                 kept.append(memory.new)
                 worst = max(worst, *(float((stepped[n][:, 0] - whole[n][:, t]).abs().max()) for n in whole))
         found[str(dtype)] = worst
@@ -278,7 +274,7 @@ def hidden(model: Model, share: int) -> list[tuple[bool, float]]:
     return rights
 
 
-def physics_of(scene: Scene) -> Physics:
+def physics_of(scene: Scene) -> PhysicsWorld:
     """The Playground's own physics, set up as the last frame of a scene stands."""
     actors = []
     for k in scene.entities:
@@ -292,7 +288,7 @@ def physics_of(scene: Scene) -> Physics:
             )
         )  # fmt: skip
     cast = Cast(view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors)
-    return Physics(cast, FPS)
+    return PhysicsWorld(cast, FPS)
 
 
 def after_a_second(scene: Scene) -> Floats:

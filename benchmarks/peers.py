@@ -17,7 +17,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -32,10 +32,10 @@ from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from kinema.canvas.canvas import TextCondition, blank
 from kinema.inference.pipeline import SamplingConfig
 from kinema.models.config import DenoiserConfig
-from kinema.models.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser, DenoiserInput
 from kinema.models.hub import weights_folder
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 WIDTH, DEPTH, HEADS, TEXT = 192, 8, 4, 384
 CHANNELS = 96
@@ -88,11 +88,11 @@ def forward_of(name: str, clips: int, frames: int, dtype: torch.dtype) -> tuple[
         canvas = blank(batch=clips, frames=frames, fps=16.0, slots=4, grid=(4, 4), cell_values=CHANNELS)
         values = {key: torch.randn_like(value) for key, value in canvas.values.items()}
         text = TextCondition(states=words, reads=torch.ones(clips, frames, WORDS, dtype=torch.bool))
-        bias, stride = torch.zeros(frames, frames), torch.zeros(clips)
+        given = DenoiserInput(canvas=replace(canvas, values=values, text=text), time_bias=torch.zeros(frames, frames))
         target = torch.randn_like(values["video"])
 
         def ours() -> Tensor:
-            found = model.network(values, canvas.levels, canvas.time_s, text, 2.5, bias, stride, dtype)  # type: ignore[operator]
+            found = model.network(given, dtype)  # type: ignore[operator]
             return F.mse_loss(found["video"], target) + 0.1 * found["state"].square().mean()
 
         return model, ours
@@ -294,7 +294,7 @@ def ltx_codec() -> nn.Module:
 def pictures(first: int, count: int, frames: int = 9) -> Tensor:
     """Playground clips [B, 3, T, 64, 64] in [-1, 1]."""
     clips = [
-        np.asarray(render(simulate(tiny(), first + i, fps=16.0, num_frames=frames).scene, height=64, width=64))
+        np.asarray(render_scene(simulate(tiny(), first + i, fps=16.0, num_frames=frames).scene, height=64, width=64))
         for i in range(count)
     ]
     return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
@@ -448,7 +448,7 @@ def main() -> int:
         other = min(sampled[name] for name in NAMES[1:])
         summary.append(Row("a second of video: ours against the better pipeline", "", {"ratio": other / sampled["kinema"]}))
     if "codec" in given.parts:
-        found = codecs(given.autoencoder_minutes, rounds)
+        found = codecs(given.codec_minutes, rounds)
         rows += found
         by = {row.who: row.values for row in found}
         speed = by["kinema"]["decode"] / max(by["wan"]["decode"], by["ltx"]["decode"])

@@ -19,12 +19,12 @@ from benchmarks.live_world import fresh
 
 from kinema.canvas.canvas import Canvas
 from kinema.evaluation.tasks.prompts import read_cast
-from kinema.inference.candidates import overlap
+from kinema.inference.candidates import overlap_share
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import SamplingConfig, plan_state
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.encoding import decode_scene
 from kinema.scene.scene import COLORS, SIZES, Scene
 from kinema.statistics import mean_interval
@@ -37,8 +37,7 @@ PLAIN = {"circle": "ball", "square": "box"}
 
 def blank_plan(model: Model) -> Canvas:
     canvas = blank_canvas(model, count=1, frames=FRAMES, fps=FPS, height=64, width=64)
-    keep = [name for name in canvas.values if name != "video"]
-    return canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+    return canvas.without("video")
 
 
 def sizes_right(prompt: str, scene: Scene) -> list[bool]:
@@ -60,10 +59,10 @@ def measure(model: Model, candidates: int, count: int) -> list[Row]:
         seconds.append(time.process_time() - begun)
         state = done.values["state"]
         scene = decode_scene(*(done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")), fps=FPS)
-        overlaps.append(float(overlap(state)[0]))
+        overlaps.append(float(overlap_share(state)[0]))
         none.append(overlaps[-1] == 0)
         planned.append(cast_of(scene) == cast_of(episode.scene))
-        read.append(read_cast(render(scene, height=64, width=64)) == cast_of(episode.scene))
+        read.append(read_cast(render_scene(scene, height=64, width=64)) == cast_of(episode.scene))
         sizes += sizes_right(prompt, scene)
         named += [min(abs(float(scene.size[k]) - radius) for radius in SIZES.values()) < 0.05 for k in scene.entities]
     mean, low, high = mean_interval(overlaps)

@@ -13,7 +13,7 @@ import time
 import torch
 
 from kinema.playground import full, one_shape, simulate, tiny, two_shapes
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 
 def main() -> None:
@@ -27,12 +27,12 @@ def main() -> None:
     print(f"{given.frames} frames at {given.fps:g} fps, {given.size} x {given.size} pixels, one core")
     print(f"{'scenes':<12}{'physics + captions':>22}{'pictures':>14}{'clips a minute':>18}")
     for name, distribution in {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full()}.items():
-        render(simulate(distribution, 0, fps=given.fps, num_frames=2).scene, height=given.size, width=given.size)
+        render_scene(simulate(distribution, 0, fps=given.fps, num_frames=2).scene, height=given.size, width=given.size)
         start = time.process_time()
         episodes = [simulate(distribution, seed, fps=given.fps, num_frames=given.frames) for seed in range(given.clips)]
         simulated = time.process_time() - start
         for episode in episodes:
-            render(episode.scene, height=given.size, width=given.size)
+            render_scene(episode.scene, height=given.size, width=given.size)
         drawn = time.process_time() - start - simulated
         a, b = (1e3 * seconds / given.clips for seconds in (simulated, drawn))
         print(f"{name:<12}{a:>19.1f} ms{b:>11.1f} ms{60e3 / (a + b):>18,.0f}")

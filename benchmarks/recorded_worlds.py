@@ -24,7 +24,7 @@ from PIL import Image
 
 from kinema.agents import Score, learn, score_recorded
 from kinema.agents.ppo import RECORDED
-from kinema.autoencoder import load_autoencoder, to_bytes
+from kinema.autoencoder import load_autoencoder, to_uint8
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.errors import InputError
@@ -93,7 +93,7 @@ def shipped_codec(data: Path) -> float:
     autoencoder, recording = load_autoencoder(weights_folder() / WorldRecipe().autoencoder), Dataset.open(data)
     shown = [recording.episode(i).frames for i in range(len(recording) - held_back(len(recording)), len(recording))]
     some = np.concatenate([frames[:: max(1, len(frames) // 24)] for frames in shown])
-    back = np.asarray(to_bytes(autoencoder.decode(autoencoder.encode_frames(some)[None].float())))[0]
+    back = np.asarray(to_uint8(autoencoder.decode(autoencoder.encode_frames(some)[None].float())))[0]
     return float(10 * np.log10(255.0**2 / np.mean((back.astype(float) - some) ** 2)))
 
 

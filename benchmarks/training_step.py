@@ -17,7 +17,7 @@ from benchmarks.autoencoder import machine
 from torch.profiler import ProfilerActivity, profile
 
 from kinema.diffusion.losses import total
-from kinema.training.batches import Batch, make
+from kinema.training.batches import Batch, make_batch
 from kinema.training.caches import open_caches
 from kinema.training.flops import measured_peak
 from kinema.training.recipes import KINDS, recipe
@@ -54,7 +54,7 @@ def shape_peak(width: int, tokens: int) -> float:
 
 def step(trainer: Trainer, batch: Batch) -> None:
     total(trainer.compute(batch)).backward()  # type: ignore[no-untyped-call]
-    trainer.optimizer.step(1e-6, average_from=1e6)
+    trainer.optimizer.step(1e-6)
 
 
 def product_share(trainer: Trainer, batch: Batch) -> float:
@@ -93,7 +93,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         trainer = Trainer(replace(run, phases=(phase,)), Path(folder), caches, autoencoder)
         makers: dict[str, Callable[[], Batch]] = {
-            kind: lambda kind=kind: make(run, caches, phase.name, kind, 0).on("cpu", autoencoder, run.denoiser.patch)  # type: ignore[misc]
+            kind: lambda kind=kind: make_batch(run, caches, phase.name, kind, 0).on("cpu", autoencoder, run.denoiser.patch)  # type: ignore[misc]
             for kind in KINDS
         }
         for name, maker in makers.items():

@@ -28,7 +28,7 @@ from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import ContactModule
 from kinema.playground import Episode, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.playground.scene_distribution import meeting
 from kinema.scene.encoding import VELOCITY_SCALE, group_slice, position_units
 from kinema.scene.scene import KINDS, Scene
@@ -142,7 +142,7 @@ def speeds(model: Model, count: int) -> None:
             off, away = [], []
             for i, episode in enumerate(episodes):
                 scene = episode.scene.frames(slice(0, 3))
-                seen = kinema.perceive(Clip(frames=render(scene, height=64, width=64), fps=FPS), model=model, seed=i)
+                seen = kinema.perceive(Clip(frames=render_scene(scene, height=64, width=64), fps=FPS), model=model, seed=i)
                 for slot in scene.entities:
                     k = _same(seen, scene, slot)
                     if k is None or scene.visible[:, slot].min() < 0.5:
@@ -162,7 +162,7 @@ def steps(model: Model, count: int) -> None:
     errors: dict[str, list[float]] = {}
     for i, episode in enumerate(fresh(tiny(), count, 1_500_000, eventful)):
         scene = episode.scene.frames(slice(0, 19))
-        clip = Clip(frames=render(scene.frames(slice(0, 3)), height=64, width=64), fps=FPS)
+        clip = Clip(frames=render_scene(scene.frames(slice(0, 3)), height=64, width=64), fps=FPS)
         made = {}
         for number in (1, 4, 16):
             options = SamplingConfig(num_plan_steps=number)

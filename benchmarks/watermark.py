@@ -33,7 +33,7 @@ from PIL import Image
 
 from kinema.media import Clip
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.provenance import watermark
 from kinema.provenance.code import CHECK_BITS, ID_BITS
 
@@ -103,7 +103,7 @@ def playground(side: int, first: int = 0, frames: int = 64, **distribution: Any)
         scene = simulate(
             replace(tiny(), **distribution) if distribution else tiny(), SEED + index, fps=16.0, num_frames=frames
         ).scene
-        yield render(scene, height=side, width=side)
+        yield render_scene(scene, height=side, width=side)
         index += 1
 
 
@@ -200,13 +200,13 @@ def unmarked(count: int) -> Iterator[dict[str, Any]]:
     ]
     tried, found, seconds = [0], 0, []
     seen: dict[str, int] = {}
-    read = watermark.decode
+    read = watermark.decode_id
 
     def counting(evidence: NDArray[np.float32]) -> int | None:
         tried[0] += 1
         return read(evidence)
 
-    watermark.decode = counting
+    watermark.decode_id = counting
     try:
         for done in range(1, count + 1):
             name, _, clips = kinds[int(np.searchsorted(np.cumsum([k[1] for k in kinds]), done % 100, side="right"))]
@@ -227,7 +227,7 @@ def unmarked(count: int) -> Iterator[dict[str, Any]]:
                     f"unmarked: {found} found in {done}; {tried[0]} checksums: {expected:.1e} false ones a clip", flush=True
                 )
     finally:
-        watermark.decode = read
+        watermark.decode_id = read
 
 
 def page(rows: dict[str, dict[str, Any]], none: dict[str, Any], command: str) -> str:

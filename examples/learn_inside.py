@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import kinema
-from kinema.agents import Random, Settings, learn, score
+from kinema.agents import PPOConfig, Random, learn, score
 from kinema.envs.playground import PlaygroundEnv
 from kinema.media import Clip
 
@@ -20,7 +20,7 @@ task = "reach the flag"
 agent = learn(
     task,
     inside=kinema.load("kinema-tiny"),
-    settings=Settings(frames=frames, starts=16),
+    settings=PPOConfig(frames=frames, starts=16),
     show=lambda done, of, reward: print(f"{done:,} of {of:,} imagined frames, reward {reward:+.4f} a frame"),
 )
 print("real rooms, the agent:", score(agent, task, episodes=10))

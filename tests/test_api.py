@@ -19,7 +19,7 @@ from kinema.inference import limits
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 
@@ -27,7 +27,7 @@ FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 @pytest.fixture(scope="module")
 def truth() -> Clip:
     scene = simulate(tiny(), 1, fps=16.0, num_frames=20).scene
-    return Clip(frames=render(scene, height=64, width=64), fps=16.0, state=scene, caption="a red ball")
+    return Clip(frames=render_scene(scene, height=64, width=64), fps=16.0, state=scene, caption="a red ball")
 
 
 def test_generate_gives_what_was_asked(model: Model) -> None:

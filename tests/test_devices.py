@@ -148,7 +148,7 @@ def test_auto_takes_the_fastest_that_is_here(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda mps=mps: mps)
         monkeypatch.setattr(torch.cuda, "device_count", lambda cuda=cuda: int(cuda))
-        assert resolve_device("auto").type == resolve_device().type == devices.available()[0] == expected
+        assert resolve_device("auto").type == resolve_device().type == devices.available_devices()[0] == expected
     assert resolve_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(InputError, match="'cuda:1' is not here: this machine has cuda, mps, cpu"):
         resolve_device("cuda:1")

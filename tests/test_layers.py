@@ -12,6 +12,7 @@ ROOT = Path(kinema.__file__).parent
 LAYERS = (
     *(
         "errors",
+        "types",
         "devices",
         "statistics",
         "scene",

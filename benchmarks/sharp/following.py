@@ -16,12 +16,12 @@ from benchmarks.sharp.rules import happened
 
 import kinema
 from kinema.inference.canvas_io import blank_canvas, decode_clips, encode_prompt
-from kinema.inference.pipeline import SamplingConfig, run
+from kinema.inference.pipeline import SamplingConfig, sample_canvas
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground import Episode, simulate, tiny
 from kinema.playground.parser import parse_clip
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 SIDE = 128
 FPS = 16.0
@@ -45,13 +45,13 @@ def two_things(count: int, held_out: str, first: int) -> list[Episode]:
 
 
 def true_frames(episode: Episode, frames: int) -> Frames:
-    return np.asarray(render(episode.scene.frames(slice(0, frames)), height=SIDE, width=SIDE))
+    return np.asarray(render_scene(episode.scene.frames(slice(0, frames)), height=SIDE, width=SIDE))
 
 
 def plan_drawn(clip: Clip) -> Frames:
     """The clip's own plan, drawn by the true renderer."""
     assert clip.state is not None
-    return np.asarray(render(clip.state, height=SIDE, width=SIDE))
+    return np.asarray(render_scene(clip.state, height=SIDE, width=SIDE))
 
 
 def casts(model: Model, count: int) -> list[Figure]:
@@ -163,7 +163,7 @@ def joint(model: Model, count: int) -> list[Figure]:
         canvas = blank_canvas(model, count=1, frames=JOINT_FRAMES, fps=FPS, height=SIDE, width=SIDE)
         canvas = encode_prompt(model, canvas, episode.captions.short, False)
         options = SamplingConfig(num_plan_steps=JOINT_STEPS)
-        done = run(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance_scale, lead=0.0)
+        done = sample_canvas(model, canvas, options, [i], steps=JOINT_STEPS, guidance=options.guidance_scale)
         clip = decode_clips(
             model, done, fps=FPS, height=SIDE, width=SIDE, captions=[episode.captions.short], settings=[{}]
         )[0]  # fmt: skip

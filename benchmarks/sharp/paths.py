@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.playground.parser import Seen, parse_clip
-from kinema.playground.segments import ink, shares, shrunk, softened
+from kinema.playground.parser import ParsedObject, parse_clip
+from kinema.playground.segments import dominant_hue, ink, shrunk, softened
 from kinema.scene.scene import COLORS, Scene
 
 Frames = NDArray[np.uint8]
@@ -45,7 +45,7 @@ def read_paths(frames: Frames, names: Sequence[str]) -> dict[str, Path]:
     return {name: follow(parsed, name, amounts[:, COLORS.index(name.split()[0])]) for name in names}
 
 
-def follow(parsed: Sequence[Sequence[Seen]], name: str, amount: Floats) -> Path:
+def follow(parsed: Sequence[Sequence[ParsedObject]], name: str, amount: Floats) -> Path:
     """What has the thing's color, frame by frame: what also has its kind if there is such, else what is largest."""
     color, kind = name.split()
     x, y = np.full(len(parsed), np.nan), np.full(len(parsed), np.nan)
@@ -67,7 +67,7 @@ def follow(parsed: Sequence[Sequence[Seen]], name: str, amount: Floats) -> Path:
 def color_amounts(frames: Frames) -> Floats:
     """Pixels of each color of the palette in each frame [T, 8], counted as the parser counts them."""
     pictures = softened(shrunk(torch.from_numpy(frames)))
-    color, share = shares(pictures)
+    color, share = dominant_hue(pictures)
     amount = ink(share)
     each = torch.nn.functional.one_hot(color, len(COLORS)) * amount[..., None]
     return np.asarray(each.sum((1, 2)).double())

@@ -14,15 +14,14 @@ from benchmarks.sharp.figures import Figure, mean
 
 import kinema
 from kinema.canvas.canvas import Canvas
-from kinema.diffusion.losses import clean_video
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import SizeError
-from kinema.inference.canvas_io import blank_canvas, encode, padded_size
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size
 from kinema.inference.pipeline import SamplingConfig
-from kinema.models.denoiser import precondition
+from kinema.models.denoiser import clean_video, precondition
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.encoding import project_for_render
 from kinema.scene.scene import Scene
 from kinema.simulation.world import tracks_of
@@ -40,7 +39,7 @@ def true_scenes(count: int, first: int) -> list[Scene]:
 
 
 def drawn(scene: Scene, side: int) -> Frames:
-    return np.asarray(render(scene, height=side, width=side))
+    return np.asarray(render_scene(scene, height=side, width=side))
 
 
 def backdrop(scene: Scene, side: int) -> Frames:
@@ -102,8 +101,8 @@ def told_canvas(model: Model, scene: Scene, side: int) -> Canvas:
     for name in ("state", "camera", "scene"):
         values[name], levels[name] = tracks[name], torch.zeros_like(levels[name])
     values["state"] = project_for_render(values["state"])
-    values["video"] = encode(model, drawn(scene, side), *padded_size(model, side, side))
-    return canvas.with_values(values, levels)
+    values["video"] = encode_frames(model, drawn(scene, side), *padded_size(model, side, side))
+    return canvas.with_values(values).with_levels(levels)
 
 
 @torch.inference_mode()
@@ -113,12 +112,11 @@ def one_pass_errors(model: Model, scene: Scene, side: int, level: float, seed: i
     canvas = told_canvas(model, scene, side)
     truth = canvas.values["video"]
     levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
-    noisy = start(canvas.with_values(canvas.values, levels), [seed])
+    noisy = noise_canvas(canvas.with_levels(levels), [seed])
     whole = model.denoiser(noisy, dtype=model.dtype)["video"]
-    assert noisy.cell_units is not None
-    answers = model.denoiser.forward_local(noisy.values, noisy.levels, noisy.cell_units, model.dtype)
-    local = clean_video(noisy.values, noisy.levels, {name: x.float() for name, x in answers.items()})
-    x_t, t = noisy.values["video"], noisy.levels["video"][..., None]
+    answers = model.denoiser.forward_local(noisy, model.dtype)
+    local = clean_video(noisy, {name: x.float() for name, x in answers.items()})
+    x_t, t = noisy.values["video"], noisy.level_of("video")
     guesses = (whole, local, precondition(x_t, t, torch.zeros_like(x_t)))
     a, b, c = (float((guess - truth).square().mean().sqrt()) for guess in guesses)
     return a, b, c

@@ -15,7 +15,7 @@ import kinema
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.scene import Scene
 
 SEED = 950_500_000
@@ -47,7 +47,7 @@ def phone_like(scene: Scene, folder: Path, seed: int) -> Clip:
     import av
 
     width, height = PHONE
-    small: Frames = np.asarray(render(scene, height=540, width=960))
+    small: Frames = np.asarray(render_scene(scene, height=540, width=960))
     rng = np.random.default_rng(seed)
     path = folder / f"{seed}.mp4"
     with av.open(str(path), "w") as container:
@@ -99,7 +99,7 @@ def perceive(model: Model, count: int) -> list[Figure]:
             for i, scene in enumerate(scenes):
                 if shape in SHAPES:
                     width, height = SHAPES[shape]
-                    clip = Clip(frames=np.asarray(render(scene, height=height, width=width)), fps=FPS)
+                    clip = Clip(frames=np.asarray(render_scene(scene, height=height, width=width)), fps=FPS)
                 else:
                     clip = phone_like(scene, Path(folder), i)
                 found = kinema.perceive(clip, model=model, seed=i)

@@ -8,18 +8,15 @@ Axes: T frames, H x W pixels, h x w video cells.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from kinema.canvas import conditioning
-from kinema.canvas.canvas import Canvas, stack
-from kinema.diffusion.seeds import frame_seed
+from kinema.canvas.canvas import stack
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits, pipeline
 from kinema.inference.canvas_io import (
@@ -27,114 +24,54 @@ from kinema.inference.canvas_io import (
     camera_path,
     check_seed,
     decode_clips,
-    encode,
+    encode_frames,
     encode_prompt,
     padded_size,
     resolve_model,
 )
+from kinema.inference.clips import (
+    changes_of,
+    extend_by_rollout,
+    film_between,
+    film_canvas,
+    join_states,
+    paste,
+    settings_of,
+)
 from kinema.inference.editing import (
     EDIT_STRENGTH,
-    INSIDE,
-    Mask,
     check_strength,
     compose,
-    middle_of,
+    masked_state,
     picture_level,
     read_mask,
-    share_inside,
 )
-from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import (
-    Named,
-    count_new_objects,
-    known_identities,
     lay_scenes,
-    named_objects,
-    new_identities,
     scenes_at,
-    state_of,
+    state_of_clip,
 )
 from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, estimate_state
-from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
-from kinema.playground.vocabulary import article, listing
 from kinema.scene.encoding import (
-    VECTORS,
     Fields,
     decode_scene,
     encode_camera,
     encode_setting,
     encode_state,
-    group_slice,
-    project_identity,
 )
-from kinema.scene.scene import COLORS, KINDS, Scene
-from kinema.text.prompt_check import rewrite
+from kinema.scene.scene import Scene
+from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
-Frames = NDArray[np.uint8]
 AnySize = str | tuple[int, int] | None
 """(width, height) or "WIDTHxHEIGHT"; None: of what is given, or the model's own."""
 CONTEXT = 16
 """Known frames that a clip is extended from, at most."""
-AT_ONCE = 64
-"""Frames whose pictures are rendered in one pass."""
-HARDLY = 0.05
-"""Least visible share of an object that counts as shown."""
 MOVING = 3
 """Least number of frames of a clip from which velocities are known."""
-
-
-def _paste(clip: Clip, known: dict[int, Frames]) -> Clip:
-    """The clip with the known pictures themselves at their frames, in place of their reconstructions by the autoencoder."""
-    frames = clip.frames.copy()
-    for index, picture in known.items():
-        frames[index] = picture
-    return replace(clip, frames=frames)
-
-
-def _finish(
-    model: Model, canvas: Canvas, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
-    settings: dict[str, Any], progress: Progress | None, closed: bool = False,
-) -> list[Clip]:  # fmt: skip
-    """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
-    seeds = [check_seed(seed) + i for i in range(canvas.batch)]
-    named = [named_objects(prompt)] * canvas.batch if closed else None
-    filled = pipeline.generate(model, canvas, options, seeds, progress, named=named)
-    record = _record(model, options, prompt) | settings
-    if named is not None:
-        _warn_of_absent(filled, named[0])
-    return decode_clips(
-        model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
-        settings=[{**record, "seed": seed} for seed in seeds],
-    )  # fmt: skip
-
-
-def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
-    """Log a warning with the objects that a prompt names and a clip of known pictures does not show."""
-    if named is None:
-        return
-    for i, identities in enumerate(known_identities(filled, 0.0)):
-        absent = [
-            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(identities.values())).elements()
-        ]
-        if absent:
-            log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
-
-
-def _record(model: Model, options: SamplingConfig, prompt: str) -> dict[str, Any]:
-    filmed, _ = rewrite(prompt, model.config.lacks)
-    return {
-        "model": model.source,
-        "prompt": prompt,
-        **({} if filmed == prompt else {"filmed_prompt": filmed}),
-        "steps": options.num_plan_steps,
-        "candidates": options.num_candidates,
-        "film_steps": options.num_render_steps,
-        "guidance": options.guidance_scale,
-    }
 
 
 def films(
@@ -174,10 +111,10 @@ def films(
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
     canvas = replace(canvas, text=stack(texts, canvas.time_s))
-    filled = pipeline.generate(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
+    filled = pipeline.fill_canvas(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
-        {**_record(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
+        {**settings_of(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
     ]
     return decode_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
 
@@ -256,7 +193,7 @@ def generate(
         which = fitted.num_frames - 1 if given is last_picture and index else 0
         known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
         scaled[index] = given.size
-        cells = encode(engine, known[index][None], *padded_size(engine, height, width))
+        cells = encode_frames(engine, known[index][None], *padded_size(engine, height, width))
         canvas = conditioning.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     canvas = lay_scenes(canvas, scenes)
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
@@ -267,11 +204,11 @@ def generate(
         settings["scaled_from"] = ", ".join(resized)
     if camera:
         settings["camera"] = [list(stop) for stop in camera]
-    clips = _finish(
+    clips = film_canvas(
         engine, canvas, check_options(options), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
         progress=progress, closed=bool(known),
     )  # fmt: skip
-    return [_paste(clip, known) for clip in clips]
+    return [paste(clip, known) for clip in clips]
 
 
 def image(
@@ -306,18 +243,10 @@ def image(
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
     settings = {"layout": "image", "size": f"{width}x{height}"}
-    return _finish(
+    return film_canvas(
         engine, canvas, check_options(options), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
         progress=None,
     )[0]  # fmt: skip
-
-
-def _scaled(*given: tuple[Clip, Clip]) -> dict[str, Any]:
-    """For the settings: the sizes and frame rates that clips had before they were changed, of pairs (as given, as filmed)."""
-    sizes = list(dict.fromkeys(clip.size for clip, used in given if clip.size != used.size))
-    rates = list(dict.fromkeys(f"{clip.fps:g}" for clip, used in given if clip.fps != used.fps and clip.num_frames > 1))
-    changed = {"scaled_from": ", ".join(sizes), "resampled_from": ", ".join(rates)}
-    return {name: before for name, before in changed.items() if before}
 
 
 def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]]:
@@ -330,36 +259,6 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
             raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
         pairs.append((Clip.of(one[0]), float(one[1])))
     return pairs
-
-
-def _from_frames(
-    model: Model,
-    known: dict[int, Frames],
-    scenes: dict[int, Scene | None],
-    *,
-    frames: int,
-    fps: float,
-    prompt: str,
-    strict: bool,
-) -> tuple[Canvas, tuple[int, int]]:
-    """A canvas with pictures at some frames, and the scenes they bring, and its (width, height)."""
-    height, width = next(iter(known.values())).shape[:2]
-    canvas = blank_canvas(model, count=1, frames=frames, fps=fps, height=height, width=width)
-    canvas = encode_prompt(model, canvas, prompt, strict)
-    cells = encode(model, np.stack(list(known.values())), *padded_size(model, height, width))
-    return lay_scenes(conditioning.infill(canvas, list(known), cells), scenes), (width, height)
-
-
-def _fill_known(
-    model: Model, known: dict[int, Frames], scenes: dict[int, Scene | None], *, frames: int, fps: float, prompt: str, seed: int,
-    options: SamplingConfig | None, strict: bool, layout: dict[str, Any], progress: Progress | None,
-) -> Clip:  # fmt: skip
-    canvas, size = _from_frames(model, known, scenes, frames=frames, fps=fps, prompt=prompt, strict=strict)
-    clip = _finish(
-        model, canvas, check_options(options), seed=seed, fps=fps, size=size, prompt=prompt, settings=layout, progress=progress,
-        closed=True,
-    )[0]  # fmt: skip
-    return _paste(clip, known)
 
 
 def extend(
@@ -404,70 +303,20 @@ def extend(
     first = 0 if before else clip.num_frames - overlap
     scenes = dict(zip(known, scenes_at(clip, range(first, first + overlap)), strict=True))
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
-    layout |= _scaled((given, clip))
+    layout |= changes_of((given, clip))
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
-        made = _stepped(
+        made = extend_by_rollout(
             engine, edge, scenes, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress
         )
     else:
-        made = _fill_known(
+        made = film_between(
             engine, known, scenes, frames=more + overlap, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
             strict=strict, layout=layout, progress=progress,
         )  # fmt: skip
     rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
-    state = None if made.state is None else _join_states(made.state, state_of(clip), len(rest), before)
+    state = None if made.state is None else join_states(made.state, state_of_clip(clip), len(rest), before)
     return replace(made, frames=joined, state=state)
-
-
-def _stepped(
-    model: Model, known: Frames, scenes: dict[int, Scene | None], more: int, fps: float, seed: int, settings: dict[str, Any],
-    progress: Progress | None,
-) -> Clip:  # fmt: skip
-    """Known frames, and `more` frames that a rollout predicts after them."""
-    check_seed(seed)
-    height, width = known.shape[1:3]
-    canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(model, known, *padded_size(model, height, width)))
-    perceived = estimate_state(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
-    tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
-    tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
-    tracks["terminated"] = -torch.ones_like(tracks["terminated"])
-    states = prefill(model, split_frames(tracks, 0.0, fps))
-    for t in range(more):
-        last, new = step(model, states, None, fps=fps, seeds=[frame_seed(seed, t)])
-        states = [*states[:-1], last, new]
-        if progress is not None:
-            progress("plan", t + 1, more)
-    pictures = [render_frames(model, states[i : i + AT_ONCE], height, width)[0] for i in range(0, len(states), AT_ONCE)]
-    named = {
-        name: torch.stack([m.tracks[name][0] for m in states]).float().cpu().numpy() for name in ("state", "camera", "scene")
-    }
-    frames = np.concatenate(pictures)
-    frames[: len(known)] = known
-    return Clip(
-        frames=frames,
-        fps=fps,
-        state=decode_scene(named["state"], named["camera"], named["scene"], fps=fps),
-        settings={**settings, "seed": seed},
-    )
-
-
-def _join_states(made: Scene, given: Scene | None, rest: int, before: bool) -> Scene | None:
-    """The new state joined with the given clip's state for its `rest` frames beyond the context; None if there is none, or if it
-    has other objects in its slots."""
-    if not rest:
-        return made
-    if given is None or any(k >= made.num_slots or made.name(k) != given.name(k) for k in given.entities):
-        return None
-    own = given.frames(slice(-rest, None) if before else slice(0, rest))
-    joined: dict[str, Any] = {}
-    for name in (*MOVING_FIELDS, "camera"):
-        part = getattr(own, name)
-        if name != "camera":
-            part = np.pad(part[:, : made.num_slots], ((0, 0), (0, max(made.num_slots - part.shape[1], 0))))
-        joined[name] = np.concatenate([getattr(made, name), part] if before else [part, getattr(made, name)])
-    return replace(made, **joined)
 
 
 def infill(
@@ -518,8 +367,8 @@ def infill(
         pairs.append((picture, fitted))
     frames = max(known) + 1
     limits.check_duration(engine.config, frames / fps, fps, width, height, 1)
-    layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **_scaled(*pairs)}
-    return _fill_known(
+    layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **changes_of(*pairs)}
+    return film_between(
         engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
         options=options, strict=strict, layout=layout, progress=progress,
     )  # fmt: skip
@@ -564,8 +413,14 @@ def blend(
     known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
     shown = [*scenes_at(a, range(a.num_frames - head, a.num_frames)), *scenes_at(b, range(tail))]
     scenes = dict(zip(known, shown, strict=True))
-    layout = {"layout": "blend", "seconds": seconds, "size": a.size, "fps": a.fps, **_scaled((given[0], a), (given[1], b))}
-    made = _fill_known(
+    layout = {
+        "layout": "blend",
+        "seconds": seconds,
+        "size": a.size,
+        "fps": a.fps,
+        **changes_of((given[0], a), (given[1], b)),
+    }
+    made = film_between(
         engine, known, scenes, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
         layout=layout, progress=progress,
     )  # fmt: skip
@@ -611,8 +466,8 @@ def interpolate(
     limits.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
     scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
-    layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **_scaled((given, clip))}
-    return _fill_known(
+    layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
+    return film_between(
         engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
         layout=layout, progress=progress,
     )  # fmt: skip
@@ -663,79 +518,26 @@ def edit(
     limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded_size(engine, height, width)
-    cells = encode(engine, clip.frames, *whole)
-    perceived = conditioning.perceive(canvas, cells)
+    cells = encode_frames(engine, clip.frames, *whole)
+    perceived = conditioning.condition_perceive(canvas, cells)
     perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     perceived = estimate_state(engine, perceived, check_options(options), [seed])
     canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
-        canvas = conditioning.edit(canvas, cells, strength=picture_level(strength))
+        canvas = conditioning.condition_edit(canvas, cells, strength=picture_level(strength))
         canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
-        values = {**canvas.values, "scene": perceived.values["scene"]}
-        canvas = canvas.with_values(values, {**canvas.levels, "scene": torch.full_like(canvas.levels["scene"], strength)})
+        canvas = canvas.write("scene", slice(None), perceived.values["scene"], strength)
     else:
         canvas = conditioning.known_vector(canvas, "scene", perceived.values["scene"])
-        canvas = _masked_state(canvas, perceived, white, prompt, strength, clip.fps)
+        canvas = masked_state(canvas, perceived, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
-    layout |= _scaled((given, clip))
-    made = _finish(
+    layout |= changes_of((given, clip))
+    made = film_canvas(
         engine, canvas, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
-
-
-def _masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
-    """The canvas of an edit with the perceived state: objects outside the mask are known, those inside it may change, and so many
-    empty slots as the prompt names further objects may be filled, starting at the middle of the mask."""
-    tracks = {name: perceived.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
-    scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
-    inside = np.asarray(share_inside(scene, mask) > INSIDE)
-    shown = (scene.visible > HARDLY) & (scene.kind >= 0)
-    renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
-    freed, empty = inside.copy(), scene.kind < 0
-    named = named_objects(prompt)
-    remaining = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
-    more = int(empty.sum()) if named is None else max(count_new_objects(named, remaining) - int(renamed.sum()), 0)
-    added = np.flatnonzero(empty)[:more]
-    freed[:, added], renamed[added] = True, True
-    state = project_identity(perceived.values["state"])
-    middle = middle_of(mask, scene.camera)
-    place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
-    for k in added:
-        state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
-    free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
-    canvas = conditioning.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
-    names = None if named is None else new_identities(named, remaining)
-    return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
-
-
-def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[tuple[int, int]]) -> Canvas:
-    """The canvas with these (kind, color) known in renamed slots, each in the slot of the most similar object; remaining slots are
-    empty; all slots are in canonical order, as in training."""
-    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    left = list(slots)
-    for kind, color in names:
-        like = [2 * (int(scene.kind[k]) >= 0) + int(scene.kind[k] == kind) + int(scene.color[k] == color) for k in left]
-        slot = left.pop(int(np.argmax(like)))
-        for group, value in (("kind", kind), ("color", color)):
-            state[:, :, slot, group_slice(group)] = -1.0
-            state[:, :, slot, group_slice(group).start + value] = 1.0
-            level[:, :, slot, group_slice(group)] = 0.0
-        state[:, :, slot, 0], level[:, :, slot, 0] = 1.0, 0.0
-    for slot in left:
-        state[:, :, slot], level[:, :, slot] = 0.0, 0.0
-        state[:, :, slot, 0] = -1.0
-    first = state[0, 0]
-    order = sorted(
-        range(state.shape[2]),
-        key=lambda k: (
-            float(first[k, 0]) < 0, int(first[k, group_slice("kind")].argmax()), int(first[k, group_slice("color")].argmax()),
-        ),
-    )  # fmt: skip
-    values = {**canvas.values, "state": state[:, :, order]}
-    return canvas.with_values(values, {**canvas.levels, "state": level[:, :, order]})
 
 
 def perceive(
@@ -773,7 +575,9 @@ def perceive(
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.perceive(canvas, encode(engine, fitted.frames, *padded_size(engine, height, width)))
+    canvas = conditioning.condition_perceive(
+        canvas, encode_frames(engine, fitted.frames, *padded_size(engine, height, width))
+    )
     canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
     done = estimate_state(engine, canvas, check_options(options), [seed])
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
@@ -815,11 +619,11 @@ def render(
     shared = min(slots, scene.num_slots)
     state[:, :, :shared] = encoded[:, :, :shared]
     setting = encode_setting(fields.view, fields.background, scene.num_frames)
-    canvas = conditioning.render(
+    canvas = conditioning.condition_render(
         canvas, torch.from_numpy(state), torch.from_numpy(encode_camera(fields.camera)), torch.from_numpy(setting)
     )
     layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}
-    return _finish(
+    return film_canvas(
         engine, canvas, check_options(options), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
         progress=progress,
     )[0]  # fmt: skip

@@ -9,7 +9,7 @@ from kinema.errors import InputError
 AUTO = "auto"
 
 
-def available() -> list[str]:
+def available_devices() -> list[str]:
     """The kinds of device that this machine has, fastest first."""
     kinds = [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)]
     return [kind for kind, exists in kinds if exists]
@@ -23,7 +23,7 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
     if not isinstance(device, str | torch.device):
         raise InputError(f"a device that is {type(device).__name__}: expected auto, cpu, cuda or mps")
     if device == AUTO:
-        return torch.device(available()[0])
+        return torch.device(available_devices()[0])
     try:
         wanted = torch.device(device)
     except RuntimeError:
@@ -31,6 +31,8 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
     if wanted.type == "meta":
         return wanted  # shapes without numbers, for tests
     count = torch.cuda.device_count() if wanted.type == "cuda" else 1
-    if wanted.type not in available() or (wanted.index or 0) >= count:
-        raise InputError(f"device {str(device)!r} is not here: this machine has {', '.join(available())}; leave it at auto")
+    if wanted.type not in available_devices() or (wanted.index or 0) >= count:
+        raise InputError(
+            f"device {str(device)!r} is not here: this machine has {', '.join(available_devices())}; leave it at auto"
+        )
     return wanted

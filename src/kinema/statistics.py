@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Doubles = NDArray[np.float64]
+from kinema.types import Doubles
+
 DRAWS = 1000
 
 

@@ -10,9 +10,9 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
-from kinema.agents import Agent, Imitator, Planner, Random, Settings, Still, learn, score
+from kinema.agents import Agent, Imitator, Planner, PPOConfig, Random, Still, learn, score
 from kinema.agents.roles import EACH, WIDTH, roles
-from kinema.agents.starts import record
+from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import playgrounds, task_rooms
 from kinema.cli.main import main
 from kinema.datasets.recorder import record as record_env
@@ -27,7 +27,7 @@ from kinema.training.recordings import WorldRecipe
 
 TASK = "reach the flag"
 SEEN = 9
-QUICK = Settings(frames=64, rooms=2, horizon=8, starts=2, starts_frames=SEEN + 3, window=SEEN - 1, epochs=1, duration_s=1.0)
+QUICK = PPOConfig(frames=64, rooms=2, horizon=8, starts=2, starts_frames=SEEN + 3, window=SEEN - 1, epochs=1, duration_s=1.0)
 
 
 @pytest.mark.parametrize("observation", ["pixels", "state", "dict"])
@@ -55,7 +55,7 @@ def test_a_thing_is_told_by_its_part_wherever_its_slot_is() -> None:
 
 
 def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
-    starts = record(model, TASK, episodes=3, frames=SEEN + 5, seen=SEEN, fps=16.0, distribution=tiny(), seed=1)
+    starts = record_starts(model, TASK, episodes=3, frames=SEEN + 5, seen=SEEN, fps=16.0, distribution=tiny(), seed=1)
     drawn = starts(np.random.default_rng(0), 4)
     assert drawn["state"].shape[:2] == (4, SEEN) and starts.steps == starts.lengths.sum() >= 3 * SEEN
     for one in drawn["state"]:
@@ -64,7 +64,7 @@ def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:
 
 
 def test_real_and_imagined_rooms_look_alike_and_start_anew_at_the_end(model: Model) -> None:
-    starts = record(model, TASK, episodes=2, frames=SEEN + 5, seen=SEEN, fps=16.0, distribution=tiny(), seed=1)
+    starts = record_starts(model, TASK, episodes=2, frames=SEEN + 5, seen=SEEN, fps=16.0, distribution=tiny(), seed=1)
     same_step = AutoresetMode.SAME_STEP
     real = playgrounds(2, same_step, task=TASK, duration_s=4 / 16)
     dreamt = ImaginedVectorEnv(
@@ -119,7 +119,7 @@ def test_bad_wishes_say_what_to_do(model: Model, tmp_path: Path, capsys: pytest.
     with pytest.raises(InputError, match="not understood"):
         learn("win the game", inside=None, settings=QUICK)
     with pytest.raises(InputError, match="at least 1"):
-        Settings(rooms=0)
+        PPOConfig(rooms=0)
     with pytest.raises(InputError, match="at least 1"):
         score(Still(), TASK, episodes=0)
     with pytest.raises(InputError, match="best"):

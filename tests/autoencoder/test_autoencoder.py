@@ -1,4 +1,4 @@
-"""Laws of codecs: counts, causality, independence of frames, round trips, sizes, and weights that load strictly."""
+"""Laws of autoencoders: counts, causality, independence of frames, round trips, sizes, and weights that load strictly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kinema.autoencoder import (
     load_autoencoder,
     pixel_frames,
     save_autoencoder,
-    to_bytes,
+    to_uint8,
     to_unit,
 )
 from kinema.errors import InputError, ModelError, OutputError, SizeError
@@ -112,7 +112,7 @@ def test_identity_is_exact() -> None:
 
 def test_bytes_and_floats_are_inverse() -> None:
     every = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    assert np.array_equal(to_bytes(to_unit(every)), every)
+    assert np.array_equal(to_uint8(to_unit(every)), every)
     assert to_unit(every).min() == -1 and to_unit(every).max() == 1
 
 
@@ -150,23 +150,23 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
 
 
 def test_loading_is_strict(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no codec at"):
+    with pytest.raises(ModelError, match="no autoencoder at"):
         load_autoencoder(tmp_path)
     save_autoencoder(tiny(), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for wrong, said in (
         ({"width": 32}, "does not fit"),
         ({"depth": 2}, "does not fit"),
-        ({"width": 17}, "not a codec's config"),
-        ({"hue": 1}, "not a codec's config"),
-        ({"format": 9}, "not a codec of format"),
+        ({"width": 17}, "not an autoencoder's config"),
+        ({"hue": 1}, "not an autoencoder's config"),
+        ({"format": 9}, "not an autoencoder of format"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(config | wrong))
         with pytest.raises(ModelError, match=said) as error:
             load_autoencoder(tmp_path)
         assert "\n" not in str(error.value)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="not a codec's config"):
+    with pytest.raises(ModelError, match="not an autoencoder's config"):
         load_autoencoder(tmp_path)
     save_autoencoder(tiny(), tmp_path)
     weights = (tmp_path / "model.safetensors").read_bytes()
@@ -181,7 +181,7 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         save_autoencoder(tiny(), tmp_path / "file" / "codec")
 
 
-def test_the_shipped_codec_keeps_a_drawn_picture() -> None:
+def test_the_shipped_autoencoder_keeps_a_drawn_picture() -> None:
     autoencoder = load_autoencoder(SHIPPED)
     assert (autoencoder.space_factor, autoencoder.time_factor, autoencoder.channels) == (8, 1, 24)
     y, x = np.mgrid[:64, :64]

@@ -1,4 +1,4 @@
-"""Laws of the codec's training: the seed decides it, the loss falls, and the constants normalize latents."""
+"""Laws of the autoencoder's training: the seed decides it, the loss falls, and the constants normalize latents."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder import AutoencoderConfig
+from kinema.autoencoder.image_loss import image_loss
 from kinema.errors import InputError
 from kinema.training.autoencoder.card import psnr
-from kinema.training.autoencoder.train import TrainConfig, Trainer, deepened, loss_of, spread
+from kinema.training.autoencoder.train import AutoencoderTrainer, TrainConfig, deepened, spread
 
 
 def squares(rng: np.random.Generator, count: int, side: int) -> Tensor:
@@ -31,19 +32,21 @@ def squares_and_where(rng: np.random.Generator, count: int, side: int) -> tuple[
     return pictures, (pictures != pictures[:, :1, :1]).any(-1)
 
 
-def trainer(seed: int) -> Trainer:
+def trainer(seed: int, steps: int = 300) -> AutoencoderTrainer:
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 0.5), (16, 0.5)), seed=seed, warmup=5)
-    return Trainer(config, AutoencoderConfig(width=16, channels=8, depth=1), squares_and_where, squares)
+    shape = AutoencoderConfig(width=16, channels=8, depth=1)
+    return AutoencoderTrainer(config, shape, squares_and_where, squares, steps=steps)
 
 
-def weights(of: Trainer) -> Tensor:
+def weights(of: AutoencoderTrainer) -> Tensor:
     return torch.cat([p.detach().flatten() for p in of.average.parameters()])
 
 
 def test_the_seed_decides_the_weights() -> None:
-    runs = [trainer(seed) for seed in (0, 0, 1)]
-    losses = [[run.step(0.1 * k)[0] for k in range(3)] for run in runs]
-    assert losses[0] == losses[1] != losses[2]
+    runs = [trainer(seed, steps=3) for seed in (0, 0, 1)]
+    for run in runs:
+        run.run(lambda line: None)
+    assert runs[0].running == runs[1].running != runs[2].running
     assert torch.equal(weights(runs[0]), weights(runs[1]))
     assert not torch.equal(weights(runs[0]), weights(runs[2]))
 
@@ -54,7 +57,7 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
     still = torch.zeros(len(pictures), 8, pictures.shape[2] // 8, pictures.shape[3] // 8)
     before = run.loss(pictures, weight, still)[0].item()
     for _ in range(60):
-        run.step(0.2)
+        run.one_step()
     assert run.loss(pictures, weight, still)[0].item() < 0.8 * before
     autoencoder = run.finish(20).cast(torch.float32)
     latents = autoencoder.encode(run.batch()[0][None])
@@ -65,9 +68,8 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
 def test_the_decoder_alone_can_learn_on() -> None:
     start = trainer(0).finish(2)
     config = TrainConfig(pixels=8 * 32 * 32, sides=((32, 1.0),), warmup=1)
-    run = Trainer(config, start.config, squares_and_where, squares, start, keep_latents=True)
-    for _ in range(3):
-        run.step(0.2)
+    run = AutoencoderTrainer(config, start.config, squares_and_where, squares, start, keep_latents=True, steps=3)
+    run.run(lambda line: None)
     made = run.finish()
     for name, value in start.state_dict().items():
         same = torch.equal(made.state_dict()[name].float(), value.float())
@@ -81,7 +83,7 @@ def test_spread_is_least_for_zero_mean_and_unit_variance() -> None:
         assert spread(off) > 0.3
 
 
-def test_training_begins_at_the_best_linear_codec() -> None:
+def test_training_begins_at_the_best_linear_autoencoder() -> None:
     run = trainer(0)
     pictures, _ = run.batch()
     flat = pictures.mean((0, 2, 3), keepdim=True).expand_as(pictures)
@@ -93,7 +95,7 @@ def test_the_loss_is_zero_only_for_the_truth_and_punishes_edges() -> None:
     flat, striped = true + 0.1, true.clone()
     striped[..., ::2], striped[..., 1::2] = 0.1, -0.1
     even = torch.ones(1, 1, 8, 8)
-    assert loss_of(true, true, even) == 0 < loss_of(flat, true, even) < loss_of(striped, true, even)
+    assert image_loss(true, true, even) == 0 < image_loss(flat, true, even) < image_loss(striped, true, even)
 
 
 def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
@@ -101,10 +103,10 @@ def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
     weight[..., 2:4, 2:4] = 6.0
     on, off = true.clone(), true.clone()
     on[..., 2:4, 2:4], off[..., 5:7, 5:7] = 0.2, 0.2
-    assert loss_of(on, true, weight) > 4 * loss_of(off, true, weight)
+    assert image_loss(on, true, weight) > 4 * image_loss(off, true, weight)
 
 
-def test_a_codec_that_grows_deeper_begins_as_it_was() -> None:
+def test_an_autoencoder_that_grows_deeper_begins_as_it_was() -> None:
     start = trainer(0).finish(2).cast(torch.float32)
     grown = deepened(start, replace(start.config, depth=3))
     pictures = squares(np.random.default_rng(3), 4, 32).movedim(-1, 1).float()[None] / 127.5 - 1

@@ -12,7 +12,7 @@ from benchmarks.sharp.following import examples, judged
 from benchmarks.sharp.paths import true_path
 from benchmarks.sharp.rules import happened
 
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 
 ACCEPTED, MISTAKEN = 0.85, 0.15
 
@@ -26,7 +26,7 @@ def by_numbers(told: Told) -> bool:
 
 def by_pixels(told: Told) -> bool:
     """The rule on what the parser reads in the true renderer's pictures."""
-    return judged(told, np.asarray(render(told.episode.scene, height=64, width=64)))
+    return judged(told, np.asarray(render_scene(told.episode.scene, height=64, width=64)))
 
 
 def accepted(event: str, count: int, rule: Callable[[Told], bool]) -> tuple[float, float]:

@@ -7,9 +7,9 @@ import torch
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, blank
-from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.errors import InputError
-from kinema.inference.pipeline import SamplingConfig, generate, run
+from kinema.inference.pipeline import SamplingConfig, fill_canvas, sample_canvas
 from kinema.models.hub import Model
 from kinema.scene.encoding import VECTORS, group_slice
 
@@ -31,9 +31,9 @@ def state(n: int = T) -> torch.Tensor:
 def check(model: Model, laid: Canvas, *, joint: bool = True) -> Canvas:
     """Fill the canvas; every known cell is untouched to the bit, every unknown one has moved off zero and is finite."""
     done = (
-        run(model, laid, SamplingConfig(num_plan_steps=2), [0], steps=2, guidance=1.0)
+        sample_canvas(model, laid, SamplingConfig(num_plan_steps=2), [0], steps=2, guidance=1.0)
         if joint
-        else generate(model, laid, SamplingConfig(num_plan_steps=2), [0])
+        else fill_canvas(model, laid, SamplingConfig(num_plan_steps=2), [0])
     )
     for name, before in laid.values.items():
         level = laid.levels[name] if name == "state" else laid.levels[name].reshape(*laid.levels[name].shape, 1)
@@ -56,35 +56,35 @@ def test_image_to_video(model: Model) -> None:
 
 @pytest.mark.parametrize("before", [False, True])
 def test_extend(model: Model, before: bool) -> None:
-    laid = conditioning.extend(canvas(), cells(3), before=before)
+    laid = conditioning.condition_extend(canvas(), cells(3), before=before)
     assert (laid.levels["video"][0, -3:] == 0).all() == before
     check(model, laid)
 
 
 def test_infill_and_interpolate(model: Model) -> None:
     for known in ([0, 3, 7], list(range(0, T, 2))):
-        done = check(model, conditioning.infill(canvas(), known, cells(len(known))))
+        done = check(model, conditioning.condition_infill(canvas(), known, cells(len(known))))
         assert torch.equal(done.values["video"][:, known], cells(len(known)))
 
 
 def test_blend(model: Model) -> None:
-    done = check(model, conditioning.blend(canvas(), cells(2), cells(3, 5)))
+    done = check(model, conditioning.condition_blend(canvas(), cells(2), cells(3, 5)))
     assert torch.equal(done.values["video"][:, :2], cells(2)) and torch.equal(done.values["video"][:, -3:], cells(3, 5))
 
 
 def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
     mask = torch.zeros(GRID, dtype=torch.bool)
     mask[:2] = True
-    laid = conditioning.edit(canvas(), cells(T), strength=0.5, mask=mask)
-    done = run(model, laid, SamplingConfig(num_plan_steps=2), [0], steps=2, guidance=1.0)
+    laid = conditioning.condition_edit(canvas(), cells(T), strength=0.5, mask=mask)
+    done = sample_canvas(model, laid, SamplingConfig(num_plan_steps=2), [0], steps=2, guidance=1.0)
     assert torch.equal(done.values["video"][:, :, 2:], laid.values["video"][:, :, 2:])
     assert not torch.equal(done.values["video"][:, :, :2], laid.values["video"][:, :, :2])
 
 
 def test_perceive_and_render(model: Model) -> None:
-    assert torch.equal(check(model, conditioning.perceive(canvas(), cells(T))).values["video"], cells(T))
+    assert torch.equal(check(model, conditioning.condition_perceive(canvas(), cells(T))).values["video"], cells(T))
     camera, setting = torch.zeros(1, T, VECTORS["camera"]), torch.ones(1, T, VECTORS["scene"])
-    check(model, conditioning.render(canvas(), state(), camera, setting))
+    check(model, conditioning.condition_render(canvas(), state(), camera, setting))
 
 
 def test_storyboard_cast_is_shared(model: Model) -> None:
@@ -95,8 +95,8 @@ def test_storyboard_cast_is_shared(model: Model) -> None:
 
 def test_fill_keeps_known_pictures_over_windows(model: Model) -> None:
     """Longer than the window: perceived, planned and filmed window by window, known frames to the bit."""
-    laid = conditioning.extend(canvas(40), cells(5))
-    done = generate(model, laid, SamplingConfig(num_plan_steps=2, num_render_steps=1), [0])
+    laid = conditioning.condition_extend(canvas(40), cells(5))
+    done = fill_canvas(model, laid, SamplingConfig(num_plan_steps=2, num_render_steps=1), [0])
     assert torch.equal(done.values["video"][:, :5], laid.values["video"][:, :5])
     assert (done.levels["video"] == 0).all() and torch.isfinite(done.values["video"]).all()
 
@@ -104,8 +104,8 @@ def test_fill_keeps_known_pictures_over_windows(model: Model) -> None:
 def test_a_sample_does_not_depend_on_its_batch(model: Model) -> None:
     one = blank(batch=1, frames=T, fps=16.0, slots=K, grid=GRID)
     two = blank(batch=2, frames=T, fps=16.0, slots=K, grid=GRID)
-    a = generate(model, one, SamplingConfig(num_plan_steps=2), [7])
-    b = generate(model, two, SamplingConfig(num_plan_steps=2), [3, 7])
+    a = fill_canvas(model, one, SamplingConfig(num_plan_steps=2), [7])
+    b = fill_canvas(model, two, SamplingConfig(num_plan_steps=2), [3, 7])
     for name in a.values:
         torch.testing.assert_close(a.values[name][0], b.values[name][1], atol=2e-4, rtol=1e-3)
 
@@ -114,16 +114,16 @@ def test_bad_layouts_say_what_came_and_what_was_expected() -> None:
     with pytest.raises(InputError, match="expected"):
         conditioning.known_frames(canvas(), [0], cells(2))
     with pytest.raises(InputError, match="nothing to extend"):
-        conditioning.extend(canvas(), cells(T))
+        conditioning.condition_extend(canvas(), cells(T))
     with pytest.raises(InputError, match="strength"):
-        conditioning.edit(canvas(), cells(T), strength=0.0)
+        conditioning.condition_edit(canvas(), cells(T), strength=0.0)
     with pytest.raises(InputError, match="outside"):
-        conditioning.infill(canvas(), [0, 99], cells(2))
+        conditioning.condition_infill(canvas(), [0, 99], cells(2))
 
 
 def test_levels_between_are_noised_in_proportion() -> None:
-    laid = conditioning.edit(canvas(), cells(T), strength=0.5)
-    noised = start(laid, [0]).values["video"]
+    laid = conditioning.condition_edit(canvas(), cells(T), strength=0.5)
+    noised = noise_canvas(laid, [0]).values["video"]
     rest = noised - 0.5 * laid.values["video"]
     assert abs(float(rest.std()) - 0.5) < 0.02
 
@@ -133,7 +133,7 @@ def test_euler_with_the_truth_as_denoiser_reaches_it() -> None:
     laid = canvas()
     done = euler(
         lambda c: {name: truth if name == "video" else torch.zeros_like(x) for name, x in c.values.items()},
-        start(laid, [0]),
+        noise_canvas(laid, [0]),
         schedule(list(laid.values), 5),
     )
     torch.testing.assert_close(done.values["video"], truth)

@@ -45,7 +45,7 @@ VERBS = (
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights as the wheel holds it: kinema-tiny, here untrained, and its codec."""
+    """A folder of weights as the wheel holds it: kinema-tiny, here untrained, and its autoencoder."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     config = ModelConfig(
@@ -206,7 +206,7 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         (["--seconds", "1e9"], "GB"),
         (["--seconds", "four"], "expected a number"),
         (["--fps", "1000"], "films 8 to 32"),
-        (["--steps", "0"], "expected at least 1"),
+        (["--steps", "0"], "num_plan_steps 0: expected 1 to 1000"),
         (["--steps", "2.5"], "expected a whole number"),
         (["--guidance", "-1"], "expected 0 to 20"),
         (["--seed", "-1"], "expected 0 to"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinema.cli.main import build, main
+from kinema.cli.main import build_parser, main
 from kinema.cli.play import HELP, Play, begin, half_blocks, split_keys
 from kinema.errors import InputError
 from kinema.models.hub import Model
@@ -78,7 +78,7 @@ def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def begun(*words: str) -> World:
-    world = begin(build().parse_args(["play", *words]))
+    world = begin(build_parser().parse_args(["play", *words]))
     assert isinstance(world, World)
     return world
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinema.datasets import episode_cache
-from kinema.datasets.episode_cache import JOLT, SHARD, EpisodeCache, Order, build, simulate_shard
+from kinema.datasets.episode_cache import JOLT, SHARD, EpisodeCache, Order, build_shards, simulate_shard
 from kinema.errors import InputError
 from kinema.playground import simulate, tiny
 from kinema.playground.phyworld import PhyWorld
@@ -64,16 +64,16 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match="older format"):
         EpisodeCache(saved(tmp_path / "old", arrays))
     order = Order(folder=tmp_path / "new", source=tiny(), episodes=0, base_seed=0)
-    build([order])
+    build_shards([order])
     monkeypatch.setattr(episode_cache, "FORMAT", episode_cache.FORMAT + 1)
     with pytest.raises(InputError, match="another scene distribution, seed or format"):
-        build([order])
+        build_shards([order])
 
 
 @pytest.fixture(scope="module")
 def meetings(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
     folder = tmp_path_factory.mktemp("meetings")
-    build([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
+    build_shards([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
     return EpisodeCache(folder)
 
 

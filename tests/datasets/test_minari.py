@@ -29,7 +29,7 @@ def buffer(number: int, actions: list[int]) -> EpisodeBuffer:
 
 
 def test_minari_comes_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinema.datasets.minari import load
+    from kinema.datasets.minari import convert_minari
 
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     done = [[0, 1, 2, 0], [1, 2, 0, 1]]
@@ -43,7 +43,7 @@ def test_minari_comes_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         author_email="x@x.x",
         code_permalink="x",
     )
-    load("test/picture-v0", tmp_path / "d", size=(32, 32))
+    convert_minari("test/picture-v0", tmp_path / "d", size=(32, 32))
     data = Dataset.open(tmp_path / "d")
     assert len(data) == 2
     for found, actions in zip(data, done, strict=True):
@@ -52,4 +52,4 @@ def test_minari_comes_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert found.terminated.tolist() == [False] * 4 + [True]
         assert [round(float(f.mean()) / 50) for f in found.frames] == [0, 1, 2, 3, 4]
     with pytest.raises(InputError, match="minari download"):
-        load("none/such-v0", tmp_path / "e")
+        convert_minari("none/such-v0", tmp_path / "e")

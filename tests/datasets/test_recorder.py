@@ -11,8 +11,8 @@ import pytest
 
 from kinema.cli.main import main
 from kinema.datasets.lerobot import Dataset
-from kinema.datasets.recorder import Eyes, episodes, make, random_policy, record
-from kinema.envs.spaces import decode, spec_of
+from kinema.datasets.recorder import Eyes, make_env, random_policy, record, record_episodes
+from kinema.envs.spaces import decode_action, spec_of
 from kinema.errors import InputError, MediaError, OutputError
 
 
@@ -21,16 +21,16 @@ def test_what_is_read_is_what_was_seen_and_done(tmp_path: Path) -> None:
     record("CartPole-v1", tmp_path / "d", episodes_wanted=3, size=(64, 96), seed=5)
     data = Dataset.open(tmp_path / "d")
     assert len(data) == 3 and data.about["env"] == "CartPole-v1" and data.sensors == 4
-    env = make("CartPole-v1")
+    env = make_env("CartPole-v1")
     spec, eyes = spec_of(env.action_space), Eyes.of(env, (64, 96))
-    truth = episodes(env, eyes, spec, random_policy(env, 5), seed=5, most=10_000)
+    truth = record_episodes(env, eyes, spec, random_policy(env, 5), seed=5, most=10_000)
     for found, true in zip(data, truth, strict=False):
         for name in ("action", "reward", "terminated", "truncated", "sensors"):
             np.testing.assert_array_equal(getattr(found, name), getattr(true, name))
         assert np.abs(found.frames.astype(int) - true.frames).mean() < 2
         assert found.terminated[-1] and not found.terminated[:-1].any() and not found.truncated.any()
         assert found.reward[0] == 0 and (found.reward[1:] == 1).all()
-        assert all(env.action_space.contains(decode(spec, row)) for row in found.action[:-1])
+        assert all(env.action_space.contains(decode_action(spec, row)) for row in found.action[:-1])
 
 
 def test_time_running_out_is_not_an_end(tmp_path: Path) -> None:

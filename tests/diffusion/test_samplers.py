@@ -11,8 +11,8 @@ import torch
 
 from kinema.canvas.canvas import Canvas, TextCondition, blank
 from kinema.diffusion.losses import TRACK_WEIGHTS, edm_weight, feature_weights, noised, video_weight
-from kinema.diffusion.noise_patterns import PatternMix, draw, shift
-from kinema.diffusion.samplers import euler, guided, heun, schedule, start
+from kinema.diffusion.noise_patterns import PatternMix, sample_levels, shift
+from kinema.diffusion.samplers import euler, guided, heun, noise_canvas, schedule
 from kinema.errors import InputError
 from kinema.models.denoiser import Denoiser
 
@@ -32,7 +32,7 @@ def gaussian(canvas: Canvas) -> dict[str, torch.Tensor]:
 
 def error_of(sampler: object, steps: int) -> float:
     """Distance to the exact end of the flow, which maps noise n to MEAN + SPREAD n."""
-    canvas = start(blank(batch=1, frames=4, fps=16.0, slots=2), [0])
+    canvas = noise_canvas(blank(batch=1, frames=4, fps=16.0, slots=2), [0])
     done = sampler(gaussian, canvas, schedule(list(canvas.values), steps, shift_by=1.0))  # type: ignore[operator]
     exact = MEAN + SPREAD * canvas.values["state"]
     return float((done.values["state"] - exact).abs().mean())
@@ -80,12 +80,12 @@ def test_words_that_nobody_may_read_are_no_words(denoiser: Denoiser) -> None:
 
 def test_seeds_name_samples() -> None:
     canvas = blank(batch=3, frames=2, fps=16.0, slots=2)
-    a, b = start(canvas, [1, 2, 1]), start(canvas, [1, 2, 1])
+    a, b = noise_canvas(canvas, [1, 2, 1]), noise_canvas(canvas, [1, 2, 1])
     assert torch.equal(a.values["state"], b.values["state"])
     assert torch.equal(a.values["state"][0], a.values["state"][2])
     assert not torch.equal(a.values["state"][0], a.values["state"][1])
     with pytest.raises(InputError, match="2 seeds for 3"):
-        start(canvas, [1, 2])
+        noise_canvas(canvas, [1, 2])
 
 
 def test_shift_dwells_at_the_noisy_end() -> None:
@@ -95,7 +95,7 @@ def test_shift_dwells_at_the_noisy_end() -> None:
 @pytest.mark.parametrize("grid", [None, (4, 4)])
 def test_patterns_cover_every_use(grid: tuple[int, int] | None) -> None:
     """Levels lie in [0, 1]; over many draws each track is sometimes known, sometimes wholly unknown."""
-    levels = draw(np.random.default_rng(0), batch=200, frames=8, slots=3, grid=grid, shares=SHARES)
+    levels = sample_levels(np.random.default_rng(0), batch=200, frames=8, slots=3, grid=grid, shares=SHARES)
     assert set(levels) == set(TRACK_WEIGHTS) - (set() if grid else {"video"})
     for name, level in levels.items():
         assert level.dtype == np.float32 and level.min() >= 0 and level.max() <= 1, name
@@ -112,7 +112,7 @@ def test_noise_leaves_known_cells_alone() -> None:
     x = {"state": torch.randn(1, 2, 2, 28), "camera": torch.randn(1, 2, 3)}
     levels = {"state": torch.zeros(1, 2, 2, 28), "camera": torch.tensor([[0.0, 1.0]])}
     noise = {name: torch.randn_like(value) for name, value in x.items()}
-    mixed = noised(x, levels, noise)
+    mixed = noised(Canvas(time_s=torch.zeros(1, 2), values=x, levels=levels), noise).values
     assert torch.equal(mixed["state"], x["state"])
     assert torch.equal(mixed["camera"][:, 0], x["camera"][:, 0]) and torch.equal(
         mixed["camera"][:, 1], noise["camera"][:, 1]

@@ -7,8 +7,8 @@ import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.losses import noised
-from kinema.diffusion.samplers import euler, schedule, start
-from kinema.diffusion.shortcut import PIECES, lesson, step_size_of
+from kinema.diffusion.samplers import euler, noise_canvas, schedule
+from kinema.diffusion.shortcut import PIECES, shortcut_batch, step_size_of
 from kinema.models.denoiser import Denoiser
 
 ROWS = 32
@@ -19,33 +19,31 @@ def plan(frames: int = 5) -> Canvas:
     levels = {name: level.clone() for name, level in canvas.levels.items()}
     levels["state"][:, :2] = 0.0
     values = {name: torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) for name, x in canvas.values.items()}
-    return canvas.with_values(values, levels)
+    return canvas.with_values(values).with_levels(levels)
 
 
 def test_a_whole_way_in_one_step_lands_where_two_half_steps_land(denoiser: Denoiser) -> None:
     canvas = plan()
     noise = {name: torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) for name, x in canvas.values.items()}
     rng = np.random.default_rng(0)
-    made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
-    begun = noised(canvas.values, canvas.levels, noise)
-    reached = euler(
-        lambda now: denoiser(now, step_size=0.5), canvas.with_values(begun, canvas.levels), schedule(list(canvas.values), 2)
-    )
+    made = shortcut_batch(denoiser, rng, canvas, noise, None, torch.float32)
+    begun = noised(canvas, noise)
+    reached = euler(lambda now: denoiser(now, step_size=0.5), begun, schedule(list(canvas.values), 2))
     whole = (made.step_size == 1.0).nonzero()[:, 0]
     assert len(whole) and len(whole) < ROWS
     for name in canvas.values:
-        torch.testing.assert_close(made.values[name][whole], reached.values[name][whole], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(made.clean.values[name][whole], reached.values[name][whole], rtol=1e-4, atol=1e-4)
 
 
-def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
+def test_batches_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denoiser) -> None:
     canvas = plan()
     noise = {name: torch.randn_like(x) for name, x in canvas.values.items()}
     rng = np.random.default_rng(1)
-    made = lesson(denoiser, rng, canvas.values, canvas.levels, noise, canvas.time_s, None, None, torch.float32)
-    assert torch.equal(made.values["state"][:, :2], canvas.values["state"][:, :2])
-    assert (made.levels["state"][:, :2] == 0).all() and (made.levels["state"][:, 2:] > 0).all()
-    starts = noised(made.values, made.levels, made.noise)["state"]
-    truth = noised(canvas.values, made.levels, noise)["state"]
+    made = shortcut_batch(denoiser, rng, canvas, noise, None, torch.float32)
+    assert torch.equal(made.clean.values["state"][:, :2], canvas.values["state"][:, :2])
+    assert (made.clean.levels["state"][:, :2] == 0).all() and (made.clean.levels["state"][:, 2:] > 0).all()
+    starts = noised(made.clean, made.noise).values["state"]
+    truth = noised(canvas.with_levels(made.clean.levels), noise).values["state"]
     torch.testing.assert_close(starts, truth, rtol=1e-4, atol=1e-4)
     assert set((1 / made.step_size).round().int().tolist()) <= set(PIECES)
 
@@ -53,6 +51,6 @@ def test_lessons_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denois
 def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: Denoiser) -> None:
     assert [step_size_of(n) for n in (1, 2, 4, 8)] == [1.0, 0.5, 0.25, 0.125]
     assert step_size_of(16) == step_size_of(3) == 0.0
-    canvas = start(plan(), range(ROWS))
+    canvas = noise_canvas(plan(), range(ROWS))
     far, near = denoiser(canvas, step_size=1.0)["state"], denoiser(canvas)["state"]
     assert not torch.equal(far, near)

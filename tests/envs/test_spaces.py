@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from kinema.envs.spaces import check, decode, encode, space_of, spec_of, width
+from kinema.envs.spaces import check, decode_action, encode_action, space_of, spec_of, width
 from kinema.errors import InputError
 
 SPACES = [
@@ -31,11 +31,11 @@ def test_an_action_comes_back(space: gym.Space) -> None:
     for _ in range(20):
         action = space.sample()
         check(spec, action)
-        vector = encode(spec, action)
+        vector = encode_action(spec, action)
         assert vector.shape == (width(spec),) and vector.dtype == np.float32
-        again = decode(spec, vector)
+        again = decode_action(spec, vector)
         assert space.contains(again)
-        np.testing.assert_allclose(encode(spec, again), vector, atol=1e-5)
+        np.testing.assert_allclose(encode_action(spec, again), vector, atol=1e-5)
         flat, flat_again = (gym.spaces.flatten(space, one) for one in (action, again))
         np.testing.assert_allclose(flat, flat_again, atol=1e-5)
 

@@ -6,14 +6,14 @@ import pytest
 
 from kinema.evaluation.baselines import BASELINES, Oracle
 from kinema.evaluation.model_under_test import Evaluated
-from kinema.evaluation.task import Result, Task
+from kinema.evaluation.task import ArenaTask, Result
 from kinema.evaluation.tasks import TASKS
 from kinema.evaluation.tasks.phyworld import COMPARABLE
 
 JUDGED = [task for task in TASKS.values() if task.gate]
 
 
-def answers(task: Task, model: Evaluated) -> list[Result]:
+def answers(task: ArenaTask, model: Evaluated) -> list[Result]:
     found = []
     for item in task.examples("quick")[: task.gate]:
         result = task.evaluate(model, item)
@@ -23,7 +23,7 @@ def answers(task: Task, model: Evaluated) -> list[Result]:
 
 
 @pytest.mark.parametrize("task", JUDGED, ids=lambda task: task.name)
-def test_truth_near_one_and_baselines_near_zero(task: Task) -> None:
+def test_truth_near_one_and_baselines_near_zero(task: ArenaTask) -> None:
     oracle = answers(task, Oracle())
     truth = task.aggregate(oracle, oracle).score
     assert truth is not None and truth >= 0.85, f"the truth scores {truth}"

@@ -13,13 +13,14 @@ import pytest
 from kinema.cli.main import main
 from kinema.errors import InputError
 from kinema.evaluation.baselines import Freeze
-from kinema.evaluation.cases import Case, Frames
+from kinema.evaluation.cases import Case
 from kinema.evaluation.kinema_model import KinemaModel
 from kinema.evaluation.model_under_test import FolderModel, file_of, open_model, predict
 from kinema.evaluation.report import board, read_cards, report
 from kinema.evaluation.runner import CARD, RESULTS, Run, case_items, strips
 from kinema.evaluation.tasks import TASKS
 from kinema.models.hub import Model
+from kinema.types import Frames
 
 
 class Still:
@@ -108,7 +109,7 @@ def test_a_gate_that_fails_leaves_the_subject_unscored(tmp_path: Path) -> None:
             return np.full_like(frames, 128)
 
     row = Run(Blurred(), tmp_path, "quick", ["collision"]).work()["tests"][0]
-    assert row["state"] == "gate" and "codec" in row["why"]
+    assert row["state"] == "gate" and "autoencoder" in row["why"]
 
 
 def test_every_case_has_its_own_name() -> None:

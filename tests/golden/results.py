@@ -26,7 +26,7 @@ from kinema.evaluation.tasks import TASKS
 from kinema.media import Clip
 from kinema.models.hub import WEIGHTS, Model, find, load, save, weights_folder
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render as draw
+from kinema.playground.renderer import render_scene as draw
 from kinema.scene.scene import Scene
 from kinema.simulation.world import World
 from kinema.training.recorded_world import WorldTrainer, config_for, save_starts

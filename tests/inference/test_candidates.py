@@ -14,7 +14,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.diffusion.seeds import candidate_seed
 from kinema.errors import InputError
 from kinema.inference import pipeline
-from kinema.inference.candidates import copies, cut_off, jitter, overlap, text_gain
+from kinema.inference.candidates import copies, cut_off, jitter, overlap_share, text_gain
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import SamplingConfig, plan_state
 from kinema.models.hub import Model
@@ -31,8 +31,7 @@ def coded(scene: Scene) -> torch.Tensor:
 
 def empty(model: Model, prompt: str, count: int = 1, frames: int = 16) -> Canvas:
     canvas = blank_canvas(model, count=count, frames=frames, fps=16.0, height=64, width=64)
-    keep = [name for name in canvas.values if name != "video"]
-    canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+    canvas = canvas.without("video")
     return encode_prompt(model, canvas, prompt, False)
 
 
@@ -42,7 +41,7 @@ def test_things_inside_each_other_are_counted(scene: Callable[..., Scene]) -> No
     x[:4, 1], y[:4, 1] = x[:4, 0] + 0.4, y[:4, 0]
     met = replace(apart, x=x, y=y)
     flags = replace(met, kind=np.array([0, 7, 5, -1], np.int8))
-    assert [float(overlap(coded(s))[0]) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
+    assert [float(overlap_share(coded(s))[0]) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
     assert float(jitter(coded(apart))[0]) < 1e-5 < float(jitter(coded(apart) + 0.1 * torch.randn(1, 8, 4, 1))[0])
 
 
@@ -56,14 +55,14 @@ def test_what_a_narrow_picture_cuts_off_is_counted(scene: Callable[..., Scene]) 
 
 
 def test_the_true_physics_has_no_overlap() -> None:
-    worst = max(float(overlap(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
+    worst = max(float(overlap_share(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
     assert worst == 0.0
 
 
 def test_the_text_gain_of_a_plan_does_not_depend_on_the_others(model: Model) -> None:
     canvas = copies(empty(model, "a red ball rolls right"), 3)
     values = {k: torch.randn(x.shape, generator=torch.Generator().manual_seed(1)) for k, x in canvas.values.items()}
-    drafts = canvas.with_values(values, {k: torch.zeros_like(x) for k, x in canvas.levels.items()})
+    drafts = canvas.with_values(values).with_levels({k: torch.zeros_like(x) for k, x in canvas.levels.items()})
     torch.testing.assert_close(text_gain(model, drafts)[1:2], text_gain(model, drafts.sample(1)), atol=1e-5, rtol=1e-4)
 
 
@@ -99,7 +98,7 @@ def test_one_candidate_and_known_states_are_planned_as_before(model: Model, monk
     canvas = empty(model, "a red ball")
     levels = {**canvas.levels, "state": canvas.levels["state"].clone()}
     levels["state"][:, 0] = 0
-    done = plan_state(model, canvas.with_values(canvas.values, levels), CHOOSE, [0])
+    done = plan_state(model, canvas.with_levels(levels), CHOOSE, [0])
     assert done.num_frames == canvas.num_frames and torch.isfinite(done.values["state"]).all()
 
 
@@ -107,7 +106,7 @@ def test_known_cells_stay(model: Model) -> None:
     canvas = empty(model, "a red ball rolls right")
     camera = torch.randn(canvas.values["camera"].shape, generator=torch.Generator().manual_seed(0))
     levels = {**canvas.levels, "camera": torch.zeros_like(canvas.levels["camera"])}
-    done = plan_state(model, canvas.with_values({**canvas.values, "camera": camera}, levels), CHOOSE, [0])
+    done = plan_state(model, canvas.with_values({"camera": camera}).with_levels(levels), CHOOSE, [0])
     assert torch.equal(done.values["camera"], camera)
 
 
@@ -129,14 +128,14 @@ def test_a_size_that_is_known_is_left(model: Model) -> None:
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     columns = group_slice("size")
     state[..., columns], level[..., columns] = 0.37, 0.0
-    canvas = canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
+    canvas = canvas.with_values({"state": state}).with_levels({"state": level})
     assert (plan_state(model, canvas, SamplingConfig(num_plan_steps=2), [0]).values["state"][..., columns] == 0.37).all()
 
 
 def test_the_number_is_checked_and_recorded(model: Model) -> None:
-    with pytest.raises(InputError, match="candidates 0: expected at least 1"):
+    with pytest.raises(InputError, match="candidates 0: expected 1 to 16"):
         SamplingConfig(num_candidates=0)
-    with pytest.raises(InputError, match="candidates 17: expected up to 16"):
+    with pytest.raises(InputError, match="candidates 17: expected 1 to 16"):
         SamplingConfig(num_candidates=17)
     clips = [
         kinema.generate("a rde ball", model=model, seconds=0.5, seed=s, count=n, options=CHOOSE)[-1]

@@ -17,7 +17,7 @@ from kinema.inference import editing
 from kinema.inference.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.scene import Scene
 
 FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
@@ -28,7 +28,7 @@ Make = Callable[..., Scene]
 def clip(scene: Make) -> Clip:
     """A red ball at (2, 3) that goes right, a blue box at (5, 1.2) and a green robot at (8, 1.4)."""
     one = scene(8)
-    return Clip(frames=render(one, height=64, width=64), fps=16.0, state=one)
+    return Clip(frames=render_scene(one, height=64, width=64), fps=16.0, state=one)
 
 
 def mask_of(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = (64, 64)) -> Clip:
@@ -83,7 +83,7 @@ def test_a_thing_that_leaves_the_mask_keeps_who_it_is(model: Model, clip: Clip) 
     x = clip.state.x.copy()
     x[:, 0] = np.linspace(1.5, 8.5, 8)
     scene = replace(clip.state, x=x)
-    moving = Clip(frames=render(scene, height=64, width=64), fps=16.0, state=scene)
+    moving = Clip(frames=render_scene(scene, height=64, width=64), fps=16.0, state=scene)
     for seed in range(3):
         made = kinema.edit(moving, "a pink star", mask=mask_of(*BALL), model=model, options=FAST, seed=seed)
         assert made.state is not None and made.state.name(0) == "red ball"

@@ -18,7 +18,7 @@ from kinema.inference.keyframes import close_slots, count_new_objects, joining_t
 from kinema.inference.pipeline import ROUGHLY
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS, Scene
 
@@ -27,7 +27,7 @@ Make = Callable[..., Scene]
 
 
 def film_of(scene: Scene) -> Clip:
-    return Clip(frames=render(scene, height=64, width=64), fps=scene.fps, state=scene)
+    return Clip(frames=render_scene(scene, height=64, width=64), fps=scene.fps, state=scene)
 
 
 def names(scene: Scene | None) -> list[str]:

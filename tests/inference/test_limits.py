@@ -51,7 +51,7 @@ def test_sizes_offered_are_those_of_the_config(many: ModelConfig, model: Model) 
     ],
 )  # fmt: skip
 def test_what_is_given_is_scaled_by_height(many: ModelConfig, given: tuple[int, int], scaled: tuple[int, int]) -> None:
-    assert limits.fitted(many, *given) == scaled and limits.films_size(many, *scaled)
+    assert limits.fitted_size(many, *given) == scaled and limits.films_size(many, *scaled)
 
 
 def test_errors_name_the_nearest(many: ModelConfig) -> None:

@@ -22,9 +22,7 @@ def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
     scene, scene_level = canvas.values["scene"].clone(), canvas.levels["scene"].clone()
     scene[:, 1], scene_level[:, 1] = 0.5, ROUGHLY
     done = propagate_identity(
-        canvas.with_values(
-            {**canvas.values, "state": state, "scene": scene}, {**canvas.levels, "state": level, "scene": scene_level}
-        )
+        canvas.with_values({"state": state, "scene": scene}).with_levels({"state": level, "scene": scene_level})
     )
     for group in IDENTITY:
         columns = group_slice(group)
@@ -46,11 +44,11 @@ def test_a_planned_scene_has_one_view_and_one_background(model: Model) -> None:
     scene = plan_state(model, canvas, options, [1, 2]).values["scene"]
     assert (scene.abs() == 1).all() and (scene == scene[:, :1]).all() and ((scene[..., 1:] > 0).sum(-1) == 1).all()
     known, level = torch.full_like(scene, 0.25), torch.zeros_like(canvas.levels["scene"])
-    known_canvas = canvas.with_values({**canvas.values, "scene": known}, {**canvas.levels, "scene": level})
+    known_canvas = canvas.with_values({"scene": known}).with_levels({"scene": level})
     assert torch.equal(plan_state(model, known_canvas, options, [1, 2]).values["scene"], known)
     other_scene = -torch.ones_like(scene)
     other_scene[..., -1] = 1.0
     level = torch.ones_like(level)
     level[:, 5] = 0.0
-    known_canvas = canvas.with_values({**canvas.values, "scene": other_scene}, {**canvas.levels, "scene": level})
+    known_canvas = canvas.with_values({"scene": other_scene}).with_levels({"scene": level})
     assert torch.equal(plan_state(model, known_canvas, options, [1, 2]).values["scene"], other_scene)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.inference.rollout import prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import Denoiser, RolloutContext
@@ -21,7 +21,7 @@ def noisy(grid: tuple[int, int] | None) -> Canvas:
     levels = {
         name: torch.rand(level.shape, generator=torch.Generator().manual_seed(1)) for name, level in canvas.levels.items()
     }
-    return start(canvas.with_values(canvas.values, levels), [0, 1])
+    return noise_canvas(canvas.with_levels(levels), [0, 1])
 
 
 @pytest.mark.parametrize("grid", [None, (4, 4)])
@@ -37,9 +37,9 @@ def test_rollout_with_cache_equals_full_pass(
     whole = denoiser.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, FRAMES, window, device), dtype=dtype)
     cached: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
     for t in range(FRAMES):
-        one = canvas.frames(t, t + 1)
+        one = canvas.pick(slice(t, t + 1))
         first = max(0, t - window)
-        before = canvas.frames(first, t)
+        before = canvas.pick(slice(first, t))
         context, pairs = None, []
         if t:
             action = torch.cat([before.values["action"][:, -1], before.levels["action"][:, -1:]], -1)

@@ -12,12 +12,12 @@ from PIL import Image
 
 from kinema.errors import InputError, MediaError
 from kinema.media import Clip
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.scene import Scene
 
 
 def film(scene: Scene, height: int, width: int) -> Clip:
-    return Clip(frames=render(scene, height=height, width=width), fps=scene.fps, state=scene)
+    return Clip(frames=render_scene(scene, height=height, width=width), fps=scene.fps, state=scene)
 
 
 @pytest.mark.parametrize("size", [(96, 96), (64, 96), (48, 96), (96, 48), (160, 64), (80, 128)])
@@ -26,10 +26,10 @@ def test_the_state_of_a_crop_is_what_the_crop_shows(scene: Callable[..., Scene],
     width, height = size
     crop = film(scene(3), 128, 128).fit(width, height)
     assert crop.state is not None
-    drawn = render(crop.state, height=height, width=width).astype(int)
+    drawn = render_scene(crop.state, height=height, width=width).astype(int)
     off = np.abs(drawn - crop.frames).mean()
     assert off < 4.0, off
-    whole = render(scene(3), height=height, width=width).astype(int)
+    whole = render_scene(scene(3), height=height, width=width).astype(int)
     assert off <= np.abs(whole - crop.frames).mean() + 0.5
 
 

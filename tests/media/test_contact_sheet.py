@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from kinema.errors import InputError
-from kinema.media.clip import Clip, Frames
+from kinema.media.clip import Clip
 from kinema.media.contact_sheet import GAP, LINE, contact_sheet, strip
+from kinema.types import Frames
 
 
 def numbered(frames: int, height: int = 20, width: int = 24) -> Frames:

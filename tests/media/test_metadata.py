@@ -20,14 +20,14 @@ from kinema.media import Clip
 from kinema.media import write as writing
 from kinema.media.write import KEY, pack
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.scene.scene import Scene
 
 Make = Callable[..., Scene]
 
 
 def clip_of(scene: Scene, size: int = 64) -> Clip:
-    return Clip(frames=render(scene, height=size, width=size), fps=scene.fps, state=scene)
+    return Clip(frames=render_scene(scene, height=size, width=size), fps=scene.fps, state=scene)
 
 
 def forged(path: Path, frame: np.ndarray, data: dict[str, Any]) -> Path:
@@ -57,7 +57,7 @@ def test_a_state_survives_two_compressions(scene: Make, tmp_path: Path, ending: 
 def test_a_gif_with_too_many_colors_keeps_its_state(tmp_path: Path, seed: int) -> None:
     """Pictures that a model draws have thousands of colors, of which a GIF keeps 256: small things may lose theirs."""
     state = simulate(tiny(), 990_000_000 + seed, fps=16.0, num_frames=6).scene
-    drawn = render(state, height=64, width=64).astype(np.float64)
+    drawn = render_scene(state, height=64, width=64).astype(np.float64)
     drawn += np.linspace(-20, 20, 64)[:, None, None] * (1.0, 0.6, -0.8) + np.linspace(-20, 20, 64)[:, None] * (
         -0.5,
         1.0,

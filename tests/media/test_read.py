@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from kinema.errors import InputError, MediaError
-from kinema.media import Clip, Limits, read
+from kinema.media import Clip, Limits, read_clip
 
 RED_LEFT = np.zeros((32, 64, 3), np.uint8)
 RED_LEFT[:, :32, 0] = 255
@@ -98,11 +98,11 @@ def test_variable_frame_rate_comes_on_an_even_clock(tmp_path: Path) -> None:
 def test_an_absurd_gap_in_time_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", levels(4), pts=[0, 10, 20, 40])
     with pytest.raises(MediaError, match="more than the 3 frames"):
-        read(path, Limits(max_frames=3))
+        read_clip(path, Limits(max_frames=3))
     frames = [Image.fromarray(frame) for frame in levels(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[20, 655350, 20])
     with pytest.raises(MediaError, match="more than the 1000 frames"):
-        read(tmp_path / "a.gif", Limits(max_frames=1000))
+        read_clip(tmp_path / "a.gif", Limits(max_frames=1000))
 
 
 def test_transparent_becomes_white(tmp_path: Path) -> None:
@@ -242,15 +242,15 @@ def test_limits_are_checked_before_pixels_are_decoded(tmp_path: Path) -> None:
         Clip.open(tmp_path / "bomb.png")
     Image.new("L", (300, 200)).save(tmp_path / "a.png")
     with pytest.raises(MediaError, match="300x200, more than 50000 pixels"):
-        read(tmp_path / "a.png", Limits(max_pixels=50_000))
+        read_clip(tmp_path / "a.png", Limits(max_pixels=50_000))
     video = write_video(tmp_path / "a.mp4", levels(12, 64))
     with pytest.raises(MediaError, match="64x64, more than 1000 pixels"):
-        read(video, Limits(max_pixels=1000))
+        read_clip(video, Limits(max_pixels=1000))
     with pytest.raises(MediaError, match="more than the 10 frames of 64x64"):
-        read(video, Limits(max_frames=10))
+        read_clip(video, Limits(max_frames=10))
     with pytest.raises(MediaError, match="more than the 8 frames of 64x64"):
-        read(video, Limits(max_bytes=100_000))
-    assert read(video, Limits(max_frames=12)).num_frames == 12
+        read_clip(video, Limits(max_bytes=100_000))
+    assert read_clip(video, Limits(max_frames=12)).num_frames == 12
 
 
 def test_a_clip_changed_by_another_program_loses_its_state_not_its_pictures(tmp_path: Path) -> None:

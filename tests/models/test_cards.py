@@ -7,10 +7,10 @@ import re
 import pytest
 from safetensors import safe_open
 
-from kinema.models.hub import CARD, WEIGHTS, available, find
+from kinema.models.hub import CARD, WEIGHTS, available_models, find
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", available_models())
 def test_a_card_names_the_number_of_parameters(name: str) -> None:
     folder = find(name)
     with safe_open(folder / WEIGHTS, "pt") as weights:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, TextCondition, blank
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import ModelError
 from kinema.models.attention import attend, rotary, rotate
 from kinema.models.config import DenoiserConfig
@@ -16,7 +16,7 @@ from kinema.models.denoiser import CLOSED, Denoiser, causal_bias
 
 
 def noisy(frames: int = 6, grid: tuple[int, int] | None = (4, 4), batch: int = 2) -> Canvas:
-    return start(blank(batch=batch, frames=frames, fps=16.0, slots=4, grid=grid), list(range(batch)))
+    return noise_canvas(blank(batch=batch, frames=frames, fps=16.0, slots=4, grid=grid), list(range(batch)))
 
 
 def test_known_cells_return_exactly(denoiser: Denoiser) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from kinema.errors import ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, available, load, read_config, read_weights, save
+from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, available_models, load, read_config, read_weights, save
 
 SMALL = DenoiserConfig(
     width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8, predict_residual=False
@@ -106,7 +106,7 @@ def test_a_strange_folder_does_not_hide_the_models_beside_it(
     strange.mkdir()
     (strange / CONFIG).write_text(content)
     (strange / WEIGHTS).write_bytes(b"")
-    assert available() == ["m"]
+    assert available_models() == ["m"]
     with pytest.raises(ModelError):
         read_config(strange)
 

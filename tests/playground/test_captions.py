@@ -14,7 +14,7 @@ from kinema.playground import (
     simulate,
     tiny,
     two_shapes,
-    unknown_words,
+    words_outside_captions,
 )
 from kinema.playground.tasks import Task
 from kinema.playground.vocabulary import SYNONYMS, count_tokens
@@ -91,7 +91,7 @@ def test_every_word_is_published_and_lengths_hold(episodes: list[Episode]) -> No
     for episode in episodes:
         captions = episode.captions
         for text in (captions.short, captions.detailed, captions.task or ""):
-            assert not unknown_words(text), text
+            assert not words_outside_captions(text), text
         if len(episode.scene.entities) <= 3:
             assert count_tokens(captions.short) <= 20, captions.short
             assert count_tokens(captions.detailed) <= 56, captions.detailed
@@ -128,6 +128,6 @@ def test_tasks_are_told_only_with_a_robot_and_read_back(episodes: list[Episode])
 
 def test_the_vocabulary_covers_plain_prompts_and_names_strangers() -> None:
     for prompt in ("a red ball and a blue box", "a red ball moves right", "red ball left of a blue box"):
-        assert not unknown_words(prompt)
-    assert unknown_words("A dragon and a red ball fly over a dragon") == ["dragon", "fly", "over"]
+        assert not words_outside_captions(prompt)
+    assert words_outside_captions("A dragon and a red ball fly over a dragon") == ["dragon", "fly", "over"]
     assert {*COLORS, *KINDS, *SIZES} <= VOCABULARY

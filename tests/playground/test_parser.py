@@ -10,8 +10,8 @@ import torch
 
 from kinema.errors import SizeError
 from kinema.playground import simulate, tiny
-from kinema.playground.parser import Seen, parse_clip
-from kinema.playground.renderer import render, render_batch
+from kinema.playground.parser import ParsedObject, parse_clip
+from kinema.playground.renderer import render_batch, render_scene
 from kinema.scene.geometry import BOUND
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 
@@ -68,7 +68,7 @@ def spoiled(frames: torch.Tensor) -> torch.Tensor:
     return (blurred + 6.0 * noise).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def judge(args: Args, seen: list[list[Seen]]) -> tuple[float, float, float]:
+def judge(args: Args, seen: list[list[ParsedObject]]) -> tuple[float, float, float]:
     """Share of pictures with the right kinds, colors and count; median error of the center; of the size, as a share."""
     right, places, sizes = [], [], []
     for number, things in enumerate(seen):
@@ -86,7 +86,7 @@ def judge(args: Args, seen: list[list[Seen]]) -> tuple[float, float, float]:
     return float(np.mean(right)), float(np.median(places)), float(np.median(sizes))
 
 
-def read(frames: torch.Tensor) -> list[list[Seen]]:
+def read(frames: torch.Tensor) -> list[list[ParsedObject]]:
     return [things for begin in range(0, len(frames), 16) for things in parse_clip(frames[begin : begin + 16])]
 
 
@@ -158,7 +158,7 @@ def test_frames_of_the_wrong_shape_are_refused() -> None:
 
 def test_threads_change_nothing() -> None:
     """What is read of a clip is the same every time, however many threads read it."""
-    frames = render(simulate(tiny(), 7, fps=16.0, num_frames=24).scene, height=64, width=64)
+    frames = render_scene(simulate(tiny(), 7, fps=16.0, num_frames=24).scene, height=64, width=64)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(4)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kinema.errors import InputError
-from kinema.playground import Episode, SceneDistribution, full, held_out, one_shape, simulate, tiny, two_shapes
-from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, Cast, World
+from kinema.playground import Episode, SceneDistribution, full, is_held_out, one_shape, simulate, tiny, two_shapes
+from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, Cast, PhysicsWorld
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import acting
 from kinema.scene.geometry import ROUND, SOLID, Extent
@@ -59,14 +59,14 @@ def test_slots_are_in_canonical_order_without_twins(episodes: list[Episode]) -> 
 
 def test_one_color_per_kind_is_held_out() -> None:
     for kind in range(len(KINDS)):
-        assert sum(held_out(kind, color) for color in range(len(COLORS))) == 1
-    assert held_out(KINDS.index("star"), COLORS.index("red"))
+        assert sum(is_held_out(kind, color) for color in range(len(COLORS))) == 1
+    assert is_held_out(KINDS.index("star"), COLORS.index("red"))
 
 
 def test_held_out_pairs_never_or_always_occur(episodes: list[Episode]) -> None:
     for episode in episodes:
         scene = episode.scene
-        assert not any(held_out(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities)
+        assert not any(is_held_out(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities)
         assert np.hypot(scene.vx[0], scene.vy[0]).max() <= 6.0 + 1e-5
     for distribution in (
         SceneDistribution(held_out="only"),
@@ -74,7 +74,7 @@ def test_held_out_pairs_never_or_always_occur(episodes: list[Episode]) -> None:
     ):
         for seed in range(40):
             cast = draw_cast(distribution, Random(seed))
-            assert any(held_out(KINDS.index(a.kind), COLORS.index(a.color)) for a in cast.actors)
+            assert any(is_held_out(KINDS.index(a.kind), COLORS.index(a.color)) for a in cast.actors)
 
 
 def test_diets_say_what_is_wrong() -> None:
@@ -120,7 +120,7 @@ def test_energy_does_not_grow() -> None:
     distribution = SceneDistribution(kinds=("ball", "box", "triangle", "star"), views={"side": 1.0}, max_entities=4)
     for seed in range(60):
         cast = draw_cast(distribution, Random(seed))
-        world = World(cast, 32)
+        world = PhysicsWorld(cast, 32)
         mass = np.array([body.mass for body in world.bodies])
         energies = []
         for _ in range(96):
@@ -131,7 +131,7 @@ def test_energy_does_not_grow() -> None:
 
 
 def test_a_thrown_ball_follows_the_parabola() -> None:
-    world = World(side_room(ball(2.0, 4.0, vx=3.0, vy=3.0)), 32)
+    world = PhysicsWorld(side_room(ball(2.0, 4.0, vx=3.0, vy=3.0)), 32)
     for _ in range(16):
         world.step()
     x, y, vx, vy, _ = world.rows()[0]
@@ -146,7 +146,7 @@ def test_a_thrown_ball_follows_the_parabola() -> None:
 @pytest.mark.parametrize(("material", "share"), [("plain", 0.7), ("bouncy", 0.95), ("heavy", 0.4)])
 def test_a_bounce_keeps_the_material_s_share_of_speed(material: str, share: float) -> None:
     drop = Actor(kind="ball", color="red", material=material, size=0.6, x=5.0, y=5.0)
-    world = World(side_room(drop), 128)
+    world = PhysicsWorld(side_room(drop), 128)
     before = after = 0.0
     for _ in range(256):
         world.step()
@@ -160,7 +160,7 @@ def test_a_collision_conserves_momentum() -> None:
     light = Actor(kind="ball", color="red", material="plain", size=0.85, x=2.5, y=5.0, vx=5.0)
     heavy = Actor(kind="ball", color="blue", material="heavy", size=0.85, x=6.0, y=5.2)
     cast = Cast(view="top", background="lab", room_width=10.0, scenario="hit", actors=[light, heavy])
-    world = World(cast, 128)
+    world = PhysicsWorld(cast, 128)
     mass = np.array([body.mass for body in world.bodies])
     momentum = []
     for _ in range(100):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kinema.errors import SizeError
-from kinema.playground.renderer import render, render_batch, visible_share
+from kinema.playground.renderer import render_batch, render_scene, visible_share
 from kinema.scene.geometry import OUTLINE
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, VIEWS, Scene
 
@@ -194,7 +194,7 @@ def crossing(frames: int = 33) -> Scene:
 def test_visible_share_agrees_with_the_pixels() -> None:
     scene = crossing()
     share = visible_share(scene)
-    red = render(scene, height=128, width=128).astype(int)
+    red = render_scene(scene, height=128, width=128).astype(int)
     area = ((red[..., 0] - red[..., 1:].max(-1)) > 50).sum((1, 2))
     assert np.abs(share[:, 0] - area / area.max()).max() < 0.12
     assert share[0, 0] == 0 and share[:, 0].max() == 1 and (share[:, 1] == 1).all()
@@ -202,9 +202,9 @@ def test_visible_share_agrees_with_the_pixels() -> None:
 
 def test_render_draws_a_scene_frame_by_frame() -> None:
     scene = crossing(9)
-    whole = render(scene, height=64, width=96)
+    whole = render_scene(scene, height=64, width=96)
     assert whole.shape == (9, 64, 96, 3) and whole.dtype == np.uint8
-    some = render(scene.frames(slice(4, 6)), height=64, width=96)
+    some = render_scene(scene.frames(slice(4, 6)), height=64, width=96)
     assert np.abs(whole[4:6].astype(int) - some).max() <= 1
     away = replace(scene, kind=np.full(2, -1, np.int8))
-    assert (render(away, height=64, width=96) == render(away, height=64, width=96)[0]).all()
+    assert (render_scene(away, height=64, width=96) == render_scene(away, height=64, width=96)[0]).all()

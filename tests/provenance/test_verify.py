@@ -16,7 +16,7 @@ from kinema.cli import verify as verb
 from kinema.errors import InputError, MediaError
 from kinema.media import Clip, Limits
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.provenance import Identity, mark, own_identity, sign, verify
 
 ID = 0x00DECADE42
@@ -28,7 +28,7 @@ def me(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 
 
 def film(path: Path, *, marked: bool = True) -> Path:
-    frames = render(simulate(tiny(), 5, fps=16.0, num_frames=32).scene, height=64, width=64)
+    frames = render_scene(simulate(tiny(), 5, fps=16.0, num_frames=32).scene, height=64, width=64)
     return Clip(frames=mark(frames, ID) if marked else frames, fps=16.0, settings={"seed": 1}).save(path, force=True)
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.playground import simulate, tiny
-from kinema.playground.renderer import render
+from kinema.playground.renderer import render_scene
 from kinema.provenance import PUBLIC_KEY, detect, label, mark
-from kinema.provenance.code import CODED_BITS, decode, encode
+from kinema.provenance.code import CODED_BITS, decode_id, encode_id
 
 Frames = NDArray[np.uint8]
 ID = 0xC0FFEE1234
@@ -26,7 +26,7 @@ ID = 0xC0FFEE1234
 
 @pytest.fixture(scope="module")
 def clip() -> Frames:
-    return render(simulate(tiny(), 77, fps=16.0, num_frames=64).scene, height=64, width=64)
+    return render_scene(simulate(tiny(), 77, fps=16.0, num_frames=64).scene, height=64, width=64)
 
 
 @pytest.fixture(scope="module")
@@ -99,18 +99,18 @@ def test_nothing_is_found_where_there_is_no_mark_or_one_of_another_key(clip: Fra
     assert detect(rng.integers(0, 256, (32, 64, 64, 3), dtype=np.uint8)) is None
     assert detect(np.zeros((16, 64, 64, 3), np.uint8)) is None
     for seed in range(5):
-        assert detect(render(simulate(tiny(), 500 + seed, fps=16.0, num_frames=32).scene, height=64, width=64)) is None
+        assert detect(render_scene(simulate(tiny(), 500 + seed, fps=16.0, num_frames=32).scene, height=64, width=64)) is None
 
 
 def test_the_same_key_and_id_make_the_same_mark_forever(clip: Frames) -> None:
     """Marks made by this version must be readable by every later one: if this fails, give the new pattern a new name."""
-    from kinema.provenance.pattern import plan, start
+    from kinema.provenance.pattern import plan_of_key, tile_start
 
-    made = plan(PUBLIC_KEY)
+    made = plan_of_key(PUBLIC_KEY)
     assert made.sign[0, 0, :8].tolist() == SIGNS
     assert made.role[3, 5, :8].tolist() == ROLES
-    assert start(ID) == START
-    assert np.flatnonzero(encode(ID) < 0)[:8].tolist() == ONES
+    assert tile_start(ID) == START
+    assert np.flatnonzero(encode_id(ID) < 0)[:8].tolist() == ONES
     assert np.array_equal(mark(clip, ID), mark(clip, ID))
 
 
@@ -129,10 +129,10 @@ def test_the_code_mends_a_tenth_of_its_bits_and_refuses_noise() -> None:
     rng = np.random.default_rng(1)
     for _ in range(20):
         value = int(rng.integers(1 << 40))
-        evidence = encode(value) + rng.normal(0, 0.9, CODED_BITS).astype(np.float32)
-        assert (evidence * encode(value) < 0).mean() > 0.06
-        assert decode(evidence) == value
-    assert all(decode(rng.normal(0, 1, CODED_BITS).astype(np.float32)) is None for _ in range(100))
+        evidence = encode_id(value) + rng.normal(0, 0.9, CODED_BITS).astype(np.float32)
+        assert (evidence * encode_id(value) < 0).mean() > 0.06
+        assert decode_id(evidence) == value
+    assert all(decode_id(rng.normal(0, 1, CODED_BITS).astype(np.float32)) is None for _ in range(100))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 8, 8), (3, 64, 64), (7, 31, 47), (9, 20, 300), (40, 6, 6)])

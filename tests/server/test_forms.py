@@ -9,7 +9,15 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 from kinema.errors import ApiError, SizeError
 from kinema.server.api.bodies import Body, InvalidBody, unbracket
 from kinema.server.api.explain import explain
-from kinema.server.api.video_schema import CreateVideo, EditVideo, ExtendVideo, TrimVideo, check_length, config_of, size_for
+from kinema.server.api.video_schema import (
+    CreateVideo,
+    EditVideo,
+    ExtendVideo,
+    TrimVideo,
+    check_length,
+    find_config,
+    requested_size,
+)
 from kinema.server.api.world_schema import AskWhatIf, CreateWorld
 
 
@@ -22,7 +30,7 @@ def test_brackets() -> None:
 
 
 def test_a_rate_that_the_model_does_not_film_has_its_mend() -> None:
-    config = config_of("kinema-tiny")
+    config = find_config("kinema-tiny")
     check_length(config, 1.0, 16.0, 64, 64, mend="pass fps={fps:g}")
     with pytest.raises(SizeError, match=r"^33 frames a second: kinema-tiny films 8 to 32; resample it to 16$"):
         check_length(config, 1.0, 33.0, 64, 64, mend="resample it to {fps:g}")
@@ -32,7 +40,7 @@ def test_a_size_of_another_service_becomes_one_of_this_model() -> None:
     """As docs/serving.md says."""
     for size, filmed in (("1280x720", "224x128"), ("720x1280", "80x128"), ("320x180", "336x192"), ("64x64", "64x64")):
         notes: list[str] = []
-        assert size_for(size, "sora-2", "kinema-tiny", notes) == filmed
+        assert requested_size(size, "sora-2", "kinema-tiny", notes) == filmed
         assert notes == ([] if size == filmed else [f"kinema-tiny does not film {size}; {filmed} instead"])
 
 

@@ -60,10 +60,10 @@ def test_a_clip_keeps_its_state(uploads: Uploads, key: str, tmp_path: Path, scen
 @pytest.fixture
 def scene_clip() -> Clip:
     from kinema.playground import simulate, tiny
-    from kinema.playground.renderer import render
+    from kinema.playground.renderer import render_scene
 
     scene = simulate(tiny(), 1, fps=16.0, num_frames=4).scene
-    return Clip(frames=render(scene, height=32, width=32), fps=16.0, state=scene, caption="a ball")
+    return Clip(frames=render_scene(scene, height=32, width=32), fps=16.0, state=scene, caption="a ball")
 
 
 @pytest.mark.parametrize("kind", ["empty", "playlist", "concat", "bomb", "cut", "text", "svg"])

@@ -27,7 +27,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.media.encoded import to_bytes
+from kinema.media.encoded import encode_clip
 from kinema.scene.scene import Scene
 from kinema.server.worlds import manager as manager_module
 from kinema.server.worlds.executor import Executor
@@ -166,7 +166,7 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
     url = "data:image/png;base64," + base64.b64encode(picture).decode()
     seen = ann.post("/v1/worlds", json={"start": {"picture": {"image_url": url}}, "name": "seen"}).json()
     assert {"red ball", "blue box"} <= {thing["name"] for thing in seen["state"]["things"]} and seen["past_frames"] == 0
-    film_png = to_bytes(Clip(frames=np.repeat(np.array(Image.open(io.BytesIO(picture)))[None], 3, 0), fps=16.0), "png")
+    film_png = encode_clip(Clip(frames=np.repeat(np.array(Image.open(io.BytesIO(picture)))[None], 3, 0), fps=16.0), "png")
     url = "data:image/png;base64," + base64.b64encode(film_png).decode()
     assert ann.post("/v1/worlds", json={"start": {"video": {"image_url": url}}}).status_code == 200
     both = ann.post("/v1/worlds", json={"prompt": "x", "start": {"state": states}})

@@ -163,7 +163,9 @@ def test_one_cause_changed(world: World) -> None:
     np.testing.assert_allclose(same.instead.state.x, same.happened.state.x, atol=1e-4)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("action", [(2.0, 0.0), (float("nan"), 0.0), (0.0,), "left", (0.0, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    "action", [(2.0, 0.0), (float("nan"), 0.0), (0.0,), "left", (0.0, 0.0, 0.0), (True, False), ("1", "0")]
+)
 def test_a_bad_action_is_named_and_the_world_is_as_it_was(world: World, action: object) -> None:
     before = states(world)
     with pytest.raises(InputError, match="expected two"):

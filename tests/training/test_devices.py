@@ -12,12 +12,11 @@ import torch
 
 from kinema.autoencoder import Autoencoder
 from kinema.autoencoder.autoencoder import AutoencoderConfig
-from kinema.canvas.canvas import TextCondition
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import total
-from kinema.diffusion.shortcut import lesson
+from kinema.diffusion.shortcut import shortcut_batch
 from kinema.training import trainer as training
-from kinema.training.batches import make
+from kinema.training.batches import make_batch
 from kinema.training.caches import open_caches
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, smoke
@@ -43,7 +42,7 @@ def run(caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
-    batch = make(run.recipe, run.caches, "one shape", kind, 0).on("meta", run.autoencoder, 2)
+    batch = make_batch(run.recipe, run.caches, "one shape", kind, 0).on("meta", run.autoencoder, 2)
     parts = run.compute(batch)
     assert {x.device.type for x in parts.values()} == {"meta"}
     total(parts).backward()
@@ -51,22 +50,19 @@ def test_a_step_of_each_kind(run: Trainer, kind: str) -> None:
     assert moved and all(p.grad is not None and p.grad.device.type == "meta" for p in moved)
 
 
-def test_a_lesson_in_long_steps(run: Trainer) -> None:
-    b = make(run.recipe, run.caches, "one shape", "plan", 0).on("meta", run.autoencoder, 2)
+def test_a_batch_that_teaches_long_steps(run: Trainer) -> None:
+    b = make_batch(run.recipe, run.caches, "one shape", "plan", 0).on("meta", run.autoencoder, 2)
     assert b.noise is not None
-    text = TextCondition(states=b.text_states, reads=b.text_reads)
-    made = lesson(
-        run.model, np.random.default_rng(0), b.values, b.levels, b.noise, b.time_s, text, b.time_bias, torch.bfloat16
-    )
+    made = shortcut_batch(run.model, np.random.default_rng(0), b.canvas, b.noise, b.time_bias, torch.bfloat16)
     assert made.step_size.device.type == "meta"
-    assert {x.device.type for x in made.values.values()} == {"meta"}
+    assert {x.device.type for x in made.clean.values.values()} == {"meta"}
 
 
 def test_a_past_of_its_own(run: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which rows are stepped is read back from the device: here all of them."""
     monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: torch.arange(len(x), device=x.device)[:, None])
     monkeypatch.setattr(torch.Tensor, "__float__", lambda x: 1 / 16)
-    batch = make(run.recipe, run.caches, "one shape", "live", 0).on("meta", run.autoencoder, 2)
+    batch = make_batch(run.recipe, run.caches, "one shape", "live", 0).on("meta", run.autoencoder, 2)
     made = scheduled_sampling(Training(run.model, torch.bfloat16, run.device), batch, np.random.default_rng(0), 2)
     assert made.values["state"].device.type == "meta"
 

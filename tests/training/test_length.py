@@ -10,7 +10,7 @@ import pytest
 from kinema.autoencoder import AutoencoderConfig
 from kinema.errors import InputError
 from kinema.training.autoencoder.pictures import Scenes
-from kinema.training.autoencoder.train import TrainConfig, Trainer, run
+from kinema.training.autoencoder.train import AutoencoderTrainer, TrainConfig
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import smoke
 
@@ -35,16 +35,21 @@ def test_steps_are_1_or_more(steps: int) -> None:
 
 def test_an_autoencoder_takes_the_number_of_steps_that_was_given() -> None:
     config = TrainConfig(pixels=4 * 32 * 32, sides=((32, 1.0),), warmup=5)
-    scenes = Scenes(pixels=4 * 32 * 32)
-    trainer = Trainer(
-        config,
-        AutoencoderConfig(width=16, channels=8, depth=1),
-        scenes.draw,
-        lambda rng, n, side: scenes.draw(rng, n, side)[0],
-    )
-    run(trainer, None, 2, lambda line: None)
-    assert trainer.steps == 2
+    scenes, lines = Scenes(pixels=4 * 32 * 32), []
+
+    def trainer(minutes: float | None, steps: int | None) -> AutoencoderTrainer:
+        return AutoencoderTrainer(
+            config,
+            AutoencoderConfig(width=16, channels=8, depth=1),
+            scenes.draw,
+            lambda rng, n, side: scenes.draw(rng, n, side)[0],
+            minutes=minutes,
+            steps=steps,
+        )
+
+    run = trainer(None, 2)
+    run.run(lines.append)
+    assert run.step == 2 and len(lines) == 1 and lines[0].startswith("step 2  loss ") and lines[0].endswith("  0 s left")
     for minutes, steps in ((0.0, None), (-1.0, None), (None, 0), (None, None)):
         with pytest.raises(InputError, match="expected"):
-            run(trainer, minutes, steps, lambda line: None)
-    assert trainer.steps == 2
+            trainer(minutes, steps)

@@ -1,10 +1,11 @@
-"""World models of recordings: what a lesson shows, resuming, and stepping into the result."""
+"""World models of recordings: what a batch shows, resuming, and stepping into the result."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -14,7 +15,6 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from kinema.autoencoder import load_autoencoder
-from kinema.canvas.canvas import Canvas
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
 from kinema.datasets.lerobot import Dataset
@@ -24,13 +24,14 @@ from kinema.envs.recorded import RecordedEnv, RecordedVectorEnv, RecordedWorld
 from kinema.errors import InputError, MediaError, ModelError, OutputError
 from kinema.inference.rollout import sliding_window_mask
 from kinema.models.block import KVCache
-from kinema.models.denoiser import cleaned
+from kinema.models.denoiser import DenoiserInput, cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.world import World
 from kinema.training import checkpoint
-from kinema.training.recorded_world import LEAST_ENDS, WorldTrainer, config_for, evaluate, train_world
-from kinema.training.recordings import Recordings, WorldRecipe, lesson
+from kinema.training.recorded_world import WorldTrainer, config_for, train_world
+from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch
 from kinema.training.run_folder import locked
+from kinema.training.world_report import LEAST_ENDS, evaluate
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
 
@@ -52,48 +53,31 @@ def recordings(recorded: Path) -> Recordings:
     return Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), RECIPE, None)
 
 
-def test_a_lesson_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
-    part = lesson(recordings, RECIPE, 3, torch.device("cpu"))
+def test_a_batch_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
+    part = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
     t = RECIPE.frames
-    for name, x in part.values.items():
+    for name, x in part.clean.values.items():
         assert torch.equal(x[:, 1:t], x[:, t:]), name
-    reads = part.bias == 0
+    reads = part.time_bias == 0
     for i in range(1, t):
         assert reads[t + i - 1].nonzero()[:, 0].tolist() == [*range(i), t + i - 1]
         assert part.previous_index[t + i - 1] == i, "it follows the frame before it"
         assert reads[i].nonzero()[:, 0].tolist() == list(range(i + 1))
-    assert (part.levels["video"][:, t:] > 0).all() and (part.levels["action"][:, t:] == 1).all()
-    again = lesson(recordings, RECIPE, 3, torch.device("cpu"))
-    assert all(torch.equal(x, again.values[name]) for name, x in part.values.items())
+    assert (part.clean.levels["video"][:, t:] > 0).all() and (part.clean.levels["action"][:, t:] == 1).all()
+    again = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
+    assert all(torch.equal(x, again.clean.values[name]) for name, x in part.clean.values.items())
 
 
 def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
-    """For the last frame of a stretch: the answer in a lesson, and that of live mode for the same past and the same noise."""
+    """For the last frame of a stretch: the answer in a batch, and that of live mode for the same past and the same noise."""
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
     net = WorldTrainer(RECIPE, config, recordings, tmp_path, steps=1, start=False).model.eval()
-    part, t = lesson(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
-    noisy = noised(part.values, part.levels, part.noise)
-    pick = torch.tensor([*range(t - 1), 2 * t - 2])
-    canvas = Canvas(
-        time_s=part.time_s[:, pick],
-        values={name: x[:, pick] for name, x in noisy.items()},
-        levels={name: x[:, pick] for name, x in part.levels.items()},
-        cell_units=10.0 / part.values["video"].shape[2],
-    )
+    part, t = draw_world_batch(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
+    noisy = replace(noised(part.clean, part.noise), text=None)
+    canvas = noisy.pick(torch.tensor([*range(t - 1), 2 * t - 2]))
     with torch.inference_mode():
-        stride = torch.zeros(RECIPE.batch)
-        answers = net.network(
-            noisy,
-            part.levels,
-            part.time_s,
-            None,
-            canvas.cell_units,
-            part.bias,
-            stride,
-            torch.float32,
-            previous_index=part.previous_index,
-        )
-        taught = cleaned(noisy, part.levels, answers)
+        given = DenoiserInput(canvas=noisy, time_bias=part.time_bias, previous_index=part.previous_index)
+        taught = cleaned(noisy, net.network(given, torch.float32))
         asked = net.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
     for name in ("video", "reward", "terminated", "sensors"):
         torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)
@@ -136,7 +120,7 @@ def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings,
         first.one_step()
     first.save()
     second = trainer()
-    second.load(checkpoint.load(tmp_path))
+    second.load(checkpoint.load_checkpoint(tmp_path))
     for _ in range(2):
         second.one_step()
     for name, x in straight.model.state_dict().items():
@@ -258,16 +242,16 @@ def test_short_episodes_and_a_change_of_mind_do_not_lose_a_run(recorded: Path, t
     for resumed in (False, True):
         if resumed:
             train_world(recorded, out=tmp_path / "a", resume=True, recipe=long)
-        state = checkpoint.load(tmp_path / "a")
+        state = checkpoint.load_checkpoint(tmp_path / "a")
         assert (state["step"], state["steps"]) == (2, 2)
         assert state["minutes"] == pytest.approx(600.0 * (1 - long.autoencoder_share))
     train_world(recorded, out=tmp_path / "a", resume=True, steps=3, recipe=long)
-    state = checkpoint.load(tmp_path / "a")
+    state = checkpoint.load_checkpoint(tmp_path / "a")
     assert (state["step"], state["steps"], state["minutes"]) == (3, 3, None)
 
 
 def test_a_world_is_trained_for_the_steps_that_were_given(world: Path) -> None:
-    assert read_config(world).trained["steps"] == checkpoint.load(world.parent)["step"] == 8
+    assert read_config(world).trained["steps"] == checkpoint.load_checkpoint(world.parent)["step"] == 8
 
 
 def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
@@ -281,7 +265,7 @@ def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
     with locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
         train_world(recorded, out=tmp_path, steps=1, recipe=RECIPE)
     other = {"recipe": {}, "step": 0, "elapsed_s": 0.0, "running": {}, "model": {}, "optimizer": {}}
-    checkpoint.save(tmp_path, other)
+    checkpoint.save_checkpoint(tmp_path, other)
     with pytest.raises(InputError, match="no run of a recorded world"):
         train_world(recorded, out=tmp_path, resume=True, recipe=RECIPE)
 

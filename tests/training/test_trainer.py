@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 import torch
 
-from kinema.datasets.episode_cache import EpisodeCache, Order, build
+from kinema.datasets.episode_cache import EpisodeCache, Order, build_shards
 from kinema.diffusion.losses import total
 from kinema.errors import InputError, OutputError
 from kinema.models.hub import load
 from kinema.scene.encoding import group_slice
 from kinema.training import checkpoint
-from kinema.training.batches import Batch, draw_live_windows, draw_time_bias, kind_of, make, seen_at
+from kinema.training.batches import Batch, batch_kind, draw_live_windows, draw_time_bias, make_batch, seen_at
 from kinema.training.caches import folder_of, open_caches
 from kinema.training.recipes import KINDS, RECIPES, Shape, recipe, smoke
 from kinema.training.run import check_same, open_autoencoder, stored_name, train
-from kinema.training.samples import config_of
+from kinema.training.samples import config_of_recipe
 from kinema.training.trainer import Trainer
 
 
@@ -47,7 +47,7 @@ def trainer(caches: dict[str, EpisodeCache], out: Path, **changes: object) -> Tr
 
 def drawn(run: Trainer, kind: str, number: int) -> Batch:
     """A batch of the smoke recipe, ready for a step."""
-    batch = make(run.recipe, run.caches, "one shape", kind, number)
+    batch = make_batch(run.recipe, run.caches, "one shape", kind, number)
     return batch.on("cpu", run.autoencoder, run.recipe.denoiser.patch)
 
 
@@ -57,7 +57,7 @@ def repeated(run: Trainer, batch: Batch, times: int, *, rate: float) -> list[flo
     for _ in range(times):
         loss = total(run.compute(batch))
         loss.backward()
-        run.optimizer.step(rate, average_from=2.0)
+        run.optimizer.step(rate)
         losses.append(float(loss.detach()))
     return losses
 
@@ -101,7 +101,7 @@ def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str
 def test_windows_show_the_part_that_their_center_says(caches: dict[str, EpisodeCache]) -> None:
     """A thing lies in the window where its place and the window's center say, and in most windows there is one."""
     run = replace(smoke(), still_shapes=(Shape(height=256, width=256, share=1.0),), still_pixels=128 * 128 * 128)
-    batch = make(run, caches, "one shape", "crop", 3)
+    batch = make_batch(run, caches, "one shape", "crop", 3)
     assert batch.window is not None and batch.pictures is not None and batch.counts is not None
     assert batch.window.abs().max() <= 2.5 and float(batch.counts.sum()) == 36
     state = batch.values["state"][:, 0]
@@ -118,11 +118,11 @@ def test_windows_show_the_part_that_their_center_says(caches: dict[str, EpisodeC
 def test_kinds_of_steps_have_the_shares_of_the_phase() -> None:
     run = recipe("smoke")
     phase = replace(run.phases[0], still_share=0.4, film_share=0.5)
-    kinds = [kind_of(replace(run, crop_share=0.25), phase, step) for step in range(2000)]
+    kinds = [batch_kind(replace(run, crop_share=0.25), phase, step) for step in range(2000)]
     assert set(kinds) == set(KINDS)
     assert 0.26 < kinds.count("still") / 2000 < 0.34 and 0.26 < kinds.count("film") / 2000 < 0.34
     assert 0.07 < kinds.count("crop") / 2000 < 0.13
-    assert "still" not in {kind_of(run, replace(phase, still_share=0.0), step) for step in range(50)}
+    assert "still" not in {batch_kind(run, replace(phase, still_share=0.0), step) for step in range(50)}
 
 
 def test_every_size_is_drawn_at_its_own_scale(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_every_size_is_drawn_at_its_own_scale(caches: dict[str, EpisodeCache], t
     run = trainer(caches, tmp_path)
     seen = set()
     for number in range(40):
-        batch = make(run.recipe, run.caches, "one shape", "still", number)
+        batch = make_batch(run.recipe, run.caches, "one shape", "still", number)
         assert batch.pictures is not None and batch.cell_units is not None
         height, width = batch.pictures.shape[2:4]
         assert batch.cell_units * height / 16 == pytest.approx(10.0)
@@ -156,13 +156,14 @@ def test_resume_equals_uninterrupted(caches: dict[str, EpisodeCache], tmp_path: 
         first.one_step()
     first.save()
     second = trainer(caches, tmp_path / "parts", steps=6)
-    second.load(checkpoint.load(tmp_path / "parts"))
+    second.load(checkpoint.load_checkpoint(tmp_path / "parts"))
     second.run()
     assert second.step == whole.step == 6
     for (name, a), b in zip(whole.model.state_dict().items(), second.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
-    for name, a in whole.optimizer.average.items():
-        assert torch.equal(a, second.optimizer.average[name]), name
+    averages = second.optimizer.average.module.state_dict()
+    for name, a in whole.optimizer.average.module.state_dict().items():
+        assert torch.equal(a, averages[name]), name
 
 
 def test_batches_are_a_function_of_kind_and_number(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
@@ -202,9 +203,9 @@ def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another shape"):
         wide = replace(smoke().denoiser, width=64)
         train(replace(smoke(), denoiser=wide), out=tmp_path / "run", resume=tmp_path / "run")
-    state = checkpoint.load(tmp_path / "run")
+    state = checkpoint.load_checkpoint(tmp_path / "run")
     del state["before"], state["recipe"]["model"]
-    checkpoint.save(tmp_path / "run", state)
+    checkpoint.save_checkpoint(tmp_path / "run", state)
     with pytest.raises(InputError, match="does not fit this run"):
         train("smoke", out=tmp_path / "run", resume=tmp_path / "run")
 
@@ -262,7 +263,7 @@ def test_recipes_have_names_of_their_own_and_share_a_model_s(tmp_path: Path) -> 
     assert all(recipe(name).name == name for name in RECIPES)
     models = {"tiny": "tiny", "tiny-drawing": "tiny", "tiny-contacts": "tiny", "phyworld-sharp": "phyworld"}
     for name, model in models.items():
-        assert config_of(recipe(name)).name == recipe(name).model_name == f"kinema-{model}"
+        assert config_of_recipe(recipe(name)).name == recipe(name).model_name == f"kinema-{model}"
 
 
 def test_kill_9_loses_nothing_saved(tmp_path: Path, caches: dict[str, EpisodeCache]) -> None:
@@ -278,7 +279,7 @@ def test_kill_9_loses_nothing_saved(tmp_path: Path, caches: dict[str, EpisodeCac
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    state = checkpoint.load(out)
+    state = checkpoint.load_checkpoint(out)
     assert state["step"] >= 1
     folder = train("smoke", out=out, resume=out, steps=state["step"] + 2)
     assert load(folder).config.trained["steps"] == state["step"] + 2
@@ -305,7 +306,7 @@ def test_bank_refuses_another_diet(tmp_path: Path, caches: dict[str, EpisodeCach
     phase = smoke().phases[0]
     folder = folder_of(phase)
     with pytest.raises(InputError, match="another scene distribution"):
-        build(
+        build_shards(
             [
                 Order(
                     folder=folder, source=replace(phase.distribution, max_speed=3.0), episodes=500, base_seed=phase.base_seed

@@ -5,16 +5,16 @@ from __future__ import annotations
 from kinema.agents.agent import Agent
 from kinema.agents.evaluate import Score, score, score_recorded
 from kinema.agents.policies import Imitator, Planner, Policy, Random, Still
-from kinema.agents.ppo import Settings, learn
+from kinema.agents.ppo import PPOConfig, learn
 
 __all__ = [
     "Agent",
     "Imitator",
+    "PPOConfig",
     "Planner",
     "Policy",
     "Random",
     "Score",
-    "Settings",
     "Still",
     "learn",
     "score",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kinema.agents.agent import Agent
 from kinema.agents.policies import Policy
 from kinema.agents.vector_env import playgrounds
-from kinema.datasets.recorder import Seen, make
+from kinema.datasets.recorder import PictureObservation, make_env
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.errors import InputError
@@ -158,7 +158,7 @@ def score_recorded(
     if episodes < 1:
         raise InputError(f"{episodes} episodes: expected at least 1")
     shown = agent.size if isinstance(agent, Agent) else size
-    env = SyncVectorEnv([lambda: Seen(make(env_id, **(options or {})), shown)])
+    env = SyncVectorEnv([lambda: PictureObservation(make_env(env_id, **(options or {})), shown)])
     policy = agent or _AnyAction(env.single_action_space, seed)
     runs = []
     for episode in range(episodes):

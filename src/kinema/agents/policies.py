@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.seeds import frame_seed
@@ -33,8 +32,7 @@ from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward
 from kinema.scene.scene import Scene
-
-Floats = NDArray[np.float32]
+from kinema.types import Floats
 
 
 class Policy(Protocol):

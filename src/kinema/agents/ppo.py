@@ -23,9 +23,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from kinema.agents.agent import Agent
-from kinema.agents.starts import record
+from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
-from kinema.datasets.recorder import Seen, make
+from kinema.datasets.recorder import PictureObservation, make_env
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.recorded import RecordedVectorEnv
 from kinema.envs.spaces import space_of
@@ -40,12 +40,12 @@ LEAST_SIDE = 36
 TASK_STEPS = 32
 """Steps of each room between two updates of a task's agent."""
 SAME_STEP = AutoresetMode.SAME_STEP
-Show = Callable[[int, int, float], None]
+LearningProgress = Callable[[int, int, float], None]
 """(frames done, frames in all, mean reward of a frame lately)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PPOConfig:
     """frames: of experience. rooms: side by side. horizon: frames of an imagined episode. duration_s: time limit of a real one.
     starts: real rooms recorded to begin from, of starts_frames each. window: frames that imagination remembers. The others are
     PPO's."""
@@ -72,14 +72,14 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}: expected at least 1")
 
 
-RECORDED = Settings(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)
+RECORDED = PPOConfig(frames=100_000, rooms=16, horizon=32, epochs=4, batch=256, rate=5e-4, discount=0.98, entropy=0.01)
 """Settings for recorded worlds, whose agents see pictures."""
 
 
-class Shown(BaseCallback):
+class RolloutCallback(BaseCallback):
     """Tells how far learning is, after every rollout."""
 
-    def __init__(self, show: Show, frames: int) -> None:
+    def __init__(self, show: LearningProgress, frames: int) -> None:
         super().__init__()
         self.show, self.frames = show, frames
 
@@ -91,14 +91,16 @@ class Shown(BaseCallback):
         self.show(self.num_timesteps, self.frames, float(np.mean(rewards)))
 
 
-def _task_rooms(task: Task, inside: Model | None, settings: Settings, distribution: SceneDistribution) -> tuple[VecEnv, int]:
+def _task_rooms(
+    task: Task, inside: Model | None, settings: PPOConfig, distribution: SceneDistribution
+) -> tuple[VecEnv, int]:
     """Rooms to learn a task in, and how many real frames imagination begins from."""
     options: dict[str, Any] = {"task": str(task), "fps": settings.fps, "distribution": distribution}
     if inside is None:
         seeds = np.random.default_rng(settings.seed).integers(2**31, size=settings.rooms).tolist()
         real = playgrounds(settings.rooms, SAME_STEP, duration_s=settings.duration_s, **options)
         return task_rooms(real, task, seeds), 0
-    starts = record(
+    starts = record_starts(
         inside,
         episodes=settings.starts,
         frames=settings.starts_frames,
@@ -119,7 +121,7 @@ def _task_rooms(task: Task, inside: Model | None, settings: Settings, distributi
     return task_rooms(imagined, task, settings.seed), starts.steps
 
 
-def _recorded_rooms(inside: Model, settings: Settings, real: bool) -> VecEnv:
+def _recorded_rooms(inside: Model, settings: PPOConfig, real: bool) -> VecEnv:
     """Recorded worlds to learn in, or the environment that they were recorded from."""
     world = inside.config.world or {}
     space, size = space_of(world["action"]), (int(world["size"][0]), int(world["size"][1]))
@@ -130,7 +132,7 @@ def _recorded_rooms(inside: Model, settings: Settings, real: bool) -> VecEnv:
             f"pictures of {size[1]}x{size[0]}: the learner's network needs {LEAST_SIDE}x{LEAST_SIDE} or more; record larger ones"
         )
     if real:
-        made = [lambda: Seen(make(world["env"], **world["options"]), size)] * settings.rooms
+        made = [lambda: PictureObservation(make_env(world["env"], **world["options"]), size)] * settings.rooms
         return WorldsVecEnv(SyncVectorEnv(made, autoreset_mode=SAME_STEP), settings.seed)
     duration_s = settings.horizon / float(world["fps"])
     worlds = RecordedVectorEnv(settings.rooms, model=inside, duration_s=duration_s, autoreset_mode=SAME_STEP)
@@ -141,19 +143,19 @@ def learn(
     task: str | None = None,
     *,
     inside: Model | None,
-    settings: Settings | None = None,
+    settings: PPOConfig | None = None,
     distribution: SceneDistribution | None = None,
     real: bool = False,
-    show: Show | None = None,
+    show: LearningProgress | None = None,
 ) -> Agent:
     """Train an agent inside a model, or by the same learner in the real environment.
 
     task: of the Playground; None in a recorded world, which pays what its environment paid. inside: the model; None for a task in
-    real rooms. settings: by default `Settings()` for a task and RECORDED for a recorded world. real: learn in the environment
+    real rooms. settings: by default `PPOConfig()` for a task and RECORDED for a recorded world. real: learn in the environment
     that the recorded world `inside` is of.
     """
     world = None if inside is None else inside.config.world
-    chosen = settings or (Settings() if world is None else RECORDED)
+    chosen = settings or (PPOConfig() if world is None else RECORDED)
     goal: dict[str, Any]
     real_frames = None
     if inside is not None and world is not None:
@@ -188,7 +190,7 @@ def learn(
         seed=chosen.seed % 2**32,
         device="cpu",
     )
-    learner.learn(chosen.frames, callback=Shown(show, chosen.frames) if show else None)
+    learner.learn(chosen.frames, callback=RolloutCallback(show, chosen.frames) if show else None)
     in_real = inside is None or real
     made = {
         "inside": "real" if inside is None or real else inside.config.name,

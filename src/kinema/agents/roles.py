@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from kinema.envs.playground import FEATURES
 from kinema.playground.tasks import Task
 from kinema.scene.scene import COLORS, KINDS
+from kinema.types import Floats
 
-Floats = NDArray[np.float32]
 _AT = {name: i for i, name in enumerate(FEATURES)}
 OTHERS = 2
 """Further things that are described, the nearest first."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from kinema.canvas.canvas import Tracks
 from kinema.envs.imagined import random_walk
 from kinema.envs.playground import PlaygroundEnv
-from kinema.envs.vector import Tracks
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution
@@ -40,7 +40,7 @@ class Starts:
         return {name: x[which.to(device), at.to(device)] for name, x in self.tracks.items()}
 
 
-def record(
+def record_starts(
     model: Model, task: str, *, episodes: int, frames: int, seen: int, fps: float, distribution: SceneDistribution, seed: int
 ) -> Starts:
     """Let a robot act at random in so many real rooms; rooms that end before they can be a beginning are left out."""

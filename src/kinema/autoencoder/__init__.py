@@ -1,8 +1,8 @@
-"""Frames to latents and back: the Codec protocol, the learned autoencoder and the identity."""
+"""Frames to latents and back: the protocol, the learned autoencoder and the identity."""
 
 from kinema.autoencoder.autoencoder import Autoencoder, AutoencoderConfig
 from kinema.autoencoder.identity import IdentityAutoencoder
-from kinema.autoencoder.protocol import VideoAutoencoder, latent_frames, pixel_frames, to_bytes, to_unit
+from kinema.autoencoder.protocol import VideoAutoencoder, latent_frames, pixel_frames, to_uint8, to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 
 __all__ = [
@@ -15,6 +15,6 @@ __all__ = [
     "load_autoencoder",
     "pixel_frames",
     "save_autoencoder",
-    "to_bytes",
+    "to_uint8",
     "to_unit",
 ]

@@ -18,16 +18,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from kinema.autoencoder.protocol import (
-    Frames,
-    check_latents,
-    check_video,
-    latent_frames,
-    pixel_frames,
-    to_bytes,
-    to_unit,
-)
+from kinema.autoencoder.protocol import check_latents, check_video, latent_frames, pixel_frames, to_uint8, to_unit
 from kinema.errors import InputError
+from kinema.types import Frames
 
 SPACE_FACTOR = 8
 FINE, COARSE = 4, 2
@@ -66,8 +59,8 @@ class AutoencoderConfig:
         return 1 if self.time_factor == 1 else 2
 
 
-class Conv(nn.Conv2d):
-    """A same-size convolution that computes in the dtype of its input, whatever dtype its weights are kept in."""
+class KaimingConv(nn.Conv2d):
+    """A same-size convolution that starts with Kaiming's weights and computes in its input's dtype, whatever its weights' is."""
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__(inputs, outputs, size, padding=size // 2)
@@ -85,8 +78,8 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.look = Conv(width, width, 3)
-        self.mix = Conv(width, width, 1)
+        self.look = KaimingConv(width, width, 3)
+        self.mix = KaimingConv(width, width, 1)
         nn.init.normal_(self.mix.weight, std=0.3 / width**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,12 +104,12 @@ class Encoder(nn.Module):
         super().__init__()
         pixels = 3 * config.time_factor * config.context_groups
         half = (config.depth + 1) // 2
-        self.stem = Conv(pixels * FINE**2, config.fine, 3)
+        self.stem = KaimingConv(pixels * FINE**2, config.fine, 3)
         self.near = nn.Sequential(*(Residual(config.fine) for _ in range(half)))
-        self.down = Conv(config.fine * COARSE**2, config.width, 1)
+        self.down = KaimingConv(config.fine * COARSE**2, config.width, 1)
         self.wide = nn.Sequential(*(Residual(config.width) for _ in range(half)))
-        self.out = Conv(config.width, config.channels, 1)
-        self.linear = Conv(pixels * SPACE_FACTOR**2, config.channels, 1)
+        self.out = KaimingConv(config.width, config.channels, 1)
+        self.linear = KaimingConv(pixels * SPACE_FACTOR**2, config.channels, 1)
         nn.init.normal_(self.out.weight, std=0.3 / config.width**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,12 +126,12 @@ class Decoder(nn.Module):
         super().__init__()
         pixels = 3 * config.time_factor
         latents = config.channels * config.context_groups
-        self.stem = Conv(latents, config.width, 3)
+        self.stem = KaimingConv(latents, config.width, 3)
         self.wide = nn.Sequential(*(Residual(config.width) for _ in range(config.depth)))
-        self.up = Conv(config.width, config.fine * COARSE**2, 1)
+        self.up = KaimingConv(config.width, config.fine * COARSE**2, 1)
         self.near = nn.Sequential(*(Residual(config.fine) for _ in range(config.depth)))
-        self.out = Conv(config.fine, pixels * FINE**2, 3)
-        self.linear = Conv(latents, pixels * SPACE_FACTOR**2, 1)
+        self.out = KaimingConv(config.fine, pixels * FINE**2, 3)
+        self.linear = KaimingConv(latents, pixels * SPACE_FACTOR**2, 1)
         nn.init.normal_(self.out.weight, std=0.3 / (9 * config.fine) ** 0.5)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -228,7 +221,7 @@ class Autoencoder(nn.Module):
     @torch.inference_mode()
     def decode_frames(self, latents: Tensor, num_frames: int | None = None) -> Frames:
         """latents: float [S, C, h, w]. Returns uint8 [T, 8 h, 8 w, 3]."""
-        return to_bytes(self.decode(latents[None].to(self.mean.device), num_frames)[0])
+        return to_uint8(self.decode(latents[None].to(self.mean.device), num_frames)[0])
 
 
 def with_previous_group(groups: Tensor) -> Tensor:

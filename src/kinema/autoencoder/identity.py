@@ -1,4 +1,4 @@
-"""The codec that changes nothing: latents are the pixels themselves. For tests, tiny pictures and models without a codec.
+"""The autoencoder that changes nothing: latents are the pixels themselves. For tests and models that see pixels.
 
 Axes as in `protocol`. Pixels in [-1, 1] are close enough to unit variance, so they pass through untouched.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kinema.autoencoder.protocol import Frames, check_latents, check_video, to_bytes, to_unit
+from kinema.autoencoder.protocol import check_latents, check_video, to_uint8, to_unit
+from kinema.types import Frames
 
 
 class IdentityAutoencoder:
@@ -33,4 +34,4 @@ class IdentityAutoencoder:
 
     def decode_frames(self, latents: Tensor, num_frames: int | None = None) -> Frames:
         """latents: float [T, 3, H, W]. Returns uint8 [T, H, W, 3]."""
-        return to_bytes(self.decode(latents[None], num_frames)[0])
+        return to_uint8(self.decode(latents[None], num_frames)[0])

@@ -1,11 +1,11 @@
-"""How far pictures are from the true ones, as codecs and drawing are trained to keep it small: colors and edges."""
+"""How far pictures are from the true ones, as autoencoders and drawing are trained to keep it small: colors and edges."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 
-def loss_of(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+def image_loss(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     """L1 + 2 L2 + L1 of differences between neighbors, for pictures [N, 3, H, W] in [-1, 1]; weight [N, 1, H, W] of pixels."""
     off = made - true
     share = weight / weight.mean()

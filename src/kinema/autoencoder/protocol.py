@@ -3,8 +3,8 @@
 Axes: B batch, T pixel frames, S latent frames, C channels, H and W pixels, h and w latent cells. Pixels are floats in
 [-1, 1] or uint8; latents have about zero mean and unit variance per channel, so that unit Gaussian noise is level 1.
 
-A codec is causal: latent frame j depends only on pixels up to the last frame that it stands for, and latent frame 0 stands
-for the first picture alone. So S = ceil((T - 1) / time_factor) + 1, and a still image is a video of one frame.
+An autoencoder is causal: latent frame j depends only on pixels up to the last frame that it stands for, and latent frame 0
+stands for the first picture alone. So S = ceil((T - 1) / time_factor) + 1, and a still image is a video of one frame.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.errors import InputError, SizeError
-
-Frames = NDArray[np.uint8]
+from kinema.types import Frames
 
 
 @runtime_checkable
@@ -69,14 +67,14 @@ def to_unit(frames: Frames | Tensor) -> Tensor:
     return (pixels.float() / 127.5 - 1).movedim(-1, -3)
 
 
-def to_bytes(video: Tensor) -> Frames:
+def to_uint8(video: Tensor) -> Frames:
     """float [..., 3, H, W] in [-1, 1] to uint8 [..., H, W, 3], rounded to the nearest."""
     pixels = ((video.detach().float().movedim(-3, -1) + 1) * 127.5).round_().clamp_(0, 255)
     return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())
 
 
 def check_video(video: Tensor, space_factor: int) -> None:
-    """InputError or SizeError unless `video` is float [B, T, 3, H, W] with sides that the codec can divide."""
+    """InputError or SizeError unless `video` is float [B, T, 3, H, W] with sides that the autoencoder can divide."""
     if video.ndim != 5 or video.shape[2] != 3 or not video.is_floating_point() or video.shape[1] < 1:
         raise InputError(f"video is {video.dtype} {tuple(video.shape)}, expected float [batch, time, 3, height, width]")
     height, width = video.shape[-2:]

@@ -1,4 +1,4 @@
-"""Codecs on disk: a folder with config.json and model.safetensors, read strictly and written atomically.
+"""Autoencoders on disk: a folder with config.json and model.safetensors, read strictly and written atomically.
 
 The weights are bfloat16; the constants that normalize latents are float32. Nothing is guessed: a folder whose weights do not
 fit its config in names or shapes is refused with one line.
@@ -36,12 +36,12 @@ def fast_dtype(device: torch.device | str = "cpu") -> torch.dtype:
 def load_autoencoder(
     path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> Autoencoder:
-    """The codec that `save_codec` wrote at `path`, ready to use; computes in `dtype`, by default `fast_dtype(device)`.
+    """Load what `save_autoencoder` wrote at `path`; it computes in `dtype`, by default `fast_dtype(device)`.
 
-    ModelError: no such folder, not a codec, or weights that do not fit the config.
+    ModelError: no such folder, not an autoencoder, or weights that do not fit the config.
     """
     folder = Path(path)
-    autoencoder = Autoencoder(read_config(folder / CONFIG))
+    autoencoder = Autoencoder(read_autoencoder_config(folder / CONFIG))
     try:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
@@ -55,25 +55,27 @@ def load_autoencoder(
     return autoencoder
 
 
-def read_config(path: Path) -> AutoencoderConfig:
+def read_autoencoder_config(path: Path) -> AutoencoderConfig:
     """The config in `path`; ModelError if it is missing, unreadable, or of another kind of model."""
     try:
         data: dict[str, Any] = json.loads(path.read_text())
         if data.pop("format") != FORMAT or data.pop("model") != "codec" or data.pop("space_factor") != SPACE_FACTOR:
-            raise ModelError(f"{path} is not a codec of format {FORMAT} with a space factor of {SPACE_FACTOR}")
+            raise ModelError(f"{path} is not an autoencoder of format {FORMAT} with a space factor of {SPACE_FACTOR}")
         return AutoencoderConfig(**data)
     except OSError:
         raise ModelError(
-            f"no codec at {path.parent}: {path.name} cannot be read; expected a folder with it and {WEIGHTS}"
+            f"no autoencoder at {path.parent}: {path.name} cannot be read; expected a folder with it and {WEIGHTS}"
         ) from None
     except ModelError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise ModelError(f"{path} is not a codec's config ({error}); expected the file that save_codec writes") from None
+        raise ModelError(
+            f"{path} is not an autoencoder's config ({error}); expected the file that save_autoencoder writes"
+        ) from None
 
 
 def save_autoencoder(autoencoder: Autoencoder, path: str | Path, *, card: str | None = None) -> None:
-    """Write `codec` to the folder `path`; each file appears whole or not at all. `card` becomes README.md."""
+    """Write `autoencoder` to the folder `path`; each file appears whole or not at all. `card` becomes README.md."""
     folder = Path(path)
     head = {"format": FORMAT, "model": "codec", "space_factor": SPACE_FACTOR}
     weights = {
@@ -96,4 +98,4 @@ def save_autoencoder(autoencoder: Autoencoder, path: str | Path, *, card: str | 
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise OutputError(f"the codec could not be written to {folder}: {error.strerror or error}") from None
+        raise OutputError(f"the autoencoder could not be written to {folder}: {error.strerror or error}") from None

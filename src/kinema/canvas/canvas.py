@@ -3,17 +3,19 @@
 Level 0 means known, 1 unknown, between "roughly like this". A track that is absent costs nothing: planning a scene from a
 text needs no video cells, and perceiving a picture needs no action.
 
-Axes: B batch, T frames, h x w video cells (patches of codec latents), P numbers per cell, K slots, F features, L text tokens.
+Axes: B batch, T frames, h x w video cells (patches of latents), P numbers per cell, K slots, F features, L text tokens.
 
     track     values          levels
     video     [B, T, h, w, P] [B, T, h, w]
     state     [B, T, K, F]    [B, T, K, F]     (every field of every slot may be known or not on its own)
     vectors   [B, T, D]       [B, T]           (camera, scene, action, reward, terminated)
+
+A track's levels have the first axes of its values; `align` makes them broadcast, and nothing else asks which track it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,6 +25,9 @@ from kinema.errors import InputError
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.geometry import ROOM_HEIGHT
 
+Tracks = dict[str, Tensor]
+"""Values, levels or noise of tracks by their names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextCondition:
@@ -30,6 +35,17 @@ class TextCondition:
 
     states: Tensor
     reads: Tensor
+
+
+def align(level: Tensor, value: Tensor) -> Tensor:
+    """The levels of a track with further axes of length 1, so that they broadcast over its values."""
+    return level.reshape(*level.shape, *[1] * (value.ndim - level.ndim))
+
+
+def levels_of(name: str, value: Tensor, level: float) -> Tensor:
+    """This level for every cell of a track with these values. Each field of the state is a cell; in the other tracks, the last axis
+    of the values is within a cell."""
+    return torch.full(value.shape if name == "state" else value.shape[:-1], level, device=value.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,32 +83,73 @@ class Canvas:
     def num_frames(self) -> int:
         return int(self.time_s.shape[1])
 
-    def with_values(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Canvas:
-        return replace(self, values=values, levels=levels)
+    def level_of(self, name: str) -> Tensor:
+        """The levels of a track, shaped to broadcast over its values."""
+        return align(self.levels[name], self.values[name])
+
+    def with_values(self, values: Mapping[str, Tensor]) -> Canvas:
+        """The canvas with other values of these tracks, at the same levels."""
+        return replace(self, values={**self.values, **values})
+
+    def with_levels(self, levels: Mapping[str, Tensor]) -> Canvas:
+        """The canvas with other levels of these tracks, of the same values."""
+        return replace(self, levels={**self.levels, **levels})
+
+    def with_track(self, name: str, values: Tensor, levels: Tensor) -> Canvas:
+        """The canvas with other values and levels of one track."""
+        return replace(self, values={**self.values, name: values}, levels={**self.levels, name: levels})
+
+    def without(self, *names: str) -> Canvas:
+        """The canvas without these tracks."""
+        return replace(
+            self,
+            values={name: x for name, x in self.values.items() if name not in names},
+            levels={name: x for name, x in self.levels.items() if name not in names},
+        )
+
+    def write(self, name: str, frames: Sequence[int] | slice, value: Tensor, level: float = 0.0) -> Canvas:
+        """The canvas with a track's values [B, n, ...] at n frames, at this level. InputError: no such track, or another shape."""
+        if name not in self.values:
+            raise InputError(f"the canvas has no {name} track; it has {', '.join(sorted(self.values))}")
+        values, levels = self.values[name].clone(), self.levels[name].clone()
+        index = frames if isinstance(frames, slice) else list(frames)
+        target = values[:, index]
+        if target.shape[2:] != value.shape[2:] or target.shape[1] != value.shape[1]:
+            raise InputError(f"{name} given as {tuple(value.shape)}, expected {tuple(target.shape)}")
+        values[:, index] = value.to(target)
+        levels[:, index] = level
+        return self.with_track(name, values, levels)
+
+    def write_part(self, part: Canvas, index: Tensor, names: Sequence[str], level: float) -> Canvas:
+        """The canvas with tracks of `part`, whose frames are those at `index`, wherever its own level is higher than `level`."""
+        canvas = self
+        for name in names:
+            values, levels = self.values[name].clone(), self.levels[name].clone()
+            updated = levels[:, index] > level
+            levels[:, index] = torch.where(updated, level, levels[:, index])
+            values[:, index] = torch.where(align(updated, values), part.values[name], values[:, index])
+            canvas = canvas.with_track(name, values, levels)
+        return canvas
+
+    def map(self, function: Callable[[Tensor], Tensor], text: TextCondition | None) -> Canvas:
+        """The canvas with a function of its clock, values and levels that works on their first two axes, and with another text."""
+        return replace(
+            self,
+            time_s=function(self.time_s),
+            values={name: function(x) for name, x in self.values.items()},
+            levels={name: function(x) for name, x in self.levels.items()},
+            text=text,
+        )
 
     def sample(self, index: int) -> Canvas:
         """One sample of the batch, as a batch of one."""
-        text = self.text and TextCondition(
-            states=self.text.states[index : index + 1], reads=self.text.reads[index : index + 1]
-        )
-        return replace(
-            self,
-            time_s=self.time_s[index : index + 1],
-            values={k: v[index : index + 1] for k, v in self.values.items()},
-            levels={k: v[index : index + 1] for k, v in self.levels.items()},
-            text=text,
-        )
+        one: Callable[[Tensor], Tensor] = lambda x: x[index : index + 1]
+        return self.map(one, self.text and TextCondition(states=one(self.text.states), reads=one(self.text.reads)))
 
-    def frames(self, start: int, stop: int) -> Canvas:
-        """The canvas between two frames; text keeps the tokens that those frames may read."""
-        text = self.text and TextCondition(states=self.text.states, reads=self.text.reads[:, start:stop])
-        return replace(
-            self,
-            time_s=self.time_s[:, start:stop],
-            values={k: v[:, start:stop] for k, v in self.values.items()},
-            levels={k: v[:, start:stop] for k, v in self.levels.items()},
-            text=text,
-        )
+    def pick(self, frames: Tensor | slice) -> Canvas:
+        """The canvas at some of its frames; text keeps the tokens that those frames may read."""
+        text = self.text and TextCondition(states=self.text.states, reads=self.text.reads[:, frames])
+        return self.map(lambda x: x[:, frames], text)
 
 
 def stack(texts: Sequence[TextCondition | None], time_s: Tensor) -> TextCondition | None:
@@ -132,7 +189,7 @@ def blank(
     if grid is not None:
         shapes["video"] = (batch, frames, *grid, cell_values)
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
-    levels = {name: torch.ones(shape if name == "state" else shape[:-1], device=device) for name, shape in shapes.items()}
+    levels = {name: levels_of(name, value, 1.0) for name, value in values.items()}
     if grid is not None and cell_units is None:
         cell_units = ROOM_HEIGHT / grid[0]
     return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)

@@ -22,23 +22,9 @@ WITHIN = 0.3
 """Noise level at which positions of objects that are edited behind a mask enter the plan."""
 
 
-def _put(canvas: Canvas, track: str, frames: Sequence[int] | slice, value: Tensor, level: float) -> Canvas:
-    if track not in canvas.values:
-        raise InputError(f"the canvas has no {track} track; it has {', '.join(sorted(canvas.values))}")
-    values, levels = dict(canvas.values), dict(canvas.levels)
-    values[track], levels[track] = values[track].clone(), levels[track].clone()
-    index = frames if isinstance(frames, slice) else list(frames)
-    target = values[track][:, index]
-    if target.shape[2:] != value.shape[2:] or target.shape[1] != value.shape[1]:
-        raise InputError(f"{track} given as {tuple(value.shape)}, expected {tuple(target.shape)}")
-    values[track][:, index] = value.to(target)
-    levels[track][:, index] = level
-    return canvas.with_values(values, levels)
-
-
 def known_frames(canvas: Canvas, frames: Sequence[int], video: Tensor) -> Canvas:
     """Pictures [B, n, h, w, P] are known at these frames: first, last, every other, the ends of a loop."""
-    return _put(canvas, "video", frames, video, 0.0)
+    return canvas.write("video", frames, video)
 
 
 def image_to_video(canvas: Canvas, first: Tensor | None = None, last: Tensor | None = None) -> Canvas:
@@ -50,7 +36,7 @@ def image_to_video(canvas: Canvas, first: Tensor | None = None, last: Tensor | N
     return canvas
 
 
-def extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
+def condition_extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
     """The clip [B, n, h, w, P] at one end, the rest to be filmed after it or (before=True) leading up to it."""
     n, total = clip.shape[1], canvas.num_frames
     if n >= total:
@@ -58,7 +44,7 @@ def extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
     return known_frames(canvas, range(total - n, total) if before else range(n), clip)
 
 
-def infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
+def condition_infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
     """Pictures at some frames, the gaps between them to be filled."""
     beyond = [i for i in frames if not 0 <= i < canvas.num_frames]
     if beyond:
@@ -66,7 +52,7 @@ def infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) -> Canvas:
     return known_frames(canvas, frames, pictures)
 
 
-def blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
+def condition_blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
     """One clip at the start, another at the end; the passage between them is unknown."""
     total = canvas.num_frames
     if before.shape[1] + after.shape[1] >= total:
@@ -75,54 +61,53 @@ def blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
     return known_frames(canvas, range(total - after.shape[1], total), after)
 
 
-def edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
+def condition_edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:
     """The whole clip is known at level `strength`, inside the mask [h, w] (True: change) or everywhere; exactly outside of it."""
     if not 0.0 < strength <= 1.0:
         raise InputError(f"strength {strength}: expected above 0 (keep all) and up to 1 (keep nothing)")
-    canvas = _put(canvas, "video", slice(None), clip, strength)
+    canvas = canvas.write("video", slice(None), clip, strength)
     if mask is None:
         return canvas
-    levels = dict(canvas.levels)
-    if mask.shape != levels["video"].shape[2:]:
-        raise InputError(f"mask of {tuple(mask.shape)} cells, expected {tuple(levels['video'].shape[2:])}")
-    levels["video"] = torch.where(mask.to(levels["video"].device), levels["video"], 0.0)
-    return canvas.with_values(canvas.values, levels)
+    level = canvas.levels["video"]
+    if mask.shape != level.shape[2:]:
+        raise InputError(f"mask of {tuple(mask.shape)} cells, expected {tuple(level.shape[2:])}")
+    return canvas.with_levels({"video": torch.where(mask.to(level.device), level, 0.0)})
 
 
 def edit_state(canvas: Canvas, state: Tensor, *, strength: float, freed: Tensor, renamed: Tensor) -> Canvas:
     """The state [1, T, K, F] of a clip that is edited behind a mask: known where it is not freed (bool [T, K]), else at level
     `strength`, except for positions, which are at most at level WITHIN, so that objects stay in the mask. Identities of renamed
     slots (bool [K]) are unknown."""
-    canvas = _put(canvas, "state", slice(None), state, 0.0)
+    canvas = canvas.write("state", slice(None), state)
     level = torch.where(freed[None, ..., None].to(state.device), strength, canvas.levels["state"])
     place = group_slice("position")
     level[..., place] = level[..., place].clamp(max=WITHIN)
     for group in IDENTITY:
         columns = group_slice(group)
         level[..., columns] = torch.where(renamed[None, None, :, None].to(state.device), 1.0, level[..., columns])
-    return canvas.with_values(canvas.values, {**canvas.levels, "state": level})
+    return canvas.with_levels({"state": level})
 
 
-def perceive(canvas: Canvas, video: Tensor) -> Canvas:
+def condition_perceive(canvas: Canvas, video: Tensor) -> Canvas:
     """The whole video is known; the state is unknown."""
-    return _put(canvas, "video", slice(None), video, 0.0)
+    return canvas.write("video", slice(None), video)
 
 
 def known_state(canvas: Canvas, state: Tensor, frames: Sequence[int] | slice = slice(None), level: float = 0.0) -> Canvas:
     """Every field of every slot [B, n, K, F] is known at these frames; at a level above 0, approximately."""
-    return _put(canvas, "state", frames, state, level)
+    return canvas.write("state", frames, state, level)
 
 
-def render(canvas: Canvas, state: Tensor, camera: Tensor, setting: Tensor) -> Canvas:
+def condition_render(canvas: Canvas, state: Tensor, camera: Tensor, setting: Tensor) -> Canvas:
     """State, camera and setting are known; the video is unknown."""
     canvas = known_state(canvas, state)
-    canvas = _put(canvas, "camera", slice(None), camera, 0.0)
-    return _put(canvas, "scene", slice(None), setting, 0.0)
+    canvas = canvas.write("camera", slice(None), camera)
+    return canvas.write("scene", slice(None), setting)
 
 
 def known_vector(canvas: Canvas, track: str, value: Tensor, frames: Sequence[int] | slice = slice(None)) -> Canvas:
     """Camera, scene, action, reward or terminated [B, n, D] at these frames."""
-    return _put(canvas, track, frames, value, 0.0)
+    return canvas.write(track, frames, value)
 
 
 def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
@@ -132,4 +117,4 @@ def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
         columns = group_slice(group)
         state[..., columns] = identity[:, None, :, columns].to(state)
         level[..., columns] = 0.0
-    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
+    return canvas.with_track("state", state, level)

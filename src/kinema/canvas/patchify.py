@@ -1,4 +1,4 @@
-"""Codec latents <-> video cells: a cell is a patch of p x p latent vectors.
+"""Latents <-> video cells: a cell is a patch of p x p latent vectors.
 
 Axes: B batch, T frames, C latent channels, H x W latent grid, h x w cells, P = p * p * C numbers per cell.
 """

@@ -59,7 +59,7 @@ def _check() -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     _check()
-    from kinema.agents import Settings, learn
+    from kinema.agents import PPOConfig, learn
     from kinema.agents.ppo import RECORDED
     from kinema.cli.train import Line
     from kinema.models.hub import load
@@ -75,7 +75,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     agent = learn(
         arguments.task,
         inside=inside,
-        settings=replace(RECORDED if recorded else Settings(), seed=arguments.seed, **given),
+        settings=replace(RECORDED if recorded else PPOConfig(), seed=arguments.seed, **given),
         show=lambda done, of, reward: line.write(f"{done:,} of {of:,} frames, reward {reward:+.4f} a frame"),
     )
     folder = agent.save(arguments.output, force=arguments.force)

@@ -70,7 +70,7 @@ def enlarge(clip: Clip, factor: int = 4) -> Clip:
     return replace(clip, frames=np.ascontiguousarray(clip.frames.repeat(factor, 1).repeat(factor, 2)))
 
 
-def make(out: Path, say: Callable[[str], None]) -> Path:
+def make_demo(out: Path, say: Callable[[str], None]) -> Path:
     """Film the four clips and write the page; returns its path."""
     out.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
@@ -121,7 +121,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("out/demo"))
     arguments = parser.parse_args()
-    page = make(arguments.out, lambda line: print(line, flush=True))
+    page = make_demo(arguments.out, lambda line: print(line, flush=True))
     print(f"open {page}")
     return 0
 

@@ -15,15 +15,15 @@ VERBS = ("generate", "change", "state", "play", "agent", "arena", "record", "tra
 USER_ERROR, STOPPED = 2, 130
 
 
-class Parser(argparse.ArgumentParser):
+class CommandLineParser(argparse.ArgumentParser):
     """Reports command line errors in the same form as all other errors."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
 
 
-def build() -> Parser:
-    parser = Parser(prog="kinema", description="An open world model: films what you describe.")
+def build_parser() -> CommandLineParser:
+    parser = CommandLineParser(prog="kinema", description="An open world model: films what you describe.")
     parser.add_argument("--version", action="version", version=f"kinema {version('kinema')}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for verb in VERBS:
@@ -34,7 +34,7 @@ def build() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; user errors are one line on stderr and exit code 2."""
     try:
-        arguments = build().parse_args(argv)
+        arguments = build_parser().parse_args(argv)
         return int(arguments.run(arguments))
     except KinemaError as error:
         return _fail(str(error), USER_ERROR)

@@ -53,7 +53,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--task", default=None, help="what the robot is rewarded for, such as 'reach the flag'")
     parser.add_argument("--save", type=Path, default=None, help="write the world here when leaving")
     parser.add_argument("--force", action="store_true", help="let --save overwrite what is there")
-    parser.set_defaults(run=play)
+    parser.set_defaults(run=run)
 
 
 PLAN = ("candidates", "guidance", "strict")
@@ -76,7 +76,7 @@ def refuse_unused(arguments: argparse.Namespace, names: Sequence[str], world: st
 def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
     """The world that the command line names."""
     from kinema.media import Clip
-    from kinema.models.hub import available
+    from kinema.models.hub import available_models
     from kinema.scene.scene import Scene
     from kinema.simulation.world import World
 
@@ -92,14 +92,14 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
         if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
             from kinema.envs.recorded import RecordedWorld
-            from kinema.simulation.checkpoint import kind_of
+            from kinema.simulation.checkpoint import saved_kind
 
-            kind = kind_of(path)
+            kind = saved_kind(path)
             refuse_unused(arguments, ("model", *GIVEN) if kind == "dream" else GIVEN, "a saved world")
             if kind == "dream":
                 return RecordedWorld.open(path, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
-        if start in available() or (path.is_dir() and (path / "config.json").exists()):
+        if start in available_models() or (path.is_dir() and (path / "config.json").exists()):
             arguments.model, start = start, ""
     given: str | Clip | Scene = start
     if path.suffix in ENDINGS:
@@ -258,7 +258,7 @@ def raw_terminal() -> Iterator[None]:
         sys.stdout.flush()
 
 
-def play(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     from kinema.media.write import check_free
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.output or Path("out") / re.sub(r"[^A-Za-z0-9]+", "-", arguments.env).strip("-").lower()
     line = Line()
     if arguments.env.startswith(MINARI):
-        from kinema.datasets.minari import load
+        from kinema.datasets.minari import convert_minari
 
-        writer = load(arguments.env.removeprefix(MINARI), out, size=size)
+        writer = convert_minari(arguments.env.removeprefix(MINARI), out, size=size)
     else:
         writer = record(
             arguments.env,

@@ -16,19 +16,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add_output(parser, "state.json")
     add_model(parser)
     add_size(parser, "the model's own height, as wide as the clip's shape asks for")
-    parser.set_defaults(run=perceive)
+    parser.set_defaults(run=run_perceive)
     parser = subparsers.add_parser("render", help="film a state", description="Film a state that `perceive` wrote.")
     parser.add_argument("state", type=Path)
     add_size(parser)
     add_output(parser, "out.mp4")
     add_model(parser)
-    parser.set_defaults(run=render)
+    parser.set_defaults(run=run_render)
     parser = subparsers.add_parser("models", help="list the models installed", description="List models and their cards.")
     parser.add_argument("name", nargs="?", help="show this model's card")
-    parser.set_defaults(run=models)
+    parser.set_defaults(run=run_models)
 
 
-def perceive(arguments: argparse.Namespace) -> int:
+def run_perceive(arguments: argparse.Namespace) -> int:
     from kinema import api
     from kinema.media import Clip, write_text
     from kinema.media.write import check_free
@@ -48,7 +48,7 @@ def perceive(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def render(arguments: argparse.Namespace) -> int:
+def run_render(arguments: argparse.Namespace) -> int:
     from kinema import api
     from kinema.scene.scene import Scene
 
@@ -77,15 +77,15 @@ def render(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def models(arguments: argparse.Namespace) -> int:
+def run_models(arguments: argparse.Namespace) -> int:
     from kinema.inference.limits import sizes_of
-    from kinema.models.hub import CARD, WEIGHTS, available, find, read_config, weights_folder
+    from kinema.models.hub import CARD, WEIGHTS, available_models, find, read_config, weights_folder
 
     if arguments.name:
         card = find(arguments.name) / CARD
         print(card.read_text() if card.exists() else f"{arguments.name} has no card")
         return 0
-    names = available()
+    names = available_models()
     if not names:
         raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
     for name in names:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kinema import errors
@@ -21,11 +20,11 @@ from kinema.errors import API_TYPES, ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, VIEWS, Scene
 from kinema.simulation.state import State
+from kinema.types import Frame
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
-Frame = NDArray[np.uint8]
 FIXED = {"kind": KINDS, "color": COLORS, "material": MATERIALS}
 MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 KINDS_OF_ERRORS: dict[str, type[KinemaError]] = {
@@ -50,7 +49,7 @@ def error_of(status: int, payload: Any) -> KinemaError:
     return ApiError(status, message, type=payload.get("type"), param=payload.get("param"), code=code)
 
 
-def state_of(payload: dict[str, Any], fps: float) -> State:
+def state_from_json(payload: dict[str, Any], fps: float) -> State:
     """Restore a state from the server's JSON, bit for bit."""
     slots = int(payload["slots"])
     fixed: dict[str, Any] = {name: np.zeros(slots, np.int8) for name in FIXED}

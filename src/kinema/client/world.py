@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kinema.client.connection import Connection, Frame, StepSocket, clip_of, from_url, picture_of, state_of
+from kinema.client.connection import Connection, StepSocket, clip_of, from_url, picture_of, state_from_json
 from kinema.errors import ApiError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
@@ -21,6 +21,7 @@ from kinema.scene.scene import Scene
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State
 from kinema.simulation.world import Step, WhatIf, check_action
+from kinema.types import Frame
 
 
 class RemoteWorld:
@@ -64,9 +65,9 @@ class RemoteWorld:
         if isinstance(start, Scene):
             begin["start"] = {"state": start.to_dict()}
         elif isinstance(start, Clip):
-            from kinema.media.encoded import to_bytes
+            from kinema.media.encoded import encode_clip
 
-            data = "data:image/png;base64," + base64.b64encode(to_bytes(start, "png")).decode()
+            data = "data:image/png;base64," + base64.b64encode(encode_clip(start, "png")).decode()
             begin["start"] = {"picture" if start.num_frames == 1 else "video": {"image_url": data}}
         else:
             begin["prompt"] = start
@@ -136,7 +137,7 @@ class RemoteWorld:
     def state(self) -> State:
         """The state after the last call."""
         if self._state is None:
-            self._state = state_of(self._now["state"], self.fps)
+            self._state = state_from_json(self._now["state"], self.fps)
         return self._state
 
     @property

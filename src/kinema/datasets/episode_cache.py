@@ -134,7 +134,9 @@ class Order:
         temporary.replace(self.shard(number))
 
 
-def build(orders: Sequence[Order], *, workers: int = 2, progress: Callable[[int, int, int], None] | None = None) -> None:
+def build_shards(
+    orders: Sequence[Order], *, workers: int = 2, progress: Callable[[int, int, int], None] | None = None
+) -> None:
     """Fill folders with shards, the first of every folder before the second of any; those that exist are kept, so a build that
     was cut off goes on. progress: number of the order, its shards that are there, its shards in all."""
     for order in orders:
@@ -171,7 +173,9 @@ class EpisodeCache:
     def __init__(self, folder: Path, *, episodes: int | None = None) -> None:
         paths = sorted(folder.glob("shard-*.npz"))
         if not paths:
-            raise InputError(f"{folder} holds no episodes; expected shards made by kinema.datasets.episode_cache.build")
+            raise InputError(
+                f"{folder} holds no episodes; expected shards made by kinema.datasets.episode_cache.build_shards"
+            )
         if episodes is not None:
             paths = paths[: -(-episodes // SHARD)]
         label_file = folder / "bank.json"

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError, MediaError, OutputError
+from kinema.types import Floats
 
 VERSION = "v3.0"
 IMAGE = "observation.image"
@@ -34,7 +35,6 @@ CHUNK = 1000
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)

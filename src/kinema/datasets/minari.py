@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from kinema.datasets.lerobot import Recorded, Writer
-from kinema.datasets.recorder import FPS, Eyes, check_size, fitted
-from kinema.envs.spaces import encode, spec_of, width
+from kinema.datasets.recorder import FPS, Eyes, check_picture_size, resize_picture
+from kinema.envs.spaces import encode_action, spec_of, width
 from kinema.errors import InputError
 
 
-def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Writer:
+def convert_minari(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Writer:
     """Write the Minari dataset `name`, which must be on this machine, into the dataset at `out`."""
     try:
         import minari
@@ -24,7 +24,7 @@ def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Wri
     except (FileNotFoundError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"no Minari dataset {name!r} here ({reason}); get it with: minari download {name}") from None
-    check_size(size)
+    check_picture_size(size)
     space, spec = data.observation_space, spec_of(data.action_space)
 
     class Source:
@@ -51,9 +51,12 @@ def load(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Wri
         first = np.zeros(1)
         writer.add(
             Recorded(
-                frames=np.stack([fitted(np.asarray(eyes._part(one, eyes.picture or "")), size) for one in seen]),
+                frames=np.stack([resize_picture(np.asarray(eyes._part(one, eyes.picture or "")), size) for one in seen]),
                 action=np.stack(
-                    [*(encode(spec, at(episode.actions, t)) for t in range(count - 1)), np.zeros(width(spec), np.float32)]
+                    [
+                        *(encode_action(spec, at(episode.actions, t)) for t in range(count - 1)),
+                        np.zeros(width(spec), np.float32),
+                    ]
                 ),
                 reward=np.concatenate([first, episode.rewards]).astype(np.float32),
                 terminated=np.concatenate([first, episode.terminations]).astype(bool),

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.datasets.lerobot import Recorded, Writer
-from kinema.envs.spaces import Spec, check, encode, spec_of, width
+from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
 from kinema.models.config import cell_px
+from kinema.types import Frame
 
 PLUGINS = {
     "ALE/": ("ale_py", "ale-py"),
@@ -36,19 +37,18 @@ PLUGINS = {
 }
 """What to import for ids that begin so (Gymnasium finds no plugins by itself), and how pip calls it."""
 CELL_PX = cell_px(2)
-"""Pixels along one side of a video cell of a recorded world; pictures are whole cells."""
-"""Pixels per side under which an array of a picture's shape is a grid of numbers, not a picture."""
+"""Pixels along one side of a video cell of a recorded world. Pictures are whole cells; an array of a picture's shape with a shorter
+side is a grid of numbers, not a picture."""
 FPS = 16.0
 MOST_SENSORS = 1024
 MINUTES = 10.0
 """An episode that nothing ends is truncated after this long."""
 
-Pixels = NDArray[np.uint8]
 Act = Callable[[Any], Any]
 """Observation to action."""
 
 
-def make(env_id: str, **options: Any) -> gym.Env[Any, Any]:
+def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
     """An environment by its id, "module:id" included; says what to install or how the id is spelled."""
     for prefix, (module, package) in PLUGINS.items():
         if env_id.startswith(prefix):
@@ -122,13 +122,13 @@ class Eyes:
     def _part(self, observation: Any, name: str) -> Any:
         return observation if name == "" else observation[name]
 
-    def picture_of(self, env: gym.Env[Any, Any], observation: Any) -> Pixels:
+    def picture_of(self, env: gym.Env[Any, Any], observation: Any) -> Frame:
         """uint8 [H, W, 3] of the wanted size."""
         frame = env.render() if self.picture is None else self._part(observation, self.picture)
         pixels = np.asarray(frame)
         if pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 1:
             raise InputError(f"{_id(env)} rendered an array of shape {pixels.shape}: expected [height, width, 3]")
-        return fitted(pixels, self.size)
+        return resize_picture(pixels, self.size)
 
     def sensors_of(self, observation: Any) -> NDArray[np.float32]:
         """Everything it tells in numbers, float32 [S]."""
@@ -141,7 +141,7 @@ class Eyes:
         return "" if self.words is None else str(self._part(observation, self.words))
 
 
-def fitted(pixels: NDArray[Any], size: tuple[int, int]) -> Pixels:
+def resize_picture(pixels: NDArray[Any], size: tuple[int, int]) -> Frame:
     """A picture [H, W], [H, W, 1] or [H, W, 3] as uint8 [height, width, 3]."""
     plane = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     colored = np.repeat(plane[..., None], 3, 2) if plane.ndim == 2 else plane[..., :3]
@@ -197,7 +197,7 @@ def trained_policy(path: Path, env: gym.Env[Any, Any]) -> Act:
     raise InputError(f"{path} is no policy that Stable-Baselines3 can load")
 
 
-def episodes(env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int) -> Iterator[Recorded]:
+def record_episodes(env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int) -> Iterator[Recorded]:
     """One episode after another, for ever; `most` frames at most, after which it counts as truncated."""
     number = 0
     nothing = np.zeros(width(spec), np.float32)
@@ -211,7 +211,7 @@ def episodes(env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: 
             action = act(observation)
             check(spec, action)
             observation, reward, terminated, truncated, _ = env.step(action)
-            actions.append(encode(spec, action))
+            actions.append(encode_action(spec, action))
             frames.append(eyes.picture_of(env, observation))
             sensors.append(eyes.sensors_of(observation))
             rewards.append(float(reward))
@@ -228,7 +228,7 @@ def episodes(env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: 
         )
 
 
-class Seen(gym.Wrapper[Any, Any, Any, Any]):
+class PictureObservation(gym.Wrapper[Any, Any, Any, Any]):
     """An environment as its recording shows it: pictures of that size, uint8 [H, W, 3], and nothing else."""
 
     def __init__(self, env: gym.Env[Any, Any], size: tuple[int, int]) -> None:
@@ -245,7 +245,7 @@ class Seen(gym.Wrapper[Any, Any, Any, Any]):
         return self._eyes.picture_of(self.env, seen), float(reward), terminated, truncated, {}
 
 
-def check_size(size: tuple[int, int]) -> None:
+def check_picture_size(size: tuple[int, int]) -> None:
     """InputError unless pictures [height, width] can become video cells."""
     if min(size) < CELL_PX or any(side % CELL_PX for side in size):
         raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of {CELL_PX}")
@@ -266,8 +266,8 @@ def record(
     """Record so many episodes more into the dataset at `out`; `show` gets (episodes done, of, frames so far)."""
     if episodes_wanted < 1:
         raise InputError(f"{episodes_wanted} episodes: expected at least 1")
-    check_size(size)
-    env = make(env_id, **(options or {}))
+    check_picture_size(size)
+    env = make_env(env_id, **(options or {}))
     try:
         spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size), rate_of(env)
         about = {"env": env_id, "options": options or {}, "action": spec}
@@ -275,7 +275,7 @@ def record(
         begun = len(writer.rows)
         act = random_policy(env, seed + begun) if policy == "random" else trained_policy(Path(policy), env)
         longest = most or round(MINUTES * 60 * rate)
-        source = episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest)
+        source = record_episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest)
         frames = 0
         for done, episode in enumerate(source, 1):
             writer.add(episode)

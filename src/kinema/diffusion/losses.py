@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kinema.autoencoder.autoencoder import SPACE_FACTOR
-from kinema.autoencoder.image_loss import loss_of
-from kinema.canvas.canvas import TextCondition
+from kinema.autoencoder.image_loss import image_loss
+from kinema.canvas.canvas import Canvas, Tracks
 from kinema.canvas.patchify import from_cells
-from kinema.models.denoiser import Denoiser, cell_centers, cleaned, precondition
+from kinema.models.denoiser import Denoiser, DenoiserInput, cell_centers, cell_units_of, clean_video, cleaned
 from kinema.models.objects.detection import detection_loss
 from kinema.scene.encoding import GROUPS, group_slice, seen_places, size_units, zoom_of
 
@@ -52,7 +52,6 @@ OBJECT_PIXEL_WEIGHT = 4.0
 """Additional weight of the pixels around objects in a decoded picture."""
 OBJECT_WEIGHT = 1.5
 """Additional weight of the cells around objects in the video."""
-Tracks = dict[str, Tensor]
 SPREAD_WEIGHT = 0.02
 """Weight of the spread's negative log-likelihood, which trains the spread alone."""
 FLOOR = 0.01
@@ -81,13 +80,13 @@ def feature_weights(device: torch.device | str = "cpu") -> Tensor:
     return weights / weights.mean()
 
 
-def noised(values: dict[str, Tensor], levels: dict[str, Tensor], noise: dict[str, Tensor]) -> dict[str, Tensor]:
+def noised(canvas: Canvas, noise: Tracks) -> Canvas:
     """x_t = (1 - t) x + t noise, each cell at its own level; exactly x where the level is 0."""
     mixed = {}
-    for name, x in values.items():
-        t = levels[name] if name == "state" else levels[name][..., None]
+    for name, x in canvas.values.items():
+        t = canvas.level_of(name)
         mixed[name] = torch.where(t == 0, x, (1 - t) * x + t * noise[name])
-    return mixed
+    return canvas.with_values(mixed)
 
 
 def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float, window: Tensor | None = None) -> Tensor:
@@ -103,21 +102,21 @@ def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: floa
     return inside.any(-1).float().reshape(*state.shape[:2], h, w)
 
 
-def clean_video(noisy: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[str, Tensor]) -> Tensor:
+def estimate_video(noisy: Canvas, answers: Tracks) -> Tensor:
     """The clean video [B, T, h, w, P] by the network's outputs; no gradient reaches the spread, which the "spread" loss trains."""
-    level, spread = levels["video"][..., None], answers["video spread"].detach()
-    return precondition(noisy["video"], level, answers["video"], answers["video mean"], spread)
+    return clean_video(noisy, {**answers, "video spread": answers["video spread"].detach()})
 
 
-def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks, cell_units: float) -> dict[str, Tensor]:
+def video_losses(answers: Tracks, noisy: Canvas, values: Tracks) -> dict[str, Tensor]:
     """Losses of a batch with video: "video" and "sketch", squared errors of the predicted cells and of their prior mean, weighted
-    towards cells with objects; and "spread", the negative log-likelihood of the prior mean's error under the spread."""
-    level, spread = levels["video"][..., None], answers["video spread"]
+    towards cells with objects; and "spread", the negative log-likelihood of the prior mean's error under the spread. values: the
+    clean tracks."""
+    level, spread = noisy.level_of("video"), answers["video spread"]
     truth, mean = values["video"], answers["video mean"]
-    h, w = levels["video"].shape[2:]
-    weight = 1 + OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units)[..., None]
+    h, w = level.shape[2:4]
+    weight = 1 + OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units_of(noisy))[..., None]
     weight = weight / weight.mean()
-    error = (clean_video(noisy, levels, answers) - truth).square() * video_weight(level, spread.detach())
+    error = (estimate_video(noisy, answers) - truth).square() * video_weight(level, spread.detach())
     missed = (mean - truth).square()
     return {
         "video": (error * weight).mean(),
@@ -126,13 +125,15 @@ def video_losses(answers: Tracks, noisy: Tracks, values: Tracks, levels: Tracks,
     }
 
 
-def detection_of(detections: Tensor, values: Tracks, levels: Tracks, cell_units: float) -> Tensor:
+def detection_of(detections: Tensor, clean: Canvas) -> Tensor:
     """The detection loss of the detection head's outputs [B, T, H, W, DETECTION_DIM]."""
-    patch = detections.shape[2] // levels["video"].shape[2]
+    values, level = clean.values, clean.levels["video"]
+    patch = detections.shape[2] // level.shape[2]
     height, width = detections.shape[2:4]
-    centers = cell_centers(height, width, cell_units / patch, detections.device)
-    finer = levels["video"].repeat_interleave(patch, 2).repeat_interleave(patch, 3)
-    return detection_loss(detections, values["state"], values["camera"], finer, centers, cell_units / patch)
+    place_units = cell_units_of(clean) / patch
+    centers = cell_centers(height, width, place_units, detections.device)
+    finer = level.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    return detection_loss(detections, values["state"], values["camera"], finer, centers, place_units)
 
 
 def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, window: Tensor | None, counts: Tensor) -> Tensor:
@@ -141,16 +142,14 @@ def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, windo
     rows, columns = true.shape[2] // SPACE_FACTOR, true.shape[3] // SPACE_FACTOR
     near = near_objects(values["state"], values["camera"], rows, columns, units, window)
     weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=float(SPACE_FACTOR))
-    return loss_of(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
+    return image_loss(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
 
 
 def crop_losses(
     model: Denoiser,
     decode: Callable[[Tensor], Tensor],
-    values: Tracks,
-    levels: Tracks,
+    clean: Canvas,
     pictures: Tensor,
-    cell_units: float,
     window: Tensor,
     counts: Tensor,
     dtype: torch.dtype,
@@ -158,10 +157,11 @@ def crop_losses(
     """Losses of the video's prior alone, on windows of pictures whose states are known: "sketch" and "spread" as in
     `video_losses`, and "picture", the image loss of the decoded mean against the true pictures [B, 3, H, W]. window [B, 2]: the
     windows' centers; counts [h, w]: 0 for cells that the cut at the window's edge spoils, else 1."""
-    answers = model.expect(values, levels, cell_units, dtype, window)
+    answers = model.expect(clean, dtype, window)
     mean, spread = answers["video mean"], answers["video spread"]
-    h, w = levels["video"].shape[2:]
-    weight = 1 + 2 * OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units, window)
+    values, units = clean.values, cell_units_of(clean)
+    h, w = counts.shape
+    weight = 1 + 2 * OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, units, window)
     weight = (weight * counts)[..., None]
     weight = weight / weight.mean()
     missed = (mean - values["video"]).square()
@@ -170,76 +170,59 @@ def crop_losses(
     return {
         "sketch": (missed * weight).mean(),
         "spread": (likelihood * counts[..., None]).mean() / counts.mean(),
-        "picture": picture_loss(made, pictures, values, cell_units / model.config.patch, window, counts),
+        "picture": picture_loss(made, pictures, values, units / model.config.patch, window, counts),
     }
 
 
 def still_losses(
     model: Denoiser,
     decode: Callable[[Tensor], Tensor],
-    values: Tracks,
-    levels: Tracks,
+    clean: Canvas,
     noise: Tracks,
     pictures: Tensor,
-    cell_units: float,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
     """Losses of the local parts alone, on stills. The first half is rendered: `video_losses`, and "picture", the image loss of the
     decoded cells against the true pictures [B, 3, H, W]. The second half is detected: "sight"."""
-    noisy = noised(values, levels, noise)
-    n = len(pictures) // 2
-
-    def half(tracks: Tracks, part: slice) -> Tracks:
-        return {name: x[part] for name, x in tracks.items()}
-
-    drawn = half(noisy, slice(n)), half(values, slice(n)), half(levels, slice(n))
-    answers = model.forward_local(drawn[0], drawn[2], cell_units, dtype)
-    result = video_losses(answers, *drawn, cell_units)
-    detections = model.detect(noisy["video"][n:], levels["video"][n:], cell_units, dtype)
-    result["sight"] = detection_of(detections, half(values, slice(n, None)), half(levels, slice(n, None)), cell_units)
-    made = decode(from_cells(clean_video(drawn[0], drawn[2], answers), model.config.patch))[:, 0]
-    everywhere = torch.ones(levels["video"].shape[2:], device=made.device)
-    result["picture"] = picture_loss(made, pictures[:n], drawn[1], cell_units / model.config.patch, None, everywhere)
+    noisy = noised(clean, noise)
+    n, units = len(pictures) // 2, cell_units_of(clean)
+    drawn, truth = noisy.map(lambda x: x[:n], None), {name: x[:n] for name, x in clean.values.items()}
+    answers = model.forward_local(drawn, dtype)
+    result = video_losses(answers, drawn, truth)
+    detections = model.detect(noisy.values["video"][n:], noisy.levels["video"][n:], units, dtype)
+    result["sight"] = detection_of(detections, clean.map(lambda x: x[n:], None))
+    made = decode(from_cells(estimate_video(drawn, answers), model.config.patch))[:, 0]
+    everywhere = torch.ones(drawn.levels["video"].shape[2:], device=made.device)
+    result["picture"] = picture_loss(made, pictures[:n], truth, units / model.config.patch, None, everywhere)
     return result
 
 
 def losses(
     model: Denoiser,
-    values: dict[str, Tensor],
-    levels: dict[str, Tensor],
-    noise: dict[str, Tensor],
-    time_s: Tensor,
-    text_states: Tensor,
-    text_reads: Tensor,
+    clean: Canvas,
+    noise: Tracks,
     time_bias: Tensor,
     step_size: Tensor,
-    cell_units: float | None,
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
     """Mean squared error of every track, weighted by level and, in the state, by feature; scalars by track name, and those of
     `video_losses` and "sight" where there is video."""
-    noisy = noised(values, levels, noise)
-    text = TextCondition(states=text_states, reads=text_reads)
-    answers = model.network(noisy, levels, time_s, text, cell_units, time_bias, step_size, dtype)
+    noisy = noised(clean, noise)
+    answers = model.network(DenoiserInput(canvas=noisy, time_bias=time_bias, step_size=step_size), dtype)
     result = {}
-    if cell_units is not None:
-        result = video_losses(answers, noisy, values, levels, cell_units)
-        result["sight"] = detection_of(answers["sight"], values, levels, cell_units)
-    weights = feature_weights(time_s.device)
-    clean = cleaned({name: x for name, x in noisy.items() if name != "video"}, levels, answers)
-    for name, x in values.items():
-        if name == "video":
-            continue
+    if "video" in clean.values:
+        result = video_losses(answers, noisy, clean.values)
+        result["sight"] = detection_of(answers["sight"], clean)
+    weights = feature_weights(clean.time_s.device)
+    estimate = cleaned(noisy.without("video"), answers)
+    for name, made in estimate.items():
+        x, t = clean.values[name], clean.level_of(name)
+        error = (made - x).square() * edm_weight(t, answers["spread"] if name == "state" else 1.0)
         if name == "state":
-            t = levels[name]
-            error = (clean[name] - x).square() * edm_weight(t, answers["spread"])
             exists = (x[..., :1] > 0).float()
             only_exists = torch.zeros_like(weights)
             only_exists[0] = 1.0
             error = error * weights * (exists + (1 - exists) * (0.2 + 0.8 * only_exists))
-        else:
-            t = levels[name][..., None]
-            error = (clean[name] - x).square() * edm_weight(t)
         result[name] = error.mean()
     return result
 

@@ -139,7 +139,7 @@ def _film(
     return state, np.maximum(state, video), _FILM_KNOWN
 
 
-def draw(
+def sample_levels(
     rng: np.random.Generator,
     *,
     batch: int,

@@ -16,14 +16,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.canvas import Canvas, TextCondition, align
 from kinema.diffusion.noise_patterns import shift
 from kinema.errors import InputError
 
 Denoise = Callable[[Canvas], dict[str, Tensor]]
 Schedule = Sequence[Mapping[str, float]]
 """Per step boundary (steps + 1 of them), the share of the first level that each track still has; 1 ... 0."""
-Progress = Callable[[int, int], None]
+StepProgress = Callable[[int, int], None]
 
 
 def schedule(tracks: Sequence[str], steps: int, *, shift_by: float = 3.0) -> list[dict[str, float]]:
@@ -31,7 +31,7 @@ def schedule(tracks: Sequence[str], steps: int, *, shift_by: float = 3.0) -> lis
     return [dict.fromkeys(tracks, float(shift(1.0 - i / steps, shift_by))) for i in range(steps + 1)]
 
 
-def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: float = 1.0) -> Canvas:
+def noise_canvas(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: float = 1.0) -> Canvas:
     """Noise every cell to its level, with one stream of noise per sample, so that a sample does not depend on its batch; or all
     from one generator, made where the canvas lies, which is many times faster. temperature: scale of the video's noise."""
     if not isinstance(seeds, torch.Generator) and len(seeds) != canvas.batch:
@@ -39,7 +39,7 @@ def start(canvas: Canvas, seeds: Sequence[int] | torch.Generator, temperature: f
     streams = seeds if isinstance(seeds, torch.Generator) else [torch.Generator().manual_seed(seed) for seed in seeds]
     values = {}
     for name, x in sorted(canvas.values.items()):
-        t = canvas.levels[name] if name == "state" else canvas.levels[name][..., None]
+        t = canvas.level_of(name)
         if isinstance(streams, torch.Generator):
             noise = torch.randn(x.shape, generator=streams, device=x.device)
         else:
@@ -59,13 +59,11 @@ def _move(canvas: Canvas, clean: dict[str, Tensor], levels: dict[str, Tensor]) -
     for name, x in canvas.values.items():
         now, then = canvas.levels[name], levels[name]
         ratio = torch.where(now > 0, then / now.clamp_min(1e-9), torch.zeros_like(now))
-        ratio = ratio if name == "state" else ratio[..., None]
-        known = (now == 0) if name == "state" else (now == 0)[..., None]
-        values[name] = torch.where(known, x, clean[name] + ratio * (x - clean[name]))
+        values[name] = torch.where(align(now == 0, x), x, clean[name] + align(ratio, x) * (x - clean[name]))
     return replace(canvas, values=values, levels=levels)
 
 
-def euler(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress | None = None) -> Canvas:
+def euler(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: StepProgress | None = None) -> Canvas:
     """First order: one evaluation a step."""
     first = canvas.levels
     for i in range(len(steps) - 1):
@@ -75,7 +73,7 @@ def euler(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress 
     return canvas
 
 
-def heun(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress | None = None) -> Canvas:
+def heun(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: StepProgress | None = None) -> Canvas:
     """Second order: the clean estimate is averaged over both ends of the step, so two evaluations, but for the last."""
     first = canvas.levels
     for i in range(len(steps) - 1):
@@ -94,9 +92,7 @@ def heun(denoise: Denoise, canvas: Canvas, steps: Schedule, progress: Progress |
 
 def _heun_target(now: Canvas, then: Canvas, clean: dict[str, Tensor], again: dict[str, Tensor], name: str) -> Tensor:
     """The clean value whose straight path has the mean velocity (x - x_hat) / t of both ends."""
-    t, u = now.levels[name], then.levels[name]
-    if name != "state":
-        t, u = t[..., None], u[..., None]
+    t, u = now.level_of(name), then.level_of(name)
     x, y = now.values[name], then.values[name]
     slope = (x - clean[name]) / t.clamp_min(1e-9)
     later = torch.where(u > 0, (y - again[name]) / u.clamp_min(1e-9), slope)
@@ -114,15 +110,8 @@ def guided(denoise: Denoise, scale: float) -> Denoise:
             return denoise(canvas)
         twice: Callable[[Tensor], Tensor] = lambda x: torch.cat([x, x])
         reads = canvas.text.reads
-        answers = denoise(
-            replace(
-                canvas,
-                time_s=twice(canvas.time_s),
-                values={name: twice(x) for name, x in canvas.values.items()},
-                levels={name: twice(x) for name, x in canvas.levels.items()},
-                text=TextCondition(states=twice(canvas.text.states), reads=torch.cat([reads, torch.zeros_like(reads)])),
-            )
-        )
+        text = TextCondition(states=twice(canvas.text.states), reads=torch.cat([reads, torch.zeros_like(reads)]))
+        answers = denoise(canvas.map(twice, text))
         halves = {name: answer.chunk(2) for name, answer in answers.items()}
         return {name: no + scale * (yes - no) for name, (yes, no) in halves.items()}
 

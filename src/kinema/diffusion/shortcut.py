@@ -15,25 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.canvas.canvas import TextCondition
+from kinema.canvas.canvas import Canvas, Tracks, align
 from kinema.diffusion.losses import noised
 from kinema.diffusion.noise_patterns import shift
-from kinema.models.denoiser import Denoiser, cleaned
+from kinema.models.denoiser import Denoiser, DenoiserInput, cleaned
 
 PIECES = (1, 2, 4, 8)
 """Numbers of equal steps that the network learns."""
 KNOWN = 0.1
 """Cells up to this level count as known and keep their level; the others start from level 1."""
 
-Tracks = dict[str, Tensor]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """Training data of a shortcut: `noised(values, levels, noise)` is where the long step starts. step_size [B]."""
+class ShortcutBatch:
+    """Training data of a shortcut: `noised(clean, noise)` is where the long step starts. step_size [B]."""
 
-    values: Tracks
-    levels: Tracks
+    clean: Canvas
     noise: Tracks
     step_size: Tensor
 
@@ -48,19 +45,16 @@ def step_size_of(steps: int) -> float:
 
 
 @torch.no_grad()
-def lesson(
+def shortcut_batch(
     model: Denoiser,
     rng: np.random.Generator,
-    values: Tracks,
-    levels: Tracks,
+    clean: Canvas,
     noise: Tracks,
-    time_s: Tensor,
-    text: TextCondition | None,
     time_bias: Tensor | None,
     dtype: torch.dtype,
-) -> Lesson:
+) -> ShortcutBatch:
     """Draw a step size and a start in the schedule for each row, and compute what two steps of half that size reach."""
-    batch, device = len(time_s), time_s.device
+    batch, device, levels = clean.batch, clean.time_s.device, clean.levels
     pieces = rng.choice(PIECES, batch)
     number = rng.integers(1, pieces + 1)
 
@@ -68,32 +62,28 @@ def lesson(
         share = torch.tensor([shift(u) for u in (number - 1 + steps_left) / pieces], dtype=torch.float32, device=device)
         return {name: torch.where(level > KNOWN, _per(share, level), level) for name, level in levels.items()}
 
-    def deep(name: str, level: Tensor) -> Tensor:
-        return level if name == "state" else level[..., None]
-
     half = torch.tensor([step_size_of(2 * n) for n in pieces], dtype=torch.float32, device=device)
 
-    def clean(x: Tracks, t: Tracks) -> Tracks:
-        answers = model.network(x, t, time_s, text, None, time_bias, half, dtype)
-        return cleaned(x, t, answers)
+    def estimate_at(canvas: Canvas) -> Tracks:
+        return cleaned(canvas, model.network(DenoiserInput(canvas=canvas, time_bias=time_bias, step_size=half), dtype))
 
     def ratio(now: Tracks, then: Tracks, name: str) -> Tensor:
         """Of levels, where the cell moves; 1 for known cells, which stay."""
         moving = levels[name] > KNOWN
-        return deep(name, torch.where(moving, then[name] / now[name].clamp_min(1e-6), 1.0))
+        return align(torch.where(moving, then[name] / now[name].clamp_min(1e-6), 1.0), clean.values[name])
 
     first, middle, last = at(1.0), at(0.5), at(0.0)
-    begun = noised(values, first, noise)
-    estimate = clean(begun, first)
-    between = {name: estimate[name] + ratio(first, middle, name) * (x - estimate[name]) for name, x in begun.items()}
-    estimate = clean(between, middle)
+    begun = noised(clean.with_levels(first), noise)
+    estimate = estimate_at(begun)
+    between = {name: estimate[name] + ratio(first, middle, name) * (x - estimate[name]) for name, x in begun.values.items()}
+    estimate = estimate_at(begun.with_values(between).with_levels(middle))
     target, push = {}, {}
-    for name, x in begun.items():
+    for name, x in begun.values.items():
         reached = estimate[name] + ratio(middle, last, name) * (between[name] - estimate[name])
         whole = ratio(first, last, name)
         moving = whole < 1
-        target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), values[name])
-        t = deep(name, first[name])
+        target[name] = torch.where(moving, (reached - whole * x) / (1 - whole).clamp_min(1e-6), clean.values[name])
+        t = begun.level_of(name)
         push[name] = torch.where(moving, (x - (1 - t) * target[name]) / t.clamp_min(1e-6), noise[name])
     step_size = torch.tensor([step_size_of(n) for n in pieces], dtype=torch.float32, device=device)
-    return Lesson(values=target, levels=first, noise=push, step_size=step_size)
+    return ShortcutBatch(clean=begun.with_values(target), noise=push, step_size=step_size)

@@ -21,8 +21,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from kinema.canvas.canvas import Tracks
 from kinema.envs.playground import HIGH, LOW, PlaygroundEnv, checked_distribution, observed
-from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
+from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.envs.window import check_count
 from kinema.errors import InputError
 from kinema.inference import limits
@@ -40,7 +41,7 @@ TRIES = 20
 MOVING = ("x", "y", "vx", "vy", "angle", "visible", "camera")
 """Fields of a scene that have a value for each frame."""
 
-Starts = Callable[[np.random.Generator, int], Tracks]
+StartSampler = Callable[[np.random.Generator, int], Tracks]
 """Draws the first frames of so many worlds: tracks [B, T, ...], T = window + 1."""
 
 
@@ -111,7 +112,7 @@ class ImaginedVectorEnv(WorldVectorEnv):
         duration_s: float = 20.0,
         distribution: SceneDistribution | None = None,
         steps: int = 1,
-        starts: Starts | None = None,
+        starts: StartSampler | None = None,
         window: int = WINDOW,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:

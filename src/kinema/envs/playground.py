@@ -14,17 +14,18 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.envs.window import RenderedEnv, check_duration
+from kinema.envs.window import RenderedEnv, check_time_limit
 from kinema.errors import InputError, SizeError
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import World
-from kinema.playground.renderer import render
+from kinema.playground.physics import PhysicsWorld, Rows
+from kinema.playground.renderer import render_scene
 from kinema.playground.scenarios import draw_task_cast
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Judge, Task
 from kinema.scene.geometry import DEFAULT_CAMERA
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
+from kinema.types import Frame
 
 FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", "visible")
 """Columns of the `state` observation; kind is -1 in an empty slot, angle lies in [-pi, pi]."""
@@ -32,7 +33,6 @@ FEATURES = ("kind", "color", "material", "size", "x", "y", "vx", "vy", "angle", 
 LOW = (-1.0, 0.0, 0.0, 0.0, -1.0, -1.0, -50.0, -50.0, -4.0, 0.0)
 HIGH = (len(KINDS), len(COLORS), len(MATERIALS), 2 * max(SIZES.values()), 20.0, 11.0, 50.0, 50.0, 4.0, 1.0)
 
-Pixels = NDArray[np.uint8]
 Observation = NDArray[Any] | dict[str, NDArray[Any]]
 OBSERVATIONS = ("pixels", "state", "dict")
 
@@ -95,7 +95,7 @@ class PlaygroundEnv(RenderedEnv):
     ) -> None:
         if not isinstance(size, int | np.integer) or not 32 <= size <= 2048:
             raise SizeError(f"size {str(size)[:20]!r} pixels: expected 32 to 2048")
-        check_duration(duration_s)
+        check_time_limit(duration_s)
         if not isinstance(fps, int | float | np.number) or not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames a second: expected 1 to 128, such as fps=16")
         super().__init__(render_mode, fps)
@@ -105,7 +105,7 @@ class PlaygroundEnv(RenderedEnv):
         self.distribution = checked_distribution(distribution)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space = observed_space(observation, size, self.distribution.slots)
-        self._world: World | None = None
+        self._world: PhysicsWorld | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """A new room. options: {"task": ...} changes the task from here on."""
@@ -113,7 +113,7 @@ class PlaygroundEnv(RenderedEnv):
         if options and "task" in options:
             self.task = None if options["task"] is None else Task.parse(options["task"])
         rng = Random(int(self.np_random.integers(2**62)))
-        self._world = World(draw_task_cast(self.distribution, self.task, rng), self.fps)
+        self._world = PhysicsWorld(draw_task_cast(self.distribution, self.task, rng), self.fps)
         self._steps, self._ended = 0, False
         self._rows = self._world.rows()
         self._judge = Judge(self.task, self._world.cast, self._rows) if self.task else None
@@ -136,7 +136,7 @@ class PlaygroundEnv(RenderedEnv):
         return self._observe(), float(reward), success, truncated, self._info(success)
 
     @property
-    def rows(self) -> list[tuple[float, float, float, float, float]]:
+    def rows(self) -> Rows:
         """x, y, vx, vy, angle of everything in the room, for policies."""
         return list(self._rows)
 
@@ -151,8 +151,8 @@ class PlaygroundEnv(RenderedEnv):
         visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
         return to_scene(entities, track, visible_share, camera, self.fps, self.distribution.slots)
 
-    def pixels(self) -> Pixels:
-        frames = np.asarray(render(self.scene, height=self.size, width=self.size))
+    def pixels(self) -> Frame:
+        frames = np.asarray(render_scene(self.scene, height=self.size, width=self.size))
         return np.ascontiguousarray(frames[0], np.uint8)
 
     def _observe(self) -> Observation:

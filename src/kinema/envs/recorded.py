@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from kinema.autoencoder import to_bytes
+from kinema.autoencoder import to_uint8
+from kinema.canvas.canvas import Tracks
 from kinema.canvas.patchify import from_cells
 from kinema.devices import AUTO
-from kinema.envs.spaces import check, decode, encode, space_of, width
-from kinema.envs.vector import Tracks, WorldEnv, WorldVectorEnv
+from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
+from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import resolve_model
 from kinema.models.hub import Model, find
 from kinema.scene.encoding import STATE_FEATURES
-from kinema.simulation.checkpoint import checked, packed, read, unpacked, write
+from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 
 STARTS = "starts.safetensors"
 REWIND_FRAMES = 64
@@ -101,14 +102,14 @@ class RecordedVectorEnv(WorldVectorEnv):
 
     def encode_action(self, action: Any) -> NDArray[np.float32]:
         check(self.action_spec, action)
-        return encode(self.action_spec, action)
+        return encode_action(self.action_spec, action)
 
     def _rewards(self) -> NDArray[np.float64]:
         return self._frame_states[-1].tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.reward_scale
 
     def pixels(self) -> NDArray[np.uint8]:
         cells = self._frame_states[-1].tracks["video"][:, None].float()
-        shown = to_bytes(self.model.autoencoder.decode(from_cells(cells, self.model.config.denoiser.patch)))
+        shown = to_uint8(self.model.autoencoder.decode(from_cells(cells, self.model.config.denoiser.patch)))
         return np.ascontiguousarray(shown[:, 0])
 
 
@@ -176,7 +177,7 @@ class RecordedWorld(RecordedVectorEnv):
         vector = np.zeros(width(spec), np.float32)
         if number is not None and number < len(vector):
             vector[number] = 2.0
-        return decode(spec, vector)
+        return decode_action(spec, vector)
 
     def ask(self, question: str) -> Any:
         raise InputError("a recorded world has no slots, so nothing can be asked of it; kinema-tiny's worlds can")
@@ -195,14 +196,14 @@ class RecordedWorld(RecordedVectorEnv):
             "count": int(self._count[0]),
             "moments": packed(self._frame_states),
         }
-        return write(Path(path), "dream", data, force=force)
+        return write_world_data(Path(path), "dream", data, force=force)
 
     @staticmethod
     def open(
         path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO
     ) -> RecordedWorld:
         """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
-        data = read(Path(path), "dream")
+        data = read_world_data(Path(path), "dream")
         with checked(path):
             world = RecordedWorld(model or data["model"], device=device)
             world._seed, world._task = data["seed"], data["task"]

@@ -9,7 +9,6 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.client.connection import Frame
 from kinema.client.world import RemoteWorld
 from kinema.envs.playground import LOW, observed_space, observed_state
 from kinema.envs.window import check_render_mode
@@ -17,6 +16,7 @@ from kinema.errors import ApiError, InputError
 from kinema.media import Clip
 from kinema.playground.scene_distribution import tiny
 from kinema.scene.scene import Scene
+from kinema.types import Frame
 
 
 class RemoteEnv(gym.Env[Any, NDArray[np.float32]]):

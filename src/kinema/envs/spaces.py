@@ -10,13 +10,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.types import Floats
 
 Spec = dict[str, Any]
 """A space as plain data: {"type": ..., ...}."""
-Floats = NDArray[np.float32]
 
 
 def spec_of(space: gym.Space[Any]) -> Spec:
@@ -107,7 +106,7 @@ def check(spec: Spec, action: Any) -> None:
         raise InputError(f"action {str(action)[:80]} is not in {space}")
 
 
-def encode(spec: Spec, action: Any) -> Floats:
+def encode_action(spec: Spec, action: Any) -> Floats:
     """An action as float32 [width]; numbers of a box are clipped to its edges."""
     kind = spec["type"]
     if kind == "discrete":
@@ -124,7 +123,7 @@ def encode(spec: Spec, action: Any) -> Floats:
             for number, edge in zip(given, spec["edges"], strict=True)
         ]
         return np.array(scaled, np.float32)
-    return np.concatenate([encode(part, action[name]) for name, part in _parts(spec)])
+    return np.concatenate([encode_action(part, action[name]) for name, part in _parts(spec)])
 
 
 def _one_hot(which: int, n: int) -> Floats:
@@ -133,7 +132,7 @@ def _one_hot(which: int, n: int) -> Floats:
     return row
 
 
-def decode(spec: Spec, vector: Floats) -> Any:
+def decode_action(spec: Spec, vector: Floats) -> Any:
     """The action nearest to float32 [width]."""
     kind = spec["type"]
     if kind == "discrete":
@@ -152,6 +151,6 @@ def decode(spec: Spec, vector: Floats) -> Any:
         return np.array(numbers).astype(spec["dtype"]).reshape(spec["shape"])
     parts, start = [], 0
     for name, part in _parts(spec):
-        parts.append((name, decode(part, vector[start : start + width(part)])))
+        parts.append((name, decode_action(part, vector[start : start + width(part)])))
         start += width(part)
     return dict(parts) if kind == "dict" else tuple(value for _, value in parts)

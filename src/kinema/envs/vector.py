@@ -18,15 +18,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
-from kinema.canvas.canvas import TextCondition
+from kinema.canvas.canvas import TextCondition, Tracks
 from kinema.diffusion.seeds import row_seeds
-from kinema.envs.window import RenderedEnv, check_count, check_duration, check_render_mode
+from kinema.envs.window import RenderedEnv, check_count, check_render_mode, check_time_limit
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames, task_condition
 from kinema.models.hub import Model
 
-Tracks = dict[str, torch.Tensor]
 StepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
@@ -70,7 +69,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
     ) -> None:
         check_count("num_envs", num_envs)
         check_count("steps", steps)
-        check_duration(duration_s)
+        check_time_limit(duration_s)
         self.render_mode = check_render_mode(render_mode, self.metadata["render_modes"])
         self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {**self.metadata, "render_fps": round(fps), "autoreset_mode": self.autoreset_mode}

@@ -63,7 +63,7 @@ def check_count(name: str, value: Any) -> None:
         raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number, at least 1")
 
 
-def check_duration(duration_s: Any) -> None:
+def check_time_limit(duration_s: Any) -> None:
     """InputError for a time limit that is not a positive number of seconds."""
     if isinstance(duration_s, bool) or not isinstance(duration_s, int | float | np.number) or not 0 < duration_s < math.inf:
         raise InputError(f"duration_s {str(duration_s)[:40]!r}: expected seconds, more than 0")

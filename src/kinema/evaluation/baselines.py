@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from kinema.evaluation.cases import Case, Frames, draw, looped, straight
+from kinema.evaluation.cases import Case, looped, straight, true_frames
 from kinema.evaluation.model_under_test import KnowsTruth
+from kinema.types import Frames
 
 
 class Oracle(KnowsTruth):
@@ -29,7 +30,7 @@ class Oracle(KnowsTruth):
 
 
 class RoundTrip(Oracle):
-    """The truth, once through a codec: the best that a model behind it can look."""
+    """The truth, once through an autoencoder: the best that a model behind it can look."""
 
     name = "codec"
 
@@ -72,7 +73,7 @@ class Straight(Baseline):
         if not case.known:
             return Freeze().answer(case)
         x, y = straight(case.truth, case.known)
-        return draw(replace(case.truth, x=x, y=y).frames(slice(case.known, None)))
+        return true_frames(replace(case.truth, x=x, y=y).frames(slice(case.known, None)))
 
 
 class NoAction(Baseline):
@@ -80,7 +81,7 @@ class NoAction(Baseline):
 
     def answer(self, case: Case) -> Frames:
         scene = case.no_action if case.no_action is not None else None
-        return Freeze().answer(case) if scene is None else draw(scene.frames(slice(case.known, None)))
+        return Freeze().answer(case) if scene is None else true_frames(scene.frames(slice(case.known, None)))
 
 
 class Shuffled(Baseline):
@@ -89,7 +90,7 @@ class Shuffled(Baseline):
     def answer(self, case: Case) -> Frames:
         if case.other is None:
             return Freeze().answer(case)
-        frames = draw(case.other)
+        frames = true_frames(case.other)
         return frames[np.minimum(np.arange(case.known, case.known + case.horizon), len(frames) - 1)]
 
 

@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from kinema.playground import Episode, SceneDistribution, simulate
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import Cast
-from kinema.playground.physics import World as Physics
-from kinema.playground.renderer import render
+from kinema.playground.physics import Cast, PhysicsWorld
+from kinema.playground.renderer import render_scene
 from kinema.scene.geometry import DEFAULT_CAMERA
 from kinema.scene.scene import Scene
+from kinema.types import Floats, Frames
 
-Frames = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 FPS = 16.0
 SIDE = 64
 """Pixels of a picture's sides."""
@@ -55,7 +53,7 @@ class Case:
     @cached_property
     def frames(self) -> Frames:
         """The true pictures [T, H, W, 3]."""
-        return draw(self.truth)
+        return true_frames(self.truth)
 
     @property
     def context(self) -> Frames:
@@ -70,13 +68,13 @@ class Case:
         return self.truth.fps
 
 
-def draw(scene: Scene) -> Frames:
-    return np.asarray(render(scene, height=SIDE, width=SIDE))
+def true_frames(scene: Scene) -> Frames:
+    return np.asarray(render_scene(scene, height=SIDE, width=SIDE))
 
 
 def enact(cast: Cast, actions: Floats, *, fps: float = FPS, slots: int = 4) -> Scene:
     """What physics makes of a cast when its robot does this, as many frames as actions."""
-    world = Physics(cast, fps)
+    world = PhysicsWorld(cast, fps)
     path = [world.rows()]
     for action in actions[:-1]:
         world.step((float(action[0]), float(action[1])))
@@ -120,7 +118,7 @@ def least_trivial(scene: Scene, known: int, at: int) -> float:
     return min((max((float(error[at, k]) for k in seen), default=0.0) for error in errors.values()), default=0.0)
 
 
-def episodes(
+def sample_episodes(
     distribution: SceneDistribution, count: int, first: int, *, frames: int, keep: Callable[[Episode], bool] = lambda _: True
 ) -> list[Episode]:
     """Fresh episodes that a task can use, of plain things: how bouncy or heavy a thing is, no picture shows."""

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from kinema.api import extend, generate
-from kinema.evaluation.cases import FPS, SIDE, Floats, Frames
+from kinema.evaluation.cases import FPS, SIDE
 from kinema.inference.canvas_io import resolve_model
 from kinema.inference.surprise import Examined, examine
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.simulation.world import World
+from kinema.types import Floats, Frames
 
 PIECE = 48
 """Frames that a session films at once."""
@@ -60,5 +61,5 @@ class KinemaModel:
         return self._looked[1].at(level)
 
     def round_trip(self, frames: Frames) -> Frames:
-        """Once through its codec."""
+        """Once through its autoencoder."""
         return np.asarray(self.model.autoencoder.decode_frames(self.model.autoencoder.encode_frames(frames)))

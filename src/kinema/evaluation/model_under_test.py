@@ -4,7 +4,7 @@ Optional, where a model has it:
 
     loss(video, level, seed) -> float      how little the model believes a clip, at a noise level
     begin(context_frames, seed), step(action) -> frame      a live session, timed by the test of cost
-    round_trip(frames) -> frames           once through its codec, for the parser gate
+    round_trip(frames) -> frames           once through its autoencoder, for the parser gate
     predict(..., fps=)                     told the frame rate, if it takes one; 16 unless a task says otherwise
 
 A folder of files is a model too (`FolderModel`): one array or video a case, made anywhere, by anything.
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from kinema.errors import InputError
-from kinema.evaluation.cases import SIDE, Case, Floats, Frames
+from kinema.evaluation.cases import SIDE, Case
+from kinema.types import Floats, Frames
 
 if TYPE_CHECKING:
     from kinema.models.hub import Model
@@ -74,10 +75,10 @@ def predict(model: Evaluated, case: Case) -> Frames:
             f"{model.name} answered {case.name} with {frames.dtype} {frames.shape}; expected uint8"
             f" ({case.horizon}, height, width, 3)"
         )
-    return fitted(frames)
+    return resize_to_arena(frames)
 
 
-def fitted(frames: Frames) -> Frames:
+def resize_to_arena(frames: Frames) -> Frames:
     """At the size of the arena's own pictures."""
     if frames.shape[1:3] == (SIDE, SIDE):
         return frames
@@ -89,7 +90,7 @@ def fitted(frames: Frames) -> Frames:
 Loss = Callable[[Frames, float, int], float]
 
 
-def loss_of(model: Evaluated) -> Loss | None:
+def loss_method_of(model: Evaluated) -> Loss | None:
     """The model's own measure of disbelief, if it has one."""
     loss = getattr(model, "loss", None)
     return loss if callable(loss) else None
@@ -109,9 +110,9 @@ class FolderModel:
             return np.asarray(np.load(stem.with_suffix(".npy")))
         for ending in (".mp4", ".webm", ".mkv", ".gif"):
             if stem.with_suffix(ending).exists():
-                from kinema.media import read
+                from kinema.media import read_clip
 
-                return read(stem.with_suffix(ending)).frames
+                return read_clip(stem.with_suffix(ending)).frames
         raise InputError(f"{self.folder} has no answer to {case}: expected {stem.name}.npy or {stem.name}.mp4")
 
 

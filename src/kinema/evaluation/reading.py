@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import IN_SIGHT, Floats, Frames
-from kinema.playground.parser import Seen, parse_clip
+from kinema.evaluation.cases import IN_SIGHT
+from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.scene import COLORS, Scene
+from kinema.types import Floats, Frames
 
 LOST = 5.0
 """Units by which a thing that is not found is off."""
@@ -46,7 +47,7 @@ def in_sight(scene: Scene, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     return (scene.visible[at] >= IN_SIGHT) & exists
 
 
-def read(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
+def read_pictures(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
     """frames: pictures [N, H, W, 3] that stand for frames `at` of the scene."""
     place = np.full((len(at), scene.num_slots, 2), np.nan, np.float32)
     named = np.zeros((len(at), scene.num_slots), bool)
@@ -67,7 +68,7 @@ def read(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:
     return Reading(at=at, place=place, named=named, extra=extra)
 
 
-def _fits(seen: Seen, scene: Scene, slot: int, exact: bool) -> bool:
+def _fits(seen: ParsedObject, scene: Scene, slot: int, exact: bool) -> bool:
     """Of that kind and color; failing that, of a color that only this thing has."""
     color: str = COLORS[scene.color[slot]]
     if exact:
@@ -76,6 +77,6 @@ def _fits(seen: Seen, scene: Scene, slot: int, exact: bool) -> bool:
     return alone and seen.color == color
 
 
-def every(known: int, frames: int, step: int) -> NDArray[np.int64]:
+def frames_to_read(known: int, frames: int, step: int) -> NDArray[np.int64]:
     """Frames after the shown ones, the last among them."""
     return np.arange(frames - 1, known - 1, -step)[::-1].copy()

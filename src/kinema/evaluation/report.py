@@ -45,8 +45,8 @@ def report(card: dict[str, Any], strips: dict[str, list[dict[str, Any]]]) -> str
     name = html.escape(str(card["subject"]))
     intro = (
         "Each test is scored from 0, what needs no model, to 1, what the truth gets by the same reading. Pictures are read by a"
-        " parser that knows nothing of the model. Ticks: the truth (green), the truth through the codec (orange), the best"
-        " baseline (red)."
+        " parser that knows nothing of the model. Ticks: the truth (green), the truth through the autoencoder (orange), the"
+        " best baseline (red)."
     )
     parts = [
         f"<h1>Arena: {name}</h1>",
@@ -165,7 +165,8 @@ def _tick(value: float | None, color: str, title: str) -> str:
 
 def _table(card: dict[str, Any]) -> str:
     lines = [
-        "<tr><th>#</th><th>test</th><th></th><th>score</th><th>95%</th><th>truth</th><th>codec</th><th>best baseline</th></tr>"
+        "<tr><th>#</th><th>test</th><th></th><th>score</th><th>95%</th><th>truth</th><th>autoencoder</th>"
+        "<th>best baseline</th></tr>"
     ]
     for row in card["tests"]:
         beside = row["beside"]
@@ -184,7 +185,7 @@ def _table(card: dict[str, Any]) -> str:
         else:
             aggregated = row["verdict"]
             low, high = aggregated["low"], aggregated["high"]
-            ticks = _tick(beside.get("oracle"), "#3a9d5d", "truth") + _tick(beside.get("codec"), "#e08a1e", "codec")
+            ticks = _tick(beside.get("oracle"), "#3a9d5d", "truth") + _tick(beside.get("codec"), "#e08a1e", "autoencoder")
             ticks += _tick(baselines.get(worst) if worst else None, "#d9534f", str(worst))
             line = f"<b style='left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%'></b>"
             middle = f"<div class=bar><i style='width:{100 * score:.1f}%'></i>{line}{ticks}</div>"

@@ -1,7 +1,7 @@
 """Asking a model every task: item by item, each kept as soon as it is known, so a run that was killed goes on.
 
-A task is first put to the truth and to its round trip through the model's codec, on its first items, by the same reading:
-that is the parser gate. Where they do not pass, the reading is at fault and the model is not scored.
+A task is first put to the truth and to its round trip through the model's autoencoder, on its first items, by the same
+reading: that is the parser gate. Where they do not pass, the reading is at fault and the model is not scored.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from kinema.errors import InputError
 from kinema.evaluation.baselines import BASELINES, Oracle, RoundTrip
 from kinema.evaluation.cases import Case
 from kinema.evaluation.model_under_test import Evaluated, predict
-from kinema.evaluation.task import SCALES, Result, Task, TaskResult
+from kinema.evaluation.task import SCALES, ArenaTask, Result, TaskResult
 from kinema.evaluation.tasks import TASKS
 
 PASS_TRUTH, PASS_AUTOENCODER = 0.85, 0.6
-"""Scores that truth and codec need before a model is scored."""
+"""Scores that truth and autoencoder need before a model is scored."""
 RESULTS, CARD = "results.jsonl", "arena.json"
 FORMAT = 1
 
-Show = Callable[[str, int, int, float], None]
+TaskProgress = Callable[[str, int, int, float], None]
 """Called with the task's title, items done, items in all, and seconds left."""
 
 
@@ -53,7 +53,7 @@ class Run:
         self._read()
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[ArenaTask]:
         return [TASKS[name] for name in (self.names or TASKS)]
 
     def _read(self) -> None:
@@ -84,8 +84,8 @@ class Run:
                 file.write(json.dumps({"subject": self.model.name, "scale": self.scale, "format": FORMAT}) + "\n")
             file.write("\n" * cut + json.dumps(row) + "\n")
 
-    def _assignments(self, task: Task) -> list[tuple[str, Evaluated, list[str]]]:
-        """Who is asked which items: truth and codec pass the gate first, baselines stand beside."""
+    def _assignments(self, task: ArenaTask) -> list[tuple[str, Evaluated, list[str]]]:
+        """Who is asked which items: truth and autoencoder pass the gate first, baselines stand beside."""
         items = task.examples(self.scale)
         gate = items[: task.gate]
         own = self.model.name
@@ -99,7 +99,7 @@ class Run:
         beside = [one for one in beside if one[0] != own]
         return [*beside, (own, self.model, items)]
 
-    def work(self, show: Show | None = None) -> dict[str, Any]:
+    def work(self, show: TaskProgress | None = None) -> dict[str, Any]:
         """Ask what is not yet known; returns the card that is written beside it."""
         wanted = [
             (task, who, model, item)
@@ -134,12 +134,12 @@ class Run:
         temporary.replace(self.out / CARD)
         return card
 
-    def _results(self, task: Task, who: str, items: list[str]) -> list[Result]:
+    def _results(self, task: ArenaTask, who: str, items: list[str]) -> list[Result]:
         results = (self.seen.get((task.name, who, item)) for item in items)
         return [result for result in results if result is not None]
 
     def card(self) -> dict[str, Any]:
-        """The model's results on every test in this folder; beside each those of truth, codec and baselines on the gate's items."""
+        """The model's results on every test in this folder; beside them truth, autoencoder and baselines on the gate's items."""
         names = {task for task, who, _ in self.seen if who == self.model.name} | {q.name for q in self.tasks}
         rows = [self._row(task) for name, task in TASKS.items() if name in names]
         return {
@@ -151,7 +151,7 @@ class Run:
             "tests": rows,
         }
 
-    def _row(self, task: Task) -> dict[str, Any]:
+    def _row(self, task: ArenaTask) -> dict[str, Any]:
         items = task.examples(self.scale)
         gate = items[: task.gate]
         oracle = self._results(task, "oracle", gate)
@@ -170,7 +170,7 @@ class Run:
         if autoencoder is not None and autoencoder < PASS_AUTOENCODER:
             return row | {
                 "state": "gate",
-                "why": f"what passed the codec cannot be read ({autoencoder:.2f} < {PASS_AUTOENCODER})",
+                "why": f"what passed the autoencoder cannot be read ({autoencoder:.2f} < {PASS_AUTOENCODER})",
             }
         if not own:
             return row | {"state": "unasked", "why": "the model has no interface for it"}
@@ -186,12 +186,12 @@ class Run:
         }
 
 
-def _is_shown(task: Task, item: str) -> bool:
+def _is_shown(task: ArenaTask, item: str) -> bool:
     """Whether an item is a case with pictures."""
     return not item.startswith(("arrow", "kept"))
 
 
-def case_items(task: Task, scale: str) -> Iterator[Case]:
+def case_items(task: ArenaTask, scale: str) -> Iterator[Case]:
     """Every case that a task asks a model."""
     if task.case is None:
         return
@@ -201,7 +201,7 @@ def case_items(task: Task, scale: str) -> Iterator[Case]:
 
 
 def _left(
-    missing: Sequence[tuple[Task, str, Evaluated, str]], spent: dict[str, list[float]], begun: float, done: int
+    missing: Sequence[tuple[ArenaTask, str, Evaluated, str]], spent: dict[str, list[float]], begun: float, done: int
 ) -> float:
     """Seconds left: each task's own mean so far, else the mean of all."""
     mean = (time.monotonic() - begun) / done if done else 1.0

@@ -44,7 +44,7 @@ class TaskResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ArenaTask:
     """A family of tests.
 
     number: the tests that it answers. examples: at a scale ("quick" or "full"), in order, the first few of which pass the gate.
@@ -65,10 +65,10 @@ class Task:
     cases: Callable[[str], list[Case]] | None = None
     """All the cases of an item, where it has more than the one that is shown."""
     gate: int = 6
-    """Items on which the truth and its round trip through the codec must pass before a model is asked; 0: there is none."""
+    """Items on which the truth and its round trip through the autoencoder must pass before a model is asked; 0: no gate."""
 
 
-def shares(results: Sequence[Result], key: str = "value") -> tuple[float, float, float]:
+def mean_with_interval(results: Sequence[Result], key: str = "value") -> tuple[float, float, float]:
     """Mean of a key over items, with its interval."""
     values = np.array([float(result[key]) for result in results])
     low, high = bootstrap(len(values), lambda pick: float(values[pick].mean()))

@@ -39,13 +39,13 @@ def plan_scores(model: Model, drafts: Canvas, half_width: float = HALF_HEIGHT) -
     """The score of each plan [N]; higher is better. drafts: N finished plans of one text. half_width: of the picture that will be
     drawn, in units at zoom 1."""
     state = project_identity(drafts.values["state"])
-    score = -OVERLAP_WEIGHT * overlap(state) - JITTER_WEIGHT * jitter(state)
+    score = -OVERLAP_WEIGHT * overlap_share(state) - JITTER_WEIGHT * jitter(state)
     if half_width < HALF_HEIGHT:
         score = score - CUT_OFF_WEIGHT * cut_off(state, drafts.values["camera"], half_width)
     return score + text_gain(model, drafts) if drafts.text is not None else score
 
 
-def overlap(state: Tensor) -> Tensor:
+def overlap_share(state: Tensor) -> Tensor:
     """Share of frames in which two solid things overlap [N]. state: settled [N, T, K, F]."""
     kind = state[:, 0, :, group_slice("kind")].argmax(-1)
     size = size_units(state[:, 0, :, group_slice("size")][..., 0])

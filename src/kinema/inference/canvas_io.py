@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.autoencoder import to_bytes, to_unit
+from kinema.autoencoder import to_uint8, to_unit
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.patchify import from_cells, to_cells
 from kinema.devices import AUTO, resolve_device
@@ -27,8 +26,7 @@ from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.scene.geometry import MIDDLE, cell_units
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, with_cast
 from kinema.text.storyboard import parse_storyboard
-
-Frames = NDArray[np.uint8]
+from kinema.types import Frames
 
 _loaded: dict[tuple[str, torch.device], Model] = {}
 
@@ -45,7 +43,7 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
     return _loaded[key]
 
 
-def encode(model: Model, frames: Frames, height: int, width: int) -> Tensor:
+def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:
     """Pixels [T, H, W, 3] -> cells [1, T, h, w, P], padded at the right and bottom to whole cells of (height, width)."""
     pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
     video = to_unit(np.pad(frames, pad, mode="edge"))[None].to(model.device)
@@ -116,7 +114,7 @@ def decode_clips(
     """The finished canvas as clips, one for each sample: pixels from the video track, the scene from the others."""
     with torch.inference_mode():
         video = model.autoencoder.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
-    pictures = to_bytes(video)[:, :, :height, :width]
+    pictures = to_uint8(video)[:, :, :height, :width]
     tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return [
         Clip(

@@ -5,22 +5,31 @@ Axes: T frames, H x W pixels, K slots.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from kinema.canvas import conditioning
+from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
+from kinema.inference.keyframes import count_new_objects, named_objects, new_identities
 from kinema.media import Clip
+from kinema.scene.encoding import decode_scene, encode_camera, group_slice, project_identity
 from kinema.scene.scene import Scene
+from kinema.types import Frames
 
 EDIT_STRENGTH = 0.8
 """Default noise level at which an edited clip enters the plan (`python -m benchmarks.edits`), in the library, the command, the
 server and the Studio."""
 FEATHER = 2
 """Pixels inside a mask over which old and new are blended."""
+HARDLY = 0.05
+"""Least visible share of an object that counts as shown."""
 INSIDE = 0.5
 """An object of which more than this share lies in the mask may change."""
 
-Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
@@ -84,3 +93,54 @@ def compose(old: Frames, new: Frames, mask: Mask) -> Frames:
     share = (depth / (FEATHER + 1))[None, ..., None]
     mixed = np.round(old + share * (new.astype(np.float64) - old)).astype(np.uint8)
     return np.where(mask[None, ..., None], mixed, old)
+
+
+def masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:
+    """The canvas of an edit with the perceived state: objects outside the mask are known, those inside it may change, and so many
+    empty slots as the prompt names further objects may be filled, starting at the middle of the mask."""
+    tracks = {name: perceived.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
+    scene = decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=fps)
+    inside = np.asarray(share_inside(scene, mask) > INSIDE)
+    shown = (scene.visible > HARDLY) & (scene.kind >= 0)
+    renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
+    freed, empty = inside.copy(), scene.kind < 0
+    named = named_objects(prompt)
+    remaining = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
+    more = int(empty.sum()) if named is None else max(count_new_objects(named, remaining) - int(renamed.sum()), 0)
+    added = np.flatnonzero(empty)[:more]
+    freed[:, added], renamed[added] = True, True
+    state = project_identity(perceived.values["state"])
+    middle = middle_of(mask, scene.camera)
+    place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
+    for k in added:
+        state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
+    free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
+    canvas = conditioning.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
+    names = None if named is None else new_identities(named, remaining)
+    return canvas if names is None else _rename(canvas, scene, np.flatnonzero(renamed).tolist(), names)
+
+
+def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[tuple[int, int]]) -> Canvas:
+    """The canvas with these (kind, color) known in renamed slots, each in the slot of the most similar object; remaining slots are
+    empty; all slots are in canonical order, as in training."""
+    state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
+    left = list(slots)
+    for kind, color in names:
+        like = [2 * (int(scene.kind[k]) >= 0) + int(scene.kind[k] == kind) + int(scene.color[k] == color) for k in left]
+        slot = left.pop(int(np.argmax(like)))
+        for group, value in (("kind", kind), ("color", color)):
+            state[:, :, slot, group_slice(group)] = -1.0
+            state[:, :, slot, group_slice(group).start + value] = 1.0
+            level[:, :, slot, group_slice(group)] = 0.0
+        state[:, :, slot, 0], level[:, :, slot, 0] = 1.0, 0.0
+    for slot in left:
+        state[:, :, slot], level[:, :, slot] = 0.0, 0.0
+        state[:, :, slot, 0] = -1.0
+    first = state[0, 0]
+    order = sorted(
+        range(state.shape[2]),
+        key=lambda k: (
+            float(first[k, 0]) < 0, int(first[k, group_slice("kind")].argmax()), int(first[k, group_slice("color")].argmax()),
+        ),
+    )  # fmt: skip
+    return canvas.with_track("state", state[:, :, order], level[:, :, order])

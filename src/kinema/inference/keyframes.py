@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.canvas.canvas import Canvas
+from kinema.canvas.canvas import Canvas, align
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.playground.vocabulary import SYNONYMS, article, listing
@@ -52,7 +52,7 @@ Named = tuple[Counter[tuple[int, int]], Counter[int]]
 """Objects that a prompt names: how many of each (kind, color), and how many of each kind without a color."""
 
 
-def state_of(clip: Clip) -> Scene | None:
+def state_of_clip(clip: Clip) -> Scene | None:
     """The clip's state, if it has one for each of its frames."""
     if clip.state is not None and clip.state.num_frames != clip.num_frames:
         log.warning(
@@ -64,7 +64,7 @@ def state_of(clip: Clip) -> Scene | None:
 
 def scenes_at(clip: Clip, frames: Sequence[int]) -> list[Scene | None]:
     """The clip's state at each of these frames, as scenes of one frame; None where it has no state."""
-    scene = state_of(clip)
+    scene = state_of_clip(clip)
     return [None if scene is None else scene.frames(np.array([i])) for i in frames]
 
 
@@ -118,16 +118,13 @@ def lay_scenes(canvas: Canvas, scenes: Mapping[int, Scene | None]) -> Canvas:
         level[0, ..., group_slice(group)][absent] = 1.0
     lone = [not near_another(canvas.time_s[0], index, int(i)) for i in index]
     level[0, torch.tensor(lone), :, group_slice("velocity")] = 1.0
-    values, levels = dict(canvas.values), dict(canvas.levels)
-    for name in ("state", "camera", "scene"):
-        values[name], levels[name] = values[name].clone(), levels[name].clone()
-        given = level if name == "state" else torch.zeros_like(levels[name][:, index])
-        lower = levels[name][:, index] > given
-        values[name][:, index] = torch.where(
-            lower if name == "state" else lower[..., None], tracks[name], values[name][:, index]
-        )
-        levels[name][:, index] = torch.where(lower, given, levels[name][:, index])
-    return canvas.with_values(values, levels)
+    for name, given in (("state", level), ("camera", torch.zeros(1)), ("scene", torch.zeros(1))):
+        values, levels = canvas.values[name].clone(), canvas.levels[name].clone()
+        lower = levels[:, index] > given.to(levels)
+        values[:, index] = torch.where(align(lower, values), tracks[name], values[:, index])
+        levels[:, index] = torch.where(lower, given.to(levels), levels[:, index])
+        canvas = canvas.with_track(name, values, levels)
+    return canvas
 
 
 def near_another(time_s: torch.Tensor, index: torch.Tensor, frame: int) -> bool:
@@ -273,4 +270,4 @@ def close_slots(canvas: Canvas, named: Sequence[Named | None], known_level: floa
             state[b, :, k] = 0.0
             state[b, :, k, 0] = -1.0
             level[b, :, k] = 0.0
-    return canvas.with_values({**canvas.values, "state": state}, {**canvas.levels, "state": level})
+    return canvas.with_track("state", state, level)

@@ -106,7 +106,7 @@ def nearest(config: ModelConfig, width: int, height: int) -> Size:
     return (width, height) if films_size(config, width, height) else _scaled(config, width, height, height)
 
 
-def fitted(config: ModelConfig, width: int, height: int) -> Size:
+def fitted_size(config: ModelConfig, width: int, height: int) -> Size:
     """The size at which a given picture or clip is filmed: its own if the model films it, else of the trained height nearest to
     its own (the default height for what is much larger than all of them), with the width that its shape asks for."""
     if films_size(config, width, height):
@@ -186,10 +186,10 @@ def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, 
 
 
 def size_for(model: Model, clip: Clip, size: str | Size | None) -> Size:
-    """(width, height) at which a given clip is filmed: the size asked for, else its own if the model films it, else by `fitted`."""
+    """(width, height) at which a given clip is filmed: the size asked for, or else that of `fitted_size`."""
     if size is not None:
         return check_size(model.config, size)
-    return fitted(model.config, clip.frames.shape[2], clip.frames.shape[1])
+    return fitted_size(model.config, clip.frames.shape[2], clip.frames.shape[1])
 
 
 def fit_size(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:

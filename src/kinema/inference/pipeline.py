@@ -25,7 +25,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.conditioning import fix_identity
-from kinema.diffusion.samplers import Denoise, euler, guided, heun, schedule, start
+from kinema.diffusion.samplers import Denoise, euler, guided, heun, noise_canvas, schedule
 from kinema.diffusion.seeds import candidate_seed, window_seed
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
@@ -85,14 +85,13 @@ class SamplingConfig:
     sampler: str = "euler"
 
     def __post_init__(self) -> None:
-        for name in ("num_plan_steps", "num_candidates", "num_render_steps"):
+        most = {"num_plan_steps": MOST_STEPS, "num_candidates": MOST_CANDIDATES, "num_render_steps": MOST_STEPS}
+        for name, largest in most.items():
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool):
-                raise InputError(f"{name} {value!r}: expected a whole number")
-            if not 1 <= value <= MOST_STEPS:
-                raise InputError(f"{name} {str(value)[:12]}: expected 1 to {MOST_STEPS}")
-        if self.num_candidates > MOST_CANDIDATES:
-            raise InputError(f"num_candidates {self.num_candidates}: expected up to {MOST_CANDIDATES}")
+                raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number")
+            if not 1 <= value <= largest:
+                raise InputError(f"{name} {str(value)[:12]}: expected 1 to {largest}")
         if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {str(self.sampler)[:40]!r}; there are {', '.join(SAMPLERS)}")
         if not is_number(self.guidance_scale) or not 0.0 <= self.guidance_scale <= 20.0:
@@ -138,25 +137,8 @@ def _renderer(model: Model) -> Denoise:
     return drawn
 
 
-def _without_video(canvas: Canvas) -> Canvas:
-    keep = [name for name in canvas.values if name != "video"]
-    return canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
-
-
-def _pick(canvas: Canvas, index: Tensor) -> Canvas:
-    """The canvas at some of its frames."""
-    text = canvas.text and TextCondition(states=canvas.text.states, reads=canvas.text.reads[:, index])
-    return replace(
-        canvas,
-        time_s=canvas.time_s[:, index],
-        values={k: v[:, index] for k, v in canvas.values.items()},
-        levels={k: v[:, index] for k, v in canvas.levels.items()},
-        text=text,
-    )
-
-
 @torch.inference_mode()
-def run(
+def sample_canvas(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], *, steps: int, guidance: float,
     temperature: float = 1.0,
     progress: Callable[[int, int], None] | None = None, long_steps: bool = True, render: bool = False,
@@ -170,7 +152,7 @@ def run(
     else:
         denoise = _denoiser(model, guidance if canvas.text is not None else 1.0, step_size)
     plan = schedule(list(canvas.values), steps)
-    return SAMPLERS[options.sampler](denoise, start(canvas, seeds, temperature), plan, progress)
+    return SAMPLERS[options.sampler](denoise, noise_canvas(canvas, seeds, temperature), plan, progress)
 
 
 def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
@@ -179,18 +161,6 @@ def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
         return [(0, frames)]
     starts = [*range(0, frames - window, window - overlap), frames - window]
     return [(s, s + window) for s in dict.fromkeys(starts)]
-
-
-def _write(canvas: Canvas, part: Canvas, index: Tensor, names: Sequence[str], level: float) -> Canvas:
-    """The canvas with tracks of a filled part copied to these frames, where its own level is higher than `level`."""
-    values, levels = dict(canvas.values), dict(canvas.levels)
-    for name in names:
-        values[name], levels[name] = values[name].clone(), levels[name].clone()
-        updated = levels[name][:, index] > level
-        levels[name][:, index] = torch.where(updated, torch.full_like(levels[name][:, index], level), levels[name][:, index])
-        shaped = updated if name == "state" else updated.reshape(*updated.shape, *[1] * (values[name].ndim - updated.ndim))
-        values[name][:, index] = torch.where(shaped, part.values[name], values[name][:, index])
-    return canvas.with_values(values, levels)
 
 
 def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int]) -> Canvas:
@@ -204,22 +174,21 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
     index = (shown & unread).nonzero()[:, 0]
     if not len(index):
         return canvas
-    part = detect_slots(model, _pick(canvas, index))
+    part = detect_slots(model, canvas.pick(index))
     done = []
     for begin in range(0, len(index), model.config.film_window):
         chunk = torch.arange(begin, min(begin + model.config.film_window, len(index)))
-        done.append(run(model, _pick(part, chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
+        done.append(sample_canvas(model, part.pick(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
-    state = estimate_velocity(project_identity(state), part.levels["state"], _pick(canvas, index).time_s)
-    perceived = part.with_values({**values, "state": state}, part.levels)
-    canvas = _write(canvas, perceived, index, ("state", "scene", "camera"), ROUGHLY)
+    state = estimate_velocity(project_identity(state), part.levels["state"], canvas.pick(index).time_s)
+    perceived = part.with_values({**values, "state": state})
+    canvas = canvas.write_part(perceived, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
-        levels = dict(canvas.levels)
-        levels["state"] = levels["state"].clone()
-        levels["state"][:, alone, :, group_slice("velocity")] = 1.0
-        canvas = canvas.with_values(canvas.values, levels)
+        level = canvas.levels["state"].clone()
+        level[:, alone, :, group_slice("velocity")] = 1.0
+        canvas = canvas.with_levels({"state": level})
     return canvas
 
 
@@ -244,7 +213,7 @@ def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
 def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     """The canvas with the detection head's objects in its state: identities are known, positions are at DETECTION_LEVEL."""
     answers, centers, units = model.denoiser.detect_canvas(canvas, dtype=model.dtype)
-    camera = torch.where(canvas.levels["camera"][..., None] == 0, canvas.values["camera"], 0.0)
+    camera = torch.where(canvas.level_of("camera") == 0, canvas.values["camera"], 0.0)
     detected_state, detected = (
         x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots)
     )
@@ -253,9 +222,7 @@ def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     state = torch.where(updated, detected_state, canvas.values["state"])
     sure = torch.zeros_like(level)
     sure[..., group_slice("position")] = DETECTION_LEVEL
-    return canvas.with_values(
-        {**canvas.values, "state": state}, {**canvas.levels, "state": torch.where(updated, sure, level)}
-    )
+    return canvas.with_track("state", state, torch.where(updated, sure, level))
 
 
 def _fix_unknown_identity(canvas: Canvas, identity: Tensor) -> Canvas:
@@ -263,7 +230,7 @@ def _fix_unknown_identity(canvas: Canvas, identity: Tensor) -> Canvas:
     fixed = fix_identity(canvas, identity)
     known = canvas.levels["state"] == 0
     state = torch.where(known, canvas.values["state"], fixed.values["state"])
-    return fixed.with_values({**fixed.values, "state": state}, fixed.levels)
+    return fixed.with_values({"state": state})
 
 
 def _without_speed(level: Tensor) -> Tensor:
@@ -308,21 +275,21 @@ def _best(
     for i, seed in enumerate(seeds):
         sample = copies(canvas.sample(i), options.num_candidates)
         step = None if report is None else _share(report, i * steps, total)
-        drafts = run(
-            model, _pick(sample, index), options, [candidate_seed(seed, n) for n in range(options.num_candidates)], steps=steps,
+        drafts = sample_canvas(
+            model, sample.pick(index), options, [candidate_seed(seed, n) for n in range(options.num_candidates)], steps=steps,
             guidance=options.guidance_scale, progress=step,
         )  # fmt: skip
         best = int(plan_scores(model, drafts, half_width).argmax()) if sample.text is not None else 0
         best_candidates.append({name: _spread(x[best], index, canvas.num_frames) for name, x in drafts.values.items()})
-    values, levels = dict(canvas.values), dict(canvas.levels)
-    for name in values:
-        known = levels[name] == 0 if name == "state" else (levels[name] == 0)[..., None]
-        values[name] = torch.where(known, values[name], torch.stack([candidate[name] for candidate in best_candidates]))
-        levels[name] = levels[name].clamp_max(REFINE_LEVEL)
+    noised_candidate = canvas
+    for name, x in canvas.values.items():
+        chosen = torch.where(canvas.level_of(name) == 0, x, torch.stack([candidate[name] for candidate in best_candidates]))
+        noised_candidate = noised_candidate.with_track(name, chosen, canvas.levels[name].clamp_max(REFINE_LEVEL))
     step = None if report is None else _share(report, canvas.batch * steps, total)
     again = [candidate_seed(seed, -1) for seed in seeds]
-    noised_candidate = canvas.with_values(values, levels)
-    return run(model, noised_candidate, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False)
+    return sample_canvas(
+        model, noised_candidate, options, again, steps=finish, guidance=1.0, progress=step, long_steps=False
+    )
 
 
 def _half_width(canvas: Canvas) -> float:
@@ -357,7 +324,7 @@ def plan_state(
     identity: Tensor | None = None
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
-        part = _without_video(_pick(canvas, index))
+        part = canvas.pick(index).without("video")
         if identity is not None:
             part = _fix_unknown_identity(part, identity)
         report = None
@@ -368,11 +335,11 @@ def plan_state(
             done = _best(model, part, options, window_seeds, _half_width(canvas), report)
         else:
             steps, scale = options.num_plan_steps, options.guidance_scale
-            done = run(model, part, options, window_seeds, steps=steps, guidance=scale, progress=report)
+            done = sample_canvas(model, part, options, window_seeds, steps=steps, guidance=scale, progress=report)
         settled = _settled(model, part, done.values["state"])
         identity = settled[:, 0] if identity is None else identity
-        values = {**done.values, "state": settled, "scene": _settled_scene(part, done.values["scene"])}
-        canvas = _write(canvas, done.with_values(values, done.levels), index, names, 0.0)
+        values = {"state": settled, "scene": _settled_scene(part, done.values["scene"])}
+        canvas = canvas.write_part(done.with_values(values), index, names, 0.0)
     return canvas
 
 
@@ -388,7 +355,7 @@ def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
     mean = same @ scene / same.sum(-1, keepdim=True)
     settled = torch.full_like(scene, -1.0).scatter(-1, 1 + mean[..., 1:].argmax(-1, keepdim=True), 1.0)
     settled[..., 0] = torch.where(mean[..., 0] > 0, 1.0, -1.0)
-    return torch.where(part.levels["scene"][..., None] == 0, scene, settled)
+    return torch.where(part.level_of("scene") == 0, scene, settled)
 
 
 def render_video(
@@ -398,7 +365,7 @@ def render_video(
     """Sample the video of a planned canvas, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
     planned = canvas.values["state"]
-    canvas = canvas.with_values({**canvas.values, "state": project_for_render(planned)}, canvas.levels)
+    canvas = canvas.with_values({"state": project_for_render(planned)})
     windows = _windows(canvas.num_frames, model.config.film_window, 0)
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
@@ -406,16 +373,16 @@ def render_video(
             render = model.denoiser.renders and _known(canvas, index)
             index = index[pending[index]] if render else index
             window_seeds = [window_seed(seed, number, video=True) for seed in seeds]
-            part = run(
-                model, _pick(canvas, index), options, window_seeds, steps=options.num_render_steps, guidance=1.0,
+            part = sample_canvas(
+                model, canvas.pick(index), options, window_seeds, steps=options.num_render_steps, guidance=1.0,
                 temperature=FILM_TEMPERATURE, render=render,
             )  # fmt: skip
-            canvas = _write(canvas, part, index, ["video"], 0.0)
+            canvas = canvas.write_part(part, index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))
         if watch is not None:
             watch(canvas, stop)
-    return canvas.with_values({**canvas.values, "state": planned}, canvas.levels)
+    return canvas.with_values({"state": planned})
 
 
 def _known(canvas: Canvas, index: Tensor) -> bool:
@@ -423,7 +390,7 @@ def _known(canvas: Canvas, index: Tensor) -> bool:
     return all(bool((canvas.levels[name][:, index] == 0).all()) for name in ("state", "scene", "camera"))
 
 
-def generate(
+def fill_canvas(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
     watch: OnFrames | None = None, named: Sequence[Named | None] | None = None,
 ) -> Canvas:  # fmt: skip
@@ -478,5 +445,4 @@ def propagate_identity(canvas: Canvas) -> Canvas:
     mean = (known_scene * scene).sum(1, keepdim=True) / known_scene.sum(1, keepdim=True).clamp_min(1)
     scene = torch.where(unknown, mean, scene)
     scene_level = torch.where(unknown[..., 0], torch.zeros_like(scene_level), scene_level)
-    values = {**canvas.values, "state": state, "scene": scene}
-    return canvas.with_values(values, {**canvas.levels, "state": level, "scene": scene_level})
+    return canvas.with_track("state", state, level).with_track("scene", scene, scene_level)

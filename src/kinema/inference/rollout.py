@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.autoencoder import to_bytes
-from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.autoencoder import to_uint8
+from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import from_cells
-from kinema.diffusion.samplers import euler, schedule, start
+from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.diffusion.seeds import ending_rng
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
@@ -89,7 +89,7 @@ def _known(states: Sequence[FrameState], text: TextCondition | None) -> Canvas:
     first = states[0]
     device = first.tracks["state"].device
     values = {name: torch.stack([m.tracks[name] for m in states], 1) for name in first.tracks}
-    levels = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1], device=device) for name, x in values.items()}
+    levels = {name: levels_of(name, x, 0.0) for name, x in values.items()}
     for t, state in enumerate(states):
         if not state.acted:
             levels["action"][:, t] = 1.0
@@ -113,7 +113,7 @@ def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
 def _next(state: FrameState, fps: float, text: TextCondition | None) -> Canvas:
     """A canvas of the frame after this one: identities, camera and setting are known, everything else is unknown."""
     values = {name: x[:, None].clone() for name, x in state.tracks.items()}
-    levels = {name: torch.ones(x.shape if name == "state" else x.shape[:-1], device=x.device) for name, x in values.items()}
+    levels = {name: levels_of(name, x, 1.0) for name, x in values.items()}
     for group in IDENTITY:
         levels["state"][..., group_slice(group)] = 0.0
     for name in ("camera", "scene"):
@@ -193,7 +193,7 @@ def step(
         last = replace(last, acted=False)
     context, pairs = _cached(states[-1 - window : -1])
     before = 0 if context is None else context.time_s.shape[1]
-    wanted = start(_next(last, fps, text), seeds)
+    wanted = noise_canvas(_next(last, fps, text), seeds)
     both = _joined(_known([last], text), wanted)
     step_size = step_size_of(steps) if model.config.shortcuts and steps > 1 else 0.0
     cache, bias = KVCache(cached=pairs), sliding_window_mask(before, 2, window, model.device)
@@ -246,22 +246,14 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
     known = _known(states, None)
-    known = known.with_values({**known.values, "state": project_for_render(known.values["state"])}, known.levels)
+    known = known.with_values({"state": project_for_render(known.values["state"])})
     batch, frames = known.time_s.shape
     shape = (batch * frames, 1, *grid)
     video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)
-    canvas = replace(
-        known,
-        time_s=known.time_s.reshape(-1, 1),
-        values={**{name: x.flatten(0, 1)[:, None] for name, x in known.values.items()}, "video": video},
-        levels={
-            **{name: x.flatten(0, 1)[:, None] for name, x in known.levels.items()},
-            "video": torch.ones(shape, device=model.device),
-        },
-        cell_units=cell_units(height / cell),
-    )
+    alone = replace(known.map(lambda x: x.flatten(0, 1)[:, None], None), cell_units=cell_units(height / cell))
+    canvas = alone.with_track("video", video, levels_of("video", video, 1.0))
     clean = model.denoiser.render(canvas, dtype=model.dtype)
-    shown = to_bytes(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
+    shown = to_uint8(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]
     return np.ascontiguousarray(shown).reshape(batch, frames, height, width, 3)
 
 

@@ -12,17 +12,16 @@ Axes: T frames, W frames before, B windows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
-from kinema.diffusion.samplers import start
+from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
-from kinema.inference.canvas_io import blank_canvas, encode, padded_size, resolve_model
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_model
 from kinema.inference.limits import fit_size
 from kinema.inference.pipeline import SamplingConfig, estimate_state
 from kinema.media import Clip
@@ -90,19 +89,18 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     clip = fit_size(model, clip)
     height, width = clip.frames.shape[1:3]
     empty = blank_canvas(model, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    cells = encode(model, clip.frames, *padded_size(model, height, width))
-    perceived = estimate_state(model, conditioning.perceive(empty, cells), SamplingConfig(), [seed])
-    levels = {name: torch.zeros_like(level) for name, level in perceived.levels.items()}
-    levels["action"] = torch.ones_like(levels["action"])
-    return perceived.with_values(perceived.values, levels), cells
+    cells = encode_frames(model, clip.frames, *padded_size(model, height, width))
+    perceived = estimate_state(model, conditioning.condition_perceive(empty, cells), SamplingConfig(), [seed])
+    levels = {name: torch.full_like(level, float(name == "action")) for name, level in perceived.levels.items()}
+    return perceived.with_levels(levels), cells
 
 
 def _picture_error(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: int) -> float:
-    levels = {**canvas.levels, "video": torch.full_like(canvas.levels["video"], level)}
+    canvas = canvas.with_levels({"video": torch.full_like(canvas.levels["video"], level)})
     window, errors = model.config.film_window, []
     for begin in range(0, canvas.num_frames, window):
-        part = canvas.with_values(canvas.values, levels).frames(begin, min(begin + window, canvas.num_frames))
-        clean = model.denoiser(start(part, [seed]), dtype=model.dtype)["video"]
+        part = canvas.pick(slice(begin, min(begin + window, canvas.num_frames)))
+        clean = model.denoiser(noise_canvas(part, [seed]), dtype=model.dtype)["video"]
         errors.append((clean - cells[:, begin : begin + part.num_frames]).square().mean((0, 2, 3, 4)))
     return float(torch.cat(errors).mean())
 
@@ -111,8 +109,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
     """Mean squared error of predicted positions, over frames and objects."""
     state = canvas.values["state"]
     exists = (state[..., :1] > 0).float()
-    names = [name for name in canvas.values if name != "video"]
-    plan = canvas.with_values({n: canvas.values[n] for n in names}, {n: canvas.levels[n] for n in names})
+    plan = canvas.without("video")
     total = torch.zeros(())
     place = group_slice("position")
     for length in range(LEAST, BEFORE + 1):
@@ -123,7 +120,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
         level = windows.levels["state"].clone()
         for group in _MOVING:
             level[:, -1, :, group_slice(group)] = 1.0
-        noised = start(windows.with_values(windows.values, {**windows.levels, "state": level}), [seed] * len(ends))
+        noised = noise_canvas(windows.with_levels({"state": level}), [seed] * len(ends))
         predicted = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
         total = total + ((predicted - state[0, ends]) * exists[0, ends])[..., place].square().sum().cpu()
     return float(total / exists[0, LEAST:].sum().clamp(min=1).cpu())
@@ -131,10 +128,4 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
 
 def _stacked(canvas: Canvas, spans: list[tuple[int, int]]) -> Canvas:
     """Windows of one clip as a batch."""
-    cut: Callable[[Tensor], Tensor] = lambda x: torch.cat([x[:, begin:stop] for begin, stop in spans])
-    return replace(
-        canvas,
-        time_s=cut(canvas.time_s),
-        values={name: cut(x) for name, x in canvas.values.items()},
-        levels={name: cut(x) for name, x in canvas.levels.items()},
-    )
+    return canvas.map(lambda x: torch.cat([x[:, begin:stop] for begin, stop in spans]), canvas.text)

@@ -1,7 +1,7 @@
 """Clips in and out of files: videos and pictures of any kind in, MP4 (or PNG, GIF, ...) with its settings out."""
 
 from kinema.media.clip import AnyClip, Clip
-from kinema.media.read import Limits, read
+from kinema.media.read import Limits, read_clip
 from kinema.media.write import write_text
 
-__all__ = ["AnyClip", "Clip", "Limits", "read", "write_text"]
+__all__ = ["AnyClip", "Clip", "Limits", "read_clip", "write_text"]

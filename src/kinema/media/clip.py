@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.errors import InputError
 from kinema.scene.scene import Scene
+from kinema.types import Frames
 
-Frames = NDArray[np.uint8]
 PIXELS_FPS = 16.0
 """Frames a second of pixels that come without a clock."""
 
@@ -82,9 +81,9 @@ class Clip:
         Raises:
             OutputError: The file exists and force is False, the ending is unknown, the disk is full, or there is no permission.
         """
-        from kinema.media.write import write
+        from kinema.media.write import write_clip
 
-        return write(self, Path(path), force=force)
+        return write_clip(self, Path(path), force=force)
 
     @staticmethod
     def open(path: str | Path) -> Clip:
@@ -99,9 +98,9 @@ class Clip:
         Raises:
             MediaError: The file is missing, empty, corrupt or without pictures.
         """
-        from kinema.media.read import read
+        from kinema.media.read import read_clip
 
-        return read(Path(path))
+        return read_clip(Path(path))
 
     @staticmethod
     def of(source: AnyClip) -> Clip:

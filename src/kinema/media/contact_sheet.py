@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kinema.errors import InputError
-from kinema.media.clip import Clip, Frames
+from kinema.media.clip import Clip
+from kinema.types import Frames
 
 GAP = 2
 LINE = 15

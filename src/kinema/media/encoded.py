@@ -14,7 +14,7 @@ from kinema.media.clip import Clip
 from kinema.media.write import KEY, pack
 
 
-def to_bytes(clip: Clip, form: str) -> bytes:
+def encode_clip(clip: Clip, form: str) -> bytes:
     """A clip as MP4, or as an animated PNG that holds every pixel as it is."""
     if form == "mp4":
         with tempfile.TemporaryDirectory() as folder:

@@ -17,9 +17,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
-from kinema.media.clip import Clip, Frames
+from kinema.media.clip import Clip
 from kinema.media.metadata import attach_stored, read_stored
 from kinema.media.write import KEY
+from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Limits:
             raise MediaError(f"{path} has more than the {most} frames of {width}x{height} that can be read; cut it first")
 
 
-def read(path: Path, limits: Limits | None = None) -> Clip:
+def read_clip(path: Path, limits: Limits | None = None) -> Clip:
     """The file as a clip; MediaError in one line when that cannot be."""
     limits = limits or Limits()
     try:

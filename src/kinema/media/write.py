@@ -133,7 +133,7 @@ def write_text(path: Path, text: str, *, force: bool = False) -> Path:
     return replace_file(path, lambda temporary: (temporary.write_text(text, encoding="utf-8"), None)[1], force=force)
 
 
-def write(clip: Clip, path: Path, *, force: bool = False) -> Path:
+def write_clip(clip: Clip, path: Path, *, force: bool = False) -> Path:
     """The clip as a file of the kind that the ending names."""
     check_ending(path, still=clip.num_frames == 1)
     ending = path.suffix.lower()

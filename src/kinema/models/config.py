@@ -25,7 +25,7 @@ class DenoiserConfig:
     slots: int
     latent_channels: int
     patch: int
-    """A video cell is patch x patch codec latents."""
+    """A video cell is patch x patch latents."""
     text_dim: int
     action_width: int = 2
     """Numbers of an action: 2 in the Playground, whatever it takes in a recorded world."""

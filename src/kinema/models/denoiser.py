@@ -72,18 +72,28 @@ def precondition(
     return torch.where(level == 0, x_t, clean)
 
 
-def cleaned(values: dict[str, Tensor], levels: dict[str, Tensor], answers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Clean values of every track from noisy ones and what `Denoiser.network` answers."""
-    clean = {}
-    for name, x_t in values.items():
-        if name == "state":
-            clean[name] = precondition(x_t, levels[name], answers[name], answers["mean"], answers["spread"])
-        elif name == "video":
-            around = answers["video mean"], answers["video spread"]
-            clean[name] = precondition(x_t, levels[name][..., None], answers[name], *around)
-        else:
-            clean[name] = precondition(x_t, levels[name][..., None], answers[name])
-    return clean
+def cleaned(canvas: Canvas, answers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Clean values of every track of a noisy canvas from what `Denoiser.network` answers."""
+    priors = {
+        "state": (answers["mean"], answers["spread"]),
+        "video": (answers.get("video mean", 0.0), answers.get("video spread", 1.0)),
+    }
+    return {
+        name: precondition(x_t, canvas.level_of(name), answers[name], *priors.get(name, (0.0, 1.0)))
+        for name, x_t in canvas.values.items()
+    }
+
+
+def clean_video(canvas: Canvas, answers: dict[str, Tensor]) -> Tensor:
+    """Clean video [B, T, h, w, P] of a noisy canvas from what the network answers."""
+    prior = answers["video mean"], answers["video spread"]
+    return precondition(canvas.values["video"], canvas.level_of("video"), answers["video"], *prior)
+
+
+def cell_units_of(canvas: Canvas) -> float:
+    """Height of a video cell of a canvas with video, in units."""
+    assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
+    return canvas.cell_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,28 @@ class RolloutContext:
     level: Tensor
     video: Tensor | None = None
     action: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserInput:
+    """What the network reads.
+
+    Attributes:
+        canvas: noisy values with their levels, on their clock, with their text.
+        time_bias: [T, T], added to the scores of attention along time; None: every frame reads every other. With a context of W
+            frames, [T, W + T].
+        step_size: [B], size of the sampler's step as a share of the schedule (shortcut models, Frans et al. 2024); None: small.
+        context, cache: earlier frames, whose keys and values are cached; those of the canvas are appended to `cache.new`.
+        previous_index: [T], the frame before each picture, 0 for the last one of the context (or none), i + 1 for frame i; None:
+            the frames are in order.
+    """
+
+    canvas: Canvas
+    time_bias: Tensor | None = None
+    step_size: Tensor | None = None
+    context: RolloutContext | None = None
+    cache: KVCache | None = None
+    previous_index: Tensor | None = None
 
 
 class Denoiser(nn.Module):
@@ -157,31 +189,13 @@ class Denoiser(nn.Module):
         closed = torch.cat([closed.new_zeros(batch, frames, 1), closed], -1)
         return rms_norm(tokens), closed.repeat_interleave(readers, 1)[:, None]
 
-    def network(
-        self,
-        values: dict[str, Tensor],
-        levels: dict[str, Tensor],
-        time_s: Tensor,
-        text: TextCondition | None,
-        cell_units: float | None,
-        time_bias: Tensor | None,
-        step_size: Tensor,
-        dtype: torch.dtype,
-        context: RolloutContext | None = None,
-        cache: KVCache | None = None,
-        previous_index: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def network(self, given: DenoiserInput, dtype: torch.dtype) -> dict[str, Tensor]:
         """The network's outputs before preconditioning, by track; "mean" and "spread" [B, T, K, F] for the state's preconditioning;
-        and where there is video, "sight" [B, T, H, W, DETECTION_DIM], "video mean" and "video spread" [B, T, h, w, P].
-
-        cell_units: height of a video cell in room units; None where there is no video.
-        time_bias [T, T]: added to the scores along time.
-        step_size [B]: size of the sampler's step as a share of the schedule (shortcut models, Frans et al. 2024), 0 for small ones.
-        context, cache: earlier frames, whose keys and values are cached; time_bias is then [T, W + T].
-        previous_index [T]: the frame before each picture, 0 for the last one of the context (or none), i + 1 for frame i; None: the
-        frames are in order.
-        """
+        and where there is video, "sight" [B, T, H, W, DETECTION_DIM], "video mean" and "video spread" [B, T, h, w, P]."""
+        canvas, time_bias, context, cache = given.canvas, given.time_bias, given.context, given.cache
+        values, levels, time_s, previous_index = canvas.values, canvas.levels, canvas.time_s, given.previous_index
         batch, frames = time_s.shape
+        step_size = torch.zeros(batch, device=time_s.device) if given.step_size is None else given.step_size
         view = values["scene"][..., 0] * (1 - levels["scene"])
         drift, motion_prior, around, contact, retained = self._motion(
             values["state"], levels["state"], view, time_s, time_bias, context, exact=cache is not None
@@ -194,12 +208,12 @@ class Denoiser(nn.Module):
         positions = self._slot_places(likely)
         features = video_features = time_s
         if "video" in values:
-            assert cell_units is not None, "a canvas with video says how high its cells are"
+            cell_units = cell_units_of(canvas)
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device)
             previous, uncertainty = self._previous_picture(values["video"], levels["video"], context, previous_index)
-            features, video_features, expected = self._local(values, levels, cell_units, dtype, previous, uncertainty)
+            features, video_features, expected = self._local(canvas, dtype, previous, uncertainty)
             tokens.insert(0, self.video_in(features, place_features(centers, cell_units), frames).float())
             positions = torch.cat([centers.expand(batch, frames, cells, 2), positions], 2)
         x = torch.cat(tokens, 2) + self._action_token(
@@ -214,7 +228,7 @@ class Denoiser(nn.Module):
             cos.repeat_interleave(cells + readers, 0)[:, None],
             sin.repeat_interleave(cells + readers, 0)[:, None],
         )
-        text_keys, text_bias = self._text(text, batch, frames, dtype)
+        text_keys, text_bias = self._text(canvas.text, batch, frames, dtype)
         for block in self.blocks:
             assert isinstance(block, Block)
             run = block if cache is None and torch.is_grad_enabled() else block.forward
@@ -302,9 +316,7 @@ class Denoiser(nn.Module):
 
     def _local(
         self,
-        values: dict[str, Tensor],
-        levels: dict[str, Tensor],
-        cell_units: float,
+        canvas: Canvas,
         dtype: torch.dtype,
         previous: Tensor | None = None,
         uncertainty: Tensor | None = None,
@@ -315,12 +327,12 @@ class Denoiser(nn.Module):
         """Features of the video fused with those of slots and setting, and of the video alone, [B * T, M, H, W] each; and the prior
         of the video, "video mean" and "video spread". blank: nothing of the video is known, so only the prior is computed.
         window [B, 2]: centers (y, x) of windows of pictures, in units from the center of the whole picture."""
-        p = self.config.patch
+        values, levels, cell_units, p = canvas.values, canvas.levels, cell_units_of(canvas), self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
         places = cell_centers(h, w, cell_units / p, values["video"].device)
         if window is not None:
             places = places + window[:, None, None]
-        camera, scene = (values[name] * (1 - levels[name][..., None]) for name in ("camera", "scene"))
+        camera, scene = (values[name] * (1 - canvas.level_of(name)) for name in ("camera", "scene"))
         splats = self.splatter(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
         if previous is not None and uncertainty is not None:
             video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, previous, uncertainty)
@@ -343,25 +355,15 @@ class Denoiser(nn.Module):
         answers: Tensor = self.detection_head(features)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 
-    def forward_local(
-        self, values: dict[str, Tensor], levels: dict[str, Tensor], cell_units: float, dtype: torch.dtype
-    ) -> dict[str, Tensor]:
+    def forward_local(self, canvas: Canvas, dtype: torch.dtype) -> dict[str, Tensor]:
         """The outputs of `network` for the video, by the local parts alone, every frame by itself."""
-        frames = values["video"].shape[1]
-        features, _, expected = self._local(values, levels, cell_units, dtype)
-        return {"video": self.video_out(None, features, frames), **expected}
+        features, _, expected = self._local(canvas, dtype)
+        return {"video": self.video_out(None, features, canvas.num_frames), **expected}
 
-    def expect(
-        self,
-        values: dict[str, Tensor],
-        levels: dict[str, Tensor],
-        cell_units: float,
-        dtype: torch.dtype,
-        window: Tensor | None = None,
-    ) -> dict[str, Tensor]:
+    def expect(self, canvas: Canvas, dtype: torch.dtype, window: Tensor | None = None) -> dict[str, Tensor]:
         """The prior of the video alone, "video mean" and "video spread", each [B, T, h, w, P]. window [B, 2]: of windows of larger
         pictures, their centers (y, x) in units from the center of the whole picture."""
-        return self._local(values, levels, cell_units, dtype, blank=True, window=window)[2]
+        return self._local(canvas, dtype, blank=True, window=window)[2]
 
     @property
     def renders(self) -> bool:
@@ -374,12 +376,10 @@ class Denoiser(nn.Module):
         Every frame is drawn by itself. The trunk adds nothing to such pictures (docs/measurements/sharp.md, "the same with the
         trunk off"), and takes three quarters of the time.
         """
-        assert canvas.cell_units is not None, "a canvas with video says how high its cells are"
-        video, level = canvas.values["video"], canvas.levels["video"]
-        blank = bool((level == 1).all())
-        features, _, around = self._local(canvas.values, canvas.levels, canvas.cell_units, dtype, blank=blank)
+        blank = bool((canvas.levels["video"] == 1).all())
+        features, _, around = self._local(canvas, dtype, blank=blank)
         drawn = self.video_out(None, features, canvas.num_frames)
-        return precondition(video, level[..., None], drawn, around["video mean"], around["video spread"])
+        return clean_video(canvas, {"video": drawn, **around})
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """The detection head's output [B, T, H, W, DETECTION_DIM] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""
@@ -388,12 +388,11 @@ class Denoiser(nn.Module):
     def detect_canvas(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
         """The detection head's output [B, T, H, W, DETECTION_DIM] for a canvas's pictures, the centers [H * W, 2] (y, x) of its
         places in room units, and the height of a place."""
-        video, level = canvas.values["video"], canvas.levels["video"]
-        assert canvas.cell_units is not None
+        video, level, p = canvas.values["video"], canvas.levels["video"], self.config.patch
         h, w = level.shape[2:4]
-        answers = self.detect(video, level, canvas.cell_units, dtype).float()
-        p = self.config.patch
-        return answers, cell_centers(h * p, w * p, canvas.cell_units / p, video.device), canvas.cell_units / p
+        units = cell_units_of(canvas)
+        answers = self.detect(video, level, units, dtype).float()
+        return answers, cell_centers(h * p, w * p, units / p, video.device), units / p
 
     def recall(
         self,
@@ -407,19 +406,8 @@ class Denoiser(nn.Module):
     ) -> dict[str, Tensor]:
         """`forward` with cached earlier frames; the keys and values of these frames are appended to `cache.new`."""
         step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
-        answers = self.network(
-            canvas.values,
-            canvas.levels,
-            canvas.time_s,
-            canvas.text,
-            canvas.cell_units,
-            bias,
-            step_sizes,
-            dtype,
-            context,
-            cache,
-        )
-        return cleaned(canvas.values, canvas.levels, answers)
+        given = DenoiserInput(canvas=canvas, time_bias=bias, step_size=step_sizes, context=context, cache=cache)
+        return cleaned(canvas, self.network(given, dtype))
 
     def forward(
         self,
@@ -436,7 +424,5 @@ class Denoiser(nn.Module):
         """
         step_sizes = torch.full((canvas.batch,), step_size, device=canvas.time_s.device)
         bias = causal_bias(canvas.num_frames, canvas.time_s.device) if causal else None
-        answers = self.network(
-            canvas.values, canvas.levels, canvas.time_s, canvas.text, canvas.cell_units, bias, step_sizes, dtype
-        )
-        return cleaned(canvas.values, canvas.levels, answers)
+        given = DenoiserInput(canvas=canvas, time_bias=bias, step_size=step_sizes)
+        return cleaned(canvas, self.network(given, dtype))

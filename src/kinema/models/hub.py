@@ -1,4 +1,4 @@
-"""Models on disk: a folder with config.json, model.safetensors and a card, beside the codec that it works with.
+"""Models on disk: a folder with config.json, model.safetensors and a card, beside the autoencoder that it works with.
 
 `kinema.load("kinema-tiny")` finds shipped models by name, or takes a folder. Weights are stored in bf16 and read strictly.
 """
@@ -39,7 +39,7 @@ class ModelConfig:
     name: str
     denoiser: DenoiserConfig
     autoencoder: str
-    """Folder name of the codec, beside the model's."""
+    """Folder name of the autoencoder, beside the model's."""
     height: int
     """Height in pixels of the pictures that it films where no size is asked for."""
     max_side: int
@@ -152,7 +152,7 @@ def weights_folder() -> Path:
     return inside if inside.exists() else Path(__file__).parents[3] / "weights"
 
 
-def available() -> list[str]:
+def available_models() -> list[str]:
     """Names of the shipped models: folders with weights and a config that can be read."""
     folder = weights_folder()
     paths = sorted(folder.glob(f"*/{CONFIG}")) if folder.exists() else []
@@ -172,7 +172,7 @@ def find(name: str | Path) -> Path:
     for path in (Path(name), weights_folder() / name):
         if (path / CONFIG).exists() and (path / WEIGHTS).exists():
             return path
-    known = ", ".join(available()) or "none is installed"
+    known = ", ".join(available_models()) or "none is installed"
     raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")
 
 

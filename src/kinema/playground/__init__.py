@@ -3,9 +3,9 @@
 from kinema.playground.captions import Captions
 from kinema.playground.episode import Episode, simulate
 from kinema.playground.events import Event
-from kinema.playground.scene_distribution import SceneDistribution, full, held_out, one_shape, tiny, two_shapes
+from kinema.playground.scene_distribution import SceneDistribution, full, is_held_out, one_shape, tiny, two_shapes
 from kinema.playground.tasks import Task
-from kinema.playground.vocabulary import VOCABULARY, unknown_words
+from kinema.playground.vocabulary import VOCABULARY, words_outside_captions
 
 __all__ = [
     "VOCABULARY",
@@ -15,10 +15,10 @@ __all__ = [
     "SceneDistribution",
     "Task",
     "full",
-    "held_out",
+    "is_held_out",
     "one_shape",
     "simulate",
     "tiny",
     "two_shapes",
-    "unknown_words",
+    "words_outside_captions",
 ]

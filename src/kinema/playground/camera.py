@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from kinema.playground.physics import SCENERY, Cast
 from kinema.playground.scene_distribution import SceneDistribution
 from kinema.scene.geometry import HALF_HEIGHT, MIDDLE, MOVER_BODY, ROOM_HEIGHT, SOLID
-
-Floats = NDArray[np.float32]
+from kinema.types import Floats
 
 
 def shoot(

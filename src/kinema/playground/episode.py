@@ -16,12 +16,13 @@ from kinema.errors import InputError
 from kinema.playground.camera import shoot, visible
 from kinema.playground.captions import Captions, write_captions
 from kinema.playground.events import Event, find_events
-from kinema.playground.physics import Cast, World
-from kinema.playground.policies import choose
+from kinema.playground.physics import Cast, PhysicsWorld
+from kinema.playground.policies import choose_policy
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import SceneDistribution
 from kinema.playground.tasks import Judge, Task
-from kinema.scene.scene import COLORS, KINDS, MATERIALS, Floats, Scene
+from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
+from kinema.types import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ def simulate(distribution: SceneDistribution, seed: int, *, fps: float = 32.0, n
     if num_frames < 1 or not 1.0 <= fps <= 256.0:
         raise InputError(f"{num_frames} frames at {fps} frames per second: expected at least 1 frame and 1 to 256 a second")
     cast = draw_cast(distribution, Random(f"{seed}/cast"))
-    world = World(cast, fps)
-    robot, policy = choose(cast, Random(f"{seed}/policy"), fps)
+    world = PhysicsWorld(cast, fps)
+    robot, policy = choose_policy(cast, Random(f"{seed}/policy"), fps)
     task = find_task(cast, robot, Random(f"{seed}/task"))
     rows = world.rows()
     judge = Judge(task, cast, rows) if task else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kinema.playground.physics import SCENERY, Cast, Contact
 from kinema.playground.tasks import at_flag
 from kinema.scene.geometry import FLOOR, SOLID
+from kinema.types import Floats
 
 KINDS_OF_EVENT = (
     "bounce",
@@ -27,8 +28,6 @@ KINDS_OF_EVENT = (
     "enter_view",
     "reach_flag",
 )
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)

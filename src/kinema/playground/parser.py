@@ -17,16 +17,15 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kinema.errors import SizeError
-from kinema.playground.segments import Piece, find_pieces, hue_shares, ink, shares, shrunk, softened
+from kinema.playground.segments import Piece, dominant_hue, find_pieces, hue_shares, ink, shrunk, softened
 from kinema.playground.shapes import PAINTERS, Paint, Patch
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT, SYMMETRY, TURNING
 from kinema.scene.scene import COLORS, KINDS, PALETTE, SIZES
-
-Floats = NDArray[np.float32]
+from kinema.types import Floats
 
 SMALLEST, LARGEST = 0.45, 1.4
 """Sizes in units that a thing may have."""
@@ -49,7 +48,7 @@ SEARCH = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class ParsedObject:
     """One thing found in a picture. x, y, size in units; score: 0..1, how well its drawing fits the pixels."""
 
     kind: str
@@ -73,7 +72,7 @@ class Guesses:
 
 
 @dataclass(frozen=True)
-class Windows:
+class ParseWindows:
     """What is to be explained. mask: ink; weight: 0 where something else may be in front; hue: color as a share of the
     palette's; bright: mean of the channels, 0..1: [J, S, S]. base: brightness of the palette color [J]; corner: column and
     row of the first pixel [J, 2]; limits: least and greatest radius in pixels [J, 2]."""
@@ -140,7 +139,7 @@ def _poses() -> tuple[Tensor, Tensor]:
     return torch.tensor(codes), torch.tensor(angles, dtype=torch.float32)
 
 
-def _scores(windows: Windows, guesses: Guesses) -> Tensor:
+def _scores(windows: ParseWindows, guesses: Guesses) -> Tensor:
     """How well each candidate explains its pixels [C]: agreement in color and in brightness over what it covers, against all
     that it covers or should have covered; a little less where much of it would be hidden."""
     scores = torch.zeros(len(guesses.job))
@@ -210,7 +209,7 @@ def _finalists(guesses: Guesses, scores: Tensor, jobs: int, kinds: int) -> tuple
 
 
 def _improve(
-    windows: Windows, guesses: Guesses, scores: Tensor, rounds: tuple[tuple[float, float, float], ...]
+    windows: ParseWindows, guesses: Guesses, scores: Tensor, rounds: tuple[tuple[float, float, float], ...]
 ) -> tuple[Guesses, Tensor]:
     """Move, scale and turn every candidate as long as its score rises, in ever smaller steps."""
     poses = guesses.pose
@@ -247,7 +246,7 @@ class Planes:
     units: Floats
 
 
-def _windows(pieces: list[Piece], planes: Planes, size: int) -> Windows:
+def _windows(pieces: list[Piece], planes: Planes, size: int) -> ParseWindows:
     """Cut a square around each piece out of its frame; nothing counts outside the picture."""
     cuts = np.zeros((4, len(pieces), size, size), np.float32)
     corners = np.zeros((len(pieces), 2), np.float32)
@@ -265,7 +264,7 @@ def _windows(pieces: list[Piece], planes: Planes, size: int) -> Windows:
     units = planes.units[[piece.frame for piece in pieces]]
     base = np.array([sum(PALETTE[COLORS[piece.color]]) / 765 for piece in pieces], np.float32)
     limits = np.stack([SMALLEST * units, LARGEST * units], 1)
-    return Windows(*(torch.from_numpy(values) for values in (*cuts, base, corners, limits)))
+    return ParseWindows(*(torch.from_numpy(values) for values in (*cuts, base, corners, limits)))
 
 
 def _fit(pieces: list[Piece], planes: Planes, size: int) -> list[tuple[float, int, Tensor]]:
@@ -309,7 +308,7 @@ def _chosen(pieces: list[Piece], fits: list[tuple[float, int, Tensor]]) -> list[
     return sorted(number for number in stands if fits[number][0] >= ACCEPTED)
 
 
-def parse_clip(frames: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -> list[list[Seen]]:
+def parse_clip(frames: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -> list[list[ParsedObject]]:
     """What each frame shows, largest first. frames: uint8 [T, H, W, 3]; camera: pan x, pan y, zoom, [3] or [T, 3]."""
     clip = torch.as_tensor(frames)
     if clip.ndim != 4 or clip.shape[-1] != 3:
@@ -317,7 +316,7 @@ def parse_clip(frames: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -
     pictures = softened(shrunk(clip.cpu()))
     count, _, height, width = pictures.shape
     views = np.broadcast_to(np.asarray(camera, np.float32), (count, 3))
-    color, share = shares(pictures)
+    color, share = dominant_hue(pictures)
     amount = ink(share)
     own = (torch.nn.functional.one_hot(color, len(COLORS)).permute(0, 3, 1, 2) * amount[:, None]).numpy()
     weight, bright = 1.0 - (amount[:, None].numpy() - own), (pictures.mean(1) / 255.0).numpy()
@@ -331,11 +330,11 @@ def parse_clip(frames: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -
         jobs = [number for number, wanted in enumerate(sizes) if wanted == size]
         for number, fit in zip(jobs, _fit([pieces[job] for job in jobs], planes, size), strict=True):
             fits[number] = fit
-    seen: list[list[Seen]] = [[] for _ in range(count)]
+    seen: list[list[ParsedObject]] = [[] for _ in range(count)]
     for number in _chosen(pieces, fits):
         piece, (score, code, pose) = pieces[number], fits[number]
         unit, (pan_x, pan_y, _) = float(planes.units[piece.frame]), views[piece.frame].tolist()
         column, row, radius, _ = pose.tolist()
         x, y = pan_x + (column - width / 2) / unit, pan_y + (height / 2 - row) / unit
-        seen[piece.frame].append(Seen(PAINTERS[code][0], COLORS[piece.color], x, y, radius / unit, score))
+        seen[piece.frame].append(ParsedObject(PAINTERS[code][0], COLORS[piece.color], x, y, radius / unit, score))
     return [sorted(things, key=lambda thing: -thing.size) for things in seen]

@@ -12,9 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pymunk
-from numpy.typing import NDArray
 
 from kinema.scene.geometry import CEILING, FLOOR, RIM, ROUND, SOLID, bound
 
@@ -34,7 +32,8 @@ FRICTION = {"ball": 0.0, "star": 0.0, "box": 0.18, "triangle": 0.18, "car": 0.0,
 _ROUND, _CORNERED, _FOOT = 1, 2, 4
 """Who collides with whom: a triangle has an upright foot for cornered shapes only, else they would climb its slopes."""
 
-Floats = NDArray[np.float32]
+Rows = list[tuple[float, float, float, float, float]]
+"""(x, y, vx, vy, angle) of every slot in one frame."""
 
 
 @dataclass(kw_only=True)
@@ -89,7 +88,7 @@ class Contact:
 
 
 @dataclass
-class World:
+class PhysicsWorld:
     """The bodies of one scene. `step` moves them by one frame; `row` reads them."""
 
     cast: Cast
@@ -209,7 +208,7 @@ class World:
                 over = max(1.0, math.hypot(vx, vy) / ROBOT_SPEED)
                 body.velocity = (vx / over, vy / over)
 
-    def rows(self) -> list[tuple[float, float, float, float, float]]:
+    def rows(self) -> Rows:
         """(x, y, vx, vy, angle) of every slot now."""
         out = []
         for slot, body in enumerate(self.bodies):

@@ -15,7 +15,6 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinema.errors import InputError
 from kinema.playground.captions import Captions
@@ -23,6 +22,7 @@ from kinema.playground.episode import Episode
 from kinema.playground.visibility import visible_share
 from kinema.scene.geometry import DEFAULT_CAMERA, HALF_HEIGHT, MIDDLE
 from kinema.scene.scene import COLORS, KINDS, SIZES, Scene
+from kinema.types import Doubles
 
 LEVELS = ("uniform", "collision", "parabola")
 SHIFTS = ("in", "radius", "speed", "both")
@@ -43,8 +43,6 @@ MEET_S = (0.5, 2.2)
 """When two balls meet, so that a test sees them before and after."""
 BALL_COLORS = ("red", "blue")
 TRIES = 1000
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def _speed(rng: Random, shift: str) -> float:
     return rng.uniform(low, high)
 
 
-def _even(rng: Random, shift: str, time_s: Floats) -> tuple[list[float], Floats]:
+def _even(rng: Random, shift: str, time_s: Doubles) -> tuple[list[float], Doubles]:
     """Radii and paths [K, T, 4] of x, y, vx, vy."""
     r, v = _radius(rng, "uniform", shift), _speed(rng, shift)
     x, y = r + rng.uniform(0.1, 1.0), rng.uniform(r + 0.1, 9.9 - r)
@@ -92,14 +90,14 @@ def _even(rng: Random, shift: str, time_s: Floats) -> tuple[list[float], Floats]
     return [r], np.stack([x + v * time_s, y * one, v * one, 0 * one], -1)[None]
 
 
-def _thrown(rng: Random, shift: str, time_s: Floats) -> tuple[list[float], Floats]:
+def _thrown(rng: Random, shift: str, time_s: Doubles) -> tuple[list[float], Doubles]:
     r, v = _radius(rng, "parabola", shift), _speed(rng, shift)
     x, y = r + rng.uniform(0.1, 1.0), rng.uniform(7.0, 9.9) - r
     path = [x + v * time_s, y - GRAVITY * time_s**2 / 2, v * np.ones_like(time_s), -GRAVITY * time_s]
     return [r], np.stack(path, -1)[None]
 
 
-def _collision(rng: Random, shift: str, time_s: Floats) -> tuple[list[float], Floats]:
+def _collision(rng: Random, shift: str, time_s: Doubles) -> tuple[list[float], Doubles]:
     for _ in range(TRIES):
         r1, r2 = _radius(rng, "collision", shift), _radius(rng, "collision", shift)
         v1, v2 = _speed(rng, shift), -_speed(rng, shift)
@@ -129,7 +127,7 @@ def _collision(rng: Random, shift: str, time_s: Floats) -> tuple[list[float], Fl
     return [r1, r2], np.stack(paths)
 
 
-def _halted(path: Floats, radius: float) -> Floats:
+def _halted(path: Doubles, radius: float) -> Doubles:
     """Out of sight a ball is halted, so that numbers stay small over long clips."""
     outside = (np.abs(path[:, :2] - MIDDLE) > HALF_HEIGHT + radius + 0.2).any(-1)
     if outside.any():
@@ -139,7 +137,7 @@ def _halted(path: Floats, radius: float) -> Floats:
     return path
 
 
-def _episode(level: str, radii: list[float], paths: Floats, fps: float, seed: int, slots: int) -> Episode:
+def _episode(level: str, radii: list[float], paths: Doubles, fps: float, seed: int, slots: int) -> Episode:
     count, frames = paths.shape[:2]
     moving: dict[str, Any] = {
         name: np.zeros((frames, slots), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from kinema.playground.physics import Cast
+from kinema.playground.physics import Cast, Rows
 
-Rows = list[tuple[float, float, float, float, float]]
-Policy = Callable[[Rows], tuple[float, float]]
+RobotPolicy = Callable[[Rows], tuple[float, float]]
 
 
 def idle(rows: Rows) -> tuple[float, float]:
@@ -17,7 +16,7 @@ def idle(rows: Rows) -> tuple[float, float]:
     return (0.0, 0.0)
 
 
-def drift(rng: Random, fps: float, side: bool) -> Policy:
+def drift(rng: Random, fps: float, side: bool) -> RobotPolicy:
     """Smooth random actions; side view: with a jump now and then."""
     state = [rng.uniform(-1, 1), rng.uniform(-1, 1)]
     keep = math.exp(-1.2 / fps)
@@ -37,7 +36,7 @@ def drift(rng: Random, fps: float, side: bool) -> Policy:
     return act
 
 
-def seek(robot: int, target: int, pace: float, side: bool) -> Policy:
+def seek(robot: int, target: int, pace: float, side: bool) -> RobotPolicy:
     """Straight to a thing; the pace in (0, 1] scales the action."""
 
     def act(rows: Rows) -> tuple[float, float]:
@@ -50,7 +49,7 @@ def seek(robot: int, target: int, pace: float, side: bool) -> Policy:
     return act
 
 
-def push(robot: int, load: int, goal: int | None, reach: float, pace: float, side: bool) -> Policy:
+def push(robot: int, load: int, goal: int | None, reach: float, pace: float, side: bool) -> RobotPolicy:
     """Goes behind the load as seen from the goal, then pushes; without a goal it pushes straight ahead.
 
     reach: distance of the two centers when they touch.
@@ -86,11 +85,11 @@ def push(robot: int, load: int, goal: int | None, reach: float, pace: float, sid
     return act
 
 
-def restless(robot: int, others: list[int], rng: Random, fps: float, side: bool) -> Policy:
+def restless(robot: int, others: list[int], rng: Random, fps: float, side: bool) -> RobotPolicy:
     """Now this, now that, each for a tenth of a second to one second: full or half force, a jump, a rest, a thing to go to."""
     seekers = [seek(robot, other, 1.0, side) for other in others]
     left, force = [0], [(0.0, 0.0)]
-    going: list[Policy | None] = [None]
+    going: list[RobotPolicy | None] = [None]
 
     def act(rows: Rows) -> tuple[float, float]:
         if left[0] <= 0:
@@ -111,7 +110,7 @@ def restless(robot: int, others: list[int], rng: Random, fps: float, side: bool)
     return act
 
 
-def choose(cast: Cast, rng: Random, fps: float) -> tuple[int | None, Policy]:
+def choose_policy(cast: Cast, rng: Random, fps: float) -> tuple[int | None, RobotPolicy]:
     """The robot's slot, if there is one, and what it does."""
     robots = [slot for slot, actor in enumerate(cast.actors) if actor.kind == "robot"]
     if not robots:

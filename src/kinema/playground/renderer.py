@@ -24,7 +24,7 @@ from kinema.playground.visibility import visible_share
 from kinema.scene.geometry import BOUND, FLOOR, OUTLINE, ROOM_HEIGHT, SHADOW, TURNING
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, VIEWS, Scene
 
-__all__ = ["render", "render_batch", "visible_share"]
+__all__ = ["render_batch", "render_scene", "visible_share"]
 
 SMALLEST, LARGEST = 32, 2048
 
@@ -303,7 +303,7 @@ def render_batch(
     return out
 
 
-def render(scene: Scene, *, height: int, width: int, device: torch.device | str = "cpu") -> NDArray[np.uint8]:
+def render_scene(scene: Scene, *, height: int, width: int, device: torch.device | str = "cpu") -> NDArray[np.uint8]:
     """Draw every frame of a scene: uint8 [T, height, width, 3]."""
     frames = scene.num_frames
 

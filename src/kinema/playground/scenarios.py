@@ -8,8 +8,8 @@ from random import Random
 
 from kinema.errors import InputError
 from kinema.playground.physics import SCENERY, Actor, Cast
-from kinema.playground.scene_distribution import SceneDistribution, held_out
-from kinema.playground.scene_sampler import MOVERS, SceneSampler, choose, overlap, rank
+from kinema.playground.scene_distribution import SceneDistribution, is_held_out
+from kinema.playground.scene_sampler import MOVERS, SceneSampler, any_overlap, rank, weighted_choice
 from kinema.playground.tasks import Task
 from kinema.scene.geometry import CEILING, RIM, ROOM_HEIGHT
 
@@ -32,12 +32,14 @@ def draw_cast(distribution: SceneDistribution, rng: Random) -> Cast:
 
 def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
     """One attempt; None when the drawn things do not fit together."""
-    view = choose(rng, distribution.views)
-    scenario = choose(rng, _possible(distribution, view))
+    view = weighted_choice(rng, distribution.views)
+    scenario = weighted_choice(rng, _possible(distribution, view))
     wide = rng.random() < distribution.wide or scenario == "leave"
     width = round(rng.uniform(12.0, 18.0), 1) if wide else ROOM_HEIGHT
     must = (
-        rng.choice([pair for pair in distribution.pairs() if held_out(*pair)]) if distribution.held_out == "only" else None
+        rng.choice([pair for pair in distribution.pairs() if is_held_out(*pair)])
+        if distribution.held_out == "only"
+        else None
     )
     script = _Script(distribution, rng, scenario, view, width, must)
     count = rng.randint(distribution.min_entities, distribution.max_entities)
@@ -46,7 +48,7 @@ def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
     actors = script.actors
     while actors and len(actors) < count and script.bystander():
         pass
-    if script.must or not distribution.min_entities <= len(actors) <= distribution.max_entities or overlap(actors):
+    if script.must or not distribution.min_entities <= len(actors) <= distribution.max_entities or any_overlap(actors):
         return None
     order = sorted(range(len(actors)), key=lambda i: rank(actors[i]))
     return Cast(
@@ -68,7 +70,7 @@ def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Rand
     What the task names is in the scene even if the scene distribution would not draw it.
     """
     for _ in range(TRIES):
-        view = choose(rng, distribution.views)
+        view = weighted_choice(rng, distribution.views)
         script = _Script(replace(distribution, held_out="any"), rng, "flag", view, ROOM_HEIGHT, None)
         wanted: list[Actor | None] = [script.actor(("robot",))] if "robot" in distribution.kinds else []
         if task is not None and task.kind is not None and task.color is not None:
@@ -81,7 +83,7 @@ def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Rand
         count = max(len(wanted), rng.randint(distribution.min_entities, distribution.max_entities))
         while len(script.actors) < count and script.bystander():
             pass
-        if not overlap(script.actors):
+        if not any_overlap(script.actors):
             actors = sorted(script.actors, key=rank)
             lead = next(i for i, actor in enumerate(actors) if actor.kind == "robot")
             return Cast(

@@ -1,8 +1,8 @@
 """What a stream of episodes may hold: the Playground's settings, and the named ones.
 
 A `SceneDistribution` bounds the draw of kinds, colors, numbers, views, scenarios and camera work; `simulate` draws episodes
-from it.
-Some combinations are held out by a published rule (`held_out`), so that a model can be asked about pairs it never met.
+from it. Some combinations are held out by a published rule (`is_held_out`), so that a model can be asked about pairs it never
+met.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ act: a robot does now this, now that, with things about."""
 SHAPES = ("ball", "box", "triangle", "star")
 
 SIZES_OF_TINY = ("medium", "large")
-"""A small star is seven pixels wide at 64x64: nobody can tell it from a box there, and no codec of 8x8 cells keeps it."""
+"""A small star is seven pixels wide at 64x64: nobody can tell it from a box there, and no autoencoder of 8x8 cells keeps
+it."""
 
 
-def held_out(kind_index: int, color_index: int) -> bool:
+def is_held_out(kind_index: int, color_index: int) -> bool:
     """Whether the pair is kept from training: one color per kind, the red star among them."""
     return (color_index + 3 * kind_index) % 8 == 1
 
@@ -87,7 +88,7 @@ class SceneDistribution:
             )
         if not 0 < self.min_speed <= self.max_speed:
             raise InputError(f"speeds from {self.min_speed} to {self.max_speed}: expected 0 < min_speed <= max_speed")
-        if self.held_out == "only" and not any(held_out(*pair) for pair in self.pairs()):
+        if self.held_out == "only" and not any(is_held_out(*pair) for pair in self.pairs()):
             raise InputError("held_out='only', but none of these kinds and colors is a held-out pair; name more colors")
         if not self.pairs():
             raise InputError("every pair of these kinds and colors is held out; name more colors or set held_out='any'")
@@ -95,7 +96,7 @@ class SceneDistribution:
     def pairs(self) -> list[tuple[int, int]]:
         """(kind index, color index) of every pair that may occur."""
         every = [(KINDS.index(kind), COLORS.index(color)) for kind in self.kinds for color in self.colors]
-        return [pair for pair in every if self.held_out != "exclude" or not held_out(*pair)]
+        return [pair for pair in every if self.held_out != "exclude" or not is_held_out(*pair)]
 
     @property
     def lacks(self) -> tuple[str, ...]:

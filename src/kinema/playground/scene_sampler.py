@@ -52,7 +52,9 @@ class SceneSampler:
             size = (
                 "small" if self.crowded and "small" in self.distribution.sizes else self.rng.choice(self.distribution.sizes)
             )
-        material = "plain" if kind_name in ("car", "robot", *SCENERY) else choose(self.rng, self.distribution.materials)
+        material = (
+            "plain" if kind_name in ("car", "robot", *SCENERY) else weighted_choice(self.rng, self.distribution.materials)
+        )
         radius = SIZES[size]
         actor = Actor(kind=kind_name, color=COLORS[pair[1]], material=material, size=radius, x=0.0, y=0.0)
         if self.side:
@@ -164,7 +166,7 @@ class SceneSampler:
         return False
 
 
-def overlap(actors: list[Actor]) -> bool:
+def any_overlap(actors: list[Actor]) -> bool:
     """Whether two entities start inside each other."""
     return any(_touch(a, b) for i, a in enumerate(actors) for b in actors[:i])
 
@@ -189,6 +191,6 @@ def rank(actor: Actor) -> tuple[int, int]:
     return KINDS.index(actor.kind), COLORS.index(actor.color)
 
 
-def choose(rng: Random, weights: dict[str, float]) -> str:
+def weighted_choice(rng: Random, weights: dict[str, float]) -> str:
     """One name, by weight."""
     return rng.choices(list(weights), list(weights.values()))[0]

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.scene.scene import PALETTE
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from kinema.types import Floats, Ints
 
 WORKING_HEIGHT = 64
 """Taller pictures are averaged down to this many pixels (shorter side)."""
@@ -77,7 +75,7 @@ def _plane(red: Tensor, green: Tensor, blue: Tensor) -> Tensor:
     return torch.stack([red - 0.5 * (green + blue), 0.8660254 * (green - blue)], -1)
 
 
-def shares(pictures: Tensor) -> tuple[Tensor, Tensor]:
+def dominant_hue(pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Of float pictures [T, 3, H, W]: color of each pixel's hue, and its chroma relative to that color's. Both [T, H, W]."""
     directions, strength = _hues()
     color = (_plane(*pictures.unbind(1)) @ directions.T).argmax(-1)

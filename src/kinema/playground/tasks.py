@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from kinema.errors import InputError, excerpt
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, Cast, Rows
 from kinema.scene.geometry import SOLID
 from kinema.scene.scene import COLORS, KINDS
-
-Rows = list[tuple[float, float, float, float, float]]
 
 _THING = rf"(?:the )?(?P<color>{'|'.join(COLORS)}) (?P<kind>{'|'.join(KINDS)})"
 _PATTERNS = {

@@ -94,7 +94,7 @@ VOCABULARY: frozenset[str] = frozenset(
 """Every lower-case word that a caption can hold."""
 
 
-def unknown_words(prompt: str) -> list[str]:
+def words_outside_captions(prompt: str) -> list[str]:
     """Words of a prompt that no caption can hold, in order, each once."""
     words = re.findall(r"[a-z]+(?:'[a-z]+)?", prompt.lower())
     return list(dict.fromkeys(word for word in words if word not in VOCABULARY))

@@ -13,12 +13,12 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.types import Floats
+
 ID_BITS, CHECK_BITS, MEMORY = 40, 24, 8
 GENERATORS = (0o557, 0o663, 0o711)
 CODED_BITS = (ID_BITS + CHECK_BITS + MEMORY) * len(GENERATORS)
 STATES = 1 << MEMORY
-
-Floats = NDArray[np.float32]
 
 
 def _checksum(value: int) -> int:
@@ -33,7 +33,7 @@ def _parity(bits: int) -> int:
     return 1 - 2 * (bits.bit_count() & 1)
 
 
-def encode(value: int) -> Floats:
+def encode_id(value: int) -> Floats:
     """The id as CODED_BITS signs: 1 for a bit 0, -1 for a bit 1."""
     message = ((value << CHECK_BITS) | _checksum(value)) << MEMORY
     signs, state = [], 0
@@ -54,7 +54,7 @@ def _trellis() -> tuple[NDArray[np.int64], Floats]:
     return before, np.array(signs, np.float32)
 
 
-def decode(evidence: Floats) -> int | None:
+def decode_id(evidence: Floats) -> int | None:
     """The id whose signs agree best with the evidence [CODED_BITS] (large where sure), or None when its checksum is wrong."""
     before, signs = _trellis()
     gains = np.einsum("sjk,tk->tsj", signs, evidence.reshape(-1, len(GENERATORS)))

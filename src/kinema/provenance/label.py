@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from kinema.errors import InputError
-
-Frames = NDArray[np.uint8]
+from kinema.types import Frames
 
 SHARE = 8
 """The letters are about this part of the short side high, and never below 8 pixels."""

@@ -19,7 +19,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.provenance.code import CODED_BITS, ID_BITS, encode
+from kinema.provenance.code import CODED_BITS, ID_BITS, encode_id
+from kinema.types import Floats
 
 SIDE, HOLD, SLOTS = 16, 4, 16
 PERIOD = HOLD * SLOTS
@@ -27,8 +28,6 @@ PERIOD = HOLD * SLOTS
 SYNC = -1
 EDGE = 0.25
 """Half the width of a chip's soft edge, in chips."""
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Plan:
 
     def chips(self, value: int) -> Floats:
         """The pattern that carries an id [s, i, j], before it is moved to where the id puts it."""
-        return np.where(self.role == SYNC, 1, encode(value)[self.role]).astype(np.float32) * self.sign
+        return np.where(self.role == SYNC, 1, encode_id(value)[self.role]).astype(np.float32) * self.sign
 
     def evidence(self, seen: Floats) -> Floats:
         """Chips as they were seen [s, i, j], gathered by coded bit."""
@@ -54,7 +53,7 @@ class Plan:
 
 
 @lru_cache(maxsize=16)
-def plan(key: bytes) -> Plan:
+def plan_of_key(key: bytes) -> Plan:
     """Who stands where under a key."""
     cells = SIDE * SIDE
     drawn = hashlib.shake_256(b"kinema watermark 1\0" + key).digest(SLOTS * cells * 8)
@@ -65,7 +64,7 @@ def plan(key: bytes) -> Plan:
     return Plan(role.reshape(SLOTS, SIDE, SIDE), sign.reshape(SLOTS, SIDE, SIDE))
 
 
-def start(value: int) -> tuple[int, int, int]:
+def tile_start(value: int) -> tuple[int, int, int]:
     """Where an id's tile begins: (slot, chips down, chips across)."""
     drawn = hashlib.shake_256(b"kinema start" + value.to_bytes(ID_BITS // 8, "big")).digest(3)
     return drawn[0] % SLOTS, drawn[1] % SIDE, drawn[2] % SIDE
@@ -79,7 +78,7 @@ def basis(count: int, chip: float) -> Floats:
     return seen
 
 
-def draw(chips: Floats, height: int, width: int, chip: float) -> Floats:
+def render_pattern(chips: Floats, height: int, width: int, chip: float) -> Floats:
     """The pattern at a size [s, h, w]."""
     drawn: Floats = np.matmul(np.matmul(basis(height, chip), chips), basis(width, chip).T)
     return drawn

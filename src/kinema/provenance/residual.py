@@ -11,7 +11,8 @@ Axes: T frames, H and W pixels.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kinema.types import Floats, Frames
 
 CALM_REACH, RESTLESS_REACH = 24, 6
 """Frames to either side over which a pixel is averaged, where the camera rests and where it moves."""
@@ -29,9 +30,6 @@ CALM = 10.0
 """Variance over time from which on a pixel counts for less."""
 GROUP = 1 << 20
 """Values of a film that are worked on together, few enough to stay near the processor."""
-
-Frames = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 def luma(frames: Frames, largest: int) -> Floats:

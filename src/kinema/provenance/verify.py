@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kinema.media.read import Limits, read
+from kinema.media.read import Limits, read_clip
 from kinema.provenance.code import ID_BITS
 from kinema.provenance.manifest import Manifest, read_manifest
 from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect
@@ -48,7 +48,7 @@ def verify(path: Path, *, anchors: bytes = b"", key: bytes = PUBLIC_KEY, limits:
 
     MediaError: a file that cannot be read, or is larger than the limits allow.
     """
-    frames = read(path, limits).frames
+    frames = read_clip(path, limits).frames
     manifest, mark = read_manifest(path, anchors), detect(frames, key)
     signed = manifest.trusted and bool(manifest.model)
     return Verdict(

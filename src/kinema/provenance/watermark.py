@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from kinema.errors import InputError
 from kinema.provenance import pattern
-from kinema.provenance.code import ID_BITS, decode, encode
+from kinema.provenance.code import ID_BITS, decode_id, encode_id
 from kinema.provenance.pattern import HOLD, PERIOD, SIDE, SLOTS
 from kinema.provenance.residual import FEWEST, halved, luma, residual
+from kinema.types import Floats, Frames
 
 PUBLIC_KEY = b"kinema public watermark key 1"
 """The key that marks are made with unless another is named; public, so that anyone can verify."""
@@ -54,9 +55,6 @@ GATE = 5.0
 """Standard deviations by which a place must stand out to be tried."""
 FEWEST_RIGHT = 0.7
 """Share of the coded bits below which a reading is thrown away: where there is no mark it is 0.68 on average."""
-
-Frames = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +90,9 @@ def mark(frames: Frames, id: int, key: bytes = PUBLIC_KEY) -> Frames:
             f"frames are {frames.dtype} {frames.shape}, expected uint8 [time, height, width, 3], none of them 0"
         )
     count, height, width, _ = frames.shape
-    chips = np.roll(pattern.plan(key).chips(id), pattern.start(id), (0, 1, 2))
+    chips = np.roll(pattern.plan_of_key(key).chips(id), pattern.tile_start(id), (0, 1, 2))
     slots = np.arange(count) // HOLD % SLOTS
-    drawn = pattern.draw(chips[: slots.max() + 1], height, width, chip_pixels(count, height, width))
+    drawn = pattern.render_pattern(chips[: slots.max() + 1], height, width, chip_pixels(count, height, width))
     amplitude = 255 / 10 ** (strength_db(count, height, width) / 20) / np.sqrt(np.square(drawn).mean())
     shift = np.floor(drawn * amplitude + _dither(height, width)).astype(np.int16)[..., None]
     out = np.empty_like(frames)
@@ -192,18 +190,18 @@ def _folding(count: int, chip: float) -> Floats:
 @lru_cache(maxsize=4)
 def _template(key: bytes) -> NDArray[np.complex64]:
     """The known part of the pattern, ready to be compared in the frequency domain."""
-    drawn = pattern.draw(pattern.plan(key).sync, SAMPLES_WIDE, SAMPLES_WIDE, SAMPLES)
+    drawn = pattern.render_pattern(pattern.plan_of_key(key).sync, SAMPLES_WIDE, SAMPLES_WIDE, SAMPLES)
     return np.conj(np.fft.rfftn(np.repeat(drawn, HOLD, 0))).astype(np.complex64)
 
 
 def _read(volume: Floats, key: bytes) -> tuple[int, float] | None:
     """(id, share of its coded bits seen right) of a tile that begins at the volume's corner, if the checksum is right."""
     slots = volume.reshape(SLOTS, HOLD, SAMPLES_WIDE, SAMPLES_WIDE).sum(1)
-    evidence = pattern.plan(key).evidence(np.matmul(np.matmul(_unfolding(), slots), _unfolding().T))
-    value = decode(evidence)
+    evidence = pattern.plan_of_key(key).evidence(np.matmul(np.matmul(_unfolding(), slots), _unfolding().T))
+    value = decode_id(evidence)
     if value is None:
         return None
-    right = float((evidence * encode(value) > 0).mean())
+    right = float((evidence * encode_id(value) > 0).mean())
     return (value, right) if right >= FEWEST_RIGHT else None
 
 

@@ -21,8 +21,7 @@ from torch import Tensor
 
 from kinema.scene.geometry import MIDDLE, SYMMETRY
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, MEDIUM, VIEWS, Scene
-
-Array = NDArray[np.float32]
+from kinema.types import Floats, SmallInts
 
 GROUPS: dict[str, int] = {
     "exists": 1,
@@ -69,7 +68,7 @@ def group_slice(name: str) -> slice:
     raise KeyError(name)
 
 
-Numbers = TypeVar("Numbers", Tensor, Array)
+Numbers = TypeVar("Numbers", Tensor, Floats)
 
 
 def position_units(position: Numbers) -> Numbers:
@@ -107,19 +106,19 @@ class Fields:
     view, background: int [B].
     """
 
-    kind: NDArray[np.int8]
-    color: NDArray[np.int8]
-    material: NDArray[np.int8]
-    size: Array
-    x: Array
-    y: Array
-    vx: Array
-    vy: Array
-    angle: Array
-    visible: Array
-    camera: Array
-    view: NDArray[np.int8]
-    background: NDArray[np.int8]
+    kind: SmallInts
+    color: SmallInts
+    material: SmallInts
+    size: Floats
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    angle: Floats
+    visible: Floats
+    camera: Floats
+    view: SmallInts
+    background: SmallInts
 
     @staticmethod
     def of(scene: Scene) -> Fields:
@@ -132,11 +131,11 @@ class Fields:
         )
 
 
-def _one_of(index: NDArray[np.int8], count: int) -> Array:
+def _one_of(index: SmallInts, count: int) -> Floats:
     return np.where(index[..., None] == np.arange(count), 1.0, -1.0).astype(np.float32)
 
 
-def encode_state(fields: Fields) -> Array:
+def encode_state(fields: Fields) -> Floats:
     """The state track: float32 [B, T, K, F]. Empty slots say 'does not exist' and are zero elsewhere."""
     batch, frames, slots = fields.x.shape
     exists = fields.kind >= 0
@@ -172,31 +171,31 @@ def encode_state(fields: Fields) -> Array:
     return state
 
 
-def encode_camera(camera: Array) -> Array:
+def encode_camera(camera: Floats) -> Floats:
     """Camera [..., 3] in units -> camera track."""
     return np.stack(
         [position_track(camera[..., 0]), position_track(camera[..., 1]), 2 * np.log2(camera[..., 2])], axis=-1
     ).astype(np.float32)
 
 
-def encode_setting(view: NDArray[np.int8], background: NDArray[np.int8], frames: int) -> Array:
+def encode_setting(view: SmallInts, background: SmallInts, frames: int) -> Floats:
     """The scene track [B, T, 6]: the view, then the background."""
     vector = np.concatenate([np.where(view == 0, 1.0, -1.0)[:, None], _one_of(background, len(BACKGROUNDS))], axis=-1)
     return np.repeat(vector[:, None], frames, axis=1).astype(np.float32)
 
 
-def encode_reward(reward: Array) -> Array:
+def encode_reward(reward: Floats) -> Floats:
     """Reward [B, T] -> reward track [B, T, 1]; a step's reward saturates at +-3 / 10."""
-    track: Array = np.clip(reward / REWARD_SCALE, -3.0, 3.0)[..., None].astype(np.float32)
+    track: Floats = np.clip(reward / REWARD_SCALE, -3.0, 3.0)[..., None].astype(np.float32)
     return track
 
 
-def encode_terminated(terminated: NDArray[np.bool_]) -> Array:
+def encode_terminated(terminated: NDArray[np.bool_]) -> Floats:
     """[B, T] -> [B, T, 1], +1 where the episode has ended."""
     return np.where(terminated, 1.0, -1.0)[..., None].astype(np.float32)
 
 
-def decode_reward(track: Array) -> Array:
+def decode_reward(track: Floats) -> Floats:
     """The inverse of `encode_reward` within its range."""
     return (track[..., 0] * REWARD_SCALE).astype(np.float32)
 
@@ -256,7 +255,7 @@ def _nearest(sure: Tensor) -> Tensor:
     return torch.where(sure.any(-2, keepdim=True), near, index)
 
 
-def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
+def decode_slots(state: Floats) -> dict[str, NDArray[Any]]:
     """State tracks [..., T, K, F] as a scene's fields: kind, color, material, size [..., K], the others [..., T, K].
 
     Identity is decided once per slot over all frames, so an entity cannot change kind or color half way.
@@ -286,7 +285,7 @@ def decode_slots(state: Array) -> dict[str, NDArray[Any]]:
     }
 
 
-def decode_scene(state: Array, camera: Array, setting: Array, *, fps: float, room_width: float = 10.0) -> Scene:
+def decode_scene(state: Floats, camera: Floats, setting: Floats, *, fps: float, room_width: float = 10.0) -> Scene:
     """Tracks of one sample (state [T, K, F], camera [T, 3], scene [T, 6]) -> Scene."""
     setting = setting.mean(axis=0)
     return Scene(

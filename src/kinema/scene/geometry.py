@@ -87,7 +87,7 @@ BOUND = {
 
 
 @dataclass(frozen=True)
-class Body:
+class BodyShape:
     """An ellipse or a rectangle that stands for a kind: half its width and height, and how far its center lies above the kind's."""
 
     across: float
@@ -97,14 +97,14 @@ class Body:
 
 
 BODY = {
-    "ball": Body(1.0, 1.0),
-    "box": Body(0.88, 0.88, is_rectangle=True),
-    "triangle": Body(0.8, 0.7, 0.1),
-    "star": Body(0.85, 0.85),
-    "car": Body(1.1, 0.6, is_rectangle=True),
-    "robot": Body(0.7, 0.9, -0.05, is_rectangle=True),
-    "screen": Body(0.9, 2.2, is_rectangle=True),
-    "flag": Body(0.5, 0.6, 1.0),
+    "ball": BodyShape(1.0, 1.0),
+    "box": BodyShape(0.88, 0.88, is_rectangle=True),
+    "triangle": BodyShape(0.8, 0.7, 0.1),
+    "star": BodyShape(0.85, 0.85),
+    "car": BodyShape(1.1, 0.6, is_rectangle=True),
+    "robot": BodyShape(0.7, 0.9, -0.05, is_rectangle=True),
+    "screen": BodyShape(0.9, 2.2, is_rectangle=True),
+    "flag": BodyShape(0.5, 0.6, 1.0),
 }
 """What is counted to tell the visible share of a kind (`kinema.playground.visibility`): corners that are hardly drawn, notches, the
 car's wheels, the antenna and the flag's pole are left out, so that the share of the body is near the share of the drawn area."""

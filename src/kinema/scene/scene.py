@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kinema.errors import InputError
 from kinema.scene.geometry import HALF_HEIGHT, OUTLINE, ROOM_HEIGHT
+from kinema.types import Floats, SmallInts
 
 KINDS = tuple(OUTLINE)
 PALETTE = {
@@ -41,9 +42,6 @@ SIZES = {"small": 0.6, "medium": 0.85, "large": 1.15}
 MEDIUM, LARGE = SIZES["medium"], SIZES["large"]
 
 FORMAT = 1
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +69,9 @@ class Scene:
     fps: float
     view: str
     background: str
-    kind: Ints
-    color: Ints
-    material: Ints
+    kind: SmallInts
+    color: SmallInts
+    material: SmallInts
     size: Floats
     x: Floats
     y: Floats

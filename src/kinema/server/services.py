@@ -29,6 +29,7 @@ from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.uploads import Uploads
 from kinema.server.webhooks import Webhooks
+from kinema.types import T
 
 HEAVY, QUEUED = 3, 24
 """How many requests may read files at the same time, and how many may run or wait in all."""
@@ -38,7 +39,6 @@ that they do not delay requests with a key."""
 SEEN = 64
 """The most frames of a clip that are analyzed to find its main character."""
 S = TypeVar("S")
-T = TypeVar("T")
 
 
 def busy() -> ApiError:

@@ -48,7 +48,7 @@ def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
     ]
 
 
-def write(path: Path, kind: str, data: dict[str, Any], *, force: bool = False) -> Path:
+def write_world_data(path: Path, kind: str, data: dict[str, Any], *, force: bool = False) -> Path:
     """Write a world of a kind ("world" or "dream"), whole or not at all; a missing folder is made.
 
     OutputError: the path exists and force is False, a full disk, no permission.
@@ -68,7 +68,7 @@ def write(path: Path, kind: str, data: dict[str, Any], *, force: bool = False) -
     return replace_file(path, fill, force=force)
 
 
-def kind_of(path: Path) -> str:
+def saved_kind(path: Path) -> str:
     """The kind of a saved world."""
     return str(_read(path).get("kind", "world"))
 
@@ -86,8 +86,8 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def read(path: Path, kind: str) -> dict[str, Any]:
-    """The data that `write` saved; InputError for any other file and for another kind of world."""
+def read_world_data(path: Path, kind: str) -> dict[str, Any]:
+    """The data that `write_world_data` saved; InputError for any other file and for another kind of world."""
     data = _read(path)
     if data.get("kind", "world") != kind:
         raise InputError(

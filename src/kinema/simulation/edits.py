@@ -47,7 +47,7 @@ class Change:
     apply: Callable[[Scene], Scene]
 
 
-class Parser(Protocol):
+class EditParser(Protocol):
     """Turns a sentence into a change. A world accepts another parser, such as a language model, in place of `parse`."""
 
     def __call__(self, text: str, now: State) -> Change: ...

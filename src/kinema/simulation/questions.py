@@ -15,7 +15,7 @@ from typing import Any
 from kinema.errors import InputError, excerpt
 from kinema.scene.geometry import SOLID
 from kinema.scene.scene import KINDS
-from kinema.simulation.references import ANY, every, listed, one, plain, traits
+from kinema.simulation.references import ANY, listed, matching_entities, one, plain, traits
 from kinema.simulation.state import Entity, State
 
 FORMS = (
@@ -90,7 +90,7 @@ def _where(x: str, now: State) -> Answer:
 def _how_many(x: str, now: State) -> Answer:
     if not traits(x) and not set(plain(x).split()) & set(ANY):
         raise InputError(f"{excerpt(x)!r} names no kind, color or size; there is {listed(now.entities)}")
-    matches = every(x, now.entities)
+    matches = matching_entities(x, now.entities)
     names = f": {listed(matches)}" if matches else ""
     verb = "is" if len(matches) == 1 else "are"
     return Answer(kind="how many", value=len(matches), sentence=f"There {verb} {len(matches)}{names}.")

@@ -33,7 +33,7 @@ def traits(phrase: str) -> dict[str, str]:
     return named
 
 
-def every(phrase: str, entities: Sequence[Entity]) -> list[Entity]:
+def matching_entities(phrase: str, entities: Sequence[Entity]) -> list[Entity]:
     """All entities that match a phrase."""
     wanted = traits(phrase)
     return [e for e in entities if all(getattr(e, trait) == value for trait, value in wanted.items())]
@@ -50,7 +50,7 @@ def one(phrase: str, entities: Sequence[Entity]) -> Entity:
     words = set(plain(phrase).split())
     if not wanted and not (words & set(ANY) and len(entities) == 1):
         raise InputError(f"{excerpt(phrase.strip())!r} names no thing; there is {listed(entities)}")
-    matches = every(phrase, entities)
+    matches = matching_entities(phrase, entities)
     if len(matches) == 1:
         return matches[0]
     if not matches:

@@ -38,10 +38,11 @@ from kinema.scene.encoding import (
     group_slice,
 )
 from kinema.scene.scene import Scene
-from kinema.simulation.checkpoint import checked, packed, read, unpacked, write
-from kinema.simulation.edits import Change, Parser, _shift, parse, parse_cause
+from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
+from kinema.simulation.edits import Change, EditParser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
+from kinema.types import Frame
 
 RETAINED_S = 60.0
 """Seconds of past frames that a world retains. Entities stay in the state when older frames are dropped."""
@@ -54,8 +55,6 @@ CHANGES = 16
 USUAL_FPS = 16.0
 FIRST_S = 2.0
 """A world from words begins with the first frame of a plan this long."""
-
-Frame = NDArray[np.uint8]
 
 
 class Step(NamedTuple):
@@ -120,9 +119,10 @@ def check_fps(model: Model, fps: float) -> float:
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
     """Two finite numbers in [-1, 1]."""
     try:
-        pair = np.asarray(action, np.float32).reshape(-1)
+        given = np.asarray(action).reshape(-1)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"action {excerpt(repr(action))}: expected two numbers in [-1, 1], right and up, or None") from None
+        given = np.empty(0)
+    pair = given.astype(np.float32) if given.dtype.kind in "fiu" else np.empty(0, np.float32)
     if pair.shape != (2,) or not np.isfinite(pair).all() or np.abs(pair).max() > 1.0:
         raise InputError(f"action {excerpt(repr(action))}: expected two finite numbers in [-1, 1], right and up, or None")
     return pair
@@ -165,7 +165,7 @@ class World(Rollout):
         steps: int = 1,
         options: SamplingConfig | None = None,
         strict: bool = False,
-        parser: Parser = parse,
+        parser: EditParser = parse,
     ) -> None:
         self.model = resolve_model(model)
         if self.model.config.world is not None:
@@ -181,7 +181,7 @@ class World(Rollout):
         if not isinstance(start, str | Scene):
             start = Clip.of(start)
         if size is None and isinstance(start, Clip):
-            self.size = limits.fitted(self.model.config, start.frames.shape[2], start.frames.shape[1])
+            self.size = limits.fitted_size(self.model.config, start.frames.shape[2], start.frames.shape[1])
         else:
             self.size = limits.check_size(self.model.config, size)
         self._text = task_condition(self.model, task)
@@ -203,8 +203,7 @@ class World(Rollout):
         width, height = self.size
         frames = max(round(FIRST_S * self.fps), 2)
         canvas = blank_canvas(self.model, count=1, frames=frames, fps=self.fps, height=height, width=width)
-        keep = [name for name in canvas.values if name != "video"]
-        canvas = canvas.with_values({k: canvas.values[k] for k in keep}, {k: canvas.levels[k] for k in keep})
+        canvas = canvas.without("video")
         if start.strip():
             canvas = encode_prompt(self.model, canvas, start, strict)
         done = plan_state(self.model, canvas, options, [self.seed])
@@ -471,11 +470,11 @@ class World(Rollout):
             "task": self.task,
             "moments": packed(self._frame_states),
         }
-        return write(Path(path), "world", data, force=force)
+        return write_world_data(Path(path), "world", data, force=force)
 
     @staticmethod
     def open(
-        path: str | Path, *, model: Model | str | None = None, parser: Parser = parse, device: str | torch.device = AUTO
+        path: str | Path, *, model: Model | str | None = None, parser: EditParser = parse, device: str | torch.device = AUTO
     ) -> World:
         """Open a saved world.
 
@@ -492,11 +491,11 @@ class World(Rollout):
             InputError: The file is missing or is no saved world.
             ModelError: The file has another format, or its model cannot be loaded.
         """
-        data = read(Path(path), "world")
+        data = read_world_data(Path(path), "world")
         return World._made(data, path, resolve_model(model or data.get("model"), device), parser)
 
     @staticmethod
-    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: Parser = parse) -> World:
+    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: EditParser = parse) -> World:
         """The world of a checkpoint's data."""
         with checked(path):
             world = object.__new__(World)

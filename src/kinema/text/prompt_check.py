@@ -50,7 +50,7 @@ _NEGATED = re.compile(r"\b(no(?! longer)|without|never)\s+(?:an? )?[a-z]+", re.I
 
 
 @dataclass(frozen=True)
-class Thing:
+class Mention:
     """One mention of a kind of thing in a prompt. color: None where none is named. count: how many of it."""
 
     text: str
@@ -86,9 +86,9 @@ def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
     return _THING.sub(one_of_each, prompt), notes
 
 
-def things_in(text: str) -> list[Thing]:
+def things_in(text: str) -> list[Mention]:
     """What a text names, in order."""
-    things: list[Thing] = []
+    things: list[Mention] = []
     for match in _THING.finditer(text):
         kind, words = match["kind"].lower(), match["words"].lower().split()
         given = (match["count"] or "").lower()
@@ -96,7 +96,7 @@ def things_in(text: str) -> list[Thing]:
         color = next((word for word in words if word in COLORS), None)
         named = _KIND_OF.get(kind) or _PLURALS[kind]
         again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in things)
-        things.append(Thing(match[0].strip(" ,"), named, color, 2 if again else count))
+        things.append(Mention(match[0].strip(" ,"), named, color, 2 if again else count))
     return things
 
 

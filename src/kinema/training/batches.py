@@ -2,7 +2,7 @@
 
 There are five kinds. `still`: single pictures of as many episodes, for the local parts that see and draw. `crop`: windows of
 such pictures, for what draws known states. `film`: short clips with video. `plan`: long clips without. `live`: the same, stepped
-through frame by frame. `make` draws a batch on the CPU, pictures rendered and all, which worker processes may do ahead
+through frame by frame. `make_batch` draws a batch on the CPU, pictures rendered and all, which worker processes may do ahead
 (`kinema.training.loader`); `Batch.on` moves it to the model's device, encodes its pictures and draws its noise there.
 
 Axes: B batch, T frames, K slots, F features, h x w video cells, P numbers per cell, H x W pixels.
@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
+from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.episode_cache import FRAMES, EpisodeCache, Windows
-from kinema.diffusion.noise_patterns import draw, draw_rollout_levels, draw_stills
+from kinema.diffusion.noise_patterns import draw_rollout_levels, draw_stills, sample_levels
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
 from kinema.scene.geometry import HALF_HEIGHT
 from kinema.training.recipes import KINDS, Phase, Recipe, Shape
-from kinema.training.seeds import Draw, batch_rng, step_rng
+from kinema.training.seeds import StepDraw, batch_rng, step_rng
 
 HELD_BACK = 200
 """The last episodes of an episode cache are never trained on; canaries use them."""
@@ -65,6 +66,12 @@ class Batch:
     """Of windows of pictures: their centers (y, x) in units from the centers of the whole pictures, [B, 2]."""
     counts: Tensor | None = None
     """Of windows: 0 for cells at an edge that was cut, else 1, [h, w]."""
+
+    @property
+    def canvas(self) -> Canvas:
+        """The clean tracks with their levels and text."""
+        text = TextCondition(states=self.text_states, reads=self.text_reads)
+        return Canvas(time_s=self.time_s, values=self.values, levels=self.levels, text=text, cell_units=self.cell_units)
 
     @property
     def live(self) -> bool:
@@ -169,7 +176,7 @@ def draw_meeting_windows(
     return cache.windows(episodes[pick], starts, strides, frames, which)
 
 
-def pictures(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+def render_windows(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
     """Draw windows: uint8 [B, T, H, W, 3]."""
     batch, frames, slots = fields.x.shape
 
@@ -245,17 +252,17 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
     return {name: x.reshape(x.shape[0] // pieces, x.shape[1] * pieces, *x.shape[2:]) for name, x in tensors.items()}
 
 
-def kind_of(recipe: Recipe, phase: Phase, step: int) -> str:
+def batch_kind(recipe: Recipe, phase: Phase, step: int) -> str:
     """Which kind of batch a step is."""
-    rng = step_rng(recipe.seed, step, Draw.KIND)
+    rng = step_rng(recipe.seed, step, StepDraw.KIND)
     if rng.random() < phase.still_share:
-        return "crop" if step_rng(recipe.seed, step, Draw.CROP).random() < recipe.crop_share else "still"
+        return "crop" if step_rng(recipe.seed, step, StepDraw.CROP).random() < recipe.crop_share else "still"
     if rng.random() < phase.film_share:
         return "film"
     return "live" if rng.random() < recipe.live_share else "plan"
 
 
-def make(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
+def make_batch(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
     """Batch `number` of a kind, from the episode cache of a phase."""
     rng = batch_rng(recipe.seed, KINDS.index(kind), number)
     if kind == "still":
@@ -297,7 +304,7 @@ def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Bat
         step_size=torch.zeros(count),
         captions=[],
         cell_units=shape.cell_units(recipe.denoiser.cell_px),
-        pictures=pictures(windows.fields, shape.height, shape.width),
+        pictures=render_windows(windows.fields, shape.height, shape.width),
     )
 
 
@@ -333,7 +340,7 @@ def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batc
     count = max(recipe.still_pixels // 2 // (rows * columns * px * px), 1)
     windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
     corners = draw_window_corners(rng, windows.fields, shape, side, px)
-    whole = pictures(windows.fields, shape.height, shape.width)
+    whole = render_windows(windows.fields, shape.height, shape.width)
     cut = [whole[i, :, px * y : px * (y + rows), px * x : px * (x + columns)] for i, (y, x) in enumerate(corners)]
     centers = corners + np.array([rows / 2, columns / 2]) - np.array([whole_rows, whole_columns]) / 2
     counts = torch.ones(rows, columns)
@@ -342,7 +349,7 @@ def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batc
     if columns < whole_columns:
         counts[:, [0, -1]] = 0.0
     values = encode_windows(windows)
-    levels = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1]) for name, x in values.items()}
+    levels = {name: levels_of(name, x, 0.0) for name, x in values.items()}
     return Batch(
         kind="crop",
         values=values,
@@ -388,11 +395,11 @@ def _clips(
     if shape is not None:
         windows = replace(windows, fields=seen_at(windows.fields, shape))
     grid = None if shape is None else shape.cells(recipe.denoiser.cell_px)
-    levels = draw(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
+    levels = sample_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
     values = encode_windows(windows)
     drawn: dict[str, Tensor] = {}
     if shape is not None:
-        drawn = {"pictures": pictures(windows.fields, shape.height, shape.width)}
+        drawn = {"pictures": render_windows(windows.fields, shape.height, shape.width)}
     clock = {"time_s": torch.from_numpy(np.arange(frames, dtype=np.float32) / windows.fps[:, None])}
     if pieces == 1:
         bias = draw_time_bias(rng, frames)

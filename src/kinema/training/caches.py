@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from kinema.datasets.episode_cache import FORMAT, FPS, EpisodeCache, Order, build
+from kinema.datasets.episode_cache import FORMAT, FPS, EpisodeCache, Order, build_shards
 from kinema.errors import KinemaError, OutputError
 from kinema.training.recipes import Phase, Recipe
 
-Progress = Callable[[str, int, int], None]
+CacheProgress = Callable[[str, int, int], None]
 
 
 def cache_folder() -> Path:
@@ -47,13 +47,13 @@ def orders_of(recipe: Recipe) -> dict[str, Order]:
     }
 
 
-def build_caches(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> None:
+def build_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> None:
     """Simulate the episodes that are missing; OutputError where they cannot be written to the cache."""
     orders = orders_of(recipe)
     names = list(orders)
     report = (lambda which, done, of: progress(names[which], done, of)) if progress else None
     try:
-        build(list(orders.values()), workers=workers, progress=report)
+        build_shards(list(orders.values()), workers=workers, progress=report)
     except KinemaError:
         raise
     except OSError as error:
@@ -63,7 +63,7 @@ def build_caches(recipe: Recipe, progress: Progress | None = None, *, workers: i
         ) from None
 
 
-def open_caches(recipe: Recipe, progress: Progress | None = None, *, workers: int = 2) -> dict[str, EpisodeCache]:
+def open_caches(recipe: Recipe, progress: CacheProgress | None = None, *, workers: int = 2) -> dict[str, EpisodeCache]:
     """Simulate what is missing, and read all."""
     build_caches(recipe, progress, workers=workers)
     return {name: EpisodeCache(order.folder, episodes=order.episodes) for name, order in orders_of(recipe).items()}

@@ -17,7 +17,7 @@ KEYS = frozenset({"recipe", "step", "elapsed_s", "running", "model", "optimizer"
 """What the checkpoint of every run holds."""
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Temp file, fsync, rename, fsync of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{NAME}.tmp"
@@ -45,7 +45,7 @@ def check_exists(folder: Path) -> None:
         raise InputError(f"{folder} holds no checkpoint ({NAME}); name the --out folder of an earlier run")
 
 
-def load(folder: Path) -> dict[str, Any]:
+def load_checkpoint(folder: Path) -> dict[str, Any]:
     """The checkpoint of a run; InputError where there is none, or the file is damaged or holds something else."""
     check_exists(folder)
     path = folder / NAME

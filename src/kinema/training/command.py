@@ -6,7 +6,7 @@ import argparse
 from typing import NoReturn
 
 
-class Parser(argparse.ArgumentParser):
+class TrainingParser(argparse.ArgumentParser):
     """Ends with one line on stderr and exit status 2 where a command line cannot be used."""
 
     def error(self, message: str) -> NoReturn:

@@ -25,7 +25,7 @@ from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
 from kinema.training.caches import build_caches, open_caches, orders_of
-from kinema.training.command import Parser
+from kinema.training.command import TrainingParser
 from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
@@ -39,7 +39,7 @@ FIRST = 2 * SHARD
 SHOW_EVERY_S = 10.0
 
 
-def plan(name: str, *, rehearse: bool) -> Recipe:
+def planned_recipe(name: str, *, rehearse: bool) -> Recipe:
     """The recipe as it is run."""
     large = on_gpu(recipe(name))
     return rehearsed(large) if rehearse else large
@@ -57,7 +57,7 @@ def ready(run: Recipe) -> bool:
     return not any(order.missing for order in orders_of(run).values())
 
 
-def speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
+def measure_speeds(trainer: Trainer, steps: int = 8) -> dict[str, dict[str, float]]:
     """Of each kind of batch: milliseconds a step, clips and frames a second, share of the peak of a large matrix product."""
     speeds: dict[str, dict[str, float]] = {}
     for kind in KINDS:
@@ -88,7 +88,7 @@ def _wait(device: torch.device) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m kinema.training.gpu", description=__doc__)
+    parser = TrainingParser(prog="python -m kinema.training.gpu", description=__doc__)
     parser.add_argument("name", help=f"the recipe: {', '.join(RECIPES)}")
     parser.add_argument("--out", type=Path, default=Path("out/gpu"))
     parser.add_argument("--minutes", type=float, default=9.0, help="of training, simulation and graphs included")
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     """Check everything that was given, then begin to simulate, and train."""
-    run = plan(given.name, rehearse=given.rehearse)
+    run = planned_recipe(given.name, rehearse=given.rehearse)
     check_minutes(given.minutes)
     if given.workers < 1:
         raise InputError(f"--workers {given.workers}: expected 1 or more")
@@ -187,7 +187,12 @@ def _train(
     trainer.run(watch)
     export(trainer, folder)
     if trainer.device.type != "cpu" or given.rehearse:
-        figures = {"device": _name(device), "steps": trainer.step, "peak_tflops": trainer.peak / 1e12, **speeds(trainer)}
+        figures = {
+            "device": _name(device),
+            "steps": trainer.step,
+            "peak_tflops": trainer.peak / 1e12,
+            **measure_speeds(trainer),
+        }
         (given.out / "speed.json").write_text(json.dumps(figures, indent=1) + "\n")
         log.info("%s", json.dumps(figures))
     trainer.loader.close()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kinema.errors import KinemaError, ModelError, OutputError
 from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_config, read_weights, save
-from kinema.training.command import Parser
+from kinema.training.command import TrainingParser
 
 LOCAL = ("video_in.", "splatter.", "local_head.", "video_out.", "detection_head.")
 """Beginnings of the names of the local parts' parameters."""
@@ -86,7 +86,7 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = Parser(
+    parser = TrainingParser(
         prog="python -m kinema.training.join",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.training.batches import Batch, make
+from kinema.training.batches import Batch, make_batch
 from kinema.training.recipes import Recipe
 
 AHEAD = 3
@@ -25,7 +25,7 @@ class _Batches(Dataset[Batch]):
         self.recipe, self.caches, self.phase, self.kind = recipe, caches, phase, kind
 
     def __getitem__(self, number: int) -> Batch:
-        return make(self.recipe, self.caches, self.phase, self.kind, number)
+        return make_batch(self.recipe, self.caches, self.phase, self.kind, number)
 
 
 class _From:
@@ -51,7 +51,7 @@ class Loader:
         self.counts[kind] = number + 1
         workers = self.recipe.workers.get(kind, 0)
         if not workers:
-            return make(self.recipe, self.caches, phase, kind, number)
+            return make_batch(self.recipe, self.caches, phase, kind, number)
         if (phase, kind) not in self._open:
             batches: DataLoader[Batch] = DataLoader(
                 _Batches(self.recipe, self.caches, phase, kind),

@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
-from kinema.canvas.canvas import Canvas, TextCondition
+from kinema.canvas.canvas import Canvas, TextCondition, align, levels_of
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.diffusion.losses import clean_video
-from kinema.models.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser, clean_video
 from kinema.scene.encoding import POSITION_SCALE, VELOCITY_SCALE, group_slice
 from kinema.scene.geometry import cell_units
-from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, pictures
+from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, render_windows
 from kinema.training.recipes import Recipe
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
@@ -61,7 +60,7 @@ class Probes:
         zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
         windows = cache.windows(episodes, zeros, twos, frames, zeros)
         self.values = encode_windows(windows)
-        drawn = pictures(windows.fields, recipe.height, recipe.height).to(device)
+        drawn = render_windows(windows.fields, recipe.height, recipe.height).to(device)
         self.values["video"] = encode_pictures(autoencoder, drawn, recipe.denoiser.patch).cpu()
         self.cell_units = cell_units(recipe.height / recipe.denoiser.cell_px)
         self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]
@@ -79,8 +78,8 @@ class Probes:
         for name, x in self.values.items():
             if name == "video" and not video:
                 continue
-            level = levels.get(name, torch.ones(x.shape if name == "state" else x.shape[:-1]))
-            t = level if name == "state" else level[..., None]
+            level = levels.get(name, levels_of(name, x, 1.0))
+            t = align(level, x)
             values[name] = ((1 - t) * x + t * torch.randn(x.shape, generator=generator)).to(device)
             full[name] = level.to(device)
         condition = TextCondition(states=self.text.states.to(device), reads=self.text.reads.to(device)) if text else None
@@ -93,15 +92,14 @@ class Probes:
         )
         with torch.no_grad():
             if not trunk:
-                answers = model.forward_local(values, full, self.cell_units, self.dtype)
-                return {"video": clean_video(values, full, answers).cpu()}
+                return {"video": clean_video(canvas, model.forward_local(canvas, self.dtype)).cpu()}
             return {name: value.cpu() for name, value in model(canvas, dtype=self.dtype).items()}
 
     def __call__(self, model: Denoiser) -> dict[str, float]:
         truth = self.values["state"]
         exists = truth[..., 0] > 0
         seen = exists & (truth[..., group_slice("visible")][..., 0] > 0)
-        known = {name: torch.zeros(x.shape if name == "state" else x.shape[:-1]) for name, x in self.values.items()}
+        known = {name: levels_of(name, x, 0.0) for name, x in self.values.items()}
         predicted = self._ask(model, {"video": known["video"]})["state"]
         result = {
             "perceive": _distance(predicted[..., _POSITION], truth[..., _POSITION], seen),

@@ -189,7 +189,7 @@ def _outside(name: str, of: Source, episodes: int, base_seed: int) -> Phase:
     )
 
 
-def tiny() -> Recipe:
+def tiny_recipe() -> Recipe:
     """kinema-tiny: two CPU cores, about five hours."""
     return Recipe(
         name="tiny",
@@ -243,7 +243,7 @@ def tiny() -> Recipe:
 def base() -> Recipe:
     """kinema-base: the same code on one data-centre GPU (`kinema.training.gpu_recipe`). Of 384, 256 wide is what fits the shipped
     weights' 32 MiB (docs/design.md)."""
-    small = tiny()
+    small = tiny_recipe()
     return replace(
         small,
         name="base",
@@ -274,7 +274,7 @@ def base() -> Recipe:
 def smoke() -> Recipe:
     """The whole path at the smallest size, for tests and for trying a set-up. One to three minutes from nothing, since episodes
     are simulated first."""
-    small = tiny()
+    small = tiny_recipe()
     return replace(
         small,
         name="smoke",
@@ -312,7 +312,7 @@ def smoke() -> Recipe:
 
 def phyworld() -> Recipe:
     """kinema-phyworld: PhyWorld's three worlds from nothing, on 30,000 clips within the range of training, for the arena."""
-    small = tiny()
+    small = tiny_recipe()
     only = Phase(
         name="phyworld",
         distribution=PhyWorld(),
@@ -346,7 +346,7 @@ def phyworld() -> Recipe:
 
 def tiny_drawing() -> Recipe:
     """kinema-tiny's local parts alone, begun with the shipped weights: stills of every size, nothing else. One core."""
-    small = tiny()
+    small = tiny_recipe()
     last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=1.0)
     return replace(
         small,
@@ -396,7 +396,7 @@ def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
 
 def tiny_contacts() -> Recipe:
     """kinema-tiny's contacts alone, begun with the shipped weights. Twenty minutes on one core."""
-    small = tiny()
+    small = tiny_recipe()
     return _contacts(small, "kinema-tiny", replace(small.meeting, episodes=4_000))
 
 
@@ -423,7 +423,7 @@ def phyworld_sharp() -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "tiny": tiny,
+    "tiny": tiny_recipe,
     "tiny-drawing": tiny_drawing,
     "tiny-contacts": tiny_contacts,
     "base": base,

@@ -1,7 +1,7 @@
-"""Recordings as lessons for a world model: what a training row shows, and what is asked of it.
+"""Recordings as batches for a world model: what a training row shows, and what is asked of it.
 
 Each row is a stretch of an episode twice: once as the past, known, and once as what follows, unknown. Every unknown frame reads the
-past before it and itself, which is just what a step of live mode does, so every frame of a stretch is a lesson. The past is a
+past before it and itself, which is just what a step of live mode does, so every frame of a stretch teaches. The past is a
 little noisy, and often it is what the network itself made of the true one, once or several times over (as in scheduled sampling,
 Bengio et al. 2015), so that a rollout's own errors are nothing new.
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
-from kinema.canvas.canvas import TextCondition
+from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
 from kinema.models.config import cell_px
-from kinema.models.denoiser import CLOSED, Denoiser, cleaned
+from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.geometry import cell_units
 from kinema.text import default_encoder
@@ -68,7 +68,7 @@ class WorldRecipe:
     seed: int = 0
     autoencoder: str = "codec-8x8"
     autoencoder_share: float = 0.2
-    """Share of the time in which this codec is trained on over the recording's pictures; with 0 it is kept."""
+    """Share of the time in which this autoencoder is trained on over the recording's pictures; with 0 it is kept."""
     save_every_s: float = 60.0
     patch: int = 2
 
@@ -145,25 +145,21 @@ class Recordings:
         mean = torch.where(count > 0, moved / count.clamp_min(1), torch.inf)
         return int(mean.argmin()) if mean.min() < 0.8 * mean[0] else 0
 
+    def _share(self, *, held_back: bool) -> range:
+        """Numbers of the episodes that are held back, or of the others."""
+        first = len(self.episodes) - self.num_held_back
+        return range(first, len(self.episodes)) if held_back else range(first)
+
     def longest(self, *, held_back: bool) -> int:
         """Frames of the longest episode of either share."""
-        some = (
-            self.episodes[len(self.episodes) - self.num_held_back :]
-            if held_back
-            else self.episodes[: len(self.episodes) - self.num_held_back]
-        )
-        return max(len(episode["reward"]) for episode in some)
+        return max(len(self.episodes[i]["reward"]) for i in self._share(held_back=held_back))
 
     def sample_windows(
         self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False
     ) -> dict[str, Tensor]:
         """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
-        first, last = (
-            (len(self.episodes) - self.num_held_back, len(self.episodes))
-            if held_back
-            else (0, len(self.episodes) - self.num_held_back)
-        )
-        lengths = np.array([len(self.episodes[i]["reward"]) for i in range(first, last)])
+        share = self._share(held_back=held_back)
+        lengths = np.array([len(self.episodes[i]["reward"]) for i in share])
         room = np.maximum(lengths - frames + 1, 0)
         if not room.any():
             raise InputError(f"no episode has {frames} frames; record longer ones, or train with fewer frames")
@@ -171,11 +167,11 @@ class Recordings:
         begins = (rng.random(count) * room[which]).astype(np.int64)
         names = ("video", "action", "reward", "terminated", "sensors")
         rows = [
-            {name: self.episodes[first + i][name][b : b + frames] for name in names}
+            {name: self.episodes[share[i]][name][b : b + frames] for name in names}
             for i, b in zip(which, begins, strict=True)
         ]
         tracks = {name: torch.stack([row[name] for row in rows]).float() for name in names}
-        tracks["task"] = torch.tensor([self.tasks.index(self.names[first + i]) for i in which])
+        tracks["task"] = torch.tensor([self.tasks.index(self.names[share[i]]) for i in which])
         return tracks
 
 
@@ -192,26 +188,22 @@ def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """The arguments of `world_losses`."""
+class WorldBatch:
+    """The clean tracks with their levels, unit noise for each, and who reads whom (`DenoiserInput`)."""
 
-    values: dict[str, Tensor]
-    levels: dict[str, Tensor]
+    clean: Canvas
     noise: dict[str, Tensor]
-    time_s: Tensor
-    text: TextCondition | None
-    bias: Tensor
+    time_bias: Tensor
     previous_index: Tensor
 
-    def with_past(self, made: Tensor) -> Lesson:
+    def with_past(self, made: Tensor) -> WorldBatch:
         """The same with video cells [B, T - 1, h, w, P] as the past but for its first frame; what follows stays true."""
-        video = self.values["video"]
-        return replace(
-            self, values={**self.values, "video": torch.cat([video[:, :1], made, video[:, 1 + made.shape[1] :]], 1)}
-        )
+        video = self.clean.values["video"]
+        past = torch.cat([video[:, :1], made, video[:, 1 + made.shape[1] :]], 1)
+        return replace(self, clean=self.clean.with_values({"video": past}))
 
 
-def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> Lesson:
+def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> WorldBatch:
     """The batch of one step, a function of (seed, step) alone."""
     rng = np.random.default_rng((recipe.seed, step))
     t, b = recipe.frames, recipe.batch
@@ -244,48 +236,30 @@ def lesson(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch
         )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = {name: torch.randn(x.shape, generator=generator).to(device) for name, x in values.items()}
-    return Lesson(
-        values=values,
-        levels=levels,
+    return WorldBatch(
+        clean=Canvas(
+            time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
+            values=values,
+            levels=levels,
+            text=text,
+            cell_units=cell_units(h),
+        ),
         noise=noise,
-        time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
-        text=text,
-        bias=torch.where(reads, 0.0, CLOSED).to(device),
+        time_bias=torch.where(reads, 0.0, CLOSED).to(device),
         previous_index=torch.cat([index, index[1:]]).to(device),
     )
 
 
-def world_losses(
-    model: Denoiser,
-    values: dict[str, Tensor],
-    levels: dict[str, Tensor],
-    noise: dict[str, Tensor],
-    time_s: Tensor,
-    text: TextCondition | None,
-    bias: Tensor,
-    previous_index: Tensor,
-    dtype: torch.dtype,
-) -> tuple[dict[str, Tensor], Tensor]:
+def world_losses(model: Denoiser, batch: WorldBatch, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor]:
     """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
-    noisy = noised(values, levels, noise)
-    step_size = torch.zeros(len(time_s), device=time_s.device)
-    answers = model.network(
-        noisy,
-        levels,
-        time_s,
-        text,
-        cell_units(values["video"].shape[2]),
-        bias,
-        step_size,
-        dtype,
-        previous_index=previous_index,
-    )
-    clean = cleaned(noisy, levels, answers)
-    t = (time_s.shape[1] + 1) // 2
+    noisy, values = noised(batch.clean, batch.noise), batch.clean.values
+    given = DenoiserInput(canvas=noisy, time_bias=batch.time_bias, previous_index=batch.previous_index)
+    clean = cleaned(noisy, model.network(given, dtype))
+    t = (noisy.num_frames + 1) // 2
     predict_residual, was = values["video"][:, t:], values["video"][:, : t - 1]
     changed = ((predict_residual - was).abs() > MOVED).any(-1).float()
     weight = 1 + CHANGED * changed
-    level = levels["video"][:, t:]
+    level = noisy.levels["video"][:, t:]
     error = (
         (clean["video"][:, t:] - predict_residual).square().mean(-1)
         * edm_weight(level, 0.4)

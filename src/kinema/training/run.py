@@ -1,4 +1,4 @@
-"""A training run from its name to a model folder: episode caches, codec, trainer, pictures, weights and card."""
+"""A training run from its name to a model folder: episode caches, autoencoder, trainer, pictures, weights and card."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from kinema.training.caches import open_caches
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import RECIPES, Recipe, recipe
 from kinema.training.run_folder import locked
-from kinema.training.samples import config_of, picture
-from kinema.training.trainer import Show, Trainer
+from kinema.training.samples import config_of_recipe, picture
+from kinema.training.trainer import OnReport, Trainer
 
 
 def open_autoencoder(name: str, device: str) -> VideoAutoencoder:
     folder = weights_folder() / name
     if not folder.exists():
-        raise ModelError(f"no codec at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}")
+        raise ModelError(
+            f"no autoencoder at {folder}; train it first: python -m kinema.training.autoencoder.train --out {folder}"
+        )
     return load_autoencoder(folder, device=device)
 
 
 def export(trainer: Trainer, folder: Path) -> None:
     """The averaged weights as a model that `kinema.load` takes."""
     run = trainer.recipe
-    config = config_of(
+    config = config_of_recipe(
         run,
         {
             "recipe": run.name,
@@ -49,7 +51,7 @@ def export(trainer: Trainer, folder: Path) -> None:
     )
     card = folder / "README.md"
     text = card.read_text() if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
-    save(folder, config, trainer.optimizer.average, text)
+    save(folder, config, trainer.optimizer.average.module.state_dict(), text)
 
 
 def stored_name(recipe_data: dict[str, Any]) -> str | None:
@@ -97,7 +99,7 @@ def train(
     resume: Path | None = None,
     steps: int | None = None,
     device: str = "cpu",
-    show: Show | None = None,
+    show: OnReport | None = None,
     prepare: Callable[[str, int, int], None] | None = None,
 ) -> Path:
     """Train a recipe for its number of steps, or `steps`, or until `minutes` are spent; returns the folder of the finished
@@ -114,35 +116,22 @@ def train(
     if resume is not None:
         checkpoint.check_exists(resume)
     with locked(out):
-        return _train(run, out, minutes, resume, device, show, prepare)
-
-
-def _train(
-    run: Recipe,
-    out: Path,
-    minutes: float | None,
-    resume: Path | None,
-    device: str,
-    show: Show | None,
-    prepare: Callable[[str, int, int], None] | None,
-) -> Path:
-    """The run itself, in a folder that is locked."""
-    state = checkpoint.load(resume) if resume is not None else None
-    if state is not None and resume is not None:
-        check_same(run, state, resume)
-    elif (out / checkpoint.NAME).exists():
-        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    autoencoder = open_autoencoder(run.autoencoder, device)
-    caches = open_caches(run, prepare)
-    trainer = Trainer(run, out, caches, autoencoder, device=device, minutes=minutes)
-    if state is not None:
-        trainer.load(state)
-    elif run.begin:
-        trainer.begin(run.begin)
-    trainer.run(
-        show,
-        lambda model, step: picture(run, model, autoencoder, caches[trainer.phase.name], out / "pictures", step, device),
-    )
-    folder = out / run.model_name
-    export(trainer, folder)
-    return folder
+        state = checkpoint.load_checkpoint(resume) if resume is not None else None
+        if state is not None and resume is not None:
+            check_same(run, state, resume)
+        elif (out / checkpoint.NAME).exists():
+            raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+        autoencoder = open_autoencoder(run.autoencoder, device)
+        caches = open_caches(run, prepare)
+        trainer = Trainer(run, out, caches, autoencoder, device=device, minutes=minutes)
+        if state is not None:
+            trainer.load(state)
+        elif run.begin:
+            trainer.begin(run.begin)
+        trainer.run(
+            show,
+            lambda model, step: picture(run, model, autoencoder, caches[trainer.phase.name], out / "pictures", step, device),
+        )
+        folder = out / run.model_name
+        export(trainer, folder)
+        return folder

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.autoencoder import VideoAutoencoder, to_bytes
+from kinema.autoencoder import VideoAutoencoder, to_uint8
 from kinema.canvas.canvas import blank
-from kinema.canvas.conditioning import extend
+from kinema.canvas.conditioning import condition_extend
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.inference.pipeline import SamplingConfig, generate
+from kinema.inference.pipeline import SamplingConfig, fill_canvas
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
-from kinema.training.batches import HELD_BACK, encode_pictures, pictures
+from kinema.training.batches import HELD_BACK, encode_pictures, render_windows
 from kinema.training.recipes import Recipe
+from kinema.types import Frames
 
 PROMPTS = (
     "a red ball rolls right and hits a blue box",
@@ -32,7 +32,6 @@ PROMPTS = (
     "a blue ball and an orange triangle in a lab",
     "a red ball moves left with a purple flag",
 )
-Frames = NDArray[np.uint8]
 
 
 def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:
@@ -40,7 +39,7 @@ def sheet(rows: list[tuple[str, Frames]]) -> Image.Image:
     return contact_sheet([frames for _, frames in rows], captions=[caption for caption, _ in rows])
 
 
-def config_of(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelConfig:
+def config_of_recipe(recipe: Recipe, trained: dict[str, Any] | None = None) -> ModelConfig:
     """What a model of this recipe is and can do."""
     return ModelConfig(
         name=recipe.model_name,
@@ -72,15 +71,15 @@ def draw_prompts(
             cell_values=model.config.denoiser.cell_values, device=model.device,
         )  # fmt: skip
         text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
-        filled = generate(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
-        rows.append((prompt, decode(model, filled.values["video"])[0]))
+        filled = fill_canvas(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
+        rows.append((prompt, decode_video(model, filled.values["video"])[0]))
     return rows
 
 
-def decode(model: Model, cells: torch.Tensor) -> Frames:
+def decode_video(model: Model, cells: torch.Tensor) -> Frames:
     """Video cells [B, T, h, w, P] -> uint8 [B, T, H, W, 3]."""
     with torch.inference_mode():
-        return to_bytes(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
+        return to_uint8(model.autoencoder.decode(from_cells(cells, model.config.denoiser.patch)))
 
 
 def draw_rollouts(
@@ -91,14 +90,14 @@ def draw_rollouts(
     episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
     zeros = np.zeros(count, np.int64)
     windows = cache.windows(episodes, zeros, zeros + 2, frames, zeros)
-    truth = pictures(windows.fields, recipe.height, recipe.height)
+    truth = render_windows(windows.fields, recipe.height, recipe.height)
     video = encode_pictures(model.autoencoder, truth.to(model.device), recipe.denoiser.patch)
     canvas = blank(
         batch=count, frames=frames, fps=cache.fps / 2, slots=recipe.denoiser.slots, grid=(video.shape[2], video.shape[3]),
         cell_values=video.shape[-1], device=model.device,
     )  # fmt: skip
-    filled = generate(model, extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
-    made = decode(model, filled.values["video"])
+    filled = fill_canvas(model, condition_extend(canvas, video[:, :known]), SamplingConfig(), list(range(count)))
+    made = decode_video(model, filled.values["video"])
     rows = []
     for i in range(count):
         rows += [(f"truth: {windows.captions[i]}", truth[i].numpy()), (f"filmed from {known} frames", made[i])]
@@ -109,7 +108,7 @@ def picture(
     recipe: Recipe, denoiser: Denoiser, autoencoder: VideoAutoencoder, cache: EpisodeCache, out: Path, step: int, device: str
 ) -> None:
     """Write prompts-STEP.png and rollouts-STEP.png."""
-    model = Model(config_of(recipe), denoiser, autoencoder, device=device)
+    model = Model(config_of_recipe(recipe), denoiser, autoencoder, device=device)
     out.mkdir(parents=True, exist_ok=True)
     sheet(draw_prompts(model)).save(out / f"prompts-{step:06d}.png")
     sheet(draw_rollouts(model, recipe, cache)).save(out / f"rollouts-{step:06d}.png")

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 
-class Draw(IntEnum):
+class StepDraw(IntEnum):
     """What is drawn for a step."""
 
     SHORTCUT = 1
@@ -21,7 +21,7 @@ class Draw(IntEnum):
     """Whether stills are cut."""
 
 
-def step_rng(seed: int, step: int, draw: Draw) -> np.random.Generator:
+def step_rng(seed: int, step: int, draw: StepDraw) -> np.random.Generator:
     """For one draw of one step."""
     return np.random.default_rng((seed, step, int(draw)))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
-from kinema.diffusion.losses import clean_video
 from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
-from kinema.models.denoiser import Denoiser
+from kinema.models.denoiser import Denoiser, clean_video
 from kinema.models.objects.splatter import SPREAD
 
 CONFIG = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8)
@@ -19,7 +20,7 @@ def canvas(h: int, w: int) -> Canvas:
     torch.manual_seed(1)
     empty = blank(batch=2, frames=3, fps=8.0, slots=3, grid=(h, w), cell_values=16)
     values = {name: torch.randn_like(x) for name, x in empty.values.items()}
-    return empty.with_values(values, empty.levels)
+    return empty.with_values(values)
 
 
 def test_an_answer_of_nothing_is_the_sketch() -> None:
@@ -29,8 +30,7 @@ def test_an_answer_of_nothing_is_the_sketch() -> None:
     assert model.video_out.last.bias is not None
     model.video_out.last.bias.zero_()
     filled = canvas(4, 4)
-    assert filled.cell_units is not None
-    answers = model.forward_local(filled.values, filled.levels, filled.cell_units, torch.float32)
+    answers = model.forward_local(filled, torch.float32)
     torch.testing.assert_close(model(filled)["video"], answers["video mean"])
 
 
@@ -38,11 +38,9 @@ def test_the_sketch_does_not_look_at_the_video() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
     filled = canvas(4, 4)
-    assert filled.cell_units is not None
-    other = {**filled.values, "video": filled.values["video"] + 1}
-    levels = {**filled.levels, "video": filled.levels["video"] * 0.3}
-    a = model.forward_local(filled.values, levels, filled.cell_units, torch.float32)
-    b = model.forward_local(other, levels, filled.cell_units, torch.float32)
+    filled = filled.with_levels({"video": filled.levels["video"] * 0.3})
+    a = model.forward_local(filled, torch.float32)
+    b = model.forward_local(filled.with_values({"video": filled.values["video"] + 1}), torch.float32)
     assert torch.equal(a["video mean"], b["video mean"]) and torch.equal(a["video spread"], b["video spread"])
     assert not torch.equal(a["video"], b["video"])
 
@@ -53,14 +51,14 @@ def test_rendering_is_the_same_whether_frames_are_known_to_be_blank_or_not() -> 
     filled = canvas(4, 4)
     levels = {name: torch.zeros_like(level) for name, level in filled.levels.items()}
     blank_video = torch.ones_like(filled.levels["video"])
-    alone = model.render(filled.with_values(filled.values, {**levels, "video": blank_video}))
+    alone = model.render(filled.with_levels({**levels, "video": blank_video}))
     first_known = blank_video.clone()
     first_known[:, 0] = 0.0
-    joined = model.render(filled.with_values(filled.values, {**levels, "video": first_known}))
+    joined = model.render(filled.with_levels({**levels, "video": first_known}))
     assert torch.equal(joined[:, 0], filled.values["video"][:, 0])
     torch.testing.assert_close(joined[:, 1:], alone[:, 1:])
-    answers = model.forward_local(filled.values, {**levels, "video": blank_video}, 2.5, torch.float32)
-    torch.testing.assert_close(alone, clean_video(filled.values, {**levels, "video": blank_video}, answers))
+    blank_canvas = filled.with_levels({**levels, "video": blank_video})
+    torch.testing.assert_close(alone, clean_video(blank_canvas, model.forward_local(blank_canvas, torch.float32)))
 
 
 def test_a_window_of_a_picture_is_drawn_as_in_the_whole() -> None:
@@ -71,11 +69,12 @@ def test_a_window_of_a_picture_is_drawn_as_in_the_whole() -> None:
     empty = blank(batch=2, frames=1, fps=8.0, slots=3, grid=(16, 16), cell_values=16)
     values = {name: torch.randn_like(x) for name, x in empty.values.items()}
     levels = {name: torch.zeros_like(x) for name, x in empty.levels.items()}
-    whole = model.expect(values, levels, 0.625, torch.float32)["video mean"]
+    full = replace(empty, values=values, levels=levels, cell_units=0.625)
+    whole = model.expect(full, torch.float32)["video mean"]
     corners = [(2, 5), (7, 0)]
     window = torch.tensor([[(8 - y - 4) * 0.625, (x + 4 - 8) * 0.625] for y, x in corners])
-    cut = ({**tracks, "video": tracks["video"][:, :, :8, :8]} for tracks in (values, levels))
-    part = model.expect(*cut, 0.625, torch.float32, window)["video mean"]
+    cut = full.with_track("video", values["video"][:, :, :8, :8], levels["video"][:, :, :8, :8])
+    part = model.expect(cut, torch.float32, window)["video mean"]
     for i, (y, x) in enumerate(corners):
         torch.testing.assert_close(part[i, :, 3:5, 3:5], whole[i, :, y + 3 : y + 5, x + 3 : x + 5], atol=1e-3, rtol=0)
 
@@ -87,7 +86,7 @@ def test_a_frame_is_rendered_from_its_own_state_alone() -> None:
     levels = {name: torch.zeros_like(level) for name, level in filled.levels.items()} | {"video": filled.levels["video"]}
     moved = {**filled.values, "state": filled.values["state"].clone()}
     moved["state"][:, 1] += 0.5
-    a, b = model.render(filled.with_values(filled.values, levels)), model.render(filled.with_values(moved, levels))
+    a, b = model.render(filled.with_levels(levels)), model.render(filled.with_values(moved).with_levels(levels))
     assert torch.equal(a[:, 0], b[:, 0]) and torch.equal(a[:, 2], b[:, 2])
     assert not torch.allclose(a[:, 1], b[:, 1])
 
@@ -96,11 +95,10 @@ def test_spreads_stay_within_bounds_and_known_cells_come_back() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
     filled = canvas(4, 4)
-    assert filled.cell_units is not None
-    levels = {**filled.levels, "video": torch.zeros_like(filled.levels["video"])}
-    answers = model.forward_local(filled.values, levels, filled.cell_units, torch.float32)
+    filled = filled.with_levels({"video": torch.zeros_like(filled.levels["video"])})
+    answers = model.forward_local(filled, torch.float32)
     assert answers["video spread"].min() >= SPREAD[1] * 0.99 and answers["video spread"].max() <= SPREAD[2] * 1.01
-    assert torch.equal(clean_video(filled.values, levels, answers), filled.values["video"])
+    assert torch.equal(clean_video(filled, answers), filled.values["video"])
 
 
 @pytest.mark.parametrize("grid", [(3, 3), (4, 7), (16, 9)])
@@ -116,8 +114,7 @@ def test_how_large_a_picture_is_changes_what_is_drawn() -> None:
     torch.manual_seed(0)
     model = Denoiser(CONFIG).requires_grad_(False)
     filled = canvas(4, 4)
-    a = model.forward_local(filled.values, filled.levels, 2.5, torch.float32)["video mean"]
-    b = model.forward_local(filled.values, filled.levels, 1.25, torch.float32)["video mean"]
+    a, b = (model.forward_local(replace(filled, cell_units=units), torch.float32)["video mean"] for units in (2.5, 1.25))
     assert not torch.allclose(a, b)
 
 

@@ -1,6 +1,6 @@
 """The tasks, in the order of their numbers."""
 
-from kinema.evaluation.task import Task
+from kinema.evaluation.task import ArenaTask
 from kinema.evaluation.tasks.agent import AGENTS
 from kinema.evaluation.tasks.causes import CAUSES
 from kinema.evaluation.tasks.conservation import CONSERVATION
@@ -13,7 +13,7 @@ from kinema.evaluation.tasks.phyworld import MOTION, UNIFORM
 from kinema.evaluation.tasks.prompts import PROMPTS
 from kinema.evaluation.tasks.surprise import SURPRISE
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, ArenaTask] = {
     task.name: task
     for task in (
         UNIFORM,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, kinema_model_of
-from kinema.evaluation.task import Metric, Result, Task, TaskResult
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult
 from kinema.statistics import gain_share
 
 TASK = "reach the flag"
@@ -25,10 +25,10 @@ def _evaluate(model: Evaluated, item: str) -> Result | None:
     own = kinema_model_of(model)
     if find_spec("stable_baselines3") is None or not (own is not None or isinstance(model, KnowsTruth)):
         return None
-    from kinema.agents import Policy, Random, Settings, learn, score
+    from kinema.agents import Policy, PPOConfig, Random, learn, score
 
     scale, seed = item.split("/")[0], int(item.split("/")[1])
-    settings = Settings(frames=FRAMES[scale], seed=seed)
+    settings = PPOConfig(frames=FRAMES[scale], seed=seed)
     apart = score(Random(seed), TASK, episodes=EPISODES[scale])
     real = score(learn(TASK, inside=None, settings=settings), TASK, episodes=EPISODES[scale])
     policy: Policy
@@ -62,7 +62,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     return TaskResult(score=score, low=low, high=high, count=count, metrics=tuple(metrics))
 
 
-AGENTS = Task(
+AGENTS = ArenaTask(
     name="agents",
     number="13",
     title="Agents",

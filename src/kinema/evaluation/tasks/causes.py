@@ -15,10 +15,10 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import Case, draw, enact
-from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_of, predict
-from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.cases import Case, enact, true_frames
+from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_method_of, predict
+from kinema.evaluation.reading import read_pictures
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.geometry import ROOM_HEIGHT, standing_y
 from kinema.scene.scene import LARGE, MEDIUM, Scene
@@ -99,7 +99,7 @@ def _evaluate(model: Evaluated, item: str) -> Result | None:
         frames = np.concatenate([case.context, predict(model, case)])
         place = _places(case.truth).copy()
         place[KNOWN:] = np.nan
-        place[at] = read(frames[at], case.truth, at).place[:, :2]
+        place[at] = read_pictures(frames[at], case.truth, at).place[:, :2]
         seen, wanted = set(events(place)), set(case.marks["events"])
         right &= seen == wanted
         hits, reported, true = hits + len(seen & wanted), reported + len(seen), true + len(wanted)
@@ -129,7 +129,7 @@ def _losing(number: int) -> np.ndarray:
             vx=rng.uniform(0.8, 1.6)
         )  # fmt: skip
     cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
-    return draw(enact(cast, np.zeros((FRAMES, 2), np.float32)))
+    return true_frames(enact(cast, np.zeros((FRAMES, 2), np.float32)))
 
 
 def _evaluate_arrow(model: Evaluated, number: int) -> Result | None:
@@ -137,7 +137,7 @@ def _evaluate_arrow(model: Evaluated, number: int) -> Result | None:
     if isinstance(model, KnowsTruth):
         pairs = [(model.surprise(clip, True, number), model.surprise(clip[::-1].copy(), False, number))]
     else:
-        loss = loss_of(model)
+        loss = loss_method_of(model)
         if loss is None:
             return None
         forward, reversed_ = ([loss(frames, level, number) for level in LEVELS] for frames in (clip, clip[::-1].copy()))
@@ -156,14 +156,14 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         return float(2 * hits / max(reported + true, 1.0))
 
     low, high = bootstrap(len(pairs), f1)
-    both, below, above = (100 * v for v in shares(pairs))
+    both, below, above = (100 * v for v in mean_with_interval(pairs))
     metrics = [
         Metric(name="counterfactual: both branches right", value=both, low=below, high=above, unit="%"),
         Metric(name="counterfactual: event F1", value=f1(np.arange(len(pairs))), low=low, high=high),
     ]
     scores = [[float(result["value"]) for result in pairs]]
     if arrow:
-        forward, below, above = (100 * v for v in shares(arrow, "forward"))
+        forward, below, above = (100 * v for v in mean_with_interval(arrow, "forward"))
         metrics.append(Metric(name="P[loss(reversed) > loss(forward)]", value=forward, low=below, high=above, unit="%"))
         scores.append([2 * float(result["forward"]) - 1 for result in arrow])
     rng = np.random.default_rng(0)
@@ -178,7 +178,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     )  # fmt: skip
 
 
-CAUSES = Task(
+CAUSES = ArenaTask(
     name="causes",
     number="7",
     title="Counterfactuals and the arrow of time",

@@ -15,8 +15,8 @@ import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact, straight
 from kinema.evaluation.model_under_test import Evaluated, predict
-from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.reading import read_pictures
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.geometry import ROOM_HEIGHT
 from kinema.scene.scene import LARGE, MEDIUM
@@ -81,7 +81,7 @@ def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, hit = case.truth, int(case.marks["hit"])
     at = np.arange(KNOWN, FRAMES)
-    reading = read(predict(model, case), scene, at)
+    reading = read_pictures(predict(model, case), scene, at)
     x, radius = reading.place[:, :2, 0], scene.size[:2].astype(np.float64)
     mass, before = radius**2, scene.vx[KNOWN - 1, :2].astype(np.float64)
     late = (at >= hit + 2) & (at <= hit + 10) & ~np.isnan(x).any(1)
@@ -103,13 +103,13 @@ def _evaluate(model: Evaluated, item: str) -> Result:
 def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResult:
     metrics = []
     for rule in RULES:
-        value, low, high = (100 * v for v in shares(results, rule))
+        value, low, high = (100 * v for v in mean_with_interval(results, rule))
         metrics.append(Metric(name=rule, value=value, low=low, high=high, unit="%"))
-    value, low, high = shares(results)
+    value, low, high = mean_with_interval(results)
     return TaskResult(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
-CONSERVATION = Task(
+CONSERVATION = ArenaTask(
     name="conservation",
     number="4",
     title="Conservation",

@@ -15,7 +15,7 @@ import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, predict
-from kinema.evaluation.task import Metric, Result, Task, TaskResult
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.geometry import ROOM_HEIGHT, standing_y
 from kinema.scene.scene import MEDIUM
@@ -108,7 +108,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     return TaskResult(score=None, count=len(results), metrics=tuple(metrics))
 
 
-COST = Task(
+COST = ArenaTask(
     name="cost",
     number="12",
     title="Cost",

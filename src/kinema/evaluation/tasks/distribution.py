@@ -16,14 +16,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import FPS, Case, Frames, draw, enact, episodes, least_trivial, with_others
+from kinema.evaluation.cases import FPS, Case, enact, least_trivial, sample_episodes, true_frames, with_others
 from kinema.evaluation.model_under_test import Evaluated, predict
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground import Episode, tiny
-from kinema.playground.parser import Seen, parse_clip
+from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.statistics import bootstrap, frechet_infinity, mmd_test, standardized
+from kinema.types import Frames
 
 FRAMES = 24
 KNOWN = 8
@@ -38,7 +39,7 @@ MOVING = 24
 
 @lru_cache(maxsize=2)
 def _films(count: int) -> list[Case]:
-    chosen = episodes(tiny(), 2 * count, 6_000_000, frames=FRAMES, keep=lambda e: not e.has_action)
+    chosen = sample_episodes(tiny(), 2 * count, 6_000_000, frames=FRAMES, keep=lambda e: not e.has_action)
     return [
         Case(
             name=f"distribution/film/{i}", seed=i, truth=episode.scene, known=0, text=episode.captions.short,
@@ -60,7 +61,7 @@ def _moves(episode: Episode) -> bool:
 @lru_cache(maxsize=2)
 def _takes(count: int) -> list[Case]:
     """Clips with a second take: the last shown frame set up again, its speeds and places a little off."""
-    chosen = episodes(tiny(), count + 1, 7_000_000, frames=KNOWN + FRAMES, keep=_moves)
+    chosen = sample_episodes(tiny(), count + 1, 7_000_000, frames=KNOWN + FRAMES, keep=_moves)
     cases = []
     for i, episode in enumerate(chosen):
         again = _again(episode.scene, np.random.default_rng(i))
@@ -94,7 +95,7 @@ def _case(item: str) -> Case:
     return (_films(count) if group == "film" else _takes(count))[int(number)]
 
 
-def state_features(seen: list[list[Seen]]) -> list[float]:
+def state_features(seen: list[list[ParsedObject]]) -> list[float]:
     """What is read of a clip at LOOKS [16]: how many things, where, how large, how fast; how strongly one is drawn downward, which
     is the same in every room with gravity and so tells a wrong speed of time from a right one."""
     first, last = seen[0], seen[-1]
@@ -149,7 +150,7 @@ def _evaluate(model: Evaluated, item: str) -> Result:
         return _evaluate_take(model, case)
     frames = predict(model, case)
     seen = parse_clip(frames[LOOKS])
-    real = draw(case.marks["real"])
+    real = true_frames(case.marks["real"])
     names = sorted({f"{s.color} {s.kind}" for frame in seen for s in frame})
     return {
         "value": 1.0, "state": state_features(seen), "latent": latent_features(frames), "names": names,
@@ -181,7 +182,7 @@ def likeness(made: Frames, truth: Frames) -> dict[str, float]:
 
 
 def _evaluate_take(model: Evaluated, case: Case) -> Result:
-    truth, second = case.frames[case.known :], draw(case.marks["again"])
+    truth, second = case.frames[case.known :], true_frames(case.marks["again"])
     frames = predict(model, case)
     own, best = likeness(frames, truth), likeness(second, truth)
     frozen = likeness(np.repeat(case.context[-1:], case.horizon, 0), truth)
@@ -216,11 +217,11 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         metrics.append(Metric(name="classifier score (exp of mutual information)", value=_inception(films)))
     for key in ("where", "where and when", "where, how much", "pixels"):
         if takes:
-            value, low, high = (100 * v for v in shares(takes, key))
+            value, low, high = (100 * v for v in mean_with_interval(takes, key))
             metrics.append(
                 Metric(name=f"Physics-IQ, {key}: share of a second take", value=value, low=low, high=high, unit="%")
             )
-    motion = shares(takes)[0] if takes else 0.0
+    motion = mean_with_interval(takes)[0] if takes else 0.0
     values = np.array([result["value"] for result in takes])
     low, high = bootstrap(len(values), lambda pick: float(like * values[pick].mean())) if takes else (0.0, 0.0)
     metrics.append(Metric(name="likeness of the distribution: exp(-(MMD^2 beyond its null)), state features", value=like))
@@ -248,7 +249,7 @@ def _items(scale: str) -> list[str]:
     return [*order[:6], *(f"film/{i}" for i in range(films)), *order[6:]]
 
 
-DISTRIBUTION = Task(
+DISTRIBUTION = ArenaTask(
     name="distribution",
     number="11",
     title="Distribution",

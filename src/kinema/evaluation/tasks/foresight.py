@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, IN_SIGHT, Case, enact, episodes, least_trivial, trivial_errors, with_others
+from kinema.evaluation.cases import FPS, IN_SIGHT, Case, enact, least_trivial, sample_episodes, trivial_errors, with_others
 from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
-from kinema.evaluation.reading import every, in_sight, read
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares, skill
+from kinema.evaluation.reading import frames_to_read, in_sight, read_pictures
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
 from kinema.media import Clip
 from kinema.playground import Episode, tiny
 from kinema.playground.physics import Actor, Cast
@@ -61,7 +61,7 @@ LOOKS = np.array([4, 8, 16, 24, 32, 40, 48])
 
 @lru_cache(maxsize=2)
 def _future_cases(scale: str) -> list[Case]:
-    chosen = episodes(tiny(), COUNTS[scale], 0, frames=KNOWN + AHEAD, keep=_hard(KNOWN + AHEAD // 2))
+    chosen = sample_episodes(tiny(), COUNTS[scale], 0, frames=KNOWN + AHEAD, keep=_hard(KNOWN + AHEAD // 2))
     return with_others(
         [Case(name=f"future/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(chosen)]
     )  # fmt: skip
@@ -75,7 +75,7 @@ def _future_case(item: str) -> Case:
 def _evaluate_future(model: Evaluated, item: str) -> Result:
     case = _future_case(item)
     scene, at = case.truth, KNOWN - 1 + LOOKS
-    errors = read(predict(model, case)[LOOKS - 1], scene, at).errors(scene)
+    errors = read_pictures(predict(model, case)[LOOKS - 1], scene, at).errors(scene)
     lazy = trivial_errors(scene, KNOWN)
     visible = in_sight(scene, at)
     over_time = [float(np.nanmean(row)) if visible[i].any() else None for i, row in enumerate(errors)]
@@ -138,7 +138,7 @@ def _aggregate_future(results: Sequence[Result], oracle: Sequence[Result]) -> Ta
     )
     for key, name, unit in (("perceived", "perceive: position error", "units"), ("psnr", "render: PSNR", "dB")):
         if key in results[0]:
-            mean, below, above = shares(results, key)
+            mean, below, above = mean_with_interval(results, key)
             metrics.append(Metric(name=name, value=mean, low=below, high=above, unit=unit))
     return TaskResult(
         score=value, low=low, high=high, count=len(results), metrics=tuple(metrics), curves=curves,
@@ -146,7 +146,7 @@ def _aggregate_future(results: Sequence[Result], oracle: Sequence[Result]) -> Ta
     )  # fmt: skip
 
 
-FUTURE = Task(
+FUTURE = ArenaTask(
     name="future",
     number="8",
     title="State over time; perceive; render",
@@ -169,9 +169,9 @@ def _combos(group: str, scale: str) -> list[Case]:
     distribution = replace(tiny(), held_out="only" if group == "pairs" else "exclude", min_entities=1, max_entities=2)
     if group == "speeds":
         distribution = replace(distribution, min_speed=6.0, max_speed=8.0, held_out="any")
-    count, hard, at = COUNTS[scale] // 2, _hard(KNOWN + SHORT - 1), every(KNOWN, KNOWN + SHORT, 4)
+    count, hard, at = COUNTS[scale] // 2, _hard(KNOWN + SHORT - 1), frames_to_read(KNOWN, KNOWN + SHORT, 4)
     keep = lambda episode: hard(episode) and _flags_clear(episode.scene, at)
-    chosen = episodes(distribution, count, 1_000_000 * (1 + GROUPS.index(group)), frames=KNOWN + SHORT, keep=keep)
+    chosen = sample_episodes(distribution, count, 1_000_000 * (1 + GROUPS.index(group)), frames=KNOWN + SHORT, keep=keep)
     return with_others(
         [Case(name=f"combinations/{group}/{i}", seed=i, truth=e.scene, known=KNOWN) for i, e in enumerate(chosen)]
     )
@@ -184,8 +184,8 @@ def _combo_case(item: str) -> Case:
 
 def _evaluate_combo(model: Evaluated, item: str) -> Result:
     case = _combo_case(item)
-    scene, at = case.truth, every(KNOWN, case.truth.num_frames, 4)
-    reading = read(predict(model, case)[at - KNOWN], scene, at)
+    scene, at = case.truth, frames_to_read(KNOWN, case.truth.num_frames, 4)
+    reading = read_pictures(predict(model, case)[at - KNOWN], scene, at)
     errors, visible = reading.errors(scene), in_sight(scene, at)
     complete = np.asarray((reading.named | ~visible).all(1))
     normal = float(complete.mean()) >= 0.8 and float((reading.extra == 0).mean()) >= 0.8
@@ -204,17 +204,17 @@ def _aggregate_combo(results: Sequence[Result], oracle: Sequence[Result]) -> Tas
             ("error", "state error", "units"),
         ):
             if some:
-                value, low, high = shares(some, key)
+                value, low, high = mean_with_interval(some, key)
                 scale = 100 if unit == "%" else 1
                 metrics.append(
                     Metric(name=f"{label}: {what}", value=scale * value, low=scale * low, high=scale * high, unit=unit)
                 )
     held = [result for result in results if not result["item"].startswith("known")]
-    value, low, high = shares(held or results)
+    value, low, high = mean_with_interval(held or results)
     return TaskResult(score=value, low=low, high=high, count=len(held or results), metrics=tuple(metrics))
 
 
-COMBINATIONS = Task(
+COMBINATIONS = ArenaTask(
     name="combinations",
     number="3",
     title="Held-out combinations",
@@ -290,7 +290,7 @@ def _evaluate_action(model: Evaluated, item: str) -> Result:
     robot = _robot(scene)
 
     def off(case_now: Case) -> float:
-        place = read(predict(model, case_now)[-1:], scene, last).place[0, robot]
+        place = read_pictures(predict(model, case_now)[-1:], scene, last).place[0, robot]
         away = float(np.hypot(place[0] - scene.x[-1, robot], place[1] - scene.y[-1, robot]))
         return 5.0 if np.isnan(away) else min(away, 5.0)
 
@@ -317,7 +317,7 @@ def _aggregate_action(results: Sequence[Result], oracle: Sequence[Result]) -> Ta
     return TaskResult(score=following(np.arange(len(own))), low=low, high=high, count=len(own), metrics=metrics)
 
 
-ACTIONS = Task(
+ACTIONS = ArenaTask(
     name="actions",
     number="9",
     title="Action following",

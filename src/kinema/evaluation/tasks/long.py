@@ -17,8 +17,8 @@ import numpy as np
 
 from kinema.evaluation.cases import FPS, Case, enact
 from kinema.evaluation.model_under_test import Evaluated, predict
-from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.reading import read_pictures
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import KINDS, MEDIUM
@@ -93,7 +93,7 @@ def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, at = case.truth, np.arange(KNOWN, case.truth.num_frames, LOOK)
     frames = predict(model, case)
-    reading = read(frames[at - KNOWN], scene, at)
+    reading = read_pictures(frames[at - KNOWN], scene, at)
     robot = next(k for k in scene.entities if KINDS[scene.kind[k]] == "robot")
     path = reading.place[:, robot, 0]
     seen, wanted = _visits(path[~np.isnan(path)]), _visits(scene.x[at, robot])
@@ -128,13 +128,13 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         ("drift", "drift of the background, first to last 15%", "levels of 255"),
         ("slope", "slope of the background", "levels a minute"),
     ):
-        value, low, high = shares(results, key)
+        value, low, high = mean_with_interval(results, key)
         metrics.append(Metric(name=name, value=value, low=low, high=high, unit=unit))
-    value, low, high = shares(results)
+    value, low, high = mean_with_interval(results)
     return TaskResult(score=value, low=low, high=high, count=len(results), metrics=tuple(metrics))
 
 
-LONG = Task(
+LONG = ArenaTask(
     name="long",
     number="10",
     title="A minute and longer",

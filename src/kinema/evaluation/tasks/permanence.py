@@ -14,17 +14,17 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, SEED, Case, Floats, episodes
+from kinema.evaluation.cases import FPS, SEED, Case, sample_episodes
 from kinema.evaluation.model_under_test import Evaluated, predict
-from kinema.evaluation.reading import read
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.reading import read_pictures
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground import Episode, tiny
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import Actor, Cast
-from kinema.playground.physics import World as Physics
+from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.scene.geometry import DEFAULT_CAMERA, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import LARGE, MEDIUM, Scene
+from kinema.types import Floats
 
 GAPS_S = (0.5, 1.0, 2.0, 4.0, 10.0)
 COLORS = ("red", "blue", "orange", "pink", "cyan")
@@ -53,7 +53,7 @@ def _waiting(gap_s: float, number: int) -> Case:
         scenario="behind",
         actors=actors,
     )
-    world = Physics(cast, FPS)
+    world = PhysicsWorld(cast, FPS)
     rows, path, actions = world.rows(), [world.rows()], []
     waited, hidden_at = 0, None
     while True:
@@ -115,7 +115,7 @@ def _passing(count: int) -> list[Case]:
 
     distribution = replace(tiny(), scenarios={"behind": 1.0})
     cases = []
-    for i, episode in enumerate(episodes(distribution, count, 4_000_000, frames=96, keep=keep)):
+    for i, episode in enumerate(sample_episodes(distribution, count, 4_000_000, frames=96, keep=keep)):
         slot, out, back = absences(episode.scene)[0]
         scene = episode.scene.frames(slice(max(0, out - 15), back + 1))
         known = min(out, 15) + 1
@@ -134,7 +134,7 @@ def _leaving(number: int) -> Case:
             vx=rng.uniform(3.0, 5.0)
         )  # fmt: skip
         cast = Cast(view="side", background="field", room_width=rng.uniform(12.5, 14.0), scenario="leave", actors=[ball])
-        world = Physics(cast, FPS)
+        world = PhysicsWorld(cast, FPS)
         path = [world.rows()]
         for _ in range(95):
             world.step()
@@ -169,7 +169,7 @@ def _evaluate(model: Evaluated, item: str) -> Result:
     absent = np.flatnonzero(scene.visible[:, slot] < 0.2)
     absent = absent[absent >= case.known]
     at = np.array([int(absent[len(absent) // 2]), scene.num_frames - 1])
-    reading = read(predict(model, case)[at - case.known], scene, at)
+    reading = read_pictures(predict(model, case)[at - case.known], scene, at)
     hidden = bool(np.isnan(reading.place[0, slot, 0]))
     place = reading.place[1, slot]
     off = float(np.hypot(place[0] - scene.x[-1, slot], place[1] - scene.y[-1, slot]))
@@ -191,7 +191,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     groups = list(dict.fromkeys(result["item"].split("/")[0] for result in results))
     for group in groups:
         some = [result for result in results if result["item"].startswith(f"{group}/")]
-        value, low, high = (100 * v for v in shares(some))
+        value, low, high = (100 * v for v in mean_with_interval(some))
         label = f"waiting {group.partition('-')[2]} s" if group.startswith("waiting") else group
         metrics.append(Metric(name=f"{label}: back, in place, the same", value=value, low=low, high=high, unit="%"))
         if group.startswith("waiting"):
@@ -202,9 +202,9 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         ("place", "in the right place"),
         ("same", "of the right kind and color"),
     ):
-        value, low, high = (100 * v for v in shares(results, key))
+        value, low, high = (100 * v for v in mean_with_interval(results, key))
         metrics.append(Metric(name=f"all: {label}", value=value, low=low, high=high, unit="%"))
-    value, low, high = shares(results)
+    value, low, high = mean_with_interval(results)
     return TaskResult(
         score=value, low=low, high=high, count=len(results), metrics=tuple(metrics), curves={"model": sorted(curve)},
         axes=("seconds behind the screen", "share right"),
@@ -217,7 +217,7 @@ def _items(scale: str) -> list[str]:
     return [*names, *(f"passing/{i}" for i in range(passing)), *(f"off-screen/{i}" for i in range(leaving))]
 
 
-PERMANENCE = Task(
+PERMANENCE = ArenaTask(
     name="permanence",
     number="6",
     title="Permanence",

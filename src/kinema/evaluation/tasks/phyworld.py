@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import Case, Floats, Frames, straight
+from kinema.evaluation.cases import Case, straight
 from kinema.evaluation.model_under_test import Evaluated, predict
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares, skill
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
 from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
-from kinema.playground.segments import shares as color_shares
+from kinema.playground.segments import dominant_hue
 from kinema.scene.geometry import HALF_HEIGHT, MIDDLE, ROOM_HEIGHT
 from kinema.scene.scene import Scene
+from kinema.types import Floats, Frames
 
 INKED = 0.35
 """Share of a color's chroma from which a pixel is a ball's."""
@@ -41,7 +42,7 @@ UNEQUAL = (
 
 def centers(frames: Frames, scene: Scene) -> Floats:
     """Center of each ball's mask [T, K, 2] in units, NaN where there is none."""
-    color, share = color_shares(torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float())
+    color, share = dominant_hue(torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float())
     height, width = frames.shape[1:3]
     unit = height / ROOM_HEIGHT
     columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
@@ -131,7 +132,7 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
     metrics = []
     for (level, shift), some in groups.items():
         for key, name in (("of_mean", "error of the mean"), ("error", "mean error")):
-            value, low, high = shares(some, key)
+            value, low, high = mean_with_interval(some, key)
             where = "in distribution" if shift == "in" else f"{shift} out"
             metrics.append(Metric(name=f"{level}, {where}: {name}", value=value, low=low, high=high, unit="units/s"))
         if len(some) >= COMPARABLE and shift in ("in", "both"):
@@ -159,7 +160,7 @@ def _items(levels: tuple[str, ...], quick: int, full: int) -> Callable[[str], li
     return items
 
 
-UNIFORM = Task(
+UNIFORM = ArenaTask(
     name="uniform",
     number="1",
     title="PhyWorld: uniform motion",
@@ -172,7 +173,7 @@ UNIFORM = Task(
     gate=4,
 )
 
-MOTION = Task(
+MOTION = ArenaTask(
     name="collision",
     number="2",
     title="PhyWorld: collision and parabola",

@@ -17,14 +17,15 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, Case, Frames, episodes, with_others
+from kinema.evaluation.cases import FPS, Case, sample_episodes, with_others
 from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.media import Clip
 from kinema.playground import tiny
 from kinema.playground.parser import parse_clip
 from kinema.scene.geometry import ROOM_HEIGHT, standing_y
 from kinema.scene.scene import COLORS, KINDS, MEDIUM, Scene
+from kinema.types import Frames
 
 FRAMES = 24
 COUNTS = {"quick": (20, 12, 3), "full": (100, 60, 10)}
@@ -36,7 +37,7 @@ LEAST_SHIFT = 0.25
 @lru_cache(maxsize=4)
 def _prompts(count: int) -> list[Case]:
     distribution = replace(tiny(), min_entities=2, max_entities=2)
-    chosen = episodes(distribution, count + 1, 8_000_000, frames=FRAMES, keep=lambda e: _both_seen(e.scene))
+    chosen = sample_episodes(distribution, count + 1, 8_000_000, frames=FRAMES, keep=lambda e: _both_seen(e.scene))
     return with_others(
         [Case(name=f"prompts/cast/{i}", seed=i, truth=e.scene, known=0, text=e.captions.short) for i, e in enumerate(chosen)]
     )
@@ -134,15 +135,15 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         some = [result for result in results if result["item"].startswith(group)]
         if not some:
             continue
-        value, low, high = (100 * v for v in shares(some))
+        value, low, high = (100 * v for v in mean_with_interval(some))
         metrics.append(Metric(name=name, value=value, low=low, high=high, unit="%"))
         if group == "kept":
             for key, label in (("rising", "edits: change rises with strength"), ("inside", "edits: change inside the mask")):
-                value, low, high = (100 * v for v in shares(some, key))
+                value, low, high = (100 * v for v in mean_with_interval(some, key))
                 metrics.append(Metric(name=label, value=value, low=low, high=high, unit="%"))
         else:
             scored += some
-    value, low, high = shares(scored)
+    value, low, high = mean_with_interval(scored)
     return TaskResult(score=value, low=low, high=high, count=len(scored), metrics=tuple(metrics))
 
 
@@ -152,7 +153,7 @@ def _items(scale: str) -> list[str]:
     return [*names, *(f"cast/{i}" for i in range(direction, cast)), *(f"kept/{i}" for i in range(given))]
 
 
-PROMPTS = Task(
+PROMPTS = ArenaTask(
     name="prompts",
     number="14",
     title="Prompts, edits, known cells",

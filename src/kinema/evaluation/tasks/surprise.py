@@ -17,13 +17,14 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import Frames, draw, enact
-from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_of
-from kinema.evaluation.task import Metric, Result, Task, TaskResult, shares
+from kinema.evaluation.cases import enact, true_frames
+from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_method_of
+from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.statistics import auroc, pair_share
+from kinema.types import Frames
 
 FRAMES = 32
 LEVELS = tuple(round(0.05 + 0.1 * i, 2) for i in range(10))
@@ -55,15 +56,15 @@ def _behind(rng: Random, other: str) -> tuple[Frames, Frames, int]:
     else:
         instead = _cast(_roller("star", color, start, side * speed), screen)
     hidden = int(np.abs(thing.x[:, 0] - MIDDLE).argmin())
-    return draw(thing), draw(instead), hidden
+    return true_frames(thing), true_frames(instead), hidden
 
 
 def _elsewhere(rng: Random) -> tuple[Frames, Frames, int]:
     side, speed, color = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 1.8), rng.choice(COLORS)
     near, far = MIDDLE - side * 3.4, MIDDLE - side * 0.8
     return (
-        draw(_cast(_roller("ball", color, near, side * speed))),
-        draw(_cast(_roller("ball", color, far, side * speed))),
+        true_frames(_cast(_roller("ball", color, near, side * speed))),
+        true_frames(_cast(_roller("ball", color, far, side * speed))),
         16,
     )
 
@@ -75,7 +76,7 @@ def _through(rng: Random) -> tuple[Frames, Frames, int]:
     box = Actor(kind="box", color=dark, material="plain", size=LARGE, x=MIDDLE, y=standing_y("box", LARGE))
     sides = [_cast(_roller("ball", color, MIDDLE - side * (1.9 + 0.9 * speed), side * speed), box) for side in (-1.0, 1.0)]
     hit = int(np.abs(sides[0].x[:, 0] - sides[0].x[:, 1]).argmin())
-    return draw(sides[0]), draw(sides[1]), hit
+    return true_frames(sides[0]), true_frames(sides[1]), hit
 
 
 def _turned(rng: Random) -> tuple[Frames, Frames, int]:
@@ -84,14 +85,14 @@ def _turned(rng: Random) -> tuple[Frames, Frames, int]:
     frames = 17
     ball = Actor(kind="ball", color=color, material="plain", size=MEDIUM, x=rng.uniform(3.0, 7.0), y=height)
     cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="drop", actors=[ball])
-    falls = draw(enact(cast, np.zeros((frames, 2), np.float32)))
+    falls = true_frames(enact(cast, np.zeros((frames, 2), np.float32)))
     return falls, falls[::-1].copy(), frames // 2
 
 
 def _recolored(rng: Random) -> tuple[Frames, Frames, int]:
     one, two = rng.sample(COLORS, 2)
     side, speed = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 2.0)
-    clips = [draw(_cast(_roller("ball", color, MIDDLE - 2 * side, side * speed))) for color in (one, two)]
+    clips = [true_frames(_cast(_roller("ball", color, MIDDLE - 2 * side, side * speed))) for color in (one, two)]
     return clips[0], clips[1], 16
 
 
@@ -115,7 +116,7 @@ def _evaluate(model: Evaluated, item: str) -> Result | None:
     concept, number = item.split("/")
     possible, impossible = quadruplet(concept, int(number))
     seed = int(number)
-    loss = None if isinstance(model, KnowsTruth) else loss_of(model)
+    loss = None if isinstance(model, KnowsTruth) else loss_method_of(model)
     if not isinstance(model, KnowsTruth) and loss is None:
         return None
 
@@ -142,19 +143,19 @@ def _aggregate(results: Sequence[Result], oracle: Sequence[Result]) -> TaskResul
         some = [result for result in results if result["item"].startswith(concept)]
         if not some:
             continue
-        value, low, high = (100 * v for v in shares(some, "accuracy"))
+        value, low, high = (100 * v for v in mean_with_interval(some, "accuracy"))
         label = f"{concept} (control)" if concept == CONTROL else concept
         metrics.append(Metric(name=f"{label}: pairs right", value=value, low=low, high=high, unit="%"))
         good, bad = ([v for result in some for v in result[key]] for key in ("good", "bad"))
         metrics.append(Metric(name=f"{label}: AUROC", value=auroc(bad, good)))
     tested = [result for result in results if not result["item"].startswith(CONTROL)]
-    value, low, high = (max(2 * v - 1, 0.0) for v in shares(tested, "accuracy"))
-    mean, below, above = (100 * v for v in shares(tested, "accuracy"))
+    value, low, high = (max(2 * v - 1, 0.0) for v in mean_with_interval(tested, "accuracy"))
+    mean, below, above = (100 * v for v in mean_with_interval(tested, "accuracy"))
     metrics.insert(0, Metric(name="pairs right, all but the control", value=mean, low=below, high=above, unit="%"))
     return TaskResult(score=value, low=low, high=high, count=len(tested), metrics=tuple(metrics))
 
 
-SURPRISE = Task(
+SURPRISE = ArenaTask(
     name="surprise",
     number="5",
     title="Violation of expectation",

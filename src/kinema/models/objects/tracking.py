@@ -1,8 +1,8 @@
 """From detections to slots: an initial state from the outputs of the detection head.
 
-The detection head predicts for every place of every picture (`kinema.models.objects.detection`). `detect` merges places that
-detect the same object, `track` links detections from picture to picture, and `name` gives each track the kind and color that are
-most likely over its pictures. No two objects of a Playground scene share kind and color, so tracks before and after a gap are
+The detection head predicts for every place of every picture (`kinema.models.objects.detection`). `detect_objects` merges places
+that detect the same object, `track` links detections from picture to picture, and `name` gives each track the kind and color that
+are most likely over its pictures. No two objects of a Playground scene share kind and color, so tracks before and after a gap are
 joined by name. In the resulting state identities are known, positions are approximate, and everything else is unknown.
 
 Axes: B batch, T frames, H x W places, K slots, F features.
@@ -11,18 +11,15 @@ Axes: B batch, T frames, H x W places, K slots, F features.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.scene.encoding import POSITION_SCALE, STATE_FEATURES, group_slice
 from kinema.scene.geometry import MIDDLE
 from kinema.scene.scene import COLORS, KINDS
-
-Floats = NDArray[np.floating[Any]]
+from kinema.types import AnyFloats
 
 SURE = 0.5
 """Least probability of an object at which a place counts as a detection."""
@@ -46,8 +43,8 @@ class Detection:
 
     x: float
     y: float
-    kind: Floats
-    color: Floats
+    kind: AnyFloats
+    color: AnyFloats
 
 
 @dataclass(kw_only=True)
@@ -56,19 +53,19 @@ class Track:
 
     detections: dict[int, Detection] = field(default_factory=dict)
 
-    def scores(self) -> Floats:
+    def scores(self) -> AnyFloats:
         """Log likelihood of each kind and color together, [kinds, colors]."""
         kind = sum((detection.kind for detection in self.detections.values()), np.zeros(len(KINDS)))
         color = sum((detection.color for detection in self.detections.values()), np.zeros(len(COLORS)))
         return np.asarray(kind)[:, None] + np.asarray(color)[None]
 
 
-def _log_shares(scores: Floats) -> Floats:
+def _log_shares(scores: AnyFloats) -> AnyFloats:
     high = scores - scores.max(-1, keepdims=True)
     return np.asarray(np.log(np.exp(high) / np.exp(high).sum(-1, keepdims=True) + TINY))
 
 
-def detect(answers: Floats, centers: Floats, place_units: float) -> list[Detection]:
+def detect_objects(answers: AnyFloats, centers: AnyFloats, place_units: float) -> list[Detection]:
     """The objects of one picture: answers [H * W, DETECTION_DIM], centers [H * W, 2] (y, x)."""
     certain = 1 / (1 + np.exp(-answers[:, 0]))
     x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
@@ -152,7 +149,7 @@ def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: 
     state[..., 0] = -1.0
     position = group_slice("position")
     for b in range(batch):
-        pictures = [detect(flat[b, t], middle, place_units) for t in range(frames)]
+        pictures = [detect_objects(flat[b, t], middle, place_units) for t in range(frames)]
         for slot, ((kind, color), path) in enumerate(name(track(pictures), frames, slots).items()):
             state[b, :, slot, 0] = 1.0
             for group, which in (("kind", kind), ("color", color)):

@@ -11,7 +11,7 @@ from pydantic import Field
 from kinema.server.api.bodies import Body, Filled, Reference, Route
 from kinema.server.api.dependencies import Filmer, Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Listing, Seconds, Shown
+from kinema.server.api.responses import Listing, RowResponse, Seconds
 from kinema.server.characters import Characters
 
 router = APIRouter(prefix="/v1/videos/characters", tags=["videos"], responses=ERRORS, route_class=Route)
@@ -22,7 +22,7 @@ class CreateCharacter(Body):
     video: Reference = Field(description="the video to go by")
 
 
-class Character(Shown):
+class Character(RowResponse):
     """looks: the words that its name stands for."""
 
     id: str

@@ -54,16 +54,16 @@ def shown(came: object) -> str:
         case str():
             return repr(came[:120])
         case list() | dict():
-            return f"({kind_of(came)} of {len(came)})"
+            return f"({json_type(came)} of {len(came)})"
         case bool() | None:
             return json.dumps(came)
         case int() | float():
             return str(came)[:120]
         case _:
-            return f"({kind_of(came)})"
+            return f"({json_type(came)})"
 
 
-def kind_of(came: object) -> str:
+def json_type(came: object) -> str:
     """What JSON calls a value."""
     match came:
         case str():

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 
 from kinema.errors import ApiError
 from kinema.server.api.bodies import InvalidBody, resolved
-from kinema.server.api.errors import kind_of, refuse, shown
+from kinema.server.api.errors import json_type, refuse, shown
 
 
 def explain(error: RequestValidationError) -> ApiError:
@@ -56,7 +56,7 @@ def _explain_body(error: dict[str, Any], schema: dict[str, Any]) -> ApiError:
             return bad(str(error["ctx"]["error"]))
         case _, _, "string" if "enum" not in part:
             value = f", {shown(came)}" if isinstance(came, int | float) and not isinstance(came, bool) else ""
-            return bad(f"{name} is {kind_of(came)}{value}: expected {_shape('text', part)}")
+            return bad(f"{name} is {json_type(came)}{value}: expected {_shape('text', part)}")
     return refuse(name, came, _expected(part))
 
 
@@ -115,5 +115,10 @@ def _between(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return "a number"
     if high is None:
-        return f"a number from {low:g} on"
-    return f"a number from {low or 0:g} to {high:g}"
+        return f"a number from {_plain(low or 0)} on"
+    return f"a number from {_plain(low or 0)} to {_plain(high)}"
+
+
+def _plain(number: float) -> str:
+    """A number without an exponent where it is whole."""
+    return str(int(number)) if number == int(number) else f"{number:g}"

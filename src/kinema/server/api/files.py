@@ -11,13 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from kinema.server.api.dependencies import FILE_FORM, Filmer, Reader, ServicesDep, sent_file
 from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Deleted, Seconds, Shown
+from kinema.server.api.responses import Deleted, RowResponse, Seconds
 from kinema.server.storage.uploads import Sent
 
 router = APIRouter(prefix="/v1/files", tags=["files"], responses=ERRORS)
 
 
-class File(Shown):
+class File(RowResponse):
     """bytes: of its pixels, as they are stored."""
 
     id: str

@@ -11,7 +11,7 @@ from pydantic import Field, WithJsonSchema
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Route
 from kinema.server.api.dependencies import Admin, ServicesDep
 from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Listing, Shown
+from kinema.server.api.responses import Listing, RowResponse
 from kinema.server.auth import SCOPES, SCOPES_OF_A_KEY
 
 router = APIRouter(prefix="/v1/keys", tags=["access"], responses=ERRORS, route_class=Route)
@@ -28,7 +28,7 @@ class CreateKey(Body):
     concurrency: int | None = Field(None, ge=1, le=10**6, description="videos waiting or being made")
 
 
-class Key(Shown):
+class Key(RowResponse):
     """Without its secret. quota, used, reserved: pixel-seconds. rate: requests a minute. Times are seconds since 1970."""
 
     object: Literal["key"] = "key"

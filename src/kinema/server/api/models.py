@@ -14,14 +14,14 @@ from safetensors import safe_open
 
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import CARD, WEIGHTS, available, find
+from kinema.models.hub import CARD, WEIGHTS, available_models, find
 from kinema.playground import VOCABULARY
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, COLORS, HEX, KINDS, MATERIALS, SIZES, VIEWS
 from kinema.server.api.dependencies import Reader
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
-from kinema.server.api.video_schema import MOST_SECONDS, config_of, default_model
+from kinema.server.api.video_schema import MOST_SECONDS, default_model, find_config
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
 
@@ -119,7 +119,7 @@ def parameters(folder: Path) -> int:
 
 
 def model_shown(name: str) -> ModelInfo:
-    config, folder = config_of(name), find(name)
+    config, folder = find_config(name), find(name)
     card = folder / CARD
     details = ModelDetails(
         default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),
@@ -136,12 +136,12 @@ def model_shown(name: str) -> ModelInfo:
 
 @router.get("", summary="Models that film, and what scenes are made of")
 async def list_models(caller: Reader) -> ModelList:
-    data = await run_in_threadpool(lambda: [model_shown(name) for name in available()])
+    data = await run_in_threadpool(lambda: [model_shown(name) for name in available_models()])
     return ModelList(data=data, kinema=ModelListDetails(scene=scene_facts()))
 
 
 @router.get("/{model_id}", summary="One model")
 async def get_model(caller: Reader, model_id: str) -> ModelInfo:
-    if model_id not in available():
+    if model_id not in available_models():
         raise not_found("model", model_id)
     return await run_in_threadpool(model_shown, model_id)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-T = TypeVar("T")
+from kinema.types import T
 
 Seconds = Annotated[int, BeforeValidator(lambda value: value if value is None else int(value))]
 """A time as whole seconds since 1970."""
 
 
-class Shown(BaseModel):
+class RowResponse(BaseModel):
     """A response that can be read off a row of the database."""
 
     model_config = ConfigDict(from_attributes=True)

@@ -17,7 +17,7 @@ from kinema.server.storage.uploads import MOST_BYTES, Sent
 router = APIRouter(prefix="/v1/verify", tags=["provenance"], responses=ERRORS)
 
 
-class ShownManifest(BaseModel):
+class ManifestResponse(BaseModel):
     """As `kinema.provenance.manifest.Manifest`; watermark_id as ten hexadecimal digits."""
 
     state: Literal["valid", "invalid", "none"]
@@ -31,29 +31,31 @@ class ShownManifest(BaseModel):
     reason: str
 
 
-class ShownWatermark(BaseModel):
+class WatermarkResponse(BaseModel):
     found: bool
     id: str | None
     score: float | None
     agreement: float | None
 
 
-class Verdict(BaseModel):
+class VerificationResponse(BaseModel):
     """verdict: in one sentence. known_video: a video of this server that carries the same mark."""
 
     made_by_kinema: bool
     verdict: str
-    manifest: ShownManifest
-    watermark: ShownWatermark
+    manifest: ManifestResponse
+    watermark: WatermarkResponse
     known_video: str | None
 
 
 @router.post("", summary="Was this made by Kinema? For anyone", openapi_extra=FILE_FORM)
-async def verify_file(request: Request, services: ServicesDep) -> Verdict:
-    def judge(sent: Sent) -> Verdict:
+async def verify_file(request: Request, services: ServicesDep) -> VerificationResponse:
+    def judge(sent: Sent) -> VerificationResponse:
         if len(sent.content) > MOST_BYTES:
             raise ApiError(413, f"the file has more than {MOST_BYTES >> 20} MiB", code="too_large")
-        verdict = Verdict.model_validate({**services.uploads.judge(sent, services.anchors), "known_video": None})
+        verdict = VerificationResponse.model_validate(
+            {**services.uploads.judge(sent, services.anchors), "known_video": None}
+        )
         signed = verdict.manifest.watermark_id if verdict.manifest.state == "valid" else None
         marks = [mark for mark in (verdict.watermark.id, signed) if mark]
         if marks:

@@ -12,7 +12,7 @@ from kinema.errors import ApiError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import DEFAULT, ModelConfig, available, find, read_config
+from kinema.models.hub import DEFAULT, ModelConfig, available_models, find, read_config
 from kinema.playground import VOCABULARY
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
@@ -129,11 +129,11 @@ class RenderState(VideoRequest):
 
 
 def default_model() -> str:
-    names = available()
+    names = available_models()
     return DEFAULT if DEFAULT in names else names[0]
 
 
-def config_of(name: str) -> ModelConfig:
+def find_config(name: str) -> ModelConfig:
     return read_config(find(name))
 
 
@@ -143,9 +143,9 @@ def model_for(given: str | None) -> tuple[str, list[str]]:
         return default_model(), []
     if given in ALIASES:
         return default_model(), [f"{given} does not exist any more; {default_model()} films instead"]
-    if given not in available():
+    if given not in available_models():
         raise ApiError(
-            404, f"no model {given[:80]!r}; there are {', '.join(available())}", type="invalid_request_error", param="model",
+            404, f"no model {given[:80]!r}; there are {', '.join(available_models())}", type="invalid_request_error", param="model",
             code="model_not_found",
         )  # fmt: skip
     return given, []
@@ -156,8 +156,8 @@ def normalize(
 ) -> tuple[str, dict[str, Any], list[str]]:
     """The model, the request with defaults filled in, and notes. Nothing is uploaded or accepted yet."""
     model, notes = model_for(given.model)
-    config = config_of(model)
-    width, height = limits.check_size(config, size_for(given.size, given.model, model, notes))
+    config = find_config(model)
+    width, height = limits.check_size(config, requested_size(given.size, given.model, model, notes))
     seconds, fps = seconds or 4.0, fps or 16.0
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
     check_prompt(given.prompt, model, given.strict)
@@ -183,15 +183,15 @@ def check_length(config: ModelConfig, seconds: float, fps: float, width: int, he
     limits.check_duration(config, seconds, fps, width, height, 1)
 
 
-def size_for(size: str | None, requested_model: str | None, model: str, notes: list[str]) -> str | None:
+def requested_size(size: str | None, requested_model: str | None, model: str, notes: list[str]) -> str | None:
     """The size that is asked for, None if none is. Clients that ask for a model by an alias do not know this one's sizes: they get
-    one of about the same shape (`limits.fitted`), and a note."""
+    one of about the same shape (`limits.fitted_size`), and a note."""
     if not size or requested_model not in ALIASES:
         return size or None
     width, height = limits.parse_size(size)
     if width < 1 or height < 1:
         raise refuse("size", size, "WIDTHxHEIGHT in pixels")
-    near = "x".join(map(str, limits.fitted(config_of(model), width, height)))
+    near = "x".join(map(str, limits.fitted_size(find_config(model), width, height)))
     if near != f"{width}x{height}":
         notes.append(f"{model} does not film {size}; {near} instead")
     return near
@@ -199,7 +199,7 @@ def size_for(size: str | None, requested_model: str | None, model: str, notes: l
 
 def check_prompt(prompt: str, model: str, strict: bool) -> None:
     """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known."""
-    config = config_of(model)
+    config = find_config(model)
     spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
     for text, _, _ in spans:
         check_words(text, strict=strict, model=model, lacks=config.lacks)
@@ -214,7 +214,7 @@ def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps:
 
 def words_of(prompt: str, model: str) -> tuple[list[str], str | None]:
     """Words that a model does not know, and a hint with similar words."""
-    known = VOCABULARY - set(config_of(model).lacks)
+    known = VOCABULARY - set(find_config(model).lacks)
     strange = unknown_words(prompt, known)
     meant = {word: suggest(word, known) for word in strange}
     hints = [f"{word} → {near}" for word, near in meant.items() if near]

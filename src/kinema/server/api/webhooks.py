@@ -11,20 +11,20 @@ from pydantic import Field, WithJsonSchema
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Route
 from kinema.server.api.dependencies import Filmer, Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Deleted, Listing, Seconds, Shown
+from kinema.server.api.responses import Deleted, Listing, RowResponse, Seconds
 from kinema.server.webhooks import EVENTS
 
 router = APIRouter(prefix="/v1/webhooks", tags=["access"], responses=ERRORS, route_class=Route)
 
-Event = Annotated[Any, WithJsonSchema({"type": "string", "enum": list(EVENTS)})]
+WebhookEvent = Annotated[Any, WithJsonSchema({"type": "string", "enum": list(EVENTS)})]
 
 
 class CreateWebhook(Body):
     url: Filled = Field(description="where to")
-    events: list[Event] | None = Field(None, max_length=MOST_LIST, description=f"some of {', '.join(EVENTS)}")
+    events: list[WebhookEvent] | None = Field(None, max_length=MOST_LIST, description=f"some of {', '.join(EVENTS)}")
 
 
-class Webhook(Shown):
+class Webhook(RowResponse):
     id: str
     object: Literal["webhook"] = "webhook"
     url: str

@@ -76,7 +76,7 @@ class RewindWorld(Body):
     frames: int = Field(16, ge=0, le=10**6, description="how many frames to go back")
 
 
-class Thing(BaseModel):
+class WorldObject(BaseModel):
     """size: its radius. visible: its visible share, 0 to 1. A room is 10 units high and wide; angles are radians."""
 
     slot: int
@@ -100,7 +100,7 @@ class WorldState(BaseModel):
     view: str
     background: str
     camera: list[float]
-    things: list[Thing]
+    things: list[WorldObject]
     slots: int
     room_width: float
 
@@ -115,14 +115,14 @@ class WorldFrame(BaseModel):
     terminated: bool
 
 
-class Step(WorldFrame):
+class StepResponse(WorldFrame):
     """model_ms: how long the last step took. frame: a PNG as a data: URL."""
 
     model_ms: float
     frame: str
 
 
-class World(WorldFrame):
+class WorldResponse(WorldFrame):
     """size: WIDTHxHEIGHT. parent: the world that it branched from."""
 
     id: str
@@ -150,14 +150,14 @@ class ChangedWorld(BaseModel):
     """understood: what the words were taken to mean."""
 
     understood: str
-    world: World
+    world: WorldResponse
 
     @classmethod
     def of(cls, session: WorldSession, snapshot: Snapshot) -> Self:
-        return cls(understood=snapshot.answer, world=World.of(session, snapshot.now))
+        return cls(understood=snapshot.answer, world=WorldResponse.of(session, snapshot.now))
 
 
-class Answer(BaseModel):
+class AnswerResponse(BaseModel):
     """text: a sentence. value: the same as plain data. kind: the form of the question."""
 
     text: str

@@ -21,7 +21,7 @@ from starlette.background import BackgroundTask
 
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
-from kinema.media.encoded import to_bytes
+from kinema.media.encoded import encode_clip
 from kinema.scene.scene import Scene
 from kinema.server.api.bodies import Route, raw_body
 from kinema.server.api.dependencies import FILE_FORM, CallerDep, ManagerDep, ServicesDep, caller_who
@@ -30,7 +30,7 @@ from kinema.server.api.responses import Deleted, Page
 from kinema.server.api.world_schema import (
     START_EXAMPLE,
     Alternative,
-    Answer,
+    AnswerResponse,
     AskWhatIf,
     AskWorld,
     BranchWorld,
@@ -41,9 +41,9 @@ from kinema.server.api.world_schema import (
     RenameWorld,
     RewindWorld,
     Start,
-    Step,
+    StepResponse,
     StepWorld,
-    World,
+    WorldResponse,
 )
 from kinema.server.auth import Caller
 from kinema.server.services import Services
@@ -115,8 +115,8 @@ class WorldAccess:
     def billed(self, frames: int) -> Any:
         return billed(self.services, self.caller, self.session.meta.size, frames)
 
-    async def world(self) -> World:
-        return World.of(self.session, await self.manager.now(self.session))
+    async def world(self) -> WorldResponse:
+        return WorldResponse.of(self.session, await self.manager.now(self.session))
 
     async def change(self, command: Command) -> ChangedWorld:
         return ChangedWorld.of(self.session, await self.manager.execute(self.session, command))
@@ -139,7 +139,7 @@ async def picture_url(frame: NDArray[np.uint8]) -> str:
 
 
 async def film_url(clip: Clip, form: str) -> str:
-    data = await asyncio.to_thread(to_bytes, clip, form)
+    data = await asyncio.to_thread(encode_clip, clip, form)
     return f"data:{'video/mp4' if form == 'mp4' else 'image/png'};base64," + base64.b64encode(data).decode()
 
 
@@ -181,7 +181,7 @@ async def create_world(
     services: ServicesDep,
     manager: ManagerDep,
     given: Annotated[CreateWorld, Depends(CreateWorld.read)],
-) -> World:
+) -> WorldResponse:
     services.check_prompt(given.task or "")
     start = await start_of(given, services, caller)
     session = await manager.create(
@@ -189,26 +189,26 @@ async def create_world(
         task=given.task,
     )  # fmt: skip
     await services.charge(caller, session.meta.size, FIRST_FRAMES)
-    return World.of(session, await manager.now(session))
+    return WorldResponse.of(session, await manager.now(session))
 
 
 @router.get("", summary="Worlds, newest first")
-async def list_worlds(caller: Watcher, manager: ManagerDep) -> Page[World]:
+async def list_worlds(caller: Watcher, manager: ManagerDep) -> Page[WorldResponse]:
     sessions = manager.list_for(caller)
-    return Page.of([World.of(one, one.snapshot.now if one.snapshot else one.meta.now) for one in sessions])
+    return Page.of([WorldResponse.of(one, one.snapshot.now if one.snapshot else one.meta.now) for one in sessions])
 
 
 @router.post("/open", summary="Go on with a world from its file", openapi_extra=FILE_FORM)
-async def open_world(caller: Player, manager: ManagerDep, file: Annotated[Sent, Depends(world_file)]) -> World:
+async def open_saved_world(caller: Player, manager: ManagerDep, file: Annotated[Sent, Depends(world_file)]) -> WorldResponse:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "upload.world"
         path.write_bytes(file.content)
         session = await manager.open(caller.key_id, path, Path(file.name).stem or "opened")
-    return World.of(session, await manager.now(session))
+    return WorldResponse.of(session, await manager.now(session))
 
 
 @router.get("/{id}", summary="One world")
-async def get_world(on: Readable) -> World:
+async def get_world(on: Readable) -> WorldResponse:
     return await on.world()
 
 
@@ -219,15 +219,15 @@ async def delete_world(on: Writable, id: str) -> Deleted:
 
 
 @router.post("/{id}/rename", summary="Call a world otherwise")
-async def rename_world(on: Writable, given: Annotated[RenameWorld, Depends(RenameWorld.read)]) -> World:
+async def rename_world(on: Writable, given: Annotated[RenameWorld, Depends(RenameWorld.read)]) -> WorldResponse:
     await on.manager.rename(on.session, given.name)
     return await on.world()
 
 
 @router.post("/{id}/branch", summary="Another world with the same past")
-async def branch_world(on: Writable, given: Annotated[BranchWorld, Depends(BranchWorld.read)]) -> World:
+async def branch_world(on: Writable, given: Annotated[BranchWorld, Depends(BranchWorld.read)]) -> WorldResponse:
     new = await on.manager.branch(on.session, on.caller.key_id, given.name)
-    return World.of(new, await on.manager.now(new))
+    return WorldResponse.of(new, await on.manager.now(new))
 
 
 @router.get(
@@ -254,7 +254,7 @@ async def get_clip(
         made = await on.manager.clip(on.session, frames)
         left[0] = 0
     kind = "video/mp4" if format == "mp4" else "image/png"
-    data = await asyncio.to_thread(to_bytes, made, format)
+    data = await asyncio.to_thread(encode_clip, made, format)
     return Response(data, media_type=kind, headers={"cache-control": "no-store"})
 
 
@@ -268,7 +268,7 @@ async def get_scene(on: Readable) -> dict[str, Any]:
     "/{id}/file", summary="The world as a file", response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": {}}, "description": "a .world file"}},
 )  # fmt: skip
-async def get_file(on: Readable, id: str) -> FileResponse:
+async def get_world_file(on: Readable, id: str) -> FileResponse:
     folder = tempfile.TemporaryDirectory()
     try:
         path = await on.manager.export(on.session, Path(folder.name) / "it.world")
@@ -281,12 +281,12 @@ async def get_file(on: Readable, id: str) -> FileResponse:
 
 
 @router.post("/{id}/ask", summary="Ask about a world")
-async def ask_world(on: Readable, given: Annotated[AskWorld, Depends(AskWorld.read)]) -> Answer:
+async def ask_world(on: Readable, given: Annotated[AskWorld, Depends(AskWorld.read)]) -> AnswerResponse:
     async with on.billed(round(AHEAD_S * on.session.meta.fps)) as left:
         answer = await on.manager.ask(on.session, given.question)
         if answer.kind == "next":  # only this one makes frames
             left[0] = 0
-    return Answer(text=answer.sentence, value=answer.value, kind=answer.kind)
+    return AnswerResponse(text=answer.sentence, value=answer.value, kind=answer.kind)
 
 
 @router.post("/{id}/what_if", summary="What would have happened otherwise")
@@ -300,14 +300,14 @@ async def ask_what_if(on: Readable, given: Annotated[AskWhatIf, Depends(AskWhatI
 
 
 @router.post("/{id}/step", summary="Let time go on")
-async def step_world(on: Writable, given: Annotated[StepWorld, Depends(StepWorld.read)]) -> Step:
+async def step_world(on: Writable, given: Annotated[StepWorld, Depends(StepWorld.read)]) -> StepResponse:
     command = step_of(given.action)
     async with on.billed(given.frames) as left:
         while left[0]:
             snapshot = await on.manager.execute(on.session, command, urgent=True, picture=left[0] == 1)
             left[0] -= 1
     assert snapshot.frame is not None
-    return Step(**snapshot.now, model_ms=round(snapshot.model_ms, 3), frame=await picture_url(snapshot.frame))
+    return StepResponse(**snapshot.now, model_ms=round(snapshot.model_ms, 3), frame=await picture_url(snapshot.frame))
 
 
 @router.post("/{id}/edit", summary="Change a world by words")
@@ -322,9 +322,9 @@ async def move_thing(on: Writable, given: Annotated[MoveThing, Depends(MoveThing
 
 
 @router.post("/{id}/rewind", summary="Go back in time")
-async def rewind_world(on: Writable, given: Annotated[RewindWorld, Depends(RewindWorld.read)]) -> World:
+async def rewind_world(on: Writable, given: Annotated[RewindWorld, Depends(RewindWorld.read)]) -> WorldResponse:
     snapshot = await on.manager.execute(on.session, ["rewind", given.frames])
-    return World.of(on.session, snapshot.now)
+    return WorldResponse.of(on.session, snapshot.now)
 
 
 async def get_socket(socket: WebSocket) -> AsyncIterator[WebSocket]:
@@ -340,7 +340,7 @@ async def get_socket(socket: WebSocket) -> AsyncIterator[WebSocket]:
 
 
 @router.websocket("/{id}/live")
-async def play(
+async def play_world(
     socket: Annotated[WebSocket, Depends(get_socket)],
     caller: CallerDep,
     services: ServicesDep,

@@ -49,7 +49,7 @@ def make_together(
     )  # fmt: skip
 
 
-def make(kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
+def render_job(kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
     """Render one job alone."""
     common: dict[str, Any] = {
         "model": model,

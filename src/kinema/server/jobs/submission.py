@@ -23,13 +23,13 @@ from kinema.server.api.video_schema import (
     camera_of,
     check_length,
     check_prompt,
-    config_of,
     cost,
     cuts_of,
+    find_config,
     model_for,
     normalize,
+    requested_size,
     seed_of,
-    size_for,
 )
 from kinema.server.auth import Caller
 from kinema.server.characters import Characters
@@ -120,7 +120,7 @@ class Submission:
         if shown and not given.size:
             request["size"] = _fitted(model, _source(self.services, shown[0])["size"])
             width, height = limits.parse_size(request["size"])
-            check_length(config_of(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
+            check_length(find_config(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
         sources = [reference["video"] for reference in shown if "video" in reference]
         return self._accept(
             attempt, "generate", model, request, sources=sources, priority=given.priority, seconds=request["seconds"],
@@ -153,9 +153,9 @@ class Submission:
             if wanted.get(name) is not None
         }
         first = _source(self.services, known["a" if kind == "blend" else "video"])
-        requested_size = size_for(given.size, given.model, model, notes)
-        size = _fitted(model, first["size"]) if requested_size is None else requested_size
-        width, height = limits.check_size(config_of(model), size)
+        named_size = requested_size(given.size, given.model, model, notes)
+        size = _fitted(model, first["size"]) if named_size is None else named_size
+        width, height = limits.check_size(find_config(model), size)
         size = f"{width}x{height}"
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
@@ -167,7 +167,7 @@ class Submission:
             wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"])
             seconds = sum(end - start for start, end in wanted["cuts"])
         check_length(
-            config_of(model), seconds, first["fps"], width, height, mend="resample the video first: clip.resample({fps:g})"
+            find_config(model), seconds, first["fps"], width, height, mend="resample the video first: clip.resample({fps:g})"
         )
         request = {
             **{name: wanted.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
@@ -186,7 +186,7 @@ class Submission:
         seconds = scene.num_frames / scene.fps
         width, height = limits.parse_size(request["size"])
         check_length(
-            config_of(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
+            find_config(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
         )
         wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
         return self._accept(
@@ -239,4 +239,4 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
 
 def _fitted(model: str, size: str) -> str:
     """The model's size that fits a source of this size best."""
-    return "x".join(map(str, limits.fitted(config_of(model), *limits.parse_size(size))))
+    return "x".join(map(str, limits.fitted_size(find_config(model), *limits.parse_size(size))))

@@ -267,7 +267,7 @@ class Worker:
         else:
             for claim in remaining:
                 model = resolve_model(claim.model, self.settings.device)
-                clips[claim.id] = render.make(claim.kind, model, claim.request, self._load, progress)
+                clips[claim.id] = render.render_job(claim.kind, model, claim.request, self._load, progress)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
@@ -279,7 +279,7 @@ class Worker:
         model = resolve_model(claim.model, self.settings.device)
         one = canvas.sample(sample)
         index = rendered - 1 if rendered else one.num_frames // 2
-        frame = one.frames(index, index + 1)
+        frame = one.pick(slice(index, index + 1))
         if not rendered:
             frame = render_video(model, frame, SamplingConfig(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])

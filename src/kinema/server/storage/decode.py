@@ -40,10 +40,10 @@ def main() -> int:
 
 
 def _decode(source: Path, target: str, pixels: str, frames: str) -> dict[str, Any]:
-    from kinema.media import Limits, read
+    from kinema.media import Limits, read_clip
     from kinema.server.storage.clips import save_clip
 
-    clip = read(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES))
+    clip = read_clip(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES))
     save_clip(Path(target), replace(clip, caption="", settings={}))  # a prompt is only what a caller wrote
     height, width = clip.frames.shape[1:3]
     return {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}

@@ -1,4 +1,4 @@
-"""`Decoder`: reads bytes from callers in a subprocess with limits of memory, time and size (`decode`), never in this one."""
+"""`MediaDecoder`: reads bytes from callers in a subprocess with limits of memory, time and size (`decode`), never in this one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def invalid_media(message: str) -> ApiError:
     return ApiError(400, message, code="invalid_media")
 
 
-class Decoder:
+class MediaDecoder:
     """Runs the decoding subprocess, up to MAX_PROCESSES at a time."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore, is_id, new_id
-from kinema.server.storage.decoder import Decoder
+from kinema.server.storage.decoder import MediaDecoder
 from kinema.server.storage.fetch import fetch
 from kinema.server.storage.references import data_url_bytes, id_or_address
 from kinema.server.storage.tables import files
@@ -49,7 +49,7 @@ class Uploads:
 
     def __init__(self, store: ArtifactStore, queue: Queue, *, remote: bool = False) -> None:
         self.store, self.queue, self.remote = store, queue, remote
-        self._decoder = Decoder()
+        self._decoder = MediaDecoder()
 
     def add(self, key_id: str, sent: Sent) -> Row[Any]:
         """Decode and store a file for a key. Returns its row; 400 if it cannot be read, 413 or 409 if it is too much."""

@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from kinema.errors import ApiError
 from kinema.models.hub import Model
-
-T = TypeVar("T")
+from kinema.types import T
 
 SHARE = 0.25
 """After an urgent job, the others get this share of the time it took, so that continuous stepping does not starve them."""

@@ -86,7 +86,7 @@ def source_of(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a file holds; `checkpoint.read` would put parts of it into its message, and parts of it may be endless when printed."""
+    """What a file holds; `read_world_data` would put parts of it into its message, and parts of it may be endless when printed."""
     try:
         data: Any = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:

@@ -46,7 +46,7 @@ REFUSED, NOT_FOUND, CLOSING, LATER, FAILED = 4401, 4404, 1012, 1013, 1011
 """WebSocket close codes."""
 
 
-def encode(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
+def encode_picture(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
     """Encode a picture as JPEG or PNG, resized by nearest neighbor so that its longer side is `size`."""
     picture = Image.fromarray(frame)
     longer = max(picture.size)
@@ -62,11 +62,11 @@ def encode(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False
 
 
 async def encode_async(frame: NDArray[np.uint8], size: int | None, *, lossless: bool = False) -> bytes:
-    """`encode`, in a thread where the picture is large."""
+    """`encode_picture`, in a thread where the picture is large."""
     high, wide = frame.shape[:2]
     if high * wide * ((size or max(high, wide)) / max(high, wide)) ** 2 > LARGE:
-        return await asyncio.to_thread(encode, frame, size, lossless=lossless)
-    return encode(frame, size, lossless=lossless)
+        return await asyncio.to_thread(encode_picture, frame, size, lossless=lossless)
+    return encode_picture(frame, size, lossless=lossless)
 
 
 def to_api_error(error: KinemaError) -> ApiError:

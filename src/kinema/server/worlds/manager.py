@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from kinema.errors import ApiError, InputError, KinemaError, ModelError
 from kinema.inference.canvas_io import resolve_model
 from kinema.inference.rollout import render_frames
 from kinema.media import Clip
-from kinema.models.hub import DEFAULT, Model, available
+from kinema.models.hub import DEFAULT, Model, available_models
 from kinema.scene.scene import Scene
 from kinema.server.api.errors import not_found
 from kinema.server.worlds.executor import Executor
@@ -35,9 +35,9 @@ from kinema.server.worlds.files import fill_memory, open_world, source_of
 from kinema.server.worlds.session import Command, Meta, Snapshot, StateHistory, WorldSession, now_of, run_command
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
+from kinema.types import T
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 QUIET_S = 1.0
 """A world is saved when it received no command for this long,"""
@@ -50,7 +50,7 @@ FRAMES_PER_PASS = 16
 LONGEST_NAME = 200
 
 
-class Caller(Protocol):
+class KeyHolder(Protocol):
     """Who asks."""
 
     @property
@@ -70,7 +70,7 @@ class WorldManager:
         if alive < 1:
             raise InputError(f"{alive} living worlds: expected at least 1")
         self.folder, self.alive, self.device = Path(folder), alive, device
-        self.models = available() if models is None else models
+        self.models = available_models() if models is None else models
         self.executor = Executor(threads=threads)
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -87,14 +87,14 @@ class WorldManager:
 
     # Lookup
 
-    def find(self, id: str, caller: Caller) -> WorldSession:
+    def find(self, id: str, caller: KeyHolder) -> WorldSession:
         """A world of the caller's key, or of any key with the scope admin; 404 otherwise."""
         session = self.sessions.get(id)
         if session is None or session.deleted or not _is_allowed(caller, session):
             raise not_found("world", id)
         return session
 
-    def list_for(self, caller: Caller) -> list[WorldSession]:
+    def list_for(self, caller: KeyHolder) -> list[WorldSession]:
         """All worlds that the caller may see, newest first."""
         mine = [session for session in self.sessions.values() if not session.deleted and _is_allowed(caller, session)]
         return sorted(mine, key=lambda session: (-session.meta.created_at, session.meta.id))
@@ -384,5 +384,5 @@ class WorldManager:
         return self._closed
 
 
-def _is_allowed(caller: Caller, session: WorldSession) -> bool:
+def _is_allowed(caller: KeyHolder, session: WorldSession) -> bool:
     return caller.key_id == session.meta.owner or "admin" in caller.scopes

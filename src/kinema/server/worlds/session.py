@@ -18,19 +18,16 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kinema.errors import InputError, KinemaError, OutputError
 from kinema.media.write import replace_file, write_text
 from kinema.models.hub import Model
 from kinema.simulation.state import State
 from kinema.simulation.world import World, check_action
+from kinema.types import Frame
 
 log = logging.getLogger(__name__)
 
 META = "meta.json"
-Frame = NDArray[np.uint8]
 Command = list[Any]
 """["step", [right, up] or None], ["edit", text], ["move", slot, x, y] or ["rewind", frames]."""
 

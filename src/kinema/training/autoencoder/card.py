@@ -1,4 +1,4 @@
-"""What a trained codec measures, and the card (README.md) that is saved beside its weights."""
+"""What a trained autoencoder measures, and the card (README.md) that is saved beside its weights."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 from kinema.autoencoder.autoencoder import Autoencoder
 from kinema.autoencoder.protocol import VideoAutoencoder, to_unit
-from kinema.training.autoencoder.pictures import held_out, playground
+from kinema.training.autoencoder.pictures import held_out_footage, playground
 
 SEED = 20_26
-"""Of the Playground pictures and of the noise that codecs are measured with; no training uses it."""
+"""Of the Playground pictures and of the noise that autoencoders are measured with; no training uses it."""
 
 
 def psnr(made: Tensor, true: Tensor) -> float:
@@ -20,11 +20,11 @@ def psnr(made: Tensor, true: Tensor) -> float:
     return float((10 * torch.log10(4 / error)).mean())
 
 
-def pictures() -> dict[str, Tensor]:
-    """What a codec is measured on, by name, uint8 [N, H, W, 3]: fresh Playground pictures and held-out footage."""
+def measured_pictures() -> dict[str, Tensor]:
+    """What an autoencoder is measured on, by name, uint8 [N, H, W, 3]: fresh Playground pictures and held-out footage."""
     rng = np.random.default_rng(SEED)
     drawn = {f"Playground {side}x{side}": playground(rng, 256 * 64 // side, side) for side in (64, 128)}
-    return drawn | {f"{name} 128x128": frames for name, frames in held_out(128).items()}
+    return drawn | {f"{name} 128x128": frames for name, frames in held_out_footage(128).items()}
 
 
 @torch.inference_mode()
@@ -39,13 +39,13 @@ def round_trip(autoencoder: VideoAutoencoder, frames: Tensor, noise: float = 0.0
 def measure(autoencoder: VideoAutoencoder) -> dict[str, float]:
     """PSNR in decibels by name, clean and with latents disturbed by 0.1."""
     results = {}
-    for name, frames in pictures().items():
+    for name, frames in measured_pictures().items():
         results[name] = round_trip(autoencoder, frames)
         results[f"{name}, latents disturbed by 0.1"] = round_trip(autoencoder, frames, 0.1)
     return results
 
 
-def card(autoencoder: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
+def autoencoder_card(autoencoder: Autoencoder, steps: int, options: str, figures: dict[str, float]) -> str:
     """The model card, Markdown. options: what `python -m kinema.training.autoencoder.train` was given."""
     rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
     size = 2 * autoencoder.num_parameters / 2**20

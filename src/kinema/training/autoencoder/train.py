@@ -1,12 +1,12 @@
-"""Trains a codec: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one: make
-train-codec
+"""Trains an autoencoder: python -m kinema.training.autoencoder.train --out FOLDER --minutes 30 --compile; the shipped one:
+make train-codec
 
 Each step draws one batch, Playground and some footage, of one size (mostly 64x64). Latents are disturbed by Gaussian noise of
 up to 0.1, so that the decoder forgives a denoiser's small errors; the loss is L1 + L2 + L1 of the horizontal and vertical
 differences, which keeps edges crisp, and a penalty that holds latents near zero mean and unit variance. Pixels of things
 weigh many times as much as scenery, or latents are spent on stars in the sky while stars on the ground blur into boxes.
 (Normalizing them by each batch's own statistics instead held PSNR at 25 dB: a few pictures say little about the mean
-brightness of all.) Training begins at the best linear codec, which is worth its first thousand steps. Adam, a cosine
+brightness of all.) Training begins at the best linear autoencoder, which is worth its first thousand steps. Adam, a cosine
 schedule over the time or the steps given, and an exponential moving average of the weights, whose normalizing constants
 are measured at the end. Draws depend on the seed alone: with --steps instead of --minutes, the same machine gives the
 same weights.
@@ -17,7 +17,6 @@ Axes: N pictures, C channels, H and W pixels, h and w cells.
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import sys
 import time
@@ -30,14 +29,16 @@ import torch
 from torch import Tensor, nn
 
 from kinema.autoencoder.autoencoder import COARSE, FINE, SPACE_FACTOR, Autoencoder, AutoencoderConfig, Residual, to_depth
-from kinema.autoencoder.image_loss import loss_of
+from kinema.autoencoder.image_loss import image_loss
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
 from kinema.errors import InputError, KinemaError
-from kinema.training.autoencoder.card import card, measure, psnr
+from kinema.training.autoencoder.card import autoencoder_card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
-from kinema.training.command import Parser
+from kinema.training.command import TrainingParser
 from kinema.training.length import check_minutes, check_steps
+from kinema.training.loop import TrainingLoop
+from kinema.training.optimizer import WeightAverage
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -73,7 +74,7 @@ def spread(raw: Tensor) -> Tensor:
 
 @torch.no_grad()
 def start_linear(autoencoder: Autoencoder, batches: list[Tensor]) -> None:
-    """Make `codec` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of 8x8 blocks."""
+    """Make `autoencoder` begin as the best linear one for batches [N, 3, H, W]: whitened principal components of blocks."""
     parts = [to_depth(to_depth(pictures, FINE), COARSE).movedim(1, 0).flatten(1) for pictures in batches]
     blocks = torch.cat(parts, 1).double()
     mean = blocks.mean(1, keepdim=True)
@@ -97,15 +98,19 @@ def deepened(start: Autoencoder, config: AutoencoderConfig) -> Autoencoder:
     try:
         missing = autoencoder.load_state_dict(start.state_dict(), strict=False).missing_keys
     except RuntimeError:
-        raise InputError(f"the codec is {start.config}, which does not grow into {config}; only depth may differ") from None
+        raise InputError(
+            f"the autoencoder is {start.config}, which does not grow into {config}; only depth may differ"
+        ) from None
     grown = [name for name in missing if ".near." not in name and ".wide." not in name]
     if grown:
-        raise InputError(f"the codec lacks {grown[0]}; only depth may grow")
+        raise InputError(f"the autoencoder lacks {grown[0]}; only depth may grow")
     return autoencoder
 
 
-class Trainer:
-    """One codec in training. `step(progress)` takes one optimizer step at a share 0..1 of the schedule."""
+class AutoencoderTrainer(TrainingLoop):
+    """One autoencoder in training. It keeps no checkpoints: a run takes minutes."""
+
+    smoothing = 0.98
 
     def __init__(
         self,
@@ -115,9 +120,14 @@ class Trainer:
         clips: Draw,
         start: Autoencoder | None = None,
         keep_latents: bool = False,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
     ) -> None:
-        """start: train on from this codec, deepened to `codec`. keep_latents: its decoder only, so that models that were
-        trained on its latents stay valid."""
+        """start: train on from this autoencoder, deepened to `autoencoder`. keep_latents: its decoder only, so that models that
+        were trained on its latents stay valid. minutes, steps: length of the run, whichever ends first;
+        InputError without either."""
+        super().__init__(steps=steps, minutes=minutes, warmup=config.warmup)
         torch.manual_seed(config.seed)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
@@ -128,7 +138,7 @@ class Trainer:
         self.autoencoder.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
         if start is None:
             start_linear(self.autoencoder, [self.batch()[0] for _ in range(8)])
-        self.average = copy.deepcopy(self.autoencoder).requires_grad_(False)
+        self.average = WeightAverage(self.autoencoder, config.average, first=1.1)
         self.dtype = fast_dtype()
         self.objective = torch.compile(self.loss, dynamic=False) if config.compile else self.loss
         slow = [*self.autoencoder.encoder.linear.parameters(), *self.autoencoder.decoder.linear.parameters()]
@@ -136,7 +146,6 @@ class Trainer:
         parts = ((fast, 1.0), (slow, config.linear_share))
         self.groups = [{"params": [p for p in part if p.requires_grad], "share": share} for part, share in parts]
         self.optimizer = torch.optim.Adam(self.groups, lr=config.rate, betas=(0.9, 0.95), fused=True)
-        self.steps = 0
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Pictures float32 [N, 3, H, W], Playground first, then footage; weights of their pixels [N, 1, H, W]."""
@@ -153,17 +162,21 @@ class Trainer:
         """The loss, and the pictures made. weight: [N, 1, H, W]; noise: [N, C, h, w], already scaled."""
         raw = self.autoencoder.encoder(pictures.to(self.dtype))
         made = self.autoencoder.decoder(raw + noise.to(self.dtype)).float()
-        return loss_of(made, pictures, weight) + self.config.spread * spread(raw), made
+        return image_loss(made, pictures, weight) + self.config.spread * spread(raw), made
 
-    def step(self, progress: float) -> tuple[float, float]:
-        """Loss and PSNR of one step on a fresh batch."""
+    def rate(self) -> float:
+        """The factor of the learning rate: warm up, fall as a cosine."""
+        return min(self.warmed, 0.5 + 0.5 * math.cos(math.pi * self.done))
+
+    def one_step(self) -> None:
+        """One step on a fresh batch."""
         pictures, weight = self.batch()
         count, _, height, width = pictures.shape
         strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
         noise = strength * torch.randn(
             count, self.autoencoder.channels, height // SPACE_FACTOR, width // SPACE_FACTOR, generator=self.noise
         )
-        rate = self.config.rate * min((self.steps + 1) / self.config.warmup, 0.5 + 0.5 * math.cos(math.pi * progress))
+        rate = self.config.rate * self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * max(rate, self.config.rate / 1000)
         self.optimizer.zero_grad(set_to_none=True)
@@ -171,16 +184,32 @@ class Trainer:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), 1.0)
         self.optimizer.step()
-        self.steps += 1
-        keep = min(self.config.average, 1 - 10 / (self.steps + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.autoencoder.parameters()), 1 - keep)
-        return loss.item(), psnr(made.detach(), pictures)
+        self.average.update_parameters(self.autoencoder)
+        self.step += 1
+        self.smooth("loss", loss.item())
+        self.smooth("psnr", psnr(made, pictures))
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Until the run is done. `say` gets a line every ten seconds and at the end."""
+        shown, at = 0, time.monotonic()
+
+        def after_step() -> None:
+            nonlocal shown, at
+            now = time.monotonic()
+            if now - at > 10 or self.done >= 1.0:
+                speed = (self.step - shown) * (self.config.pixels // 64**2) / (now - at)
+                say(
+                    f"step {self.step}  loss {self.running['loss']:.4f}  PSNR {self.running['psnr']:.2f} dB (noised)  "
+                    f"{speed:.0f} frames/s of 64x64  {self.eta_s:.0f} s left"
+                )
+                shown, at = self.step, now
+
+        self.loop(after_step)
 
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
-        """The averaged codec with its normalizing constants, measured over fresh batches."""
-        autoencoder = self.average.cast(self.dtype).eval()
+        """The averaged autoencoder with its normalizing constants, measured over fresh batches."""
+        autoencoder = self.average.averaged().cast(self.dtype)
         if self.keep_latents:
             return autoencoder
         raw = [autoencoder.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
@@ -190,37 +219,10 @@ class Trainer:
         return autoencoder
 
 
-def run(trainer: Trainer, minutes: float | None, steps: int | None, say: Callable[[str], None]) -> None:
-    """Step until the time or the number of steps is up, whichever is first; `say` gets a line every few seconds."""
-    check_minutes(minutes)
-    check_steps(steps)
-    if minutes is None and steps is None:
-        raise InputError("a training without an end: expected minutes or steps")
-    start = last = time.monotonic()
-    losses: list[tuple[float, float]] = []
-    seen = 0
-    while True:
-        now = time.monotonic()
-        by_steps = trainer.steps / steps if steps is not None else 0.0
-        by_time = (now - start) / (60 * minutes) if minutes is not None else 0.0
-        progress = max(by_steps, by_time)
-        if losses and (now - last > 10 or progress >= 1):
-            loss, quality = np.mean(losses, 0)
-            left = (now - start) * (1 / progress - 1)
-            speed = seen / (now - last)
-            say(
-                f"step {trainer.steps}  loss {loss:.4f}  PSNR {quality:.2f} dB (noised)  "
-                f"{speed:.0f} frames/s of 64x64  {max(0, left):.0f} s left"
-            )
-            last, seen, losses = now, 0, []
-        if progress >= 1:
-            return
-        losses.append(trainer.step(progress))
-        seen += trainer.config.pixels // 64**2
-
-
 def main() -> None:
-    parser = Parser(prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 codec on this machine.")
+    parser = TrainingParser(
+        prog="python -m kinema.training.autoencoder.train", description="Train the 8x8 autoencoder on this machine."
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for config.json, model.safetensors and README.md")
     parser.add_argument("--minutes", type=float, default=12, help="how long to train (default 12)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights on every run")
@@ -235,8 +237,10 @@ def main() -> None:
     parser.add_argument("--large", type=float, default=0.1, help="share of batches larger than 64x64 (default 0.1)")
     parser.add_argument("--depth", type=int, default=3, help="residual blocks per resolution of the decoder (default 3)")
     older = parser.add_mutually_exclusive_group()
-    older.add_argument("--go-on", type=Path, metavar="CODEC", help="start from this codec, which may be shallower")
-    older.add_argument("--keep-latents", type=Path, metavar="CODEC", help="improve only this codec's decoder")
+    older.add_argument(
+        "--go-on", type=Path, metavar="AUTOENCODER", help="start from this autoencoder, which may be shallower"
+    )
+    older.add_argument("--keep-latents", type=Path, metavar="AUTOENCODER", help="improve only this autoencoder's decoder")
     parser.add_argument("--compile", action="store_true", help="use torch.compile: slower to start, faster per step")
     wish = parser.parse_args()
     try:
@@ -268,13 +272,18 @@ def _train(wish: argparse.Namespace) -> None:
         if start
         else AutoencoderConfig(channels=wish.channels, depth=wish.depth)
     )
-    trainer = Trainer(config, shape, Scenes().draw, Footage().draw, start, keep_latents=wish.keep_latents is not None)
-    run(trainer, wish.minutes if wish.steps is None else None, wish.steps, say)
+    keep, minutes = wish.keep_latents is not None, wish.minutes if wish.steps is None else None
+    trainer = AutoencoderTrainer(
+        config, shape, Scenes().draw, Footage().draw, start, keep, minutes=minutes, steps=wish.steps
+    )
+    trainer.run(say)
     autoencoder = trainer.finish()
     save_autoencoder(autoencoder, wish.out)
     figures = measure(autoencoder)
     say("  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    save_autoencoder(autoencoder, wish.out, card=card(autoencoder, trainer.steps, " ".join(sys.argv[1:]), figures))
+    save_autoencoder(
+        autoencoder, wish.out, card=autoencoder_card(autoencoder, trainer.step, " ".join(sys.argv[1:]), figures)
+    )
 
 
 if __name__ == "__main__":

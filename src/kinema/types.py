@@ -1,0 +1,22 @@
+"""Types of arrays that several packages share; shapes stand in the docstrings of what takes and returns them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+"""Any type: what a function or a container returns as it was given."""
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+AnyFloats = NDArray[np.floating[Any]]
+Ints = NDArray[np.int64]
+SmallInts = NDArray[np.int8]
+"""Indices into short tables: kinds, colors, materials."""
+Frame = NDArray[np.uint8]
+"""One picture [H, W, 3]."""
+Frames = NDArray[np.uint8]
+"""Pictures [T, H, W, 3]."""
