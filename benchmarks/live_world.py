@@ -32,7 +32,7 @@ from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
 from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.playground.policies import push, seek
-from kinema.scene.encoding import encode_reward, group_slice
+from kinema.scene.encoding import encode_reward, group_slice, position_units
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.simulation.edits import parse, parse_cause
 from kinema.simulation.state import State
@@ -93,7 +93,7 @@ def roll(model: Model, batch: Batch, begin: int, frames: int, action: torch.Tens
 
 def places(states: list[FrameState]) -> torch.Tensor:
     """[B, T, K, 2] in units."""
-    return torch.stack([m.tracks["state"][..., _POSITION] for m in states], 1).float() * 2.5 + 5.0
+    return position_units(torch.stack([m.tracks["state"][..., _POSITION] for m in states], 1).float())
 
 
 def speeds(model: Model, share: int) -> tuple[float, float]:
@@ -189,7 +189,7 @@ def action_following(model: Model, share: int) -> tuple[float, float, float]:
     episodes = fresh(tiny(), 256 // share, 3_000_000, acted)
     batch = Batch.of(model, episodes)
     robots = torch.tensor([[KINDS[k] == "robot" if k >= 0 else False for k in e.scene.kind] for e in episodes])
-    truth = batch.tracks["state"][:, 33 : 33 + SECOND, :, _POSITION].float() * 2.5 + 5.0
+    truth = position_units(batch.tracks["state"][:, 33 : 33 + SECOND, :, _POSITION].float())
     shuffled = batch.action[torch.randperm(len(episodes), generator=torch.Generator().manual_seed(0))]
     errors = []
     for action in (batch.action, shuffled):

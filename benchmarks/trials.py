@@ -27,11 +27,10 @@ from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import ContactModule
-from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.playground import Episode, tiny
 from kinema.playground.renderer import render_scene
 from kinema.playground.scene_distribution import meeting
-from kinema.scene.encoding import group_slice
+from kinema.scene.encoding import VELOCITY_SCALE, group_slice, position_units
 from kinema.scene.scene import KINDS, Scene
 
 AFTER = (1, 4, 8, 12, 16)
@@ -45,12 +44,12 @@ def rollouts(model: Model, count: int) -> None:
     batch = Batch.of(model, fresh(tiny(), count, 8_000_000))
     first, state = 8, batch.tracks["state"]
     batch = Batch({name: x[:, first:] for name, x in batch.tracks.items()}, batch.action[:, first:])
-    truth = state[:, first + 4 : first + 4 + SECOND, :, group_slice("position")].float() * 2.5 + 5.0
+    truth = position_units(state[:, first + 4 : first + 4 + SECOND, :, group_slice("position")].float())
     here = state[:, first + 4 : first + 4 + SECOND, :, 0] > 0
     last = state[:, first + 3 : first + 4]
-    place = last[..., group_slice("position")] * 2.5 + 5.0
+    place = position_units(last[..., group_slice("position")])
     seconds = (torch.arange(SECOND) + 1)[None, :, None, None] / FPS
-    straight = place + last[..., group_slice("velocity")] * PER_SECOND * 2.5 * seconds
+    straight = place + last[..., group_slice("velocity")] * VELOCITY_SCALE * seconds
     found = {"copy": place.expand_as(truth), "straight on": straight, "model": places(roll(model, batch, 3, SECOND))}
     for name, x in found.items():
         off = (x - truth).norm(dim=-1)
@@ -85,7 +84,7 @@ def contacts(model: Model, count: int) -> None:
 
 def places_of(state: torch.Tensor) -> torch.Tensor:
     """[..., K, F] -> [..., K, 2] in units."""
-    return state[..., group_slice("position")].float() * 2.5 + 5.0
+    return position_units(state[..., group_slice("position")].float())
 
 
 def forces(model: Model, count: int) -> None:
@@ -124,7 +123,7 @@ def _pushed(model: Model, scene: Scene, actions: list[tuple[float, float]], seed
     for t in range(SECOND):
         last, new = step(model, moments, told[:, 19 + t], fps=FPS, seeds=[seed * 100 + t])
         moments = [*moments[:-1], last, new]
-        found.append(new.tracks["state"][0, slot, group_slice("position")].float().numpy() * 2.5 + 5.0)
+        found.append(position_units(new.tracks["state"][0, slot, group_slice("position")].float().numpy()))
     return np.stack(found)
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from benchmarks.sharp.paths import Floats, Path
 
-from kinema.playground.physics import ABOVE, BELOW, FLOOR, HALF_WIDTH
+from kinema.scene.geometry import FLOOR, ROUND, SOLID, bound
 
 TOUCHING = 0.3
 """Units between two outlines up to which they count as touching; fast things cover as much from one frame to the next."""
@@ -70,19 +70,18 @@ def apart(a: Path, b: Path, view: str) -> Floats:
     """Units between two outlines, about [T]: boxes around them in the side view, circles where both are round or the view is
     from above, where things point anywhere."""
     dx, dy = np.abs(filled(a.x) - filled(b.x)), np.abs(filled(a.y) - filled(b.y))
-    if view == "top" or (a.kind in ("ball", "star") and b.kind in ("ball", "star")):
+    if view == "top" or (a.kind in ROUND and b.kind in ROUND):
         return np.asarray(np.hypot(dx, dy) - _radius(a) - _radius(b))
-    across = dx - a.size * HALF_WIDTH[a.kind] - b.size * HALF_WIDTH[b.kind]
-    a_over_b = a.size * BELOW[a.kind] + b.size * ABOVE[b.kind]
-    b_over_a = b.size * BELOW[b.kind] + a.size * ABOVE[a.kind]
+    across = dx - a.size * SOLID[a.kind].across - b.size * SOLID[b.kind].across
+    a_over_b = a.size * SOLID[a.kind].below + b.size * SOLID[b.kind].above
+    b_over_a = b.size * SOLID[b.kind].below + a.size * SOLID[a.kind].above
     along = dy - np.where(filled(a.y) > filled(b.y), a_over_b, b_over_a)
     return np.asarray(np.maximum(across, along))
 
 
 def _radius(path: Path) -> float:
     """Radius of the circle around a thing's center that holds it."""
-    high, across = max(BELOW[path.kind], ABOVE[path.kind]), HALF_WIDTH[path.kind]
-    return path.size * (high if path.kind in ("ball", "star", "triangle") else float(np.hypot(high, across)))
+    return path.size * bound(path.kind)
 
 
 def hits(a: Path, b: Path, view: str, fps: float) -> bool:
@@ -126,7 +125,7 @@ def goes_behind(mover: Path, screen: Path, view: str, fps: float) -> bool:
     if not screen.seen.any() or not mover.seen.any():
         return False
     middle = float(np.nanmedian(screen.x))
-    half = screen.size * HALF_WIDTH["screen"]
+    half = screen.size * SOLID["screen"].across
     whole = np.flatnonzero(mover.seen & (mover.amount > SHOWN) & (np.abs(mover.x - middle) > 0.5 * half))
     gone = np.flatnonzero(mover.amount < HIDDEN)
     for t in gone:
@@ -134,7 +133,7 @@ def goes_behind(mover: Path, screen: Path, view: str, fps: float) -> bool:
         if not len(before):
             continue
         last = float(mover.x[before[-1]])
-        reach = half + mover.size * HALF_WIDTH[mover.kind] + 2 * TOUCHING
+        reach = half + mover.size * SOLID[mover.kind].across + 2 * TOUCHING
         if abs(last - middle) > reach:
             continue
         if not len(after):
@@ -151,7 +150,7 @@ def bounces(mover: Path, other: Path | None, view: str, fps: float) -> bool:
     if view != "side":
         return False
     y = filled(mover.y)
-    low = y - BELOW[mover.kind] * mover.size < FLOOR + 0.5
+    low = y - SOLID[mover.kind].below * mover.size < FLOOR + 0.5
     for t in np.flatnonzero(low):
         down, up = slope(y, t - 3, t + 1, fps), slope(y, t, t + 4, fps)
         if down < -MOVING and up > MOVING:
@@ -165,7 +164,7 @@ def lands_on(mover: Path, other: Path, view: str, fps: float) -> bool:
         return False
     x, y, ox, oy = (filled(values) for values in (mover.x, mover.y, other.x, other.y))
     over = (np.abs(x - ox) < other.size + 0.3 * mover.size) & (y - oy > 0.7 * other.size)
-    clear = y - BELOW[mover.kind] * mover.size > FLOOR + 0.4
+    clear = y - SOLID[mover.kind].below * mover.size > FLOOR + 0.4
     touch = apart(mover, other, view) < TOUCHING
     for t in np.flatnonzero(over & clear & touch):
         fall, then = before_and_after(y, int(t), fps)

@@ -226,7 +226,7 @@ def test_create(studio: Page, server: Running) -> None:
     choose(studio, "fps", "8")
     choose(studio, "count", "2")
     estimate = studio.get_by_test_id("estimate")
-    expect(estimate).to_contain_text(re.compile(r"Cost\s*8192 px·s"))
+    expect(estimate).to_contain_text(re.compile(r"Cost\s*32\.8 k px·s"))
     expect(studio.get_by_test_id("queue-empty")).to_be_visible()
     studio.get_by_test_id("picture-at").fill("0.5")
     studio.get_by_test_id("add-picture-input").set_input_files(picture((90, 120, 200)))
@@ -452,7 +452,7 @@ def test_edit_what_is_seen(studio: Page, server: Running, clips: dict[str, dict[
         mask = client.get(f"/v1/files/{request.value.post_data_json['mask']['file_id']}/content").content
     painted = np.asarray(Image.open(io.BytesIO(mask)).convert("L"))
     assert (
-        painted.shape == (64, 64) and set(np.unique(painted)) == {0, 255} and painted[32, 36] == 255 and painted[4, 4] == 0
+        painted.shape == (128, 128) and set(np.unique(painted)) == {0, 255} and painted[64, 72] == 255 and painted[4, 4] == 0
     )
     expect(done).to_have_count(1)
 
@@ -656,7 +656,7 @@ def test_models_and_settings(studio: Page, server: Running) -> None:
     studio.get_by_label("Refresh usage").click()
     studio.get_by_test_id("usage").locator("summary").click()
     rows = studio.get_by_test_id("ledger").locator("tr").filter(has_text=made)
-    expect(rows.filter(has_text="Used")).to_contain_text("4096")
+    expect(rows.filter(has_text="Used")).to_contain_text("16.4 k")
 
 
 def test_a_key_with_a_quota(opens: Opens, server: Running) -> None:

@@ -11,11 +11,12 @@ import torch
 
 import kinema
 from kinema.canvas.canvas import Canvas
+from kinema.diffusion.seeds import candidate_seed
 from kinema.errors import InputError
 from kinema.inference import pipeline
 from kinema.inference.candidates import copies, cut_off, jitter, overlap_share, text_gain
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
-from kinema.inference.pipeline import SamplingConfig, candidate_seed, plan_state
+from kinema.inference.pipeline import SamplingConfig, plan_state
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.scene.encoding import Fields, encode_state, group_slice

@@ -12,7 +12,7 @@ from kinema.errors import SizeError
 from kinema.playground import simulate, tiny
 from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.playground.renderer import render_batch, render_scene
-from kinema.playground.shapes import BOUND
+from kinema.scene.geometry import BOUND
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, SIZES, VIEWS
 
 Args = dict[str, Any]

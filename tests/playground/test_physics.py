@@ -7,9 +7,10 @@ import pytest
 
 from kinema.errors import InputError
 from kinema.playground import Episode, SceneDistribution, full, is_held_out, one_shape, simulate, tiny, two_shapes
-from kinema.playground.physics import ABOVE, BELOW, GRAVITY, HALF_WIDTH, SIDE_DAMPING, Actor, Cast, PhysicsWorld
+from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, Cast, PhysicsWorld
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import acting
+from kinema.scene.geometry import ROUND, SOLID, Extent
 from kinema.scene.scene import COLORS, KINDS
 
 DIETS = {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full(), "acting": acting()}
@@ -107,12 +108,12 @@ def test_nothing_leaves_the_room_or_sinks(episodes: list[Episode]) -> None:
             kind, size = KINDS[scene.kind[k]], float(scene.size[k])
             if kind in ("screen", "flag"):
                 continue
-            turned = bool(np.abs(scene.angle[:, k]).max() > 1e-3) and kind not in ("ball", "star")
-            across, below, above = (0.45,) * 3 if turned else (HALF_WIDTH[kind], BELOW[kind], ABOVE[kind])
-            assert scene.x[:, k].min() > low_x + across * size - 0.08, (episode.seed, k)
-            assert scene.x[:, k].max() < scene.room_width - low_x - across * size + 0.08, (episode.seed, k)
-            assert scene.y[:, k].min() > low_y + below * size - 0.08, (episode.seed, k)
-            assert scene.y[:, k].max() < high_y - above * size + 0.08, (episode.seed, k)
+            turned = bool(np.abs(scene.angle[:, k]).max() > 1e-3) and kind not in ROUND
+            solid = Extent(0.45, 0.45, 0.45) if turned else SOLID[kind]
+            assert scene.x[:, k].min() > low_x + solid.across * size - 0.08, (episode.seed, k)
+            assert scene.x[:, k].max() < scene.room_width - low_x - solid.across * size + 0.08, (episode.seed, k)
+            assert scene.y[:, k].min() > low_y + solid.below * size - 0.08, (episode.seed, k)
+            assert scene.y[:, k].max() < high_y - solid.above * size + 0.08, (episode.seed, k)
 
 
 def test_energy_does_not_grow() -> None:

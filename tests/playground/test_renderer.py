@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from kinema.errors import SizeError
-from kinema.playground.renderer import PALETTE, render_batch, render_scene, visible_share
-from kinema.playground.shapes import OUTLINES
-from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
+from kinema.playground.renderer import render_batch, render_scene, visible_share
+from kinema.scene.geometry import OUTLINE
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, VIEWS, Scene
 
 Args = dict[str, Any]
 
@@ -60,16 +60,16 @@ def scattered(count: int, slots: int = 4) -> Args:
 
 
 def test_a_thing_covers_its_outline_and_no_more() -> None:
-    for name, (across, below, above) in OUTLINES.items():
+    for name, outline in OUTLINE.items():
         rows, columns = changed(
             pictures([(name, "red", 1.0, 5.0, 5.0)], background="snow", height=256, width=256, camera=(5.0, 5.0, 2.0))
         ).nonzero()
         left, right, top, bottom = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
         scale = 256 / 5
-        assert abs((bottom - 128) / scale - below) < 0.08, name
-        assert abs((128 - top) / scale - above) < 0.08, name
-        assert abs((right - 128) / scale - across) < 0.08, name
-        assert name == "flag" or abs((128 - left) / scale - across) < 0.08, name
+        assert abs((bottom - 128) / scale - outline.below) < 0.08, name
+        assert abs((128 - top) / scale - outline.above) < 0.08, name
+        assert abs((right - 128) / scale - outline.across) < 0.08, name
+        assert name == "flag" or abs((128 - left) / scale - outline.across) < 0.08, name
 
 
 @pytest.mark.parametrize("view", VIEWS)

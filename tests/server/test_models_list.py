@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 from kinema.errors import SizeError
 from kinema.inference import limits
 from kinema.models.hub import available_models
-from kinema.server.api.models import model_shown
+from kinema.scene.geometry import OUTLINE
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, SIZES
+from kinema.server.api.models import model_shown, scene_facts
 from kinema.server.api.video_schema import (
     BlendVideos,
     CreateVideo,
@@ -44,3 +48,14 @@ def test_clients_of_the_service_that_ended_get_the_nearest_and_a_note() -> None:
     near = requested_size("720x1280", "sora-2", "kinema-tiny", notes)
     assert near is not None and limits.check_size(config, near)[1] == config.height
     assert notes == [f"kinema-tiny does not film 720x1280; {near} instead"]
+
+
+def test_the_list_says_what_scenes_are_made_of() -> None:
+    facts = scene_facts()
+    assert (tuple(facts.palette), tuple(facts.outlines)) == (COLORS, KINDS)
+    assert facts.palette["red"] == "#{:02x}{:02x}{:02x}".format(*PALETTE["red"])
+    assert facts.outlines["flag"].model_dump() == asdict(OUTLINE["flag"])
+    assert (facts.sizes, facts.backgrounds) == (SIZES, list(BACKGROUNDS))
+    for name in available_models():
+        words = model_shown(name).kinema.vocabulary
+        assert (words.kinds, words.colors) == (list(facts.outlines), list(facts.palette))

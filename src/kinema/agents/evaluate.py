@@ -80,6 +80,11 @@ def _play(
     return returns, terminated_once
 
 
+def episode_seed(seed: int, number: int) -> int:
+    """Of episode `number` of a score, away from the episodes that agents learn in."""
+    return (FIRST + seed * 100_003 + number) % 2**31
+
+
 def score(
     policy: Policy,
     task: str,
@@ -99,7 +104,7 @@ def score(
     runs = []
     for first in range(0, episodes, SIDE_BY_SIDE):
         count = min(SIDE_BY_SIDE, episodes - first)
-        begin = FIRST + seed * 100_003 + first
+        begin = episode_seed(seed, first)
         if inside is None:
             rooms = playgrounds(count, AutoresetMode.NEXT_STEP, **options)
             runs.append(_play(rooms, policy, begin, partial(_scenes_of, rooms)))
@@ -157,7 +162,7 @@ def score_recorded(
     policy = agent or _AnyAction(env.single_action_space, seed)
     runs = []
     for episode in range(episodes):
-        runs.append(_play(env, policy, (FIRST + seed * 10_007 + episode) % 2**31, most=most))
+        runs.append(_play(env, policy, episode_seed(seed, episode), most=most))
         if show is not None:
             show(episode + 1, episodes)
     env.close()

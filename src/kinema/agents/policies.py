@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import TextCondition
+from kinema.diffusion.seeds import frame_seed
 from kinema.errors import InputError
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.rollout import (
@@ -177,7 +178,7 @@ class Planner:
         actions_now = torch.from_numpy(plans.reshape(-1, *plans.shape[2:])).to(self.model.device)
         earned, going = np.zeros(len(actions_now), np.float32), np.ones(len(actions_now), np.float32)
         for t in range(self.ahead):
-            seeds = [self._number * 1009 + t] * len(actions_now)
+            seeds = [frame_seed(self._number, t)] * len(actions_now)
             last, new = step(
                 self.model, history, actions_now[:, t // self.hold], fps=self.fps, seeds=seeds, text=text, window=self.window
             )

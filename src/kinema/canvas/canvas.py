@@ -23,6 +23,7 @@ from torch import Tensor
 
 from kinema.errors import InputError
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
+from kinema.scene.geometry import ROOM_HEIGHT
 
 Tracks = dict[str, Tensor]
 """Values, levels or noise of tracks by their names."""
@@ -190,5 +191,5 @@ def blank(
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
     levels = {name: levels_of(name, value, 1.0) for name, value in values.items()}
     if grid is not None and cell_units is None:
-        cell_units = 10.0 / grid[0]
+        cell_units = ROOM_HEIGHT / grid[0]
     return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)

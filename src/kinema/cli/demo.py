@@ -18,12 +18,9 @@ import numpy as np
 
 import kinema
 from kinema.media import Clip
-from kinema.scene.scene import Scene
+from kinema.scene.geometry import FLOOR, ROOM_HEIGHT
+from kinema.scene.scene import COLORS, HEX, Scene
 
-COLORS = {
-    "red": "#e02b2b", "orange": "#ff8c1a", "yellow": "#d9b800", "green": "#2ca844",
-    "cyan": "#14b8c4", "blue": "#2b55e0", "purple": "#8a3bc8", "pink": "#f06fb0",
-}  # fmt: skip
 STYLE = """
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -38,17 +35,19 @@ def paths_svg(scene: Scene) -> str:
     """The state track drawn: each entity's path through the room, and its place over time."""
     parts = []
     for slot in scene.entities:
-        name, color = scene.name(slot), COLORS[scene.name(slot).split()[0]]
-        points = " ".join(f"{x:.2f},{10 - y:.2f}" for x, y in zip(scene.x[:, slot], scene.y[:, slot], strict=True))
-        x, y = scene.x[-1, slot], 10 - scene.y[-1, slot]
+        name, color = scene.name(slot), HEX[COLORS[scene.color[slot]]]
+        points = " ".join(f"{x:.2f},{ROOM_HEIGHT - y:.2f}" for x, y in zip(scene.x[:, slot], scene.y[:, slot], strict=True))
+        x, y = scene.x[-1, slot], ROOM_HEIGHT - scene.y[-1, slot]
         shown = html.escape(name)
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width=".12" stroke-linejoin="round"/>'
             f'<circle cx="{x:.2f}" cy="{y:.2f}" r="{scene.size[slot] * 0.5:.2f}" fill="{color}"><title>{shown}</title></circle>'
             f'<text x="{min(max(x, 1), 7.5):.2f}" y="{max(y - 0.7, 0.6):.2f}" font-size=".5" fill="currentColor">{shown}</text>'
         )
-    floor = '<line x1="0" x2="10" y1="9" y2="9" stroke="#8888" stroke-width=".05"/>' if scene.view == "side" else ""
-    return f'<svg viewBox="0 0 10 10" role="img" aria-label="paths of the entities">{floor}{"".join(parts)}</svg>'
+    high, low = f"{ROOM_HEIGHT:g}", f"{ROOM_HEIGHT - FLOOR:g}"
+    line = f'<line x1="0" x2="{high}" y1="{low}" y2="{low}" stroke="#8888" stroke-width=".05"/>'
+    floor = line if scene.view == "side" else ""
+    return f'<svg viewBox="0 0 {high} {high}" role="img" aria-label="paths of the entities">{floor}{"".join(parts)}</svg>'
 
 
 def section(title: str, note: str, clip: Clip, path: Path, seconds: float) -> str:

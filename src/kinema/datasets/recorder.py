@@ -25,6 +25,7 @@ from PIL import Image
 from kinema.datasets.lerobot import Recorded, Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
+from kinema.models.config import cell_px
 from kinema.types import Frame
 
 PLUGINS = {
@@ -35,8 +36,9 @@ PLUGINS = {
     "Crafter": ("kinema.envs.crafter", "crafter"),
 }
 """What to import for ids that begin so (Gymnasium finds no plugins by itself), and how pip calls it."""
-LEAST = 16
-"""Pixels per side under which an array of a picture's shape is a grid of numbers, not a picture."""
+CELL_PX = cell_px(2)
+"""Pixels along one side of a video cell of a recorded world. Pictures are whole cells; an array of a picture's shape with a shorter
+side is a grid of numbers, not a picture."""
 FPS = 16.0
 MOST_SENSORS = 1024
 MINUTES = 10.0
@@ -81,7 +83,7 @@ def _is_picture(space: gym.Space[Any]) -> bool:
         isinstance(space, gym.spaces.Box)
         and space.dtype == np.uint8
         and len(space.shape) in (2, 3)
-        and min(space.shape[:2]) >= LEAST
+        and min(space.shape[:2]) >= CELL_PX
         and (len(space.shape) == 2 or space.shape[2] in (1, 3))
     )
 
@@ -245,8 +247,8 @@ class PictureObservation(gym.Wrapper[Any, Any, Any, Any]):
 
 def check_picture_size(size: tuple[int, int]) -> None:
     """InputError unless pictures [height, width] can become video cells."""
-    if min(size) < LEAST or any(side % 16 for side in size):
-        raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of 16")
+    if min(size) < CELL_PX or any(side % CELL_PX for side in size):
+        raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of {CELL_PX}")
 
 
 def record(

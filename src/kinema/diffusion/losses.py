@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.autoencoder.image_loss import image_loss
 from kinema.canvas.canvas import Canvas, Tracks
 from kinema.canvas.patchify import from_cells
 from kinema.models.denoiser import Denoiser, DenoiserInput, cell_centers, cell_units_of, clean_video, cleaned
 from kinema.models.objects.detection import detection_loss
-from kinema.scene.encoding import GROUPS, SIZE, SIZE_SPREAD, group_slice
+from kinema.scene.encoding import GROUPS, group_slice, seen_places, size_units, zoom_of
 
 GROUP_WEIGHTS = {
     "exists": 1.0,
@@ -91,9 +92,8 @@ def noised(canvas: Canvas, noise: Tracks) -> Canvas:
 def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float, window: Tensor | None = None) -> Tensor:
     """[B, T, h, w]: 1 for cells that may hold an object or its edge, else 0. state and camera as tracks; window as in
     `Denoiser.expect`."""
-    zoom = torch.exp2(camera[..., 2] / 2)[..., None]
-    place = 5.0 + 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom[..., None]
-    radius = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]) * zoom
+    place = seen_places(state, camera)
+    radius = size_units(state[..., group_slice("size")][..., 0]) * zoom_of(camera)[..., None]
     centers = cell_centers(h, w, cell_units, state.device)
     if window is not None:
         centers = centers + window[:, None, None]
@@ -137,11 +137,11 @@ def detection_of(detections: Tensor, clean: Canvas) -> Tensor:
 
 
 def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, window: Tensor | None, counts: Tensor) -> Tensor:
-    """The image loss of pictures [B, 3, H, W], weighted towards objects. units: height of 8 pixels in units; window as in
-    `Denoiser.expect`; counts [h, w]: weight of each cell of 16 x 16 pixels."""
-    rows, columns = true.shape[2] // 8, true.shape[3] // 8
+    """The image loss of pictures [B, 3, H, W], weighted towards objects. units: height in units of a latent; window as in
+    `Denoiser.expect`; counts [h, w]: weight of each video cell."""
+    rows, columns = true.shape[2] // SPACE_FACTOR, true.shape[3] // SPACE_FACTOR
     near = near_objects(values["state"], values["camera"], rows, columns, units, window)
-    weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=8.0)
+    weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=float(SPACE_FACTOR))
     return image_loss(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
 
 
@@ -170,7 +170,7 @@ def crop_losses(
     return {
         "sketch": (missed * weight).mean(),
         "spread": (likelihood * counts[..., None]).mean() / counts.mean(),
-        "picture": picture_loss(made, pictures, values, units / 2, window, counts),
+        "picture": picture_loss(made, pictures, values, units / model.config.patch, window, counts),
     }
 
 
@@ -193,7 +193,7 @@ def still_losses(
     result["sight"] = detection_of(detections, clean.map(lambda x: x[n:], None))
     made = decode(from_cells(estimate_video(drawn, answers), model.config.patch))[:, 0]
     everywhere = torch.ones(drawn.levels["video"].shape[2:], device=made.device)
-    result["picture"] = picture_loss(made, pictures[:n], truth, units / 2, None, everywhere)
+    result["picture"] = picture_loss(made, pictures[:n], truth, units / model.config.patch, None, everywhere)
     return result
 
 

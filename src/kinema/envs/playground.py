@@ -23,6 +23,7 @@ from kinema.playground.renderer import render_scene
 from kinema.playground.scenarios import draw_task_cast
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Judge, Task
+from kinema.scene.geometry import DEFAULT_CAMERA
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.types import Frame
 
@@ -146,7 +147,7 @@ class PlaygroundEnv(RenderedEnv):
             raise InputError("no scene before reset: call reset() first")
         entities = self._world.cast
         track = np.asarray([self._rows], np.float32)
-        camera = np.array([[5.0, 5.0, 1.0]], np.float32)
+        camera = np.array([DEFAULT_CAMERA], np.float32)
         visible_share, _ = visible(entities, track[:, :, 0], track[:, :, 1], camera, 1.0)
         return to_scene(entities, track, visible_share, camera, self.fps, self.distribution.slots)
 

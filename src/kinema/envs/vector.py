@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition, Tracks
+from kinema.diffusion.seeds import row_seeds
 from kinema.envs.window import RenderedEnv, check_count, check_render_mode, check_time_limit
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
@@ -203,7 +204,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
             raise InputError("step before reset: call reset() first")
 
     def _seeds(self, frame: int) -> list[int]:
-        return [(self._seed * 1_000_003 + frame * 4099 + i) % 2**62 for i in range(self.num_envs)]
+        return row_seeds(self._seed, frame, self.num_envs)
 
     def _forget(self) -> None:
         del self._frame_states[: -self.window - 1]

@@ -21,6 +21,7 @@ from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
 from kinema.playground.physics import Cast, PhysicsWorld
 from kinema.playground.renderer import render_scene
+from kinema.scene.geometry import DEFAULT_CAMERA
 from kinema.scene.scene import Scene
 from kinema.types import Floats, Frames
 
@@ -79,7 +80,7 @@ def enact(cast: Cast, actions: Floats, *, fps: float = FPS, slots: int = 4) -> S
         world.step((float(action[0]), float(action[1])))
         path.append(world.rows())
     track = np.asarray(path, np.float32)
-    camera = np.tile(np.array([5.0, 5.0, 1.0], np.float32), (len(track), 1))
+    camera = np.tile(np.array(DEFAULT_CAMERA, np.float32), (len(track), 1))
     seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
     return to_scene(cast, track, seen, camera, fps, slots)
 

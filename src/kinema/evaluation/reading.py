@@ -70,7 +70,7 @@ def read_pictures(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Readin
 
 def _fits(seen: ParsedObject, scene: Scene, slot: int, exact: bool) -> bool:
     """Of that kind and color; failing that, of a color that only this thing has."""
-    color = COLORS[scene.color[slot]]
+    color: str = COLORS[scene.color[slot]]
     if exact:
         return f"{seen.color} {seen.kind}" == scene.name(slot)
     alone = sum(COLORS[scene.color[k]] == color for k in scene.entities) == 1

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.hub import Model
-from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice, project_identity
-from kinema.scene.scene import KINDS, SYMMETRY
+from kinema.scene.encoding import POSITION_SCALE, group_slice, project_identity, size_units, zoom_of
+from kinema.scene.geometry import CIRCLES, HALF_HEIGHT, SYMMETRY
+from kinema.scene.scene import KINDS
 
 DEPTH = 0.25
 """Two things overlap from this depth on, as a share of the smaller one's circle."""
@@ -28,25 +29,18 @@ NOISE_LEVELS = (0.6, 0.85)
 NOISE_SEED = 1
 TEXT_GROUPS = ("exists", "kind", "color", "size", "position", "velocity")
 OVERLAP_WEIGHT, JITTER_WEIGHT, CUT_OFF_WEIGHT = 1.0, 0.5, 1.0
-ROOM_SPREAD = 2.5
-"""Units that a step of 1 in a place is."""
 
-_CIRCLES = {
-    "ball": (1.0, 0.0), "box": (0.88, 0.0), "triangle": (0.575, 0.0), "star": (0.8, 0.0), "car": (0.56, 0.5), "robot": (0.8, 0.0),
-}  # fmt: skip
-"""Two circles inside each solid thing: their radius, and how far they lie before and behind its center, in multiples of its
-size."""
-_RADIUS = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[0] for kind in KINDS])
-_AHEAD = torch.tensor([_CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
+_RADIUS = torch.tensor([CIRCLES.get(kind, (0.0, 0.0))[0] for kind in KINDS])
+_AHEAD = torch.tensor([CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
 _SYMMETRY = torch.tensor([float(SYMMETRY[kind]) for kind in KINDS])
 
 
-def plan_scores(model: Model, drafts: Canvas, half_width: float = ROOM_SPREAD * 2) -> Tensor:
+def plan_scores(model: Model, drafts: Canvas, half_width: float = HALF_HEIGHT) -> Tensor:
     """The score of each plan [N]; higher is better. drafts: N finished plans of one text. half_width: of the picture that will be
     drawn, in units at zoom 1."""
     state = project_identity(drafts.values["state"])
     score = -OVERLAP_WEIGHT * overlap_share(state) - JITTER_WEIGHT * jitter(state)
-    if half_width < ROOM_SPREAD * 2:
+    if half_width < HALF_HEIGHT:
         score = score - CUT_OFF_WEIGHT * cut_off(state, drafts.values["camera"], half_width)
     return score + text_gain(model, drafts) if drafts.text is not None else score
 
@@ -54,13 +48,13 @@ def plan_scores(model: Model, drafts: Canvas, half_width: float = ROOM_SPREAD * 
 def overlap_share(state: Tensor) -> Tensor:
     """Share of frames in which two solid things overlap [N]. state: settled [N, T, K, F]."""
     kind = state[:, 0, :, group_slice("kind")].argmax(-1)
-    size = state[:, 0, :, group_slice("size")][..., 0] * SIZE_SPREAD + SIZE
+    size = size_units(state[:, 0, :, group_slice("size")][..., 0])
     solid = (state[:, 0, :, 0] > 0) & (_RADIUS.to(state.device)[kind] > 0)
     radius = _RADIUS.to(state.device)[kind] * size
     turn = state[..., group_slice("angle")]
     angle = torch.atan2(turn[..., 0], turn[..., 1]) / _SYMMETRY.to(state.device)[kind].clamp_min(1)[:, None]
     ahead = (_AHEAD.to(state.device)[kind] * size)[:, None, :, None] * torch.stack([angle.cos(), angle.sin()], -1)
-    center = state[..., group_slice("position")] * ROOM_SPREAD
+    center = state[..., group_slice("position")] * POSITION_SCALE
     circles = torch.stack([center + ahead, center - ahead], 3)
     apart = (circles[:, :, :, None, :, None] - circles[:, :, None, :, None, :]).norm(dim=-1).amin((-1, -2))
     depth = radius[:, :, None] + radius[:, None, :] - DEPTH * torch.minimum(radius[:, :, None], radius[:, None, :])
@@ -73,8 +67,8 @@ def overlap_share(state: Tensor) -> Tensor:
 def cut_off(state: Tensor, camera: Tensor, half_width: float) -> Tensor:
     """Share of things and frames whose middle lies beyond the left or right side of the picture [N]. state: settled [N, T, K, F];
     camera [N, T, 3], as the canvas holds it."""
-    across = ROOM_SPREAD * (state[..., group_slice("position")][..., 0] - camera[..., None, 0])
-    outside = across.abs() * torch.exp2(camera[..., None, 2] / 2) > half_width
+    across = POSITION_SCALE * (state[..., group_slice("position")][..., 0] - camera[..., None, 0])
+    outside = across.abs() * zoom_of(camera)[..., None] > half_width
     alive = (state[..., 0] > 0).float()
     share: Tensor = (outside * alive).sum((1, 2)) / alive.sum((1, 2)).clamp_min(1)
     return share
@@ -85,7 +79,7 @@ def jitter(state: Tensor) -> Tensor:
     three frames. state: settled [N, T, K, F]."""
     if state.shape[1] < 3:
         return state.new_zeros(len(state))
-    position = state[..., group_slice("position")] * ROOM_SPREAD
+    position = state[..., group_slice("position")] * POSITION_SCALE
     off = (position[:, 1:-1] - (position[:, 2:] + position[:, :-2]) / 2).norm(dim=-1).median(1).values
     exists = (state[:, 0, :, 0] > 0).float()
     mean: Tensor = (off * exists).sum(1) / exists.sum(1).clamp_min(1)

@@ -18,10 +18,12 @@ from kinema.autoencoder import to_uint8, to_unit
 from kinema.canvas.canvas import Canvas, blank
 from kinema.canvas.patchify import from_cells, to_cells
 from kinema.devices import AUTO, resolve_device
+from kinema.diffusion.seeds import LIMIT
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene, encode_camera
+from kinema.scene.geometry import MIDDLE, cell_units
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, with_cast
 from kinema.text.storyboard import parse_storyboard
 from kinema.types import Frames
@@ -57,7 +59,7 @@ def blank_canvas(
     grid = (-(-height // cell), -(-width // cell))
     return blank(
         batch=count, frames=frames, fps=fps, slots=model.config.denoiser.slots, grid=grid,
-        cell_values=model.config.denoiser.cell_values, cell_units=10.0 * cell / height, start_s=start_s, device=model.device,
+        cell_values=model.config.denoiser.cell_values, cell_units=cell_units(height / cell), start_s=start_s, device=model.device,
     )  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tens
         raise InputError("camera: expected at least one stop, (second, x, y, zoom)")
     if not np.isfinite(path).all() or (path[:, 0] < 0).any() or (np.diff(path[:, 0]) <= 0).any():
         raise InputError("camera: expected stops at rising seconds from 0 on, all of them finite")
-    if not ((path[:, 3] >= 0.25) & (path[:, 3] <= 8)).all() or np.abs(path[:, 1:3] - 5).max() > 20:
+    if not ((path[:, 3] >= 0.25) & (path[:, 3] <= 8)).all() or np.abs(path[:, 1:3] - MIDDLE).max() > 20:
         raise InputError("camera: expected a zoom from 0.25 to 8, and places within 20 units of the room's middle, (5, 5)")
     clock = time_s.cpu().numpy()
     log_zoom = np.interp(clock, path[:, 0], np.log2(path[:, 3]))
@@ -128,6 +130,6 @@ def decode_clips(
 
 def check_seed(seed: int) -> int:
     """A whole number from 0 up to 2^62."""
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**62:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < LIMIT:
         raise InputError(f"seed {seed!r}: expected a whole number from 0 to 2^62")
     return int(seed)

@@ -15,6 +15,7 @@ import torch
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
+from kinema.diffusion.seeds import frame_seed
 from kinema.inference import pipeline
 from kinema.inference.canvas_io import blank_canvas, check_seed, decode_clips, encode_frames, encode_prompt, padded_size
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
@@ -140,7 +141,7 @@ def extend_by_rollout(
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
     states = prefill(model, split_frames(tracks, 0.0, fps))
     for t in range(more):
-        last, new = step(model, states, None, fps=fps, seeds=[(seed * 1_000_003 + t) % 2**62])
+        last, new = step(model, states, None, fps=fps, seeds=[frame_seed(seed, t)])
         states = [*states[:-1], last, new]
         if progress is not None:
             progress("plan", t + 1, more)

@@ -147,7 +147,7 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
 def memory_needed(config: ModelConfig, frames: int, width: int, height: int, count: int) -> int:
     """Bytes that filming takes at its peak, by the pixels and the activations of one window."""
     pixels = frames * width * height * 3 * (1 + 4 + 4) * count
-    cells = (width / 16) * (height / 16) + config.denoiser.slots + 1
+    cells = (width / config.cell_px) * (height / config.cell_px) + config.denoiser.slots + 1
     window = min(frames, config.window) * cells * config.denoiser.width * 4 * 24 * count
     return int(pixels + window + 0.6e9)
 

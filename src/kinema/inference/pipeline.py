@@ -26,6 +26,7 @@ from torch import Tensor
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.conditioning import fix_identity
 from kinema.diffusion.samplers import Denoise, euler, guided, heun, noise_canvas, schedule
+from kinema.diffusion.seeds import candidate_seed, window_seed
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.inference.candidates import copies, plan_scores
@@ -303,11 +304,6 @@ def _share(report: Callable[[int, int], None], before: int, total: int) -> Calla
     return lambda done, _: report(before + done, total)
 
 
-def candidate_seed(seed: int, number: int) -> int:
-    """The seed of a sample's candidate, far from those of other samples; the first is the sample's own."""
-    return (seed + number * 0x1E3779B97F4A7C15) % 2**62
-
-
 def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
     """Values at some frames [n, ...], on straight lines between them and as the last after it: [frames, ...]."""
     every = int(index[1] - index[0]) if len(index) > 1 else 1
@@ -334,7 +330,7 @@ def plan_state(
         report = None
         if progress is not None:
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
-        window_seeds = [seed + 7919 * number for seed in seeds]
+        window_seeds = [window_seed(seed, number) for seed in seeds]
         if _open(part, options):
             done = _best(model, part, options, window_seeds, _half_width(canvas), report)
         else:
@@ -376,7 +372,7 @@ def render_video(
         if bool(pending[index].any()):
             render = model.denoiser.renders and _known(canvas, index)
             index = index[pending[index]] if render else index
-            window_seeds = [seed + 104729 + 7919 * number for seed in seeds]
+            window_seeds = [window_seed(seed, number, video=True) for seed in seeds]
             part = sample_canvas(
                 model, canvas.pick(index), options, window_seeds, steps=options.num_render_steps, guidance=1.0,
                 temperature=FILM_TEMPERATURE, render=render,

@@ -23,12 +23,14 @@ from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Canvas, TextCondition, levels_of
 from kinema.canvas.patchify import from_cells
 from kinema.diffusion.samplers import euler, noise_canvas, schedule
+from kinema.diffusion.seeds import ending_rng
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.models.block import KVCache
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.hub import Model
 from kinema.scene.encoding import IDENTITY, group_slice, project_for_render
+from kinema.scene.geometry import cell_units
 
 WINDOW = 32
 """Frames that attention reads from the cache: two seconds at 16 frames a second."""
@@ -100,7 +102,7 @@ def _known(states: Sequence[FrameState], text: TextCondition | None) -> Canvas:
 
 def _cell_units(values: dict[str, Tensor]) -> float | None:
     """Height of a cell of pictures that fill their cells, as those of recorded worlds do."""
-    return 10.0 / values["video"].shape[2] if "video" in values else None
+    return cell_units(values["video"].shape[2]) if "video" in values else None
 
 
 def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
@@ -223,7 +225,7 @@ def termination_prob(state: FrameState) -> NDArray[np.float32]:
 
 def terminated(state: FrameState, seeds: Sequence[int]) -> NDArray[np.bool_]:
     """Whether each world's task ends in this frame [B], drawn with `termination_prob` from its seed."""
-    drawn = np.array([np.random.default_rng((seed, 7)).random() for seed in seeds])
+    drawn = np.array([ending_rng(seed).random() for seed in seeds])
     return np.asarray(drawn < termination_prob(state))
 
 
@@ -248,7 +250,7 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     batch, frames = known.time_s.shape
     shape = (batch * frames, 1, *grid)
     video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)
-    alone = replace(known.map(lambda x: x.flatten(0, 1)[:, None], None), cell_units=10.0 * cell / height)
+    alone = replace(known.map(lambda x: x.flatten(0, 1)[:, None], None), cell_units=cell_units(height / cell))
     canvas = alone.with_track("video", video, levels_of("video", video, 1.0))
     clean = model.denoiser.render(canvas, dtype=model.dtype)
     shown = to_uint8(model.autoencoder.decode(from_cells(clean, patch)))[:, 0, :height, :width]

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.errors import ModelError
 from kinema.scene.encoding import VECTORS
+
+
+def cell_px(patch: int) -> int:
+    """Pixels along one side of a video cell of patch x patch latents."""
+    return SPACE_FACTOR * patch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,11 @@ class DenoiserConfig:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
         if self.depth < 2 or self.depth % 2:
             raise ModelError(f"depth {self.depth}: expected an even number, blocks come in pairs (space, time)")
+
+    @property
+    def cell_px(self) -> int:
+        """Pixels along one side of a video cell."""
+        return cell_px(self.patch)
 
     @property
     def cell_values(self) -> int:

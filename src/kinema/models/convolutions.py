@@ -25,6 +25,9 @@ SEEING, DRAWING = 3, 2
 """Residual convolutions before and after the splats are added: each extends the receptive field by one latent (8 pixels)."""
 PLACE = 25
 """Number of features of a cell's position and size: Fourier features of its center, and the logarithm of its height."""
+USUAL_CELL_UNITS, USUAL_PLACE_UNITS = 2.5, 0.625
+"""Heights in units at which the features of a cell's and of a map place's height are 0: those of a picture 64 pixels high, and of
+one 128 pixels high."""
 SCALE = 2
 """Number of features of a map place's size: the logarithm of its height and that squared."""
 
@@ -42,13 +45,13 @@ class Conv(nn.Conv2d):
 
 def place_features(centers: Tensor, cell_units: float) -> Tensor:
     """[..., h * w, 2] -> [..., h * w, PLACE]."""
-    size = torch.full((*centers.shape[:-1], 1), cell_units / 2.5, device=centers.device).log2()
+    size = torch.full((*centers.shape[:-1], 1), cell_units / USUAL_CELL_UNITS, device=centers.device).log2()
     return torch.cat([fourier(centers), size], -1)
 
 
 def scale_features(place_units: float, device: torch.device) -> Tensor:
-    """Height of a place of the map in units -> [SCALE]; 0 for the places of a picture 128 pixels high."""
-    height = torch.full((1,), place_units / 0.625, device=device).log2()
+    """Height of a place of the map in units -> [SCALE]."""
+    height = torch.full((1,), place_units / USUAL_PLACE_UNITS, device=device).log2()
     return torch.cat([height, height.square()])
 
 

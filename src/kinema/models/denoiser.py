@@ -39,7 +39,8 @@ from kinema.models.objects.contacts import ContactModule
 from kinema.models.objects.detection import DETECTION_DIM
 from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share
 from kinema.models.objects.splatter import LocalHead, SlotSplatter
-from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.scene.encoding import STATE_FEATURES, group_slice, position_units
+from kinema.scene.geometry import MIDDLE
 
 _POSITION = group_slice("position")
 RESIDUAL_SPREAD = 0.4
@@ -55,8 +56,8 @@ def causal_bias(frames: int, device: torch.device) -> Tensor:
 
 def cell_centers(h: int, w: int, cell_units: float, device: torch.device) -> Tensor:
     """Centers (y, x) of video cells in room units as the default camera sees them, y up: [h * w, 2]."""
-    y = 5.0 + cell_units * (h / 2 - 0.5 - torch.arange(h, device=device, dtype=torch.float32))
-    x = 5.0 + cell_units * (torch.arange(w, device=device, dtype=torch.float32) - w / 2 + 0.5)
+    y = MIDDLE + cell_units * (h / 2 - 0.5 - torch.arange(h, device=device, dtype=torch.float32))
+    x = MIDDLE + cell_units * (torch.arange(w, device=device, dtype=torch.float32) - w / 2 + 0.5)
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).reshape(h * w, 2)
 
 
@@ -160,7 +161,7 @@ class Denoiser(nn.Module):
 
     def _embed_state(self, state: Tensor, level: Tensor, place: Tensor) -> Tensor:
         b, t, k, _ = state.shape
-        position = fourier(place * 2.5 + 5.0)
+        position = fourier(position_units(place))
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
         tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, position, slot], -1))
         return tokens
@@ -168,8 +169,8 @@ class Denoiser(nn.Module):
     def _slot_places(self, place: Tensor) -> Tensor:
         """Positions (y, x) of slot and vector tokens for rotary embedding, [B, T, K + 1, 2]: a slot is at its most likely position,
         near the video tokens of its pixels."""
-        places = (5.0 + 2.5 * place).flip(-1)
-        return torch.cat([places, torch.full_like(places[:, :, :1], 5.0)], 2)
+        places = position_units(place).flip(-1)
+        return torch.cat([places, torch.full_like(places[:, :, :1], MIDDLE)], 2)
 
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
         vectors = torch.cat([values[name] for name in self.vectors], -1)

@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype, load_autoencoder
-from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, resolve_device
 from kinema.errors import ModelError, OutputError
@@ -85,7 +84,7 @@ class ModelConfig:
     @property
     def cell_px(self) -> int:
         """Pixels along one side of a video cell."""
-        return SPACE_FACTOR * self.denoiser.patch
+        return self.denoiser.cell_px
 
 
 class Model:

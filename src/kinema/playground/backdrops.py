@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FLOOR = 1.0
-"""Height of the ground in the side view."""
+from kinema.scene.geometry import CEILING, FLOOR, ROOM_HEIGHT
 
 Color = tuple[int, int, int]
 
@@ -149,7 +148,7 @@ SCENERY: dict[str, Callable[[Sheet, Place], None]] = {
 
 def _side(sheet: Sheet, name: str) -> None:
     place = PLACES[name]
-    rise = ((sheet.y - FLOOR) / 9.0).clamp(0.0, 1.0)
+    rise = ((sheet.y - FLOOR) / (CEILING - FLOOR)).clamp(0.0, 1.0)
     sheet.color = torch.lerp(sheet.shade(place.sky[1]), sheet.shade(place.sky[0]), rise)
     SCENERY[name](sheet, place)
     lit, top, bottom = (sheet.shade(color) for color in place.ground)
@@ -174,7 +173,7 @@ def _top(sheet: Sheet, name: str) -> None:
 def backdrops(view: Tensor, background: Tensor, camera: Tensor, height: int, width: int) -> Tensor:
     """Backdrops for M pictures: uint8 [M, 3, height, width]. view and background [M] index VIEWS and BACKGROUNDS."""
     out = torch.empty(len(camera), 3, height, width, dtype=torch.uint8, device=camera.device)
-    pixel = 10.0 / (camera[:, 2] * height)
+    pixel = ROOM_HEIGHT / (camera[:, 2] * height)
     across = (torch.arange(width, device=camera.device) + (0.5 - width / 2)) * pixel[:, None] + camera[:, :1]
     up = (height / 2 - 0.5 - torch.arange(height, device=camera.device)) * pixel[:, None] + camera[:, 1:2]
     places = background * 2 + view

@@ -11,8 +11,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH, SCENERY, Cast
+from kinema.playground.physics import SCENERY, Cast
 from kinema.playground.scene_distribution import SceneDistribution
+from kinema.scene.geometry import HALF_HEIGHT, MIDDLE, MOVER_BODY, ROOM_HEIGHT, SOLID
 from kinema.types import Floats
 
 
@@ -49,20 +50,21 @@ def _shot(
     elif move == "zoom":
         first, last = rng.choice(((1.0, 1.5), (1.5, 1.0)))
         zoom = np.linspace(first, last, frames)
-    half = 5.0 / zoom
+    half = HALF_HEIGHT / zoom
     across = half * distribution.aspect
     if move == "follow":
         px, py = _smooth(x[:, lead], fps), np.maximum(_smooth(y[:, lead], fps), 0)
     else:
         px, py = np.full(frames, float(x[0, lead])), np.full(frames, float(y[0, lead]))
         if move == "still":
-            px[:], py[:] = 5.0 if cast.scenario == "leave" else rng.uniform(5.0, max(5.0, width - 5.0)), 5.0
-            if cast.scenario != "leave" and width > 10.0:
+            px[:] = MIDDLE if cast.scenario == "leave" else rng.uniform(MIDDLE, max(MIDDLE, width - MIDDLE))
+            py[:] = MIDDLE
+            if cast.scenario != "leave" and width > ROOM_HEIGHT:
                 px[:] = x[0, lead] + rng.uniform(-3, 3)
         elif move == "pan":
             px = px + rng.choice((-1, 1)) * rng.uniform(0.3, 1.2) * np.arange(frames) / fps
     low, high = np.minimum(across, width / 2), np.maximum(width - across, width / 2)
-    px, py = np.clip(px, low, high), np.clip(py, half, np.maximum(10.0 - half, half))
+    px, py = np.clip(px, low, high), np.clip(py, half, np.maximum(ROOM_HEIGHT - half, half))
     return np.stack([px, py, zoom], 1).astype(np.float32)
 
 
@@ -89,19 +91,21 @@ POINTS = _disc()
 def visible(cast: Cast, x: Floats, y: Floats, camera: Floats, aspect: float) -> tuple[Floats, Floats]:
     """Share of every entity that is inside the picture and not behind a screen, [T, K]; and inside the picture alone."""
     actors = cast.actors
-    rx = np.array([a.size * (HALF_WIDTH[a.kind] if a.kind in SCENERY else 0.95) for a in actors], np.float32)
-    ry = np.array([a.size * (BELOW[a.kind] if a.kind in SCENERY else 0.95) for a in actors], np.float32)
+    rx = np.array([a.size * (SOLID[a.kind].across if a.kind in SCENERY else MOVER_BODY) for a in actors], np.float32)
+    ry = np.array([a.size * (SOLID[a.kind].below if a.kind in SCENERY else MOVER_BODY) for a in actors], np.float32)
     moved = len(x) if (x != x[0]).any() or (y != y[0]).any() or (camera != camera[0]).any() else 1
     px = x[:moved, :, None] + rx[:, None] * POINTS[:, 0]
     py = y[:moved, :, None] + ry[:, None] * POINTS[:, 1]
-    half = (5.0 / camera[:moved, 2])[:, None, None]
+    half = (HALF_HEIGHT / camera[:moved, 2])[:, None, None]
     inside = np.abs(px - camera[:moved, 0, None, None]) <= half * aspect
     inside &= np.abs(py - camera[:moved, 1, None, None]) <= half
     seen = inside.copy()
     for screen in actors:
         if screen.kind == "screen":
-            behind = np.abs(px - screen.x) <= screen.size * HALF_WIDTH["screen"]
-            behind &= (py >= screen.y - screen.size * BELOW["screen"]) & (py <= screen.y + screen.size * ABOVE["screen"])
+            behind = np.abs(px - screen.x) <= screen.size * SOLID["screen"].across
+            behind &= (py >= screen.y - screen.size * SOLID["screen"].below) & (
+                py <= screen.y + screen.size * SOLID["screen"].above
+            )
             others = [k for k in range(len(actors)) if actors[k].kind != "screen"]
             seen[:, others] &= ~behind[:, others]
     share, window = seen.mean(2, dtype=np.float32), inside.mean(2, dtype=np.float32)

@@ -24,6 +24,7 @@ from kinema.playground.vocabulary import (
     listing,
     ongoing,
 )
+from kinema.scene.geometry import ROOM_HEIGHT
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES, Scene
 
 SHORT_TOKENS = 20
@@ -81,8 +82,8 @@ class _Writer:
     def _where(self, slot: int) -> str:
         """'on the left': where the entity starts in the first picture."""
         pan_x, pan_y, zoom = (float(v) for v in self.scene.camera[0])
-        u = (float(self.scene.x[0, slot]) - pan_x) * zoom / 10.0
-        v = (float(self.scene.y[0, slot]) - pan_y) * zoom / 10.0
+        u = (float(self.scene.x[0, slot]) - pan_x) * zoom / ROOM_HEIGHT
+        v = (float(self.scene.y[0, slot]) - pan_y) * zoom / ROOM_HEIGHT
         if max(abs(u), abs(v)) > 0.55:
             return "out of view"
         across = "left" if u < -1 / 6 else "right" if u > 1 / 6 else ""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.playground.physics import BELOW, FLOOR, HALF_WIDTH, SCENERY, Cast, Contact
+from kinema.playground.physics import SCENERY, Cast, Contact
 from kinema.playground.tasks import at_flag
+from kinema.scene.geometry import FLOOR, SOLID
 from kinema.types import Floats
 
 KINDS_OF_EVENT = (
@@ -87,7 +88,7 @@ def _motion(cast: Cast, slot: int, path: Floats, fps: float) -> list[Event]:
     if speed.max() < 0.1:
         return events
     if cast.view == "side":
-        clear = y - BELOW[actor.kind] * actor.size - FLOOR
+        clear = y - SOLID[actor.kind].below * actor.size - FLOOR
         if actor.kind in ("ball", "star"):
             rolling = _first((clear < 0.05) & (np.abs(vx) > 0.5) & (np.abs(vy) < 0.2))
             if rolling is not None:
@@ -132,7 +133,7 @@ def _view(cast: Cast, slot: int, path: Floats, visible: Floats, window: Floats, 
     for other, screen in enumerate(cast.actors):
         if screen.kind != "screen":
             continue
-        beside = np.abs(path[:, slot, 0] - screen.x) < screen.size * HALF_WIDTH["screen"]
+        beside = np.abs(path[:, slot, 0] - screen.x) < screen.size * SOLID["screen"].across
         hidden = beside & (visible[:, slot] < 0.35) & (inside > 0.5)
         first = _first(hidden)
         if first:

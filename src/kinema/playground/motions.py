@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from random import Random
 
 from kinema.playground.events import Event
-from kinema.playground.physics import BELOW, FLOOR, SCENERY, Cast
+from kinema.playground.physics import SCENERY, Cast
 from kinema.playground.vocabulary import FALLS, FLIES, GROUND_VERBS, HITS, LANDS, SLIDES, TOP_VERBS
+from kinema.scene.geometry import FLOOR, SOLID
 from kinema.scene.scene import KINDS, Scene
 
 MEETINGS = ("collide", "push", "pass_behind", "reach_flag")
@@ -42,7 +43,7 @@ class Motions:
     def airborne(self, slot: int) -> bool:
         """Whether the entity starts in the air."""
         kind = KINDS[self.scene.kind[slot]]
-        clear = float(self.scene.y[0, slot]) - BELOW[kind] * float(self.scene.size[slot]) - FLOOR
+        clear = float(self.scene.y[0, slot]) - SOLID[kind].below * float(self.scene.size[slot]) - FLOOR
         return self.side and kind not in SCENERY and clear > 0.3
 
     def _starts(self, slot: int) -> bool:

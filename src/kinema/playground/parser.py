@@ -21,13 +21,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kinema.errors import SizeError
-from kinema.playground.renderer import PALETTE
 from kinema.playground.segments import Piece, dominant_hue, find_pieces, hue_shares, ink, shrunk, softened
-from kinema.playground.shapes import OUTLINES, PAINTERS, TURNING, Paint, Patch
-from kinema.scene.scene import COLORS, KINDS, SIZES
+from kinema.playground.shapes import PAINTERS, Paint, Patch
+from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT, SYMMETRY, TURNING
+from kinema.scene.scene import COLORS, KINDS, PALETTE, SIZES
 from kinema.types import Floats
 
-DEFAULT_CAMERA = (5.0, 5.0, 1.0)
 SMALLEST, LARGEST = 0.45, 1.4
 """Sizes in units that a thing may have."""
 ACCEPTED = 0.55
@@ -39,7 +38,6 @@ WHOLE_BONUS = 0.05
 """By how much two parts must explain themselves better than their whole, to be two things."""
 TURNS = {"ball": 1, "box": 3, "triangle": 4, "star": 4, "car": 12, "robot": 10, "screen": 1, "flag": 1}
 """Angles tried per kind, spread over the turn after which it looks the same."""
-WHOLE_TURN = {"box": math.pi / 2, "triangle": math.pi * 2 / 3, "star": math.pi * 2 / 5}
 RADII = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 14.0, 20.0)
 """Sizes in pixels at which the mass of each kind is known."""
 SEARCH = (
@@ -135,7 +133,7 @@ def _poses() -> tuple[Tensor, Tensor]:
     """Every painter at every angle tried: codes and angles."""
     pairs = []
     for code, (name, _) in enumerate(PAINTERS):
-        turn, count = WHOLE_TURN.get(name, 2 * math.pi), TURNS[name]
+        turn, count = 2 * math.pi / max(SYMMETRY[name], 1), TURNS[name]
         pairs += [(code, turn * number / count) for number in range(count)]
     codes, angles = zip(*pairs, strict=True)
     return torch.tensor(codes), torch.tensor(angles, dtype=torch.float32)
@@ -182,12 +180,12 @@ def _hidden_starts(job: int, piece: Piece, unit: float) -> Guesses:
     """For a piece that may go on behind a nearer thing or beyond the picture: three sizes, laid against its sides."""
     rows = []
     for code, (name, _) in enumerate(PAINTERS):
-        across, below, above = OUTLINES[name]
-        left = 0.0 if name == "flag" else across
+        outline = OUTLINE[name]
+        left = 0.0 if name == "flag" else outline.across
         for size in SIZES.values():
             radius = size * unit
-            columns = {piece.left + left * radius, piece.right - across * radius}
-            lines = {piece.top + above * radius, piece.bottom - below * radius}
+            columns = {piece.left + left * radius, piece.right - outline.across * radius}
+            lines = {piece.top + outline.above * radius, piece.bottom - outline.below * radius}
             columns.add(0.5 * (piece.left + piece.right))
             lines.add(0.5 * (piece.top + piece.bottom))
             angles = (0.0, math.pi) if name == "car" else (0.0,)
@@ -322,7 +320,9 @@ def parse_clip(frames: ArrayLike | Tensor, camera: ArrayLike = DEFAULT_CAMERA) -
     amount = ink(share)
     own = (torch.nn.functional.one_hot(color, len(COLORS)).permute(0, 3, 1, 2) * amount[:, None]).numpy()
     weight, bright = 1.0 - (amount[:, None].numpy() - own), (pictures.mean(1) / 255.0).numpy()
-    planes = Planes(own, weight, hue_shares(pictures).numpy(), bright, (views[:, 2] * height / 10.0).astype(np.float32))
+    planes = Planes(
+        own, weight, hue_shares(pictures).numpy(), bright, (views[:, 2] * height / ROOM_HEIGHT).astype(np.float32)
+    )
     pieces = find_pieces(color.numpy(), amount.numpy())
     fits: list[tuple[float, int, Tensor]] = [(0.0, 0, torch.zeros(4))] * len(pieces)
     sizes = [_window_size(piece, float(planes.units[piece.frame])) for piece in pieces]

@@ -14,10 +14,8 @@ from typing import Any
 
 import pymunk
 
-FLOOR = 1.0
-CEILING = 10.0
-RIM = 0.3
-"""Distance of the top view's walls from the room's edges."""
+from kinema.scene.geometry import CEILING, FLOOR, RIM, ROUND, SOLID, bound
+
 GRAVITY = 9.0
 SUBSTEPS_HZ = 128.0
 ROBOT_SPEED = 3.5
@@ -25,11 +23,6 @@ JUMP_SPEED = 6.0
 SIDE_DAMPING = 0.96
 TOP_DAMPING = 0.72
 """Share of the speed kept after one second."""
-
-HALF_WIDTH = {"ball": 1.0, "box": 0.88, "triangle": 1.0, "star": 1.05, "car": 1.1, "robot": 0.82, "screen": 0.9, "flag": 0.8}
-BELOW = {"ball": 1.0, "box": 0.88, "triangle": 0.575, "star": 1.05, "car": 0.66, "robot": 0.96, "screen": 2.2, "flag": 1.0}
-ABOVE = {"ball": 1.0, "box": 0.88, "triangle": 1.15, "star": 1.05, "car": 0.66, "robot": 0.85, "screen": 2.2, "flag": 1.7}
-"""How far each kind reaches from its center at angle 0, in multiples of its size; the outlines that the renderer draws."""
 
 SCENERY = ("screen", "flag")
 RESTITUTION = {"plain": 0.7, "bouncy": 0.95, "heavy": 0.4}
@@ -61,12 +54,11 @@ class Actor:
     @property
     def bound(self) -> float:
         """Radius of a circle around the center that holds the whole entity."""
-        up, across = max(BELOW[self.kind], ABOVE[self.kind]), HALF_WIDTH[self.kind]
-        return self.size * (up if self.kind in ("ball", "star", "triangle") else math.hypot(up, across))
+        return self.size * bound(self.kind)
 
     @property
     def reach(self) -> float:
-        return self.size * HALF_WIDTH[self.kind]
+        return self.size * SOLID[self.kind].across
 
 
 @dataclass(kw_only=True)
@@ -152,11 +144,11 @@ class PhysicsWorld:
         moment = pymunk.moment_for_poly(mass, corners) if turns else math.inf
         body = pymunk.Body(mass, moment)
         body.position, body.velocity, body.angle = (actor.x, actor.y), (actor.vx, actor.vy), actor.angle
-        outline: Any = pymunk.Poly(body, corners) if corners else pymunk.Circle(body, r * HALF_WIDTH[actor.kind])
+        outline: Any = pymunk.Poly(body, corners) if corners else pymunk.Circle(body, r * SOLID[actor.kind].across)
         outline.filter = pymunk.ShapeFilter(categories=_CORNERED if corners else _ROUND)
         outlines = [outline]
         if actor.kind == "triangle" and self.side:
-            low = -r * BELOW["triangle"]
+            low = -r * SOLID["triangle"].below
             foot: Any = pymunk.Poly(body, [(-r, low), (r, low), (r, low + 0.4 * r), (-r, low + 0.4 * r)])
             foot.filter = pymunk.ShapeFilter(categories=_FOOT, mask=_CORNERED)
             outlines.append(foot)
@@ -231,10 +223,10 @@ class PhysicsWorld:
 
 def _corners(kind: str, r: float) -> list[tuple[float, float]]:
     """Outline at angle 0; empty for circles."""
-    if kind in ("ball", "star"):
+    if kind in ROUND:
         return []
     if kind == "triangle":
-        far = r * ABOVE[kind]
+        far = r * SOLID[kind].above
         return [(far * math.cos(a), far * math.sin(a)) for a in (math.pi / 2, math.pi * 7 / 6, math.pi * 11 / 6)]
-    w, low, high = r * HALF_WIDTH[kind], r * BELOW[kind], r * ABOVE[kind]
+    w, low, high = r * SOLID[kind].across, r * SOLID[kind].below, r * SOLID[kind].above
     return [(-w, -low), (w, -low), (w, high), (-w, high)]

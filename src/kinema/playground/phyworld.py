@@ -20,6 +20,7 @@ from kinema.errors import InputError
 from kinema.playground.captions import Captions
 from kinema.playground.episode import Episode
 from kinema.playground.visibility import visible_share
+from kinema.scene.geometry import DEFAULT_CAMERA, HALF_HEIGHT, MIDDLE
 from kinema.scene.scene import COLORS, KINDS, SIZES, Scene
 from kinema.types import Doubles
 
@@ -110,7 +111,7 @@ def _collision(rng: Random, shift: str, time_s: Doubles) -> tuple[list[float], D
     u1 = ((m1 - m2) * v1 + 2 * m2 * v2) / (m1 + m2)
     u2 = ((m2 - m1) * v2 + 2 * m1 * v1) / (m1 + m2)
     after = time_s > meet
-    y = np.full_like(time_s, 5.0)
+    y = np.full_like(time_s, MIDDLE)
     paths = [
         np.stack(
             [
@@ -128,7 +129,7 @@ def _collision(rng: Random, shift: str, time_s: Doubles) -> tuple[list[float], D
 
 def _halted(path: Doubles, radius: float) -> Doubles:
     """Out of sight a ball is halted, so that numbers stay small over long clips."""
-    outside = (np.abs(path[:, :2] - 5.0) > 5.0 + radius + 0.2).any(-1)
+    outside = (np.abs(path[:, :2] - MIDDLE) > HALF_HEIGHT + radius + 0.2).any(-1)
     if outside.any():
         first = int(outside.argmax())
         path[first:, :2] = path[first, :2]
@@ -156,7 +157,7 @@ def _episode(level: str, radii: list[float], paths: Doubles, fps: float, seed: i
         color=color,
         material=np.zeros(slots, np.int8),
         size=size,
-        camera=np.tile(np.array([5.0, 5.0, 1.0], np.float32), (frames, 1)),
+        camera=np.tile(np.array(DEFAULT_CAMERA, np.float32), (frames, 1)),
         **moving,
     )
     scene.visible[:] = visible_share(scene)

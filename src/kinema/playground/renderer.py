@@ -18,26 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from kinema.errors import SizeError
-from kinema.playground.backdrops import FLOOR, backdrops
-from kinema.playground.shapes import BOUND, OUTLINES, PAINTERS, TURNING, Paint, Patch
+from kinema.playground.backdrops import backdrops
+from kinema.playground.shapes import PAINTERS, Paint, Patch
 from kinema.playground.visibility import visible_share
-from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, VIEWS, Scene
+from kinema.scene.geometry import BOUND, FLOOR, OUTLINE, ROOM_HEIGHT, SHADOW, TURNING
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, VIEWS, Scene
 
-__all__ = ["PALETTE", "render_batch", "render_scene", "visible_share"]
+__all__ = ["render_batch", "render_scene", "visible_share"]
 
 SMALLEST, LARGEST = 32, 2048
-
-PALETTE = {
-    "red": (226, 32, 40),
-    "orange": (255, 126, 10),
-    "yellow": (250, 216, 24),
-    "green": (34, 172, 58),
-    "cyan": (20, 200, 214),
-    "blue": (36, 84, 230),
-    "purple": (136, 52, 204),
-    "pink": (255, 104, 184),
-}
-"""sRGB of the colors of things."""
 
 CHUNK_PIXELS = 1 << 22
 """Pixels drawn together when no chunk is named: little enough to stay near the processor."""
@@ -46,17 +35,6 @@ SCREEN, FLAG = KINDS.index("screen"), KINDS.index("flag")
 CAR, CAR_TOP = KINDS.index("car"), len(KINDS)
 SHADOW_FLAT = 0.2
 """Height of a shadow on the ground over its width."""
-SHADOWS = {
-    "ball": (0.0, 0.0, 0.95),
-    "box": (0.69, 0.69, 0.15),
-    "triangle": (0.0, 0.0, 0.72),
-    "star": (0.0, 0.0, 0.8),
-    "car": (0.85, 0.35, 0.2),
-    "robot": (0.45, 0.65, 0.25),
-    "screen": (0.76, 2.0, 0.1),
-    "flag": (0.0, 0.9, 0.1),
-}
-"""Shadow on a floor seen from above: a rounded rectangle's half sides without its rounding, and the rounding."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +51,15 @@ class Tables:
 
     @staticmethod
     def on(device: torch.device) -> Tables:
-        outlines = [OUTLINES[name] for name, _ in PAINTERS]
+        outlines = [OUTLINE[name] for name, _ in PAINTERS]
         return Tables(
             base=torch.tensor([PALETTE[name] for name in COLORS], dtype=torch.float32, device=device),
             bound=torch.tensor([BOUND[name] for name, _ in PAINTERS], device=device),
-            across=torch.tensor([across for across, _, _ in outlines], device=device),
-            below=torch.tensor([below for _, below, _ in outlines], device=device),
+            across=torch.tensor([outline.across for outline in outlines], device=device),
+            below=torch.tensor([outline.below for outline in outlines], device=device),
             turns=torch.tensor([float(name in TURNING) for name, _ in PAINTERS], device=device),
             mirrors=torch.tensor([name in ("car", "robot") for name, _ in PAINTERS], device=device),
-            shadow=torch.tensor([SHADOWS[name] for name, _ in PAINTERS], device=device),
+            shadow=torch.tensor([SHADOW[name] for name, _ in PAINTERS], device=device),
         )
 
 
@@ -159,7 +137,7 @@ def _in_sight(tables: Tables, height: int, width: int, **state: Tensor) -> Thing
     """The slots that hold something near the picture, with their layers."""
     kind, slots = state["kind"], state["kind"].shape[1]
     pan_x, pan_y, zoom = state["camera"].T[:, :, None]
-    scale = zoom * (height / 10.0)
+    scale = zoom * (height / ROOM_HEIGHT)
     left = (state["x"] - pan_x) * scale + width / 2
     top = (pan_y - state["y"]) * scale + height / 2
     reach = tables.bound[kind.clamp(min=0)] * state["size"] * scale * 1.3 + 2.0

@@ -7,10 +7,11 @@ from dataclasses import replace
 from random import Random
 
 from kinema.errors import InputError
-from kinema.playground.physics import CEILING, RIM, SCENERY, Actor, Cast
+from kinema.playground.physics import SCENERY, Actor, Cast
 from kinema.playground.scene_distribution import SceneDistribution, is_held_out
 from kinema.playground.scene_sampler import MOVERS, SceneSampler, any_overlap, rank, weighted_choice
 from kinema.playground.tasks import Task
+from kinema.scene.geometry import CEILING, RIM, ROOM_HEIGHT
 
 TRIES = 400
 FREE = ("ball", "box", "triangle", "star")
@@ -34,7 +35,7 @@ def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
     view = weighted_choice(rng, distribution.views)
     scenario = weighted_choice(rng, _possible(distribution, view))
     wide = rng.random() < distribution.wide or scenario == "leave"
-    width = round(rng.uniform(12.0, 18.0), 1) if wide else 10.0
+    width = round(rng.uniform(12.0, 18.0), 1) if wide else ROOM_HEIGHT
     must = (
         rng.choice([pair for pair in distribution.pairs() if is_held_out(*pair)])
         if distribution.held_out == "only"
@@ -70,7 +71,7 @@ def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Rand
     """
     for _ in range(TRIES):
         view = weighted_choice(rng, distribution.views)
-        script = _Script(replace(distribution, held_out="any"), rng, "flag", view, 10.0, None)
+        script = _Script(replace(distribution, held_out="any"), rng, "flag", view, ROOM_HEIGHT, None)
         wanted: list[Actor | None] = [script.actor(("robot",))] if "robot" in distribution.kinds else []
         if task is not None and task.kind is not None and task.color is not None:
             wanted.append(script.actor((task.kind,), color=task.color))
@@ -88,7 +89,7 @@ def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Rand
             return Cast(
                 view=view,
                 background=rng.choice(distribution.backgrounds),
-                room_width=10.0,
+                room_width=ROOM_HEIGHT,
                 scenario="flag",
                 actors=actors,
                 lead=lead,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from random import Random
 
-from kinema.playground.physics import ABOVE, BELOW, CEILING, FLOOR, RIM, SCENERY, Actor
+from kinema.playground.physics import SCENERY, Actor
 from kinema.playground.scene_distribution import SceneDistribution
+from kinema.scene.geometry import CEILING, RIM, SOLID, standing_y
 from kinema.scene.scene import COLORS, KINDS, SIZES
 
 MOVERS = ("ball", "box", "triangle", "star", "car", "robot")
@@ -57,7 +58,7 @@ class SceneSampler:
         radius = SIZES[size]
         actor = Actor(kind=kind_name, color=COLORS[pair[1]], material=material, size=radius, x=0.0, y=0.0)
         if self.side:
-            actor.y = FLOOR + BELOW[kind_name] * radius
+            actor.y = standing_y(kind_name, radius)
         else:
             actor.y = self.rng.uniform(RIM + actor.bound + 0.1, CEILING - RIM - actor.bound - 0.1)
             if kind_name in ("box", "triangle", "car"):
@@ -120,8 +121,8 @@ class SceneSampler:
 
     def lift(self, actor: Actor, low: float) -> None:
         """Raises an actor at least `low` above its stand."""
-        stand = FLOOR + BELOW[actor.kind] * actor.size
-        actor.y = self.rng.uniform(stand + low, max(stand + low + 0.1, CEILING - 0.6 - ABOVE[actor.kind] * actor.size))
+        stand = standing_y(actor.kind, actor.size)
+        actor.y = self.rng.uniform(stand + low, max(stand + low + 0.1, CEILING - 0.6 - SOLID[actor.kind].above * actor.size))
 
     def line_up(self) -> None:
         """Places all actors at random: in a row in their order, from either end, in side view; anywhere in top view."""
@@ -175,7 +176,7 @@ def _touch(a: Actor, b: Actor) -> bool:
         return False
     if _upright(a) and _upright(b):
         low, high = (a, b) if a.y < b.y else (b, a)
-        apart = (high.y - BELOW[high.kind] * high.size) - (low.y + ABOVE[low.kind] * low.size)
+        apart = (high.y - SOLID[high.kind].below * high.size) - (low.y + SOLID[low.kind].above * low.size)
         return abs(a.x - b.x) < a.reach + b.reach + GAP and apart < GAP
     return math.hypot(a.x - b.x, a.y - b.y) < a.bound + b.bound + GAP
 

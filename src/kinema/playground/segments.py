@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.playground.renderer import PALETTE
+from kinema.scene.scene import PALETTE
 from kinema.types import Floats, Ints
 
 WORKING_HEIGHT = 64

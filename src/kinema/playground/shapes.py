@@ -16,26 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-OUTLINES = {
-    "ball": (1.0, 1.0, 1.0),
-    "box": (0.88, 0.88, 0.88),
-    "triangle": (1.0, 0.575, 1.15),
-    "star": (1.14, 0.97, 1.2),
-    "car": (1.1, 0.66, 0.66),
-    "robot": (0.82, 0.96, 1.2),
-    "screen": (0.9, 2.2, 2.2),
-    "flag": (1.12, 1.0, 1.72),
-}
-"""How far each kind reaches from its center sideways, down and up at angle 0, in multiples of its size."""
-
-TURNING = ("box", "triangle", "star", "car", "robot")
-"""Kinds that are drawn turned; the others always stand upright."""
-
-BOUND = {
-    name: max(across, below, above) if name in ("ball", "triangle", "star") else math.hypot(across, max(below, above))
-    for name, (across, below, above) in OUTLINES.items()
-}
-"""Radius of a circle around the center that holds the whole thing, in multiples of its size."""
+from kinema.scene.geometry import NOTCH, OUTLINE, TIP
 
 
 @dataclass(frozen=True)
@@ -88,7 +69,7 @@ def _body(patch: Patch, distance: Tensor, rim: float = 0.16, dark: float = 0.3) 
 
 def ball(patch: Patch) -> Paint:
     squared = patch.u * patch.u + patch.v * patch.v
-    distance = squared.sqrt() - 1.0
+    distance = squared.sqrt() - OUTLINE["ball"].across
     paint = _body(patch, distance, rim=0.12, dark=0.22)
     paint.tint *= 1.06 - 0.16 * squared
     spot = (patch.u + 0.36).square() + (patch.v - 0.4).square()
@@ -98,7 +79,7 @@ def ball(patch: Patch) -> Paint:
 
 
 def box(patch: Patch) -> Paint:
-    distance = _box(patch.u, patch.v, 0.88, 0.88, 0.12)
+    distance = _box(patch.u, patch.v, OUTLINE["box"].across, OUTLINE["box"].above, 0.12)
     paint = _body(patch, distance)
     panel = patch.cover(distance + 0.3)
     groove = panel * patch.cover(-distance - 0.4)
@@ -107,23 +88,24 @@ def box(patch: Patch) -> Paint:
 
 
 def triangle(patch: Patch) -> Paint:
-    sides = (0.8660254 * patch.u.abs() + 0.5 * patch.v).maximum(-patch.v) - 0.575
-    corners = (patch.u * patch.u + patch.v * patch.v).sqrt_() - 1.08
+    sides = (0.8660254 * patch.u.abs() + 0.5 * patch.v).maximum(-patch.v) - OUTLINE["triangle"].below
+    corners = (patch.u * patch.u + patch.v * patch.v).sqrt_() - TIP["triangle"]
     paint = _body(patch, sides.maximum(corners))
     paint.tint *= 1.0 + 0.07 * patch.cover(sides + 0.28)
     return paint
 
 
 def star(patch: Patch) -> Paint:
-    """Five points of radius 1.2, notches at 0.56. Folded twice, then one straight edge from a tip to a notch."""
+    """Five points with notches between them. Folded twice, then one straight edge from a tip to a notch."""
     u, v = patch.u.abs(), patch.v
+    point = OUTLINE["star"].above
     for axis_u, axis_v in ((0.809017, -0.587785), (-0.809017, -0.587785)):
         over = (u * axis_u + v * axis_v).clamp_(min=0.0) * 2.0
         u, v = u - over * axis_u, v - over * axis_v
-    along = (0.56 * math.sin(math.pi / 5), 0.56 * math.cos(math.pi / 5) - 1.2)
+    along = (NOTCH * math.sin(math.pi / 5), NOTCH * math.cos(math.pi / 5) - point)
     length = math.hypot(*along)
-    distance = u.abs() * (-along[1] / length) + (v - 1.2) * (along[0] / length)
-    tips = (patch.u * patch.u + patch.v * patch.v).sqrt_() - 1.14
+    distance = u.abs() * (-along[1] / length) + (v - point) * (along[0] / length)
+    tips = (patch.u * patch.u + patch.v * patch.v).sqrt_() - TIP["star"]
     paint = _body(patch, distance.maximum(tips), rim=0.13)
     facet = (u.clamp(-0.05, 0.05)) * 1.2
     paint.tint += facet
@@ -134,9 +116,9 @@ def car_side(patch: Patch) -> Paint:
     u, v = patch.u, patch.v
     wheels = [(u + at).square() + (v + 0.36).square() for at in (0.62, -0.62)]
     axle = wheels[0].minimum(wheels[1]).sqrt_()
-    hull = _box(u, v + 0.1, 1.1, 0.3, 0.16)
+    hull = _box(u, v + 0.1, OUTLINE["car"].across, 0.3, 0.16)
     slant = 0.94 * (u + 0.14).abs() + 0.34 * v
-    cabin = (slant - 0.74).maximum(v - 0.66).maximum(-v)
+    cabin = (slant - 0.74).maximum(v - OUTLINE["car"].above).maximum(-v)
     paint = _body(patch, hull.minimum(cabin), rim=0.13)
     glass = (slant - 0.6).maximum(v - 0.53).maximum(0.21 - v).maximum(0.06 - (u + 0.14).abs())
     paint.over(patch.cover(glass), 0.9)
@@ -150,7 +132,7 @@ def car_side(patch: Patch) -> Paint:
 
 def car_top(patch: Patch) -> Paint:
     u, v = patch.u, patch.v
-    hull = _box(u, v, 1.1, 0.56, 0.22)
+    hull = _box(u, v, OUTLINE["car"].across, 0.56, 0.22)
     paint = _body(patch, hull, rim=0.12)
     front = _box(u - 0.36, v, 0.17, 0.42, 0.08)
     rear = _box(u + 0.62, v, 0.1, 0.38, 0.06)
@@ -165,7 +147,7 @@ def car_top(patch: Patch) -> Paint:
 def robot(patch: Patch) -> Paint:
     """A wide head with a dark visor and two light eyes, looking forward; a narrower trunk, two feet and an antenna."""
     u, v = patch.u, patch.v
-    head = _box(u, v - 0.3, 0.82, 0.55, 0.22)
+    head = _box(u, v - 0.3, OUTLINE["robot"].across, 0.55, 0.22)
     trunk = _box(u, v + 0.5, 0.52, 0.34, 0.1)
     knob = _disc(u, v - 1.06, 0.14)
     paint = _body(patch, head.minimum(trunk).minimum(knob), rim=0.13)
@@ -181,7 +163,7 @@ def robot(patch: Patch) -> Paint:
 def screen(patch: Patch) -> Paint:
     """An upright wall of four planks in a thin frame."""
     across, up = patch.u.abs(), patch.v.abs()
-    distance = (across - 0.9).maximum(up - 2.2)
+    distance = (across - OUTLINE["screen"].across).maximum(up - OUTLINE["screen"].above)
     plank = (across - 0.4).abs().minimum(across) - 0.03
     inner = patch.cover(distance + 0.13)
     tint = 0.9 + 0.1 * patch.light.clamp(-1.0, 1.0) - 0.3 * (1.0 - inner)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from kinema.errors import InputError, excerpt
-from kinema.playground.physics import ABOVE, BELOW, Actor, Cast, Rows
+from kinema.playground.physics import Actor, Cast, Rows
+from kinema.scene.geometry import SOLID
 from kinema.scene.scene import COLORS, KINDS
 
 _THING = rf"(?:the )?(?P<color>{'|'.join(COLORS)}) (?P<kind>{'|'.join(KINDS)})"
@@ -80,7 +81,7 @@ def pole_gap(side: bool, dx: Any, dy: Any, flag: Actor) -> Any:
     """Distance from a flag's pole, of a center at the offset (dx, dy): along x in side view; arrays or numbers."""
     if side:
         return np.abs(dx)
-    return np.hypot(dx, dy - np.clip(dy, -flag.size * BELOW["flag"], flag.size * ABOVE["flag"]))
+    return np.hypot(dx, dy - np.clip(dy, -flag.size * SOLID["flag"].below, flag.size * SOLID["flag"].above))
 
 
 def at_flag(side: bool, dx: Any, dy: Any, mover: Actor, flag: Actor) -> Any:
@@ -88,7 +89,7 @@ def at_flag(side: bool, dx: Any, dy: Any, mover: Actor, flag: Actor) -> Any:
     gap = pole_gap(side, dx, dy, flag)
     if not side:
         return gap < mover.bound * 0.7 + 0.2 * flag.size
-    low, high = -flag.size * BELOW["flag"] - mover.size, flag.size * ABOVE["flag"] + mover.size
+    low, high = -flag.size * SOLID["flag"].below - mover.size, flag.size * SOLID["flag"].above + mover.size
     return (gap < mover.reach * 0.6 + 0.1) & (dy > low) & (dy < high)
 
 
@@ -113,7 +114,7 @@ class Judge:
         if not self.side:
             return math.hypot(dx, dy), math.hypot(dx, dy) < a.bound + b.bound + 0.12
         low, high = (a, b) if dy < 0 else (b, a)
-        apart = abs(dy) - low.size * ABOVE[low.kind] - high.size * BELOW[high.kind]
+        apart = abs(dy) - low.size * SOLID[low.kind].above - high.size * SOLID[high.kind].below
         return abs(dx), abs(dx) < a.reach + b.reach + 0.12 and apart < 0.12
 
     def judge(self, rows: Rows) -> tuple[float, bool]:

@@ -8,24 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.playground.shapes import TURNING
+from kinema.scene.geometry import BODY, HALF_HEIGHT, TURNING
 from kinema.scene.scene import KINDS, Scene
 
 SCREEN, FLAG = KINDS.index("screen"), KINDS.index("flag")
-
-EXTENTS = {
-    "ball": (1.0, 1.0, 0.0),
-    "box": (0.88, 0.88, 0.0),
-    "triangle": (0.8, 0.7, 0.1),
-    "star": (0.85, 0.85, 0.0),
-    "car": (1.1, 0.6, 0.0),
-    "robot": (0.7, 0.9, -0.05),
-    "screen": (0.9, 2.2, 0.0),
-    "flag": (0.5, 0.6, 1.0),
-}
-"""Half width, half height and rise over the center of the plain body that stands for each kind when shares are counted."""
-
-SQUARE = ("box", "car", "robot", "screen")
 
 
 def _probes() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -50,17 +36,17 @@ def visible_share(scene: Scene) -> NDArray[np.float32]:
     cos = {slot: np.cos(upright[slot])[:, None] for slot in order}
     sin = {slot: np.sin(upright[slot])[:, None] for slot in order}
     for depth, slot in enumerate(order):
-        half_u, half_v, rise = (part * scene.size[slot] for part in EXTENTS[names[slot]])
-        u, v = square if names[slot] in SQUARE else disc
-        u, v = u * half_u, v * half_v + rise
+        body, size = BODY[names[slot]], scene.size[slot]
+        u, v = square if body.is_rectangle else disc
+        u, v = u * (body.across * size), v * (body.up * size) + body.rise * size
         x = scene.x[:, slot, None] + u * cos[slot] - v * sin[slot]
         y = scene.y[:, slot, None] + u * sin[slot] + v * cos[slot]
-        seen = (np.abs(x - pan_x) * zoom <= 5.0) & (np.abs(y - pan_y) * zoom <= 5.0)
+        seen = (np.abs(x - pan_x) * zoom <= HALF_HEIGHT) & (np.abs(y - pan_y) * zoom <= HALF_HEIGHT)
         for nearer in order[depth + 1 :]:
-            half_u, half_v, rise = (part * scene.size[nearer] for part in EXTENTS[names[nearer]])
+            body, size = BODY[names[nearer]], scene.size[nearer]
             dx, dy = x - scene.x[:, nearer, None], y - scene.y[:, nearer, None]
-            across = np.abs(dx * cos[nearer] + dy * sin[nearer]) / half_u
-            up = np.abs(dy * cos[nearer] - dx * sin[nearer] - rise) / half_v
-            seen &= np.maximum(across, up) > 1 if names[nearer] in SQUARE else across * across + up * up > 1
+            across = np.abs(dx * cos[nearer] + dy * sin[nearer]) / (body.across * size)
+            up = np.abs(dy * cos[nearer] - dx * sin[nearer] - body.rise * size) / (body.up * size)
+            seen &= np.maximum(across, up) > 1 if body.is_rectangle else across * across + up * up > 1
         share[:, slot] = seen.mean(1)
     return share

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SYMMETRY, VIEWS, Scene
+from kinema.scene.geometry import MIDDLE, SYMMETRY
+from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, MEDIUM, VIEWS, Scene
 from kinema.types import Floats, SmallInts
 
 GROUPS: dict[str, int] = {
@@ -49,8 +50,9 @@ VECTORS: dict[str, int] = {
 """Vector tracks, in order, and how many numbers each has."""
 
 _SYMMETRY = np.array([SYMMETRY[kind] for kind in KINDS], np.float32)
-_CENTER, _SPREAD, _SPEED, _REWARD = 5.0, 2.5, 3.0, 0.1
-SIZE, SIZE_SPREAD = 0.85, 0.25
+POSITION_SCALE, VELOCITY_SCALE, REWARD_SCALE = 2.5, 3.0, 0.1
+"""What 1 on the tracks is: units of a position (which is 0 at `MIDDLE`), units a second of a velocity, and reward."""
+SIZE, SIZE_SPREAD = MEDIUM, 0.25
 """Offset and scale of sizes: the size in units at 0 on the state track, and that of a step of 1."""
 _SURE_TURN = 0.4
 """Least length of an angle's (sine, cosine) vector at which its direction is used."""
@@ -64,6 +66,36 @@ def group_slice(name: str) -> slice:
             return slice(start, start + width)
         start += width
     raise KeyError(name)
+
+
+Numbers = TypeVar("Numbers", Tensor, Floats)
+
+
+def position_units(position: Numbers) -> Numbers:
+    """Positions (or a camera's pan) on the track, of any shape, in units."""
+    return position * POSITION_SCALE + MIDDLE
+
+
+def position_track(units: Numbers) -> Numbers:
+    """The inverse of `position_units`."""
+    return (units - MIDDLE) / POSITION_SCALE
+
+
+def size_units(size: Numbers) -> Numbers:
+    """Sizes on the track, of any shape, in units."""
+    return size * SIZE_SPREAD + SIZE
+
+
+def zoom_of(camera: Tensor) -> Tensor:
+    """Zoom [...] of a camera track [..., 3]."""
+    return torch.exp2(camera[..., 2] / 2)
+
+
+def seen_places(state: Tensor, camera: Tensor) -> Tensor:
+    """Where the default camera would see what stands where `camera` sees it, in units [B, T, K, 2]: a picture's cells lie at fixed
+    places of the default camera. state [B, T, K, F] and camera [B, T, 3] as tracks."""
+    zoom = zoom_of(camera)[..., None, None]
+    return MIDDLE + POSITION_SCALE * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,10 +152,10 @@ def encode_state(fields: Fields) -> Floats:
     turns = _SYMMETRY[np.maximum(fields.kind, 0)][:, None] * fields.angle
     moving = np.stack(
         [
-            (fields.x - _CENTER) / _SPREAD,
-            (fields.y - _CENTER) / _SPREAD,
-            fields.vx / _SPEED,
-            fields.vy / _SPEED,
+            position_track(fields.x),
+            position_track(fields.y),
+            fields.vx / VELOCITY_SCALE,
+            fields.vy / VELOCITY_SCALE,
             np.sin(turns),
             np.cos(turns),
             2.0 * fields.visible - 1.0,
@@ -142,7 +174,7 @@ def encode_state(fields: Fields) -> Floats:
 def encode_camera(camera: Floats) -> Floats:
     """Camera [..., 3] in units -> camera track."""
     return np.stack(
-        [(camera[..., 0] - _CENTER) / _SPREAD, (camera[..., 1] - _CENTER) / _SPREAD, 2 * np.log2(camera[..., 2])], axis=-1
+        [position_track(camera[..., 0]), position_track(camera[..., 1]), 2 * np.log2(camera[..., 2])], axis=-1
     ).astype(np.float32)
 
 
@@ -154,7 +186,7 @@ def encode_setting(view: SmallInts, background: SmallInts, frames: int) -> Float
 
 def encode_reward(reward: Floats) -> Floats:
     """Reward [B, T] -> reward track [B, T, 1]; a step's reward saturates at +-3 / 10."""
-    track: Floats = np.clip(reward / _REWARD, -3.0, 3.0)[..., None].astype(np.float32)
+    track: Floats = np.clip(reward / REWARD_SCALE, -3.0, 3.0)[..., None].astype(np.float32)
     return track
 
 
@@ -165,7 +197,7 @@ def encode_terminated(terminated: NDArray[np.bool_]) -> Floats:
 
 def decode_reward(track: Floats) -> Floats:
     """The inverse of `encode_reward` within its range."""
-    return (track[..., 0] * _REWARD).astype(np.float32)
+    return (track[..., 0] * REWARD_SCALE).astype(np.float32)
 
 
 def project_identity(state: Tensor, sizes: Sequence[float] = ()) -> Tensor:
@@ -237,10 +269,10 @@ def decode_slots(state: Floats) -> dict[str, NDArray[Any]]:
     angle = np.where(symmetry > 0, np.arctan2(turn[..., 0], turn[..., 1]) / np.maximum(symmetry, 1.0), 0.0)
     keep = exists.astype(np.float32)
     moving = {
-        "x": position[..., 0] * _SPREAD + _CENTER,
-        "y": position[..., 1] * _SPREAD + _CENTER,
-        "vx": velocity[..., 0] * _SPEED,
-        "vy": velocity[..., 1] * _SPEED,
+        "x": position_units(position[..., 0]),
+        "y": position_units(position[..., 1]),
+        "vx": velocity[..., 0] * VELOCITY_SCALE,
+        "vy": velocity[..., 1] * VELOCITY_SCALE,
         "angle": angle,
         "visible": np.clip((state[..., group_slice("visible")][..., 0] + 1) / 2, 0, 1),
     }
@@ -248,7 +280,7 @@ def decode_slots(state: Floats) -> dict[str, NDArray[Any]]:
         "kind": kind,
         "color": np.where(exists, mean[..., group_slice("color")].argmax(-1), 0).astype(np.int8),
         "material": np.where(exists, mean[..., group_slice("material")].argmax(-1), 0).astype(np.int8),
-        "size": (keep * np.clip(mean[..., group_slice("size")][..., 0] * SIZE_SPREAD + SIZE, 0.3, 2.0)).astype(np.float32),
+        "size": (keep * np.clip(size_units(mean[..., group_slice("size")][..., 0]), 0.3, 2.0)).astype(np.float32),
         **{name: (keep[..., None, :] * value).astype(np.float32) for name, value in moving.items()},
     }
 
@@ -262,7 +294,7 @@ def decode_scene(state: Floats, camera: Floats, setting: Floats, *, fps: float, 
         background=BACKGROUNDS[int(setting[1:].argmax())],
         **decode_slots(state),
         camera=np.stack(
-            [camera[:, 0] * _SPREAD + _CENTER, camera[:, 1] * _SPREAD + _CENTER, 2.0 ** (np.clip(camera[:, 2], -6, 6) / 2)],
+            [position_units(camera[:, 0]), position_units(camera[:, 1]), 2.0 ** (np.clip(camera[:, 2], -6, 6) / 2)],
             axis=-1,
         ).astype(np.float32),
         room_width=room_width,

@@ -16,18 +16,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.scene.geometry import HALF_HEIGHT, OUTLINE, ROOM_HEIGHT
 from kinema.types import Floats, SmallInts
 
-KINDS = ("ball", "box", "triangle", "star", "car", "robot", "screen", "flag")
-COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+KINDS = tuple(OUTLINE)
+PALETTE = {
+    "red": (226, 32, 40),
+    "orange": (255, 126, 10),
+    "yellow": (250, 216, 24),
+    "green": (34, 172, 58),
+    "cyan": (20, 200, 214),
+    "blue": (36, 84, 230),
+    "purple": (136, 52, 204),
+    "pink": (255, 104, 184),
+}
+"""sRGB of the colors of objects. The only table of them."""
+COLORS = tuple(PALETTE)
 MATERIALS = ("plain", "bouncy", "heavy")
 BACKGROUNDS = ("field", "desert", "night", "snow", "lab")
 VIEWS = ("side", "top")
+HEX = {name: f"#{red:02x}{green:02x}{blue:02x}" for name, (red, green, blue) in PALETTE.items()}
+"""The palette as CSS writes it."""
 SIZES = {"small": 0.6, "medium": 0.85, "large": 1.15}
 """Size names and the radius in units that each stands for."""
-
-SYMMETRY = {"ball": 0, "box": 4, "triangle": 3, "star": 5, "car": 1, "robot": 1, "screen": 0, "flag": 0}
-"""Order of the rotational symmetry; 0: the kind is never rotated."""
+MEDIUM, LARGE = SIZES["medium"], SIZES["large"]
 
 FORMAT = 1
 
@@ -68,7 +80,7 @@ class Scene:
     angle: Floats
     visible: Floats
     camera: Floats
-    room_width: float = 10.0
+    room_width: float = ROOM_HEIGHT
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS or self.background not in BACKGROUNDS:
@@ -125,7 +137,7 @@ class Scene:
         """
         camera = self.camera.copy()
         camera[:, 2] *= zoom
-        half = 5.0 / np.maximum(camera[:, 2:], 1e-6)
+        half = HALF_HEIGHT / np.maximum(camera[:, 2:], 1e-6)
         visible = self.visible
         for places, axis, reach in ((self.x, 0, half * aspect), (self.y, 1, half)):
             middle, size = camera[:, axis : axis + 1], np.maximum(self.size, 1e-6)

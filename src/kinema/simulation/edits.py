@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from kinema.errors import InputError, excerpt
-from kinema.playground.physics import BELOW, FLOOR
+from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, MATERIALS, SIZES, Scene
 from kinema.simulation.references import listed, one, plain, traits
 from kinema.simulation.state import Entity, State
@@ -33,7 +33,7 @@ FORMS = (
     "change the background to NAME",
 )
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, 1.0), "down": (0.0, -1.0)}
-PLACES = {"left": (2.0, None), "right": (8.0, None), "middle": (5.0, None), "center": (5.0, None), "top": (None, 8.0)}
+PLACES = {"left": (2.0, None), "right": (8.0, None), "middle": (MIDDLE, None), "center": (MIDDLE, None), "top": (None, 8.0)}
 STEP_UNITS = 2.0
 FORCE = {"gently": 1.5, "": 3.0, "hard": 5.0}
 """Speed in units a second that a push adds."""
@@ -61,7 +61,7 @@ def _copy(scene: Scene) -> Scene:
 def _shift(scene: Scene, slot: int, dx: float, dy: float) -> Scene:
     new = _copy(scene)
     new.x[:, slot] = np.clip(new.x[:, slot] + dx, 0.0, scene.room_width)
-    new.y[:, slot] = np.clip(new.y[:, slot] + dy, 0.0, 10.0)
+    new.y[:, slot] = np.clip(new.y[:, slot] + dy, 0.0, ROOM_HEIGHT)
     new.visible[:, slot] = 1.0
     return new
 
@@ -82,7 +82,7 @@ def _add(scene: Scene, entity: dict[str, str], x: float, y: float | None) -> Sce
     size = SIZES[entity.get("size", "medium")]
     new.kind[slot], new.color[slot] = KINDS.index(kind), COLORS.index(entity["color"])
     new.material[slot], new.size[slot] = 0, size
-    floor = FLOOR + BELOW[kind] * size if scene.view == "side" else 5.0
+    floor = standing_y(kind, size) if scene.view == "side" else MIDDLE
     new.x[:, slot], new.y[:, slot] = x, floor if y is None else y
     new.vx[:, slot], new.vy[:, slot], new.angle[:, slot], new.visible[:, slot] = 0.0, 0.0, 0.0, 1.0
     return new
@@ -128,7 +128,7 @@ def _move_to(phrase: str, x: float | None, y: float | None, now: State) -> Chang
 
 def _place(word: str, e: Entity, now: State) -> tuple[float | None, float | None]:
     if word == "bottom":
-        return None, FLOOR + BELOW[e.kind] * e.radius if now.view == "side" else 2.0
+        return None, standing_y(e.kind, e.radius) if now.view == "side" else 2.0
     return PLACES[word]
 
 
@@ -174,8 +174,8 @@ def _new(phrase: str, side: str | None, now: State) -> Change:
     if any(e.kind == wanted["kind"] and e.color == wanted["color"] for e in now.entities):
         raise InputError(f"there is a {wanted['color']} {wanted['kind']} already; things are told apart by color and kind")
     below = None if now.view == "side" else 2.0
-    x, y = (5.0, below) if side == "bottom" else PLACES[side] if side else (5.0, None)
-    across = 5.0 if x is None else x
+    x, y = (MIDDLE, below) if side == "bottom" else PLACES[side] if side else (MIDDLE, None)
+    across = MIDDLE if x is None else x
     understood = f"add a {wanted.get('size', 'medium')} {wanted['color']} {wanted['kind']} at x = {across:g}"
     return Change(understood=understood, apply=lambda scene: _add(scene, wanted, across, y))
 

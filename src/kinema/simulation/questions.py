@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kinema.errors import InputError, excerpt
-from kinema.playground.physics import ABOVE, BELOW, HALF_WIDTH
+from kinema.scene.geometry import SOLID
 from kinema.scene.scene import KINDS
 from kinema.simulation.references import ANY, listed, matching_entities, one, plain, traits
 from kinema.simulation.state import Entity, State
@@ -54,9 +54,9 @@ Roll = Callable[[], Sequence[State]]
 
 def touching(a: Entity, b: Entity) -> bool:
     """Whether the outlines of two objects touch, as boxes of their kinds' widths and heights."""
-    apart_x = abs(a.x - b.x) - a.radius * HALF_WIDTH[a.kind] - b.radius * HALF_WIDTH[b.kind]
+    apart_x = abs(a.x - b.x) - a.radius * SOLID[a.kind].across - b.radius * SOLID[b.kind].across
     low, high = (a, b) if a.y < b.y else (b, a)
-    apart_y = high.y - low.y - low.radius * ABOVE[low.kind] - high.radius * BELOW[high.kind]
+    apart_y = high.y - low.y - low.radius * SOLID[low.kind].above - high.radius * SOLID[high.kind].below
     if a.kind in ("ball", "star") and b.kind in ("ball", "star"):
         return math.hypot(a.x - b.x, a.y - b.y) < a.radius + b.radius + TOUCH_UNITS
     return max(apart_x, apart_y) < TOUCH_UNITS
@@ -118,7 +118,7 @@ def _visible(x: str, how: str, now: State) -> Answer:
 
 def _behind(x: str, now: State) -> Answer:
     screen = one(x, now.entities)
-    half = screen.radius * HALF_WIDTH[screen.kind]
+    half = screen.radius * SOLID[screen.kind].across
     hidden = [
         e for e in now.entities if e is not screen and e.visible < HIDDEN and abs(e.x - screen.x) < half + 0.5 * e.radius
     ]

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kinema.api import perceive
 from kinema.devices import AUTO
+from kinema.diffusion.seeds import frame_seed
 from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
@@ -243,7 +244,7 @@ class World(Rollout):
         return bool(self._terminations()[0])
 
     def _seeds(self, frame: int) -> list[int]:
-        return [(self.seed * 1_000_003 + frame) % 2**62]
+        return [frame_seed(self.seed, frame)]
 
     def clip(self, frames: int | None = None) -> Clip:
         """Render the last frames.

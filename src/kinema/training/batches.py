@@ -27,7 +27,9 @@ from kinema.diffusion.noise_patterns import draw_rollout_levels, draw_stills, sa
 from kinema.models.denoiser import CLOSED
 from kinema.playground.renderer import render_batch
 from kinema.scene.encoding import Fields, encode_camera, encode_reward, encode_setting, encode_state, encode_terminated
+from kinema.scene.geometry import HALF_HEIGHT
 from kinema.training.recipes import KINDS, Phase, Recipe, Shape
+from kinema.training.seeds import StepDraw, batch_rng, step_rng
 
 HELD_BACK = 200
 """The last episodes of an episode cache are never trained on; canaries use them."""
@@ -222,8 +224,8 @@ def encode_windows(windows: Windows) -> dict[str, Tensor]:
 
 def seen_at(fields: Fields, shape: Shape) -> Fields:
     """What a picture of this shape shows of each thing: upright pictures cut off what stands at the sides."""
-    half = 5.0 * shape.width / shape.height
-    if half >= 5.0:
+    half = HALF_HEIGHT * shape.width / shape.height
+    if half >= HALF_HEIGHT:
         return fields
     zoom = fields.camera[..., None, 2]
     size = np.maximum(fields.size[:, None] * zoom, 0.1)
@@ -252,9 +254,9 @@ def _packed(tensors: dict[str, Tensor], pieces: int) -> dict[str, Tensor]:
 
 def batch_kind(recipe: Recipe, phase: Phase, step: int) -> str:
     """Which kind of batch a step is."""
-    rng = np.random.default_rng((recipe.seed, step, 2))
+    rng = step_rng(recipe.seed, step, StepDraw.KIND)
     if rng.random() < phase.still_share:
-        return "crop" if np.random.default_rng((recipe.seed, step, 4)).random() < recipe.crop_share else "still"
+        return "crop" if step_rng(recipe.seed, step, StepDraw.CROP).random() < recipe.crop_share else "still"
     if rng.random() < phase.film_share:
         return "film"
     return "live" if rng.random() < recipe.live_share else "plan"
@@ -262,7 +264,7 @@ def batch_kind(recipe: Recipe, phase: Phase, step: int) -> str:
 
 def make_batch(recipe: Recipe, caches: Mapping[str, EpisodeCache], phase: str, kind: str, number: int) -> Batch:
     """Batch `number` of a kind, from the episode cache of a phase."""
-    rng = np.random.default_rng((recipe.seed, KINDS.index(kind), number))
+    rng = batch_rng(recipe.seed, KINDS.index(kind), number)
     if kind == "still":
         return _still(recipe, caches[phase], rng)
     if kind == "crop":
@@ -289,7 +291,7 @@ def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Bat
     count = max(recipe.still_pixels // (shape.height * shape.width) // 2 * 2, 2)
     windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
     windows = replace(windows, fields=seen_at(windows.fields, shape))
-    levels = draw_stills(rng, batch=count, slots=recipe.denoiser.slots, grid=shape.cells)
+    levels = draw_stills(rng, batch=count, slots=recipe.denoiser.slots, grid=shape.cells(recipe.denoiser.cell_px))
     return Batch(
         kind="still",
         values=encode_windows(windows),
@@ -301,22 +303,24 @@ def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Bat
         time_bias=torch.zeros(1, 1),
         step_size=torch.zeros(count),
         captions=[],
-        cell_units=shape.cell_units,
+        cell_units=shape.cell_units(recipe.denoiser.cell_px),
         pictures=render_windows(windows.fields, shape.height, shape.width),
     )
 
 
-def draw_window_corners(rng: np.random.Generator, fields: Fields, shape: Shape, side: int) -> NDArray[np.int64]:
-    """First rows and columns [B, 2], in cells, of windows `side` cells high and wide at most, each around a thing or, one in four,
-    anywhere."""
-    rows, columns = shape.cells
+def draw_window_corners(
+    rng: np.random.Generator, fields: Fields, shape: Shape, side: int, cell_px: int
+) -> NDArray[np.int64]:
+    """First rows and columns [B, 2], in cells of `cell_px` pixels, of windows of at most `side` x `side` cells, each around a thing
+    or, one in four, anywhere."""
+    (rows, columns), units = shape.cells(cell_px), shape.cell_units(cell_px)
     picks = (rng.random(fields.kind.shape) + (fields.kind >= 0)).argmax(1)[:, None]
     x, y = (np.take_along_axis(values[:, 0], picks, 1)[:, 0] for values in (fields.x, fields.y))
     camera = fields.camera[:, 0]
     at = np.stack(
         [
-            rows / 2 - (y - camera[:, 1]) * camera[:, 2] / shape.cell_units,
-            columns / 2 + (x - camera[:, 0]) * camera[:, 2] / shape.cell_units,
+            rows / 2 - (y - camera[:, 1]) * camera[:, 2] / units,
+            columns / 2 + (x - camera[:, 0]) * camera[:, 2] / units,
         ],
         1,
     )
@@ -329,17 +333,20 @@ def draw_window_corners(rng: np.random.Generator, fields: Fields, shape: Shape, 
 def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batch:
     """Windows of single pictures of known states."""
     shape = _shape(rng, recipe.still_shapes)
-    rows, columns = (min(cells, recipe.crop_side // 16) for cells in shape.cells)
-    count = max(recipe.still_pixels // 2 // (rows * columns * 256), 1)
+    px = recipe.denoiser.cell_px
+    whole_rows, whole_columns = shape.cells(px)
+    side = recipe.crop_side // px
+    rows, columns = min(whole_rows, side), min(whole_columns, side)
+    count = max(recipe.still_pixels // 2 // (rows * columns * px * px), 1)
     windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
-    corners = draw_window_corners(rng, windows.fields, shape, recipe.crop_side // 16)
+    corners = draw_window_corners(rng, windows.fields, shape, side, px)
     whole = render_windows(windows.fields, shape.height, shape.width)
-    cut = [whole[i, :, 16 * y : 16 * (y + rows), 16 * x : 16 * (x + columns)] for i, (y, x) in enumerate(corners)]
-    centers = corners + np.array([rows / 2, columns / 2]) - np.array(shape.cells) / 2
+    cut = [whole[i, :, px * y : px * (y + rows), px * x : px * (x + columns)] for i, (y, x) in enumerate(corners)]
+    centers = corners + np.array([rows / 2, columns / 2]) - np.array([whole_rows, whole_columns]) / 2
     counts = torch.ones(rows, columns)
-    if rows < shape.cells[0]:
+    if rows < whole_rows:
         counts[[0, -1]] = 0.0
-    if columns < shape.cells[1]:
+    if columns < whole_columns:
         counts[:, [0, -1]] = 0.0
     values = encode_windows(windows)
     levels = {name: levels_of(name, x, 0.0) for name, x in values.items()}
@@ -354,9 +361,9 @@ def _crop(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batc
         time_bias=torch.zeros(1, 1),
         step_size=torch.zeros(count),
         captions=[],
-        cell_units=shape.cell_units,
+        cell_units=shape.cell_units(recipe.denoiser.cell_px),
         pictures=torch.stack(cut),
-        window=torch.from_numpy((centers * (-1, 1) * shape.cell_units).astype(np.float32)),
+        window=torch.from_numpy((centers * (-1, 1) * shape.cell_units(px)).astype(np.float32)),
         counts=counts,
     )
 
@@ -365,7 +372,7 @@ def _film(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Batc
     """Clips with video. Some batches are packed: each row holds several short clips or stills of different episodes that cannot
     see each other, which shows perceiving and rendering as many more scenes at the same cost."""
     shape = _shape(rng, recipe.film_shapes)
-    h, w = shape.cells
+    h, w = shape.cells(recipe.denoiser.cell_px)
     rows = max(recipe.film_cells // (recipe.film_frames * h * w), 1)
     pieces = int(rng.choice(recipe.packs)) if rng.random() < recipe.packed_share else 1
     return _clips(recipe, cache, rng, "film", shape, rows, recipe.film_frames, pieces)
@@ -387,7 +394,7 @@ def _clips(
     windows = draw_windows(rng, cache, batch=batch, frames=frames, film=shape is not None, text_drop=text_drop)
     if shape is not None:
         windows = replace(windows, fields=seen_at(windows.fields, shape))
-    grid = None if shape is None else shape.cells
+    grid = None if shape is None else shape.cells(recipe.denoiser.cell_px)
     levels = sample_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
     values = encode_windows(windows)
     drawn: dict[str, Tensor] = {}
@@ -410,7 +417,7 @@ def _clips(
         time_bias=torch.from_numpy(bias),
         step_size=torch.zeros(rows),
         captions=windows.captions,
-        cell_units=None if shape is None else shape.cell_units,
+        cell_units=None if shape is None else shape.cell_units(recipe.denoiser.cell_px),
         pictures=_packed(drawn, pieces).get("pictures"),
     )
 

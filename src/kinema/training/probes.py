@@ -23,7 +23,8 @@ from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition, align, levels_of
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.models.denoiser import Denoiser, clean_video
-from kinema.scene.encoding import group_slice
+from kinema.scene.encoding import POSITION_SCALE, VELOCITY_SCALE, group_slice
+from kinema.scene.geometry import cell_units
 from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, render_windows
 from kinema.training.recipes import Recipe
 
@@ -33,7 +34,7 @@ _POSITION, _VELOCITY = group_slice("position"), group_slice("velocity")
 
 
 def _distance(predicted: Tensor, truth: Tensor, exists: Tensor) -> float:
-    error = (predicted - truth).norm(dim=-1) * 2.5
+    error = (predicted - truth).norm(dim=-1) * POSITION_SCALE
     return float(error[exists].mean())
 
 
@@ -61,7 +62,7 @@ class Probes:
         self.values = encode_windows(windows)
         drawn = render_windows(windows.fields, recipe.height, recipe.height).to(device)
         self.values["video"] = encode_pictures(autoencoder, drawn, recipe.denoiser.patch).cpu()
-        self.cell_units = 160.0 / recipe.height
+        self.cell_units = cell_units(recipe.height / recipe.denoiser.cell_px)
         self.time_s = torch.arange(frames).float() / torch.from_numpy(windows.fps)[:, None]
         mask = torch.from_numpy(windows.text_mask)[:, None].expand(-1, frames, -1)
         self.text = TextCondition(states=torch.from_numpy(windows.text_states), reads=mask)
@@ -119,7 +120,7 @@ class Probes:
         ahead = self._ask(model, {"video": first})["state"][:, 3:]
         later, seen_later = truth[:, 3:], seen[:, 3:]
         steps = self.time_s[:, 3:, None, None] - self.time_s[:, 2:3, None, None]
-        place, speed = truth[:, 2:3, :, _POSITION], truth[:, 2:3, :, _VELOCITY] * 3.0 / 2.5
+        place, speed = truth[:, 2:3, :, _POSITION], truth[:, 2:3, :, _VELOCITY] * VELOCITY_SCALE / POSITION_SCALE
         result["predict"] = _distance(ahead[..., _POSITION], later[..., _POSITION], seen_later)
         result["copy"] = _distance(place.expand_as(later[..., _POSITION]), later[..., _POSITION], seen_later)
         result["straight"] = _distance(place + steps * speed, later[..., _POSITION], seen_later)

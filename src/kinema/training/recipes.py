@@ -11,6 +11,7 @@ from kinema.errors import InputError
 from kinema.models.config import DenoiserConfig
 from kinema.playground import scene_distribution
 from kinema.playground.phyworld import PhyWorld
+from kinema.scene.geometry import cell_units
 from kinema.training.length import check_steps
 
 KINDS = ("still", "film", "plan", "live", "crop")
@@ -19,20 +20,19 @@ KINDS = ("still", "film", "plan", "live", "crop")
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A size of pictures in pixels, multiples of 16, and its share of the batches."""
+    """A size of pictures in pixels, whole video cells of the model that is trained, and its share of the batches."""
 
     height: int
     width: int
     share: float
 
-    @property
-    def cells(self) -> tuple[int, int]:
-        return self.height // 16, self.width // 16
+    def cells(self, cell_px: int) -> tuple[int, int]:
+        """Rows and columns of video cells of so many pixels (`DenoiserConfig.cell_px`)."""
+        return self.height // cell_px, self.width // cell_px
 
-    @property
-    def cell_units(self) -> float:
-        """Height of a video cell in room units: a picture is 10 units high."""
-        return 160.0 / self.height
+    def cell_units(self, cell_px: int) -> float:
+        """Height in units of a video cell of so many pixels."""
+        return cell_units(self.height / cell_px)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Recipe:
     crop_share: float
     """Share of the steps on stills that teach the mean of pictures of known states alone, each with half as many pixels."""
     crop_side: int
-    """Pixels that such pictures are cut to where they are larger, around a thing; a multiple of 16."""
+    """Pixels that such pictures are cut to where they are larger, around a thing; whole video cells."""
     aspects: tuple[str, ...]
     """Width to height of its shapes."""
     shares: PatternMix

@@ -14,7 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder
@@ -32,6 +31,7 @@ from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch, held_back, world_losses
 from kinema.training.run_folder import locked
+from kinema.training.seeds import StepDraw, step_rng
 from kinema.training.world_report import evaluate, save_starts, world_card
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class WorldTrainer(TrainingLoop):
 
     def _own(self) -> int:
         """How many times over the past of this step is the network's own work."""
-        rng = np.random.default_rng((self.recipe.seed, self.step, 1))
+        rng = step_rng(self.recipe.seed, self.step, StepDraw.OWN_PAST)
         if self.done < self.recipe.own_from or rng.random() >= self.recipe.own_share:
             return 0
         return int(rng.integers(1, self.recipe.own_most + 1))

@@ -24,8 +24,10 @@ from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
+from kinema.models.config import cell_px
 from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
 from kinema.scene.encoding import STATE_FEATURES, VECTORS
+from kinema.scene.geometry import cell_units
 from kinema.text import default_encoder
 
 MOVED = 0.25
@@ -91,8 +93,9 @@ class Recordings:
         for number in range(len(data)):
             one = data.episode(number)
             height, across = one.frames.shape[1:3]
-            if height % 16 or across % 16:
-                raise InputError(f"pictures of {across}x{height}: expected multiples of 16; record them with --size")
+            cell = cell_px(recipe.patch)
+            if height % cell or across % cell:
+                raise InputError(f"pictures of {across}x{height}: expected multiples of {cell}; record them with --size")
             parts = [autoencoder.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
             video = to_cells(torch.cat(parts)[None].float(), recipe.patch)[0]
             if number >= len(data) - max(held_back(len(data)), 1):
@@ -239,7 +242,7 @@ def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, dev
             values=values,
             levels=levels,
             text=text,
-            cell_units=10.0 / h,
+            cell_units=cell_units(h),
         ),
         noise=noise,
         time_bias=torch.where(reads, 0.0, CLOSED).to(device),

@@ -63,7 +63,7 @@ def draw_prompts(
 ) -> list[tuple[str, Frames]]:
     """Film each prompt for three seconds, one sample each."""
     height = model.config.height
-    cells = height // 8 // model.config.denoiser.patch
+    cells = height // model.config.cell_px
     rows = []
     for i, prompt in enumerate(prompts):
         canvas = blank(

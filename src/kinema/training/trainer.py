@@ -34,6 +34,7 @@ from kinema.training.optimizer import Optimizer
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, Phase, Recipe
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
+from kinema.training.seeds import StepDraw, step_rng
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Trainer(TrainingLoop):
 
     def _shortened(self, batch: Batch) -> Batch:
         """Sometimes, once plans are worth it, the same batch as one that teaches long steps: of kind "leap"."""
-        rng = np.random.default_rng((self.recipe.seed, self.step, 1))
+        rng = step_rng(self.recipe.seed, self.step, StepDraw.SHORTCUT)
         if batch.kind != "plan" or self.done < self.recipe.shortcuts_from or rng.random() >= self.recipe.shortcut_share:
             return batch
         assert batch.noise is not None
@@ -139,7 +140,7 @@ class Trainer(TrainingLoop):
 
     def _own(self, batch: Batch) -> Batch:
         """Sometimes, of a batch that is stepped through, part of the past as the model makes it."""
-        rng = np.random.default_rng((self.recipe.seed, self.step, 3))
+        rng = step_rng(self.recipe.seed, self.step, StepDraw.OWN_PAST)
         if not batch.live or rng.random() >= self.recipe.own_share:
             return batch
         return scheduled_sampling(Training(self.model, self.dtype, self.device), batch, rng, self.recipe.own_most)

@@ -18,6 +18,7 @@ from torch import Tensor
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import TextCondition
 from kinema.canvas.patchify import from_cells
+from kinema.diffusion.seeds import row_seeds
 from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.hub import Model, ModelConfig
@@ -60,7 +61,7 @@ def evaluate(
     made = []
     for t in range(ahead):
         action = tracks["action"][:, known + t - 1]
-        seeds = [t * 1000 + i for i in range(count)]
+        seeds = row_seeds(0, t, count)
         last, new = step(model, history, action, fps=recordings.fps, seeds=seeds, text=text, window=window)
         history = [*history[:-1], last, new][-window - 1 :]
         made.append(new)

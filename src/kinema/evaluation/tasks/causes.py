@@ -20,7 +20,8 @@ from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_metho
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
-from kinema.scene.scene import Scene
+from kinema.scene.geometry import ROOM_HEIGHT, standing_y
+from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.statistics import bootstrap
 
 KNOWN, FRAMES = 8, 32
@@ -35,12 +36,14 @@ def _pair(number: int) -> tuple[Case, Case]:
     rng = Random(f"{number}/arena-cause")
     color, other = rng.sample([c for c in COLORS if c != "purple"], 2)
     side, at = rng.choice((-1.0, 1.0)), rng.uniform(4.0, 6.0)
-    kind, size = rng.choice((("ball", 0.85), ("ball", 1.15), ("star", 0.85)))
+    kind, size = rng.choice((("ball", MEDIUM), ("ball", LARGE), ("star", MEDIUM)))
     rest = 1.0 + size * (1.05 if kind == "star" else 1.0)
     load = Actor(kind=kind, color=other, material="plain", size=size, x=at + side * 2.3, y=rest)
-    robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=at, y=1.0 + 0.96 * 0.85)
+    robot = Actor(kind="robot", color=color, material="plain", size=MEDIUM, x=at, y=standing_y("robot", MEDIUM))
     actors = [load, robot]
-    cast = Cast(view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="act", actors=actors)
+    cast = Cast(
+        view="side", background=rng.choice(("field", "snow", "lab")), room_width=ROOM_HEIGHT, scenario="act", actors=actors
+    )
     branches = []
     jump = number % 2 == 1
     for pushes in (True, False):
@@ -114,18 +117,18 @@ def _losing(number: int) -> np.ndarray:
             kind="box",
             color=color,
             material="plain",
-            size=0.85,
+            size=MEDIUM,
             x=5 - 3 * side,
-            y=1.0 + 0.88 * 0.85,
+            y=standing_y("box", MEDIUM),
             vx=side * rng.uniform(2.2, 3.2),
         )
     else:
-        size = rng.choice((0.85, 1.15))
+        size = rng.choice((MEDIUM, LARGE))
         thing = Actor(
             kind="ball", color=color, material="plain", size=size, x=rng.uniform(2.0, 4.0), y=rng.uniform(4.5, 6.5),
-            vx=rng.uniform(0.8, 1.6),
+            vx=rng.uniform(0.8, 1.6)
         )  # fmt: skip
-    cast = Cast(view="side", background="field", room_width=10.0, scenario="move", actors=[thing])
+    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
     return true_frames(enact(cast, np.zeros((FRAMES, 2), np.float32)))
 
 

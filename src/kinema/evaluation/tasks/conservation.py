@@ -18,6 +18,8 @@ from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
+from kinema.scene.geometry import ROOM_HEIGHT
+from kinema.scene.scene import LARGE, MEDIUM
 
 KNOWN, FRAMES = 8, 32
 SLACK = 0.2
@@ -34,7 +36,7 @@ def _meeting(seed: int) -> Case | None:
     rng = Random(f"{seed}/arena-meeting")
     colors = rng.sample([c for c in COLORS if c != "orange"], 2)
     colors.sort(key=COLORS.index)
-    sizes = [rng.choice((0.85, 1.15)) for _ in range(2)]
+    sizes = [rng.choice((MEDIUM, LARGE)) for _ in range(2)]
     fast = rng.uniform(2.0, 4.0), -rng.uniform(0.0, 2.5)
     left, right = rng.uniform(1.6, 3.0), rng.uniform(5.2, 8.0)
     flip = rng.random() < 0.5
@@ -45,7 +47,11 @@ def _meeting(seed: int) -> Case | None:
         )
     ]
     cast = Cast(
-        view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="towards", actors=actors
+        view="side",
+        background=rng.choice(("field", "snow", "lab")),
+        room_width=ROOM_HEIGHT,
+        scenario="towards",
+        actors=actors,
     )
     scene = enact(cast, np.zeros((FRAMES, 2), np.float32))
     gap = np.abs(scene.x[:, 0] - scene.x[:, 1]) - scene.size[0] - scene.size[1]

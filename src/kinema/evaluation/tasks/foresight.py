@@ -16,7 +16,8 @@ from kinema.media import Clip
 from kinema.playground import Episode, tiny
 from kinema.playground.physics import Actor, Cast
 from kinema.playground.policies import restless
-from kinema.scene.scene import KINDS, Scene
+from kinema.scene.geometry import ROOM_HEIGHT, standing_y
+from kinema.scene.scene import KINDS, MEDIUM, Scene
 from kinema.statistics import bootstrap
 
 KNOWN = 8
@@ -238,13 +239,14 @@ def _acting(seed: int) -> Case:
     rng = Random(f"{seed}/arena-action")
     color, other = rng.sample(("red", "blue", "orange", "purple", "pink"), 2)
     side = rng.random() < 0.7
-    y = 1.0 + 0.96 * 0.85 if side else rng.uniform(3.0, 7.0)
-    robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=rng.uniform(2.5, 7.5), y=y)
+    y = standing_y("robot", MEDIUM) if side else rng.uniform(3.0, 7.0)
+    robot = Actor(kind="robot", color=color, material="plain", size=MEDIUM, x=rng.uniform(2.5, 7.5), y=y)
     far = robot.x + (3.0 if robot.x < 5 else -3.0)
-    ball = Actor(kind="ball", color=other, material="plain", size=0.85, x=far, y=1.85 if side else 10.0 - y)
+    low = standing_y("ball", MEDIUM)
+    ball = Actor(kind="ball", color=other, material="plain", size=MEDIUM, x=far, y=low if side else ROOM_HEIGHT - y)
     cast = Cast(
-        view="side" if side else "top", background=rng.choice(("field", "desert", "lab")), room_width=10.0, scenario="act",
-        actors=[ball, robot],
+        view="side" if side else "top", background=rng.choice(("field", "desert", "lab")), room_width=ROOM_HEIGHT, scenario="act",
+        actors=[ball, robot]
     )  # fmt: skip
 
     def plan(which: str) -> np.ndarray:

@@ -20,7 +20,8 @@ from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
-from kinema.scene.scene import KINDS
+from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
+from kinema.scene.scene import KINDS, MEDIUM
 
 KNOWN = 8
 STRETCH = 80
@@ -37,9 +38,13 @@ SWAPS = 12.0
 def _base(number: int) -> Case:
     rng = Random(f"{number}/arena-long")
     color, other = rng.sample(("red", "blue", "pink", "cyan", "yellow"), 2)
-    robot = Actor(kind="robot", color=color, material="plain", size=0.85, x=5.0, y=1.0 + 0.96 * 0.85)
-    flag = Actor(kind="flag", color=other, material="plain", size=0.85, x=rng.uniform(3.5, 6.5), y=1.85)
-    cast = Cast(view="top", background=rng.choice(("field", "lab")), room_width=10.0, scenario="act", actors=[robot, flag])
+    robot = Actor(kind="robot", color=color, material="plain", size=MEDIUM, x=MIDDLE, y=standing_y("robot", MEDIUM))
+    flag = Actor(
+        kind="flag", color=other, material="plain", size=MEDIUM, x=rng.uniform(3.5, 6.5), y=standing_y("flag", MEDIUM)
+    )
+    cast = Cast(
+        view="top", background=rng.choice(("field", "lab")), room_width=ROOM_HEIGHT, scenario="act", actors=[robot, flag]
+    )
     robot.y, flag.y = rng.uniform(6.0, 8.0), rng.uniform(2.5, 4.5)
     frames = KNOWN + round(SECONDS["quick"] * FPS)
     actions = np.zeros((frames, 2), np.float32)

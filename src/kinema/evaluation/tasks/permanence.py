@@ -22,7 +22,8 @@ from kinema.playground import Episode, tiny
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
 from kinema.playground.physics import Actor, Cast, PhysicsWorld
-from kinema.scene.scene import Scene
+from kinema.scene.geometry import DEFAULT_CAMERA, ROOM_HEIGHT, standing_y
+from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.types import Floats
 
 GAPS_S = (0.5, 1.0, 2.0, 4.0, 10.0)
@@ -39,12 +40,18 @@ def _waiting(gap_s: float, number: int) -> Case:
     color, dark = rng.sample(COLORS, 2)
     center, side = rng.uniform(4.2, 5.8), rng.choice((-1.0, 1.0))
     actors = [
-        Actor(kind="robot", color=color, material="plain", size=0.85, x=center + 2.6 * side, y=1.0 + 0.96 * 0.85),
-        Actor(kind="screen", color=dark, material="plain", size=1.15, x=center, y=1.0 + 2.2 * 1.15),
+        Actor(
+            kind="robot", color=color, material="plain", size=MEDIUM, x=center + 2.6 * side, y=standing_y("robot", MEDIUM)
+        ),
+        Actor(kind="screen", color=dark, material="plain", size=LARGE, x=center, y=standing_y("screen", LARGE)),
     ]
     goal = center - rng.uniform(2.0, 3.2) * side
     cast = Cast(
-        view="side", background=rng.choice(("field", "snow", "lab")), room_width=10.0, scenario="behind", actors=actors
+        view="side",
+        background=rng.choice(("field", "snow", "lab")),
+        room_width=ROOM_HEIGHT,
+        scenario="behind",
+        actors=actors,
     )
     world = PhysicsWorld(cast, FPS)
     rows, path, actions = world.rows(), [world.rows()], []
@@ -81,7 +88,7 @@ def _waiting(gap_s: float, number: int) -> Case:
 
 
 def _scene(cast: Cast, track: Floats) -> Scene:
-    camera = np.tile(np.array([5.0, 5.0, 1.0], np.float32), (len(track), 1))
+    camera = np.tile(np.array(DEFAULT_CAMERA, np.float32), (len(track), 1))
     seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
     return to_scene(cast, track, seen, camera, FPS, 4)
 
@@ -121,10 +128,10 @@ def _leaving(number: int) -> Case:
     seed = 100 * number
     while True:
         rng = Random(f"{SEED + seed}/arena-leaving")
-        size = rng.choice((0.85, 1.15))
+        size = rng.choice((MEDIUM, LARGE))
         ball = Actor(
-            kind="ball", color=rng.choice(COLORS), material="plain", size=size, x=rng.uniform(5.0, 7.5), y=1.0 + size,
-            vx=rng.uniform(3.0, 5.0),
+            kind="ball", color=rng.choice(COLORS), material="plain", size=size, x=rng.uniform(5.0, 7.5), y=standing_y("ball", size),
+            vx=rng.uniform(3.0, 5.0)
         )  # fmt: skip
         cast = Cast(view="side", background="field", room_width=rng.uniform(12.5, 14.0), scenario="leave", actors=[ball])
         world = PhysicsWorld(cast, FPS)

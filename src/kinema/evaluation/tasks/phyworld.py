@@ -18,6 +18,7 @@ from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
 from kinema.playground.phyworld import KNOWN, LEVELS, SHIFTS, PhyWorld
 from kinema.playground.segments import dominant_hue
+from kinema.scene.geometry import HALF_HEIGHT, MIDDLE, ROOM_HEIGHT
 from kinema.scene.scene import Scene
 from kinema.types import Floats, Frames
 
@@ -43,7 +44,7 @@ def centers(frames: Frames, scene: Scene) -> Floats:
     """Center of each ball's mask [T, K, 2] in units, NaN where there is none."""
     color, share = dominant_hue(torch.from_numpy(frames.copy()).permute(0, 3, 1, 2).float())
     height, width = frames.shape[1:3]
-    unit = height / 10.0
+    unit = height / ROOM_HEIGHT
     columns, rows = torch.arange(width) + 0.5, torch.arange(height) + 0.5
     places = np.full((len(frames), scene.num_slots, 2), np.nan, np.float32)
     for k in scene.entities:
@@ -51,14 +52,14 @@ def centers(frames: Frames, scene: Scene) -> Floats:
         mass = mask.sum((1, 2))
         x = (mask.sum(1) * columns).sum(1) / mass.clamp(min=1e-6)
         y = (mask.sum(2) * rows).sum(1) / mass.clamp(min=1e-6)
-        place = np.stack([5.0 + (x.numpy() - width / 2) / unit, 5.0 + (height / 2 - y.numpy()) / unit], -1)
+        place = np.stack([MIDDLE + (x.numpy() - width / 2) / unit, MIDDLE + (height / 2 - y.numpy()) / unit], -1)
         places[:, k] = np.where(mass.numpy()[:, None] >= LEAST * min(1.0, float(scene.size[k])) ** 2, place, np.nan)
     return places
 
 
 def _whole(scene: Scene) -> NDArray[np.bool_]:
     """Frames in which a ball is wholly in the picture [T, K]."""
-    inside = [np.abs(axis - 5.0) + scene.size <= 5.0 for axis in (scene.x, scene.y)]
+    inside = [np.abs(axis - MIDDLE) + scene.size <= HALF_HEIGHT for axis in (scene.x, scene.y)]
     return np.asarray(inside[0] & inside[1])
 
 

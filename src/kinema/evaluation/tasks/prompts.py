@@ -23,7 +23,8 @@ from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_w
 from kinema.media import Clip
 from kinema.playground import tiny
 from kinema.playground.parser import parse_clip
-from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.scene.geometry import ROOM_HEIGHT, standing_y
+from kinema.scene.scene import COLORS, KINDS, MEDIUM, Scene
 from kinema.types import Frames
 
 FRAMES = 24
@@ -50,7 +51,7 @@ def _both_seen(scene: Scene) -> bool:
 def _direction(number: int) -> Case:
     """'a red ball rolls left', and a truth that does it."""
     from kinema.evaluation.cases import enact
-    from kinema.playground.physics import BELOW, Actor, Cast
+    from kinema.playground.physics import Actor, Cast
 
     rng = Random(f"{number}/arena-direction")
     kind = rng.choice(("ball", "box", "star", "car"))
@@ -58,10 +59,10 @@ def _direction(number: int) -> Case:
     side = rng.choice(("left", "right"))
     sign = 1.0 if side == "right" else -1.0
     thing = Actor(
-        kind=kind, color=color, material="plain", size=0.85, x=5 - 2 * sign, y=1.0 + BELOW[kind] * 0.85, vx=sign * 2.5,
-        motor=sign * 2.5 if kind == "car" else 0.0, angle=0.0 if sign > 0 or kind != "car" else float(np.pi),
+        kind=kind, color=color, material="plain", size=MEDIUM, x=5 - 2 * sign, y=standing_y(kind, MEDIUM), vx=sign * 2.5,
+        motor=sign * 2.5 if kind == "car" else 0.0, angle=0.0 if sign > 0 or kind != "car" else float(np.pi)
     )  # fmt: skip
-    cast = Cast(view="side", background="field", room_width=10.0, scenario="move", actors=[thing])
+    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
     scene = enact(cast, np.zeros((FRAMES, 2), np.float32))
     return Case(
         name=f"prompts/direction/{number}", seed=number, truth=scene, known=0, text=f"a {color} {kind} {VERBS[kind]} {side}",

@@ -20,8 +20,9 @@ import numpy as np
 from kinema.evaluation.cases import enact, true_frames
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_method_of
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
-from kinema.playground.physics import BELOW, Actor, Cast
-from kinema.scene.scene import Scene
+from kinema.playground.physics import Actor, Cast
+from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
+from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.statistics import auroc, pair_share
 from kinema.types import Frames
 
@@ -35,32 +36,32 @@ COLORS = ("red", "blue", "pink", "cyan", "purple", "yellow")
 def _cast(*actors: Actor) -> Scene:
     order = ("ball", "box", "triangle", "star", "car", "robot", "screen", "flag")
     ordered = sorted(actors, key=lambda actor: order.index(actor.kind))
-    cast = Cast(view="side", background="field", room_width=10.0, scenario="move", actors=ordered)
+    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=ordered)
     return enact(cast, np.zeros((FRAMES, 2), np.float32))
 
 
-def _roller(kind: str, color: str, x: float, speed: float, size: float = 0.85) -> Actor:
-    return Actor(kind=kind, color=color, material="plain", size=size, x=x, y=1.0 + BELOW[kind] * size, vx=speed)
+def _roller(kind: str, color: str, x: float, speed: float, size: float = MEDIUM) -> Actor:
+    return Actor(kind=kind, color=color, material="plain", size=size, x=x, y=standing_y(kind, size), vx=speed)
 
 
 def _behind(rng: Random, other: str) -> tuple[Frames, Frames, int]:
     """A ball passes a screen; beside it the same with nothing, or with another kind of thing. Cut while it is hidden."""
     color, dark = rng.sample(COLORS, 2)
     side, speed = rng.choice((-1.0, 1.0)), rng.uniform(2.0, 2.6)
-    screen = Actor(kind="screen", color=dark, material="plain", size=1.15, x=5.0, y=1.0 + 2.2 * 1.15)
-    start = 5.0 - side * speed * 1.0
+    screen = Actor(kind="screen", color=dark, material="plain", size=LARGE, x=MIDDLE, y=standing_y("screen", LARGE))
+    start = MIDDLE - side * speed * 1.0
     thing = _cast(_roller("ball", color, start, side * speed), screen)
     if other == "nothing":
         instead = _cast(screen)
     else:
         instead = _cast(_roller("star", color, start, side * speed), screen)
-    hidden = int(np.abs(thing.x[:, 0] - 5.0).argmin())
+    hidden = int(np.abs(thing.x[:, 0] - MIDDLE).argmin())
     return true_frames(thing), true_frames(instead), hidden
 
 
 def _elsewhere(rng: Random) -> tuple[Frames, Frames, int]:
     side, speed, color = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 1.8), rng.choice(COLORS)
-    near, far = 5.0 - side * 3.4, 5.0 - side * 0.8
+    near, far = MIDDLE - side * 3.4, MIDDLE - side * 0.8
     return (
         true_frames(_cast(_roller("ball", color, near, side * speed))),
         true_frames(_cast(_roller("ball", color, far, side * speed))),
@@ -72,8 +73,8 @@ def _through(rng: Random) -> tuple[Frames, Frames, int]:
     """A ball bounces off a box from one side; beside it the same from the other side. Cut when it touches."""
     color, dark = rng.sample(COLORS, 2)
     speed = rng.uniform(2.6, 3.2)
-    box = Actor(kind="box", color=dark, material="plain", size=1.15, x=5.0, y=1.0 + 0.88 * 1.15)
-    sides = [_cast(_roller("ball", color, 5.0 - side * (1.9 + 0.9 * speed), side * speed), box) for side in (-1.0, 1.0)]
+    box = Actor(kind="box", color=dark, material="plain", size=LARGE, x=MIDDLE, y=standing_y("box", LARGE))
+    sides = [_cast(_roller("ball", color, MIDDLE - side * (1.9 + 0.9 * speed), side * speed), box) for side in (-1.0, 1.0)]
     hit = int(np.abs(sides[0].x[:, 0] - sides[0].x[:, 1]).argmin())
     return true_frames(sides[0]), true_frames(sides[1]), hit
 
@@ -82,8 +83,8 @@ def _turned(rng: Random) -> tuple[Frames, Frames, int]:
     """A ball falls; the same backwards is a ball that rises. Both have the same middle frame."""
     color, height = rng.choice(COLORS), rng.uniform(8.0, 8.8)
     frames = 17
-    ball = Actor(kind="ball", color=color, material="plain", size=0.85, x=rng.uniform(3.0, 7.0), y=height)
-    cast = Cast(view="side", background="field", room_width=10.0, scenario="drop", actors=[ball])
+    ball = Actor(kind="ball", color=color, material="plain", size=MEDIUM, x=rng.uniform(3.0, 7.0), y=height)
+    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="drop", actors=[ball])
     falls = true_frames(enact(cast, np.zeros((frames, 2), np.float32)))
     return falls, falls[::-1].copy(), frames // 2
 
@@ -91,7 +92,7 @@ def _turned(rng: Random) -> tuple[Frames, Frames, int]:
 def _recolored(rng: Random) -> tuple[Frames, Frames, int]:
     one, two = rng.sample(COLORS, 2)
     side, speed = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 2.0)
-    clips = [true_frames(_cast(_roller("ball", color, 5.0 - 2 * side, side * speed))) for color in (one, two)]
+    clips = [true_frames(_cast(_roller("ball", color, MIDDLE - 2 * side, side * speed))) for color in (one, two)]
     return clips[0], clips[1], 16
 
 

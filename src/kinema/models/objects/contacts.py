@@ -20,17 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.models.block import Linear
-from kinema.scene.encoding import SIZE, SIZE_SPREAD, group_slice
+from kinema.scene.encoding import POSITION_SCALE, SIZE, VELOCITY_SCALE, group_slice, position_units, size_units
+from kinema.scene.geometry import CEILING, FLOOR, RIM, ROOM_HEIGHT, SOLID
 from kinema.scene.scene import KINDS, MATERIALS
 
-UNITS, UNITS_PER_SECOND = 2.5, 3.0
-"""Units of a position of 1 on the track, and units a second of a velocity of 1."""
 REACH_UNITS = 1.5
 """Partners farther apart than this have no effect on each other."""
-ACROSS = {"ball": 1.0, "box": 0.88, "triangle": 1.0, "star": 1.05, "car": 1.1, "robot": 0.82, "screen": 0.9, "flag": 0.8}
-DOWN = {"ball": 1.0, "box": 0.88, "triangle": 0.6, "star": 1.05, "car": 0.66, "robot": 0.96, "screen": 2.2, "flag": 1.0}
-"""Initial half extents of kinds across and down, in multiples of their size; trained."""
-WALLS = ((1.0, 0.0, 10.0, 10.0), (0.3, 0.3, 9.7, 9.7))
+WALLS = ((FLOOR, 0.0, ROOM_HEIGHT, CEILING), (RIM, RIM, ROOM_HEIGHT - RIM, CEILING - RIM))
 """Initial positions of floor, left wall, right wall and ceiling in units, in the side view and from above; trained."""
 NORMALS = ((0.0, -1.0), (-1.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 GEOMETRY = 6
@@ -57,10 +53,12 @@ def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> T
     speed, and the correction of the expected position with its depth past the contact."""
     depth = (-gap).clamp(0, 1)
     tangent = torch.stack([-normal[..., 1], normal[..., 0]], -1)
-    place_n = 0.1 * answers[..., 0] + answers[..., 1] * depth / UNITS
-    velocity_n = answers[..., 3] + answers[..., 4] * closing / UNITS_PER_SECOND
+    place_n = 0.1 * answers[..., 0] + answers[..., 1] * depth / POSITION_SCALE
+    velocity_n = answers[..., 3] + answers[..., 4] * closing / VELOCITY_SCALE
     place = place_n[..., None] * normal + 0.1 * answers[..., 2, None] * tangent
-    velocity = velocity_n[..., None] * normal + (answers[..., 5] + answers[..., 6] * closing / 3)[..., None] * tangent
+    velocity = (
+        velocity_n[..., None] * normal + (answers[..., 5] + answers[..., 6] * closing / VELOCITY_SCALE)[..., None] * tangent
+    )
     return torch.cat([place, velocity], -1)
 
 
@@ -99,7 +97,7 @@ class ContactModule(nn.Module):
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
         appearance = len(KINDS) + len(MATERIALS)
-        self.reach = nn.Parameter(torch.tensor([[ACROSS[kind], DOWN[kind]] for kind in KINDS]))
+        self.reach = nn.Parameter(torch.tensor([[SOLID[kind].across, SOLID[kind].below] for kind in KINDS]))
         self.walls = nn.Parameter(torch.tensor(WALLS))
         self.pairs = _Network(GEOMETRY + 2 * appearance + 7, hidden)
         self.sides = _Network(GEOMETRY + appearance + 4 + len(NORMALS), hidden)
@@ -111,10 +109,10 @@ class ContactModule(nn.Module):
         dtype = mean.dtype
         kind, material = (state[..., group_slice(name)].to(dtype) for name in ("kind", "material"))
         unknown = torch.cat([level[..., group_slice(name)] for name in ("exists", "kind", "size")], -1).amax(-1)
-        size = (SIZE + SIZE_SPREAD * state[..., group_slice("size")][..., 0]).to(dtype).clamp(0.1, 3)
+        size = size_units(state[..., group_slice("size")][..., 0]).to(dtype).clamp(0.1, 3)
         slots = _Slots(
-            place=5.0 + UNITS * mean[..., :2],
-            velocity=UNITS_PER_SECOND * mean[..., 2:],
+            place=position_units(mean[..., :2]),
+            velocity=VELOCITY_SCALE * mean[..., 2:],
             half=size[..., None] * ((kind > 0).to(dtype) @ self.reach.to(dtype)),
             size=size,
             appearance=torch.cat([kind, material], -1),

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.scene.encoding import group_slice
+from kinema.scene.encoding import POSITION_SCALE, group_slice, zoom_of
+from kinema.scene.geometry import MIDDLE
 from kinema.scene.scene import COLORS, KINDS
 
 DETECTION_DIM = 3 + len(KINDS) + len(COLORS)
@@ -34,9 +35,9 @@ def detection_loss(
     """answers [B, T, H, W, DETECTION_DIM]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the
     video; centers [H * W, 2] (y, x) in units of the default camera. Noisy places weigh less."""
     b, t, k, _ = state.shape
-    zoom = torch.exp2(camera[..., 2] / 2)[..., None, None]
-    place = 2.5 * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom
-    away = (place[:, :, None] - (centers.flip(-1) - 5.0)[:, None]) / place_units
+    zoom = zoom_of(camera)[..., None, None]
+    place = POSITION_SCALE * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom
+    away = (place[:, :, None] - (centers.flip(-1) - MIDDLE)[:, None]) / place_units
     visible = (state[..., 0] > 0) & (state[..., group_slice("visible")][..., 0] > 0)
     distance = away.abs().amax(-1) + torch.where(visible, 0.0, 1e6)[:, :, None]
     nearest, which = distance.min(-1)

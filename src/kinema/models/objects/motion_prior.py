@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.models.block import Linear
-from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.scene.encoding import POSITION_SCALE, STATE_FEATURES, VELOCITY_SCALE, group_slice
 
 MOVING = ("position", "velocity", "angle", "visible")
 COLUMNS = [column for name in MOVING for column in range(group_slice(name).start, group_slice(name).stop)]
@@ -32,7 +32,7 @@ REACH = (1.2, 4.0)
 ANSWERED = (COLUMNS + PLACE + SPEED + PLACE) * len(REACH)
 """The state's column of each estimate: means of all moving fields, the line through neighboring positions and its slope, and the
 extrapolation by neighboring velocities."""
-PER_SECOND = 3.0 / 2.5
+PER_SECOND = VELOCITY_SCALE / POSITION_SCALE
 """A velocity of 1 on the track moves the position by this in a second."""
 EXPECTED = 10
 """Number of features of the prior per slot, of position and then of velocity: the mean, the noisy value's normalized difference to

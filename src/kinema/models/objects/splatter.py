@@ -20,7 +20,8 @@ from kinema.models.attention import fourier
 from kinema.models.block import MLP, Linear
 from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import MAP, PLACE, SCALE, Conv, place_features, scale_features
-from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
+from kinema.scene.encoding import POSITION_SCALE, STATE_FEATURES, VECTORS, group_slice, seen_places, zoom_of
+from kinema.scene.geometry import MIDDLE
 
 _POSITION = group_slice("position")
 SLOT, OFFSET, BASIS = 256, 128, 64
@@ -69,8 +70,8 @@ class SlotSplatter(nn.Module):
     ) -> Tensor:
         """state, level [B, T, K, F]; camera [B, T, 3] and scene [B, T, S], scaled by how well they are known; centers
         [H * W, 2] (y, x) of places that are `cell_units` high, or [B, 1, H * W, 2] where every picture has its own."""
-        zoom = torch.exp2(camera[..., 2] / 2)[..., None, None]
-        place = 5.0 + 2.5 * (state[..., _POSITION] - camera[..., None, :2]) * zoom
+        zoom = zoom_of(camera)[..., None, None]
+        place = seen_places(state, camera)
         offset = centers.flip(-1)[..., None, :] - place[:, :, None]
         known = (1 - level[..., _POSITION].amax(-1)) * (0.5 + 0.5 * state[..., 0]).clamp(0, 1)
         near = torch.sigmoid((REACH_UNITS - offset.norm(dim=-1)) / 0.3) * known[:, :, None]
@@ -93,7 +94,7 @@ class SlotSplatter(nn.Module):
         )
         place_input = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
         splat = splat + self.setting_in(torch.cat([setting, place_input], -1).to(dtype))
-        room_place = 5.0 + (centers.flip(-1) - 5.0) / zoom + 2.5 * camera[..., None, :2]
+        room_place = MIDDLE + (centers.flip(-1) - MIDDLE) / zoom + POSITION_SCALE * camera[..., None, :2]
         waves = torch.cat([fourier(room_place), fourier(room_place, longest=1.25, count=3)], -1)
         scenery = torch.cat([setting, waves, scale.expand(*setting.shape[:3], -1)], -1)
         splat = splat + self.scenery(scenery.to(dtype))

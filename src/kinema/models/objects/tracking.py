@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.scene.encoding import POSITION_SCALE, STATE_FEATURES, group_slice
+from kinema.scene.geometry import MIDDLE
 from kinema.scene.scene import COLORS, KINDS
 from kinema.types import AnyFloats
 
@@ -156,7 +157,7 @@ def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: 
                 state[b, :, slot, group_slice(group).start + which] = 1.0
             for t, detection in path.detections.items():
                 zoom = 2.0 ** (float(camera[b, t, 2]) / 2)
-                place = torch.tensor([detection.x - 5.0, detection.y - 5.0]) / 2.5
+                place = torch.tensor([detection.x - MIDDLE, detection.y - MIDDLE]) / POSITION_SCALE
                 state[b, t, slot, position] = place / zoom + camera[b, t, :2]
                 known[b, t, slot, position] = True
     return state, known

@@ -9,14 +9,15 @@ from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from safetensors import safe_open
 
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available_models, find
 from kinema.playground import VOCABULARY
-from kinema.scene.scene import COLORS, KINDS
+from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
+from kinema.scene.scene import BACKGROUNDS, COLORS, HEX, KINDS, MATERIALS, SIZES, VIEWS
 from kinema.server.api.dependencies import Reader
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
@@ -71,6 +72,45 @@ class ModelInfo(BaseModel):
     kinema: ModelDetails
 
 
+class Outline(BaseModel):
+    """How far a kind reaches from its center at angle 0, in multiples of its size."""
+
+    across: float = Field(description="to either side")
+    above: float
+    below: float
+
+
+class SceneFacts(BaseModel):
+    """What scenes are made of, the same for all models, for clients that draw or edit states."""
+
+    room_height: float = Field(description="units that a camera with zoom 1 shows from top to bottom")
+    default_camera: tuple[float, float, float] = Field(description="center x, center y, zoom")
+    views: list[str]
+    backgrounds: list[str]
+    materials: list[str]
+    sizes: dict[str, float] = Field(description="radius in units of each size name")
+    palette: dict[str, str] = Field(description="#rrggbb of each color, in their order")
+    outlines: dict[str, Outline] = Field(description="what is drawn of each kind, in their order")
+
+
+class ModelListDetails(BaseModel):
+    scene: SceneFacts
+
+
+class ModelList(Listing[ModelInfo]):
+    kinema: ModelListDetails
+
+
+def scene_facts() -> SceneFacts:
+    return SceneFacts(
+        room_height=ROOM_HEIGHT, default_camera=DEFAULT_CAMERA, views=list(VIEWS), backgrounds=list(BACKGROUNDS),
+        materials=list(MATERIALS), sizes=SIZES, palette=HEX,
+        outlines={
+            kind: Outline(across=outline.across, above=outline.above, below=outline.below) for kind, outline in OUTLINE.items()
+        },
+    )  # fmt: skip
+
+
 @cache
 def parameters(folder: Path) -> int:
     """Weights of a model, read off the head of its file."""
@@ -94,9 +134,10 @@ def model_shown(name: str) -> ModelInfo:
     return ModelInfo(id=name, created=int((folder / "config.json").stat().st_mtime), kinema=details)
 
 
-@router.get("", summary="Models that film")
-async def list_models(caller: Reader) -> Listing[ModelInfo]:
-    return Listing(data=await run_in_threadpool(lambda: [model_shown(name) for name in available_models()]))
+@router.get("", summary="Models that film, and what scenes are made of")
+async def list_models(caller: Reader) -> ModelList:
+    data = await run_in_threadpool(lambda: [model_shown(name) for name in available_models()])
+    return ModelList(data=data, kinema=ModelListDetails(scene=scene_facts()))
 
 
 @router.get("/{model_id}", summary="One model")

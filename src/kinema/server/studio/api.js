@@ -56,6 +56,16 @@
  * @property {number} angle
  * @property {number} visible
  *
+ * @typedef {Object} SceneFacts what scenes are made of
+ * @property {number} room_height units that a camera with zoom 1 shows from top to bottom
+ * @property {number[]} default_camera x, y, zoom
+ * @property {string[]} views
+ * @property {string[]} backgrounds
+ * @property {string[]} materials
+ * @property {Object<string, number>} sizes radius in units of each size name
+ * @property {Object<string, string>} palette #rrggbb of each color
+ * @property {Object<string, {across: number, above: number, below: number}>} outlines reach of each kind, in multiples of its size
+ *
  * @typedef {{time_s: number, view: string, background: string, camera: number[], things: Thing[]}} WorldState
  *
  * @typedef {Object} World
@@ -220,7 +230,10 @@ export const files = {
   url: (id) => at("files", id, "/content"),
 };
 
-export const models = { list: () => call("GET", "/v1/models") };
+export const models = {
+  /** @returns {Promise<{data: Object[], kinema: {scene: SceneFacts}}>} */
+  list: () => call("GET", "/v1/models"),
+};
 
 export const worlds = {
   /** @returns {Promise<{data: World[]}>} */

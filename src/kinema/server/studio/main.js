@@ -1,10 +1,11 @@
 /** Where the Studio begins: the shell, and in it the room that the address names. */
 import { html, render, useEffect, useRef } from "./ui.js";
-import { begin, session } from "./store.js";
+import { begin, loadModels, modelsError, sceneFacts, session } from "./store.js";
 import { place, route, roomTitle } from "./router.js";
 import { Shell } from "./components/shell.js";
 import { SignIn } from "./components/signin.js";
 import { Toasts } from "./components/toasts.js";
+import { Note, Skeleton } from "./components/basics.js";
 import { Create } from "./rooms/create.js";
 import { Gallery } from "./rooms/gallery.js";
 import { Edit } from "./rooms/edit.js";
@@ -36,7 +37,9 @@ function App() {
   if (session.value === null) return html`<${SignIn} /><${Toasts} />`;
   const Room = ROOMS[room];
   return html`<${Shell}>
-      <main id="main" ref=${main} tabindex="-1" aria-label=${roomTitle(room)} class=${`room room-${room}`}><${Room} key=${room} id=${id} /></main>
+      <main id="main" ref=${main} tabindex="-1" aria-label=${roomTitle(room)} class=${`room room-${room}`}>
+        <${Note} error=${modelsError.value} retry=${loadModels} testid="models-error" />
+        ${sceneFacts.value ? html`<${Room} key=${room} id=${id} />` : html`<${Skeleton} kind="line" count=${4} />`}</main>
     <//>
     <${Toasts} />`;
 }

@@ -1,19 +1,11 @@
 /**
- * The room's geometry and paints, as the renderer has them: 10 units high, x to the right, y up; the camera (x, y, zoom)
- * looks at 10 / zoom units of height around its place.
+ * Places in the room and in pictures of it. Units of the room: x to the right, y up. A camera (x, y, zoom) shows so many units
+ * around its place as the room is high, divided by its zoom. The room's height, the colors and the outlines are the server's.
  */
+import { sceneFacts } from "./store.js";
 
-export const PALETTE = {
-  red: "#e22028", orange: "#ff7e0a", yellow: "#fad818", green: "#22ac3a",
-  cyan: "#14c8d6", blue: "#2454e6", purple: "#8834cc", pink: "#ff68b8",
-};
-export const BACKGROUNDS = ["field", "desert", "night", "snow", "lab"];
-
-/** Half width, reach up and reach down of each kind, in multiples of its size. */
-export const OUTLINES = {
-  ball: [1, 1, 1], box: [0.88, 0.88, 0.88], triangle: [1, 1.15, 0.575], star: [1.14, 1.2, 0.97],
-  car: [1.1, 0.66, 0.66], robot: [0.82, 1.2, 0.96], screen: [0.9, 2.2, 2.2], flag: [1.12, 1.72, 1],
-};
+/** The color of things of this name, as CSS has it. */
+export const colorOf = (name) => sceneFacts.value.palette[name];
 
 /** "96x64" -> 1.5 */
 export function aspect(size) {
@@ -23,8 +15,9 @@ export function aspect(size) {
 
 /** The window that a camera sees. @returns {{left: number, top: number, width: number, height: number}} top in room units, y up */
 export function windowOf(camera, ratio) {
-  const [panX, panY, zoom] = camera ?? [5, 5, 1];
-  const height = 10 / (zoom || 1);
+  const { room_height, default_camera } = sceneFacts.value;
+  const [panX, panY, zoom] = camera ?? default_camera;
+  const height = room_height / (zoom || 1);
   const width = height * ratio;
   return { left: panX - width / 2, top: panY + height / 2, width, height };
 }
@@ -51,8 +44,7 @@ export function pointerShare(event, element) {
 export function thingAt(things, x, y) {
   const near = things
     .map((thing) => {
-      const [across, up, down] = OUTLINES[thing.kind] ?? [1, 1, 1];
-      const reach = Math.max(across, up, down) * thing.size + 0.25;
+      const reach = Math.max(...Object.values(sceneFacts.value.outlines[thing.kind])) * thing.size + 0.25;
       return { thing, distance: Math.hypot(thing.x - x, thing.y - y) / reach };
     })
     .filter(({ distance }) => distance <= 1);

@@ -9,6 +9,10 @@ import { hooks, session as sessions, models as modelCalls, videos, account } fro
 /** undefined while asking, null when signed out, else {key}. */
 export const session = signal(undefined);
 export const models = signal(null);
+/** What scenes are made of, told with the models; null until it is known. @type {{value: import("./api.js").SceneFacts|null}} */
+export const sceneFacts = signal(null);
+/** Why the models are not known. */
+export const modelsError = signal(null);
 export const usage = signal(null);
 /** @type {{value: {data: import("./api.js").Video[], paused: boolean}}} */
 export const queue = signal({ data: [], paused: false });
@@ -140,8 +144,14 @@ effect(() => {
 });
 
 export async function loadModels() {
-  const answer = await attempt(() => modelCalls.list());
-  if (answer) models.value = answer.data;
+  modelsError.value = null;
+  try {
+    const answer = await modelCalls.list();
+    sceneFacts.value = answer.kinema.scene;
+    models.value = answer.data;
+  } catch (wrong) {
+    modelsError.value = wrong;
+  }
 }
 
 export async function refreshUsage() {

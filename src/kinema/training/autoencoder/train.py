@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinema.autoencoder.autoencoder import COARSE, FINE, Autoencoder, AutoencoderConfig, Residual, to_depth
+from kinema.autoencoder.autoencoder import COARSE, FINE, SPACE_FACTOR, Autoencoder, AutoencoderConfig, Residual, to_depth
 from kinema.autoencoder.image_loss import image_loss
 from kinema.autoencoder.protocol import to_unit
 from kinema.autoencoder.store import fast_dtype, load_autoencoder, save_autoencoder
@@ -173,7 +173,9 @@ class AutoencoderTrainer(TrainingLoop):
         pictures, weight = self.batch()
         count, _, height, width = pictures.shape
         strength = torch.rand(count, 1, 1, 1, generator=self.noise).square() * self.config.noise
-        noise = strength * torch.randn(count, self.autoencoder.channels, height // 8, width // 8, generator=self.noise)
+        noise = strength * torch.randn(
+            count, self.autoencoder.channels, height // SPACE_FACTOR, width // SPACE_FACTOR, generator=self.noise
+        )
         rate = self.config.rate * self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * max(rate, self.config.rate / 1000)

@@ -45,14 +45,7 @@ export function Icon({ name, size = 16 }) {
   </svg>`;
 }
 
-const BARS = ["#e22028", "#ff7e0a", "#fad818", "#22ac3a", "#14c8d6", "#2454e6", "#8834cc", "#ff68b8"];
-
 /** The mark: a test card in the eight colors that Kinema films in, and a thing in the picture. */
 export function Mark({ size = 32 }) {
-  return html`<svg class="mark" width=${size} height=${size} viewBox="0 0 32 32" aria-hidden="true" shape-rendering="crispEdges">
-    ${BARS.map((color, i) => html`<rect x=${i * 4} y="0" width="4" height="22" fill=${color} />`)}
-    <rect x="0" y="22" width="32" height="10" class="mark-floor" />
-    <path d="M12 14h8v2h2v8h-2v2h-8v-2h-2v-8h2z" class="mark-ball" />
-    <path d="M13 17h3v2h-3z" class="mark-shine" />
-  </svg>`;
+  return html`<img class="mark" src="/icon.svg" alt="" width=${size} height=${size} />`;
 }

@@ -1,6 +1,6 @@
 /** The prompt: one large field in which words that the model has never met are underlined, and the words that it knows below. */
 import { html, useRef, useId, useMemo, useState } from "../ui.js";
-import { PALETTE } from "../room.js";
+import { colorOf } from "../room.js";
 import { Icon } from "./icons.js";
 
 const escape = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -63,7 +63,7 @@ export function Vocabulary({ vocabulary, lacks = [], onWord, onExample }) {
     <span class="words-name" aria-hidden="true">${name}</span>
     <div class="chips">${words.filter((word) => !lacks.includes(word)).map((word) => html`<button type="button"
       class="chip" key=${word} onClick=${() => onWord(word)} data-testid="word">
-      ${swatch && html`<i class="swatch" style=${{ background: PALETTE[word] }}></i>`}${word}</button>`)}</div>
+      ${swatch && html`<i class="swatch" style=${{ background: colorOf(word) }}></i>`}${word}</button>`)}</div>
   </div>`;
   return html`<div class="vocabulary" data-testid="vocabulary">
     ${examples.length > 0 && html`<div class="chips examples" role="group" aria-label="Example prompts">

@@ -2,7 +2,7 @@
 import { html } from "../ui.js";
 import { loadModels, models } from "../store.js";
 import { count, duration } from "../format.js";
-import { PALETTE } from "../room.js";
+import { colorOf } from "../room.js";
 import { Button, Empty, Skeleton } from "../components/basics.js";
 import { Markdown } from "../components/markdown.js";
 
@@ -46,7 +46,7 @@ function Card({ model }) {
       <dl class="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
       ${about.vocabulary && !about.world && html`<div class="chips" aria-label="Colors and things that it knows">
         ${without(about.vocabulary.colors, about.lacks).map((color) => html`<i class="swatch" key=${color} title=${color}
-          style=${{ background: PALETTE[color], width: "18px", height: "18px" }}></i>`)}
+          style=${{ background: colorOf(color), width: "18px", height: "18px" }}></i>`)}
       </div><p class="quiet">${without(about.vocabulary.kinds, about.lacks).join(", ")}</p>`}
     </div>
     <div>

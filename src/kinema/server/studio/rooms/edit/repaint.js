@@ -9,7 +9,8 @@ import { toPng } from "../../components/player.js";
 import { Send } from "./longer.js";
 
 const BRUSHES = [[3, "Fine"], [7, "Middle"], [13, "Broad"]];
-const PAINT = "#fad818";
+/** The color of what is painted; the mask itself is where anything is. */
+const paint = () => getComputedStyle(document.documentElement).getPropertyValue("--yellow").trim();
 
 /** A mask of the clip's own pixels. painted: whether anything is in it. */
 export function useMask(clip) {
@@ -25,7 +26,7 @@ export function useMask(clip) {
   const [erase, setErase] = useState(false);
   const draw = (act) => {
     const context = canvas.current.getContext("2d");
-    context.fillStyle = PAINT;
+    context.fillStyle = paint();
     act(context, width, height);
     setVersion((n) => n + 1);
   };

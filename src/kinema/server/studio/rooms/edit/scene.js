@@ -4,7 +4,8 @@
  */
 import { html, classes, useEffect, useRef, useState } from "../../ui.js";
 import { videos } from "../../api.js";
-import { BACKGROUNDS, OUTLINES, PALETTE, aspect, pointerShare, thingAt, toPicture, toRoom } from "../../room.js";
+import { sceneFacts } from "../../store.js";
+import { aspect, colorOf, pointerShare, thingAt, toPicture, toRoom } from "../../room.js";
 import { href } from "../../router.js";
 import { trim } from "../../format.js";
 import { Button, Choice, Note, NumberField, Select, Skeleton } from "../../components/basics.js";
@@ -12,6 +13,8 @@ import { Send } from "./longer.js";
 
 const NUDGE = 0.25;
 const FEW_POINTS = 3;
+/** Percent of the picture's height between a thing and its ring. */
+const RING = 2;
 
 /** The clip's state, loaded when a tool needs it, with changes that can be undone. */
 export function useScene(clip, wanted) {
@@ -122,7 +125,8 @@ export function SceneOverlay({ scene, frame, clip, onStart }) {
   };
   const trace = (points) => points.map(([x, y]) => toPicture(x, y, camera, ratio).map((share) => trim(share * 100)).join(",")).join(" ");
   const path = (thing) => thing.x.map((x, t) => [x, thing.y[t]]);
-  const zoom = camera[2] || 1;
+  /** Percent of the picture's height that a unit is. */
+  const unit = (100 * (camera[2] || 1)) / sceneFacts.value.room_height;
   return html`<svg ref=${layer} class="overlay" viewBox="0 0 100 100" preserveAspectRatio="none"
     style=${{ cursor: mode === "draw" ? "crosshair" : "default" }} data-testid="scene-overlay"
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up}>
@@ -132,13 +136,13 @@ export function SceneOverlay({ scene, frame, clip, onStart }) {
     ${here.map((thing) => {
       const by = grip?.slot === thing.slot ? grip.by : [0, 0];
       const [u, v] = toPicture(thing.x + by[0], thing.y + by[1], camera, ratio);
-      const [across, above, below] = OUTLINES[thing.kind] ?? [1, 1, 1];
-      const [rx, ry] = [((across * thing.size * zoom + 0.2) * 10) / ratio, (((above + below) / 2) * thing.size * zoom + 0.2) * 10];
-      const middle = v * 100 - ((above - below) / 2) * thing.size * zoom * 10;
+      const { across, above, below } = sceneFacts.value.outlines[thing.kind];
+      const [rx, ry] = [(across * thing.size * unit + RING) / ratio, ((above + below) / 2) * thing.size * unit + RING];
+      const middle = v * 100 - ((above - below) / 2) * thing.size * unit;
       const shape = { x: u * 100 - rx, y: middle - ry, width: rx * 2, height: ry * 2, ...(thing.kind === "ball" ? { rx, ry } : {}) };
       return html`<g key=${thing.slot}><rect class="thing-ring shade" ...${shape} />
         <rect class=${classes("thing-ring", { on: thing.slot === slot, moved: thing.moved })}
-          style=${thing.moved ? { fill: PALETTE[thing.color] } : {}} ...${shape} tabindex="0" role="button"
+          style=${thing.moved ? { fill: colorOf(thing.color) } : {}} ...${shape} tabindex="0" role="button"
           aria-label=${`${nameOf(thing)}: arrow keys move it`} data-testid="entity" data-slot=${thing.slot}
             onKeyDown=${(event) => keys(event, thing)} onFocus=${() => mode !== "draw" && scene.setSlot(thing.slot)} /></g>`;
     })}
@@ -167,7 +171,7 @@ export function Background({ clip, send, scene }) {
   return html`<p>The same things on the same paths, in another place.</p>
     <${Ready} scene=${scene} clip=${clip}>
       <div class="places" role="group" aria-label="Background">
-        ${BACKGROUNDS.map((name) => html`<button type="button" key=${name} class=${`place place-${name}`}
+        ${sceneFacts.value.backgrounds.map((name) => html`<button type="button" key=${name} class=${`place place-${name}`}
           aria-pressed=${scene.state?.background === name ? "true" : "false"}
           onClick=${() => scene.change({ ...scene.state, background: name })} data-testid=${`place-${name}`}><i></i>${name}
           </button>`)}
@@ -190,7 +194,7 @@ export function Motion({ clip, send, scene, frame }) {
       <div class="things" role="group" aria-label="Things in the clip">
         ${state?.entities.map((one) => html`<button type="button" class="thing" key=${one.slot}
           aria-pressed=${one.slot === slot ? "true" : "false"} onClick=${() => scene.setSlot(one.slot)} data-testid="thing">
-          <i class="swatch" style=${{ background: PALETTE[one.color] }}></i>${nameOf(one)}<span
+          <i class="swatch" style=${{ background: colorOf(one.color) }}></i>${nameOf(one)}<span
             class="mono">${trim(one.x[at], 1)}, ${trim(one.y[at], 1)}</span></button>`)}
       </div>
       ${state && !state.entities.length && html`<p class="quiet">The model sees nothing here.</p>`}
@@ -202,9 +206,9 @@ export function Motion({ clip, send, scene, frame }) {
       ${thing && html`<div class="inline-form">
         <${NumberField} label="x at this frame" value=${trim(thing.x[at])} step=${NUDGE} onChange=${put("x")} testid="thing-x" />
         <${NumberField} label="y at this frame" value=${trim(thing.y[at])} step=${NUDGE} onChange=${put("y")} testid="thing-y" />
-        <${Select} label="Color" value=${thing.color} options=${Object.keys(PALETTE)}
+        <${Select} label="Color" value=${thing.color} options=${Object.keys(sceneFacts.value.palette)}
           onChange=${(color) => scene.changeThing(slot, () => ({ color }))} testid="thing-color" />
-        <${Select} label="Kind" value=${thing.kind} options=${Object.keys(OUTLINES)}
+        <${Select} label="Kind" value=${thing.kind} options=${Object.keys(sceneFacts.value.outlines)}
           onChange=${(kind) => scene.changeThing(slot, () => ({ kind }))} testid="thing-kind" />
       </div>
       <div class="row" role="group" aria-label="Straight paths"><span class="label">Straight path</span>

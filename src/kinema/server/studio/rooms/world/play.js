@@ -3,7 +3,7 @@ import { html, classes, useEffect, useRef, useState } from "../../ui.js";
 import { worlds } from "../../api.js";
 import { attempt, spoken, toast } from "../../store.js";
 import { go, place } from "../../router.js";
-import { PALETTE, aspect, pointerShare, thingAt, toPicture, toRoom } from "../../room.js";
+import { aspect, colorOf, pointerShare, thingAt, toPicture, toRoom } from "../../room.js";
 import { timecode, trim } from "../../format.js";
 import { Button, Dialog, NumberField, Note, useLoaded } from "../../components/basics.js";
 import { Synced } from "../gallery/compare.js";
@@ -260,7 +260,7 @@ function Things({ things, slot, setSlot }) {
   return html`<div class="things">${things.map((thing) => html`<button type="button" class="thing" key=${thing.slot}
     aria-pressed=${thing.slot === slot ? "true" : "false"} onClick=${() => setSlot(thing.slot === slot ? null : thing.slot)}
     data-testid="world-thing">
-    <i class="swatch" style=${{ background: PALETTE[thing.color] }}></i>${thing.name}${thing.visible < 0.35 ? html` <small
+    <i class="swatch" style=${{ background: colorOf(thing.color) }}></i>${thing.name}${thing.visible < 0.35 ? html` <small
       class="quiet">hidden</small>` : ""}<span class="mono">${trim(thing.x, 1)}, ${trim(thing.y, 1)}</span></button>`)}
       </div>`;
 }

@@ -1,0 +1,32 @@
+"""Random numbers of a training run: each draw has a generator that depends on the run's seed, the step and what is drawn alone, so
+that a run which is resumed goes on as it would have."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class StepDraw(IntEnum):
+    """What is drawn for a step."""
+
+    SHORTCUT = 1
+    """Whether, and in which, long steps are taught."""
+    KIND = 2
+    """Kind of the batch."""
+    OWN_PAST = 3
+    """How much of the past is the model's own work."""
+    CROP = 4
+    """Whether stills are cut."""
+
+
+def step_rng(seed: int, step: int, draw: StepDraw) -> np.random.Generator:
+    """For one draw of one step."""
+    return np.random.default_rng((seed, step, int(draw)))
+
+
+def batch_rng(seed: int, kind: int, number: int) -> np.random.Generator:
+    """For the contents of batch `number` of a kind (its place in `recipes.KINDS`). Equal to that of a draw where both numbers are
+    below five, which does no harm: a batch and a decision have nothing in common."""
+    return np.random.default_rng((seed, kind, number))
