@@ -168,7 +168,8 @@ def generate(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_model(model)
-    first_picture, last_picture = (None if given is None else Clip.of(given) for given in (image, last))
+    first_picture = None if image is None else Clip.of(image, first=1)
+    last_picture = None if last is None else Clip.of(last, last=1)
     between = _pictures(pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
@@ -192,7 +193,7 @@ def generate(
         fitted = given.fit(width, height)
         which = fitted.num_frames - 1 if given is last_picture and index else 0
         known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
-        scaled[index] = given.size
+        scaled[index] = given.source_size or given.size
         cells = encode_frames(engine, known[index][None], *padded_size(engine, height, width))
         canvas = conditioning.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
     canvas = lay_scenes(canvas, scenes)
@@ -257,7 +258,7 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
             raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
         if not limits.is_number(one[1]) or not 0 <= one[1] < 1e6:
             raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
-        pairs.append((Clip.of(one[0]), float(one[1])))
+        pairs.append((Clip.of(one[0], first=1), float(one[1])))
     return pairs
 
 
@@ -294,7 +295,8 @@ def extend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, given = resolve_model(model), Clip.of(clip)
+    engine = resolve_model(model)
+    given = Clip.of(clip, longest=limits.reading_size(engine))
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     overlap = min(clip.num_frames, CONTEXT)
@@ -404,7 +406,7 @@ def blend(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_model(model)
-    given = Clip.of(a), Clip.of(b)
+    given = tuple(Clip.of(one, longest=limits.reading_size(engine)) for one in (a, b))
     a = limits.fit_to_model(engine, given[0], size)
     b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
     gap = limits.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
@@ -453,7 +455,8 @@ def interpolate(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, given = resolve_model(model), Clip.of(clip)
+    engine = resolve_model(model)
+    given = Clip.of(clip, longest=limits.reading_size(engine))
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
     clip = limits.fit_size(engine, given, size)
@@ -570,7 +573,8 @@ def perceive(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, clip = resolve_model(model), Clip.of(clip)
+    engine = resolve_model(model)
+    clip = Clip.of(clip, longest=limits.reading_size(engine))
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]

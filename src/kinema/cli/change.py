@@ -75,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _make(arguments: argparse.Namespace) -> Clip:
     from kinema import api
-    from kinema.media import Clip
 
     common = {
         "model": model_from(arguments),
@@ -92,17 +91,16 @@ def _make(arguments: argparse.Namespace) -> Clip:
             placed = [parse_at(text) for text in arguments.pictures]
             if not placed:
                 raise InputError("no picture was given; expected two or more as PICTURE@SECONDS, such as a.png@0 b.png@1.5")
-            pictures = [(Clip.open(path), second) for path, second in placed]
-            return api.infill(pictures, prompt, fps=arguments.fps, strict=arguments.strict, **common)
-        clip = Clip.open(arguments.clip)
+            return api.infill(placed, prompt, fps=arguments.fps, strict=arguments.strict, **common)
+        clip = Path(arguments.clip)
         if arguments.verb == "extend":
             return api.extend(
                 clip, arguments.prompt, seconds=arguments.seconds, before=arguments.before, strict=arguments.strict, **common
             )
         if arguments.verb == "blend":
-            other = Clip.open(arguments.other)
+            other = Path(arguments.other)
             return api.blend(clip, other, arguments.prompt, seconds=arguments.seconds, strict=arguments.strict, **common)
         if arguments.verb == "interpolate":
             return api.interpolate(clip, fps=arguments.fps, **common)
-        mask = Clip.open(arguments.mask) if arguments.mask else None
+        mask = Path(arguments.mask) if arguments.mask else None
         return api.edit(clip, arguments.prompt, strength=arguments.strength, mask=mask, strict=arguments.strict, **common)

@@ -57,7 +57,7 @@ def _repeat(arguments: argparse.Namespace) -> None:
     from kinema.media import Clip
 
     source = arguments.source
-    settings = Clip.open(source).settings
+    settings = Clip.open(source, first=1).settings
     if settings.get("layout") != "generate":
         raise InputError(
             f"{source} was made by {settings.get('layout', 'something else')!r}; only `generate` can be repeated"
@@ -74,7 +74,6 @@ def _repeat(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from kinema import api
-    from kinema.media import Clip
 
     if arguments.source is not None:
         _repeat(arguments)
@@ -95,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
             seconds=seconds,
             size=arguments.size,
             fps=fps,
-            image=Clip.open(arguments.image) if arguments.image else None,
-            last=Clip.open(arguments.last) if arguments.last else None,
+            image=Path(arguments.image) if arguments.image else None,
+            last=Path(arguments.last) if arguments.last else None,
             seed=arguments.seed or 0,
             count=arguments.count,
             options=options(arguments),

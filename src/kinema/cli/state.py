@@ -30,13 +30,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run_perceive(arguments: argparse.Namespace) -> int:
     from kinema import api
-    from kinema.media import Clip, write_text
+    from kinema.media import write_text
     from kinema.media.write import check_free
 
     check_free(arguments.output, force=arguments.force)
     begun = time.perf_counter()
     scene = api.perceive(
-        Clip.open(arguments.clip),
+        Path(arguments.clip),
         model=model_from(arguments),
         size=arguments.size,
         seed=arguments.seed,

@@ -89,10 +89,11 @@ def settings_of(model: Model, options: SamplingConfig, prompt: str) -> dict[str,
 
 def changes_of(*given: tuple[Clip, Clip]) -> dict[str, Any]:
     """For the settings: the sizes and frame rates that clips had before they were changed, of pairs (as given, as filmed)."""
-    sizes = list(dict.fromkeys(clip.size for clip, used in given if clip.size != used.size))
+    before = [(clip.source_size or clip.size, used) for clip, used in given]
+    sizes = list(dict.fromkeys(size for size, used in before if size != used.size))
     rates = list(dict.fromkeys(f"{clip.fps:g}" for clip, used in given if clip.fps != used.fps and clip.num_frames > 1))
     changed = {"scaled_from": ", ".join(sizes), "resampled_from": ", ".join(rates)}
-    return {name: before for name, before in changed.items() if before}
+    return {name: value for name, value in changed.items() if value}
 
 
 def canvas_of_pictures(

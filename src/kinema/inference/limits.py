@@ -209,6 +209,11 @@ def fit_rate(model: Model, clip: Clip) -> Clip:
     return clip.resample(fps)
 
 
+def reading_size(model: Model) -> int:
+    """The longer side in pixels that pictures of a file need to have: twice what the model films, so that they are shrunk well."""
+    return 2 * model.config.max_side
+
+
 def fit_to_model(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:
     """The clip at a size and a frame rate that the model films."""
     return fit_rate(model, fit_size(model, clip, size))

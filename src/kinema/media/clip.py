@@ -29,6 +29,7 @@ class Clip:
         state: The state of the T frames, if it is known.
         caption: The prompt.
         settings: Plain JSON that says how the clip was made.
+        source_size: "WIDTHxHEIGHT" of the pictures of the file, if they were shrunk while it was read; else "".
     """
 
     frames: Frames
@@ -36,6 +37,7 @@ class Clip:
     state: Scene | None = None
     caption: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    source_size: str = ""
 
     def __post_init__(self) -> None:
         shape = self.frames.shape
@@ -86,28 +88,34 @@ class Clip:
         return write_clip(self, Path(path), force=force)
 
     @staticmethod
-    def open(path: str | Path) -> Clip:
+    def open(path: str | Path, *, first: int | None = None, last: int | None = None, longest: int | None = None) -> Clip:
         """Read a video or picture.
 
         Args:
             path: Any file that FFmpeg or Pillow reads.
+            first: Read only so many frames from the beginning. None: all.
+            last: Read only so many frames up to the end. None: all.
+            longest: Shrink larger pictures while they are decoded, so that their longer side has so many pixels. Films that Kinema
+                wrote with their state stay as they are. None: no picture is shrunk.
 
         Returns:
             The clip, with settings and state if Kinema wrote the file.
 
         Raises:
             MediaError: The file is missing, empty, corrupt or without pictures.
+            InputError: first, last or longest is no whole number from 1 on, or both first and last are given.
         """
-        from kinema.media.read import read_clip
+        from kinema.media.read import Wanted, read_clip
 
-        return read_clip(Path(path))
+        return read_clip(Path(path), wanted=Wanted(first=first, last=last, longest=longest))
 
     @staticmethod
-    def of(source: AnyClip) -> Clip:
+    def of(source: AnyClip, *, first: int | None = None, last: int | None = None, longest: int | None = None) -> Clip:
         """Make a clip from a clip, a file, a picture or pixels.
 
         Args:
             source: A clip, a path, a PIL picture, or uint8 pixels [H, W, 3] or [T, H, W, 3] at 16 frames per second.
+            first, last, longest: Of a file, what is read (`Clip.open`); other sources are taken as they are.
 
         Returns:
             The clip.
@@ -119,7 +127,7 @@ class Clip:
         if isinstance(source, Clip):
             return source
         if isinstance(source, str | Path):
-            return Clip.open(source)
+            return Clip.open(source, first=first, last=last, longest=longest)
         if isinstance(source, Image.Image):
             from kinema.media.read import flattened
 

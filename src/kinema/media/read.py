@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip
 from kinema.media.metadata import attach_stored, read_stored
-from kinema.media.write import KEY
+from kinema.media.write import CONVERSION, KEY
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -50,8 +53,49 @@ class Limits:
             raise MediaError(f"{path} has more than the {most} frames of {width}x{height} that can be read; cut it first")
 
 
-def read_clip(path: Path, limits: Limits | None = None) -> Clip:
-    """The file as a clip; MediaError in one line when that cannot be."""
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is wanted of a file; the rest is not kept in memory. Films that Kinema wrote are read whole, with their state, and cut.
+
+    Attributes:
+        first, last: the first or the last so many frames; None: all. One of them at most.
+        longest: the longer side of the pictures in pixels; larger ones are shrunk while they are decoded, unless Kinema wrote them.
+            None: as they are.
+        max_bytes: stop before the frames take more memory than that. None: the limits say what is refused.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    longest: int | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("first", "last", "longest", "max_bytes"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+                raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number, at least 1")
+        if self.first is not None and self.last is not None:
+            raise InputError("first and last frames were given; expected one of the two")
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of pictures of this size as they are wanted."""
+        if self.longest is None or max(width, height) <= self.longest:
+            return width, height
+        share = self.longest / max(width, height)
+        return max(round(width * share), 1), max(round(height * share), 1)
+
+    def part(self, count: int) -> slice:
+        """Which of so many frames are wanted."""
+        if self.last is not None:
+            return slice(max(count - self.last, 0), count)
+        return slice(0, count if self.first is None else self.first)
+
+
+ALL = Wanted()
+
+
+def read_clip(path: Path, limits: Limits | None = None, wanted: Wanted = ALL) -> Clip:
+    """The file, or what is wanted of it, as a clip; MediaError in one line when that cannot be."""
     limits = limits or Limits()
     try:
         if not path.exists():
@@ -60,15 +104,16 @@ def read_clip(path: Path, limits: Limits | None = None) -> Clip:
             raise MediaError(f"{path} is a folder; expected a video or a picture")
         if path.stat().st_size == 0:
             raise MediaError(f"{path} is empty")
-        picture = _read_picture(path, limits)
-        return picture if picture is not None else _read_video(path, limits)
+        picture = _read_picture(path, limits, wanted)
+        clip = picture if picture is not None else _read_video(path, limits, wanted)
+        return clip.cut(wanted.part(clip.num_frames))
     except PermissionError:
         raise MediaError(f"{path} may not be read: permission denied") from None
     except OSError as error:
         raise MediaError(f"{str(path)[:200]} cannot be read: {error.strerror or error}") from None
 
 
-def _read_picture(path: Path, limits: Limits) -> Clip | None:
+def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
     """A picture or animation by Pillow; None when it is something else."""
     frames: list[Frames] = []
     waits_ms: list[float] = []
@@ -79,13 +124,19 @@ def _read_picture(path: Path, limits: Limits) -> Clip | None:
             warnings.simplefilter("ignore")
             with Image.open(path, formats=known) as picture:
                 limits.check_picture(path, *picture.size)
-                count = getattr(picture, "n_frames", 1) if picture.format in MOVING else 1
-                limits.check_length(path, count, *picture.size)
-                for index in range(count):
-                    picture.seek(index)
-                    frames.append(flattened(picture))
-                    waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
+                width, height = picture.size
                 info, exif = dict(picture.info), dict(picture.getexif())
+                settings, stored = read_stored(info.get("comment") or exif.get(0x010E), info.get(KEY))
+                if stored:
+                    wanted = ALL
+                count = getattr(picture, "n_frames", 1) if picture.format in MOVING else 1
+                which = range(count)[wanted.part(count)]
+                limits.check_length(path, len(which), *wanted.size(*picture.size))
+                for index in which:
+                    picture.seek(index)
+                    shown = flattened(picture)
+                    frames.append(resized(shown, *wanted.size(shown.shape[1], shown.shape[0])))
+                    waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
     except UnidentifiedImageError:
         return None
     except (PermissionError, MediaError):
@@ -96,12 +147,14 @@ def _read_picture(path: Path, limits: Limits) -> Clip | None:
         if not frames:
             raise MediaError(f"{path} is a damaged picture ({_line(error)}); open and save it anew") from None
         log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), _line(error))
-        info, exif = {}, {}
-    settings, stored = read_stored(info.get("comment") or exif.get(0x010E), info.get(KEY))
+        settings, stored = {}, {}
     frames = [frame for frame in frames if frame.shape == frames[0].shape]
     if len(frames) == 1 and stored.get("num_frames", 1) == 1:
-        return attach_stored(Clip(frames=np.stack(frames), fps=16.0), settings, stored)
-    return attach_stored(_animation(path, frames, waits_ms, stored, limits), settings, stored)
+        clip = Clip(frames=np.stack(frames), fps=16.0)
+    else:
+        clip = _animation(path, frames, waits_ms, stored, limits)
+    shrunk = wanted.size(width, height) != (width, height)
+    return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 
 
 def _line(error: Exception) -> str:
@@ -109,14 +162,25 @@ def _line(error: Exception) -> str:
 
 
 def _animation(path: Path, frames: list[Frames], waits_ms: list[float], stored: dict[str, Any], limits: Limits) -> Clip:
-    """Frames with a wait each onto an even clock: the one it was written with, else that of the shortest wait."""
-    ends_s = np.cumsum(waits_ms[: len(frames)]) / 1000
+    """Frames with a wait each onto an even clock: the one it was written with; the mean one where waits alternate between two
+    near values, as hundredths of a second make them; else that of the shortest wait. Its duration stays within half a frame."""
+    waits_ms = waits_ms[: len(frames)]
+    ends_s = np.cumsum(waits_ms) / 1000
+    if not stored and max(waits_ms) <= min(waits_ms) + 10.5:
+        return Clip(frames=np.stack(frames), fps=min(len(frames) / float(ends_s[-1]), 1000.0))
     fps = min(float(stored.get("fps", 1000 / min(waits_ms))), 1000.0)
     stops = np.round(ends_s * fps).astype(np.int64)
-    repeats = np.maximum(np.diff(stops, prepend=0), 0 if stored else 1)
+    repeats = stops - np.concatenate([[0], stops[:-1]])
     height, width = frames[0].shape[:2]
     limits.check_length(path, int(repeats.sum()), width, height)
     return Clip(frames=np.repeat(np.stack(frames), repeats, axis=0), fps=fps)
+
+
+def resized(frame: Frames, width: int, height: int) -> Frames:
+    """A picture uint8 [H, W, 3] at another size."""
+    if (frame.shape[1], frame.shape[0]) == (width, height):
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def flattened(picture: Image.Image) -> Frames:
@@ -134,7 +198,7 @@ def flattened(picture: Image.Image) -> Frames:
     return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
 
 
-def _read_video(path: Path, limits: Limits) -> Clip:
+def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
     import av
 
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
@@ -154,32 +218,59 @@ def _read_video(path: Path, limits: Limits) -> Clip:
         limits.check_picture(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        frames, times = _decode(path, container, stream, limits)
+        tags = {name.lower(): value for name, value in container.metadata.items()}
+        settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
+        if stored:
+            wanted = ALL
+        frames, times = _decode(path, container, stream, limits, wanted)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         if not 0 < rate <= 1000:
             rate = 1 / float(np.clip(np.median(np.diff(times)), 1e-3, 1e3)) if len(times) > 1 else 25.0
-        tags = {name.lower(): value for name, value in container.metadata.items()}
-    settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
+        width, height = stream.codec_context.width, stream.codec_context.height
     if stored.get("num_frames") == len(frames):
-        return attach_stored(Clip(frames=np.stack(frames), fps=rate), settings, stored)
-    return attach_stored(_on_even_clock(path, frames, times, rate, limits), settings, stored)
+        clip = Clip(frames=np.stack(frames), fps=rate)
+    else:
+        clip = _on_even_clock(path, frames, times, rate, limits)
+    shrunk = wanted.size(width, height) != (width, height)
+    return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 
 
-def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[list[Frames], list[float]]:
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames of a stream; with the alpha of WebM, which FFmpeg's own decoders leave out."""
     import av
 
-    frames: list[Frames] = []
-    times: list[float] = []
-    reason = ""
+    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if decoder is None or stream.metadata.get("alpha_mode") != "1":
+        yield from container.decode(stream)
+        return
+    context: Any = av.CodecContext.create(decoder, "r")
+    for packet in container.demux(stream):
+        yield from context.decode(packet)
+
+
+def _decode(path: Path, container: Any, stream: Any, limits: Limits, wanted: Wanted) -> tuple[list[Frames], list[float]]:
+    import av
+
+    frames: deque[Frames] = deque(maxlen=wanted.last)
+    times: deque[float] = deque(maxlen=wanted.last)
+    reason, number, stopped = "", 0, False
+    stretch = float(stream.sample_aspect_ratio or 1) or 1.0
     try:
-        for frame in container.decode(stream):
-            pixels = _upright(frame)
+        for frame in _decoded(container, stream):
+            if number == wanted.first:
+                stopped = True
+                break
+            if wanted.max_bytes is not None and frames and (number + 1) * frames[0].nbytes > wanted.max_bytes:
+                stopped = True
+                break
+            pixels = _upright(frame, wanted.size(max(round(frame.width * stretch), 1), frame.height))
             if frames and pixels.shape != frames[0].shape:
                 reason = "the size changes"
                 break
-            limits.check_length(path, len(frames) + 1, pixels.shape[1], pixels.shape[0])
+            limits.check_length(path, min(number + 1, wanted.last or number + 1), pixels.shape[1], pixels.shape[0])
             frames.append(pixels)
-            times.append(float(frame.time) if frame.time is not None else len(times) / 25)
+            times.append(float(frame.time) if frame.time is not None else number / 25)
+            number += 1
     except av.error.FFmpegError as error:
         reason = error.strerror or _line(error)
     except (ValueError, MemoryError) as error:
@@ -190,11 +281,11 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits) -> tuple[li
         raise MediaError(
             f"{path} has no frame that can be decoded{f' ({reason})' if reason else ''}; it is damaged or cut off"
         )
-    if not reason and _missing_s(container, stream, times) > 0:
+    if not reason and not stopped and wanted.last is None and _missing_s(container, stream, list(times)) > 0:
         reason = "the rest is missing"
     if reason:
-        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), reason)
-    return frames, times
+        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, number, reason)
+    return list(frames), list(times)
 
 
 def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
@@ -209,16 +300,25 @@ def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
     return promised - (times[-1] - times[0] + step) - max(1.5 * step, 0.05)
 
 
-def _upright(frame: Any) -> Frames:
-    """uint8 [H, W, 3] of a decoded frame: turned as its display matrix says, on white."""
-    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+def _upright(frame: Any, size: tuple[int, int]) -> Frames:
+    """uint8 [H, W, 3] of a decoded frame at a size (width, height): turned and mirrored as its display matrix says, on white."""
     if any(part.is_alpha for part in frame.format.components):
-        clear = frame.to_ndarray(format="rgba").astype(np.uint16)
+        clear = frame.reformat(*size, "rgba", interpolation=CONVERSION).to_ndarray().astype(np.uint16)
         alpha = clear[..., 3:]
         pixels = ((clear[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     else:
-        pixels = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, turns))
+        pixels = frame.reformat(*size, "rgb24", interpolation=CONVERSION).to_ndarray()
+    stored = frame.side_data.get("DISPLAYMATRIX")
+    return np.ascontiguousarray(pixels if stored is None else turned(pixels, np.frombuffer(bytes(stored), np.int32)))
+
+
+def turned(pixels: Frames, matrix: NDArray[np.int32]) -> Frames:
+    """A picture as a display matrix [a, b, u, c, d, v, x, y, w] shows it: a point (x, y) at (a x + c y, b x + d y). Only quarter
+    turns and mirroring are done."""
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _on_even_clock(path: Path, frames: list[Frames], times: list[float], rate: float, limits: Limits) -> Clip:

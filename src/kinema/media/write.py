@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 VIDEOS = {".mp4": "libx264", ".webm": "libvpx-vp9", ".mkv": "libx264"}
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 KEY = "kinema"
+CONVERSION = 0x2 | 0x2000 | 0x40000
+"""How colors are converted, in reading and in writing: swscale's BILINEAR, FULL_CHR_H_INT and ACCURATE_RND. Without accurate
+rounding each round trip darkens a film."""
 MOST_PACKED = 1 << 20
 """Characters that are kept beside the pixels at most; a longer state stays out of the file."""
 THUMBNAIL = 8
@@ -150,7 +153,9 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
     height, width = clip.frames.shape[1:3]
     frames = np.pad(clip.frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     rate = Fraction(clip.fps).limit_denominator(1001) or Fraction(1, 1001)
-    options = {"movflags": "+faststart+use_metadata_tags"} if path.suffix.lower() == ".mp4" else {}
+    options = {"fflags": "+bitexact"}
+    if path.suffix.lower() == ".mp4":
+        options["movflags"] = "+faststart+use_metadata_tags"
     comment = _settings(clip)
     try:
         with av.open(str(path), "w", options=options) as container:
@@ -161,7 +166,8 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
             stream: Any = container.add_stream(codec, rate=rate, options=quality)
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
             for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+                shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                container.mux(stream.encode(shown.reformat(format="yuv420p", interpolation=CONVERSION)))
             container.mux(stream.encode())
     except av.error.FFmpegError as error:
         raise OSError(getattr(error, "errno", 0), error.strerror or str(error)) from None

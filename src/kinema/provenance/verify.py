@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kinema.media.read import Limits, read_clip
+from kinema.media.read import Limits, Wanted, read_clip
 from kinema.provenance.code import ID_BITS
 from kinema.provenance.manifest import Manifest, read_manifest
 from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect
 
+MOST_BYTES = 512 << 20
+"""Memory of the frames in which the watermark is looked for."""
 NOTHING = "No sign of Kinema was found; that does not prove that it was made without."
 
 
@@ -44,11 +46,12 @@ def written(id: int | None) -> str | None:
 
 
 def verify(path: Path, *, anchors: bytes = b"", key: bytes = PUBLIC_KEY, limits: Limits | None = None) -> Verdict:
-    """Look for both signs in a video or picture. anchors: root certificates in PEM that a manifest's signer may lead back to.
+    """Look for both signs in a video or picture; for the watermark, in as many of its first frames as take MOST_BYTES of memory.
+    anchors: root certificates in PEM that a manifest's signer may lead back to.
 
     MediaError: a file that cannot be read, or is larger than the limits allow.
     """
-    frames = read_clip(path, limits).frames
+    frames = read_clip(path, limits, Wanted(max_bytes=MOST_BYTES)).frames
     manifest, mark = read_manifest(path, anchors), detect(frames, key)
     signed = manifest.trusted and bool(manifest.model)
     return Verdict(
