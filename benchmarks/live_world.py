@@ -32,8 +32,9 @@ from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
 from kinema.playground.physics import Actor, Cast, PhysicsWorld
 from kinema.playground.policies import push, seek
-from kinema.scene.encoding import encode_reward, group_slice, position_units
+from kinema.scene.encoding import encode_reward
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
+from kinema.scene.schema import PLAYGROUND
 from kinema.simulation.edits import parse, parse_cause
 from kinema.simulation.state import State
 from kinema.simulation.world import World, sort_slots
@@ -42,7 +43,7 @@ from kinema.statistics import auroc
 FPS = 16.0
 SECOND = 16
 TASKS = ("reach the flag", "touch the blue box", "push the red ball to the flag")
-_POSITION = group_slice("position")
+_POSITION = PLAYGROUND.slice("position")
 
 Floats = NDArray[np.float32]
 
@@ -93,7 +94,7 @@ def roll(model: Model, batch: Batch, begin: int, frames: int, action: torch.Tens
 
 def places(states: list[FrameState]) -> torch.Tensor:
     """[B, T, K, 2] in units."""
-    return position_units(torch.stack([m.tracks["state"][..., _POSITION] for m in states], 1).float())
+    return PLAYGROUND.position_units(torch.stack([m.tracks["state"][..., _POSITION] for m in states], 1).float())
 
 
 def speeds(model: Model, share: int) -> tuple[float, float]:
@@ -189,7 +190,7 @@ def action_following(model: Model, share: int) -> tuple[float, float, float]:
     episodes = fresh(tiny(), 256 // share, 3_000_000, acted)
     batch = Batch.of(model, episodes)
     robots = torch.tensor([[KINDS[k] == "robot" if k >= 0 else False for k in e.scene.kind] for e in episodes])
-    truth = position_units(batch.tracks["state"][:, 33 : 33 + SECOND, :, _POSITION].float())
+    truth = PLAYGROUND.position_units(batch.tracks["state"][:, 33 : 33 + SECOND, :, _POSITION].float())
     shuffled = batch.action[torch.randperm(len(episodes), generator=torch.Generator().manual_seed(0))]
     errors = []
     for action in (batch.action, shuffled):

@@ -30,8 +30,8 @@ from kinema.models.objects.contacts import ContactModule
 from kinema.playground import Episode, tiny
 from kinema.playground.renderer import render_scene
 from kinema.playground.scene_distribution import meeting
-from kinema.scene.encoding import VELOCITY_SCALE, group_slice, position_units
 from kinema.scene.scene import KINDS, Scene
+from kinema.scene.schema import PLAYGROUND
 
 AFTER = (1, 4, 8, 12, 16)
 PARTED, MET = 0.5, 2.6
@@ -44,12 +44,12 @@ def rollouts(model: Model, count: int) -> None:
     batch = Batch.of(model, fresh(tiny(), count, 8_000_000))
     first, state = 8, batch.tracks["state"]
     batch = Batch({name: x[:, first:] for name, x in batch.tracks.items()}, batch.action[:, first:])
-    truth = position_units(state[:, first + 4 : first + 4 + SECOND, :, group_slice("position")].float())
+    truth = PLAYGROUND.position_units(state[:, first + 4 : first + 4 + SECOND, :, PLAYGROUND.slice("position")].float())
     here = state[:, first + 4 : first + 4 + SECOND, :, 0] > 0
     last = state[:, first + 3 : first + 4]
-    place = position_units(last[..., group_slice("position")])
+    place = PLAYGROUND.position_units(last[..., PLAYGROUND.slice("position")])
     seconds = (torch.arange(SECOND) + 1)[None, :, None, None] / FPS
-    straight = place + last[..., group_slice("velocity")] * VELOCITY_SCALE * seconds
+    straight = place + last[..., PLAYGROUND.slice("velocity")] * PLAYGROUND.velocity_scale * seconds
     found = {"copy": place.expand_as(truth), "straight on": straight, "model": places(roll(model, batch, 3, SECOND))}
     for name, x in found.items():
         off = (x - truth).norm(dim=-1)
@@ -84,7 +84,7 @@ def contacts(model: Model, count: int) -> None:
 
 def places_of(state: torch.Tensor) -> torch.Tensor:
     """[..., K, F] -> [..., K, 2] in units."""
-    return position_units(state[..., group_slice("position")].float())
+    return PLAYGROUND.position_units(state[..., PLAYGROUND.slice("position")].float())
 
 
 def forces(model: Model, count: int) -> None:
@@ -123,7 +123,7 @@ def _pushed(model: Model, scene: Scene, actions: list[tuple[float, float]], seed
     for t in range(SECOND):
         last, new = step(model, moments, told[:, 19 + t], fps=FPS, seeds=[seed * 100 + t])
         moments = [*moments[:-1], last, new]
-        found.append(position_units(new.tracks["state"][0, slot, group_slice("position")].float().numpy()))
+        found.append(PLAYGROUND.position_units(new.tracks["state"][0, slot, PLAYGROUND.slice("position")].float().numpy()))
     return np.stack(found)
 
 

@@ -100,7 +100,7 @@ def told_canvas(model: Model, scene: Scene, side: int) -> Canvas:
     values, levels = dict(canvas.values), dict(canvas.levels)
     for name in ("state", "camera", "scene"):
         values[name], levels[name] = tracks[name], torch.zeros_like(levels[name])
-    values["state"] = project_for_render(values["state"])
+    values["state"] = project_for_render(values["state"], canvas.schema)
     values["video"] = encode_frames(model, drawn(scene, side), *padded_size(model, side, side))
     return canvas.with_values(values).with_levels(levels)
 

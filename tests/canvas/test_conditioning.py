@@ -11,7 +11,7 @@ from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.errors import InputError
 from kinema.inference.pipeline import SamplingConfig, fill_canvas, sample_canvas
 from kinema.models.hub import Model
-from kinema.scene.encoding import VECTORS, group_slice
+from kinema.scene.schema import PLAYGROUND
 
 T, K, GRID = 8, 4, (4, 4)
 
@@ -83,13 +83,13 @@ def test_edit_keeps_what_the_mask_protects(model: Model) -> None:
 
 def test_perceive_and_render(model: Model) -> None:
     assert torch.equal(check(model, conditioning.condition_perceive(canvas(), cells(T))).values["video"], cells(T))
-    camera, setting = torch.zeros(1, T, VECTORS["camera"]), torch.ones(1, T, VECTORS["scene"])
+    camera, setting = torch.zeros(1, T, PLAYGROUND.vectors["camera"]), torch.ones(1, T, PLAYGROUND.vectors["scene"])
     check(model, conditioning.condition_render(canvas(), state(), camera, setting))
 
 
 def test_storyboard_cast_is_shared(model: Model) -> None:
     done = check(model, conditioning.fix_identity(canvas(), state(1)[:, 0]))
-    kind = done.values["state"][..., group_slice("kind")]
+    kind = done.values["state"][..., PLAYGROUND.slice("kind")]
     assert (kind == kind[:, :1]).all()
 
 

@@ -15,6 +15,7 @@ from kinema.diffusion.noise_patterns import PatternMix, sample_levels, shift
 from kinema.diffusion.samplers import euler, guided, heun, noise_canvas, schedule
 from kinema.errors import InputError
 from kinema.models.denoiser import Denoiser
+from kinema.scene.schema import PLAYGROUND
 
 SHARES = PatternMix(perceive=0.3, render=0.3, predict=0.25, joint=0.15)
 MEAN, SPREAD = 0.7, 0.4
@@ -95,7 +96,9 @@ def test_shift_dwells_at_the_noisy_end() -> None:
 @pytest.mark.parametrize("grid", [None, (4, 4)])
 def test_patterns_cover_every_use(grid: tuple[int, int] | None) -> None:
     """Levels lie in [0, 1]; over many draws each track is sometimes known, sometimes wholly unknown."""
-    levels = sample_levels(np.random.default_rng(0), batch=200, frames=8, slots=3, grid=grid, shares=SHARES)
+    levels = sample_levels(
+        np.random.default_rng(0), batch=200, frames=8, slots=3, grid=grid, shares=SHARES, schema=PLAYGROUND
+    )
     assert set(levels) == set(TRACK_WEIGHTS) - (set() if grid else {"video"})
     for name, level in levels.items():
         assert level.dtype == np.float32 and level.min() >= 0 and level.max() <= 1, name
@@ -117,7 +120,7 @@ def test_noise_leaves_known_cells_alone() -> None:
     assert torch.equal(mixed["camera"][:, 0], x["camera"][:, 0]) and torch.equal(
         mixed["camera"][:, 1], noise["camera"][:, 1]
     )
-    assert feature_weights().mean() == pytest.approx(1.0)
+    assert feature_weights(PLAYGROUND).mean() == pytest.approx(1.0)
 
 
 def test_clean_levels_weigh_more_but_not_without_bound() -> None:

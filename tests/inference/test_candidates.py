@@ -19,14 +19,19 @@ from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import SamplingConfig, plan_state
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
-from kinema.scene.encoding import Fields, encode_state, group_slice
+from kinema.scene.encoding import Fields, encode_state
 from kinema.scene.scene import SIZES, Scene
+from kinema.scene.schema import PLAYGROUND
 
 CHOOSE = SamplingConfig(num_plan_steps=8, num_candidates=4)
 
 
 def coded(scene: Scene) -> torch.Tensor:
     return torch.from_numpy(encode_state(Fields.of(scene)))
+
+
+def overlaps(scene: Scene) -> float:
+    return float(overlap_share(coded(scene), PLAYGROUND)[0])
 
 
 def empty(model: Model, prompt: str, count: int = 1, frames: int = 16) -> Canvas:
@@ -41,21 +46,23 @@ def test_things_inside_each_other_are_counted(scene: Callable[..., Scene]) -> No
     x[:4, 1], y[:4, 1] = x[:4, 0] + 0.4, y[:4, 0]
     met = replace(apart, x=x, y=y)
     flags = replace(met, kind=np.array([0, 7, 5, -1], np.int8))
-    assert [float(overlap_share(coded(s))[0]) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
-    assert float(jitter(coded(apart))[0]) < 1e-5 < float(jitter(coded(apart) + 0.1 * torch.randn(1, 8, 4, 1))[0])
+    assert [overlaps(s) for s in (apart, met, flags)] == [0.0, 0.5, 0.0]
+    steady, noisy = coded(apart), coded(apart) + 0.1 * torch.randn(1, 8, 4, 1)
+    assert float(jitter(steady, PLAYGROUND)[0]) < 1e-5 < float(jitter(noisy, PLAYGROUND)[0])
 
 
 def test_what_a_narrow_picture_cuts_off_is_counted(scene: Callable[..., Scene]) -> None:
     """A ball from x 2 on, a box at 5, a robot at 8: a picture 5 units wide shows the box alone, and so does one of 10 at zoom 2."""
     state, camera = coded(scene(4)), torch.zeros(1, 4, 3)
-    assert [float(cut_off(state, camera, half)[0]) for half in (5.0, 3.01, 2.5)] == pytest.approx([0, 0, 2 / 3], abs=1e-6)
+    shares = [float(cut_off(state, camera, half, PLAYGROUND)[0]) for half in (5.0, 3.01, 2.5)]
+    assert shares == pytest.approx([0, 0, 2 / 3], abs=1e-6)
     closer = camera.clone()
     closer[..., 2] = 2 * np.log2(2.0)
-    assert float(cut_off(state, closer, 5.0)[0]) == pytest.approx(2 / 3)
+    assert float(cut_off(state, closer, 5.0, PLAYGROUND)[0]) == pytest.approx(2 / 3)
 
 
 def test_the_true_physics_has_no_overlap() -> None:
-    worst = max(float(overlap_share(coded(simulate(tiny(), seed, fps=16.0, num_frames=64).scene))[0]) for seed in range(60))
+    worst = max(overlaps(simulate(tiny(), seed, fps=16.0, num_frames=64).scene) for seed in range(60))
     assert worst == 0.0
 
 
@@ -111,7 +118,7 @@ def test_known_cells_stay(model: Model) -> None:
 
 
 def test_planned_sizes_are_those_of_the_world(model: Model) -> None:
-    size = group_slice("size")
+    size = PLAYGROUND.slice("size")
 
     def radii(lacks: tuple[str, ...]) -> torch.Tensor:
         other = Model(replace(model.config, lacks=lacks), model.denoiser, model.autoencoder)
@@ -126,7 +133,7 @@ def test_planned_sizes_are_those_of_the_world(model: Model) -> None:
 def test_a_size_that_is_known_is_left(model: Model) -> None:
     canvas = empty(model, "")
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    columns = group_slice("size")
+    columns = PLAYGROUND.slice("size")
     state[..., columns], level[..., columns] = 0.37, 0.0
     canvas = canvas.with_values({"state": state}).with_levels({"state": level})
     assert (plan_state(model, canvas, SamplingConfig(num_plan_steps=2), [0]).values["state"][..., columns] == 0.37).all()

@@ -19,8 +19,8 @@ from kinema.inference.pipeline import ROUGHLY
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.renderer import render_scene
-from kinema.scene.encoding import group_slice
 from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.scene.schema import PLAYGROUND
 
 FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 Make = Callable[..., Scene]
@@ -89,18 +89,18 @@ def test_two_casts_become_one(scene: Make) -> None:
     first, last = scene(1), recolored(scene(1), 1, "yellow")
     done = lay_scenes(canvas(), {0: first, 5: last})
     state, level = done.values["state"][0], done.levels["state"][0]
-    kind, color = state[0, :, group_slice("kind")].argmax(-1), state[0, :, group_slice("color")].argmax(-1)
+    kind, color = state[0, :, PLAYGROUND.slice("kind")].argmax(-1), state[0, :, PLAYGROUND.slice("color")].argmax(-1)
     assert [(COLORS[c], KINDS[k]) for k, c in zip(kind.tolist(), color.tolist(), strict=True)] == [
         ("red", "ball"), ("yellow", "box"), ("blue", "box"), ("green", "robot"),
     ]  # fmt: skip
-    position, visible = group_slice("position"), group_slice("visible")
+    position, visible = PLAYGROUND.slice("position"), PLAYGROUND.slice("visible")
     assert (level[0, 1, position] == 1).all() and (level[0, 2, position] == 0).all() and (level[5, 1, position] == 0).all()
     assert (state[0, 1, visible] == -1).all() and (level[0, 1, visible] == 0).all() and (state[0, 2, visible] == 1).all()
     assert (level[1:5] == 1).all()
 
 
 def test_speeds_are_known_only_between_neighbors(scene: Make) -> None:
-    speed = group_slice("velocity")
+    speed = PLAYGROUND.slice("velocity")
     two = scene(2)
     alone = lay_scenes(canvas(), {0: scene(1)})
     assert (alone.levels["state"][0, 0, :, speed] == 1).all() and (alone.levels["camera"][0, 0] == 0).all()
@@ -154,7 +154,7 @@ def test_what_joins_is_told_together_with_who_is_there(scene: Make) -> None:
 
 def test_only_who_is_named_may_join(scene: Make) -> None:
     laid = lay_scenes(canvas(), {2: scene(1)})
-    exists, visible = 0, group_slice("visible")
+    exists, visible = 0, PLAYGROUND.slice("visible")
     closed = close_slots(laid, [named_objects("the red ball rolls")], ROUGHLY)
     assert (closed.values["state"][0, :, 3, exists] == -1).all() and (closed.levels["state"][0, :, 3] == 0).all()
     opened = close_slots(laid, [named_objects("a pink star falls")], ROUGHLY)

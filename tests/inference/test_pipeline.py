@@ -9,7 +9,7 @@ import torch
 from kinema.canvas.canvas import blank
 from kinema.inference.pipeline import ROUGHLY, SamplingConfig, plan_state, propagate_identity
 from kinema.models.hub import Model
-from kinema.scene.encoding import IDENTITY, group_slice
+from kinema.scene.schema import IDENTITY, PLAYGROUND
 
 
 def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
@@ -25,13 +25,13 @@ def test_who_was_seen_stays_and_empty_slots_stay_open() -> None:
         canvas.with_values({"state": state, "scene": scene}).with_levels({"state": level, "scene": scene_level})
     )
     for group in IDENTITY:
-        columns = group_slice(group)
+        columns = PLAYGROUND.slice(group)
         for t in (0, 3):
             assert torch.equal(done.values["state"][:, t, 0, columns], shown[columns][None])
             assert (done.levels["state"][:, t, 0, columns] == 0).all()
         assert (done.levels["state"][:, 0, 1:, columns] == 1).all(), "nothing was seen there"
         assert torch.equal(done.values["state"][:, 2, 0, columns], state[:, 2, 0, columns]), "what is known is not touched"
-    assert (done.levels["state"][:, 0, 0, group_slice("position")] == 1).all()
+    assert (done.levels["state"][:, 0, 0, PLAYGROUND.slice("position")] == 1).all()
     assert (done.values["scene"] == 0.5).all() and (done.levels["scene"][:, 0] == 0).all()
 
 

@@ -10,17 +10,16 @@ from kinema.canvas.canvas import Canvas, blank
 from kinema.errors import InputError
 from kinema.playground import simulate, tiny
 from kinema.scene.encoding import (
-    STATE_FEATURES,
     Fields,
     decode_scene,
     encode_camera,
     encode_setting,
     encode_state,
-    group_slice,
     project_for_render,
     project_identity,
 )
 from kinema.scene.scene import Scene
+from kinema.scene.schema import PLAYGROUND
 
 
 def coded(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +68,7 @@ def test_json_round_trip_and_errors() -> None:
 
 def test_canvas_refuses_levels_of_another_shape() -> None:
     good = blank(batch=1, frames=3, fps=16.0, slots=2)
-    assert good.values["state"].shape == (1, 3, 2, STATE_FEATURES)
+    assert good.values["state"].shape == (1, 3, 2, PLAYGROUND.features)
     bad = {**good.levels, "camera": good.levels["camera"][:, :2]}
     with pytest.raises(InputError, match="camera"):
         Canvas(time_s=good.time_s, values=good.values, levels=bad)
@@ -79,8 +78,8 @@ def test_identity_is_settled_once_and_exactly() -> None:
     scene = simulate(tiny(), 2, num_frames=12).scene
     state = torch.from_numpy(encode_state(Fields.of(scene)))
     blurred = state + 0.4 * torch.randn(state.shape, generator=torch.Generator().manual_seed(0))
-    settled = project_identity(blurred)
-    width = group_slice("size").start
+    settled = project_identity(blurred, PLAYGROUND)
+    width = PLAYGROUND.slice("size").start
     torch.testing.assert_close(settled[..., :width], state[..., :width])
     assert (settled[..., :width] == settled[:, :1, :, :width]).all()
     empty = state[..., 0] < 0
@@ -91,24 +90,26 @@ def test_looks_are_settled_and_stay_settled() -> None:
     """A shortened arrow becomes a turn, what is never seen turned has none, and a settled state is left as it is."""
     scene = simulate(tiny(), 3, fps=16.0, num_frames=4).scene
     state = torch.from_numpy(encode_state(Fields.of(scene)))[0]
-    assert torch.allclose(project_for_render(state), state, atol=1e-5)
+    assert torch.allclose(project_for_render(state, PLAYGROUND), state, atol=1e-5)
     faint = state.clone()
-    faint[..., group_slice("angle")] *= 0.3
-    faint[..., group_slice("visible")] += 0.5
-    settled = project_for_render(faint)
+    faint[..., PLAYGROUND.slice("angle")] *= 0.3
+    faint[..., PLAYGROUND.slice("visible")] += 0.5
+    settled = project_for_render(faint, PLAYGROUND)
     exists = state[..., 0] > 0
-    assert torch.allclose(settled[exists][..., group_slice("angle")], state[exists][..., group_slice("angle")], atol=1e-4)
-    assert float(settled[..., group_slice("visible")].max()) <= 1.0
+    assert torch.allclose(
+        settled[exists][..., PLAYGROUND.slice("angle")], state[exists][..., PLAYGROUND.slice("angle")], atol=1e-4
+    )
+    assert float(settled[..., PLAYGROUND.slice("visible")].max()) <= 1.0
 
 
 def test_a_turn_hardly_known_is_that_of_the_nearest_frame() -> None:
     """An arrow near zero points anywhere: what is drawn by it would flip for a frame."""
     scene = simulate(tiny(), 3, fps=16.0, num_frames=6).scene
     state = torch.from_numpy(encode_state(Fields.of(scene)))[0]
-    turn = group_slice("angle")
+    turn = PLAYGROUND.slice("angle")
     lost = state.clone()
     lost[2:4, :, turn] *= -0.05
-    settled = project_for_render(lost)
+    settled = project_for_render(lost, PLAYGROUND)
     exists = state[0, :, 0] > 0
-    assert torch.allclose(settled[2, exists][:, turn], project_for_render(state)[1, exists][:, turn], atol=1e-5)
-    assert torch.allclose(settled[3, exists][:, turn], project_for_render(state)[4, exists][:, turn], atol=1e-5)
+    assert torch.allclose(settled[2, exists][:, turn], project_for_render(state, PLAYGROUND)[1, exists][:, turn], atol=1e-5)
+    assert torch.allclose(settled[3, exists][:, turn], project_for_render(state, PLAYGROUND)[4, exists][:, turn], atol=1e-5)

@@ -15,7 +15,6 @@ import kinema
 from kinema.models.objects.contacts import ContactModule
 from kinema.playground import parser, renderer
 from kinema.playground.shapes import PAINTERS
-from kinema.scene.encoding import position_track, position_units, seen_places, size_units
 from kinema.scene.geometry import (
     BODY,
     BOUND,
@@ -30,6 +29,7 @@ from kinema.scene.geometry import (
     standing_y,
 )
 from kinema.scene.scene import COLORS, HEX, KINDS, PALETTE
+from kinema.scene.schema import PLAYGROUND
 
 SOURCE = Path(kinema.__file__).parent
 STUDIO = SOURCE / "server" / "studio"
@@ -91,7 +91,7 @@ def test_renderer_parser_and_contacts_read_the_one_table() -> None:
     assert drawn.base.tolist() == [list(PALETTE[name]) for name in COLORS]
     assert parser.OUTLINE is OUTLINE and parser.PALETTE is PALETTE
     reach = [[SOLID[kind].across, SOLID[kind].below] for kind in KINDS]
-    assert torch.equal(ContactModule().reach, torch.tensor(reach))
+    assert torch.equal(ContactModule(PLAYGROUND).reach, torch.tensor(reach))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,10 +101,10 @@ def test_objects_stand_on_the_floor(kind: str) -> None:
 
 def test_tracks_and_units_are_each_other_inverse() -> None:
     units = torch.linspace(-3, 13, 33)
-    torch.testing.assert_close(position_units(position_track(units)), units)
-    assert size_units(torch.zeros(1)).item() == pytest.approx(0.85)
+    torch.testing.assert_close(PLAYGROUND.position_units(PLAYGROUND.position_track(units)), units)
+    assert PLAYGROUND.size_units(torch.zeros(1)).item() == pytest.approx(0.85)
     state, camera = torch.zeros(1, 1, 1, 64), torch.tensor([[[0.4, 0.0, 2.0]]])
-    assert seen_places(state, camera)[0, 0, 0].tolist() == pytest.approx([5.0 - 2.5 * 0.4 * 2, 5.0])
+    assert PLAYGROUND.seen_places(state, camera)[0, 0, 0].tolist() == pytest.approx([5.0 - 2.5 * 0.4 * 2, 5.0])
     assert cell_units(64 / 16) == 2.5
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kinema.models.denoiser import Denoiser
-from kinema.scene.encoding import IDENTITY, group_slice
+from kinema.scene.schema import IDENTITY, PLAYGROUND
 from kinema.training.batches import Batch
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
 
@@ -39,7 +39,7 @@ def test_only_the_past_changes(denoiser: Denoiser) -> None:
         off = (own.values["state"] - batch.values["state"]).abs()
         changed |= off.amax((0, 2, 3)) > 0
         for group in IDENTITY:
-            assert float(off[..., group_slice(group)].max()) == 0.0
+            assert float(off[..., PLAYGROUND.slice(group)].max()) == 0.0
         assert float(off[:, :, 2:].max()) == 0.0, "empty slots stay as they are"
         assert all(torch.equal(own.values[name], value) for name, value in batch.values.items() if name != "state")
     assert batch.past is not None and not bool((changed & ~batch.past).any())

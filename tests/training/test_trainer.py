@@ -20,7 +20,7 @@ from kinema.datasets.episode_cache import EpisodeCache, Order, build_shards
 from kinema.diffusion.losses import total
 from kinema.errors import InputError, OutputError
 from kinema.models.hub import load
-from kinema.scene.encoding import group_slice
+from kinema.scene.schema import PLAYGROUND
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, batch_kind, draw_live_windows, draw_time_bias, make_batch, seen_at
 from kinema.training.caches import folder_of, open_caches
@@ -105,7 +105,7 @@ def test_windows_show_the_part_that_their_center_says(caches: dict[str, EpisodeC
     assert batch.window is not None and batch.pictures is not None and batch.counts is not None
     assert batch.window.abs().max() <= 2.5 and float(batch.counts.sum()) == 36
     state = batch.values["state"][:, 0]
-    place = 2.5 * state[..., group_slice("position")] - batch.window.flip(-1)[:, None]
+    place = 2.5 * state[..., PLAYGROUND.slice("position")] - batch.window.flip(-1)[:, None]
     inside = (place.abs().amax(-1) < 2.0) & (state[..., 0] > 0)
     assert inside.any(1).float().mean() > 0.7
     column, row = (64 + 12.8 * place[..., 0] * 2).long(), (64 - 12.8 * place[..., 1] * 2).long()

@@ -32,6 +32,7 @@ from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward
 from kinema.scene.scene import Scene
+from kinema.scene.schema import check_playground
 from kinema.types import Floats
 
 
@@ -74,6 +75,7 @@ class Follower:
     """Watches real rooms with a model: their frames as moments that it can go on from."""
 
     def __init__(self, model: Model, task: str, fps: float = 16.0, window: int = WINDOW) -> None:
+        check_playground(model.config.denoiser.schema, f"agents that see the Playground by {model.config.name}")
         self.model, self.task, self.fps, self.window = model, str(Task.parse(task)), fps, window
 
     def begin(self, count: int) -> None:

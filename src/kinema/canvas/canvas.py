@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from kinema.errors import InputError
-from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.geometry import ROOM_HEIGHT
+from kinema.scene.schema import PLAYGROUND, StateSchema
 
 Tracks = dict[str, Tensor]
 """Values, levels or noise of tracks by their names."""
@@ -59,12 +59,18 @@ class Canvas:
     cell_units: float | None = None
     """Height of one video cell in room units at zoom 1, where a picture is 10 units high: 1.25 for 16-pixel cells of a picture
     128 pixels high. None where there is no video."""
+    schema: StateSchema = PLAYGROUND
+    """What the features of the state are: the schema of the model that reads the canvas."""
 
     def __post_init__(self) -> None:
         if self.values.keys() != self.levels.keys():
             raise InputError(f"tracks with values {sorted(self.values)} and with levels {sorted(self.levels)} differ")
         if "video" in self.values and self.cell_units is None:
             raise InputError("a canvas with video needs cell_units: the height of its cells in room units")
+        if "state" in self.values and self.values["state"].shape[-1] != self.schema.features:
+            raise InputError(
+                f"state has {self.values['state'].shape[-1]} features a slot, the canvas's schema {self.schema.features}"
+            )
         for name, value in self.values.items():
             level = self.levels[name]
             expected = value.shape if name == "state" else value.shape[:-1]
@@ -174,6 +180,7 @@ def blank(
     frames: int,
     fps: float,
     slots: int,
+    schema: StateSchema = PLAYGROUND,
     vectors: dict[str, int] | None = None,
     grid: tuple[int, int] | None = None,
     cell_values: int = 96,
@@ -181,15 +188,15 @@ def blank(
     start_s: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> Canvas:
-    """A canvas on which nothing is known. `grid` (h, w) None leaves the video track out; cell_units is then not needed, and else
-    10 / h where a picture fills its cells."""
+    """A canvas on which nothing is known. vectors: widths of its vector tracks, by default the schema's. `grid` (h, w) None leaves
+    the video track out; cell_units is then not needed, and else 10 / h where a picture fills its cells."""
     time_s = (start_s + torch.arange(frames, device=device) / fps).expand(batch, frames)
-    shapes: dict[str, tuple[int, ...]] = {"state": (batch, frames, slots, STATE_FEATURES)}
-    shapes |= {name: (batch, frames, width) for name, width in (vectors or VECTORS).items()}
+    shapes: dict[str, tuple[int, ...]] = {"state": (batch, frames, slots, schema.features)}
+    shapes |= {name: (batch, frames, width) for name, width in (vectors or schema.vectors).items()}
     if grid is not None:
         shapes["video"] = (batch, frames, *grid, cell_values)
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
     levels = {name: levels_of(name, value, 1.0) for name, value in values.items()}
     if grid is not None and cell_units is None:
         cell_units = ROOM_HEIGHT / grid[0]
-    return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units)
+    return Canvas(time_s=time_s, values=values, levels=levels, cell_units=cell_units, schema=schema)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
-from kinema.scene.encoding import IDENTITY, group_slice
+from kinema.scene.schema import IDENTITY
 
 WITHIN = 0.3
 """Noise level at which positions of objects that are edited behind a mask enter the plan."""
@@ -80,10 +80,10 @@ def edit_state(canvas: Canvas, state: Tensor, *, strength: float, freed: Tensor,
     slots (bool [K]) are unknown."""
     canvas = canvas.write("state", slice(None), state)
     level = torch.where(freed[None, ..., None].to(state.device), strength, canvas.levels["state"])
-    place = group_slice("position")
+    place = canvas.schema.slice("position")
     level[..., place] = level[..., place].clamp(max=WITHIN)
     for group in IDENTITY:
-        columns = group_slice(group)
+        columns = canvas.schema.slice(group)
         level[..., columns] = torch.where(renamed[None, None, :, None].to(state.device), 1.0, level[..., columns])
     return canvas.with_levels({"state": level})
 
@@ -114,7 +114,7 @@ def fix_identity(canvas: Canvas, identity: Tensor) -> Canvas:
     """The identities of a state [B, K, F] are known in every frame; its other fields are unknown."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
     for group in IDENTITY:
-        columns = group_slice(group)
+        columns = canvas.schema.slice(group)
         state[..., columns] = identity[:, None, :, columns].to(state)
         level[..., columns] = 0.0
     return canvas.with_track("state", state, level)

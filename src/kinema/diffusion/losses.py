@@ -4,7 +4,7 @@ Rectified flow x_t = (1 - t) x + t noise; the network predicts x, and the loss i
 where the remaining errors (trembling paths) are small. Known cells (t = 0) have no error. The mean and the spread of the
 video's prior have losses of their own: squared error, and the negative log-likelihood of a Gaussian.
 
-Axes: B batch, T frames, K slots, F features.
+Axes: B batch, T frames, K slots, F features, D outputs of the detection head per place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kinema.canvas.canvas import Canvas, Tracks
 from kinema.canvas.patchify import from_cells
 from kinema.models.denoiser import Denoiser, DenoiserInput, cell_centers, cell_units_of, clean_video, cleaned
 from kinema.models.objects.detection import detection_loss
-from kinema.scene.encoding import GROUPS, group_slice, seen_places, size_units, zoom_of
+from kinema.scene.schema import StateSchema, zoom_of
 
 GROUP_WEIGHTS = {
     "exists": 1.0,
@@ -74,9 +74,11 @@ def edm_weight(level: Tensor, spread: Tensor | float = 1.0) -> Tensor:
     return (1 + FLOOR) / (share + FLOOR)
 
 
-def feature_weights(device: torch.device | str = "cpu") -> Tensor:
+def feature_weights(schema: StateSchema, device: torch.device | str = "cpu") -> Tensor:
     """Weights [F] of the state's features, mean 1."""
-    weights = torch.tensor([GROUP_WEIGHTS[name] for name, width in GROUPS.items() for _ in range(width)], device=device)
+    weights = torch.tensor(
+        [GROUP_WEIGHTS[name] for name, width in schema.groups.items() for _ in range(width)], device=device
+    )
     return weights / weights.mean()
 
 
@@ -89,12 +91,20 @@ def noised(canvas: Canvas, noise: Tracks) -> Canvas:
     return canvas.with_values(mixed)
 
 
-def near_objects(state: Tensor, camera: Tensor, h: int, w: int, cell_units: float, window: Tensor | None = None) -> Tensor:
+def near_objects(
+    state: Tensor,
+    camera: Tensor,
+    h: int,
+    w: int,
+    cell_units: float,
+    schema: StateSchema,
+    window: Tensor | None = None,
+) -> Tensor:
     """[B, T, h, w]: 1 for cells that may hold an object or its edge, else 0. state and camera as tracks; window as in
     `Denoiser.expect`."""
-    place = seen_places(state, camera)
-    radius = size_units(state[..., group_slice("size")][..., 0]) * zoom_of(camera)[..., None]
-    centers = cell_centers(h, w, cell_units, state.device)
+    place = schema.seen_places(state, camera)
+    radius = schema.size_units(state[..., schema.slice("size")][..., 0]) * zoom_of(camera)[..., None]
+    centers = cell_centers(h, w, cell_units, state.device, schema.center)
     if window is not None:
         centers = centers + window[:, None, None]
     away = (centers.flip(-1)[..., None, :] - place[:, :, None]).abs().amax(-1)
@@ -114,7 +124,8 @@ def video_losses(answers: Tracks, noisy: Canvas, values: Tracks) -> dict[str, Te
     level, spread = noisy.level_of("video"), answers["video spread"]
     truth, mean = values["video"], answers["video mean"]
     h, w = level.shape[2:4]
-    weight = 1 + OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, cell_units_of(noisy))[..., None]
+    near = near_objects(values["state"], values["camera"], h, w, cell_units_of(noisy), noisy.schema)
+    weight = 1 + OBJECT_WEIGHT * near[..., None]
     weight = weight / weight.mean()
     error = (estimate_video(noisy, answers) - truth).square() * video_weight(level, spread.detach())
     missed = (mean - truth).square()
@@ -126,21 +137,22 @@ def video_losses(answers: Tracks, noisy: Canvas, values: Tracks) -> dict[str, Te
 
 
 def detection_of(detections: Tensor, clean: Canvas) -> Tensor:
-    """The detection loss of the detection head's outputs [B, T, H, W, DETECTION_DIM]."""
+    """The detection loss of the detection head's outputs [B, T, H, W, D]."""
     values, level = clean.values, clean.levels["video"]
     patch = detections.shape[2] // level.shape[2]
     height, width = detections.shape[2:4]
     place_units = cell_units_of(clean) / patch
-    centers = cell_centers(height, width, place_units, detections.device)
+    centers = cell_centers(height, width, place_units, detections.device, clean.schema.center)
     finer = level.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
-    return detection_loss(detections, values["state"], values["camera"], finer, centers, place_units)
+    return detection_loss(detections, values["state"], values["camera"], finer, centers, place_units, clean.schema)
 
 
-def picture_loss(made: Tensor, true: Tensor, values: Tracks, units: float, window: Tensor | None, counts: Tensor) -> Tensor:
-    """The image loss of pictures [B, 3, H, W], weighted towards objects. units: height in units of a latent; window as in
-    `Denoiser.expect`; counts [h, w]: weight of each video cell."""
+def picture_loss(made: Tensor, true: Tensor, clean: Canvas, units: float, window: Tensor | None, counts: Tensor) -> Tensor:
+    """The image loss of pictures [B, 3, H, W], weighted towards the objects of the canvas. units: height in units of a latent;
+    window as in `Denoiser.expect`; counts [h, w]: weight of each video cell."""
     rows, columns = true.shape[2] // SPACE_FACTOR, true.shape[3] // SPACE_FACTOR
-    near = near_objects(values["state"], values["camera"], rows, columns, units, window)
+    values = clean.values
+    near = near_objects(values["state"], values["camera"], rows, columns, units, clean.schema, window)
     weight = 1 + OBJECT_PIXEL_WEIGHT * F.interpolate(near, scale_factor=float(SPACE_FACTOR))
     return image_loss(made, true, weight * F.interpolate(counts[None, None], size=true.shape[2:]))
 
@@ -161,7 +173,7 @@ def crop_losses(
     mean, spread = answers["video mean"], answers["video spread"]
     values, units = clean.values, cell_units_of(clean)
     h, w = counts.shape
-    weight = 1 + 2 * OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, units, window)
+    weight = 1 + 2 * OBJECT_WEIGHT * near_objects(values["state"], values["camera"], h, w, units, clean.schema, window)
     weight = (weight * counts)[..., None]
     weight = weight / weight.mean()
     missed = (mean - values["video"]).square()
@@ -170,7 +182,7 @@ def crop_losses(
     return {
         "sketch": (missed * weight).mean(),
         "spread": (likelihood * counts[..., None]).mean() / counts.mean(),
-        "picture": picture_loss(made, pictures, values, units / model.config.patch, window, counts),
+        "picture": picture_loss(made, pictures, clean, units / model.config.patch, window, counts),
     }
 
 
@@ -186,14 +198,14 @@ def still_losses(
     decoded cells against the true pictures [B, 3, H, W]. The second half is detected: "sight"."""
     noisy = noised(clean, noise)
     n, units = len(pictures) // 2, cell_units_of(clean)
-    drawn, truth = noisy.map(lambda x: x[:n], None), {name: x[:n] for name, x in clean.values.items()}
+    drawn, rendered = (canvas.map(lambda x: x[:n], None) for canvas in (noisy, clean))
     answers = model.forward_local(drawn, dtype)
-    result = video_losses(answers, drawn, truth)
+    result = video_losses(answers, drawn, rendered.values)
     detections = model.detect(noisy.values["video"][n:], noisy.levels["video"][n:], units, dtype)
     result["sight"] = detection_of(detections, clean.map(lambda x: x[n:], None))
     made = decode(from_cells(estimate_video(drawn, answers), model.config.patch))[:, 0]
     everywhere = torch.ones(drawn.levels["video"].shape[2:], device=made.device)
-    result["picture"] = picture_loss(made, pictures[:n], truth, units / model.config.patch, None, everywhere)
+    result["picture"] = picture_loss(made, pictures[:n], rendered, units / model.config.patch, None, everywhere)
     return result
 
 
@@ -213,7 +225,7 @@ def losses(
     if "video" in clean.values:
         result = video_losses(answers, noisy, clean.values)
         result["sight"] = detection_of(answers["sight"], clean)
-    weights = feature_weights(clean.time_s.device)
+    weights = feature_weights(clean.schema, clean.time_s.device)
     estimate = cleaned(noisy.without("video"), answers)
     for name, made in estimate.items():
         x, t = clean.values[name], clean.level_of(name)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.scene.encoding import GROUPS, IDENTITY, STATE_FEATURES, VECTORS, group_slice
+from kinema.scene.schema import IDENTITY, StateSchema
 
 Levels = dict[str, NDArray[np.float32]]
 SHIFT = 3.0
@@ -76,32 +76,34 @@ def _plan(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
     return levels
 
 
-def _set_detected_levels(rng: np.random.Generator, state: NDArray[np.float32]) -> None:
+def _set_detected_levels(rng: np.random.Generator, state: NDArray[np.float32], schema: StateSchema) -> None:
     """Set levels of a state with detections: identities and positions are roughly known in most frames; changes state [T, K, F] in
     place. Existence, kind and color are mostly known exactly; the other fields are unknown."""
     rough = np.exp(rng.uniform(np.log(0.008), np.log(0.3)))
     state[...] = 1.0
     for group in ("exists", "kind", "color"):
-        state[..., group_slice(group)] = 0.0 if rng.random() < 0.85 else rough
+        state[..., schema.slice(group)] = 0.0 if rng.random() < 0.85 else rough
     shown = rng.random(state.shape[:2]) >= rng.choice((0.0, 0.1, 0.5), p=(0.4, 0.4, 0.2))
-    state[..., group_slice("position")] = np.where(shown[..., None], np.float32(rough), np.float32(1.0))
+    state[..., schema.slice("position")] = np.where(shown[..., None], np.float32(rough), np.float32(1.0))
 
 
-def _slots(rng: np.random.Generator, state: NDArray[np.float32], identity: float) -> None:
+def _slots(rng: np.random.Generator, state: NDArray[np.float32], identity: float, schema: StateSchema) -> None:
     """Sometimes identity, one slot, or one field of one slot is known for the whole clip; changes state [T, K, F] in place."""
     if rng.random() < identity:
         for group in IDENTITY:
-            state[..., group_slice(group)] = 0.0
+            state[..., schema.slice(group)] = 0.0
     if rng.random() < 0.1:
         state[:, rng.integers(state.shape[1])] = 0.0
     if rng.random() < 0.1:
-        group = list(GROUPS)[rng.integers(len(GROUPS))]
-        state[:, rng.integers(state.shape[1]), group_slice(group)] = 0.0
+        group = list(schema.groups)[rng.integers(len(schema.groups))]
+        state[:, rng.integers(state.shape[1]), schema.slice(group)] = 0.0
 
 
-def _vectors(rng: np.random.Generator, per_frame: NDArray[np.float32], known: dict[str, float]) -> Levels:
+def _vectors(
+    rng: np.random.Generator, per_frame: NDArray[np.float32], known: dict[str, float], schema: StateSchema
+) -> Levels:
     """Vector tracks follow the state's levels, but each is known for the whole clip with its own probability."""
-    return {name: np.zeros_like(per_frame) if rng.random() < known[name] else per_frame.copy() for name in VECTORS}
+    return {name: np.zeros_like(per_frame) if rng.random() < known[name] else per_frame.copy() for name in schema.vectors}
 
 
 _PLAN_KNOWN = {"camera": 0.5, "scene": 0.4, "action": 0.6, "reward": 0.0, "terminated": 0.0}
@@ -147,6 +149,7 @@ def sample_levels(
     slots: int,
     grid: tuple[int, int] | None,
     shares: PatternMix,
+    schema: StateSchema,
 ) -> Levels:
     """Levels for a training batch, one pattern per sample; without `grid` the canvas has no video."""
     rows: list[Levels] = []
@@ -158,18 +161,18 @@ def sample_levels(
             state, video, known = _film(rng, frames, shares)
             detected = float(video.max()) <= 0.3 and rng.random() < DETECTED_SHARE
             row = {"video": np.broadcast_to(video[:, None, None], (frames, *grid)).copy()}
-        row |= _vectors(rng, state, known)
-        row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, STATE_FEATURES)).copy()
+        row |= _vectors(rng, state, known, schema)
+        row["state"] = np.broadcast_to(state[:, None, None], (frames, slots, schema.features)).copy()
         if detected:
-            _set_detected_levels(rng, row["state"])
+            _set_detected_levels(rng, row["state"], schema)
         else:
-            _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"])
+            _slots(rng, row["state"], IDENTITY_KNOWN["plan" if grid is None else "film"], schema)
         rows.append(row)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def draw_rollout_levels(
-    rng: np.random.Generator, *, batch: int, frames: int, slots: int
+    rng: np.random.Generator, *, batch: int, frames: int, slots: int, schema: StateSchema
 ) -> tuple[Levels, NDArray[np.bool_]]:
     """Levels of a rollout batch, and which frames are past [T]; each of the others is a next frame that no frame reads. Identities,
     camera and setting are known, and so are the past frames' vector tracks, though some samples have no actions."""
@@ -178,20 +181,20 @@ def draw_rollout_levels(
     rough = np.where(rng.random(batch) < 0.6, 0.0, rng.uniform(0.0, 0.06, batch)).astype(np.float32)
     ahead = np.where(rng.random((batch, frames)) < 0.7, 1.0, shift(rng.random((batch, frames)))).astype(np.float32)
     state = np.broadcast_to(
-        np.where(past, rough[:, None], ahead)[..., None, None], (batch, frames, slots, STATE_FEATURES)
+        np.where(past, rough[:, None], ahead)[..., None, None], (batch, frames, slots, schema.features)
     ).copy()
     for group in IDENTITY:
-        state[..., group_slice(group)] = 0.0
+        state[..., schema.slice(group)] = 0.0
     vector_level = np.broadcast_to(np.where(past, 0.0, ahead), (batch, frames)).astype(np.float32)
     acted = rng.random((batch, 1)) < 0.9
-    levels: Levels = {"state": state, **{name: vector_level.copy() for name in VECTORS}}
+    levels: Levels = {"state": state, **{name: vector_level.copy() for name in schema.vectors}}
     levels["action"] = np.where(past & acted, 0.0, 1.0).astype(np.float32)
     for name in ("camera", "scene"):
         levels[name][:] = 0.0
     return levels, past
 
 
-def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple[int, int]) -> Levels:
+def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple[int, int], schema: StateSchema) -> Levels:
     """Levels of a batch of stills for the local parts: the first half to be rendered, the second half to be detected."""
     drawn = np.arange(batch) < batch // 2
     clear = np.where(rng.random(batch) < 0.7, 0.0, rng.uniform(0.0, 0.3, batch))
@@ -202,6 +205,6 @@ def draw_stills(rng: np.random.Generator, *, batch: int, slots: int, grid: tuple
     setting = np.where(drawn, 0.0, 1.0).astype(np.float32)[:, None]
     return {
         "video": np.broadcast_to(video[..., None, None], (batch, 1, *grid)).copy(),
-        "state": np.broadcast_to(state[..., None, None], (batch, 1, slots, STATE_FEATURES)).copy(),
-        **{name: setting.copy() for name in VECTORS},
+        "state": np.broadcast_to(state[..., None, None], (batch, 1, slots, schema.features)).copy(),
+        **{name: setting.copy() for name in schema.vectors},
     }

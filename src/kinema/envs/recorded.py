@@ -31,7 +31,6 @@ from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import resolve_model
 from kinema.models.hub import Model, find
-from kinema.scene.encoding import STATE_FEATURES
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 
 STARTS = "starts.safetensors"
@@ -49,9 +48,10 @@ def starts_of(model: Model) -> Tracks:
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read ({error}); train the world again") from None
     batch, frames = tracks["reward"].shape[:2]
-    state = torch.zeros(batch, frames, 1, STATE_FEATURES)
+    schema = model.config.denoiser.schema
+    state = torch.zeros(batch, frames, 1, schema.features)
     state[..., 0] = -1.0
-    nothing = {"state": state, "camera": torch.zeros(batch, frames, 3), "scene": torch.zeros(batch, frames, 6)}
+    nothing = {name: torch.zeros(batch, frames, schema.vectors[name]) for name in ("camera", "scene")} | {"state": state}
     if not model.config.denoiser.sensors:
         tracks.pop("sensors", None)
     return {name: x.to(model.device) for name, x in (tracks | nothing).items()}

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.models.hub import Model
-from kinema.scene.encoding import POSITION_SCALE, group_slice, project_identity, size_units, zoom_of
-from kinema.scene.geometry import CIRCLES, HALF_HEIGHT, SYMMETRY
-from kinema.scene.scene import KINDS
+from kinema.scene.encoding import project_identity
+from kinema.scene.geometry import HALF_HEIGHT
+from kinema.scene.schema import StateSchema, zoom_of
 
 DEPTH = 0.25
 """Two things overlap from this depth on, as a share of the smaller one's circle."""
@@ -30,33 +30,32 @@ NOISE_SEED = 1
 TEXT_GROUPS = ("exists", "kind", "color", "size", "position", "velocity")
 OVERLAP_WEIGHT, JITTER_WEIGHT, CUT_OFF_WEIGHT = 1.0, 0.5, 1.0
 
-_RADIUS = torch.tensor([CIRCLES.get(kind, (0.0, 0.0))[0] for kind in KINDS])
-_AHEAD = torch.tensor([CIRCLES.get(kind, (0.0, 0.0))[1] for kind in KINDS])
-_SYMMETRY = torch.tensor([float(SYMMETRY[kind]) for kind in KINDS])
-
 
 def plan_scores(model: Model, drafts: Canvas, half_width: float = HALF_HEIGHT) -> Tensor:
     """The score of each plan [N]; higher is better. drafts: N finished plans of one text. half_width: of the picture that will be
     drawn, in units at zoom 1."""
-    state = project_identity(drafts.values["state"])
-    score = -OVERLAP_WEIGHT * overlap_share(state) - JITTER_WEIGHT * jitter(state)
+    schema = drafts.schema
+    state = project_identity(drafts.values["state"], schema)
+    score = -OVERLAP_WEIGHT * overlap_share(state, schema) - JITTER_WEIGHT * jitter(state, schema)
     if half_width < HALF_HEIGHT:
-        score = score - CUT_OFF_WEIGHT * cut_off(state, drafts.values["camera"], half_width)
+        score = score - CUT_OFF_WEIGHT * cut_off(state, drafts.values["camera"], half_width, schema)
     return score + text_gain(model, drafts) if drafts.text is not None else score
 
 
-def overlap_share(state: Tensor) -> Tensor:
+def overlap_share(state: Tensor, schema: StateSchema) -> Tensor:
     """Share of frames in which two solid things overlap [N]. state: settled [N, T, K, F]."""
-    kind = state[:, 0, :, group_slice("kind")].argmax(-1)
-    size = size_units(state[:, 0, :, group_slice("size")][..., 0])
-    solid = (state[:, 0, :, 0] > 0) & (_RADIUS.to(state.device)[kind] > 0)
-    radius = _RADIUS.to(state.device)[kind] * size
-    turn = state[..., group_slice("angle")]
-    angle = torch.atan2(turn[..., 0], turn[..., 1]) / _SYMMETRY.to(state.device)[kind].clamp_min(1)[:, None]
-    ahead = (_AHEAD.to(state.device)[kind] * size)[:, None, :, None] * torch.stack([angle.cos(), angle.sin()], -1)
-    center = state[..., group_slice("position")] * POSITION_SCALE
-    circles = torch.stack([center + ahead, center - ahead], 3)
-    apart = (circles[:, :, :, None, :, None] - circles[:, :, None, :, None, :]).norm(dim=-1).amin((-1, -2))
+    kind = state[:, 0, :, schema.slice("kind")].argmax(-1)
+    size = schema.size_units(state[:, 0, :, schema.slice("size")][..., 0])
+    circles = torch.tensor(schema.circles, device=state.device)[kind]
+    symmetry = torch.tensor(schema.symmetry, dtype=torch.float32, device=state.device)[kind]
+    solid = (state[:, 0, :, 0] > 0) & (circles[..., 0] > 0)
+    radius = circles[..., 0] * size
+    turn = state[..., schema.slice("angle")]
+    angle = torch.atan2(turn[..., 0], turn[..., 1]) / symmetry.clamp_min(1)[:, None]
+    ahead = (circles[..., 1] * size)[:, None, :, None] * torch.stack([angle.cos(), angle.sin()], -1)
+    center = state[..., schema.slice("position")] * schema.position_scale
+    centers = torch.stack([center + ahead, center - ahead], 3)
+    apart = (centers[:, :, :, None, :, None] - centers[:, :, None, :, None, :]).norm(dim=-1).amin((-1, -2))
     depth = radius[:, :, None] + radius[:, None, :] - DEPTH * torch.minimum(radius[:, :, None], radius[:, None, :])
     pairs = torch.triu(torch.ones(kind.shape[1], kind.shape[1], device=state.device), 1).bool()
     pairs = pairs & solid[:, :, None] & solid[:, None, :]
@@ -64,22 +63,22 @@ def overlap_share(state: Tensor) -> Tensor:
     return inside
 
 
-def cut_off(state: Tensor, camera: Tensor, half_width: float) -> Tensor:
+def cut_off(state: Tensor, camera: Tensor, half_width: float, schema: StateSchema) -> Tensor:
     """Share of things and frames whose middle lies beyond the left or right side of the picture [N]. state: settled [N, T, K, F];
     camera [N, T, 3], as the canvas holds it."""
-    across = POSITION_SCALE * (state[..., group_slice("position")][..., 0] - camera[..., None, 0])
+    across = schema.position_scale * (state[..., schema.slice("position")][..., 0] - camera[..., None, 0])
     outside = across.abs() * zoom_of(camera)[..., None] > half_width
     alive = (state[..., 0] > 0).float()
     share: Tensor = (outside * alive).sum((1, 2)) / alive.sum((1, 2)).clamp_min(1)
     return share
 
 
-def jitter(state: Tensor) -> Tensor:
+def jitter(state: Tensor, schema: StateSchema) -> Tensor:
     """Units by which places are off the middle of their neighbors, median over frames, mean over things [N]; 0 for less than
     three frames. state: settled [N, T, K, F]."""
     if state.shape[1] < 3:
         return state.new_zeros(len(state))
-    position = state[..., group_slice("position")] * POSITION_SCALE
+    position = state[..., schema.slice("position")] * schema.position_scale
     off = (position[:, 1:-1] - (position[:, 2:] + position[:, :-2]) / 2).norm(dim=-1).median(1).values
     exists = (state[:, 0, :, 0] > 0).float()
     mean: Tensor = (off * exists).sum(1) / exists.sum(1).clamp_min(1)
@@ -113,7 +112,7 @@ def text_gain(model: Model, drafts: Canvas) -> Tensor:
     )
     answer = model.denoiser(canvas, dtype=model.dtype)["state"]
     squared = (answer - _times(drafts.values["state"], 2 * count)).square().mean((1, 2))
-    errors = torch.stack([squared[:, group_slice(name)].mean(-1) for name in TEXT_GROUPS]).mean(0)
+    errors = torch.stack([squared[:, drafts.schema.slice(name)].mean(-1) for name in TEXT_GROUPS]).mean(0)
     with_text, without_text = errors.reshape(2, count, drafts.batch).mean(1)
     gain: Tensor = without_text - with_text
     return gain

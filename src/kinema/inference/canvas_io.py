@@ -24,6 +24,7 @@ from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.scene.geometry import MIDDLE, cell_units
+from kinema.scene.schema import check_playground
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, with_cast
 from kinema.text.storyboard import parse_storyboard
 from kinema.types import Frames
@@ -32,14 +33,20 @@ _loaded: dict[tuple[str, torch.device], Model] = {}
 
 
 def resolve_model(model: Model | str | Path | None, device: str | torch.device = AUTO) -> Model:
-    """The model itself on whatever device it is; or the model of a name or folder on this device, loaded once per process."""
+    """The model itself on whatever device it is; or the model of a name or folder on this device, loaded once per process.
+
+    For what makes and takes clips and scenes, which are the Playground's: ModelError for a model of another state schema.
+    """
     if isinstance(model, Model):
+        check_playground(model.config.denoiser.schema, f"clips and worlds of {model.config.name}")
         return model
     if model is not None and not isinstance(model, str | Path):
         raise InputError(f"a model that is {type(model).__name__}: expected a kinema.Model, its name or its folder")
     key = str(model or DEFAULT), resolve_device(device)
     if key not in _loaded:
-        _loaded[key] = load(key[0], device=key[1])
+        loaded = load(key[0], device=key[1])
+        check_playground(loaded.config.denoiser.schema, f"clips and worlds of {loaded.config.name}")
+        _loaded[key] = loaded
     return _loaded[key]
 
 
@@ -57,9 +64,10 @@ def blank_canvas(
     """A canvas of this model on which nothing is known."""
     cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
+    config = model.config.denoiser
     return blank(
-        batch=count, frames=frames, fps=fps, slots=model.config.denoiser.slots, grid=grid,
-        cell_values=model.config.denoiser.cell_values, cell_units=cell_units(height / cell), start_s=start_s, device=model.device,
+        batch=count, frames=frames, fps=fps, slots=config.slots, schema=config.schema, vectors=config.vectors, grid=grid,
+        cell_values=config.cell_values, cell_units=cell_units(height / cell), start_s=start_s, device=model.device,
     )  # fmt: skip
 
 
@@ -75,11 +83,11 @@ def encode_prompt(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Ca
     if not isinstance(prompt, str):
         raise InputError(f"a prompt that is {type(prompt).__name__} {str(prompt)[:40]!r}: expected text")
     config = model.config
-    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
+    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks, schema=config.denoiser.schema))
     for text, _, _ in spans:
-        check_words(text, strict=strict, model=config.name, lacks=config.lacks)
-    check_limits(spans, strict=strict, model=config.name, slots=config.denoiser.slots)
-    return replace(canvas, text=model.condition(with_cast(spans), canvas.time_s))
+        check_words(text, strict=strict, model=config.name, lacks=config.lacks, schema=config.denoiser.schema)
+    check_limits(spans, strict=strict, model=config.name, slots=config.denoiser.slots, schema=config.denoiser.schema)
+    return replace(canvas, text=model.condition(with_cast(spans, config.denoiser.schema), canvas.time_s))
 
 
 def camera_path(stops: Sequence[tuple[float, float, float, float]], time_s: Tensor) -> Tensor:

@@ -25,8 +25,8 @@ from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.vocabulary import article, listing
-from kinema.scene.encoding import VECTORS, decode_scene
-from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.scene.encoding import decode_scene
+from kinema.scene.scene import Scene
 from kinema.text.prompt_check import rewrite
 from kinema.types import Frames
 
@@ -50,7 +50,7 @@ def film_canvas(
 ) -> list[Clip]:  # fmt: skip
     """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
-    named = [named_objects(prompt)] * canvas.batch if closed else None
+    named = [named_objects(prompt, canvas.schema)] * canvas.batch if closed else None
     filled = pipeline.fill_canvas(model, canvas, options, seeds, progress, named=named)
     record = settings_of(model, options, prompt) | settings
     if named is not None:
@@ -67,7 +67,7 @@ def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
         return
     for i, identities in enumerate(known_identities(filled, 0.0)):
         absent = [
-            article(f"{COLORS[color]} {KINDS[kind]}") for kind, color in (named[0] - Counter(identities.values())).elements()
+            article(filled.schema.name(kind, color)) for kind, color in (named[0] - Counter(identities.values())).elements()
         ]
         if absent:
             log.warning("film %d does not hold %s, which the prompt names; another seed may", i + 1, listing(absent))
@@ -75,7 +75,7 @@ def _warn_of_absent(filled: Canvas, named: Named | None) -> None:
 
 def settings_of(model: Model, options: SamplingConfig, prompt: str) -> dict[str, Any]:
     """What a clip's settings say of how it was sampled; `prompt` as given, and as filmed where that differs."""
-    filmed, _ = rewrite(prompt, model.config.lacks)
+    filmed, _ = rewrite(prompt, model.config.lacks, model.config.denoiser.schema)
     return {
         "model": model.source,
         "prompt": prompt,
@@ -137,7 +137,7 @@ def extend_by_rollout(
     canvas = blank_canvas(model, count=1, frames=len(known), fps=fps, height=height, width=width)
     canvas = conditioning.condition_perceive(canvas, encode_frames(model, known, *padded_size(model, height, width)))
     perceived = estimate_state(model, lay_scenes(canvas, scenes), SamplingConfig(), [seed])
-    tracks = {name: perceived.values[name] for name in ("state", *VECTORS)}
+    tracks = {name: perceived.values[name] for name in ("state", *canvas.schema.vectors)}
     tracks |= {name: torch.zeros_like(tracks[name]) for name in ("action", "reward")}
     tracks["terminated"] = -torch.ones_like(tracks["terminated"])
     states = prefill(model, split_frames(tracks, 0.0, fps))

@@ -16,7 +16,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.inference.keyframes import count_new_objects, named_objects, new_identities
 from kinema.media import Clip
-from kinema.scene.encoding import decode_scene, encode_camera, group_slice, project_identity
+from kinema.scene.encoding import decode_scene, encode_camera, project_identity
 from kinema.scene.scene import Scene
 from kinema.types import Frames
 
@@ -104,16 +104,16 @@ def masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, str
     shown = (scene.visible > HARDLY) & (scene.kind >= 0)
     renamed = np.asarray((inside | ~shown).all(0) & inside.any(0))
     freed, empty = inside.copy(), scene.kind < 0
-    named = named_objects(prompt)
+    named = named_objects(prompt, canvas.schema)
     remaining = [(int(scene.kind[k]), int(scene.color[k])) for k in scene.entities if not renamed[k]]
     more = int(empty.sum()) if named is None else max(count_new_objects(named, remaining) - int(renamed.sum()), 0)
     added = np.flatnonzero(empty)[:more]
     freed[:, added], renamed[added] = True, True
-    state = project_identity(perceived.values["state"])
+    state = project_identity(perceived.values["state"], canvas.schema)
     middle = middle_of(mask, scene.camera)
     place = encode_camera(np.concatenate([middle, np.ones_like(middle[:, :1])], -1))[:, :2]
     for k in added:
-        state[0, :, k, group_slice("position")] = torch.from_numpy(place).to(state)
+        state[0, :, k, canvas.schema.slice("position")] = torch.from_numpy(place).to(state)
     free, anew = torch.from_numpy(freed), torch.from_numpy(renamed)
     canvas = conditioning.edit_state(canvas, state, strength=strength, freed=free, renamed=anew)
     names = None if named is None else new_identities(named, remaining)
@@ -124,14 +124,14 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
     """The canvas with these (kind, color) known in renamed slots, each in the slot of the most similar object; remaining slots are
     empty; all slots are in canonical order, as in training."""
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    left = list(slots)
+    schema, left = canvas.schema, list(slots)
     for kind, color in names:
         like = [2 * (int(scene.kind[k]) >= 0) + int(scene.kind[k] == kind) + int(scene.color[k] == color) for k in left]
         slot = left.pop(int(np.argmax(like)))
         for group, value in (("kind", kind), ("color", color)):
-            state[:, :, slot, group_slice(group)] = -1.0
-            state[:, :, slot, group_slice(group).start + value] = 1.0
-            level[:, :, slot, group_slice(group)] = 0.0
+            state[:, :, slot, schema.slice(group)] = -1.0
+            state[:, :, slot, schema.slice(group).start + value] = 1.0
+            level[:, :, slot, schema.slice(group)] = 0.0
         state[:, :, slot, 0], level[:, :, slot, 0] = 1.0, 0.0
     for slot in left:
         state[:, :, slot], level[:, :, slot] = 0.0, 0.0
@@ -140,7 +140,7 @@ def _rename(canvas: Canvas, scene: Scene, slots: Sequence[int], names: Sequence[
     order = sorted(
         range(state.shape[2]),
         key=lambda k: (
-            float(first[k, 0]) < 0, int(first[k, group_slice("kind")].argmax()), int(first[k, group_slice("color")].argmax()),
+            float(first[k, 0]) < 0, int(first[k, schema.slice("kind")].argmax()), int(first[k, schema.slice("color")].argmax()),
         ),
     )  # fmt: skip
     return canvas.with_track("state", state[:, :, order], level[:, :, order])

@@ -24,15 +24,14 @@ from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.playground.vocabulary import SYNONYMS, article, listing
 from kinema.scene.encoding import (
-    VECTORS,
     Fields,
     encode_camera,
     encode_setting,
     encode_state,
     encode_terminated,
-    group_slice,
 )
-from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.scene.scene import Scene
+from kinema.scene.schema import PLAYGROUND, StateSchema
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,6 @@ MOVING = ("x", "y", "vx", "vy", "angle", "visible")
 NEIGHBOR_S = 0.19
 """Frames this near to each other show velocities: an eighth of a second and a half."""
 
-_KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
 _OPEN = frozenset(["another", "other", "others", "more", "new", "something", "things", "objects"])
 """Words by which a prompt may mean objects that it does not name."""
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
@@ -69,7 +67,7 @@ def scenes_at(clip: Clip, frames: Sequence[int]) -> list[Scene | None]:
 
 
 def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """A scene as tracks [1, T, ...] of a model with so many slots; actions and rewards are nothing."""
+    """A scene of the Playground as tracks [1, T, ...] of a model with so many slots; actions and rewards are nothing."""
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):
         raise InputError(f"the state holds {len(scene.entities)} things in {scene.num_slots} slots; the model has {slots}")
     more = slots - scene.num_slots
@@ -88,7 +86,7 @@ def tracks_of(scene: Scene, slots: int, device: torch.device) -> dict[str, torch
         "state": encode_state(fields)[:, :, :slots],
         "camera": encode_camera(fields.camera),
         "scene": encode_setting(fields.view, fields.background, frames),
-        "action": np.zeros((1, frames, VECTORS["action"]), np.float32),
+        "action": np.zeros((1, frames, PLAYGROUND.vectors["action"]), np.float32),
         "reward": np.zeros((1, frames, 1), np.float32),
         "terminated": encode_terminated(np.zeros((1, frames), bool)),
     }
@@ -115,9 +113,9 @@ def lay_scenes(canvas: Canvas, scenes: Mapping[int, Scene | None]) -> Canvas:
     level = torch.zeros_like(tracks["state"])
     absent = ~torch.from_numpy(np.pad(shown, ((0, 0), (0, slots - shown.shape[1])), constant_values=True))
     for group in ("position", "velocity", "angle"):
-        level[0, ..., group_slice(group)][absent] = 1.0
+        level[0, ..., canvas.schema.slice(group)][absent] = 1.0
     lone = [not near_another(canvas.time_s[0], index, int(i)) for i in index]
-    level[0, torch.tensor(lone), :, group_slice("velocity")] = 1.0
+    level[0, torch.tensor(lone), :, canvas.schema.slice("velocity")] = 1.0
     for name, given in (("state", level), ("camera", torch.zeros(1)), ("scene", torch.zeros(1))):
         values, levels = canvas.values[name].clone(), canvas.levels[name].clone()
         lower = levels[:, index] > given.to(levels)
@@ -176,25 +174,27 @@ def _slot_of_identity(scene: Scene) -> dict[tuple[int, int, int], int]:
     return slot_map
 
 
-def named_objects(prompt: str) -> Named | None:
+def named_objects(prompt: str, schema: StateSchema = PLAYGROUND) -> Named | None:
     """The objects that a prompt names: 'a red ball hits two boxes' -> one (ball, red), two boxes. None: it may mean others too."""
     words = re.findall(r"[a-z]+", prompt.lower())
+    kind_of = {name: number for number, kind in enumerate(schema.kinds) for name in (kind, *SYNONYMS.get(kind, ()))}
     if _OPEN & set(words):
         return None
     exact: Counter[tuple[int, int]] = Counter()
     kinds: Counter[int] = Counter()
     for i, word in enumerate(words):
-        kind = _KIND_OF.get(word) or _KIND_OF.get(word.removesuffix("s")) or _KIND_OF.get(word.removesuffix("es"))
-        if kind is None:
+        single = next((name for name in (word, word.removesuffix("s"), word.removesuffix("es")) if name in kind_of), None)
+        if single is None:
             continue
+        kind = kind_of[single]
         before = list(reversed(words[max(i - _REACH, 0) : i]))
-        stop = next((j for j, w in enumerate(before) if w in _KIND_OF or w in ("and", "a", "an", "the")), len(before))
-        color = next((COLORS.index(w) for w in before[:stop] if w in COLORS), None)
+        stop = next((j for j, w in enumerate(before) if w in kind_of or w in ("and", "a", "an", "the")), len(before))
+        color = next((schema.colors.index(w) for w in before[:stop] if w in schema.colors), None)
         number = next((_NUMBERS[w] for w in before[:stop] if w in _NUMBERS), 1)
         if color is None:
-            kinds[KINDS.index(kind)] = max(kinds[KINDS.index(kind)], number)
+            kinds[kind] = max(kinds[kind], number)
         else:
-            exact[KINDS.index(kind), color] = max(exact[KINDS.index(kind), color], number)
+            exact[kind, color] = max(exact[kind, color], number)
     return exact, kinds
 
 
@@ -218,7 +218,7 @@ def known_identities(canvas: Canvas, known_level: float) -> list[dict[int, tuple
     existence counts as known."""
     state, level = canvas.values["state"], canvas.levels["state"]
     shown = ((level[..., 0] <= known_level) & (state[..., 0] > 0)).cpu().numpy()
-    kinds, colors = (state[..., group_slice(group)].argmax(-1).cpu().numpy() for group in ("kind", "color"))
+    kinds, colors = (state[..., canvas.schema.slice(group)].argmax(-1).cpu().numpy() for group in ("kind", "color"))
     identities = []
     for b in range(canvas.batch):
         first = {int(k): int(shown[b, :, k].argmax()) for k in np.flatnonzero(shown[b].any(0))}
@@ -240,7 +240,7 @@ def joining_texts(canvas: Canvas, named: Sequence[Named | None], known_level: fl
         exact, kinds = names
         present = list(identities.values()) + list((exact - Counter(identities.values())).elements())
         extra = (kinds - Counter(kind for kind, _ in present)).elements()
-        words = [f"{COLORS[color]} {KINDS[kind]}" for kind, color in present] + [KINDS[kind] for kind in extra]
+        words = [canvas.schema.name(kind, color) for kind, color in present] + [canvas.schema.kinds[kind] for kind in extra]
         texts.append(listing([article(word) for word in words]))
     return texts
 
@@ -253,7 +253,7 @@ def close_slots(canvas: Canvas, named: Sequence[Named | None], known_level: floa
     known_level: as in `known_identities`.
     """
     state, level = canvas.values["state"].clone(), canvas.levels["state"].clone()
-    visible = group_slice("visible")
+    visible = canvas.schema.slice("visible")
     identities = known_identities(canvas, known_level)
     for b, names in enumerate(named):
         known = level[b, :, :, 0] <= known_level

@@ -33,10 +33,9 @@ from kinema.inference.candidates import copies, plan_scores
 from kinema.inference.keyframes import Named, close_slots, joining_texts, near_another
 from kinema.inference.limits import is_number
 from kinema.models.hub import Model
-from kinema.models.objects.motion_prior import PER_SECOND
 from kinema.models.objects.tracking import initial_state
-from kinema.scene.encoding import IDENTITY, VECTORS, group_slice, project_for_render, project_identity
-from kinema.scene.scene import SIZES
+from kinema.scene.encoding import project_for_render, project_identity
+from kinema.scene.schema import IDENTITY, StateSchema
 
 SAMPLERS = {"euler": euler, "heun": heun}
 OVERLAP = 16
@@ -170,7 +169,7 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
     by window. Velocity stays unknown where no neighboring picture shows it.
     """
     shown = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
-    unread = (_without_speed(canvas.levels["state"]).flatten(2) > ROUGHLY).any(-1).any(0)
+    unread = (_without_speed(canvas.levels["state"], canvas.schema).flatten(2) > ROUGHLY).any(-1).any(0)
     index = (shown & unread).nonzero()[:, 0]
     if not len(index):
         return canvas
@@ -181,28 +180,30 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
         done.append(sample_canvas(model, part.pick(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
-    state = estimate_velocity(project_identity(state), part.levels["state"], canvas.pick(index).time_s)
+    state = estimate_velocity(
+        project_identity(state, canvas.schema), part.levels["state"], canvas.pick(index).time_s, canvas.schema
+    )
     perceived = part.with_values({**values, "state": state})
     canvas = canvas.write_part(perceived, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
     if len(alone):
         level = canvas.levels["state"].clone()
-        level[:, alone, :, group_slice("velocity")] = 1.0
+        level[:, alone, :, canvas.schema.slice("velocity")] = 1.0
         canvas = canvas.with_levels({"state": level})
     return canvas
 
 
-def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor) -> Tensor:
+def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor, schema: StateSchema) -> Tensor:
     """The state with velocities from a least-squares line through each slot's positions in neighboring frames, wherever there are
     enough frames and the velocity was not known. state, level [B, T, K, F]; time_s [B, T]."""
-    place, speed = state[..., group_slice("position")], group_slice("velocity")
+    place, speed = state[..., schema.slice("position")], schema.slice("velocity")
     apart = time_s[:, :, None] - time_s[:, None]
     third = apart.abs().sort(2).values[:, :, min(PACE_FRAMES, apart.shape[2]) - 1, None]
     near = (apart.abs() < third.clamp(PACE_S, PACE_MOST_S) + 1e-4).float()
     count = near.sum(2)
     middle = (near * time_s[:, None]).sum(2) / count
     off = near * (time_s[:, None] - middle[:, :, None])
-    slope = torch.einsum("bij,bjkm->bikm", off / (off.square().sum(2, keepdim=True) + 1e-6), place) / PER_SECOND
+    slope = torch.einsum("bij,bjkm->bikm", off / (off.square().sum(2, keepdim=True) + 1e-6), place) / schema.per_second
     fits = (count >= PACE_FRAMES)[:, :, None, None] & (level[..., speed] > 0)
     result = state.clone()
     result[..., speed] = torch.where(fits, slope, state[..., speed])
@@ -215,13 +216,14 @@ def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     answers, centers, units = model.denoiser.detect_canvas(canvas, dtype=model.dtype)
     camera = torch.where(canvas.level_of("camera") == 0, canvas.values["camera"], 0.0)
     detected_state, detected = (
-        x.to(model.device) for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots)
+        x.to(model.device)
+        for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots, canvas.schema)
     )
     level = canvas.levels["state"]
     updated = detected & (level > DETECTION_LEVEL)
     state = torch.where(updated, detected_state, canvas.values["state"])
     sure = torch.zeros_like(level)
-    sure[..., group_slice("position")] = DETECTION_LEVEL
+    sure[..., canvas.schema.slice("position")] = DETECTION_LEVEL
     return canvas.with_track("state", state, torch.where(updated, sure, level))
 
 
@@ -233,26 +235,29 @@ def _fix_unknown_identity(canvas: Canvas, identity: Tensor) -> Canvas:
     return fixed.with_values({"state": state})
 
 
-def _without_speed(level: Tensor) -> Tensor:
+def _without_speed(level: Tensor, schema: StateSchema) -> Tensor:
     """Levels [..., F] of a state but for its velocity, which a still picture does not show."""
-    speed = group_slice("velocity")
+    speed = schema.slice("velocity")
     return torch.cat([level[..., : speed.start], level[..., speed.stop :]], -1)
 
 
 def _world_sizes(model: Model) -> list[float]:
     """Radii of the sizes that the model's world has; none where it names none, since sizes are continuous there."""
-    return [radius for name, radius in SIZES.items() if name not in model.config.lacks]
+    schema = model.config.denoiser.schema
+    return [radius for name, radius in zip(schema.sizes, schema.radii, strict=True) if name not in model.config.lacks]
 
 
 def _settled(model: Model, part: Canvas, state: Tensor) -> Tensor:
     """A planned state with constant identities. Sizes are those of the model's world, except for objects whose size is known."""
-    given = (part.levels["state"][..., group_slice("size")] <= ROUGHLY).any(1, keepdim=True)
-    return torch.where(given, project_identity(state), project_identity(state, _world_sizes(model)))
+    given = (part.levels["state"][..., part.schema.slice("size")] <= ROUGHLY).any(1, keepdim=True)
+    return torch.where(
+        given, project_identity(state, part.schema), project_identity(state, part.schema, _world_sizes(model))
+    )
 
 
 def _open(canvas: Canvas, options: SamplingConfig) -> bool:
     """Whether candidates are drafted: there is a text, no position is known, and there are enough steps for each candidate."""
-    unknown = bool((canvas.levels["state"][..., group_slice("position")] == 1).all())
+    unknown = bool((canvas.levels["state"][..., canvas.schema.slice("position")] == 1).all())
     enough = options.num_plan_steps >= CANDIDATE_STEPS * options.num_candidates and canvas.num_frames > 1
     return options.num_candidates > 1 and enough and unknown and canvas.text is not None
 
@@ -319,7 +324,7 @@ def plan_state(
 ) -> Canvas:
     """Sample every track but the video, window by window; identities are decided in the first window. Where only the text is known,
     the best of several candidates is finished (`kinema.inference.candidates`)."""
-    names = ["state", *VECTORS]
+    names = ["state", *canvas.schema.vectors]
     windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
     identity: Tensor | None = None
     for number, (begin, stop) in enumerate(windows):
@@ -365,7 +370,7 @@ def render_video(
     """Sample the video of a planned canvas, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
     planned = canvas.values["state"]
-    canvas = canvas.with_values({"state": project_for_render(planned)})
+    canvas = canvas.with_values({"state": project_for_render(planned, canvas.schema)})
     windows = _windows(canvas.num_frames, model.config.film_window, 0)
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
@@ -435,7 +440,7 @@ def propagate_identity(canvas: Canvas) -> Canvas:
     present = shown.any(1, keepdim=True)
     mean = (shown * state).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp_min(1)
     for group in IDENTITY:
-        columns = group_slice(group)
+        columns = canvas.schema.slice(group)
         unknown = present & (level[..., columns] > ROUGHLY)
         state[..., columns] = torch.where(unknown, mean[..., columns], state[..., columns])
         level[..., columns] = torch.where(unknown, torch.zeros_like(level[..., columns]), level[..., columns])

@@ -29,8 +29,9 @@ from kinema.errors import InputError
 from kinema.models.block import KVCache
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.hub import Model
-from kinema.scene.encoding import IDENTITY, group_slice, project_for_render
+from kinema.scene.encoding import project_for_render
 from kinema.scene.geometry import cell_units
+from kinema.scene.schema import IDENTITY, StateSchema
 
 WINDOW = 32
 """Frames that attention reads from the cache: two seconds at 16 frames a second."""
@@ -84,7 +85,7 @@ def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[
     ]
 
 
-def _known(states: Sequence[FrameState], text: TextCondition | None) -> Canvas:
+def _known(states: Sequence[FrameState], text: TextCondition | None, schema: StateSchema) -> Canvas:
     """Frame states as a canvas on which everything is known except the actions of frames without one."""
     first = states[0]
     device = first.tracks["state"].device
@@ -96,7 +97,12 @@ def _known(states: Sequence[FrameState], text: TextCondition | None) -> Canvas:
             values["action"][:, t] = 0.0
     time_s = torch.tensor([m.time_s for m in states], device=device).expand(first.batch, -1)
     return Canvas(
-        time_s=time_s, values=values, levels=levels, text=_read_text(text, len(states)), cell_units=_cell_units(values)
+        time_s=time_s,
+        values=values,
+        levels=levels,
+        text=_read_text(text, len(states)),
+        cell_units=_cell_units(values),
+        schema=schema,
     )
 
 
@@ -110,16 +116,23 @@ def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
     return text and TextCondition(states=text.states, reads=text.reads[:, :1].expand(-1, frames, -1))
 
 
-def _next(state: FrameState, fps: float, text: TextCondition | None) -> Canvas:
+def _next(state: FrameState, fps: float, text: TextCondition | None, schema: StateSchema) -> Canvas:
     """A canvas of the frame after this one: identities, camera and setting are known, everything else is unknown."""
     values = {name: x[:, None].clone() for name, x in state.tracks.items()}
     levels = {name: levels_of(name, x, 1.0) for name, x in values.items()}
     for group in IDENTITY:
-        levels["state"][..., group_slice(group)] = 0.0
+        levels["state"][..., schema.slice(group)] = 0.0
     for name in ("camera", "scene"):
         levels[name][:] = 0.0
     time_s = torch.full((state.batch, 1), state.time_s + 1 / fps, device=values["state"].device)
-    return Canvas(time_s=time_s, values=values, levels=levels, text=_read_text(text, 1), cell_units=_cell_units(values))
+    return Canvas(
+        time_s=time_s,
+        values=values,
+        levels=levels,
+        text=_read_text(text, 1),
+        cell_units=_cell_units(values),
+        schema=schema,
+    )
 
 
 def _joined(a: Canvas, b: Canvas) -> Canvas:
@@ -167,7 +180,7 @@ def prefill(
     """The frame states with keys and values for all but the last, computed in one pass; existing ones are computed again."""
     if len(states) < 2:
         return list(states)
-    canvas, cache = _known(states[:-1], text), KVCache(cached=[])
+    canvas, cache = _known(states[:-1], text, model.denoiser.schema), KVCache(cached=[])
     frames = canvas.num_frames
     model.denoiser.recall(canvas, None, cache, sliding_window_mask(0, frames, window, model.device), dtype=model.dtype)
     return [*(replace(m, kv=_split(cache.new, t)) for t, m in enumerate(states[:-1])), states[-1]]
@@ -193,8 +206,8 @@ def step(
         last = replace(last, acted=False)
     context, pairs = _cached(states[-1 - window : -1])
     before = 0 if context is None else context.time_s.shape[1]
-    wanted = noise_canvas(_next(last, fps, text), seeds)
-    both = _joined(_known([last], text), wanted)
+    wanted = noise_canvas(_next(last, fps, text, model.denoiser.schema), seeds)
+    both = _joined(_known([last], text, model.denoiser.schema), wanted)
     step_size = step_size_of(steps) if model.config.shortcuts and steps > 1 else 0.0
     cache, bias = KVCache(cached=pairs), sliding_window_mask(before, 2, window, model.device)
     clean = model.denoiser.recall(both, context, cache, bias, step_size=step_size, dtype=model.dtype)
@@ -234,7 +247,7 @@ def predict_action(
     model: Model, states: Sequence[FrameState], text: TextCondition | None = None, *, window: int = WINDOW
 ) -> Tensor:
     """The action [B, D] that the model predicts for the last frame, from the states alone; all actions are unknown to it."""
-    canvas = _known([replace(m, acted=False) for m in states[-window - 1 :]], text)
+    canvas = _known([replace(m, acted=False) for m in states[-window - 1 :]], text, model.denoiser.schema)
     bias = sliding_window_mask(0, canvas.num_frames, window, model.device)
     return model.denoiser.recall(canvas, None, KVCache(cached=[]), bias, dtype=model.dtype)["action"][:, -1]
 
@@ -245,8 +258,8 @@ def render_frames(model: Model, states: Sequence[FrameState], height: int, width
     patch = model.config.denoiser.patch
     cell = model.config.cell_px
     grid = (-(-height // cell), -(-width // cell))
-    known = _known(states, None)
-    known = known.with_values({"state": project_for_render(known.values["state"])})
+    known = _known(states, None, model.denoiser.schema)
+    known = known.with_values({"state": project_for_render(known.values["state"], known.schema)})
     batch, frames = known.time_s.shape
     shape = (batch * frames, 1, *grid)
     video = torch.zeros(*shape, model.config.denoiser.cell_values, device=model.device)

@@ -26,7 +26,6 @@ from kinema.inference.limits import fit_size
 from kinema.inference.pipeline import SamplingConfig, estimate_state
 from kinema.media import Clip
 from kinema.models.hub import Model
-from kinema.scene.encoding import group_slice
 
 BEFORE = 12
 """Frames that a prediction looks back."""
@@ -111,7 +110,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
     exists = (state[..., :1] > 0).float()
     plan = canvas.without("video")
     total = torch.zeros(())
-    place = group_slice("position")
+    place = canvas.schema.slice("position")
     for length in range(LEAST, BEFORE + 1):
         ends = [t for t in range(LEAST, canvas.num_frames) if min(t, BEFORE) == length]
         if not ends:
@@ -119,7 +118,7 @@ def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:
         windows = _stacked(plan, [(t - length, t + 1) for t in ends])
         level = windows.levels["state"].clone()
         for group in _MOVING:
-            level[:, -1, :, group_slice(group)] = 1.0
+            level[:, -1, :, canvas.schema.slice(group)] = 1.0
         noised = noise_canvas(windows.with_levels({"state": level}), [seed] * len(ends))
         predicted = model.denoiser(noised, causal=True, dtype=model.dtype)["state"][:, -1]
         total = total + ((predicted - state[0, ends]) * exists[0, ends])[..., place].square().sum().cpu()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.errors import ModelError
-from kinema.scene.encoding import VECTORS
+from kinema.scene.schema import PLAYGROUND, StateSchema
 
 
 def cell_px(patch: int) -> int:
@@ -33,11 +33,17 @@ class DenoiserConfig:
     """Further numbers of each frame in a recorded world."""
     predict_residual: bool = False
     """Whether the model predicts a picture's difference to the one before it, as in recorded worlds, which have no slots."""
+    schema: StateSchema = PLAYGROUND
+    """What a slot can say, and the scales of the tracks."""
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            least = 0 if name in ("slots", "sensors", "action_width") else 1
-            if name != "predict_residual" and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        if not isinstance(self.schema, StateSchema):
+            raise ModelError(f"schema {self.schema!r}: expected a kinema.scene.schema.StateSchema")
+        for name in (field.name for field in fields(self)):
+            value, least = getattr(self, name), 0 if name in ("slots", "sensors", "action_width") else 1
+            if name not in ("predict_residual", "schema") and (
+                not isinstance(value, int) or isinstance(value, bool) or value < least
+            ):
                 raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
@@ -58,14 +64,20 @@ class DenoiserConfig:
     def vectors(self) -> dict[str, int]:
         """Vector tracks, in order, and how many numbers each has."""
         more = {"sensors": self.sensors} if self.sensors else {}
-        return {**VECTORS, "action": self.action_width, **more}
+        return {**self.schema.vectors, "action": self.action_width, **more}
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The entries as config.json holds them."""
+        return {**asdict(self), "schema": self.schema.to_dict()}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> DenoiserConfig:
+        """The inverse of `to_dict`; entries without a schema are of a model of the Playground.
+
+        ModelError: an entry is missing, unknown, or not as expected.
+        """
         try:
-            return DenoiserConfig(**data)
+            schema = StateSchema.from_dict(data["schema"]) if "schema" in data else PLAYGROUND
+            return DenoiserConfig(**{**data, "schema": schema})
         except TypeError as error:
             raise ModelError(f"the model's config does not fit this version: {error}") from None

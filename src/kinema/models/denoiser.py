@@ -19,7 +19,8 @@ picture and a fixed spread.
 
 The action of the previous frame is added to every token of a frame, because attention alone learned its average effect only.
 
-Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features, L text tokens, C width.
+Axes: B batch, T frames, h x w video cells, P numbers per cell, K slots, F features,
+D outputs of the detection head per place, L text tokens, C width.
 """
 
 from __future__ import annotations
@@ -36,13 +37,11 @@ from kinema.models.block import MLP, Block, KVCache, Linear
 from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import MAP, Conv, ConvHead, ConvStem, place_features
 from kinema.models.objects.contacts import ContactModule
-from kinema.models.objects.detection import DETECTION_DIM
+from kinema.models.objects.detection import detection_dim
 from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share
 from kinema.models.objects.splatter import LocalHead, SlotSplatter
-from kinema.scene.encoding import STATE_FEATURES, group_slice, position_units
 from kinema.scene.geometry import MIDDLE
 
-_POSITION = group_slice("position")
 RESIDUAL_SPREAD = 0.4
 """Standard deviation of a picture around the one before it, where the model predicts the difference (`DenoiserConfig.follows`)."""
 CLOSED = -1e4
@@ -54,10 +53,11 @@ def causal_bias(frames: int, device: torch.device) -> Tensor:
     return torch.full((frames, frames), CLOSED, device=device).triu(1)
 
 
-def cell_centers(h: int, w: int, cell_units: float, device: torch.device) -> Tensor:
-    """Centers (y, x) of video cells in room units as the default camera sees them, y up: [h * w, 2]."""
-    y = MIDDLE + cell_units * (h / 2 - 0.5 - torch.arange(h, device=device, dtype=torch.float32))
-    x = MIDDLE + cell_units * (torch.arange(w, device=device, dtype=torch.float32) - w / 2 + 0.5)
+def cell_centers(h: int, w: int, cell_units: float, device: torch.device, middle: float = MIDDLE) -> Tensor:
+    """Centers (y, x) of video cells in room units as the default camera sees them, y up: [h * w, 2]. middle: both coordinates of
+    the middle of the picture (`StateSchema.center`)."""
+    y = middle + cell_units * (h / 2 - 0.5 - torch.arange(h, device=device, dtype=torch.float32))
+    x = middle + cell_units * (torch.arange(w, device=device, dtype=torch.float32) - w / 2 + 0.5)
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).reshape(h * w, 2)
 
 
@@ -134,24 +134,25 @@ class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
+        self.schema = schema = config.schema
         c = config.width
         self.video_in = ConvStem(config)
-        self.splatter = SlotSplatter()
-        self.state_in = MLP(2 * STATE_FEATURES + 24 + config.slots, c, c)
+        self.splatter = SlotSplatter(schema)
+        self.state_in = MLP(2 * schema.features + 24 + config.slots, c, c)
         self.vectors = config.vectors
         self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
         self.step_size_in = Linear(2, c, bias=False)
         self.action_in = Linear(2 * config.action_width + 1, c, bias=False)
         nn.init.zeros_(self.action_in.weight)
-        self.motion_prior = MotionPrior(c)
-        self.contacts = ContactModule()
+        self.motion_prior = MotionPrior(schema, c)
+        self.contacts = ContactModule(schema)
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = ConvHead(config)
         self.local_head = None if config.predict_residual else LocalHead(config)
-        self.detection_head = Conv(MAP, DETECTION_DIM, 1)
-        self.state_out = MLP(c, c, STATE_FEATURES)
+        self.detection_head = Conv(MAP, detection_dim(schema), 1)
+        self.state_out = MLP(c, c, schema.features)
         self.vector_out = Linear(c, sum(self.vectors.values()))
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -161,7 +162,7 @@ class Denoiser(nn.Module):
 
     def _embed_state(self, state: Tensor, level: Tensor, place: Tensor) -> Tensor:
         b, t, k, _ = state.shape
-        position = fourier(position_units(place))
+        position = fourier(self.schema.position_units(place))
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
         tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, position, slot], -1))
         return tokens
@@ -169,8 +170,8 @@ class Denoiser(nn.Module):
     def _slot_places(self, place: Tensor) -> Tensor:
         """Positions (y, x) of slot and vector tokens for rotary embedding, [B, T, K + 1, 2]: a slot is at its most likely position,
         near the video tokens of its pixels."""
-        places = position_units(place).flip(-1)
-        return torch.cat([places, torch.full_like(places[:, :, :1], MIDDLE)], 2)
+        places = self.schema.position_units(place).flip(-1)
+        return torch.cat([places, torch.full_like(places[:, :, :1], self.schema.center)], 2)
 
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
         vectors = torch.cat([values[name] for name in self.vectors], -1)
@@ -191,7 +192,7 @@ class Denoiser(nn.Module):
 
     def network(self, given: DenoiserInput, dtype: torch.dtype) -> dict[str, Tensor]:
         """The network's outputs before preconditioning, by track; "mean" and "spread" [B, T, K, F] for the state's preconditioning;
-        and where there is video, "sight" [B, T, H, W, DETECTION_DIM], "video mean" and "video spread" [B, T, h, w, P]."""
+        and where there is video, "sight" [B, T, H, W, D], "video mean" and "video spread" [B, T, h, w, P]."""
         canvas, time_bias, context, cache = given.canvas, given.time_bias, given.context, given.cache
         values, levels, time_s, previous_index = canvas.values, canvas.levels, canvas.time_s, given.previous_index
         batch, frames = time_s.shape
@@ -211,7 +212,7 @@ class Denoiser(nn.Module):
             cell_units = cell_units_of(canvas)
             h, w = values["video"].shape[2:4]
             cells = h * w
-            centers = cell_centers(h, w, cell_units, time_s.device)
+            centers = cell_centers(h, w, cell_units, time_s.device, self.schema.center)
             previous, uncertainty = self._previous_picture(values["video"], levels["video"], context, previous_index)
             features, video_features, expected = self._local(canvas, dtype, previous, uncertainty)
             tokens.insert(0, self.video_in(features, place_features(centers, cell_units), frames).float())
@@ -240,7 +241,7 @@ class Denoiser(nn.Module):
         state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + motion_prior
         answers = {"state": state_answer * retained + contact}
         vectors = self.vector_out(x[:, :, -1].float())
-        answers["mean"], answers["spread"] = around.over(STATE_FEATURES)
+        answers["mean"], answers["spread"] = around.over()
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
         if cells:
             answers["video"] = self.video_out(x[:, :, :cells].to(dtype), features, frames)
@@ -311,8 +312,8 @@ class Denoiser(nn.Module):
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, prior_output, around = self.motion_prior(state, level, time_s, bias, now)
         contact, retained = self.contacts(own, own_level, view, around.mean, around.spread)
-        around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float())
-        return drift, prior_output, around, around.answered(contact.float()), moving_share(retained.float())
+        around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float(), columns=around.columns)
+        return drift, prior_output, around, around.answered(contact.float()), moving_share(retained.float(), around.columns)
 
     def _local(
         self,
@@ -329,7 +330,7 @@ class Denoiser(nn.Module):
         window [B, 2]: centers (y, x) of windows of pictures, in units from the center of the whole picture."""
         values, levels, cell_units, p = canvas.values, canvas.levels, cell_units_of(canvas), self.config.patch
         h, w = (p * n for n in values["video"].shape[2:4])
-        places = cell_centers(h, w, cell_units / p, values["video"].device)
+        places = cell_centers(h, w, cell_units / p, values["video"].device, self.schema.center)
         if window is not None:
             places = places + window[:, None, None]
         camera, scene = (values[name] * (1 - canvas.level_of(name)) for name in ("camera", "scene"))
@@ -382,17 +383,17 @@ class Denoiser(nn.Module):
         return clean_video(canvas, {"video": drawn, **around})
 
     def detect(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
-        """The detection head's output [B, T, H, W, DETECTION_DIM] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""
+        """The detection head's output [B, T, H, W, D] for video cells [B, T, h, w, P] at levels [B, T, h, w]."""
         return self._detections(self.video_in.encode(video, level, cell_units, dtype), video.shape[1])
 
     def detect_canvas(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, float]:
-        """The detection head's output [B, T, H, W, DETECTION_DIM] for a canvas's pictures, the centers [H * W, 2] (y, x) of its
+        """The detection head's output [B, T, H, W, D] for a canvas's pictures, the centers [H * W, 2] (y, x) of its
         places in room units, and the height of a place."""
         video, level, p = canvas.values["video"], canvas.levels["video"], self.config.patch
         h, w = level.shape[2:4]
         units = cell_units_of(canvas)
         answers = self.detect(video, level, units, dtype).float()
-        return answers, cell_centers(h * p, w * p, units / p, video.device), units / p
+        return answers, cell_centers(h * p, w * p, units / p, video.device, self.schema.center), units / p
 
     def recall(
         self,

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class ModelConfig:
     denoiser: DenoiserConfig
     autoencoder: str
     """Folder name of the autoencoder, beside the model's."""
+    autoencoder_sha256: str = ""
+    """SHA-256 of the autoencoder's weights that the model was trained with; "" where the config was written before it was kept."""
     height: int
     """Height in pixels of the pictures that it films where no size is asked for."""
     max_side: int
@@ -71,6 +74,8 @@ class ModelConfig:
         for name in ("name", "autoencoder"):
             if not isinstance(getattr(self, name), str):
                 raise ModelError(f"{name} {getattr(self, name)!r}: expected text")
+        if not isinstance(self.autoencoder_sha256, str) or not re.fullmatch(r"([0-9a-f]{64})?", self.autoencoder_sha256):
+            raise ModelError(f"autoencoder_sha256 {self.autoencoder_sha256!r}: expected 64 hexadecimal digits")
         if not self.heights:
             object.__setattr__(self, "heights", (self.height,))
         if self.height not in self.heights or self.height > self.max_side:
@@ -206,6 +211,19 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return current_weights(load_file(folder / WEIGHTS))
 
 
+def find_autoencoder(folder: Path, config: ModelConfig) -> Path:
+    """The folder of a model's autoencoder: inside the model's, beside it, or among the shipped ones; the last if there is none."""
+    name = config.autoencoder
+    folders = (folder / name, folder.parent / name, weights_folder() / name)
+    return next((path for path in folders if path.exists()), folders[-1])
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights in a folder, in hexadecimal; OSError: there are none."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
     """Load a model with its autoencoder.
 
@@ -217,7 +235,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
         The model on that device.
 
     Raises:
-        ModelError: There is no such model, or its weights do not fit its config.
+        ModelError: There is no such model, its weights do not fit its config, or its autoencoder is not the one that it was
+            trained with.
         InputError: This machine does not have the device.
     """
     place = resolve_device(device)
@@ -233,16 +252,26 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
         raise ModelError(
             f"the weights in {folder} do not fit its config: {reason}; fetch or train the model again"
         ) from None
-    folders = (folder / config.autoencoder, folder.parent / config.autoencoder, weights_folder() / config.autoencoder)
-    autoencoder = load_autoencoder(next((path for path in folders if path.exists()), folders[-1]), device=place)
+    autoencoder_folder = find_autoencoder(folder, config)
+    autoencoder = load_autoencoder(autoencoder_folder, device=place)
+    digest = weights_sha256(autoencoder_folder)
+    if config.autoencoder_sha256 not in ("", digest):
+        raise ModelError(
+            f"{folder} was trained with other weights of the autoencoder {config.autoencoder!r} (sha256"
+            f" {config.autoencoder_sha256[:12]}...) than those in {autoencoder_folder} ({digest[:12]}...); fetch both again"
+        )
     model = Model(config, denoiser, autoencoder, device=place)
     model.source = str(name)
     return model
 
 
 def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: str) -> None:
-    """Write config, bf16 weights and card, each by temp file and rename."""
-    data = asdict(config) | {"format": FORMAT}
+    """Write config, bf16 weights and card, each by temp file and rename. A config that has no hash of the autoencoder gets that of
+    the one that `load` would find, if there is one."""
+    autoencoder_folder = find_autoencoder(folder, config)
+    if not config.autoencoder_sha256 and (autoencoder_folder / WEIGHTS).exists():
+        config = replace(config, autoencoder_sha256=weights_sha256(autoencoder_folder))
+    data = asdict(config) | {"denoiser": config.denoiser.to_dict(), "format": FORMAT}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}

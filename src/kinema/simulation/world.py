@@ -32,12 +32,11 @@ from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import (
-    IDENTITY,
     decode_reward,
     decode_scene,
-    group_slice,
 )
 from kinema.scene.scene import Scene
+from kinema.scene.schema import IDENTITY
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 from kinema.simulation.edits import Change, EditParser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
@@ -267,7 +266,8 @@ class World(Rollout):
             for name in ("state", "camera", "scene")
         }
         for group in IDENTITY:
-            tracks["state"][..., group_slice(group)] = tracks["state"][-1:, :, group_slice(group)]
+            columns = self.model.config.denoiser.schema.slice(group)
+            tracks["state"][..., columns] = tracks["state"][-1:, :, columns]
         tracks["scene"][:] = tracks["scene"][-1:]
         return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=self.fps)
 

@@ -1,6 +1,7 @@
 """Prompts against a model's world: which words it has never met, what it cannot film, and what to say instead.
 
-A prompt beyond a model's world is answered with what will not be right, never with silent nonsense.
+A prompt beyond a model's world is answered with what will not be right, never with silent nonsense. What things are called follows
+from the model's state schema; other words are those of the Playground's captions.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from kinema.errors import VocabularyError, excerpt
 from kinema.playground import VOCABULARY
 from kinema.playground.vocabulary import SYNONYMS, article, listing
-from kinema.scene.scene import COLORS, KINDS, MATERIALS, SIZES
+from kinema.scene.schema import PLAYGROUND, StateSchema
 from kinema.text.spelling import corrections
 from kinema.text.storyboard import TextSpan
 from kinema.text.vocabulary import suggest, unknown_words
@@ -29,19 +31,8 @@ _NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "several": 3, "many": 3,
     "some": 2, "both": 2, "few": 3,
 }  # fmt: skip
-_KIND_OF = {name: kind for kind in KINDS for name in (kind, *SYNONYMS.get(kind, ()))}
-_PLURALS = {_plural(name): kind for name, kind in _KIND_OF.items()}
 MOST_NAMED = 8
 """Unknown or corrected words that one message lists."""
-_ADJECTIVES = (*SIZES, *MATERIALS, *COLORS)
-_THING = re.compile(
-    r"(?:\b(?P<count>another|" + "|".join(_NUMBERS) + r"|\d+)\s+)?"
-    r"(?P<words>(?:\b(?:" + "|".join(_ADJECTIVES) + r")\s+)*)"
-    r"\b(?P<kind>" + "|".join(sorted([*_KIND_OF, *_PLURALS], key=len, reverse=True)) + r")\b"
-    r"(?P<each>,?\s*(?:\(|:)?\s*(?:one\s+)?(?:" + "|".join(COLORS) + r")(?:\s*,\s*(?:one\s+)?(?:" + "|".join(COLORS) + r"))*"
-    r"\s*,?\s+and\s+(?:one\s+)?(?:" + "|".join(COLORS) + r")\b\)?(?!\s+(?:" + "|".join([*_KIND_OF, *_PLURALS]) + r")\b),?)?",
-    re.IGNORECASE,
-)  # fmt: skip
 _STACKED = re.compile(
     r"\b(?:on top of|atop|stack(?:ed|s|ing)?|piled?|(?:stands?|sits?|rests?|lies) (?:still )?on an?)\b", re.I
 )
@@ -59,53 +50,83 @@ class Mention:
     count: int
 
 
-def rewrite(prompt: str, lacks: Sequence[str] = ()) -> tuple[str, list[str]]:
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    """What the things of a schema are called: kinds by their names and synonyms, and by the plurals of these; and a pattern that
+    finds a mention of things."""
+
+    kind_of: dict[str, str]
+    plurals: dict[str, str]
+    thing: re.Pattern[str]
+
+
+@cache
+def _names(schema: StateSchema) -> _Names:
+    kind_of = {name: kind for kind in schema.kinds for name in (kind, *SYNONYMS.get(kind, ()))}
+    plurals = {_plural(name): kind for name, kind in kind_of.items()}
+    adjectives = "|".join((*schema.sizes, *schema.materials, *schema.colors))
+    colors, kinds = "|".join(schema.colors), "|".join([*kind_of, *plurals])
+    thing = re.compile(
+        r"(?:\b(?P<count>another|" + "|".join(_NUMBERS) + r"|\d+)\s+)?"
+        rf"(?P<words>(?:\b(?:{adjectives})\s+)*)"
+        r"\b(?P<kind>" + "|".join(sorted([*kind_of, *plurals], key=len, reverse=True)) + r")\b"
+        rf"(?P<each>,?\s*(?:\(|:)?\s*(?:one\s+)?(?:{colors})(?:\s*,\s*(?:one\s+)?(?:{colors}))*"
+        rf"\s*,?\s+and\s+(?:one\s+)?(?:{colors})\b\)?(?!\s+(?:{kinds})\b),?)?",
+        re.IGNORECASE,
+    )  # fmt: skip
+    return _Names(kind_of=kind_of, plurals=plurals, thing=thing)
+
+
+def rewrite(prompt: str, lacks: Sequence[str] = (), schema: StateSchema = PLAYGROUND) -> tuple[str, list[str]]:
     """The prompt as it is filmed, and one line for each change: typos corrected, and 'two balls, one red and one blue' told as 'a
     red ball and a blue ball'."""
-    notes = []
-    meant = corrections(prompt, _known(lacks))
+    notes, names = [], _names(schema)
+    meant = corrections(prompt, _known(lacks, schema))
     for word, right in meant.items():
         prompt = re.sub(rf"(?<![\w]){re.escape(word)}(?![\w])", right, prompt, flags=re.IGNORECASE)
         notes.append(f"{excerpt(word)!r} is read as {right!r}")
 
     def one_of_each(match: re.Match[str]) -> str:
-        colors = re.findall("|".join(COLORS), (match["each"] or "").lower())
+        colors = re.findall("|".join(schema.colors), (match["each"] or "").lower())
         count, kind = _NUMBERS.get((match["count"] or "").lower(), 0), match["kind"].lower()
         if (
-            kind not in _PLURALS
+            kind not in names.plurals
             or len(set(colors)) != len(colors)
             or len(colors) != (count or len(colors))
             or len(colors) < 2
         ):
             return match[0]
-        name = next(single for single in _KIND_OF if kind in (f"{single}s", f"{single}es"))
+        name = next(single for single in names.kind_of if kind in (f"{single}s", f"{single}es"))
         made = listing([article(f"{match['words'].lower()}{color} {name}") for color in colors])
         notes.append(f"{excerpt(match[0].strip(' ,'))!r} is read as {excerpt(made)!r}")
         return made
 
-    return _THING.sub(one_of_each, prompt), notes
+    return names.thing.sub(one_of_each, prompt), notes
 
 
-def things_in(text: str) -> list[Mention]:
+def things_in(text: str, schema: StateSchema = PLAYGROUND) -> list[Mention]:
     """What a text names, in order."""
     things: list[Mention] = []
-    for match in _THING.finditer(text):
+    names = _names(schema)
+    for match in names.thing.finditer(text):
         kind, words = match["kind"].lower(), match["words"].lower().split()
         given = (match["count"] or "").lower()
-        count = int(given.lstrip("0")[:9] or "0") if given.isdigit() else _NUMBERS.get(given, 2 if kind in _PLURALS else 1)
-        color = next((word for word in words if word in COLORS), None)
-        named = _KIND_OF.get(kind) or _PLURALS[kind]
+        count = (
+            int(given.lstrip("0")[:9] or "0") if given.isdigit() else _NUMBERS.get(given, 2 if kind in names.plurals else 1)
+        )
+        color = next((word for word in words if word in schema.colors), None)
+        named = names.kind_of.get(kind) or names.plurals[kind]
         again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in things)
         things.append(Mention(match[0].strip(" ,"), named, color, 2 if again else count))
     return things
 
 
-def limits_of(spans: Sequence[TextSpan], slots: int) -> list[str]:
+def limits_of(spans: Sequence[TextSpan], slots: int, schema: StateSchema = PLAYGROUND) -> list[str]:
     """What of a prompt will not be filmed as it is told: one plain line each. slots: how many things the model films at once."""
     notes: list[str] = []
     names: set[tuple[str, str | None]] = set()
     for text, _, _ in spans:
-        things = things_in(text)
+        things = things_in(text, schema)
         names |= {(thing.kind, thing.color) for thing in things}
         twice = [
             thing for i, thing in enumerate(things)
@@ -132,59 +153,63 @@ def limits_of(spans: Sequence[TextSpan], slots: int) -> list[str]:
     named = [(kind, color) for kind, color in names if color or kind not in {kind for kind, color in names if color}]
     if len(named) > slots:
         notes.append(f"{len(named)} things are named; at most {slots} are filmed")
-    late = late_things(spans)
+    late = late_things(spans, schema)
     if late:
         notes.append(f"{listing(late)}: a later shot cannot bring in a new thing; it is there from the start")
     return list(dict.fromkeys(notes))
 
 
-def late_things(spans: Sequence[TextSpan]) -> list[str]:
+def late_things(spans: Sequence[TextSpan], schema: StateSchema = PLAYGROUND) -> list[str]:
     """Things ('a blue box') that only a later shot names; they have to be in the cast from the start."""
     timed = [span for span in spans if span.start_s > 0]
-    before = {(t.kind, t.color) for span in spans if span.start_s <= 0 for t in things_in(span.text)}
+    before = {(t.kind, t.color) for span in spans if span.start_s <= 0 for t in things_in(span.text, schema)}
     kinds = {kind for kind, _ in before}
-    late = [t for span in timed for t in things_in(span.text) if t.count == 1]
+    late = [t for span in timed for t in things_in(span.text, schema) if t.count == 1]
     new = [t for t in late if (t.kind, t.color) not in before and (t.color or t.kind not in kinds)]
     return list(dict.fromkeys(article(f"{t.color} {t.kind}" if t.color else t.kind) for t in new))
 
 
-def with_cast(spans: Sequence[TextSpan]) -> tuple[TextSpan, ...]:
+def with_cast(spans: Sequence[TextSpan], schema: StateSchema = PLAYGROUND) -> tuple[TextSpan, ...]:
     """The spans of a storyboard; if a later shot names something new, also one throughout that names all things, since who
     is there is decided once for all shots."""
-    if not late_things(spans):
+    if not late_things(spans, schema):
         return tuple(spans)
-    things = [t for span in spans for t in things_in(span.text)]
+    things = [t for span in spans for t in things_in(span.text, schema)]
     colored = {t.kind for t in things if t.color}
     names = [article(f"{t.color} {t.kind}" if t.color else t.kind) for t in things if t.color or t.kind not in colored]
     return (*spans, TextSpan(listing(list(dict.fromkeys(names))), 0.0, float("inf")))
 
 
-def check_words(prompt: str, *, strict: bool, model: str, lacks: Sequence[str] = ()) -> list[str]:
+def check_words(
+    prompt: str, *, strict: bool, model: str, lacks: Sequence[str] = (), schema: StateSchema = PLAYGROUND
+) -> list[str]:
     """Words that the model has never met; with `strict` they are an error, else a warning. lacks: words of its world that it
     was not fed."""
-    known = _known(lacks)
+    known = _known(lacks, schema)
     strange = unknown_words(prompt, known)
     if not strange:
         return []
     meant = {word: suggest(word, known) for word in strange}
     hints = [f"{excerpt(word)!r}" + (f" (perhaps {meant[word]!r})" if meant[word] else "") for word in strange]
-    kinds = [_plural(kind) for kind in KINDS if kind not in lacks]
+    kinds = [_plural(kind) for kind in schema.kinds if kind not in lacks]
     films = f"; it films {', '.join(kinds)}" if kinds else ""
     _say(f"{model} does not know {_first(hints)}{films}", strict, "and an open-weights model knows more")
     return strange
 
 
-def check_limits(spans: Sequence[TextSpan], *, strict: bool, model: str, slots: int) -> list[str]:
+def check_limits(
+    spans: Sequence[TextSpan], *, strict: bool, model: str, slots: int, schema: StateSchema = PLAYGROUND
+) -> list[str]:
     """What `limits_of` finds; with `strict` an error, else a warning each."""
-    notes = limits_of(spans, slots)
+    notes = limits_of(spans, slots, schema)
     for note in notes:
         _say(f"{model} films this otherwise than it is told: {note}", strict)
     return notes
 
 
-def check_rewrite(prompt: str, *, strict: bool, lacks: Sequence[str] = ()) -> str:
+def check_rewrite(prompt: str, *, strict: bool, lacks: Sequence[str] = (), schema: StateSchema = PLAYGROUND) -> str:
     """The prompt as it is filmed (`rewrite`), with a warning for each change; with `strict` a change is an error."""
-    filmed, notes = rewrite(prompt, lacks)
+    filmed, notes = rewrite(prompt, lacks, schema)
     if notes:
         _say(f"the prompt: {_first(notes, '; ')}", strict)
     return filmed
@@ -202,8 +227,20 @@ def _say(message: str, strict: bool, more: str = "") -> None:
     log.warning("%s. Going on; --strict refuses instead%s", message, f", {more}" if more else "")
 
 
-def _known(lacks: Sequence[str]) -> frozenset[str]:
-    return VOCABULARY - set(lacks)
+def known_words(schema: StateSchema) -> frozenset[str]:
+    """Words of a world: those of the Playground's captions, with the names of this schema in place of the Playground's."""
+    if schema == PLAYGROUND:
+        return VOCABULARY
+    return (VOCABULARY - _own_words(PLAYGROUND)) | _own_words(schema)
+
+
+def _own_words(schema: StateSchema) -> frozenset[str]:
+    names = _names(schema)
+    return frozenset((*names.kind_of, *names.plurals, *schema.colors, *schema.sizes, *schema.materials, *schema.backgrounds))
+
+
+def _known(lacks: Sequence[str], schema: StateSchema) -> frozenset[str]:
+    return known_words(schema) - set(lacks)
 
 
 def _any_name(kind: str) -> str:

@@ -291,7 +291,13 @@ def _still(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator) -> Bat
     count = max(recipe.still_pixels // (shape.height * shape.width) // 2 * 2, 2)
     windows = draw_windows(rng, cache, batch=count, frames=1, film=True, text_drop=1.0)
     windows = replace(windows, fields=seen_at(windows.fields, shape))
-    levels = draw_stills(rng, batch=count, slots=recipe.denoiser.slots, grid=shape.cells(recipe.denoiser.cell_px))
+    levels = draw_stills(
+        rng,
+        batch=count,
+        slots=recipe.denoiser.slots,
+        grid=shape.cells(recipe.denoiser.cell_px),
+        schema=recipe.denoiser.schema,
+    )
     return Batch(
         kind="still",
         values=encode_windows(windows),
@@ -395,7 +401,15 @@ def _clips(
     if shape is not None:
         windows = replace(windows, fields=seen_at(windows.fields, shape))
     grid = None if shape is None else shape.cells(recipe.denoiser.cell_px)
-    levels = sample_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, grid=grid, shares=recipe.shares)
+    levels = sample_levels(
+        rng,
+        batch=batch,
+        frames=frames,
+        slots=recipe.denoiser.slots,
+        grid=grid,
+        shares=recipe.shares,
+        schema=recipe.denoiser.schema,
+    )
     values = encode_windows(windows)
     drawn: dict[str, Tensor] = {}
     if shape is not None:
@@ -427,7 +441,9 @@ def _live(recipe: Recipe, cache: EpisodeCache, rng: np.random.Generator, *, meet
     as many more, so that a fair share of what is asked for is a contact."""
     frames = recipe.meeting_frames if meeting else recipe.plan_frames
     batch = recipe.plan_batch * recipe.plan_frames // frames
-    levels, past = draw_rollout_levels(rng, batch=batch, frames=frames, slots=recipe.denoiser.slots)
+    levels, past = draw_rollout_levels(
+        rng, batch=batch, frames=frames, slots=recipe.denoiser.slots, schema=recipe.denoiser.schema
+    )
     if meeting:
         windows = draw_meeting_windows(rng, cache, batch=batch, frames=frames, past=past, text_drop=recipe.text_drop)
     else:

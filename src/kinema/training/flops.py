@@ -9,7 +9,6 @@ import torch
 from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import DRAWING, MAP, SEEING
 from kinema.models.objects.splatter import BASIS, OFFSET, SLOT
-from kinema.scene.encoding import STATE_FEATURES
 
 
 def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int, text_tokens: int) -> float:
@@ -32,7 +31,7 @@ def local_flops(config: DenoiserConfig, *, pictures: int, cells: int, prior_only
     seeing = 0 if prior_only else MAP * SEEING + config.latent_channels + 1
     convolutions = 9 * MAP * (seeing + MAP * (DRAWING + 2) + config.latent_channels + 1)
     offsets = config.slots * (24 * OFFSET + OFFSET * BASIS + BASIS * MAP)
-    things = pictures * config.slots * (2 * STATE_FEATURES * SLOT + SLOT * SLOT + SLOT * BASIS * MAP)
+    things = pictures * config.slots * (2 * config.schema.features * SLOT + SLOT * SLOT + SLOT * BASIS * MAP)
     return 2.0 * (places * (convolutions + offsets) + things)
 
 

@@ -23,23 +23,23 @@ from kinema.autoencoder import VideoAutoencoder
 from kinema.canvas.canvas import Canvas, TextCondition, align, levels_of
 from kinema.datasets.episode_cache import EpisodeCache
 from kinema.models.denoiser import Denoiser, clean_video
-from kinema.scene.encoding import POSITION_SCALE, VELOCITY_SCALE, group_slice
 from kinema.scene.geometry import cell_units
+from kinema.scene.schema import StateSchema
 from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, render_windows
 from kinema.training.recipes import Recipe
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
 """Of the video, at which it is asked for with the state known; at 1 that is `render`."""
-_POSITION, _VELOCITY = group_slice("position"), group_slice("velocity")
 
 
-def _distance(predicted: Tensor, truth: Tensor, exists: Tensor) -> float:
-    error = (predicted - truth).norm(dim=-1) * POSITION_SCALE
+def _distance(predicted: Tensor, truth: Tensor, exists: Tensor, schema: StateSchema) -> float:
+    """Mean distance in units of positions on the track."""
+    error = (predicted - truth).norm(dim=-1) * schema.position_scale
     return float(error[exists].mean())
 
 
-def _right(predicted: Tensor, truth: Tensor, group: str, exists: Tensor) -> float:
-    columns = group_slice(group)
+def _right(predicted: Tensor, truth: Tensor, columns: slice, exists: Tensor) -> float:
+    """Share of slots with the true kind or color, in these columns of the state."""
     same = predicted[..., columns].argmax(-1) == truth[..., columns].argmax(-1)
     return float(same[exists].float().mean())
 
@@ -89,6 +89,7 @@ class Probes:
             levels=full,
             text=condition,
             cell_units=self.cell_units if video else None,
+            schema=model.schema,
         )
         with torch.no_grad():
             if not trunk:
@@ -96,15 +97,16 @@ class Probes:
             return {name: value.cpu() for name, value in model(canvas, dtype=self.dtype).items()}
 
     def __call__(self, model: Denoiser) -> dict[str, float]:
-        truth = self.values["state"]
+        truth, schema = self.values["state"], model.schema
+        position, velocity, kind, color = (schema.slice(name) for name in ("position", "velocity", "kind", "color"))
         exists = truth[..., 0] > 0
-        seen = exists & (truth[..., group_slice("visible")][..., 0] > 0)
+        seen = exists & (truth[..., schema.slice("visible")][..., 0] > 0)
         known = {name: levels_of(name, x, 0.0) for name, x in self.values.items()}
         predicted = self._ask(model, {"video": known["video"]})["state"]
         result = {
-            "perceive": _distance(predicted[..., _POSITION], truth[..., _POSITION], seen),
-            "kind": _right(predicted, truth, "kind", seen),
-            "color": _right(predicted, truth, "color", seen),
+            "perceive": _distance(predicted[..., position], truth[..., position], seen, schema),
+            "kind": _right(predicted, truth, kind, seen),
+            "color": _right(predicted, truth, color, seen),
         }
         drawn = self._ask(model, {name: level for name, level in known.items() if name != "video"})["video"]
         video = self.values["video"]
@@ -120,17 +122,17 @@ class Probes:
         ahead = self._ask(model, {"video": first})["state"][:, 3:]
         later, seen_later = truth[:, 3:], seen[:, 3:]
         steps = self.time_s[:, 3:, None, None] - self.time_s[:, 2:3, None, None]
-        place, speed = truth[:, 2:3, :, _POSITION], truth[:, 2:3, :, _VELOCITY] * VELOCITY_SCALE / POSITION_SCALE
-        result["predict"] = _distance(ahead[..., _POSITION], later[..., _POSITION], seen_later)
-        result["copy"] = _distance(place.expand_as(later[..., _POSITION]), later[..., _POSITION], seen_later)
-        result["straight"] = _distance(place + steps * speed, later[..., _POSITION], seen_later)
+        place, speed = truth[:, 2:3, :, position], truth[:, 2:3, :, velocity] * schema.velocity_scale / schema.position_scale
+        result["predict"] = _distance(ahead[..., position], later[..., position], seen_later, schema)
+        result["copy"] = _distance(place.expand_as(later[..., position]), later[..., position], seen_later, schema)
+        result["straight"] = _distance(place + steps * speed, later[..., position], seen_later, schema)
         hole = known["state"].clone()
         hole[:, 10] = 1
         filled = self._ask(model, {"state": hole}, video=False)["state"][:, 10]
-        result["hidden"] = _distance(filled[..., _POSITION], truth[:, 10][..., _POSITION], exists[:, 10])
+        result["hidden"] = _distance(filled[..., position], truth[:, 10][..., position], exists[:, 10], schema)
         planned = self._ask(model, {}, text=True, video=False)["state"]
         result["told kind"], result["told color"] = (
-            _right(planned, truth, "kind", exists),
-            _right(planned, truth, "color", exists),
+            _right(planned, truth, kind, exists),
+            _right(planned, truth, color, exists),
         )
         return result

@@ -166,9 +166,8 @@ class WorldTrainer(TrainingLoop):
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of the same world; InputError where it does not fit."""
-        ours = json.loads(json.dumps(asdict(self.config)))["denoiser"]
         with checkpoint.fitting(self.out):
-            if state["config"]["denoiser"] != ours:
+            if DenoiserConfig.from_dict(state["config"]["denoiser"]) != self.config.denoiser:
                 raise InputError(f"{self.out} holds a run of another world or size; name another folder")
             self.model.load_state_dict(state["model"], strict=True)
             self.optimizer.load_state_dict(state["optimizer"], state["step"])

@@ -26,8 +26,8 @@ from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
 from kinema.models.config import cell_px
 from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
-from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.geometry import cell_units
+from kinema.scene.schema import PLAYGROUND
 from kinema.text import default_encoder
 
 MOVED = 0.25
@@ -176,12 +176,13 @@ class Recordings:
 
 
 def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
-    """With the tracks that a recorded world has no use for: one empty slot, camera and setting of nothing."""
+    """With the tracks that a recorded world has no use for: one empty slot, camera and setting of nothing. Their widths are those
+    of the Playground, which is the schema of recorded worlds too."""
     batch, frames = tracks["reward"].shape[:2]
     device = tracks["reward"].device
-    state = torch.zeros(batch, frames, 1, STATE_FEATURES, device=device)
+    state = torch.zeros(batch, frames, 1, PLAYGROUND.features, device=device)
     state[..., 0] = -1.0
-    camera, scene = (torch.zeros(batch, frames, VECTORS[name], device=device) for name in ("camera", "scene"))
+    camera, scene = (torch.zeros(batch, frames, PLAYGROUND.vectors[name], device=device) for name in ("camera", "scene"))
     result = {name: tracks[name] for name in ("video", "action", "reward", "terminated")}
     result |= {"state": state, "camera": camera, "scene": scene}
     return result | ({"sensors": tracks["sensors"]} if sensors else {})

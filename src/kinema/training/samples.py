@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,16 @@ def draw_prompts(
     model: Model, prompts: tuple[str, ...] = PROMPTS, *, frames: int = 48, seed: int = 0
 ) -> list[tuple[str, Frames]]:
     """Film each prompt for three seconds, one sample each."""
-    height = model.config.height
+    height, config = model.config.height, model.config.denoiser
     cells = height // model.config.cell_px
     rows = []
     for i, prompt in enumerate(prompts):
         canvas = blank(
-            batch=1, frames=frames, fps=16.0, slots=model.config.denoiser.slots, grid=(cells, cells),
-            cell_values=model.config.denoiser.cell_values, device=model.device,
+            batch=1, frames=frames, fps=16.0, slots=config.slots, schema=config.schema, grid=(cells, cells),
+            cell_values=config.cell_values, device=model.device,
         )  # fmt: skip
         text = model.condition([(prompt, 0.0, 1e9)], canvas.time_s)
-        filled = fill_canvas(model, canvas.__class__(**{**canvas.__dict__, "text": text}), SamplingConfig(), [seed + i])
+        filled = fill_canvas(model, replace(canvas, text=text), SamplingConfig(), [seed + i])
         rows.append((prompt, decode_video(model, filled.values["video"])[0]))
     return rows
 

@@ -18,7 +18,6 @@ import torch
 from kinema.canvas.canvas import TextCondition
 from kinema.inference.rollout import FrameState, Stepper, prefill, split_frames, step
 from kinema.models.denoiser import Denoiser
-from kinema.scene.encoding import group_slice
 from kinema.training.batches import Batch
 
 BEFORE = 12
@@ -71,7 +70,7 @@ def scheduled_sampling(stepper: Stepper, batch: Batch, rng: np.random.Generator,
         if not batch.past[begin + 1 + i]:
             continue
         for group in MADE:
-            columns = group_slice(group)
+            columns = stepper.denoiser.schema.slice(group)
             state[rows, begin + 1 + i, :, columns] = torch.where(
                 state[rows, begin + 1 + i, :, :1] > 0, own[..., columns].float(), state[rows, begin + 1 + i, :, columns]
             )

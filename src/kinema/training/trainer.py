@@ -24,6 +24,7 @@ from kinema.diffusion.losses import crop_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import shortcut_batch
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import find, read_config, read_weights
+from kinema.scene.schema import check_playground
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, batch_kind
 from kinema.training.flops import forward_flops, local_flops, measured_peak
@@ -83,6 +84,7 @@ class Trainer(TrainingLoop):
         minutes: float | None = None,
     ) -> None:
         super().__init__(steps=recipe.steps, minutes=minutes, warmup=recipe.warmup, cooldown=recipe.cooldown)
+        check_playground(recipe.denoiser.schema, "recipes, which train on episodes of the Playground")
         self.recipe, self.out, self.caches, self.autoencoder = recipe, out, caches, autoencoder
         self.device = torch.device(device)
         self.loader = Loader(recipe, caches, self.device)

@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from kinema.models.objects.contacts import ContactModule
-from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.scene.schema import PLAYGROUND
 
 
 def scene(places: list[tuple[float, float]], speeds: list[tuple[float, float]], kinds: list[int]) -> tuple[Tensor, Tensor]:
     """One frame: a state [1, 1, K, F] and the mean [1, 1, K, 4] by the motion prior, from units."""
-    state = -torch.ones(1, 1, len(places), STATE_FEATURES)
+    state = -torch.ones(1, 1, len(places), PLAYGROUND.features)
     mean = torch.zeros(1, 1, len(places), 4)
     for k, ((x, y), (vx, vy), kind) in enumerate(zip(places, speeds, kinds, strict=True)):
         state[..., k, 0] = 1.0 if kind >= 0 else -1.0
-        state[..., k, group_slice("size")] = 0.0
+        state[..., k, PLAYGROUND.slice("size")] = 0.0
         if kind >= 0:
-            state[..., k, group_slice("kind").start + kind] = 1.0
+            state[..., k, PLAYGROUND.slice("kind").start + kind] = 1.0
         mean[..., k, :] = torch.tensor([(x - 5) / 2.5, (y - 5) / 2.5, vx / 3, vy / 3])
     return state, mean
 
@@ -26,7 +26,7 @@ def scene(places: list[tuple[float, float]], speeds: list[tuple[float, float]], 
 def trained(*, walls: bool = True) -> ContactModule:
     """A module that has something to say of slots, and of walls too or not."""
     torch.manual_seed(0)
-    module = ContactModule()
+    module = ContactModule(PLAYGROUND)
     for part in (module.pairs, module.sides)[: 1 + walls]:
         nn.init.normal_(part.last.weight, std=0.3)
     return module.requires_grad_(False)
@@ -40,8 +40,10 @@ def changes(module: ContactModule, state: Tensor, mean: Tensor, view: float = -1
 
 def test_a_new_module_changes_nothing() -> None:
     state, mean = scene([(4, 5), (5.5, 5)], [(2, 0), (0, 0)], [0, 1])
-    assert (changes(ContactModule(), state, mean) == 0).all()
-    retained = ContactModule()(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[1]
+    assert (changes(ContactModule(PLAYGROUND), state, mean) == 0).all()
+    retained = ContactModule(PLAYGROUND)(state, torch.zeros_like(state), torch.ones(1, 1), mean, torch.full_like(mean, 0.1))[
+        1
+    ]
     assert (retained > 0.95).all() and (retained <= 1).all()
 
 

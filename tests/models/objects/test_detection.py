@@ -5,39 +5,41 @@ from __future__ import annotations
 import torch
 
 from kinema.models.denoiser import cell_centers
-from kinema.models.objects.detection import DETECTION_DIM, detection_loss
-from kinema.scene.encoding import STATE_FEATURES, group_slice
+from kinema.models.objects.detection import detection_dim, detection_loss
 from kinema.scene.scene import KINDS
+from kinema.scene.schema import PLAYGROUND
 
 PLACES, UNITS = 8, 1.25
 CENTERS = cell_centers(PLACES, PLACES, UNITS, torch.device("cpu"))
 
 
 def one_thing(kind: int, color: int, x: float, y: float, *, visible: bool = True) -> torch.Tensor:
-    state = torch.zeros(1, 1, 2, STATE_FEATURES)
+    state = torch.zeros(1, 1, 2, PLAYGROUND.features)
     state[..., 0] = -1.0
     state[0, 0, 0, 0] = 1.0
     for name, which in (("kind", kind), ("color", color)):
-        state[0, 0, 0, group_slice(name)] = -1.0
-        state[0, 0, 0, group_slice(name).start + which] = 1.0
-    state[0, 0, 0, group_slice("position")] = (torch.tensor([x, y]) - 5.0) / 2.5
-    state[0, 0, 0, group_slice("visible")] = 1.0 if visible else -1.0
+        state[0, 0, 0, PLAYGROUND.slice(name)] = -1.0
+        state[0, 0, 0, PLAYGROUND.slice(name).start + which] = 1.0
+    state[0, 0, 0, PLAYGROUND.slice("position")] = (torch.tensor([x, y]) - 5.0) / 2.5
+    state[0, 0, 0, PLAYGROUND.slice("visible")] = 1.0 if visible else -1.0
     return state
 
 
 def answers(kind: int, color: int, x: float, y: float) -> torch.Tensor:
     """What a perfect eye says."""
     offset = (torch.tensor([x, y]) - CENTERS.flip(-1)) / UNITS
-    said = torch.full((PLACES**2, DETECTION_DIM), -20.0)
+    said = torch.full((PLACES**2, detection_dim(PLAYGROUND)), -20.0)
     said[:, 0] = torch.where(offset.abs().amax(-1) <= 1.0, 20.0, -20.0)
     said[:, 1:3] = offset
     said[:, 3 + kind] = said[:, 3 + len(KINDS) + color] = 20.0
-    return said.reshape(1, 1, PLACES, PLACES, DETECTION_DIM)
+    return said.reshape(1, 1, PLACES, PLACES, detection_dim(PLAYGROUND))
 
 
 def loss(said: torch.Tensor, state: torch.Tensor, camera: tuple[float, ...] = (0, 0, 0), level: float = 0.0) -> float:
     planes = torch.full((1, 1, PLACES, PLACES), level)
-    return float(detection_loss(said, state, torch.tensor(camera).float().reshape(1, 1, 3), planes, CENTERS, UNITS))
+    return float(
+        detection_loss(said, state, torch.tensor(camera).float().reshape(1, 1, 3), planes, CENTERS, UNITS, PLAYGROUND)
+    )
 
 
 def test_a_perfect_eye_has_nothing_to_learn_and_every_mistake_costs() -> None:

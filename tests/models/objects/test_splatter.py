@@ -8,7 +8,7 @@ import torch
 from kinema.models.convolutions import MAP
 from kinema.models.denoiser import cell_centers
 from kinema.models.objects.splatter import SlotSplatter
-from kinema.scene.encoding import STATE_FEATURES, VECTORS, group_slice
+from kinema.scene.schema import PLAYGROUND
 
 UNITS = 1.25
 CENTERS = cell_centers(8, 8, UNITS, torch.device("cpu"))
@@ -17,13 +17,13 @@ CENTERS = cell_centers(8, 8, UNITS, torch.device("cpu"))
 @pytest.fixture(scope="module")
 def stamp() -> SlotSplatter:
     torch.manual_seed(0)
-    return SlotSplatter().requires_grad_(False)
+    return SlotSplatter(PLAYGROUND).requires_grad_(False)
 
 
 def thing(x: float, y: float) -> torch.Tensor:
-    state = torch.randn(1, 1, 1, STATE_FEATURES, generator=torch.Generator().manual_seed(3))
+    state = torch.randn(1, 1, 1, PLAYGROUND.features, generator=torch.Generator().manual_seed(3))
     state[..., 0] = 1.0
-    state[..., group_slice("position")] = (torch.tensor([x, y]) - 5.0) / 2.5
+    state[..., PLAYGROUND.slice("position")] = (torch.tensor([x, y]) - 5.0) / 2.5
     return state
 
 
@@ -34,7 +34,7 @@ def stamped(
 
     def drawn(state: torch.Tensor) -> torch.Tensor:
         levels, view = torch.full_like(state, level), torch.tensor(camera).float().reshape(1, 1, 3)
-        scene = torch.zeros(1, 1, VECTORS["scene"])
+        scene = torch.zeros(1, 1, PLAYGROUND.vectors["scene"])
         return stamp(state, levels, view, scene, CENTERS, UNITS, (8, 8), torch.float32)[0]
 
     nobody = state.clone()
@@ -44,7 +44,7 @@ def stamped(
 
 def test_what_is_stamped_depends_on_the_thing_and_the_way_to_it_alone(stamp: SlotSplatter) -> None:
     """Moved by whole places, with all fields but the place kept out of it, the map moves along."""
-    columns = group_slice("position")
+    columns = PLAYGROUND.slice("position")
     stamp.slot_in.weight[:, columns] = 0.0
     moved, still = stamped(stamp, thing(4.1 + UNITS, 5.3 - UNITS)), stamped(stamp, thing(4.1, 5.3))
     assert still.shape == (MAP, 8, 8)
@@ -66,7 +66,7 @@ def test_what_is_not_known_or_not_there_stamps_nothing(stamp: SlotSplatter) -> N
 
 
 def test_the_setting_reaches_every_place(stamp: SlotSplatter) -> None:
-    state, scene, camera = thing(4.0, 6.0), torch.ones(1, 1, VECTORS["scene"]), torch.zeros(1, 1, 3)
+    state, scene, camera = thing(4.0, 6.0), torch.ones(1, 1, PLAYGROUND.vectors["scene"]), torch.zeros(1, 1, 3)
 
     def drawn(scene: torch.Tensor) -> torch.Tensor:
         return stamp(state, torch.zeros_like(state), camera, scene, CENTERS, UNITS, (8, 8), torch.float32)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from kinema.models.denoiser import cell_centers
-from kinema.models.objects.detection import DETECTION_DIM, NEAR
+from kinema.models.objects.detection import NEAR, detection_dim
 from kinema.models.objects.tracking import initial_state
-from kinema.scene.encoding import group_slice
 from kinema.scene.scene import KINDS
+from kinema.scene.schema import PLAYGROUND
 
 PLACES, UNITS = 8, 1.25
 CENTERS = cell_centers(PLACES, PLACES, UNITS, torch.device("cpu"))
@@ -19,7 +19,7 @@ Actor = tuple[int, int, list[tuple[float, float] | None]]
 def eye(actors: list[Actor], frames: int, *, noise: float = 0.0) -> torch.Tensor:
     """What a good eye says of actors (kind, color, place in every picture or None)."""
     rng = np.random.default_rng(0)
-    answers = torch.full((frames, PLACES**2, DETECTION_DIM), -6.0)
+    answers = torch.full((frames, PLACES**2, detection_dim(PLAYGROUND)), -6.0)
     for t in range(frames):
         here = [(kind, color, places[t]) for kind, color, places in actors if places[t] is not None]
         offsets = torch.stack([(torch.tensor(place) - CENTERS.flip(-1)) / UNITS for _, _, place in here])
@@ -29,16 +29,16 @@ def eye(actors: list[Actor], frames: int, *, noise: float = 0.0) -> torch.Tensor
             answers[t, i, 0] = 4.0
             answers[t, i, 1:3] = offsets[which[i], i] + noise * torch.from_numpy(rng.normal(size=2))
             answers[t, i, 3 + kind] = answers[t, i, 3 + len(KINDS) + color] = 4.0
-    return answers.reshape(1, frames, PLACES, PLACES, DETECTION_DIM)
+    return answers.reshape(1, frames, PLACES, PLACES, detection_dim(PLAYGROUND))
 
 
 def read(actors: list[Actor], frames: int, **options: float) -> tuple[torch.Tensor, torch.Tensor]:
-    state, known = initial_state(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
+    state, known = initial_state(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4, PLAYGROUND)
     return state[0], known[0]
 
 
 def places(state: torch.Tensor) -> torch.Tensor:
-    return 5.0 + 2.5 * state[..., group_slice("position")]
+    return 5.0 + 2.5 * state[..., PLAYGROUND.slice("position")]
 
 
 def test_two_that_pass_each_other_keep_their_slots_and_places() -> None:
@@ -47,10 +47,10 @@ def test_two_that_pass_each_other_keep_their_slots_and_places() -> None:
     left = [(9.0 - 0.7 * t, 5.0) for t in range(frames)]
     state, known = read([(6, 2, left), (1, 4, right)], frames, noise=0.05)
     assert (state[:, :2, 0] == 1).all() and (state[:, 2:, 0] == -1).all()
-    kinds = state[..., group_slice("kind")].argmax(-1)
+    kinds = state[..., PLAYGROUND.slice("kind")].argmax(-1)
     assert (kinds[:, 0] == 1).all() and (kinds[:, 1] == 6).all(), "slots are in the order of kinds"
-    assert (state[..., group_slice("color")].argmax(-1)[:, :2] == torch.tensor([4, 2])).all()
-    assert known[:, :2, group_slice("position")].all()
+    assert (state[..., PLAYGROUND.slice("color")].argmax(-1)[:, :2] == torch.tensor([4, 2])).all()
+    assert known[:, :2, PLAYGROUND.slice("position")].all()
     assert (places(state)[:, 0] - torch.tensor(right)).norm(dim=-1).max() < 0.1
     assert (places(state)[:, 1] - torch.tensor(left)).norm(dim=-1).max() < 0.1
 
@@ -60,7 +60,7 @@ def test_what_was_hidden_comes_back_into_its_slot_and_its_place_is_open_meanwhil
     places_of_one = [(1.0 + 0.6 * t, 2.0) if not 4 <= t < 10 else None for t in range(frames)]
     state, known = read([(0, 0, places_of_one), (3, 3, [(5.0, 8.0)] * frames)], frames)
     assert (state[:, 0, 0] == 1).all() and (state[:, 2, 0] == -1).all()
-    shown = known[:, 0, group_slice("position")].all(-1)
+    shown = known[:, 0, PLAYGROUND.slice("position")].all(-1)
     assert shown.tolist() == [place is not None for place in places_of_one]
 
 
@@ -71,18 +71,18 @@ def test_one_slip_of_the_eye_changes_nobody() -> None:
     answers[0, 3, ..., 3:11] = answers[0, 3, ..., 3:11].roll(1, -1)
     answers[0, 6, 0, 0] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 0]
     answers[0, 6, 0, 1] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 1]
-    state, _ = initial_state(answers, CENTERS, UNITS, torch.zeros(1, frames, 3), 4)
-    assert (state[0, :, 0, group_slice("kind")].argmax(-1) == 2).all()
+    state, _ = initial_state(answers, CENTERS, UNITS, torch.zeros(1, frames, 3), 4, PLAYGROUND)
+    assert (state[0, :, 0, PLAYGROUND.slice("kind")].argmax(-1) == 2).all()
     assert (state[0, :, 1:, 0] == -1).all()
 
 
 def test_a_camera_that_is_known_is_taken_out() -> None:
     camera = torch.tensor([0.8, 0.0, 2.0]).expand(1, 3, 3)
-    state, _ = initial_state(eye([(0, 0, [(3.0, 7.0)] * 3)], 3), CENTERS, UNITS, camera, 2)
+    state, _ = initial_state(eye([(0, 0, [(3.0, 7.0)] * 3)], 3), CENTERS, UNITS, camera, 2, PLAYGROUND)
     assert torch.allclose(places(state)[0, :, 0], torch.tensor([6.0, 6.0]), atol=1e-4)
 
 
 def test_an_empty_picture_holds_nobody() -> None:
-    answers = torch.full((1, 4, PLACES, PLACES, DETECTION_DIM), -6.0)
-    state, known = initial_state(answers, CENTERS, UNITS, torch.zeros(1, 4, 3), 4)
-    assert (state[..., 0] == -1).all() and not known[..., group_slice("position")].any()
+    answers = torch.full((1, 4, PLACES, PLACES, detection_dim(PLAYGROUND)), -6.0)
+    state, known = initial_state(answers, CENTERS, UNITS, torch.zeros(1, 4, 3), 4, PLAYGROUND)
+    assert (state[..., 0] == -1).all() and not known[..., PLAYGROUND.slice("position")].any()

@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kinema.models.block import Linear
-from kinema.scene.encoding import POSITION_SCALE, SIZE, VELOCITY_SCALE, group_slice, position_units, size_units
-from kinema.scene.geometry import CEILING, FLOOR, RIM, ROOM_HEIGHT, SOLID
-from kinema.scene.scene import KINDS, MATERIALS
+from kinema.scene.geometry import CEILING, FLOOR, RIM, ROOM_HEIGHT
+from kinema.scene.schema import StateSchema
 
 REACH_UNITS = 1.5
 """Partners farther apart than this have no effect on each other."""
 WALLS = ((FLOOR, 0.0, ROOM_HEIGHT, CEILING), (RIM, RIM, ROOM_HEIGHT - RIM, CEILING - RIM))
-"""Initial positions of floor, left wall, right wall and ceiling in units, in the side view and from above; trained."""
+"""Initial positions of floor, left wall, right wall and ceiling in units, in the side view and from above: those of
+the Playground, whatever the schema. They are trained."""
 NORMALS = ((0.0, -1.0), (-1.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 GEOMETRY = 6
 """Number of geometry features of a pair: the gap at three scales, closing and sliding speed, touching times closing."""
@@ -48,16 +48,17 @@ def _retained(answers: Tensor, near: Tensor) -> Tensor:
     return 1 - torch.sigmoid(answers[..., 7] - KEEPING) * near
 
 
-def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor) -> Tensor:
+def _changes(answers: Tensor, gap: Tensor, closing: Tensor, normal: Tensor, schema: StateSchema) -> Tensor:
     """The network's outputs [..., ANSWERS] as changes of (x, y, vx, vy) [..., 4] on the track. An impulse scales with the closing
     speed, and the correction of the expected position with its depth past the contact."""
     depth = (-gap).clamp(0, 1)
     tangent = torch.stack([-normal[..., 1], normal[..., 0]], -1)
-    place_n = 0.1 * answers[..., 0] + answers[..., 1] * depth / POSITION_SCALE
-    velocity_n = answers[..., 3] + answers[..., 4] * closing / VELOCITY_SCALE
+    place_n = 0.1 * answers[..., 0] + answers[..., 1] * depth / schema.position_scale
+    velocity_n = answers[..., 3] + answers[..., 4] * closing / schema.velocity_scale
     place = place_n[..., None] * normal + 0.1 * answers[..., 2, None] * tangent
     velocity = (
-        velocity_n[..., None] * normal + (answers[..., 5] + answers[..., 6] * closing / VELOCITY_SCALE)[..., None] * tangent
+        velocity_n[..., None] * normal
+        + (answers[..., 5] + answers[..., 6] * closing / schema.velocity_scale)[..., None] * tangent
     )
     return torch.cat([place, velocity], -1)
 
@@ -94,10 +95,12 @@ class _Network(nn.Module):
 class ContactModule(nn.Module):
     """Changes of the motion prior's mean by contacts, for pairs of slots and for slots and walls."""
 
-    def __init__(self, hidden: int = 96) -> None:
+    def __init__(self, schema: StateSchema, hidden: int = 96) -> None:
         super().__init__()
-        appearance = len(KINDS) + len(MATERIALS)
-        self.reach = nn.Parameter(torch.tensor([[SOLID[kind].across, SOLID[kind].below] for kind in KINDS]))
+        self.schema = schema
+        self.kind, self.material, self.size = (schema.slice(name) for name in ("kind", "material", "size"))
+        appearance = len(schema.kinds) + len(schema.materials)
+        self.reach = nn.Parameter(torch.tensor(schema.solid))
         self.walls = nn.Parameter(torch.tensor(WALLS))
         self.pairs = _Network(GEOMETRY + 2 * appearance + 7, hidden)
         self.sides = _Network(GEOMETRY + appearance + 4 + len(NORMALS), hidden)
@@ -107,12 +110,12 @@ class ContactModule(nn.Module):
         positions and velocities by the motion prior. Returns the change of that mean [B, N, K, 4], and the share of the trunk's
         output for positions and velocities to retain [B, N, K], in the dtype of `mean`."""
         dtype = mean.dtype
-        kind, material = (state[..., group_slice(name)].to(dtype) for name in ("kind", "material"))
-        unknown = torch.cat([level[..., group_slice(name)] for name in ("exists", "kind", "size")], -1).amax(-1)
-        size = size_units(state[..., group_slice("size")][..., 0]).to(dtype).clamp(0.1, 3)
+        kind, material = (state[..., columns].to(dtype) for columns in (self.kind, self.material))
+        unknown = torch.cat([level[..., columns] for columns in (slice(0, 1), self.kind, self.size)], -1).amax(-1)
+        size = self.schema.size_units(state[..., self.size][..., 0]).to(dtype).clamp(0.1, 3)
         slots = _Slots(
-            place=position_units(mean[..., :2]),
-            velocity=VELOCITY_SCALE * mean[..., 2:],
+            place=self.schema.position_units(mean[..., :2]),
+            velocity=self.schema.velocity_scale * mean[..., 2:],
             half=size[..., None] * ((kind > 0).to(dtype) @ self.reach.to(dtype)),
             size=size,
             appearance=torch.cat([kind, material], -1),
@@ -140,13 +143,13 @@ class ContactModule(nn.Module):
         def other(x: Tensor) -> Tensor:
             return x[:, :, None].expand(-1, -1, count, -1, -1)
 
-        extra = torch.cat([slots.appearance, slots.certainty, (slots.size - SIZE)[..., None]], -1)
+        extra = torch.cat([slots.appearance, slots.certainty, (slots.size - self.schema.size_offset)[..., None]], -1)
         lighter = square[:, :, None] / (square[..., None] + square[:, :, None])
         features = [_geometry(gap, closing, sliding), own(extra), other(extra), lighter[..., None]]
         answers = self.pairs(torch.cat(features, -1))
         near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.exists[..., None] * slots.exists[:, :, None]
         near = near * (1 - torch.eye(count, device=gap.device, dtype=gap.dtype))
-        change = (_changes(answers, gap, closing, normal) * near[..., None]).sum(3)
+        change = (_changes(answers, gap, closing, normal, self.schema) * near[..., None]).sum(3)
         return change, _retained(answers, near).prod(3)
 
     def _walls(self, slots: _Slots, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,9 +169,9 @@ class ContactModule(nn.Module):
             return x[..., None, :].expand(*frames, -1)
 
         which = torch.eye(len(NORMALS), device=view.device, dtype=view.dtype).expand(*frames, -1)
-        more = torch.stack([slots.size - SIZE, view[..., None].expand_as(slots.size)], -1)
+        more = torch.stack([slots.size - self.schema.size_offset, view[..., None].expand_as(slots.size)], -1)
         features = [_geometry(gap, closing, sliding), each(slots.appearance), each(slots.certainty), each(more), which]
         answers = self.sides(torch.cat(features, -1))
         near = torch.sigmoid((REACH_UNITS - gap) / 0.1) * slots.exists[..., None]
-        change = (_changes(answers, gap, closing, normal.expand(*frames, 2)) * near[..., None]).sum(3)
+        change = (_changes(answers, gap, closing, normal.expand(*frames, 2), self.schema) * near[..., None]).sum(3)
         return change, _retained(answers, near).prod(3)

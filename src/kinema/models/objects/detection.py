@@ -4,7 +4,7 @@ Every place of the map predicts whether an object is centered near it, its offse
 distinguish kinds and colors. Trained through the slots alone these emerge late, because slots do not attend to the right places at
 first; the detection loss trains them in a fraction of the steps (docs/training-log.md).
 
-Axes: B batch, T frames, H x W places (latents), K slots, F features.
+Axes: B batch, T frames, H x W places (latents), D outputs per place (`detection_dim`), K slots, F features.
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kinema.scene.encoding import POSITION_SCALE, group_slice, zoom_of
-from kinema.scene.geometry import MIDDLE
-from kinema.scene.scene import COLORS, KINDS
+from kinema.scene.schema import StateSchema, zoom_of
 
-DETECTION_DIM = 3 + len(KINDS) + len(COLORS)
-"""Outputs per place: whether an object is centered near, its offset (x, y), its kind, its color."""
 NEAR = 1.0
 """A place detects objects centered within this many places of it, across and along."""
 
@@ -29,16 +25,27 @@ FEW = 100.0
 """Places that count for less than this many together do not move the weights as a full batch would."""
 
 
+def detection_dim(schema: StateSchema) -> int:
+    """Outputs per place: whether an object is centered near, its offset (x, y), its kind, its color."""
+    return 3 + len(schema.kinds) + len(schema.colors)
+
+
 def detection_loss(
-    answers: Tensor, state: Tensor, camera: Tensor, level: Tensor, centers: Tensor, place_units: float
+    answers: Tensor,
+    state: Tensor,
+    camera: Tensor,
+    level: Tensor,
+    centers: Tensor,
+    place_units: float,
+    schema: StateSchema,
 ) -> Tensor:
-    """answers [B, T, H, W, DETECTION_DIM]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the
+    """answers [B, T, H, W, D]; true state [B, T, K, F] and camera [B, T, 3] as tracks; level [B, T, H, W] of the
     video; centers [H * W, 2] (y, x) in units of the default camera. Noisy places weigh less."""
     b, t, k, _ = state.shape
     zoom = zoom_of(camera)[..., None, None]
-    place = POSITION_SCALE * (state[..., group_slice("position")] - camera[..., None, :2]) * zoom
-    away = (place[:, :, None] - (centers.flip(-1) - MIDDLE)[:, None]) / place_units
-    visible = (state[..., 0] > 0) & (state[..., group_slice("visible")][..., 0] > 0)
+    place = schema.position_scale * (state[..., schema.slice("position")] - camera[..., None, :2]) * zoom
+    away = (place[:, :, None] - (centers.flip(-1) - schema.center)[:, None]) / place_units
+    visible = (state[..., 0] > 0) & (state[..., schema.slice("visible")][..., 0] > 0)
     distance = away.abs().amax(-1) + torch.where(visible, 0.0, 1e6)[:, :, None]
     nearest, which = distance.min(-1)
     near = (nearest <= NEAR).float()
@@ -48,7 +55,7 @@ def detection_loss(
     error = EXACT * ((flat[..., 1:3] - offset.clamp(-2, 2)).square().sum(-1) + 1e-3).sqrt() - EXACT * 1e-3**0.5
     begin = 3
     for name in ("kind", "color"):
-        columns = group_slice(name)
+        columns = schema.slice(name)
         truth = (
             state[..., columns].argmax(-1)[:, :, None].expand(b, t, which.shape[2], k).gather(3, which[..., None])[..., 0]
         )

@@ -20,10 +20,8 @@ from kinema.models.attention import fourier
 from kinema.models.block import MLP, Linear
 from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import MAP, PLACE, SCALE, Conv, place_features, scale_features
-from kinema.scene.encoding import POSITION_SCALE, STATE_FEATURES, VECTORS, group_slice, seen_places, zoom_of
-from kinema.scene.geometry import MIDDLE
+from kinema.scene.schema import StateSchema, zoom_of
 
-_POSITION = group_slice("position")
 SLOT, OFFSET, BASIS = 256, 128, 64
 """Widths in the splatter: of a slot's fields, of the offset to it, and number of basis pictures per slot."""
 REACH_UNITS = 3.0
@@ -44,15 +42,16 @@ class SlotSplatter(nn.Module):
     from a place's position in the room, with Fourier features down to the width of a line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, schema: StateSchema) -> None:
         super().__init__()
-        self.slot_in = Linear(2 * STATE_FEATURES + SCALE + 1, SLOT)
+        self.schema, self.position, scene = schema, schema.slice("position"), schema.vectors["scene"]
+        self.slot_in = Linear(2 * schema.features + SCALE + 1, SLOT)
         self.slot_mix = Linear(SLOT, SLOT)
         self.basis = Linear(SLOT, BASIS * MAP, bias=False)
         self.offset_in = Linear(24 + FINE + SCALE, OFFSET)
         self.offset_weights = Linear(OFFSET, BASIS)
-        self.setting_in = Linear(VECTORS["scene"] + 1 + PLACE, MAP)
-        self.scenery = MLP(VECTORS["scene"] + 1 + 24 + 12 + SCALE, SCENERY, MAP)
+        self.setting_in = Linear(scene + 1 + PLACE, MAP)
+        self.scenery = MLP(scene + 1 + 24 + 12 + SCALE, SCENERY, MAP)
         nn.init.zeros_(self.scenery.down.weight)
         nn.init.zeros_(self.scenery.down.bias)
         nn.init.normal_(self.basis.weight, std=(SLOT * BASIS) ** -0.5)
@@ -71,9 +70,9 @@ class SlotSplatter(nn.Module):
         """state, level [B, T, K, F]; camera [B, T, 3] and scene [B, T, S], scaled by how well they are known; centers
         [H * W, 2] (y, x) of places that are `cell_units` high, or [B, 1, H * W, 2] where every picture has its own."""
         zoom = zoom_of(camera)[..., None, None]
-        place = seen_places(state, camera)
+        place = self.schema.seen_places(state, camera)
         offset = centers.flip(-1)[..., None, :] - place[:, :, None]
-        known = (1 - level[..., _POSITION].amax(-1)) * (0.5 + 0.5 * state[..., 0]).clamp(0, 1)
+        known = (1 - level[..., self.position].amax(-1)) * (0.5 + 0.5 * state[..., 0]).clamp(0, 1)
         near = torch.sigmoid((REACH_UNITS - offset.norm(dim=-1)) / 0.3) * known[:, :, None]
         scale = scale_features(cell_units, state.device)
         scale_input = torch.cat([scale.expand(*state.shape[:3], -1), camera[..., None, 2:].expand(*state.shape[:3], -1)], -1)
@@ -94,7 +93,8 @@ class SlotSplatter(nn.Module):
         )
         place_input = place_features(centers, cell_units).expand(*setting.shape[:2], -1, -1)
         splat = splat + self.setting_in(torch.cat([setting, place_input], -1).to(dtype))
-        room_place = MIDDLE + (centers.flip(-1) - MIDDLE) / zoom + POSITION_SCALE * camera[..., None, :2]
+        middle = self.schema.center
+        room_place = middle + (centers.flip(-1) - middle) / zoom + self.schema.position_scale * camera[..., None, :2]
         waves = torch.cat([fourier(room_place), fourier(room_place, longest=1.25, count=3)], -1)
         scenery = torch.cat([setting, waves, scale.expand(*setting.shape[:3], -1)], -1)
         splat = splat + self.scenery(scenery.to(dtype))

@@ -5,7 +5,7 @@ that detect the same object, `track` links detections from picture to picture, a
 are most likely over its pictures. No two objects of a Playground scene share kind and color, so tracks before and after a gap are
 joined by name. In the resulting state identities are known, positions are approximate, and everything else is unknown.
 
-Axes: B batch, T frames, H x W places, K slots, F features.
+Axes: B batch, T frames, H x W places, D outputs per place (`kinema.models.objects.detection.detection_dim`), K slots, F features.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kinema.scene.encoding import POSITION_SCALE, STATE_FEATURES, group_slice
-from kinema.scene.geometry import MIDDLE
-from kinema.scene.scene import COLORS, KINDS
+from kinema.scene.schema import StateSchema
 from kinema.types import AnyFloats
 
 SURE = 0.5
@@ -55,8 +53,9 @@ class Track:
 
     def scores(self) -> AnyFloats:
         """Log likelihood of each kind and color together, [kinds, colors]."""
-        kind = sum((detection.kind for detection in self.detections.values()), np.zeros(len(KINDS)))
-        color = sum((detection.color for detection in self.detections.values()), np.zeros(len(COLORS)))
+        any_one = next(iter(self.detections.values()))
+        kind = sum((detection.kind for detection in self.detections.values()), np.zeros(any_one.kind.shape))
+        color = sum((detection.color for detection in self.detections.values()), np.zeros(any_one.color.shape))
         return np.asarray(kind)[:, None] + np.asarray(color)[None]
 
 
@@ -65,12 +64,12 @@ def _log_shares(scores: AnyFloats) -> AnyFloats:
     return np.asarray(np.log(np.exp(high) / np.exp(high).sum(-1, keepdims=True) + TINY))
 
 
-def detect_objects(answers: AnyFloats, centers: AnyFloats, place_units: float) -> list[Detection]:
-    """The objects of one picture: answers [H * W, DETECTION_DIM], centers [H * W, 2] (y, x)."""
+def detect_objects(answers: AnyFloats, centers: AnyFloats, place_units: float, kinds: int) -> list[Detection]:
+    """The objects of one picture: answers [H * W, D], centers [H * W, 2] (y, x). kinds: how many there are."""
     certain = 1 / (1 + np.exp(-answers[:, 0]))
     x, y = (centers[:, 1 - i] + place_units * answers[:, 1 + i] for i in (0, 1))
-    kind = _log_shares(answers[:, 3 : 3 + len(KINDS)])
-    color = _log_shares(answers[:, 3 + len(KINDS) :])
+    kind = _log_shares(answers[:, 3 : 3 + kinds])
+    color = _log_shares(answers[:, 3 + kinds :])
     detections = []
     left = certain >= SURE
     while left.any():
@@ -122,8 +121,9 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
         if frames > 5 and len(path.detections) < SELDOM * frames:
             continue
         scores = path.scores()
+        colors = scores.shape[1]
         for flat in np.argsort(-scores, axis=None):
-            label = (int(flat) // len(COLORS), int(flat) % len(COLORS))
+            label = (int(flat) // colors, int(flat) % colors)
             other = named.get(label)
             if other is None and len(named) < slots:
                 named[label] = path
@@ -136,28 +136,30 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
     return dict(sorted(named.items()))
 
 
-def initial_state(answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """answers [B, T, H, W, DETECTION_DIM] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is
+def initial_state(
+    answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int, schema: StateSchema
+) -> tuple[Tensor, Tensor]:
+    """answers [B, T, H, W, D] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is
     known: bool [B, T, K, F]. Existence, kind and color are known everywhere, positions in the pictures that show the object."""
     batch, frames = answers.shape[:2]
-    state = torch.zeros(batch, frames, slots, STATE_FEATURES)
+    state = torch.zeros(batch, frames, slots, schema.features)
     known = torch.zeros_like(state, dtype=torch.bool)
     camera = camera.cpu()
     middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
     for group in ("exists", "kind", "color"):
-        known[..., group_slice(group)] = True
+        known[..., schema.slice(group)] = True
     state[..., 0] = -1.0
-    position = group_slice("position")
+    position = schema.slice("position")
     for b in range(batch):
-        pictures = [detect_objects(flat[b, t], middle, place_units) for t in range(frames)]
+        pictures = [detect_objects(flat[b, t], middle, place_units, len(schema.kinds)) for t in range(frames)]
         for slot, ((kind, color), path) in enumerate(name(track(pictures), frames, slots).items()):
             state[b, :, slot, 0] = 1.0
             for group, which in (("kind", kind), ("color", color)):
-                state[b, :, slot, group_slice(group)] = -1.0
-                state[b, :, slot, group_slice(group).start + which] = 1.0
+                state[b, :, slot, schema.slice(group)] = -1.0
+                state[b, :, slot, schema.slice(group).start + which] = 1.0
             for t, detection in path.detections.items():
                 zoom = 2.0 ** (float(camera[b, t, 2]) / 2)
-                place = torch.tensor([detection.x - MIDDLE, detection.y - MIDDLE]) / POSITION_SCALE
+                place = torch.tensor([detection.x - schema.center, detection.y - schema.center]) / schema.position_scale
                 state[b, t, slot, position] = place / zoom + camera[b, t, :2]
                 known[b, t, slot, position] = True
     return state, known

@@ -15,13 +15,13 @@ from safetensors import safe_open
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available_models, find
-from kinema.playground import VOCABULARY
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
-from kinema.scene.scene import BACKGROUNDS, COLORS, HEX, KINDS, MATERIALS, SIZES, VIEWS
+from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
 from kinema.server.api.dependencies import Reader
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
 from kinema.server.api.video_schema import MOST_SECONDS, default_model, find_config
+from kinema.text.prompt_check import known_words
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
 
@@ -81,7 +81,8 @@ class Outline(BaseModel):
 
 
 class SceneFacts(BaseModel):
-    """What scenes are made of, the same for all models, for clients that draw or edit states."""
+    """What scenes of the Playground are made of, for clients that draw or edit states; a model's own kinds and colors are in its
+    `vocabulary`."""
 
     room_height: float = Field(description="units that a camera with zoom 1 shows from top to bottom")
     default_camera: tuple[float, float, float] = Field(description="center x, center y, zoom")
@@ -102,6 +103,7 @@ class ModelList(Listing[ModelInfo]):
 
 
 def scene_facts() -> SceneFacts:
+    """The Playground's, whose scenes all clips and worlds hold."""
     return SceneFacts(
         room_height=ROOM_HEIGHT, default_camera=DEFAULT_CAMERA, views=list(VIEWS), backgrounds=list(BACKGROUNDS),
         materials=list(MATERIALS), sizes=SIZES, palette=HEX,
@@ -120,15 +122,16 @@ def parameters(folder: Path) -> int:
 
 def model_shown(name: str) -> ModelInfo:
     config, folder = find_config(name), find(name)
-    card = folder / CARD
+    card, schema = folder / CARD, config.denoiser.schema
+    known = known_words(schema)
     details = ModelDetails(
         default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),
         heights=list(config.heights), aspects=list(config.aspects), fps=config.fps, max_side=config.max_side,
         max_seconds=MOST_SECONDS, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=config.world is not None,
         card=card.read_text() if card.exists() else "", lacks=list(config.lacks),
         vocabulary=Vocabulary(
-            kinds=list(KINDS), colors=list(COLORS), words=sorted(VOCABULARY - set(config.lacks)),
-            verbs=[verb for verb in VERBS if verb in VOCABULARY], examples=list(EXAMPLES),
+            kinds=list(schema.kinds), colors=list(schema.colors), words=sorted(known - set(config.lacks)),
+            verbs=[verb for verb in VERBS if verb in known], examples=list(EXAMPLES),
         ),
     )  # fmt: skip
     return ModelInfo(id=name, created=int((folder / "config.json").stat().st_mtime), kinema=details)

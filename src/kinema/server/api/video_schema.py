@@ -200,10 +200,10 @@ def requested_size(size: str | None, requested_model: str | None, model: str, no
 def check_prompt(prompt: str, model: str, strict: bool) -> None:
     """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known."""
     config = find_config(model)
-    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks))
+    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks, schema=config.denoiser.schema))
     for text, _, _ in spans:
-        check_words(text, strict=strict, model=model, lacks=config.lacks)
-    check_limits(spans, strict=strict, model=model, slots=config.denoiser.slots)
+        check_words(text, strict=strict, model=model, lacks=config.lacks, schema=config.denoiser.schema)
+    check_limits(spans, strict=strict, model=model, slots=config.denoiser.slots, schema=config.denoiser.schema)
 
 
 def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:

@@ -20,7 +20,6 @@ from kinema.inference import limits
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.rollout import WINDOW
 from kinema.models.hub import Model
-from kinema.scene.encoding import STATE_FEATURES, VECTORS
 from kinema.scene.scene import Scene
 from kinema.simulation.checkpoint import FORMAT
 from kinema.simulation.world import RETAINED_S, World, check_task
@@ -162,7 +161,11 @@ def _check_moments(moments: dict[str, Any], most: int, model: Model) -> None:
         raise _refuse("whether actions are known is not said")
     if not all(_whole(i, 0, count - 1) for i in remembered) or any(b <= a for a, b in pairwise(remembered)):
         raise _refuse("it remembers frames that it does not hold")
-    shapes = {"state": (count, 1, slots, STATE_FEATURES), **{name: (count, 1, width) for name, width in VECTORS.items()}}
+    schema = model.config.denoiser.schema
+    shapes = {
+        "state": (count, 1, slots, schema.features),
+        **{name: (count, 1, width) for name, width in schema.vectors.items()},
+    }
     if moments["tracks"].keys() != shapes.keys():
         raise _refuse("a frame has other parts than a frame of this model")
     for name, shape in shapes.items():
