@@ -1,7 +1,8 @@
 """How often a call goes up the layers: python -m benchmarks.climbs
 
 Films a prompt with `kinema generate` under a profiler, and counts the places where code of a package calls code of one that lies
-above it (tests/test_layers.py has their order), such as a callback. Each pair of a calling module and a called function counts once.
+above it (tests/test_layers.py has their order), such as a callback. Each pair of a calling module and a called function counts
+once.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
                 for index in which:
                     picture.seek(index)
                     shown = flattened(picture)
-                    frames.append(resized(shown, *wanted.size(shown.shape[1], shown.shape[0])))
+                    frames.append(scaled_picture(shown, *wanted.size(shown.shape[1], shown.shape[0])))
                     waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
     except UnidentifiedImageError:
         return None
@@ -176,7 +176,7 @@ def _animation(path: Path, frames: list[Frames], waits_ms: list[float], stored: 
     return Clip(frames=np.repeat(np.stack(frames), repeats, axis=0), fps=fps)
 
 
-def resized(frame: Frames, width: int, height: int) -> Frames:
+def scaled_picture(frame: Frames, width: int, height: int) -> Frames:
     """A picture uint8 [H, W, 3] at another size."""
     if (frame.shape[1], frame.shape[0]) == (width, height):
         return frame
