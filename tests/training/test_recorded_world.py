@@ -30,7 +30,7 @@ from kinema.simulation.world import World
 from kinema.training import checkpoint
 from kinema.training.recorded_world import WorldTrainer, config_for, train_world
 from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch
-from kinema.training.run_folder import locked
+from kinema.datasets.folder_lock import locked
 from kinema.training.world_report import LEAST_ENDS, evaluate
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)

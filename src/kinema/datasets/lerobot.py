@@ -25,6 +25,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.datasets.folder_lock import LOCK
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.types import Floats
 
@@ -84,7 +85,7 @@ def _atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
     """H.264 with full color, all but lossless."""
-    with av.open(str(path), "w", format="mp4") as file:
+    with av.open(str(path.absolute()), "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv444p"
         stream.options = {"crf": "8", "preset": "veryfast", "g": "32"}
@@ -96,7 +97,7 @@ def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
 def _read_video(path: Path, start_s: float, count: int, fps: float) -> NDArray[np.uint8]:
     pictures: list[NDArray[Any]] = []
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path.absolute())) as file:
             stream = file.streams.video[0]
             if start_s > 1:
                 file.seek(int((start_s - 1) * 1_000_000))
@@ -152,7 +153,7 @@ class Writer:
         self._moments: dict[str, list[Any]] = {}
         if (self.folder / "meta/info.json").exists():
             self._go_on()
-        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        elif self.folder.exists() and (not self.folder.is_dir() or any(path.name != LOCK for path in self.folder.iterdir())):
             raise OutputError(f"{folder} is not empty and holds no dataset; name another folder")
 
     def _go_on(self) -> None:
@@ -199,7 +200,7 @@ class Writer:
         table = pa.table(columns)
         _atomic(
             self.folder / DATA_PATH.format(chunk_index=chunk, file_index=file),
-            lambda path: pa.parquet.write_table(table, path),
+            lambda path: pa.parquet.write_table(table, path.absolute()),
         )
         self.rows.append(
             {
@@ -248,9 +249,9 @@ class Writer:
         )
         tasks = pa.table({"task_index": list(self.tasks.values()), "__index_level_0__": list(self.tasks)})
         tasks = tasks.replace_schema_metadata({"pandas": index})
-        _atomic(self.folder / "meta/tasks.parquet", lambda path: pa.parquet.write_table(tasks, path))
+        _atomic(self.folder / "meta/tasks.parquet", lambda path: pa.parquet.write_table(tasks, path.absolute()))
         table = pa.Table.from_pylist(self.rows)
-        _atomic(self.folder / EPISODES_PATH, lambda path: pa.parquet.write_table(table, path))
+        _atomic(self.folder / EPISODES_PATH, lambda path: pa.parquet.write_table(table, path.absolute()))
         info = {
             "codebase_version": VERSION,
             "robot_type": None,
@@ -267,7 +268,7 @@ class Writer:
             "features": self.features,
             "kinema": self.about,
         }
-        _atomic(self.folder / "meta/info.json", lambda path: path.write_text(json.dumps(info, indent=1) + "\n"))
+        _atomic(self.folder / "meta/info.json", lambda path: path.write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
 from kinema.training.run import export, open_autoencoder
-from kinema.training.run_folder import locked
+from kinema.datasets.folder_lock import locked
 from kinema.training.trainer import Report, Trainer
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ from kinema.training.length import check_minutes, check_steps
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch, held_back, world_losses
-from kinema.training.run_folder import locked
+from kinema.datasets.folder_lock import locked
 from kinema.training.seeds import StepDraw, step_rng
 from kinema.training.world_report import evaluate, save_starts, world_card
 

@@ -20,7 +20,7 @@ from kinema.training import checkpoint
 from kinema.training.caches import open_caches
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import RECIPES, Recipe, recipe
-from kinema.training.run_folder import locked
+from kinema.datasets.folder_lock import locked
 from kinema.training.samples import config_of_recipe, picture
 from kinema.training.trainer import OnReport, Trainer
 
