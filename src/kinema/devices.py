@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from kinema.errors import InputError
@@ -36,3 +39,18 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
             f"device {str(device)!r} is not here: this machine has {', '.join(available_devices())}; leave it at auto"
         )
     return wanted
+
+
+@contextmanager
+def float32_default() -> Iterator[None]:
+    """Within, torch makes tensors of float32 by default, whatever a program has chosen for models of its own; after, its choice
+    holds again. Also a decorator."""
+    before = torch.get_default_dtype()
+    if before is torch.float32:
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

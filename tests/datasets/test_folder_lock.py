@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from kinema.datasets.folder_lock import locked
 from kinema.errors import InputError, OutputError
 from kinema.training.run import train
-from kinema.datasets.folder_lock import locked
 
 HOLD = """
 import os, sys, time

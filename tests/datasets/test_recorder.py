@@ -145,8 +145,8 @@ def test_a_dataset_cut_short_or_of_another_version_is_named(tmp_path: Path) -> N
     old = tmp_path / "old"
     shutil.copytree(tmp_path / "d", old)
     info = old / "meta/info.json"
-    info.write_text(info.read_text().replace('"v3.0"', '"v2.1"'))
-    with pytest.raises(MediaError, match=r"v2\.1"):
+    info.write_text(info.read_text().replace('"v3.0"', '"v1.6"'))
+    with pytest.raises(MediaError, match=r"v1\.6"):
         Dataset.open(old)
     with pytest.raises(MediaError, match="no episode dataset"):
         Dataset.open(tmp_path)

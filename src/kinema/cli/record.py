@@ -30,7 +30,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--options", default="{}", help="for gymnasium.make, as JSON: '{\"frameskip\": 4}'")
     parser.add_argument(
-        "--picture", help="what is recorded as the picture: a key of the observation, 'observation' or 'render' (default: by itself)"
+        "--picture",
+        help="where pictures come from: a key of the observation, 'observation' or 'render' (default: found out)",
     )
     parser.set_defaults(run=run)
 

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kinema.datasets.lerobot import Recorded, Writer
 from kinema.datasets.folder_lock import locked
+from kinema.datasets.lerobot import Recorded, Writer
 from kinema.datasets.recorder import FPS, Eyes, check_picture_size, in_step, reward_of
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
 
 
-def convert_minari(
-    name: str, out: Path | str, *, size: tuple[int, int] = (64, 64), picture: str | None = None
-) -> Writer:
+def convert_minari(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64), picture: str | None = None) -> Writer:
     """Write the Minari dataset `name`, which must be on this machine, into the dataset at `out`; picture: as of `record`."""
     try:
         import minari

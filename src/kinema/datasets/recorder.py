@@ -289,7 +289,7 @@ def in_step(episode: int, step: int) -> Iterator[None]:
 def record_episodes(
     env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int, first: int = 0
 ) -> Iterator[Recorded]:
-    """One episode after another, for ever; `most` frames at most, after which it counts as truncated. first: number of the first."""
+    """One episode after another, for ever, numbered from `first` on; after `most` frames one counts as truncated."""
     number = first
     nothing = np.zeros(width(spec), np.float32)
     while True:

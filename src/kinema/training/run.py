@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from kinema.autoencoder import VideoAutoencoder, load_autoencoder
+from kinema.datasets.folder_lock import locked
 from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
@@ -20,7 +21,6 @@ from kinema.training import checkpoint
 from kinema.training.caches import open_caches
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import RECIPES, Recipe, recipe
-from kinema.datasets.folder_lock import locked
 from kinema.training.samples import config_of_recipe, picture
 from kinema.training.trainer import OnReport, Trainer
 
