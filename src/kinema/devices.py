@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,6 +40,18 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
             f"device {str(device)!r} is not here: this machine has {', '.join(available_devices())}; leave it at auto"
         )
     return wanted
+
+
+_process = os.getpid()
+
+
+def use_one_thread_if_forked() -> None:
+    """In a forked process, compute with one thread. torch's threads do not survive a fork, and work for several would wait for them
+    for ever."""
+    global _process
+    if _process != os.getpid():
+        _process = os.getpid()
+        torch.set_num_threads(1)
 
 
 @contextmanager

@@ -95,9 +95,9 @@ class RecordedVectorEnv(WorldVectorEnv):
         """The task of the first world."""
         return self.tasks[int(self._task[0])]
 
-    def _initial_tracks(self, count: int) -> Tracks:
+    def _initial_tracks(self, rng: np.random.Generator, count: int) -> Tracks:
         """Recorded beginnings in which nothing has ended."""
-        rows = torch.from_numpy(self._rng.choice(self._usable, count))
+        rows = torch.from_numpy(rng.choice(self._usable, count))
         return {name: x[rows.to(x.device)] for name, x in self._starts.items()}
 
     def encode_action(self, action: Any) -> NDArray[np.float32]:
@@ -164,7 +164,7 @@ class RecordedWorld(RecordedVectorEnv):
     def _playable(self, action: Any) -> Any:
         """The environment's action for what `_advance` was given."""
         spec = self.action_spec
-        number = action if isinstance(action, int) else None
+        number = int(action) if isinstance(action, int | np.integer) else None
         if spec["type"] == "discrete":
             idle = int((self.model.config.world or {}).get("idle", 0))
             return (idle if number is None else min(number, int(spec["n"]) - 1)) + spec["start"]

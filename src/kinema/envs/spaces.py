@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector.utils import concatenate, create_empty_array
 
 from kinema.errors import InputError
 from kinema.types import Floats
@@ -206,6 +207,13 @@ def from_learner(spec: Spec, action: Any) -> Any:
     if _choices(spec) is None:
         return decode_action(spec, np.asarray(action, np.float32))
     return _chosen(spec, [int(number) for number in np.asarray(action).reshape(-1)])
+
+
+def batch_from_learner(spec: Spec, actions: Any) -> Any:
+    """The actions of a vector environment for a batch of `learner_space`."""
+    space = space_of(spec)
+    each = [from_learner(spec, action) for action in actions]
+    return concatenate(space, each, create_empty_array(space, len(each)))
 
 
 def _chosen(spec: Spec, numbers: list[int]) -> Any:
