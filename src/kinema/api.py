@@ -17,6 +17,7 @@ import torch
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import stack
+from kinema.devices import float32_default
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits, pipeline
 from kinema.inference.canvas_io import (
@@ -62,7 +63,7 @@ from kinema.scene.encoding import (
     encode_state,
 )
 from kinema.scene.scene import Scene
-from kinema.types import Frames
+from kinema.types import Frames, plain
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ MOVING = 3
 """Least number of frames of a clip from which velocities are known."""
 
 
+@float32_default()
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
     size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
@@ -107,6 +109,7 @@ def films(
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
+    seconds, fps = plain(seconds), plain(fps)
     count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
@@ -119,6 +122,7 @@ def films(
     return decode_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
 
 
+@float32_default()
 def generate(
     prompt: str,
     *,
@@ -172,6 +176,7 @@ def generate(
     between = _pictures(pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
+    seconds, fps = plain(seconds), plain(fps)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
@@ -211,6 +216,7 @@ def generate(
     return [paste(clip, known) for clip in clips]
 
 
+@float32_default()
 def image(
     prompt: str,
     *,
@@ -261,6 +267,7 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
     return pairs
 
 
+@float32_default()
 def extend(
     clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -319,6 +326,7 @@ def extend(
     return replace(made, frames=joined, state=state)
 
 
+@float32_default()
 def infill(
     pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -348,6 +356,7 @@ def infill(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
+    fps = plain(fps)
     engine = resolve_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
@@ -374,6 +383,7 @@ def infill(
     )  # fmt: skip
 
 
+@float32_default()
 def blend(
     a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
     seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -428,6 +438,7 @@ def blend(
     return replace(made, frames=frames, state=made.state if len(frames) == made.num_frames else None)
 
 
+@float32_default()
 def interpolate(
     clip: AnyClip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
     options: SamplingConfig | None = None,
@@ -453,6 +464,7 @@ def interpolate(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
+    fps = plain(fps)
     engine, given = resolve_model(model), Clip.of(clip)
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
@@ -473,6 +485,7 @@ def interpolate(
     )  # fmt: skip
 
 
+@float32_default()
 def edit(
     clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -540,6 +553,7 @@ def edit(
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
 
 
+@float32_default()
 def perceive(
     clip: AnyClip,
     *,
@@ -584,6 +598,7 @@ def perceive(
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 
 
+@float32_default()
 def render(
     scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
     options: SamplingConfig | None = None,

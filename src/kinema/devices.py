@@ -42,6 +42,16 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
     return wanted
 
 
+@contextmanager
+def kept_rng() -> Iterator[None]:
+    """After, torch's own generator of the processor is as it was found: networks draw weights from it when they are built."""
+    before = torch.default_generator.get_state()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(before)
+
+
 _process = os.getpid()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
-from kinema.agents import Agent, Imitator, Planner, PPOConfig, Random, Still, learn, score
+from kinema.agents import Agent, Imitator, Planner, PPOConfig, Random, Still, learn, score, score_recorded
 from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import playgrounds, task_rooms
@@ -165,7 +166,9 @@ class Gears(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
     observation_space = gym.spaces.Box(0, 255, (48, 48, 3), np.uint8)
-    action_space = gym.spaces.Dict({"gear": gym.spaces.Discrete(3, start=5), "gas": gym.spaces.Box(0.0, 1.0, (1,), np.float32)})
+    action_space = gym.spaces.Dict(
+        {"gear": gym.spaces.Discrete(3, start=5), "gas": gym.spaces.Box(0.0, 1.0, (1,), np.float32)}
+    )
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.render_mode, self.t = render_mode, 0

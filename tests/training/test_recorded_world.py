@@ -320,7 +320,7 @@ def test_a_run_does_not_go_on_with_other_data(recorded: Path, tmp_path: Path) ->
     shutil.copytree(recorded, data)
     train_world(data, out=tmp_path / "r", steps=2, recipe=RECIPE)
     record("CartPole-v1", data, episodes_wanted=1, size=(32, 48))
-    with pytest.raises(InputError, match="has changed since the run .*4 episodes, now 5"):
+    with pytest.raises(InputError, match=r"has changed since the run .*4 episodes, now 5"):
         train_world(data, out=tmp_path / "r", steps=3, resume=True, recipe=RECIPE)
     train_world(recorded, out=tmp_path / "r", steps=3, resume=True, recipe=RECIPE)
 

@@ -56,14 +56,22 @@ class Agent:
         out = Path(folder)
         about: dict[str, Any] = {"task": str(self.task), "inputs": WIDTH}
         if self.task is None:
-            about = {"env": self.env, "options": self.options, "size": list(self.size), "action": self.action, "picture": self.picture}
+            about = {
+                "env": self.env,
+                "options": self.options,
+                "size": list(self.size),
+                "action": self.action,
+                "picture": self.picture,
+            }
         if (out / "agent.json").exists() and not force:
             raise OutputError(f"{out} holds an agent already; name another folder, or overwrite it with force")
         try:
             out.mkdir(parents=True, exist_ok=True)
             self.learner.save(out / "policy.tmp.zip")
             (out / "policy.tmp.zip").replace(out / "policy.zip")
-            (out / "agent.json").write_text(json.dumps({"format": FORMAT, **about, "made": self.made}, indent=1) + "\n", encoding="utf-8")
+            (out / "agent.json").write_text(
+                json.dumps({"format": FORMAT, **about, "made": self.made}, indent=1) + "\n", encoding="utf-8"
+            )
         except OSError as error:
             raise OutputError(f"the agent could not be written to {out}: {error.strerror}") from None
         return out

@@ -129,7 +129,7 @@ def _recorded_rooms(inside: Model, settings: PPOConfig, real: bool) -> VecEnv:
         )
     if real:
         if not world.get("env"):
-            raise InputError(f"{inside.config.name} is of a dataset without an environment, so nothing can be learned in it for real")
+            raise InputError(f"{inside.config.name} is of a dataset without an environment; learn inside the model")
 
         def room() -> gym.Env[Any, Any]:
             return PictureObservation(make_env(world["env"], **world.get("options", {})), size, world.get("picture"))

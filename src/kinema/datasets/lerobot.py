@@ -546,7 +546,7 @@ class Dataset:
     def _first_picture(self) -> Frame:
         row = self.rows[0]
         if self._filmed:
-            return _read_video(self._video(row), self._times(row)[:1], self.fps)[0]
+            return np.asarray(_read_video(self._video(row), self._times(row)[:1], self.fps)[0])
         table = self._rows_of(self._table(self._data(row), episode=row["episode_index"]), row)
         return self._decoded(table[self.image][0].as_py(), row)
 
@@ -590,8 +590,8 @@ class Dataset:
 
     def fitted(self) -> Dataset:
         """The same with pictures of whole cells: sides are rounded to multiples of CELL_PX where they are none."""
-        size = tuple(max(CELL_PX, CELL_PX * round(side / CELL_PX)) for side in self.size)
-        return replace(self, size=size)
+        height, width = (max(CELL_PX, CELL_PX * round(side / CELL_PX)) for side in self.size)
+        return replace(self, size=(height, width))
 
     def identity(self) -> dict[str, Any]:
         """What tells whether it is still the same data: counts, rate, actions, a hash of its numbers and of its files' sizes."""

@@ -31,7 +31,7 @@ from kinema.datasets.lerobot import Recorded, Writer
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
-from kinema.types import Frame
+from kinema.types import Frame, plain
 
 log = logging.getLogger(__name__)
 
@@ -349,15 +349,6 @@ def check_picture_size(size: tuple[int, int]) -> None:
         raise InputError(f"pictures of {size[1]}x{size[0]}: expected multiples of {CELL_PX}")
 
 
-def _plain(value: Any) -> Any:
-    """A value with the numbers and arrays of NumPy as Python's own, as JSON can hold them."""
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
 def record(
     env_id: str,
     out: Path | str,
@@ -385,7 +376,7 @@ def record(
     check_picture_size(size)
     options = options or {}
     try:
-        about = {"env": env_id, "options": json.loads(json.dumps(_plain(options)))}
+        about = {"env": env_id, "options": json.loads(json.dumps(plain(options)))}
     except (TypeError, ValueError):
         raise InputError(f"options {str(options)[:80]}: expected numbers, texts, lists and dictionaries") from None
     env = make_env(env_id, **options)

@@ -213,7 +213,8 @@ def batch_from_learner(spec: Spec, actions: Any) -> Any:
     """The actions of a vector environment for a batch of `learner_space`."""
     space = space_of(spec)
     each = [from_learner(spec, action) for action in actions]
-    return concatenate(space, each, create_empty_array(space, len(each)))
+    out: Any = create_empty_array(space, len(each))
+    return concatenate(space, each, out)
 
 
 def _chosen(spec: Spec, numbers: list[int]) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
+from kinema.devices import float32_default
 from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
 from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_model
@@ -36,6 +37,7 @@ TINY = 1e-6
 _MOVING = ("position", "velocity", "visible")
 
 
+@float32_default()
 def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
     """Measure how badly the model predicts a clip: lower is more believable.
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype, load_autoencoder
 from kinema.canvas.canvas import TextCondition
-from kinema.devices import AUTO, resolve_device
+from kinema.devices import AUTO, float32_default, kept_rng, resolve_device
 from kinema.errors import ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
@@ -206,6 +206,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return current_weights(load_file(folder / WEIGHTS))
 
 
+@float32_default()
 def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
     """Load a model with its autoencoder.
 
@@ -223,7 +224,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
     place = resolve_device(device)
     folder = find(name)
     config = read_config(folder)
-    denoiser = Denoiser(config.denoiser)
+    with kept_rng():
+        denoiser = Denoiser(config.denoiser)
     try:
         weights = read_weights(folder)
         denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)

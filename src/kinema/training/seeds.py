@@ -10,6 +10,8 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from kinema.devices import kept_rng
+
 
 class StepDraw(IntEnum):
     """What is drawn for a step."""
@@ -27,12 +29,9 @@ class StepDraw(IntEnum):
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Within, torch's own generator of the processor begins with this seed; after, it is as it was found."""
-    before = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    try:
+    with kept_rng():
+        torch.default_generator.manual_seed(seed)
         yield
-    finally:
-        torch.default_generator.set_state(before)
 
 
 def step_rng(seed: int, step: int, draw: StepDraw) -> np.random.Generator:
