@@ -28,7 +28,7 @@ from kinema.inference.canvas_io import (
     encode_frames,
     encode_prompt,
     padded_size,
-    resolve_model,
+    resolve_film_model,
 )
 from kinema.inference.clips import (
     changes_of,
@@ -105,7 +105,7 @@ def films(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, options = resolve_model(model), check_options(options)
+    engine, options = resolve_film_model(model), check_options(options)
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
@@ -171,7 +171,7 @@ def generate(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     first_picture, last_picture = (None if given is None else Clip.of(given) for given in (image, last))
     between = _pictures(pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
@@ -244,7 +244,7 @@ def image(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     width, height = limits.check_size(engine.config, size)
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
@@ -301,7 +301,7 @@ def extend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, given = resolve_model(model), Clip.of(clip)
+    engine, given = resolve_film_model(model), Clip.of(clip)
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     overlap = min(clip.num_frames, CONTEXT)
@@ -357,7 +357,7 @@ def infill(
         ModelError: There is no such model, or its weights do not fit.
     """
     fps = plain(fps)
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
     given = _pictures(pictures)
@@ -413,7 +413,7 @@ def blend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     given = Clip.of(a), Clip.of(b)
     a = limits.fit_to_model(engine, given[0], size)
     b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
@@ -465,7 +465,7 @@ def interpolate(
         ModelError: There is no such model, or its weights do not fit.
     """
     fps = plain(fps)
-    engine, given = resolve_model(model), Clip.of(clip)
+    engine, given = resolve_film_model(model), Clip.of(clip)
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
     clip = limits.fit_size(engine, given, size)
@@ -519,7 +519,7 @@ def edit(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     strength = check_strength(strength)
     given = Clip.of(clip)
     drawn = None if mask is None else Clip.of(mask)
@@ -584,7 +584,7 @@ def perceive(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, clip = resolve_model(model), Clip.of(clip)
+    engine, clip = resolve_film_model(model), Clip.of(clip)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]
@@ -621,7 +621,7 @@ def render(
         SizeError: A size that the model does not film, or more objects than it has slots.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):

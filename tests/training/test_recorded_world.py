@@ -362,3 +362,9 @@ def test_without_a_compiler_a_world_is_trained_all_the_same(
     train_world(recorded, out=tmp_path / "r", steps=1, recipe=replace(RECIPE, compile=True))
     can_compile.cache_clear()
     assert "No working C++ compiler found" in caplog.text and "slower" in caplog.text
+
+
+def test_a_world_model_does_not_film_and_says_what_it_is_for(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a red ball", "--model", str(world)]) == 2
+    said = capsys.readouterr().err
+    assert f"world model of CartPole-v1, not one that films: step into it with kinema play {world}" in said

@@ -25,8 +25,8 @@ class Agent:
     """A policy that PPO has learned, for a task of the Playground or for a recorded environment.
 
     task: None for an environment. env, options: the environment's Gymnasium id and what it is made with. size: height and width of
-    its pictures. action: its action space, of which the policy acts in the `learner_space`; None: in the space itself. picture: where
-    its pictures come from, as of `record`. made: how the agent was trained, for the record.
+    its pictures. action: its action space, of which the policy acts in the `learner_space`; None: in the space itself. picture:
+    where its pictures come from, as of `record`. made: how the agent was trained, for the record.
     """
 
     learner: Any
