@@ -26,6 +26,7 @@ from kinema.agents.agent import Agent
 from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
 from kinema.datasets.recorder import PictureObservation, make_env
+from kinema.devices import float32_default, kept_rng
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.recorded import RecordedVectorEnv
 from kinema.errors import InputError
@@ -157,6 +158,19 @@ def learn(
     """
     world = None if inside is None else inside.config.world
     chosen = settings or (PPOConfig() if world is None else RECORDED)
+    with kept_rng(), torch.inference_mode(False), torch.enable_grad(), float32_default():
+        return _learn(task, inside, chosen, distribution, real, show)
+
+
+def _learn(
+    task: str | None,
+    inside: Model | None,
+    chosen: PPOConfig,
+    distribution: SceneDistribution | None,
+    real: bool,
+    show: LearningProgress | None,
+) -> Agent:
+    world = None if inside is None else inside.config.world
     goal: dict[str, Any]
     real_frames = None
     if inside is not None and world is not None:

@@ -91,7 +91,7 @@ def save_autoencoder(autoencoder: Autoencoder, path: str | Path, *, card: str | 
             save_file(weights, scratch / WEIGHTS)
             (scratch / CONFIG).write_text(json.dumps(head | asdict(autoencoder.config), indent=2) + "\n")
             if card is not None:
-                (scratch / "README.md").write_text(card)
+                (scratch / "README.md").write_text(card, encoding="utf-8")
             for file in sorted(scratch.iterdir(), reverse=True):
                 with file.open("rb") as written:
                     os.fsync(written.fileno())

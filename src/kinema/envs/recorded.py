@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Tracks
 from kinema.canvas.patchify import from_cells
-from kinema.devices import AUTO
+from kinema.devices import AUTO, float32_default
 from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
@@ -135,6 +135,7 @@ class RecordedWorld(RecordedVectorEnv):
         return max(len(self._frame_states) - self.window - 1, 0)
 
     @property
+    @float32_default()
     def frame(self) -> NDArray[np.uint8]:
         """The current picture, uint8 [H, W, 3]."""
         return np.asarray(self.pixels()[0])
@@ -148,6 +149,7 @@ class RecordedWorld(RecordedVectorEnv):
         """Whether the episode ends in this frame, drawn with the model's termination probability."""
         return bool(self._terminations()[0])
 
+    @float32_default()
     def go(self, action: Any) -> RecordedWorld:
         """One frame further, by an action of the recorded environment."""
         self._predict(torch.from_numpy(self.encode_action(action))[None].to(self.model.device))

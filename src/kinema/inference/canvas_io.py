@@ -49,8 +49,8 @@ def resolve_film_model(model: Model | str | Path | None) -> Model:
     if found.config.world is not None:
         source = found.source or found.config.name
         raise InputError(
-            f"{found.config.name} is a world model of {found.config.world.get('env') or 'a recording'}, not one that films: step into it"
-            f" with kinema play {source}, or train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
+            f"{found.config.name} is a world model of {found.config.world.get('env') or 'a recording'}, not one that films: step into"
+            f" it with kinema play {source}, or train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
         )
     return found
 

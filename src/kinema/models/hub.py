@@ -251,7 +251,7 @@ def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: st
         save_file(stored, folder / f".{WEIGHTS}.tmp")
         (folder / f".{WEIGHTS}.tmp").replace(folder / WEIGHTS)
         for path, text in ((CONFIG, json.dumps(data, indent=1) + "\n"), (CARD, card)):
-            (folder / f".{path}.tmp").write_text(text)
+            (folder / f".{path}.tmp").write_text(text, encoding="utf-8")
             (folder / f".{path}.tmp").replace(folder / path)
     except OSError as error:
         raise OutputError(f"the model could not be written to {folder}: {error.strerror}") from None

@@ -348,7 +348,7 @@ def _train(
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
     recordings = Recordings(dataset, autoencoder, wish, reading, scale)
-    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.name}")
+    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.absolute().name}")
     left = minutes * (1 - share) if minutes is not None else None
     trainer = WorldTrainer(
         wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None, data=dataset.identity()

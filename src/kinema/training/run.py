@@ -14,6 +14,7 @@ import torch
 
 from kinema.autoencoder import VideoAutoencoder, load_autoencoder
 from kinema.datasets.folder_lock import locked
+from kinema.devices import float32_default
 from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
@@ -50,7 +51,9 @@ def export(trainer: Trainer, folder: Path) -> None:
         },
     )
     card = folder / "README.md"
-    text = card.read_text() if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
+    text = (
+        card.read_text(encoding="utf-8") if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
+    )
     save(folder, config, trainer.optimizer.average.module.state_dict(), text)
 
 
@@ -91,6 +94,7 @@ def check_same(run: Recipe, state: dict[str, Any], folder: Path) -> None:
         )
 
 
+@float32_default()
 def train(
     name: str | Recipe,
     *,
