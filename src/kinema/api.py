@@ -17,6 +17,7 @@ import torch
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import stack
+from kinema.devices import float32_default
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits, pipeline
 from kinema.inference.canvas_io import (
@@ -27,7 +28,7 @@ from kinema.inference.canvas_io import (
     encode_frames,
     encode_prompt,
     padded_size,
-    resolve_model,
+    resolve_film_model,
 )
 from kinema.inference.clips import (
     changes_of,
@@ -62,7 +63,7 @@ from kinema.scene.encoding import (
     encode_state,
 )
 from kinema.scene.scene import Scene
-from kinema.types import Frames
+from kinema.types import Frames, plain
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ MOVING = 3
 """Least number of frames of a clip from which velocities are known."""
 
 
+@float32_default()
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
     size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
@@ -103,10 +105,11 @@ def films(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, options = resolve_model(model), check_options(options)
+    engine, options = resolve_film_model(model), check_options(options)
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
+    seconds, fps = plain(seconds), plain(fps)
     count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
@@ -119,6 +122,7 @@ def films(
     return decode_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
 
 
+@float32_default()
 def generate(
     prompt: str,
     *,
@@ -167,12 +171,13 @@ def generate(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     first_picture = None if image is None else Clip.of(image, first=1)
     last_picture = None if last is None else Clip.of(last, last=1)
     between = _pictures(pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
+    seconds, fps = plain(seconds), plain(fps)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
@@ -212,6 +217,7 @@ def generate(
     return [paste(clip, known) for clip in clips]
 
 
+@float32_default()
 def image(
     prompt: str,
     *,
@@ -239,7 +245,7 @@ def image(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     width, height = limits.check_size(engine.config, size)
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
@@ -262,6 +268,7 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
     return pairs
 
 
+@float32_default()
 def extend(
     clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -295,7 +302,7 @@ def extend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     given = Clip.of(clip, longest=limits.reading_size(engine))
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
@@ -321,6 +328,7 @@ def extend(
     return replace(made, frames=joined, state=state)
 
 
+@float32_default()
 def infill(
     pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -350,7 +358,8 @@ def infill(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    fps = plain(fps)
+    engine = resolve_film_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
     given = _pictures(pictures)
@@ -376,6 +385,7 @@ def infill(
     )  # fmt: skip
 
 
+@float32_default()
 def blend(
     a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
     seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -405,7 +415,7 @@ def blend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     given = tuple(Clip.of(one, longest=limits.reading_size(engine)) for one in (a, b))
     a = limits.fit_to_model(engine, given[0], size)
     b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
@@ -430,6 +440,7 @@ def blend(
     return replace(made, frames=frames, state=made.state if len(frames) == made.num_frames else None)
 
 
+@float32_default()
 def interpolate(
     clip: AnyClip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
     options: SamplingConfig | None = None,
@@ -455,7 +466,8 @@ def interpolate(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    fps = plain(fps)
+    engine = resolve_film_model(model)
     given = Clip.of(clip, longest=limits.reading_size(engine))
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
@@ -476,6 +488,7 @@ def interpolate(
     )  # fmt: skip
 
 
+@float32_default()
 def edit(
     clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: Model | str | None = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
@@ -509,7 +522,7 @@ def edit(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     strength = check_strength(strength)
     given = Clip.of(clip)
     drawn = None if mask is None else Clip.of(mask)
@@ -543,6 +556,7 @@ def edit(
     return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
 
 
+@float32_default()
 def perceive(
     clip: AnyClip,
     *,
@@ -573,7 +587,7 @@ def perceive(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     clip = Clip.of(clip, longest=limits.reading_size(engine))
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
@@ -588,6 +602,7 @@ def perceive(
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 
 
+@float32_default()
 def render(
     scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
     options: SamplingConfig | None = None,
@@ -610,7 +625,7 @@ def render(
         SizeError: A size that the model does not film, or more objects than it has slots.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_model(model)
+    engine = resolve_film_model(model)
     width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):

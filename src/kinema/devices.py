@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from kinema.errors import InputError
@@ -36,3 +40,40 @@ def resolve_device(device: str | torch.device = AUTO) -> torch.device:
             f"device {str(device)!r} is not here: this machine has {', '.join(available_devices())}; leave it at auto"
         )
     return wanted
+
+
+@contextmanager
+def kept_rng() -> Iterator[None]:
+    """After, torch's own generator of the processor is as it was found: networks draw weights from it when they are built."""
+    before = torch.default_generator.get_state()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(before)
+
+
+_process = os.getpid()
+
+
+def use_one_thread_if_forked() -> None:
+    """In a forked process, compute with one thread. torch's threads do not survive a fork, and work for several would wait for them
+    for ever."""
+    global _process
+    if _process != os.getpid():
+        _process = os.getpid()
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def float32_default() -> Iterator[None]:
+    """Within, torch makes tensors of float32 by default, whatever a program has chosen for models of its own; after, its choice
+    holds again. Also a decorator."""
+    before = torch.get_default_dtype()
+    if before is torch.float32:
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

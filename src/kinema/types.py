@@ -7,6 +7,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+
+def plain(value: Any) -> Any:
+    """A value with the numbers and arrays of NumPy as Python's own, also inside dictionaries, lists and tuples."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(part) for part in value) if type(value) in (list, tuple) else value
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
 T = TypeVar("T")
 """Any type: what a function or a container returns as it was given."""
 

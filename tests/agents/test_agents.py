@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
-from kinema.agents import Agent, Imitator, Planner, PPOConfig, Random, Still, learn, score
+from kinema.agents import Agent, Imitator, Planner, PPOConfig, Random, Still, learn, score, score_recorded
 from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import playgrounds, task_rooms
@@ -158,3 +159,40 @@ def test_an_agent_learns_in_a_recorded_world_and_is_scored_in_its_environment(
     assert "recorded world" in capsys.readouterr().err
     with pytest.raises(InputError, match="no model of a recorded environment"):
         learn(inside=load("kinema-tiny"))
+
+
+class Gears(gym.Env):
+    """Ten frames that grow brighter; actions are a choice that counts from 5 beside a number."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    observation_space = gym.spaces.Box(0, 255, (48, 48, 3), np.uint8)
+    action_space = gym.spaces.Dict(
+        {"gear": gym.spaces.Discrete(3, start=5), "gas": gym.spaces.Box(0.0, 1.0, (1,), np.float32)}
+    )
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode, self.t = render_mode, 0
+
+    def reset(self, *, seed: int | None = None, options: object = None) -> tuple:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros((48, 48, 3), np.uint8), {}
+
+    def step(self, action: object) -> tuple:
+        assert self.action_space.contains(action), action
+        self.t += 1
+        return np.full((48, 48, 3), 20 * self.t, np.uint8), 1.0, self.t == 9, False, {}
+
+
+def test_an_agent_acts_in_any_space(tmp_path: Path) -> None:
+    """Inside the world, in the environment itself, and after being opened again."""
+    gym.registry.pop("Gears-v0", None)
+    gym.register("Gears-v0", Gears)
+    record_env("Gears-v0", tmp_path / "d", episodes_wanted=3, size=(48, 48))
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2, autoencoder_share=0)
+    world = load(str(train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=recipe)))
+    quick = PPOConfig(frames=8, rooms=2, horizon=4, epochs=1)
+    for real in (False, True):
+        agent = learn(inside=world, settings=quick, real=real)
+    again = Agent.open(agent.save(tmp_path / "agent"))
+    assert score_recorded(again, "Gears-v0", episodes=1).returns.tolist() == [9.0]

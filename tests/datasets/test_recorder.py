@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from kinema.cli.main import main
+from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import Eyes, make_env, random_policy, record, record_episodes
 from kinema.envs.spaces import decode_action, spec_of
@@ -142,8 +145,8 @@ def test_a_dataset_cut_short_or_of_another_version_is_named(tmp_path: Path) -> N
     old = tmp_path / "old"
     shutil.copytree(tmp_path / "d", old)
     info = old / "meta/info.json"
-    info.write_text(info.read_text().replace('"v3.0"', '"v2.1"'))
-    with pytest.raises(MediaError, match=r"v2\.1"):
+    info.write_text(info.read_text().replace('"v3.0"', '"v1.6"'))
+    with pytest.raises(MediaError, match=r"v1\.6"):
         Dataset.open(old)
     with pytest.raises(MediaError, match="no episode dataset"):
         Dataset.open(tmp_path)
@@ -170,3 +173,205 @@ def test_lerobot_reads_what_we_write(tmp_path: Path) -> None:
     assert len(theirs) == 12 and int(row["episode_index"]) == 1
     np.testing.assert_allclose(row["action"], ours.action[2])
     np.testing.assert_allclose(row["observation.image"].permute(1, 2, 0) * 255, ours.frames[2], atol=1)
+
+
+class Room(gym.Env):
+    """Four frames, each 50 brighter, of whatever kind a test wants."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    observation_space: gym.Space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space: gym.Space = gym.spaces.Discrete(2)
+
+    def __init__(self, render_mode: str | None = None, **told: object) -> None:
+        self.render_mode, self.t = render_mode, 0
+        self.__dict__.update(told)
+
+    def level(self) -> int:
+        return 50 * self.t
+
+    def observed(self) -> object:
+        return np.zeros(2, np.float32)
+
+    def paid(self) -> object:
+        return 1.0
+
+    def reset(self, *, seed: int | None = None, options: object = None) -> tuple:
+        super().reset(seed=seed)
+        self.t = 0
+        return self.observed(), {}
+
+    def step(self, action: object) -> tuple:
+        self.t += 1
+        return self.observed(), self.paid(), self.t == 3, False, {}
+
+    def render(self) -> object:
+        return np.full((32, 32, 3), self.level(), np.uint8)
+
+
+def recorded(kind: type[Room], folder: Path, **options: object) -> Dataset:
+    gym.registry.pop("Room-v0", None)
+    gym.register("Room-v0", kind)
+    record("Room-v0", folder, episodes_wanted=1, size=(32, 32), **options)  # type: ignore[arg-type]
+    return Dataset.open(folder)
+
+
+def levels(data: Dataset) -> list[int]:
+    """Brightness of each picture, in steps of 50."""
+    return [round(float(frame.mean()) / 50) for frame in data.episode(0).frames]
+
+
+def test_one_buffer_that_an_environment_reuses_is_copied(tmp_path: Path) -> None:
+    class Reuses(Room):
+        observation_space = gym.spaces.Dict(
+            {"eye": gym.spaces.Box(0, 255, (32, 32, 3), np.uint8), "at": gym.spaces.Box(0, 9, (1,), np.float32)}
+        )
+        buffer = {"eye": np.zeros((32, 32, 3), np.uint8), "at": np.zeros(1, np.float32)}  # noqa: RUF012
+
+        def observed(self) -> object:
+            self.buffer["eye"][:] = self.level()
+            self.buffer["at"][:] = self.t
+            return self.buffer
+
+        def render(self) -> object:
+            self.observed()
+            return self.buffer["eye"]
+
+    for name, picture in (("observed", None), ("rendered", "render")):
+        data = recorded(Reuses, tmp_path / name, picture=picture)
+        assert levels(data) == [0, 1, 2, 3] and data.episode(0).sensors[:, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_an_environment_that_changes_its_action_changes_no_record(tmp_path: Path) -> None:
+    class Clips(Room):
+        action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+        def step(self, action: object) -> tuple:
+            action[:] = 0.0  # type: ignore[index]
+            return super().step(action)
+
+    assert (recorded(Clips, tmp_path / "d").episode(0).action[:-1] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "rendered"),
+    [
+        (gym.spaces.Box(0.0, 1.0, (32, 32, 3), np.float32), lambda v: np.full((32, 32, 3), v / 255, np.float32), False),
+        (gym.spaces.Box(0, 255, (3, 32, 40), np.uint8), lambda v: np.full((3, 32, 40), v, np.uint8), False),
+        (gym.spaces.Box(0, 255, (32, 32), np.int32), lambda v: np.full((32, 32), v, np.int32), False),
+        (gym.spaces.Box(0, 5, (20, 20), np.uint8), lambda v: np.full((20, 20), v // 50, np.uint8), True),
+        (gym.spaces.Box(-np.inf, np.inf, (20, 20), np.float32), lambda v: np.full((20, 20), v, np.float32), True),
+    ],
+)
+def test_what_is_a_picture(space: gym.Space, value: Any, rendered: bool, tmp_path: Path) -> None:
+    """Floats from 0 to 1, channels first and whole numbers are pictures; boards and plain numbers are sensors."""
+
+    class Seen(Room):
+        observation_space = space
+
+        def observed(self) -> object:
+            return value(self.level())
+
+        def render(self) -> object:
+            return np.full((32, 32, 3), 255, np.uint8)
+
+    data = recorded(Seen, tmp_path / "d")
+    assert levels(data) == ([5] * 4 if rendered else [0, 1, 2, 3])
+    assert data.sensors == (400 if rendered else 0)
+
+
+def test_rendered_floats_are_as_bright_as_they_look_or_refused(tmp_path: Path) -> None:
+    class Floats(Room):
+        most = 1.0
+
+        def render(self) -> object:
+            return np.full((32, 32, 3), self.most * self.level() / 255)
+
+    class Wrong(Floats):
+        most = 255.0
+
+    assert levels(recorded(Floats, tmp_path / "d")) == [0, 1, 2, 3]
+    with pytest.raises(InputError, match=r"episode 0, step 1: .*values from 50 to 50"):
+        recorded(Wrong, tmp_path / "e")
+
+
+def test_the_picture_is_chosen_by_its_key(tmp_path: Path) -> None:
+    eye = gym.spaces.Box(0, 255, (32, 32, 3), np.uint8)
+
+    class Two(Room):
+        observation_space = gym.spaces.Dict({"a": eye, "arm": gym.spaces.Dict({"b": eye})})
+
+        def observed(self) -> object:
+            picture = np.full((32, 32, 3), 200, np.uint8)
+            return {"a": picture, "arm": {"b": np.full((32, 32, 3), self.level(), np.uint8)}}
+
+    assert levels(recorded(Two, tmp_path / "first")) == [4, 4, 4, 4]
+    data = recorded(Two, tmp_path / "second", picture="arm/b")
+    assert levels(data) == [0, 1, 2, 3] and data.about["picture"] == "arm/b"
+    with pytest.raises(InputError, match="has a, arm/b, render"):
+        recorded(Two, tmp_path / "none", picture="c")
+
+
+@pytest.mark.parametrize("paid", [float("nan"), float("inf"), 1e300, np.array([1.0, 2.0]), None, "much"])
+def test_a_reward_that_is_no_number_is_refused_with_its_step(paid: object, tmp_path: Path) -> None:
+    class Pays(Room):
+        def paid(self) -> object:
+            return paid if self.t == 2 else 1.0
+
+    with pytest.raises(InputError, match="episode 0, step 2: the reward"):
+        recorded(Pays, tmp_path / "d")
+    assert not (tmp_path / "d" / "meta").exists()
+
+
+@pytest.mark.parametrize("paid", [2, np.float64(2), np.array(2.0), np.array([2.0]), np.array([[2]]), np.int8(2)])
+def test_rewards_of_any_form(paid: object, tmp_path: Path) -> None:
+    class Pays(Room):
+        def paid(self) -> object:
+            return paid
+
+    assert recorded(Pays, tmp_path / "d").episode(0).reward.tolist() == [0, 2, 2, 2]
+
+
+def test_numbers_that_are_not_finite_are_refused_with_their_step(tmp_path: Path) -> None:
+    class Tells(Room):
+        observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+        def observed(self) -> object:
+            return np.array([0.0, np.inf if self.t == 1 else 0.0])
+
+    with pytest.raises(InputError, match=r"episode 0, step 1: observation is inf"):
+        recorded(Tells, tmp_path / "d")
+
+
+def test_a_module_s_own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rooms_of_mine.py").write_text(
+        "import gymnasium as gym\nfrom gymnasium.envs.classic_control import CartPoleEnv\n"
+        "gym.register('mine/Room-v0', CartPoleEnv, max_episode_steps=5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    assert main(["record", "rooms_of_mine:mine/Room-v0", "--episodes", "1", "-o", "a:b"]) == 0
+    assert Dataset.open("a:b").about["env"] == "rooms_of_mine:mine/Room-v0"
+    assert Dataset.open("a:b").episode(0).frames.shape[1:] == (64, 64, 3)
+    with pytest.raises(InputError, match="'no_such' of 'no_such:Room-v0' cannot be imported"):
+        record("no_such:Room-v0", tmp_path / "d", episodes_wanted=1)
+
+
+def test_a_package_that_is_missing_is_one_line(tmp_path: Path) -> None:
+    class Lacks(Room):
+        def render(self) -> object:
+            raise gym.error.DependencyNotInstalled("pygame is not installed")
+
+    with pytest.raises(InputError, match="pygame is not installed"):
+        recorded(Lacks, tmp_path / "d")
+
+
+def test_one_recording_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path / "d", "recording", "-o"), pytest.raises(InputError, match="another recording is writing"):
+        record("CartPole-v1", tmp_path / "d", episodes_wanted=1)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    size: Any = (np.int64(32), np.int64(32))
+    count: Any = np.int64(2)
+    record("CartPole-v1", tmp_path / "d", episodes_wanted=count, seed=count, most=count, size=size)
+    assert [len(one.frames) for one in Dataset.open(tmp_path / "d")] == [2, 2]

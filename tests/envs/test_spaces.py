@@ -8,7 +8,17 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from kinema.envs.spaces import check, decode_action, encode_action, space_of, spec_of, width
+from kinema.envs.spaces import (
+    batch_from_learner,
+    check,
+    decode_action,
+    encode_action,
+    from_learner,
+    learner_space,
+    space_of,
+    spec_of,
+    width,
+)
 from kinema.errors import InputError
 
 SPACES = [
@@ -59,3 +69,31 @@ def test_an_action_outside_its_space_is_named(space: gym.Space, action: object) 
 def test_a_space_without_a_fixed_width_is_refused() -> None:
     with pytest.raises(InputError, match="cannot be recorded"):
         spec_of(gym.spaces.Text(5))
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_learner_s_actions_are_actions_of_the_space(space: gym.Space) -> None:
+    """Of every space, also of choices that do not count from 0, alone and for many environments."""
+    spec = spec_of(space)
+    simple = learner_space(spec)
+    assert isinstance(simple, gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary | gym.spaces.Box)
+    simple.seed(0)
+    drawn = [simple.sample() for _ in range(8)]
+    assert all(space.contains(from_learner(spec, action)) for action in drawn)
+    many = gym.vector.utils.batch_space(space, 8)
+    assert many.contains(batch_from_learner(spec, np.stack(drawn)))
+
+
+def test_choices_of_a_learner_count_from_0() -> None:
+    space = gym.spaces.Dict({"a": gym.spaces.Discrete(3, start=5), "b": gym.spaces.MultiDiscrete([2, 2], start=[1, -1])})
+    spec = spec_of(space)
+    assert learner_space(spec) == gym.spaces.MultiDiscrete([3, 2, 2])
+    action = from_learner(spec, np.array([2, 0, 1]))
+    assert action["a"] == 7 and action["b"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e300])
+def test_actions_that_are_not_finite_are_refused_wherever_they_are(wrong: float) -> None:
+    box = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    with pytest.raises(InputError, match="is not in"):
+        check(spec_of(gym.spaces.Dict({"a": gym.spaces.Tuple([box])})), {"a": (np.array([wrong]),)})

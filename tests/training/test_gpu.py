@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kinema.datasets.folder_lock import locked
 from kinema.training import gpu
 from kinema.training.gpu_recipe import on_gpu
 from kinema.training.recipes import recipe
-from kinema.training.run_folder import locked
 
 
 @pytest.fixture

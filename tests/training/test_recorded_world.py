@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +19,7 @@ from gymnasium.utils.env_checker import check_env
 from kinema.autoencoder import load_autoencoder
 from kinema.cli.main import main
 from kinema.cli.play import Play, begin
+from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
 from kinema.diffusion.losses import noised
@@ -28,9 +31,9 @@ from kinema.models.denoiser import DenoiserInput, cleaned
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.world import World
 from kinema.training import checkpoint
+from kinema.training.compiling import can_compile
 from kinema.training.recorded_world import WorldTrainer, config_for, train_world
-from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch
-from kinema.training.run_folder import locked
+from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch, reward_unit
 from kinema.training.world_report import LEAST_ENDS, evaluate
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
@@ -277,3 +280,91 @@ def test_a_video_cut_short_is_named(recorded: Path, tmp_path: Path) -> None:
     video.write_bytes(video.read_bytes()[:900])
     with pytest.raises(MediaError, match="copy the dataset again"):
         list(Dataset.open(half))
+
+
+def test_a_rare_reward_is_taught_whole(recordings: Recordings) -> None:
+    """A goal of 1 once in a thousand steps that cost 0.01 each; the unit is that of the environment again when it is multiplied."""
+    rewards = np.full(1000, -0.01, np.float32)
+    rewards[-1] = 1.0
+    assert np.abs(rewards / reward_unit(rewards)).max() == pytest.approx(10.0)
+    assert reward_unit(np.array([0.0, 1.0, 1.0])) == 1.0 and reward_unit(np.zeros(3)) == 1.0
+    assert max(float(one["reward"].max()) for one in recordings.episodes) * recordings.reward_scale == pytest.approx(1.0)
+
+
+def test_a_run_keeps_its_unit_of_rewards(recorded: Path, recordings: Recordings) -> None:
+    """Checkpoints from before hold the mean; what goes on from one is taught in that unit."""
+    old = Recordings(Dataset.open(recorded), recordings.autoencoder, RECIPE, None, 0.5)
+    assert old.reward_scale == 0.5 and float(old.episodes[0]["reward"].max()) == 2.0
+
+
+def test_a_run_goes_on_from_before_its_first_checkpoint_with_what_was_asked(recorded: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    for stage in ("autoencoder", "reading"):
+        out = tmp_path / stage
+
+        def stop(line: str, stage: str = stage) -> None:
+            if line.startswith(stage):
+                raise Killed
+
+        with pytest.raises(Killed):
+            train_world(recorded, out=out, steps=4, recipe=RECIPE, show=stop)
+        assert not (out / checkpoint.NAME).exists()
+        train_world(recorded, out=out, resume=True, recipe=RECIPE)
+        assert checkpoint.load_checkpoint(out)["step"] == 4
+
+
+def test_a_run_does_not_go_on_with_other_data(recorded: Path, tmp_path: Path) -> None:
+    data = tmp_path / "cart"
+    shutil.copytree(recorded, data)
+    train_world(data, out=tmp_path / "r", steps=2, recipe=RECIPE)
+    record("CartPole-v1", data, episodes_wanted=1, size=(32, 48))
+    with pytest.raises(InputError, match=r"has changed since the run .*4 episodes, now 5"):
+        train_world(data, out=tmp_path / "r", steps=3, resume=True, recipe=RECIPE)
+    train_world(recorded, out=tmp_path / "r", steps=3, resume=True, recipe=RECIPE)
+
+
+def test_a_world_is_trained_in_any_thread_and_leaves_torch_as_it_was(recorded: Path, tmp_path: Path) -> None:
+    """Off the main thread there are no signal handlers; a program may have chosen another type, or no gradients."""
+    errors: list[BaseException] = []
+    count: Any = np.int64(2)
+    torch.manual_seed(5)
+    rng, threads = torch.get_rng_state(), torch.get_num_threads()
+
+    def work() -> None:
+        try:
+            with torch.inference_mode():
+                train_world(recorded, out=tmp_path / "r", steps=count, recipe=replace(RECIPE, width=np.int64(32)))
+        except BaseException as error:
+            errors.append(error)
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert not errors and checkpoint.load_checkpoint(tmp_path / "r")["step"] == 2
+    assert torch.equal(torch.get_rng_state(), rng) and torch.get_num_threads() == threads
+
+
+def test_without_a_compiler_a_world_is_trained_all_the_same(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*args: object, **kwargs: object) -> object:
+        raise RuntimeError("No working C++ compiler found")
+
+    can_compile.cache_clear()
+    monkeypatch.setattr(torch, "compile", none)
+    train_world(recorded, out=tmp_path / "r", steps=1, recipe=replace(RECIPE, compile=True))
+    can_compile.cache_clear()
+    assert "No working C++ compiler found" in caplog.text and "slower" in caplog.text
+
+
+def test_a_world_model_does_not_film_and_says_what_it_is_for(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a red ball", "--model", str(world)]) == 2
+    said = capsys.readouterr().err
+    assert f"world model of CartPole-v1, not one that films: step into it with kinema play {world}" in said

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 
 from kinema.agents.roles import WIDTH, roles
+from kinema.envs.spaces import Spec, batch_from_learner
 from kinema.errors import MediaError, OutputError
 from kinema.playground.tasks import Task
 from kinema.scene.scene import Scene
@@ -24,7 +25,8 @@ class Agent:
     """A policy that PPO has learned, for a task of the Playground or for a recorded environment.
 
     task: None for an environment. env, options: the environment's Gymnasium id and what it is made with. size: height and width of
-    its pictures. made: how the agent was trained, for the record.
+    its pictures. action: its action space, of which the policy acts in the `learner_space`; None: in the space itself. picture:
+    where its pictures come from, as of `record`. made: how the agent was trained, for the record.
     """
 
     learner: Any
@@ -33,14 +35,17 @@ class Agent:
     env: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (64, 64)
+    action: Spec | None = None
+    picture: str | None = None
 
     def begin(self, count: int) -> None:
         """It remembers nothing of earlier episodes."""
 
-    def act(self, observation: NDArray[Any], scenes: list[Scene], actions: NDArray[Any] | None) -> NDArray[Any]:
+    def act(self, observation: NDArray[Any], scenes: list[Scene], actions: Any) -> Any:
         """Actions [B, ...]: the likeliest for a task's `state` observations [B, K, F], drawn ones for pictures [B, H, W, 3]."""
         if self.task is None:
-            return np.asarray(self.learner.predict(observation, deterministic=False)[0])
+            drawn = self.learner.predict(observation, deterministic=False)[0]
+            return np.asarray(drawn) if self.action is None else batch_from_learner(self.action, drawn)
         return np.asarray(self.learner.predict(roles(observation, self.task), deterministic=True)[0], np.float32)
 
     def save(self, folder: Path | str, *, force: bool = False) -> Path:
@@ -51,14 +56,22 @@ class Agent:
         out = Path(folder)
         about: dict[str, Any] = {"task": str(self.task), "inputs": WIDTH}
         if self.task is None:
-            about = {"env": self.env, "options": self.options, "size": list(self.size)}
+            about = {
+                "env": self.env,
+                "options": self.options,
+                "size": list(self.size),
+                "action": self.action,
+                "picture": self.picture,
+            }
         if (out / "agent.json").exists() and not force:
             raise OutputError(f"{out} holds an agent already; name another folder, or overwrite it with force")
         try:
             out.mkdir(parents=True, exist_ok=True)
             self.learner.save(out / "policy.tmp.zip")
             (out / "policy.tmp.zip").replace(out / "policy.zip")
-            (out / "agent.json").write_text(json.dumps({"format": FORMAT, **about, "made": self.made}, indent=1) + "\n")
+            (out / "agent.json").write_text(
+                json.dumps({"format": FORMAT, **about, "made": self.made}, indent=1) + "\n", encoding="utf-8"
+            )
         except OSError as error:
             raise OutputError(f"the agent could not be written to {out}: {error.strerror}") from None
         return out
@@ -70,11 +83,12 @@ class Agent:
         if not path.exists():
             raise MediaError(f"{folder} holds no agent (agent.json); expected a folder made by kinema agent train")
         try:
-            about = json.loads(path.read_text())
+            about = json.loads(path.read_text(encoding="utf-8"))
             goal: dict[str, Any]
             if "env" in about:
                 height, width = about["size"]
                 goal = {"env": about["env"], "options": about["options"], "size": (int(height), int(width))}
+                goal |= {"action": about.get("action"), "picture": about.get("picture")}
             else:
                 goal = {"task": Task.parse(about["task"])}
             if about["format"] != FORMAT or ("task" in goal and about["inputs"] != WIDTH):

@@ -158,7 +158,8 @@ def score_recorded(
     if episodes < 1:
         raise InputError(f"{episodes} episodes: expected at least 1")
     shown = agent.size if isinstance(agent, Agent) else size
-    env = SyncVectorEnv([lambda: PictureObservation(make_env(env_id, **(options or {})), shown)])
+    picture = agent.picture if isinstance(agent, Agent) else None
+    env = SyncVectorEnv([lambda: PictureObservation(make_env(env_id, **(options or {})), shown, picture)])
     policy = agent or _AnyAction(env.single_action_space, seed)
     runs = []
     for episode in range(episodes):

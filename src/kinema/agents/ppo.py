@@ -26,15 +26,14 @@ from kinema.agents.agent import Agent
 from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
 from kinema.datasets.recorder import PictureObservation, make_env
+from kinema.devices import float32_default, kept_rng
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.recorded import RecordedVectorEnv
-from kinema.envs.spaces import space_of
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Task
 
-LEARNABLE = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary, gym.spaces.Box)
 LEAST_SIDE = 36
 """Pixels that the network of pictures needs each way."""
 TASK_STEPS = 32
@@ -124,19 +123,22 @@ def _task_rooms(
 def _recorded_rooms(inside: Model, settings: PPOConfig, real: bool) -> VecEnv:
     """Recorded worlds to learn in, or the environment that they were recorded from."""
     world = inside.config.world or {}
-    space, size = space_of(world["action"]), (int(world["size"][0]), int(world["size"][1]))
-    if not isinstance(space, LEARNABLE):
-        raise InputError(f"actions of {space}: PPO learns Discrete, MultiDiscrete, MultiBinary and Box")
+    action, size = world["action"], (int(world["size"][0]), int(world["size"][1]))
     if min(size) < LEAST_SIDE:
         raise InputError(
             f"pictures of {size[1]}x{size[0]}: the learner's network needs {LEAST_SIDE}x{LEAST_SIDE} or more; record larger ones"
         )
     if real:
-        made = [lambda: PictureObservation(make_env(world["env"], **world["options"]), size)] * settings.rooms
-        return WorldsVecEnv(SyncVectorEnv(made, autoreset_mode=SAME_STEP), settings.seed)
+        if not world.get("env"):
+            raise InputError(f"{inside.config.name} is of a dataset without an environment; learn inside the model")
+
+        def room() -> gym.Env[Any, Any]:
+            return PictureObservation(make_env(world["env"], **world.get("options", {})), size, world.get("picture"))
+
+        return WorldsVecEnv(SyncVectorEnv([room] * settings.rooms, autoreset_mode=SAME_STEP), settings.seed, action=action)
     duration_s = settings.horizon / float(world["fps"])
     worlds = RecordedVectorEnv(settings.rooms, model=inside, duration_s=duration_s, autoreset_mode=SAME_STEP)
-    return WorldsVecEnv(worlds, settings.seed)
+    return WorldsVecEnv(worlds, settings.seed, action=action)
 
 
 def learn(
@@ -156,6 +158,19 @@ def learn(
     """
     world = None if inside is None else inside.config.world
     chosen = settings or (PPOConfig() if world is None else RECORDED)
+    with kept_rng(), torch.inference_mode(False), torch.enable_grad(), float32_default():
+        return _learn(task, inside, chosen, distribution, real, show)
+
+
+def _learn(
+    task: str | None,
+    inside: Model | None,
+    chosen: PPOConfig,
+    distribution: SceneDistribution | None,
+    real: bool,
+    show: LearningProgress | None,
+) -> Agent:
+    world = None if inside is None else inside.config.world
     goal: dict[str, Any]
     real_frames = None
     if inside is not None and world is not None:
@@ -163,7 +178,13 @@ def learn(
             raise InputError(
                 f"task {task!r}: {inside.config.name} is a recorded world, which pays what its environment paid"
             )
-        goal = {"env": world["env"], "options": world["options"], "size": (int(world["size"][0]), int(world["size"][1]))}
+        goal = {
+            "env": world["env"],
+            "options": world.get("options", {}),
+            "size": (int(world["size"][0]), int(world["size"][1])),
+            "action": world["action"],
+            "picture": world.get("picture"),
+        }
         rooms, n_steps = _recorded_rooms(inside, chosen, real), chosen.horizon
         policy, network = "CnnPolicy", None
     else:

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from kinema.agents.roles import LIMIT, WIDTH, roles
 from kinema.envs.playground import PlaygroundEnv
+from kinema.envs.spaces import Spec, batch_from_learner, learner_space
 from kinema.playground.tasks import Task
 
 TASK_OBSERVATIONS = gym.spaces.Box(-LIMIT, LIMIT, (WIDTH,), np.float32)
@@ -28,7 +29,7 @@ class WorldsVecEnv(VecEnv):
     """A vector environment that starts ended worlds anew in the same step.
 
     seed: of the first reset, one for all or one for each. features: what the agent sees of observations, with its space; by default
-    the observations themselves.
+    the observations themselves. action: the environment's action space as a `Spec`, where the agent acts in its `learner_space`.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class WorldsVecEnv(VecEnv):
         worlds: VectorEnv[Any, Any, Any],
         seed: int | list[int],
         features: tuple[Callable[[Any], NDArray[Any]], gym.Space[Any]] | None = None,
+        action: Spec | None = None,
     ) -> None:
         self._features, space = features or (np.asarray, worlds.single_observation_space)
-        super().__init__(worlds.num_envs, space, worlds.single_action_space)
-        self.worlds = worlds
+        super().__init__(worlds.num_envs, space, worlds.single_action_space if action is None else learner_space(action))
+        self.worlds, self._action = worlds, action
         self._next_seed: Any = seed
 
     def reset(self) -> NDArray[Any]:
@@ -48,7 +50,7 @@ class WorldsVecEnv(VecEnv):
         return self._features(observation)
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        self._actions = actions
+        self._actions = actions if self._action is None else batch_from_learner(self._action, actions)
 
     def step_wait(self) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Of an ended world, the observation is the next episode's first; the last is in info["terminal_observation"]."""

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from kinema.autoencoder.autoencoder import SPACE_FACTOR, Autoencoder, AutoencoderConfig
+from kinema.devices import float32_default, kept_rng
 from kinema.errors import InputError, ModelError, OutputError
 
 FORMAT = 1
@@ -41,7 +42,8 @@ def load_autoencoder(
     ModelError: no such folder, not an autoencoder, or weights that do not fit the config.
     """
     folder = Path(path)
-    autoencoder = Autoencoder(read_autoencoder_config(folder / CONFIG))
+    with kept_rng(), float32_default():
+        autoencoder = Autoencoder(read_autoencoder_config(folder / CONFIG))
     try:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
@@ -89,7 +91,7 @@ def save_autoencoder(autoencoder: Autoencoder, path: str | Path, *, card: str | 
             save_file(weights, scratch / WEIGHTS)
             (scratch / CONFIG).write_text(json.dumps(head | asdict(autoencoder.config), indent=2) + "\n")
             if card is not None:
-                (scratch / "README.md").write_text(card)
+                (scratch / "README.md").write_text(card, encoding="utf-8")
             for file in sorted(scratch.iterdir(), reverse=True):
                 with file.open("rb") as written:
                     os.fsync(written.fileno())

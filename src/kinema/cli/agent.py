@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_device, number, seed, whole
+from kinema.cli.options import add_device, import_from_here, number, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _check() -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     _check()
+    import_from_here()
     from kinema.agents import PPOConfig, learn
     from kinema.agents.ppo import RECORDED
     from kinema.cli.train import Line
@@ -101,6 +102,7 @@ def _policy(arguments: argparse.Namespace) -> Policy:
 
 def run_score(arguments: argparse.Namespace) -> int:
     _check()
+    import_from_here()
     from kinema.agents import Agent, Random, score, score_recorded
     from kinema.cli.train import Line
     from kinema.models.hub import load

@@ -47,6 +47,13 @@ def seed(text: str) -> int:
     return value
 
 
+def import_from_here() -> None:
+    """Let `module:Id-v0` name a module in the current folder, after those that are installed."""
+    here = str(Path.cwd())
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
+
+
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path(default), help=f"where to write (default: {default})")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")

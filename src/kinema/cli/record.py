@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from kinema.cli.options import seed, whole
+from kinema.cli.options import import_from_here, seed, whole
 from kinema.errors import InputError
 
 MINARI = "minari:"
@@ -29,6 +29,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--most", type=whole, help="frames after which an episode is cut off (default: ten minutes' worth)")
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--options", default="{}", help="for gymnasium.make, as JSON: '{\"frameskip\": 4}'")
+    parser.add_argument(
+        "--picture",
+        help="where pictures come from: a key of the observation, 'observation' or 'render' (default: found out)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,10 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--options {arguments.options!r}: expected a JSON object, like '{{\"frameskip\": 4}}'") from None
     out = arguments.output or Path("out") / re.sub(r"[^A-Za-z0-9]+", "-", arguments.env).strip("-").lower()
     line = Line()
+    import_from_here()
     if arguments.env.startswith(MINARI):
         from kinema.datasets.minari import convert_minari
 
-        writer = convert_minari(arguments.env.removeprefix(MINARI), out, size=size)
+        writer = convert_minari(arguments.env.removeprefix(MINARI), out, size=size, picture=arguments.picture)
     else:
         writer = record(
             arguments.env,
@@ -61,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             most=arguments.most,
             options=options,
+            picture=arguments.picture,
             show=lambda done, of, frames: line.write(f"episode {done} of {of}, {frames:,} frames"),
         )
     total = writer.rows[-1]["dataset_to_index"] if writer.rows else 0

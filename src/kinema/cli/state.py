@@ -83,7 +83,7 @@ def run_models(arguments: argparse.Namespace) -> int:
 
     if arguments.name:
         card = find(arguments.name) / CARD
-        print(card.read_text() if card.exists() else f"{arguments.name} has no card")
+        print(card.read_text(encoding="utf-8") if card.exists() else f"{arguments.name} has no card")
         return 0
     names = available_models()
     if not names:

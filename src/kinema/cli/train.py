@@ -28,6 +28,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--minutes", type=number, help="time budget above 0; the learning rate falls in time for it")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, 1 or more, instead of the recipe's")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     add_device(parser)
     parser.set_defaults(run=run)
 
@@ -91,6 +92,7 @@ def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) ->
         steps=arguments.steps,
         resume=arguments.resume is not None,
         device=device,
+        camera=arguments.camera,
         show=line.write,
     )
     line.write(f"world written to {folder}; step into it: kinema play {folder}", True)

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Recorded, Writer
-from kinema.datasets.recorder import FPS, Eyes, check_picture_size, resize_picture
-from kinema.envs.spaces import encode_action, spec_of, width
+from kinema.datasets.recorder import FPS, Eyes, check_picture_size, in_step, reward_of
+from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
 
 
-def convert_minari(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64)) -> Writer:
-    """Write the Minari dataset `name`, which must be on this machine, into the dataset at `out`."""
+def convert_minari(name: str, out: Path | str, *, size: tuple[int, int] = (64, 64), picture: str | None = None) -> Writer:
+    """Write the Minari dataset `name`, which must be on this machine, into the dataset at `out`; picture: as of `record`."""
     try:
         import minari
     except ImportError:
@@ -33,13 +34,20 @@ def convert_minari(name: str, out: Path | str, *, size: tuple[int, int] = (64, 6
         observation_space, render_mode, spec, unwrapped = space, None, None, None
 
     try:
-        eyes = Eyes.of(Source(), size)  # type: ignore[arg-type]  # only these attributes are asked for
-    except InputError:
-        raise InputError(f"the Minari dataset {name!r} holds no pictures (observations: {space})") from None
+        eyes = Eyes.of(Source(), size, picture)  # type: ignore[arg-type]  # only these attributes are asked for
+    except InputError as error:
+        reason = str(error) if picture is not None else f"observations: {space}"
+        raise InputError(f"the Minari dataset {name!r} holds no pictures ({reason})") from None
+    with locked(Path(out), "recording", "-o"):
+        return _convert(data, name, Path(out), eyes, spec)
+
+
+def _convert(data: Any, name: str, out: Path, eyes: Eyes, spec: Spec) -> Writer:
+    size = eyes.size
     writer = Writer(out, fps=FPS, size=size, sensors=eyes.sensors, about={"env": None, "minari": name, "action": spec})
     if writer.rows:
         raise InputError(f"{out} holds {len(writer.rows)} episodes already; name another folder")
-    for episode in data.iterate_episodes():
+    for number, episode in enumerate(data.iterate_episodes()):
         count = len(episode.rewards) + 1
 
         def at(values: Any, t: int) -> Any:
@@ -48,20 +56,25 @@ def convert_minari(name: str, out: Path | str, *, size: tuple[int, int] = (64, 6
             return {key: at(part, t) for key, part in values.items()} if isinstance(values, dict) else values[t]
 
         seen = [at(episode.observations, t) for t in range(count)]
+        frames, sensors, actions, rewards = [], [], [], [0.0]
+        for t, observation in enumerate(seen):
+            with in_step(number, t):
+                frames.append(eyes.seen_in(observation))
+                sensors.append(eyes.sensors_of(observation))
+                if t < count - 1:
+                    action = at(episode.actions, t)
+                    check(spec, action)
+                    actions.append(encode_action(spec, action))
+                    rewards.append(reward_of(episode.rewards[t]))
         first = np.zeros(1)
         writer.add(
             Recorded(
-                frames=np.stack([resize_picture(np.asarray(eyes._part(one, eyes.picture or "")), size) for one in seen]),
-                action=np.stack(
-                    [
-                        *(encode_action(spec, at(episode.actions, t)) for t in range(count - 1)),
-                        np.zeros(width(spec), np.float32),
-                    ]
-                ),
-                reward=np.concatenate([first, episode.rewards]).astype(np.float32),
+                frames=np.stack(frames),
+                action=np.stack([*actions, np.zeros(width(spec), np.float32)]),
+                reward=np.array(rewards, np.float32),
                 terminated=np.concatenate([first, episode.terminations]).astype(bool),
                 truncated=np.concatenate([first, episode.truncations]).astype(bool),
-                sensors=np.stack([eyes.sensors_of(one) for one in seen]),
+                sensors=np.stack(sensors),
                 task=eyes.task_of(seen[0]),
             )
         )

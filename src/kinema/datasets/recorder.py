@@ -3,16 +3,21 @@
     from kinema.datasets.recorder import record
     record("MiniGrid-Empty-8x8-v0", "empty", episodes=50)
 
-Pictures come from the observation where it holds some, else from rendering. Small integer grids and other numbers in the
-observation become `observation.state`, a text in it (MiniGrid's mission) the task.
+Pictures come from the observation where it holds some, else from rendering (`kinema.datasets.pictures` decides). Boards and other
+numbers in the observation become `observation.state`, a text in it (MiniGrid's mission) the task. What an environment hands out is
+copied at once, and numbers that are not finite are refused with their episode and step.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
+import json
+import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +25,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Recorded, Writer
+from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
-from kinema.models.config import cell_px
-from kinema.types import Frame
+from kinema.types import Frame, plain
+
+log = logging.getLogger(__name__)
 
 PLUGINS = {
     "ALE/": ("ale_py", "ale-py"),
@@ -36,119 +43,192 @@ PLUGINS = {
     "Crafter": ("kinema.envs.crafter", "crafter"),
 }
 """What to import for ids that begin so (Gymnasium finds no plugins by itself), and how pip calls it."""
-CELL_PX = cell_px(2)
-"""Pixels along one side of a video cell of a recorded world. Pictures are whole cells; an array of a picture's shape with a shorter
-side is a grid of numbers, not a picture."""
 FPS = 16.0
 MOST_SENSORS = 1024
 MINUTES = 10.0
 """An episode that nothing ends is truncated after this long."""
+RENDER, OBSERVATION = "render", "observation"
+"""What `picture` names besides keys: what the environment renders, and an observation that is a picture itself."""
 
 Act = Callable[[Any], Any]
 """Observation to action."""
 
 
+def _import(module: str, reason: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{reason} ({' '.join(str(error).split())[:120]})") from None
+
+
 def make_env(env_id: str, **options: Any) -> gym.Env[Any, Any]:
     """An environment by its id, "module:id" included; says what to install or how the id is spelled."""
-    for prefix, (module, package) in PLUGINS.items():
-        if env_id.startswith(prefix):
-            try:
-                imported = importlib.import_module(module)
-            except ImportError as error:
-                raise InputError(f"{env_id} needs {package}: pip install {package} ({error})") from None
+    module, colon, name = env_id.rpartition(":")
+    if colon:
+        _import(module, f"{module!r} of {env_id!r} cannot be imported; expected a Python module that registers {name!r}")
+    for prefix, (plugin, package) in PLUGINS.items():
+        if name.startswith(prefix):
+            imported = _import(plugin, f"{env_id} needs {package}: pip install {package}")
             if package == "ale-py":
                 gym.register_envs(imported)
     try:
-        spec = gym.spec(env_id)
-        given = dict(options)
-        if "render_mode" not in given:
-            given["render_mode"] = "rgb_array"
+        given: dict[str, Any] = {"render_mode": "rgb_array", **options}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*render_mode.*")
             try:
-                return gym.make(env_id, **given)
+                return gym.make(name, disable_env_checker=True, **given)
             except TypeError as error:
                 if "render_mode" not in str(error):
                     raise
                 given.pop("render_mode")
-                return gym.make(spec, **given)
+                return gym.make(name, disable_env_checker=True, **given)
     except TypeError as error:
         raise InputError(f"{env_id} does not take these options: {' '.join(str(error).split())[:160]}") from None
-    except (gym.error.Error, ModuleNotFoundError, ImportError) as error:
+    except (gym.error.Error, ImportError) as error:
         raise InputError(f"no environment {env_id!r}: {' '.join(str(error).split())[:160]}") from None
 
 
-def _is_picture(space: gym.Space[Any]) -> bool:
-    return (
-        isinstance(space, gym.spaces.Box)
-        and space.dtype == np.uint8
-        and len(space.shape) in (2, 3)
-        and min(space.shape[:2]) >= CELL_PX
-        and (len(space.shape) == 2 or space.shape[2] in (1, 3))
-    )
+@contextmanager
+def _installed(env: gym.Env[Any, Any]) -> Iterator[None]:
+    """InputError where an environment finds out, while it runs, that it lacks a package (pygame, MuJoCo)."""
+    try:
+        yield
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise InputError(f"{_id(env)} needs a package that is missing: {' '.join(str(error).split())[:160]}") from None
+
+
+At = tuple[str | int, ...]
+"""Where a part of an observation lies: keys and numbers, () for the observation itself."""
+
+
+def _leaves(space: gym.Space[Any], at: At = ()) -> dict[At, gym.Space[Any]]:
+    """The parts of an observation that are not composed of others."""
+    if isinstance(space, gym.spaces.Dict):
+        parts: list[tuple[str | int, gym.Space[Any]]] = list(space.spaces.items())
+    elif isinstance(space, gym.spaces.Tuple):
+        parts = list(enumerate(space.spaces))
+    else:
+        return {at: space}
+    return {where: leaf for name, part in parts for where, leaf in _leaves(part, (*at, name)).items()}
+
+
+def _name(where: At) -> str:
+    return "/".join(map(str, where)) or OBSERVATION
+
+
+def _part(observation: Any, where: At) -> Any:
+    for name in where:
+        observation = observation[name]
+    return observation
+
+
+def _picked(parts: dict[At, gym.Space[Any]], wanted: str | None, renders: bool, name: str) -> At | None:
+    """Where the picture lies, None: it is rendered."""
+    pictures = [where for where, part in parts.items() if picture_range(part) is not None]
+    if wanted is None:
+        if len(pictures) > 1:
+            log.warning("%s shows several pictures; %s is taken, --picture chooses", name, _name(pictures[0]))
+        if pictures:
+            return pictures[0]
+        if not renders:
+            raise InputError(f"{name} has no pixels: its observation holds no picture, and it cannot render one (rgb_array)")
+        return None
+    chosen = next((where for where in parts if _name(where) == wanted), None)
+    if chosen is None and wanted == RENDER:
+        if not renders:
+            raise InputError(f"picture {RENDER!r}: {name} cannot render one (rgb_array)")
+        return None
+    if chosen is None:
+        known = [*(_name(where) for where in parts), *([RENDER] if renders else [])]
+        raise InputError(f"picture {wanted!r}: {name} has {', '.join(known)}")
+    if picture_range(parts[chosen], chosen=True) is None:
+        raise InputError(
+            f"picture {wanted!r}: {parts[chosen]} is no picture; expected [height, width, 3] with bounds, {CELL_PX} or more a side"
+        )
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Eyes:
-    """How an environment is seen. picture: key of the observation that holds it, "" for the observation itself, None to
-    render; numbers, words: keys ("" for itself) of what becomes sensors, and of the task."""
+    """How an environment is seen. picture: where the observation holds it, None to render; levels: of black and white in it;
+    numbers, words: where what becomes sensors, and the task, is."""
 
     size: tuple[int, int]
-    picture: str | None
-    numbers: tuple[str, ...]
-    words: str | None
+    picture: At | None
+    levels: tuple[float, float] | None
+    numbers: tuple[At, ...]
+    words: At | None
     sensors: int
 
     @staticmethod
-    def of(env: gym.Env[Any, Any], size: tuple[int, int]) -> Eyes:
-        """Decide it from the spaces; InputError for an environment without pixels."""
-        space = env.observation_space
-        parts = dict(space.spaces) if isinstance(space, gym.spaces.Dict) else {"": space}
-        picture = next((name for name, part in parts.items() if _is_picture(part)), None)
-        if picture is None and env.render_mode != "rgb_array":
-            raise InputError(
-                f"{_id(env)} has no pixels: its observation {space} holds no picture, and it cannot render one (rgb_array)"
-            )
-        words = next((name for name, part in parts.items() if isinstance(part, gym.spaces.Text)), None)
-        if words is None and "mission" in parts:
-            words = "mission"
+    def of(env: gym.Env[Any, Any], size: tuple[int, int], picture: str | None = None) -> Eyes:
+        """Decide it from the spaces; picture: the key of the observation to take ("a/b" in nested ones), "render", or None for the
+        first that there is. InputError for an environment without pixels."""
+        parts = _leaves(env.observation_space)
+        where = _picked(parts, picture, env.render_mode == "rgb_array", _id(env))
+        texts = [at for at, part in parts.items() if isinstance(part, gym.spaces.Text) or at == ("mission",)]
+        words = texts[0] if texts else None
         numeric = (gym.spaces.Box, gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
-        numbers = tuple(name for name, part in parts.items() if name not in (picture, words) and isinstance(part, numeric))
-        count = sum(int(np.prod(parts[name].shape or (1,))) for name in numbers)
+        unread = [at for at, part in parts.items() if at != where and picture_range(part) is None]
+        numbers = tuple(at for at in unread if at != words and isinstance(parts[at], numeric))
+        count = sum(int(np.prod(parts[at].shape or (1,))) for at in numbers)
         if count > MOST_SENSORS:
+            log.info("%s tells %d numbers, more than %d: they are not recorded", _id(env), count, MOST_SENSORS)
             numbers, count = (), 0
-        return Eyes(size=size, picture=picture, numbers=numbers, words=words, sensors=count)
+        levels = None if where is None else picture_range(parts[where], chosen=True)
+        return Eyes(size=size, picture=where, levels=levels, numbers=numbers, words=words, sensors=count)
 
-    def _part(self, observation: Any, name: str) -> Any:
-        return observation if name == "" else observation[name]
+    def seen_in(self, observation: Any) -> Frame:
+        """The picture that an observation holds, uint8 [H, W, 3] of the wanted size."""
+        assert self.picture is not None
+        return to_picture(_part(observation, self.picture), self.size, self.levels)
 
     def picture_of(self, env: gym.Env[Any, Any], observation: Any) -> Frame:
         """uint8 [H, W, 3] of the wanted size."""
-        frame = env.render() if self.picture is None else self._part(observation, self.picture)
-        pixels = np.asarray(frame)
-        if pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 1:
-            raise InputError(f"{_id(env)} rendered an array of shape {pixels.shape}: expected [height, width, 3]")
-        return resize_picture(pixels, self.size)
+        if self.picture is not None:
+            return self.seen_in(observation)
+        with _installed(env):
+            rendered: Any = env.render()
+        if isinstance(rendered, list) and rendered:
+            rendered = rendered[-1]
+        if rendered is None:
+            raise InputError(f"{_id(env)} rendered nothing: expected an array [height, width, 3]")
+        return to_picture(rendered, self.size)
 
     def sensors_of(self, observation: Any) -> NDArray[np.float32]:
-        """Everything it tells in numbers, float32 [S]."""
+        """Everything it tells in numbers, float32 [S]; InputError where one is not finite."""
         if not self.numbers:
             return np.zeros(0, np.float32)
-        parts = [np.asarray(self._part(observation, name), np.float32).reshape(-1) for name in self.numbers]
-        return np.nan_to_num(np.concatenate(parts), nan=0.0, posinf=1e6, neginf=-1e6)
+        parts = [np.asarray(_part(observation, at), np.float64).reshape(-1) for at in self.numbers]
+        for at, part in zip(self.numbers, parts, strict=True):
+            if not (np.abs(part) <= np.finfo(np.float32).max).all():
+                raise InputError(f"{_name(at)} is {_first_bad(part)}: expected finite numbers")
+        return np.concatenate(parts).astype(np.float32)
 
     def task_of(self, observation: Any) -> str:
-        return "" if self.words is None else str(self._part(observation, self.words))
+        return "" if self.words is None else str(_part(observation, self.words))
 
 
-def resize_picture(pixels: NDArray[Any], size: tuple[int, int]) -> Frame:
-    """A picture [H, W], [H, W, 1] or [H, W, 3] as uint8 [height, width, 3]."""
-    plane = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    colored = np.repeat(plane[..., None], 3, 2) if plane.ndim == 2 else plane[..., :3]
-    colored = np.ascontiguousarray(colored, np.uint8)
-    if colored.shape[:2] == size:
-        return colored
-    return np.array(Image.fromarray(colored).resize((size[1], size[0]), Image.Resampling.BOX))
+def _first_bad(values: NDArray[np.float64]) -> str:
+    return f"{values[~(np.abs(values) <= np.finfo(np.float32).max)][0]:g}"
+
+
+def reward_of(reward: Any) -> float:
+    """A reward of any form as a number; InputError for none, several, or one that is not finite in float32."""
+    try:
+        values = np.asarray(reward, np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        raise InputError(f"the reward is {str(reward)[:40]!r}: expected a number") from None
+    if len(values) != 1:
+        raise InputError(f"the reward has {len(values)} numbers: expected one")
+    if not abs(values[0]) <= np.finfo(np.float32).max:
+        raise InputError(f"the reward is {values[0]:g}: expected a finite number")
+    return float(values[0])
+
+
+def _flag(value: Any) -> bool:
+    """Whether an episode ends, of any form."""
+    return bool(np.asarray(value).any())
 
 
 def _id(env: gym.Env[Any, Any]) -> str:
@@ -163,7 +243,7 @@ def rate_of(env: gym.Env[Any, Any]) -> float:
 
 def random_policy(env: gym.Env[Any, Any], seed: int) -> Act:
     """Any action; each is kept for one to a few frames, so that something comes of it."""
-    env.action_space.seed(seed)
+    env.action_space.seed(int(seed) % 2**32)
     rng = np.random.default_rng(seed)
     held: list[Any] = []
 
@@ -197,26 +277,40 @@ def trained_policy(path: Path, env: gym.Env[Any, Any]) -> Act:
     raise InputError(f"{path} is no policy that Stable-Baselines3 can load")
 
 
-def record_episodes(env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int) -> Iterator[Recorded]:
-    """One episode after another, for ever; `most` frames at most, after which it counts as truncated."""
-    number = 0
+@contextmanager
+def in_step(episode: int, step: int) -> Iterator[None]:
+    """Errors say in which episode and step they arose, both counted from 0."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"episode {episode}, step {step}: {error}") from None
+
+
+def record_episodes(
+    env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *, seed: int, most: int, first: int = 0
+) -> Iterator[Recorded]:
+    """One episode after another, for ever, numbered from `first` on; after `most` frames one counts as truncated."""
+    number = first
     nothing = np.zeros(width(spec), np.float32)
     while True:
-        observation, _ = env.reset(seed=(seed + number) % 2**31)
-        number += 1
+        with in_step(number, 0), _installed(env):
+            observation = copy.deepcopy(env.reset(seed=int(seed + number - first) % 2**31)[0])
+            frames, sensors = [eyes.picture_of(env, observation)], [eyes.sensors_of(observation)]
         task = eyes.task_of(observation)
-        frames, sensors = [eyes.picture_of(env, observation)], [eyes.sensors_of(observation)]
         actions, rewards, ends, cuts = [], [0.0], [False], [False]
         while not (ends[-1] or cuts[-1]):
-            action = act(observation)
-            check(spec, action)
-            observation, reward, terminated, truncated, _ = env.step(action)
-            actions.append(encode_action(spec, action))
-            frames.append(eyes.picture_of(env, observation))
-            sensors.append(eyes.sensors_of(observation))
-            rewards.append(float(reward))
-            ends.append(bool(terminated))
-            cuts.append(bool(truncated) or (len(frames) >= most and not terminated))
+            with in_step(number, len(frames)), _installed(env):
+                action = act(observation)
+                check(spec, action)
+                actions.append(encode_action(spec, action))
+                observation, reward, terminated, truncated, _ = env.step(copy.deepcopy(action))
+                observation = copy.deepcopy(observation)
+                frames.append(eyes.picture_of(env, observation))
+                sensors.append(eyes.sensors_of(observation))
+                rewards.append(reward_of(reward))
+            ends.append(_flag(terminated))
+            cuts.append(_flag(truncated) or (len(frames) >= most and not ends[-1]))
+        number += 1
         yield Recorded(
             frames=np.stack(frames),
             action=np.stack([*actions, nothing]),
@@ -231,18 +325,22 @@ def record_episodes(env: gym.Env[Any, Any], eyes: Eyes, spec: Spec, act: Act, *,
 class PictureObservation(gym.Wrapper[Any, Any, Any, Any]):
     """An environment as its recording shows it: pictures of that size, uint8 [H, W, 3], and nothing else."""
 
-    def __init__(self, env: gym.Env[Any, Any], size: tuple[int, int]) -> None:
+    def __init__(self, env: gym.Env[Any, Any], size: tuple[int, int], picture: str | None = None) -> None:
+        """picture: as of `Eyes.of`."""
         super().__init__(env)
-        self._eyes = Eyes.of(env, size)
+        self._eyes = Eyes.of(env, size, picture)
         self.observation_space = gym.spaces.Box(0, 255, (*size, 3), np.uint8)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        seen, _ = self.env.reset(seed=seed, options=options)
+        with _installed(self.env):
+            seen, _ = self.env.reset(seed=seed, options=options)
         return self._eyes.picture_of(self.env, seen), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, reward, terminated, truncated, _ = self.env.step(action)
-        return self._eyes.picture_of(self.env, seen), float(reward), terminated, truncated, {}
+        with _installed(self.env):
+            seen, reward, terminated, truncated, _ = self.env.step(copy.deepcopy(action))
+        picture = self._eyes.picture_of(self.env, seen)
+        return picture, reward_of(reward), _flag(terminated), _flag(truncated), {}
 
 
 def check_picture_size(size: tuple[int, int]) -> None:
@@ -261,29 +359,45 @@ def record(
     seed: int = 0,
     most: int | None = None,
     options: dict[str, Any] | None = None,
+    picture: str | None = None,
     show: Callable[[int, int, int], None] | None = None,
 ) -> Writer:
-    """Record so many episodes more into the dataset at `out`; `show` gets (episodes done, of, frames so far)."""
+    """Record so many episodes more into the dataset at `out`; `show` gets (episodes done, of, frames so far).
+
+    picture: where pictures come from: a key of the observation ("a/b" in nested ones), "observation" for the observation itself,
+    "render", or None for the first picture that there is.
+    InputError: an environment, a size or a policy that cannot be used; numbers that are not finite, with their episode and step;
+    or another recording that is writing to `out`.
+    """
     if episodes_wanted < 1:
         raise InputError(f"{episodes_wanted} episodes: expected at least 1")
+    height, across = (int(side) for side in size)
+    size, seed = (height, across), int(seed)
     check_picture_size(size)
-    env = make_env(env_id, **(options or {}))
+    options = options or {}
     try:
-        spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size), rate_of(env)
-        about = {"env": env_id, "options": options or {}, "action": spec}
-        writer = Writer(out, fps=rate, size=size, sensors=eyes.sensors, about=about)
-        begun = len(writer.rows)
-        act = random_policy(env, seed + begun) if policy == "random" else trained_policy(Path(policy), env)
-        longest = most or round(MINUTES * 60 * rate)
-        source = record_episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest)
-        frames = 0
-        for done, episode in enumerate(source, 1):
-            writer.add(episode)
-            frames += len(episode.frames)
-            if show is not None:
-                show(done, episodes_wanted, frames)
-            if done == episodes_wanted:
-                break
+        about = {"env": env_id, "options": json.loads(json.dumps(plain(options)))}
+    except (TypeError, ValueError):
+        raise InputError(f"options {str(options)[:80]}: expected numbers, texts, lists and dictionaries") from None
+    env = make_env(env_id, **options)
+    try:
+        spec, eyes, rate = spec_of(env.action_space), Eyes.of(env, size, picture), rate_of(env)
+        about |= {"action": spec, **({} if picture is None else {"picture": picture})}
+        chosen = None if policy == "random" else trained_policy(Path(policy), env)
+        with locked(Path(out), "recording", "-o"):
+            writer = Writer(out, fps=rate, size=size, sensors=eyes.sensors, about=about)
+            begun = len(writer.rows)
+            act = chosen or random_policy(env, seed + begun)
+            longest = int(most) if most else round(MINUTES * 60 * rate)
+            source = record_episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest, first=begun)
+            frames = 0
+            for done, episode in enumerate(source, 1):
+                writer.add(episode)
+                frames += len(episode.frames)
+                if show is not None:
+                    show(done, episodes_wanted, frames)
+                if done == episodes_wanted:
+                    break
     finally:
         env.close()
     return writer

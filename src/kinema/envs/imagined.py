@@ -169,10 +169,10 @@ class ImaginedVectorEnv(WorldVectorEnv):
             self._playground.task = None if task is None else Task.parse(task)
         return super().reset(seed=seed, options=options)
 
-    def _initial_tracks(self, count: int) -> Tracks:
+    def _initial_tracks(self, rng: np.random.Generator, count: int) -> Tracks:
         if self.starts is not None:
-            return self.starts(self._rng, count)
-        parts = [beginning(self._playground, self._rng, self.model, self.window + 1) for _ in range(count)]
+            return self.starts(rng, count)
+        parts = [beginning(self._playground, rng, self.model, self.window + 1) for _ in range(count)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def restart(self, which: NDArray[np.bool_]) -> None:

@@ -98,6 +98,7 @@ class PlaygroundEnv(RenderedEnv):
         check_time_limit(duration_s)
         if not isinstance(fps, int | float | np.number) or not 1.0 <= fps <= 128.0:
             raise SizeError(f"{fps} frames a second: expected 1 to 128, such as fps=16")
+        size, fps = int(size), float(fps)
         super().__init__(render_mode, fps)
         self.task = None if task is None else Task.parse(task)
         self.size, self.observation = size, observation

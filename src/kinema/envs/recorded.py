@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Tracks
 from kinema.canvas.patchify import from_cells
-from kinema.devices import AUTO
+from kinema.devices import AUTO, float32_default
 from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
@@ -95,9 +95,9 @@ class RecordedVectorEnv(WorldVectorEnv):
         """The task of the first world."""
         return self.tasks[int(self._task[0])]
 
-    def _initial_tracks(self, count: int) -> Tracks:
+    def _initial_tracks(self, rng: np.random.Generator, count: int) -> Tracks:
         """Recorded beginnings in which nothing has ended."""
-        rows = torch.from_numpy(self._rng.choice(self._usable, count))
+        rows = torch.from_numpy(rng.choice(self._usable, count))
         return {name: x[rows.to(x.device)] for name, x in self._starts.items()}
 
     def encode_action(self, action: Any) -> NDArray[np.float32]:
@@ -135,6 +135,7 @@ class RecordedWorld(RecordedVectorEnv):
         return max(len(self._frame_states) - self.window - 1, 0)
 
     @property
+    @float32_default()
     def frame(self) -> NDArray[np.uint8]:
         """The current picture, uint8 [H, W, 3]."""
         return np.asarray(self.pixels()[0])
@@ -148,6 +149,7 @@ class RecordedWorld(RecordedVectorEnv):
         """Whether the episode ends in this frame, drawn with the model's termination probability."""
         return bool(self._terminations()[0])
 
+    @float32_default()
     def go(self, action: Any) -> RecordedWorld:
         """One frame further, by an action of the recorded environment."""
         self._predict(torch.from_numpy(self.encode_action(action))[None].to(self.model.device))
@@ -164,7 +166,7 @@ class RecordedWorld(RecordedVectorEnv):
     def _playable(self, action: Any) -> Any:
         """The environment's action for what `_advance` was given."""
         spec = self.action_spec
-        number = action if isinstance(action, int) else None
+        number = int(action) if isinstance(action, int | np.integer) else None
         if spec["type"] == "discrete":
             idle = int((self.model.config.world or {}).get("idle", 0))
             return (idle if number is None else min(number, int(spec["n"]) - 1)) + spec["start"]

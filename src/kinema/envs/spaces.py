@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector.utils import concatenate, create_empty_array
 
 from kinema.errors import InputError
 from kinema.types import Floats
@@ -91,19 +92,30 @@ def width(spec: Spec) -> int:
 
 
 def check(spec: Spec, action: Any) -> None:
-    """InputError unless the action lies in the space."""
-    space = space_of(spec)
-    if isinstance(space, gym.spaces.Discrete) and isinstance(action, (int, np.integer, np.ndarray)):
-        action = np.asarray(action).reshape(-1)[0] if np.size(action) == 1 else action
-        fits = np.ndim(action) == 0 and float(action).is_integer() and space.contains(int(action))
-    elif isinstance(space, gym.spaces.Box):
-        given = np.asarray(action)
-        fits = given.shape == space.shape and bool(np.isfinite(given).all())
-        fits = fits and space.contains(np.clip(given, space.low, space.high).astype(space.dtype))
-    else:
-        fits = space.contains(action)
-    if not fits:
-        raise InputError(f"action {str(action)[:80]} is not in {space}")
+    """InputError unless the action lies in the space; numbers of a box may lie outside its edges, but are finite."""
+    if not _fits(spec, action):
+        raise InputError(f"action {str(action)[:80]} is not in {space_of(spec)}")
+
+
+def _fits(spec: Spec, action: Any) -> bool:
+    kind = spec["type"]
+    if kind == "dict":
+        return isinstance(action, dict) and action.keys() == spec["spaces"].keys() and _all_fit(spec, action)
+    if kind == "tuple":
+        return isinstance(action, tuple | list) and len(action) == len(spec["spaces"]) and _all_fit(spec, action)
+    if kind in ("discrete", "box"):
+        try:
+            given = np.asarray(action, np.float64)
+        except (TypeError, ValueError):
+            return False
+        if kind == "box":
+            return given.shape == tuple(spec["shape"]) and bool((np.abs(given) <= np.finfo(np.float32).max).all())
+        return given.size == 1 and float(given.item()) - spec["start"] in range(spec["n"])
+    return space_of(spec).contains(action)
+
+
+def _all_fit(spec: Spec, action: Any) -> bool:
+    return all(_fits(part, action[name]) for name, part in _parts(spec))
 
 
 def encode_action(spec: Spec, action: Any) -> Floats:
@@ -148,9 +160,72 @@ def decode_action(spec: Spec, vector: Floats) -> Any:
             number if edge is None else edge[0] + (min(max(float(number), -1.0), 1.0) + 1) / 2 * (edge[1] - edge[0])
             for number, edge in zip(vector, spec["edges"], strict=True)
         ]
-        return np.array(numbers).astype(spec["dtype"]).reshape(spec["shape"])
+        whole = np.issubdtype(np.dtype(spec["dtype"]), np.integer)
+        return (np.rint(numbers) if whole else np.array(numbers)).astype(spec["dtype"]).reshape(spec["shape"])
     parts, start = [], 0
     for name, part in _parts(spec):
         parts.append((name, decode_action(part, vector[start : start + width(part)])))
         start += width(part)
+    return dict(parts) if kind == "dict" else tuple(value for _, value in parts)
+
+
+def learner_space(spec: Spec) -> gym.Space[Any]:
+    """The space in which a learner of simple spaces acts: choices count from 0; composed spaces are one MultiDiscrete if all their
+    parts are choices, else one Box of all numbers."""
+    if _bounded_floats(spec):
+        return space_of(spec)
+    if (choices := _choices(spec)) is None:
+        return gym.spaces.Box(-1.0, 1.0, (width(spec),), np.float32)
+    if spec["type"] == "discrete":
+        return gym.spaces.Discrete(spec["n"])
+    return gym.spaces.MultiBinary(width(spec)) if spec["type"] == "multi_binary" else gym.spaces.MultiDiscrete(choices)
+
+
+def _bounded_floats(spec: Spec) -> bool:
+    return spec["type"] == "box" and None not in spec["edges"] and np.issubdtype(np.dtype(spec["dtype"]), np.floating)
+
+
+def _choices(spec: Spec) -> list[int] | None:
+    """How many there are to choose from in each part; None where some part is numbers."""
+    kind = spec["type"]
+    if kind == "box":
+        return None
+    if kind == "discrete":
+        return [spec["n"]]
+    if kind == "multi_discrete":
+        return list(spec["n"])
+    if kind == "multi_binary":
+        return [2] * width(spec)
+    parts = [_choices(part) for _, part in _parts(spec)]
+    return None if any(part is None for part in parts) else [n for part in parts for n in part or []]
+
+
+def from_learner(spec: Spec, action: Any) -> Any:
+    """The environment's action for one of `learner_space`."""
+    if _bounded_floats(spec):
+        return np.asarray(action)
+    if _choices(spec) is None:
+        return decode_action(spec, np.asarray(action, np.float32))
+    return _chosen(spec, [int(number) for number in np.asarray(action).reshape(-1)])
+
+
+def batch_from_learner(spec: Spec, actions: Any) -> Any:
+    """The actions of a vector environment for a batch of `learner_space`."""
+    space = space_of(spec)
+    each = [from_learner(spec, action) for action in actions]
+    out: Any = create_empty_array(space, len(each))
+    return concatenate(space, each, out)
+
+
+def _chosen(spec: Spec, numbers: list[int]) -> Any:
+    """The action of these choices, which count from 0; takes them off the list."""
+    kind = spec["type"]
+    if kind == "discrete":
+        return np.int64(numbers.pop(0) + spec["start"])
+    if kind == "multi_discrete":
+        taken = [numbers.pop(0) for _ in spec["n"]]
+        return (np.array(taken, np.int64) + np.array(spec["start"], np.int64)).reshape(spec["shape"])
+    if kind == "multi_binary":
+        return np.array([numbers.pop(0) for _ in range(width(spec))], np.int8).reshape(spec["shape"])
+    parts = [(name, _chosen(part, numbers)) for name, part in _parts(spec)]
     return dict(parts) if kind == "dict" else tuple(value for _, value in parts)

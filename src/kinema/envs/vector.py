@@ -19,7 +19,8 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from kinema.canvas.canvas import TextCondition, Tracks
-from kinema.diffusion.seeds import row_seeds
+from kinema.devices import float32_default, use_one_thread_if_forked
+from kinema.diffusion.seeds import frame_seed, row_seeds
 from kinema.envs.window import RenderedEnv, check_count, check_render_mode, check_time_limit
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
@@ -80,12 +81,15 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(observation_space, num_envs)
         self.action_space = batch_space(action_space, num_envs)
         self._frame_states = []
+        self._own: dict[int, np.random.Generator] = {}
+        """Generators of worlds that were seeded each by a number of its own."""
+        self._own_seeds: dict[int, int] = {}
         self._texts: dict[str, TextCondition | None] = {}
 
     # What a subclass gives
 
     @abstractmethod
-    def _initial_tracks(self, count: int) -> Tracks:
+    def _initial_tracks(self, rng: np.random.Generator, count: int) -> Tracks:
         """The first frames of so many worlds, tracks [count, T, ...]; "task" [count], if there, indexes `tasks`."""
 
     @abstractmethod
@@ -116,37 +120,64 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
 
     # Beginning
 
+    @float32_default()
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """New worlds for all.
 
-        seed: a number, or one for each world; a list seeds all worlds together, so each of its numbers counts for every world.
-        options: {"reset_mask": bool [B]} begins only these anew. InputError: a seed or mask that cannot be used.
+        seed: a number for all together; or one for each world, which then begins and goes on by its own seed alone (None: as it
+        would without a seed). options: {"reset_mask": bool [B]} begins only these anew. InputError: a seed or mask that cannot be
+        used.
         """
+        use_one_thread_if_forked()
         seeds = self._seeds_of(seed)
         mask = (options or {}).get("reset_mask")
-        which = None if mask is None else self._mask_of(mask)
-        if seeds or not self._frame_states:
-            super().reset(seed=seeds[0] if seeds else None)
-            self._rng = np.random.default_rng(seeds or None)
-        if which is not None and self._frame_states:
+        which = None if mask is None or not self._frame_states else self._mask_of(mask)
+        if isinstance(seeds, int) or not self._frame_states:
+            super().reset(seed=seeds if isinstance(seeds, int) else None)
+            self._rng = np.random.default_rng(seeds if isinstance(seeds, int) else None)
+            self._own, self._own_seeds = {}, {}
+        if isinstance(seeds, list):
+            self._seed_each(seeds, np.ones(self.num_envs, bool) if which is None else which)
+        if which is not None:
             if which.any():
                 self.restart(which)
             return self.observe(), {}
         self._seed = check_seed(int(self._rng.integers(2**31)))
+        self._own_seeds = {i: int(rng.integers(2**31)) for i, rng in self._own.items()}
         self._begin()
         return self.observe(), {}
 
-    def _seeds_of(self, seed: int | list[int | None] | None) -> list[int]:
-        """The seeds that were given; none: go on with the generator as it is."""
+    def _seeds_of(self, seed: Any) -> int | list[int | None] | None:
+        """The seed of all, or those of each world; None: go on with the generators as they are."""
+        if isinstance(seed, np.ndarray) and seed.ndim == 1:
+            seed = seed.tolist()
         if not isinstance(seed, list | tuple):
-            return [] if seed is None else [check_seed(seed)]
+            return None if seed is None else check_seed(seed)
         if len(seed) != self.num_envs:
             raise InputError(f"{len(seed)} seeds for {self.num_envs} worlds: expected one for each, or one number for all")
         if all(one is None for one in seed):
-            return []
-        return [check_seed(one) for one in seed]  # type: ignore[arg-type]
+            return None
+        return [None if one is None else check_seed(one) for one in seed]
+
+    def _seed_each(self, seeds: list[int | None], which: NDArray[np.bool_]) -> None:
+        """Give worlds generators of their own; those without a seed keep theirs, or get one."""
+        for i, seed in enumerate(seeds):
+            if seed is not None and which[i]:
+                self._own[i] = np.random.default_rng(seed)
+            elif i not in self._own:
+                self._own[i] = np.random.default_rng(int(self._rng.integers(2**31)))
+            else:
+                continue
+            self._own_seeds[i] = int(self._own[i].integers(2**31))
+
+    def _drawn_tracks(self, index: NDArray[np.int64]) -> Tracks:
+        """The first frames of these worlds, each drawn from its own generator if worlds have some."""
+        if not self._own:
+            return self._initial_tracks(self._rng, len(index))
+        parts = [self._initial_tracks(self._own[int(i)], 1) for i in index]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _mask_of(self, mask: Any) -> NDArray[np.bool_]:
         which = np.asarray(mask)
@@ -158,7 +189,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         everyone = np.arange(self.num_envs)
         self._task = torch.zeros(self.num_envs, dtype=torch.long)
         self._done, self._count = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, np.int64)
-        self._frame_states = self._initial_states(self._initial_tracks(self.num_envs), everyone, 0.0)
+        self._frame_states = self._initial_states(self._drawn_tracks(everyone), everyone, 0.0)
         self._text = self._condition(self._task)
 
     def _initial_states(self, tracks: Tracks, index: NDArray[np.int64], start_s: float) -> list[FrameState]:
@@ -172,7 +203,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         """Begin some worlds (bool [B]) anew; their past frames are replaced as well. The other worlds go on."""
         index = np.flatnonzero(which)
         self._count[index], self._done[index] = 0, False
-        tracks = self._initial_tracks(len(index))
+        tracks = self._drawn_tracks(index)
         recent = self._frame_states[-tracks["reward"].shape[1] :]
         replacements = self._initial_states(tracks, index, recent[0].time_s)
         rows = torch.from_numpy(index).to(self.model.device)
@@ -204,6 +235,8 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
             raise InputError("step before reset: call reset() first")
 
     def _seeds(self, frame: int) -> list[int]:
+        if self._own:
+            return [frame_seed(self._own_seeds[i], frame) for i in range(self.num_envs)]
         return row_seeds(self._seed, frame, self.num_envs)
 
     def _forget(self) -> None:
@@ -214,6 +247,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         self.check_begun()
         return self.step_encoded(self.encode_actions(actions))
 
+    @float32_default()
     def step_encoded(self, actions: torch.Tensor) -> StepResult:
         """`step` with actions that are encoded already [B, D]."""
         self._predict(actions)
@@ -262,6 +296,7 @@ class WorldEnv(RenderedEnv):
     vector_env: ClassVar[type[WorldVectorEnv]]
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
+        use_one_thread_if_forked()
         if "autoreset_mode" in options:
             raise InputError("autoreset_mode is of gymnasium.make_vec; one environment is reset by its user")
         shown = "rgb_array" if render_mode == "human" else render_mode

@@ -43,6 +43,13 @@ class Window:
         pygame.display.flip()
         self._clock.tick(fps)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy opens a window of its own at its first picture."""
+        self.__init__()  # type: ignore[misc]
+
     def close(self) -> None:
         """Close it; showing another picture opens it again."""
         if self._screen is not None:

@@ -26,7 +26,7 @@ from kinema.scene.scene import Scene
 from kinema.types import Floats, Frames
 
 FPS = 16.0
-SIDE = 64
+SIDE = 128
 """Pixels of a picture's sides."""
 SEED = 950_000_000
 """Episodes of the arena begin here; training stays below 900,000,000."""

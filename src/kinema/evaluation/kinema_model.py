@@ -26,13 +26,16 @@ class KinemaModel:
     def __init__(self, model: Model | str) -> None:
         self.model = resolve_model(model)
         self.name = self.model.config.name
+        side = SIDE if SIDE in self.model.config.heights else self.model.config.height
+        self.size = side, side
+        """Of the pictures that it is asked for: the arena's own, or those that it films."""
         self._looked: tuple[tuple[bytes, int], Examined] | None = None
 
     def predict(
         self, context_frames: Frames, actions: Floats | None, text: str, horizon: int, seed: int, fps: float = FPS
     ) -> Frames:
         if not len(context_frames):
-            return generate(text, model=self.model, seconds=horizon / fps, size=(SIDE, SIDE), fps=fps, seed=seed)[0].frames
+            return generate(text, model=self.model, seconds=horizon / fps, size=self.size, fps=fps, seed=seed)[0].frames
         clip = Clip(frames=context_frames, fps=fps)
         if text:
             return extend(clip, text, seconds=horizon / fps, model=self.model, seed=seed).frames[len(context_frames) :]
@@ -40,7 +43,7 @@ class KinemaModel:
         return np.concatenate(list(self._session(clip, given_actions, horizon, seed)))
 
     def _session(self, clip: Clip, actions: Floats | None, horizon: int, seed: int) -> Iterator[Frames]:
-        world = World(self.model, clip, seed=seed, fps=clip.fps, size=(SIDE, SIDE))
+        world = World(self.model, clip, seed=seed, fps=clip.fps, size=self.size)
         for begin in range(0, horizon, PIECE):
             count = min(PIECE, horizon - begin)
             for t in range(begin, begin + count):
@@ -48,7 +51,7 @@ class KinemaModel:
             yield world.clip(count).frames
 
     def begin(self, context_frames: Frames, seed: int) -> None:
-        self._world = World(self.model, Clip(frames=context_frames, fps=FPS), seed=seed, size=(SIDE, SIDE))
+        self._world = World(self.model, Clip(frames=context_frames, fps=FPS), seed=seed, size=self.size)
 
     def step(self, action: Floats | None) -> Frames:
         return np.asarray(self._world.step(action).frame)

@@ -50,6 +50,18 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
     return _loaded[key]
 
 
+def resolve_film_model(model: Model | str | Path | None) -> Model:
+    """`resolve_model` for what films, edits and perceives; InputError for a recorded world, saying what that is for."""
+    found = resolve_model(model)
+    if found.config.world is not None:
+        source = found.source or found.config.name
+        raise InputError(
+            f"{found.config.name} is a world model of {found.config.world.get('env') or 'a recording'}, not one that films: step into"
+            f" it with kinema play {source}, or train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
+        )
+    return found
+
+
 def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:
     """Pixels [T, H, W, 3] -> cells [1, T, h, w, P], padded at the right and bottom to whole cells of (height, width)."""
     pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))

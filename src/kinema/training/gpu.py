@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from kinema.datasets.episode_cache import SHARD
+from kinema.datasets.folder_lock import locked
 from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
@@ -30,7 +31,6 @@ from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
 from kinema.training.recipes import KINDS, RECIPES, Recipe, recipe
 from kinema.training.run import export, open_autoencoder
-from kinema.training.run_folder import locked
 from kinema.training.trainer import Report, Trainer
 
 log = logging.getLogger(__name__)

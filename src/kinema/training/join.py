@@ -80,7 +80,7 @@ def join(local: Path, rest: Path, out: Path, *, force: bool = False) -> None:
 def _read(folder: Path) -> tuple[dict[str, Tensor], str]:
     """Weights and card of a model."""
     try:
-        return read_weights(folder), (folder / CARD).read_text()
+        return read_weights(folder), (folder / CARD).read_text(encoding="utf-8")
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}; copy the whole folder again") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -84,8 +85,10 @@ class TrainingLoop(ABC):
         save_every_s: float = math.inf,
     ) -> None:
         """Take steps until the run is done. With `save`, a checkpoint is written every so many seconds and at the end, and Ctrl-C
-        ends the loop after the step that is being taken; without it, Ctrl-C raises KeyboardInterrupt as it does elsewhere."""
-        before = signal.signal(signal.SIGINT, self._interrupt) if save is not None else None
+        ends the loop after the step that is being taken; without it, Ctrl-C raises KeyboardInterrupt as it does elsewhere. In other
+        threads than the main one there is no Ctrl-C, and Python has no signal handlers."""
+        handles = save is not None and threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, self._interrupt) if handles else None
         saved = self._clock = time.monotonic()
         try:
             while self.done < 1.0 and not self._stopping:
@@ -97,7 +100,7 @@ class TrainingLoop(ABC):
                     saved = time.monotonic()
                 self.tick()
         finally:
-            if save is not None:
+            if handles:
                 signal.signal(signal.SIGINT, before)
         if save is not None:
             save()

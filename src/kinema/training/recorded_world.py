@@ -17,28 +17,35 @@ from typing import Any
 import torch
 
 from kinema.autoencoder import Autoencoder, load_autoencoder, save_autoencoder
+from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
+from kinema.datasets.pictures import CELL_PX
+from kinema.devices import float32_default
 from kinema.envs.spaces import width
-from kinema.errors import InputError, ModelError
+from kinema.errors import InputError, ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import DEFAULT, Model, ModelConfig, find, read_weights, save, weights_folder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
+from kinema.training.compiling import can_compile
 from kinema.training.initialize import begin_with
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer
-from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch, held_back, world_losses
-from kinema.training.run_folder import locked
-from kinema.training.seeds import StepDraw, step_rng
+from kinema.training.recordings import SHORTEST, Recordings, WorldRecipe, draw_world_batch, held_back, usable, world_losses
+from kinema.training.seeds import StepDraw, seeded, step_rng
 from kinema.training.world_report import evaluate, save_starts, world_card
+from kinema.types import plain
 
 log = logging.getLogger(__name__)
 
 MINUTES = 10.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
+RUN = "run.json"
+"""What a run was asked for, length and data, written before its first stage. A run that ends before its first checkpoint goes on
+from it."""
 
 
 def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name: str) -> ModelConfig:
@@ -94,17 +101,19 @@ class WorldTrainer(TrainingLoop):
         steps: int | None = None,
         device: str = "cpu",
         start: bool = True,
+        data: dict[str, Any] | None = None,
     ) -> None:
+        """start: with the weights of kinema-tiny where they fit. data: the recording's `Dataset.identity`, kept in checkpoints."""
         super().__init__(steps=steps, minutes=minutes, warmup=recipe.warmup, cooldown=recipe.cooldown)
-        self.recipe, self.config, self.recordings, self.out = recipe, config, recordings, out
+        self.recipe, self.config, self.recordings, self.out, self.data = recipe, config, recordings, out, data
         self.device = torch.device(device)
-        torch.manual_seed(recipe.seed)
-        self.model = Denoiser(config.denoiser).to(self.device)
+        with seeded(recipe.seed):
+            self.model = Denoiser(config.denoiser).to(self.device)
         if start:
             self._start()
         self.optimizer = Optimizer(self.model, recipe, average_every=5)
         self.dtype = torch.bfloat16
-        if recipe.compile:
+        if recipe.compile and can_compile(self.device.type):
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.autoencoder_s = 0.0
@@ -159,6 +168,7 @@ class WorldTrainer(TrainingLoop):
                 "minutes": self.minutes,
                 "steps": self.steps,
                 "codec_s": self.autoencoder_s,
+                "data": self.data,
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
             },
@@ -182,10 +192,12 @@ class WorldTrainer(TrainingLoop):
 
 def _stretch(data: Dataset, frames: int) -> int:
     """How long stretches are: as wished, or shorter where most episodes are."""
-    lengths = sorted(int(row["length"]) for row in data.rows)
-    usual = lengths[len(lengths) // 2] if lengths else 0
-    if usual < 3:
-        raise InputError(f"most episodes of {data.folder} have fewer than 3 frames; record longer ones")
+    lengths = sorted(int(data.rows[number]["length"]) for number in usable(data))
+    if 2 * len(lengths) <= len(data):
+        raise InputError(f"most episodes of {data.folder} have fewer than {SHORTEST} frames; record longer ones")
+    if len(lengths) < len(data):
+        log.warning("%d episodes of fewer than %d frames are left out", len(data) - len(lengths), SHORTEST)
+    usual = lengths[len(lengths) // 2]
     if usual < frames:
         log.info("episodes are short: the world remembers %d frames", usual - 1)
     return min(frames, usual)
@@ -205,8 +217,10 @@ def _autoencoder(
     if not recipe.autoencoder_share:
         return load_autoencoder(weights_folder() / recipe.autoencoder, device=device)
     if not again or not (out / AUTOENCODER / "README.md").exists():
+        (out / AUTOENCODER / "README.md").unlink(missing_ok=True)
         start = load_autoencoder(weights_folder() / recipe.autoencoder, dtype=torch.float32)
-        seen = len(data) - held_back(len(data))
+        numbers = usable(data)
+        seen = numbers[: len(numbers) - held_back(len(numbers))]
         fitted = fine_tune(start, data, episodes=seen, minutes=minutes, steps=steps, seed=recipe.seed, say=show)
         save_autoencoder(
             fitted,
@@ -216,77 +230,146 @@ def _autoencoder(
     return load_autoencoder(out / AUTOENCODER, device=device)
 
 
+def _begun(out: Path) -> dict[str, Any] | None:
+    """What a run was asked for (RUN), None where there is none; InputError where it cannot be read."""
+    path = out / RUN
+    if not path.exists():
+        return None
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        return {name: begun[name] for name in ("minutes", "steps", "data")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} cannot be read; begin a new run in another --out") from None
+
+
+def _write_begun(out: Path, minutes: float | None, steps: int | None, data: dict[str, Any]) -> None:
+    path, temporary = out / RUN, out / f".{RUN}.tmp"
+    try:
+        temporary.write_text(
+            json.dumps({"minutes": minutes, "steps": steps, "data": data}, indent=1) + "\n", encoding="utf-8"
+        )
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror}") from None
+
+
+def _check_same_data(before: dict[str, Any] | None, dataset: Dataset, out: Path) -> None:
+    """InputError where a run goes on with another recording than it began with, saying what differs."""
+    now = dataset.identity()
+    if before is None or before == now:
+        return
+    names = {"episodes": "episodes", "frames": "frames", "fps": "frames a second", "actions": "actions", "files": "contents"}
+    differs = [
+        f"{before.get(name)} {word}, now {now[name]}" if name in ("episodes", "frames", "fps") else f"other {word}"
+        for name, word in names.items()
+        if before.get(name) != now[name]
+    ]
+    raise InputError(
+        f"{dataset.folder} has changed since the run in {out} began ({'; '.join(differs) or 'another recording'}); begin a new"
+        " run in another --out"
+    )
+
+
 def train_world(
     data: Path | str,
     *,
-    out: Path,
+    out: Path | str,
     minutes: float | None = None,
     steps: int | None = None,
     resume: bool = False,
     recipe: WorldRecipe | None = None,
     device: str = "cpu",
+    camera: str | None = None,
     show: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
     minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
     besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a
-    resumed run was given.
+    resumed run was given. resume: go on from whichever stage the run in `out` has reached. camera: of a dataset with several.
 
-    InputError: a length that is none, a dataset that cannot be used, a checkpoint that is of another world or cannot be read, or
-    another run that is writing to `out`. OutputError: `out` cannot be written to.
+    InputError: a length that is none, a dataset that cannot be used or is not the one that the run began with, a checkpoint that is
+    of another world or cannot be read, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
-    wish = recipe or WorldRecipe()
+    wish, out = recipe or WorldRecipe(), Path(out)
+    wish = WorldRecipe(**plain(asdict(wish)))
     check_minutes(minutes)
     check_steps(steps)
+    minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
     if wish.frames < 3:
         raise InputError(f"stretches of {wish.frames} frames: expected 3 or more")
-    dataset = Dataset.open(data)
-    if resume:
+    given = Dataset.open(data, camera=camera)
+    dataset = given.fitted()
+    if dataset.size != given.size:
+        (old, wide), (new, across) = given.size, dataset.size
+        log.warning("pictures of %dx%d are resized to %dx%d, multiples of %d", wide, old, across, new, CELL_PX)
+    if resume and _begun(out) is None:
         checkpoint.check_exists(out)
-    with locked(out):
-        if not resume and (out / checkpoint.NAME).exists():
-            raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-        state = checkpoint.load_checkpoint(out) if resume else None
-        if state is not None and "config" not in state:
-            raise InputError(
-                f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world"
-            )
-        share, again = wish.autoencoder_share, state is not None
-        if minutes is None and steps is None and state is not None:
-            steps = state.get("steps")
-            minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
-        if minutes is None and steps is None:
-            minutes = MINUTES
-        autoencoder_minutes = minutes * share if minutes is not None else None
-        autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
-        wish = replace(wish, frames=_stretch(dataset, wish.frames))
-        begun = time.monotonic()
-        autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, again, device, show)
-        autoencoder_s = time.monotonic() - begun
-        reading = (lambda i, n: show(f"reading episode {i} of {n}")) if show else None
-        recordings = Recordings(dataset, autoencoder, wish, reading)
-        config = config_for(dataset, recordings, wish, f"world-{dataset.folder.name}")
-        left = minutes * (1 - share) if minutes is not None else None
-        trainer = WorldTrainer(wish, config, recordings, out, minutes=left, steps=steps, device=device, start=not again)
-        if state is not None:
-            trainer.load(state)
-        trainer.autoencoder_s += autoencoder_s
-        trainer.run(show)
-        figures, picture = evaluate(trainer.finished(), recordings, wish)
-        trained = {
-            "recipe": "world",
-            "data": str(dataset.folder),
-            "steps": trainer.step,
-            "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
-            "date": date.today().isoformat(),
-            "figures": {name: round(value, 3) for name, value in figures.items()},
-        }
-        folder = out / "world"
-        done = replace(config, trained=trained)
-        if wish.autoencoder_share:
-            save_autoencoder(autoencoder, folder / AUTOENCODER)
-        save(folder, done, trainer.optimizer.average.module.state_dict(), world_card(done, figures, dataset.total_frames))
-        save_starts(folder, recordings, wish)
-        picture.save(out / "rollout.png")
-        return folder
+    with locked(out), torch.inference_mode(False), torch.enable_grad(), float32_default():
+        return _train(dataset, wish, out, minutes, steps, resume, device, show)
+
+
+def _train(
+    dataset: Dataset,
+    wish: WorldRecipe,
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    resume: bool,
+    device: str,
+    show: Callable[[str], None] | None,
+) -> Path:
+    if not resume and (out / checkpoint.NAME).exists():
+        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+    asked = _begun(out) if resume else None
+    state = checkpoint.load_checkpoint(out) if resume and (asked is None or (out / checkpoint.NAME).exists()) else None
+    if state is not None and "config" not in state:
+        raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
+    share = wish.autoencoder_share
+    if minutes is None and steps is None and state is not None:
+        steps = state.get("steps")
+        minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
+    elif minutes is None and steps is None and asked is not None:
+        minutes, steps = asked["minutes"], asked["steps"]
+    if minutes is None and steps is None:
+        minutes = MINUTES
+    _check_same_data((state or {}).get("data") or (asked or {}).get("data"), dataset, out)
+    _write_begun(out, minutes, steps, dataset.identity())
+    autoencoder_minutes = minutes * share if minutes is not None else None
+    autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
+    wish = replace(wish, frames=_stretch(dataset, wish.frames))
+    begun = time.monotonic()
+    autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show)
+    autoencoder_s = time.monotonic() - begun
+    reading = (lambda i, n: show(f"reading episode {i} of {n}")) if show else None
+    scale = None
+    if state is not None:
+        with checkpoint.fitting(out):
+            scale = float(state["config"]["world"]["reward_scale"])
+    recordings = Recordings(dataset, autoencoder, wish, reading, scale)
+    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.absolute().name}")
+    left = minutes * (1 - share) if minutes is not None else None
+    trainer = WorldTrainer(
+        wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None, data=dataset.identity()
+    )
+    if state is not None:
+        trainer.load(state)
+    trainer.autoencoder_s += autoencoder_s
+    trainer.run(show)
+    figures, picture = evaluate(trainer.finished(), recordings, wish)
+    trained = {
+        "recipe": "world",
+        "data": str(dataset.folder),
+        "steps": trainer.step,
+        "minutes": round((trainer.elapsed_s + trainer.autoencoder_s) / 60, 1),
+        "date": date.today().isoformat(),
+        "figures": {name: round(value, 3) for name, value in figures.items()},
+    }
+    folder = out / "world"
+    done = replace(config, trained=trained)
+    if wish.autoencoder_share:
+        save_autoencoder(autoencoder, folder / AUTOENCODER)
+    save(folder, done, trainer.optimizer.average.module.state_dict(), world_card(done, figures, dataset.total_frames))
+    save_starts(folder, recordings, wish)
+    picture.save(out / "rollout.png")
+    return folder

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
 from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
-from kinema.models.config import cell_px
 from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
 from kinema.scene.geometry import cell_units
 from kinema.scene.schema import PLAYGROUND
@@ -34,6 +34,10 @@ MOVED = 0.25
 """Change of a latent from one frame to the next above which its cell counts as changed."""
 CHANGED = 4.0
 """How much more a changed cell weighs: most of a picture stands still."""
+SHORTEST = 3
+"""Frames of the shortest episode that training learns from."""
+REWARD_LIMIT = 10.0
+"""The largest reward in units of `reward_scale`."""
 HELD_BACK = 0.1
 """Share of the episodes that training never sees, one at least."""
 MAX_TOKENS = 40
@@ -73,32 +77,51 @@ class WorldRecipe:
     patch: int = 2
 
 
+def usable(data: Dataset) -> list[int]:
+    """Numbers of the episodes that are long enough to learn from; InputError where there is none."""
+    numbers = [number for number, row in enumerate(data.rows) if int(row["length"]) >= SHORTEST]
+    if not numbers:
+        raise InputError(f"no episode of {data.folder} has {SHORTEST} frames; record longer ones")
+    return numbers
+
+
 def held_back(episodes: int) -> int:
     """How many of a recording's last episodes training never sees."""
     return max(1, round(episodes * HELD_BACK)) if episodes > 1 else 0
+
+
+def reward_unit(rewards: NDArray[np.floating[Any]]) -> float:
+    """The reward that counts as 1 in training: the 99th percentile of the sizes of rewards that are not 0, and so much that the
+    largest is REWARD_LIMIT at most. A goal's rare reward is so learned whole beside many small ones."""
+    sizes = np.abs(rewards[rewards != 0]).astype(np.float64)
+    return float(max(np.quantile(sizes, 0.99), sizes.max() / REWARD_LIMIT)) if len(sizes) else 1.0
 
 
 class Recordings:
     """A dataset as tracks in memory, pictures as latents; its last episodes are held back."""
 
     def __init__(
-        self, data: Dataset, autoencoder: VideoAutoencoder, recipe: WorldRecipe, show: Callable[[int, int], None] | None
+        self,
+        data: Dataset,
+        autoencoder: VideoAutoencoder,
+        recipe: WorldRecipe,
+        show: Callable[[int, int], None] | None,
+        reward_scale: float | None = None,
     ) -> None:
+        """reward_scale: the unit of rewards of a run that goes on; None: that of this recording."""
         self.autoencoder, self.fps = autoencoder, data.fps
         rewards, sensors = [], []
         self.episodes: list[dict[str, Tensor]] = []
         self.names: list[str] = []
         self.shown: list[NDArray[np.uint8]] = []
         """Some true pictures of episodes that are held back."""
-        for number in range(len(data)):
-            one = data.episode(number)
-            height, across = one.frames.shape[1:3]
-            cell = cell_px(recipe.patch)
-            if height % cell or across % cell:
-                raise InputError(f"pictures of {across}x{height}: expected multiples of {cell}; record them with --size")
+        data, numbers = data.fitted(), usable(data)
+        height, across = data.size
+        for number, which in enumerate(numbers):
+            one = data.episode(which)
             parts = [autoencoder.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
             video = to_cells(torch.cat(parts)[None].float(), recipe.patch)[0]
-            if number >= len(data) - max(held_back(len(data)), 1):
+            if number >= len(numbers) - max(held_back(len(numbers)), 1):
                 self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
             rewards.append(one.reward)
             sensors.append(one.sensors)
@@ -113,18 +136,16 @@ class Recordings:
             )
             self.names.append(one.task)
             if show is not None:
-                show(number + 1, len(data))
-        paid = np.concatenate(rewards)
-        paid = np.abs(paid[paid != 0])
-        self.reward_scale = float(paid.mean()) if len(paid) else 1.0
+                show(number + 1, len(numbers))
+        self.reward_scale = reward_unit(np.concatenate(rewards)) if reward_scale is None else reward_scale
         every = np.concatenate(sensors)
         self.mean = every.mean(0) if every.size else every[:0].sum(0)
         self.std = np.maximum(every.std(0), 1e-3) if every.size else self.mean
         for one_episode in self.episodes:
-            one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-3, 3)
+            one_episode["reward"] = (one_episode["reward"] / self.reward_scale).clamp(-REWARD_LIMIT, REWARD_LIMIT)
             scaled = (one_episode["sensors"] - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
             one_episode["sensors"] = scaled.float().clamp(-5, 5)
-        self.num_held_back = held_back(len(data))
+        self.num_held_back = held_back(len(numbers))
         self.tasks = sorted(set(self.names))
         self.text: TextCondition | None = None
         if any(self.tasks):

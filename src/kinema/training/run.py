@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from kinema.autoencoder import VideoAutoencoder, load_autoencoder
+from kinema.datasets.folder_lock import locked
+from kinema.devices import float32_default
 from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
@@ -20,7 +22,6 @@ from kinema.training import checkpoint
 from kinema.training.caches import open_caches
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.recipes import RECIPES, Recipe, recipe
-from kinema.training.run_folder import locked
 from kinema.training.samples import config_of_recipe, picture
 from kinema.training.trainer import OnReport, Trainer
 
@@ -50,7 +51,9 @@ def export(trainer: Trainer, folder: Path) -> None:
         },
     )
     card = folder / "README.md"
-    text = card.read_text() if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
+    text = (
+        card.read_text(encoding="utf-8") if card.exists() else f"# {run.model_name}\n\nMade by `kinema train {run.name}`.\n"
+    )
     save(folder, config, trainer.optimizer.average.module.state_dict(), text)
 
 
@@ -91,6 +94,7 @@ def check_same(run: Recipe, state: dict[str, Any], folder: Path) -> None:
         )
 
 
+@float32_default()
 def train(
     name: str | Recipe,
     *,

@@ -3,9 +3,14 @@ that a run which is resumed goes on as it would have."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy as np
+import torch
+
+from kinema.devices import kept_rng
 
 
 class StepDraw(IntEnum):
@@ -19,6 +24,14 @@ class StepDraw(IntEnum):
     """How much of the past is the model's own work."""
     CROP = 4
     """Whether stills are cut."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch's own generator of the processor begins with this seed; after, it is as it was found."""
+    with kept_rng():
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def step_rng(seed: int, step: int, draw: StepDraw) -> np.random.Generator:

@@ -27,6 +27,7 @@ from kinema.models.hub import find, read_config, read_weights
 from kinema.scene.schema import check_playground
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, batch_kind
+from kinema.training.compiling import can_compile
 from kinema.training.flops import forward_flops, local_flops, measured_peak
 from kinema.training.initialize import begin_with
 from kinema.training.loader import Loader
@@ -35,7 +36,7 @@ from kinema.training.optimizer import Optimizer
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, Phase, Recipe
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
-from kinema.training.seeds import StepDraw, step_rng
+from kinema.training.seeds import StepDraw, seeded, step_rng
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,8 @@ class Trainer(TrainingLoop):
         self.recipe, self.out, self.caches, self.autoencoder = recipe, out, caches, autoencoder
         self.device = torch.device(device)
         self.loader = Loader(recipe, caches, self.device)
-        torch.manual_seed(recipe.seed)
-        self.model = Denoiser(recipe.denoiser).to(self.device)
+        with seeded(recipe.seed):
+            self.model = Denoiser(recipe.denoiser).to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not recipe.trained or name.startswith(recipe.trained))
         self.optimizer = Optimizer(self.model, recipe)
@@ -100,12 +101,13 @@ class Trainer(TrainingLoop):
         """Clips and FLOPs since the last reading of the losses, and its time without canaries and pictures."""
         self._unread: list[tuple[str, dict[str, Tensor]]] = []
         self.losses, self.still_losses = losses, still_losses
-        if recipe.compile:
+        compiles = recipe.compile and can_compile(self.device.type)
+        if compiles:
             torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
-        if recipe.compile and self.device.type == "cpu":
+        if compiles and self.device.type == "cpu":
             self.losses = torch.compile(losses, dynamic=False)
             self.still_losses = torch.compile(still_losses, dynamic=False)
-        elif recipe.compile:
+        elif compiles:
             for block in self.model.blocks:
                 block.compile(dynamic=False)
         self.peak = measured_peak(self.device, self.dtype)

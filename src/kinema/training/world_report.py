@@ -88,7 +88,8 @@ def evaluate(
         f"after_{ahead}_copy_db": quality(copy[:, -1], truth[:, -1]),
         "reward_error": float(
             (torch.stack([m.tracks["reward"] for m in made], 1) - tracks["reward"][:, known:]).abs().mean()
-        ),
+        )
+        * recordings.reward_scale,
         "ends": float(ends.sum()),
     }
     if min(ends.sum(), (~ends).sum()) >= LEAST_ENDS:
@@ -109,6 +110,8 @@ def world_card(config: ModelConfig, figures: dict[str, float], total: int) -> st
         f"A world model of `{world.get('env')}`, made by `kinema train world` from {total:,} recorded frames of"
         f" {world['size'][1]}x{world['size'][0]} at {world['fps']:g} a second, in {config.trained['minutes']} minutes"
         f" ({config.trained['steps']} steps).",
+        "",
+        f"Rewards are those of the environment; in training {world['reward_scale']:g} counts as 1.",
         "",
         "Held-back episodes, stepped with their true actions:",
         "",

@@ -8,7 +8,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, IN_SIGHT, Case, enact, least_trivial, sample_episodes, trivial_errors, with_others
+from kinema.evaluation.cases import (
+    FPS,
+    IN_SIGHT,
+    SIDE,
+    Case,
+    enact,
+    least_trivial,
+    sample_episodes,
+    trivial_errors,
+    with_others,
+)
 from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
 from kinema.evaluation.reading import frames_to_read, in_sight, read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
@@ -108,7 +118,7 @@ def _own_state(model, case: Case) -> Result:  # type: ignore[no-untyped-def]
                 default=5.0,
             )
         )
-    drawn = render(scene, model=model, size=(64, 64), seed=case.seed).frames
+    drawn = render(scene, model=model, size=(SIDE, SIDE), seed=case.seed).frames
     squared_error = np.mean((drawn.astype(np.float64) - case.context) ** 2)
     return {"perceived": float(np.mean(off)), "psnr": float(10 * np.log10(255.0**2 / squared_error))}
 

@@ -17,7 +17,7 @@ from random import Random
 
 import numpy as np
 
-from kinema.evaluation.cases import FPS, Case, sample_episodes, with_others
+from kinema.evaluation.cases import FPS, SIDE, Case, sample_episodes, with_others
 from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.media import Clip
@@ -115,8 +115,8 @@ def _evaluate_given(model: Evaluated, number: int) -> Result | None:
         [(Clip(frames=clip.frames[:1], fps=FPS), 0.0), (Clip(frames=clip.frames[-1:], fps=FPS), 0.75)], model=own
     )
     unchanged = np.array_equal(longer.frames[:12], clip.frames) and np.array_equal(between.frames[0], clip.frames[0])
-    mask = np.zeros((1, 64, 64, 3), np.uint8)
-    mask[:, :, 32:] = 255
+    mask = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    mask[:, :, SIDE // 2 :] = 255
     words = "a pink star in the snow"
     changes = [
         float(np.abs(edit(clip, words, strength=s, model=own, seed=number).frames.astype(int) - clip.frames).mean())
@@ -124,7 +124,7 @@ def _evaluate_given(model: Evaluated, number: int) -> Result | None:
     ]
     masked = edit(clip, words, strength=0.9, mask=Clip(frames=mask, fps=1.0), model=own, seed=number)
     change = np.abs(masked.frames.astype(int) - clip.frames).mean((0, 1, 3))
-    inside = float(change[40:].sum() / max(change[:24].sum() + change[40:].sum(), 1e-6))
+    inside = float(change[5 * SIDE // 8 :].sum() / max(change[: 3 * SIDE // 8].sum() + change[5 * SIDE // 8 :].sum(), 1e-6))
     return {"value": float(unchanged), "rising": float(changes[0] < changes[1] < changes[2]), "inside": inside}
 
 

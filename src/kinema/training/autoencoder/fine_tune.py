@@ -9,7 +9,7 @@ Axes: N pictures, H and W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -30,10 +30,10 @@ FEW = 0.3
 class Pictures:
     """Square crops of a recording's pictures, and where they are unusual."""
 
-    def __init__(self, data: Dataset, episodes: int) -> None:
-        """Of the first so many episodes."""
+    def __init__(self, data: Dataset, episodes: Sequence[int]) -> None:
+        """Of the episodes with these numbers."""
         every = max(1, -(-data.total_frames // MOST))
-        self.frames: NDArray[np.uint8] = np.concatenate([data.episode(i).frames[::every] for i in range(episodes)])
+        self.frames: NDArray[np.uint8] = np.concatenate([data.episode(i).frames[::every] for i in episodes])
         some = self.frames[:: max(1, len(self.frames) // 200)]
         self.usual = np.median(some, axis=0).astype(np.int16)
 
@@ -60,13 +60,13 @@ def fine_tune(
     start: Autoencoder,
     data: Dataset,
     *,
-    episodes: int,
+    episodes: Sequence[int],
     minutes: float | None,
     seed: int,
     say: Callable[[str], None] | None,
     steps: int | None = None,
 ) -> Autoencoder:
-    """`start` (in float32) trained on for so many minutes or steps, whichever ends first."""
+    """`start` (in float32) trained on over the episodes with these numbers, for so many minutes or steps, whichever ends first."""
     pictures = Pictures(data, episodes)
     side = min(pictures.frames.shape[1:3])
     config = TrainConfig(sides=((side, 1.0),), rate=1e-3, warmup=20, average=0.98, seed=seed)

@@ -36,9 +36,11 @@ from kinema.errors import InputError, KinemaError
 from kinema.training.autoencoder.card import autoencoder_card, measure, psnr
 from kinema.training.autoencoder.pictures import Footage, Scenes
 from kinema.training.command import TrainingParser
+from kinema.training.compiling import can_compile
 from kinema.training.length import check_minutes, check_steps
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import WeightAverage
+from kinema.training.seeds import seeded
 
 Draw = Callable[[np.random.Generator, int, int], Tensor]
 """(rng, count, side) to uint8 [count, side, side, 3]."""
@@ -128,19 +130,19 @@ class AutoencoderTrainer(TrainingLoop):
         were trained on its latents stay valid. minutes, steps: length of the run, whichever ends first;
         InputError without either."""
         super().__init__(steps=steps, minutes=minutes, warmup=config.warmup)
-        torch.manual_seed(config.seed)
         self.config = config
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.scenes, self.clips = scenes, clips
         self.keep_latents = keep_latents
-        self.autoencoder = deepened(start, autoencoder) if start else Autoencoder(autoencoder)
-        self.autoencoder.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
-        if start is None:
-            start_linear(self.autoencoder, [self.batch()[0] for _ in range(8)])
+        with seeded(config.seed):
+            self.autoencoder = deepened(start, autoencoder) if start else Autoencoder(autoencoder)
+            self.autoencoder.train().requires_grad_(True).encoder.requires_grad_(not self.keep_latents)
+            if start is None:
+                start_linear(self.autoencoder, [self.batch()[0] for _ in range(8)])
         self.average = WeightAverage(self.autoencoder, config.average, first=1.1)
         self.dtype = fast_dtype()
-        self.objective = torch.compile(self.loss, dynamic=False) if config.compile else self.loss
+        self.objective = torch.compile(self.loss, dynamic=False) if config.compile and can_compile("cpu") else self.loss
         slow = [*self.autoencoder.encoder.linear.parameters(), *self.autoencoder.decoder.linear.parameters()]
         fast = [p for p in self.autoencoder.parameters() if not any(p is other for other in slow)]
         parts = ((fast, 1.0), (slow, config.linear_share))

@@ -1,4 +1,4 @@
-"""The folder of a run: made and locked before any work, so that two runs never write into one folder."""
+"""The folder of a run or of a dataset: made and locked before any work, so that two writers never share one folder."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make the run's folder and hold its lock. The kernel releases the lock when the process ends, however it ends.
+def locked(folder: Path, writer: str = "run", option: str = "--out") -> Iterator[None]:
+    """Make a folder and hold its lock. The kernel releases the lock when the process ends, however it ends.
 
-    OutputError: the folder cannot be made or written to. InputError: another run holds the lock.
+    writer: what writes to it ("run", "recording"); option: of the command that names another folder.
+    OutputError: the folder cannot be made or written to. InputError: another writer holds the lock.
     """
-    handle = _open(folder)
+    handle = _open(folder, option)
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise InputError(f"another run is writing to {folder}; wait until it ends, or name another --out") from None
+        raise InputError(f"another {writer} is writing to {folder}; wait until it ends, or name another {option}") from None
     except OSError as error:
         os.close(handle)
-        raise OutputError(f"{folder / LOCK} cannot be locked: {error.strerror}; name an --out on another disk") from None
+        raise OutputError(f"{folder / LOCK} cannot be locked: {error.strerror}; name an {option} on another disk") from None
     _held.add(handle)
     try:
         yield
@@ -55,12 +56,12 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _open(folder: Path) -> int:
+def _open(folder: Path, option: str) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except (FileExistsError, NotADirectoryError):
-        raise OutputError(f"--out {folder} is a file or lies in one; name a folder") from None
+        raise OutputError(f"{option} {folder} is a file or lies in one; name a folder") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"--out {str(folder)[:200]!r} cannot be written to: {reason}; name another folder") from None
+        raise OutputError(f"{option} {str(folder)[:200]!r} cannot be written to: {reason}; name another folder") from None

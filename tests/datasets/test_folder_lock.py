@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from kinema.datasets.folder_lock import locked
 from kinema.errors import InputError, OutputError
 from kinema.training.run import train
-from kinema.training.run_folder import locked
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from kinema.training.run_folder import locked
+from kinema.datasets.folder_lock import locked
 
 with locked(Path(sys.argv[1])):
     child = os.fork()
