@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -310,6 +311,11 @@ def train_world(
         return _train(dataset, wish, out, minutes, steps, resume, device, show)
 
 
+def _name_of(dataset: Dataset) -> str:
+    """Of the model; also for a folder whose letters the locale does not know."""
+    return f"world-{os.fsencode(dataset.folder.absolute().name).decode('utf-8', 'replace')}"
+
+
 def _train(
     dataset: Dataset,
     wish: WorldRecipe,
@@ -348,7 +354,7 @@ def _train(
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
     recordings = Recordings(dataset, autoencoder, wish, reading, scale)
-    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.absolute().name}")
+    config = config_for(dataset, recordings, wish, _name_of(dataset))
     left = minutes * (1 - share) if minutes is not None else None
     trainer = WorldTrainer(
         wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None, data=dataset.identity()
