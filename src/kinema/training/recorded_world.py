@@ -37,7 +37,7 @@ from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import SHORTEST, Recordings, WorldRecipe, draw_world_batch, held_back, usable, world_losses
 from kinema.training.seeds import StepDraw, seeded, step_rng
 from kinema.training.world_report import evaluate, save_starts, world_card
-from kinema.types import plain
+from kinema.types import python_values
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +294,7 @@ def train_world(
     of another world or cannot be read, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
     wish, out = recipe or WorldRecipe(), Path(out)
-    wish = WorldRecipe(**plain(asdict(wish)))
+    wish = WorldRecipe(**python_values(asdict(wish)))
     check_minutes(minutes)
     check_steps(steps)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
