@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import kinema
-from kinema.types import plain
+from kinema.types import python_values
 
 FAST = kinema.SamplingConfig(num_plan_steps=1, num_candidates=1)
 
@@ -51,4 +51,4 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
 
 
 def test_plain_values() -> None:
-    assert plain({"a": [np.int64(1), (np.float32(0.5),)], "b": np.arange(2)}) == {"a": [1, (0.5,)], "b": [0, 1]}
+    assert python_values({"a": [np.int64(1), (np.float32(0.5),)], "b": np.arange(2)}) == {"a": [1, (0.5,)], "b": [0, 1]}

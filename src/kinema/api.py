@@ -63,7 +63,7 @@ from kinema.scene.encoding import (
     encode_state,
 )
 from kinema.scene.scene import Scene
-from kinema.types import Frames, plain
+from kinema.types import Frames, python_values
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def films(
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
-    seconds, fps = plain(seconds), plain(fps)
+    seconds, fps = python_values(seconds), python_values(fps)
     count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
@@ -177,7 +177,7 @@ def generate(
     between = _pictures(pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
-    seconds, fps = plain(seconds), plain(fps)
+    seconds, fps = python_values(seconds), python_values(fps)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
@@ -358,7 +358,7 @@ def infill(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    fps = plain(fps)
+    fps = python_values(fps)
     engine = resolve_film_model(model)
     if len(pictures) < 2:
         raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
@@ -466,7 +466,7 @@ def interpolate(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    fps = plain(fps)
+    fps = python_values(fps)
     engine = resolve_film_model(model)
     given = Clip.of(clip, longest=limits.reading_size(engine))
     if not limits.is_number(fps) or not 0 < fps <= 1000:

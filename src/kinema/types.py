@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def plain(value: Any) -> Any:
+def python_values(value: Any) -> Any:
     """A value with the numbers and arrays of NumPy as Python's own, also inside dictionaries, lists and tuples."""
     if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
+        return {name: python_values(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(plain(part) for part in value) if type(value) in (list, tuple) else value
+        return type(value)(python_values(part) for part in value) if type(value) in (list, tuple) else value
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 

@@ -133,8 +133,7 @@ def test_beginnings_that_were_given_stay_when_the_task_changes(model: Model) -> 
 
     def starts(rng: np.random.Generator, count: int) -> dict[str, torch.Tensor]:
         asked.append(count)
-        whole._rng = rng
-        return whole._initial_tracks(count)
+        return whole._initial_tracks(rng, count)
 
     env = ImaginedEnv(model=model, task=TASK, starts=starts)
     env.reset(seed=1)

@@ -49,9 +49,9 @@ def seed(text: str) -> int:
 
 def import_from_here() -> None:
     """Let `module:Id-v0` name a module in the current folder, after those that are installed."""
-    here = str(Path.cwd())
-    if not {"", here} & set(sys.path):
-        sys.path.append(here)
+    folder = str(Path.cwd())
+    if not {"", folder} & set(sys.path):
+        sys.path.append(folder)
 
 
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:

@@ -19,7 +19,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -76,6 +76,22 @@ def _arrow() -> Any:
     return pyarrow
 
 
+def _read_table(path: Path, **options: Any) -> Any:
+    """A Parquet file; opened here, as pyarrow takes some names for addresses and does not know the bytes of others."""
+    with path.open("rb") as file:
+        return _arrow().parquet.read_table(file, **options)
+
+
+def _columns_of(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        return list(_arrow().parquet.read_schema(file).names)
+
+
+def _write_table(path: Path, table: Any) -> None:
+    with path.open("wb") as file:
+        _arrow().parquet.write_table(table, file)
+
+
 def _atomic(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
@@ -93,7 +109,7 @@ def _atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
     """H.264 with full color, all but lossless."""
-    with av.open(str(path.absolute()), "w", format="mp4") as file:
+    with path.open("wb") as target, av.open(target, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv444p"
         stream.options = {"crf": "8", "preset": "veryfast", "g": "32"}
@@ -109,11 +125,11 @@ def _unreadable(path: Path, error: Exception) -> MediaError:
 def _picture_times(path: Path) -> NDArray[np.float64]:
     """When a video's pictures are, in seconds, in order; without decoding them."""
     try:
-        with av.open(str(path.absolute())) as file:
+        with path.open("rb") as source, av.open(source, "r") as file:
             stream = file.streams.video[0]
             base = stream.time_base or Fraction(1, 1)
             return np.sort([float(packet.pts * base) for packet in file.demux(stream) if packet.pts is not None])
-    except (av.FFmpegError, IndexError) as error:
+    except (av.FFmpegError, IndexError, OSError) as error:
         raise _unreadable(path, error) from None
 
 
@@ -123,14 +139,14 @@ def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64], fps: float
         raise MediaError(f"{path} is cut short: it holds no pictures; copy the dataset again")
     after = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
     left, right = times[after - 1], times[np.minimum(after, len(times) - 1)]
-    found = np.minimum(np.where(wanted - left <= right - wanted, after - 1, after), len(times) - 1)
-    off = np.abs(times[found] - wanted) > 0.5 / fps + 1e-3
+    nearest = np.minimum(np.where(wanted - left <= right - wanted, after - 1, after), len(times) - 1)
+    off = np.abs(times[nearest] - wanted) > 0.5 / fps + 1e-3
     if off.any():
         raise MediaError(
             f"{path} is cut short: it lacks {off.sum()} of {len(wanted)} pictures, the first at {wanted[off][0]:.3f} s; copy the"
             " dataset again"
         )
-    return found
+    return nearest
 
 
 def _read_video(path: Path, wanted: NDArray[np.float64], fps: float) -> NDArray[np.uint8]:
@@ -139,7 +155,7 @@ def _read_video(path: Path, wanted: NDArray[np.float64], fps: float) -> NDArray[
     pictures: list[NDArray[Any]] = []
     first, last = float(wanted.min()) - 0.6 / fps, float(wanted.max()) + 0.6 / fps
     try:
-        with av.open(str(path.absolute())) as file:
+        with path.open("rb") as source, av.open(source, "r") as file:
             stream = file.streams.video[0]
             stream.thread_type = "AUTO"
             if first > 1:
@@ -151,7 +167,7 @@ def _read_video(path: Path, wanted: NDArray[np.float64], fps: float) -> NDArray[
                     break
                 times.append(frame.time)
                 pictures.append(frame.to_ndarray(format="rgb24"))
-    except (av.FFmpegError, IndexError) as error:
+    except (av.FFmpegError, IndexError, OSError) as error:
         raise _unreadable(path, error) from None
     return np.stack([pictures[i] for i in _nearest(np.array(times), wanted, fps, path)]).astype(np.uint8, copy=False)
 
@@ -242,7 +258,7 @@ class Writer:
         table = pa.table(columns)
         _atomic(
             self.folder / DATA_PATH.format(chunk_index=chunk, file_index=file),
-            lambda path: pa.parquet.write_table(table, path.absolute()),
+            lambda path: _write_table(path, table),
         )
         self.rows.append(
             {
@@ -291,9 +307,9 @@ class Writer:
         )
         tasks = pa.table({"task_index": list(self.tasks.values()), "__index_level_0__": list(self.tasks)})
         tasks = tasks.replace_schema_metadata({"pandas": index})
-        _atomic(self.folder / "meta/tasks.parquet", lambda path: pa.parquet.write_table(tasks, path.absolute()))
+        _atomic(self.folder / "meta/tasks.parquet", lambda path: _write_table(path, tasks))
         table = pa.Table.from_pylist(self.rows)
-        _atomic(self.folder / EPISODES_PATH, lambda path: pa.parquet.write_table(table, path.absolute()))
+        _atomic(self.folder / EPISODES_PATH, lambda path: _write_table(path, table))
         info = {
             "codebase_version": VERSION,
             "robot_type": None,
@@ -322,10 +338,10 @@ NUMBERS = ("action", SENSORS, "next.reward", "timestamp")
 
 def _name_of(camera: str, cameras: list[str], folder: Path | str) -> str:
     """The feature of a camera, from its whole name or its last part; InputError names those that there are."""
-    found = [name for name in cameras if name == camera] or [name for name in cameras if name.rpartition(".")[2] == camera]
-    if len(found) != 1:
+    matches = [name for name in cameras if name == camera] or [name for name in cameras if name.rpartition(".")[2] == camera]
+    if len(matches) != 1:
         raise InputError(f"camera {camera!r}: {folder} has {', '.join(cameras)}")
-    return found[0]
+    return matches[0]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -334,7 +350,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _read_meta(root: Path, info: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, str]]:
     """Where each episode lies, and the tasks by their number, of either version."""
-    pa = _arrow()
     if _major(info) == V2:
         chunk = int(info.get("chunks_size") or CHUNK)
         rows = [{**row, "episode_chunk": int(row["episode_index"]) // chunk} for row in _lines(root / "meta/episodes.jsonl")]
@@ -342,8 +357,8 @@ def _read_meta(root: Path, info: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     else:
         rows = []
         for part in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet")):
-            rows += pa.parquet.read_table(part.absolute()).to_pylist()
-        table = pa.parquet.read_table((root / "meta/tasks.parquet").absolute()).to_pydict()
+            rows += _read_table(part).to_pylist()
+        table = _read_table(root / "meta/tasks.parquet").to_pydict()
         names = table.get("__index_level_0__") or table.get("task") or [""] * len(table["task_index"])
         tasks = {int(number): str(name) for number, name in zip(table["task_index"], names, strict=True)}
     return sorted(rows, key=lambda row: int(row["episode_index"])), tasks
@@ -459,12 +474,12 @@ class Dataset:
         """When the episode begins in its video."""
         return float(row.get(f"videos/{self.image}/from_timestamp") or 0.0)
 
-    def _table(self, path: Path, columns: list[str] | None = None, episode: int | None = None) -> Any:
+    def _table(self, path: Path, columns: Sequence[str] | None = None, episode: int | None = None) -> Any:
         """Columns of a file (None: all), of one episode (None: of all)."""
         pa = _arrow()
         try:
-            return pa.parquet.read_table(
-                path.absolute(), columns=columns, filters=None if episode is None else [("episode_index", "==", episode)]
+            return _read_table(
+                path, columns=columns, filters=None if episode is None else [("episode_index", "==", episode)]
             )
         except (OSError, KeyError, pa.ArrowException) as error:
             raise MediaError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
@@ -477,7 +492,7 @@ class Dataset:
             by_file.setdefault(self._data(row), []).append(row)
         for path, rows in by_file.items():
             try:
-                there = set(pa.parquet.read_schema(path.absolute()).names)
+                there = set(_columns_of(path))
             except (OSError, pa.ArrowException) as error:
                 raise MediaError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
             lacking = {"episode_index", "action"} - there
@@ -530,8 +545,8 @@ class Dataset:
         return self._start_s(row) + self._stamps(row)
 
     def _stamps(self, row: dict[str, Any]) -> NDArray[np.float64]:
-        path, pa = self._data(row), _arrow()
-        names = pa.parquet.read_schema(path.absolute()).names
+        path = self._data(row)
+        names = _columns_of(path)
         if "timestamp" not in names:
             return np.arange(row["length"]) / self.fps
         columns = [name for name in ("episode_index", "frame_index", "timestamp") if name in names]

@@ -31,7 +31,7 @@ from kinema.datasets.lerobot import Recorded, Writer
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
-from kinema.types import Frame, plain
+from kinema.types import Frame, python_values
 
 log = logging.getLogger(__name__)
 
@@ -376,7 +376,7 @@ def record(
     check_picture_size(size)
     options = options or {}
     try:
-        about = {"env": env_id, "options": json.loads(json.dumps(plain(options)))}
+        about = {"env": env_id, "options": json.loads(json.dumps(python_values(options)))}
     except (TypeError, ValueError):
         raise InputError(f"options {str(options)[:80]}: expected numbers, texts, lists and dictionaries") from None
     env = make_env(env_id, **options)

@@ -145,7 +145,8 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
                 self.restart(which)
             return self.observe(), {}
         self._seed = check_seed(int(self._rng.integers(2**31)))
-        self._own_seeds = {i: int(rng.integers(2**31)) for i, rng in self._own.items()}
+        if not isinstance(seeds, list):
+            self._own_seeds = {i: int(rng.integers(2**31)) for i, rng in self._own.items()}
         self._begin()
         return self.observe(), {}
 
@@ -168,7 +169,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
                 self._own[i] = np.random.default_rng(seed)
             elif i not in self._own:
                 self._own[i] = np.random.default_rng(int(self._rng.integers(2**31)))
-            else:
+            elif not which[i]:
                 continue
             self._own_seeds[i] = int(self._own[i].integers(2**31))
 

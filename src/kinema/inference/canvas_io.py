@@ -52,14 +52,14 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
 
 def resolve_film_model(model: Model | str | Path | None) -> Model:
     """`resolve_model` for what films, edits and perceives; InputError for a recorded world, saying what that is for."""
-    found = resolve_model(model)
-    if found.config.world is not None:
-        source = found.source or found.config.name
+    loaded = resolve_model(model)
+    if loaded.config.world is not None:
+        source, recorded = loaded.source or loaded.config.name, loaded.config.world.get("env") or "a recording"
         raise InputError(
-            f"{found.config.name} is a world model of {found.config.world.get('env') or 'a recording'}, not one that films: step into"
-            f" it with kinema play {source}, or train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
+            f"{loaded.config.name} is a world model of {recorded}, not one that films: step into it with kinema play {source}, or"
+            f" train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
         )
-    return found
+    return loaded
 
 
 def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from kinema.errors import InputError
 from kinema.scene.scene import Scene
-from kinema.types import Frames, plain
+from kinema.types import Frames, python_values
 
 PIXELS_FPS = 16.0
 """Frames a second of pixels that come without a clock."""
@@ -47,8 +47,8 @@ class Clip:
             )
         if not 0 < self.fps <= 1000:
             raise InputError(f"{self.fps} frames a second: expected above 0, up to 1000")
-        object.__setattr__(self, "fps", plain(self.fps))
-        object.__setattr__(self, "settings", plain(self.settings))
+        object.__setattr__(self, "fps", python_values(self.fps))
+        object.__setattr__(self, "settings", python_values(self.settings))
 
     def __repr__(self) -> str:
         return f"Clip({self.size}, {self.num_frames} frames at {self.fps:g} fps, {self.caption!r})"

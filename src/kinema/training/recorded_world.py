@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -36,7 +37,7 @@ from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import SHORTEST, Recordings, WorldRecipe, draw_world_batch, held_back, usable, world_losses
 from kinema.training.seeds import StepDraw, seeded, step_rng
 from kinema.training.world_report import evaluate, save_starts, world_card
-from kinema.types import plain
+from kinema.types import python_values
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +293,7 @@ def train_world(
     of another world or cannot be read, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
     wish, out = recipe or WorldRecipe(), Path(out)
-    wish = WorldRecipe(**plain(asdict(wish)))
+    wish = WorldRecipe(**python_values(asdict(wish)))
     check_minutes(minutes)
     check_steps(steps)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
@@ -309,6 +310,11 @@ def train_world(
         return _train(dataset, wish, out, minutes, steps, resume, device, show)
 
 
+def _name_of(dataset: Dataset) -> str:
+    """Of the model; also for a folder whose letters the locale does not know."""
+    return f"world-{os.fsencode(dataset.folder.absolute().name).decode('utf-8', 'replace')}"
+
+
 def _train(
     dataset: Dataset,
     wish: WorldRecipe,
@@ -321,19 +327,19 @@ def _train(
 ) -> Path:
     if not resume and (out / checkpoint.NAME).exists():
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
-    asked = _begun(out) if resume else None
-    state = checkpoint.load_checkpoint(out) if resume and (asked is None or (out / checkpoint.NAME).exists()) else None
+    started = _begun(out) if resume else None
+    state = checkpoint.load_checkpoint(out) if resume and (started is None or (out / checkpoint.NAME).exists()) else None
     if state is not None and "config" not in state:
         raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
     share = wish.autoencoder_share
     if minutes is None and steps is None and state is not None:
         steps = state.get("steps")
         minutes = state["minutes"] / (1 - share) if state.get("minutes") is not None else None
-    elif minutes is None and steps is None and asked is not None:
-        minutes, steps = asked["minutes"], asked["steps"]
+    elif minutes is None and steps is None and started is not None:
+        minutes, steps = started["minutes"], started["steps"]
     if minutes is None and steps is None:
         minutes = MINUTES
-    _check_same_data((state or {}).get("data") or (asked or {}).get("data"), dataset, out)
+    _check_same_data((state or {}).get("data") or (started or {}).get("data"), dataset, out)
     _write_begun(out, minutes, steps, dataset.identity())
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
@@ -347,7 +353,7 @@ def _train(
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
     recordings = Recordings(dataset, autoencoder, wish, reading, scale)
-    config = config_for(dataset, recordings, wish, f"world-{dataset.folder.absolute().name}")
+    config = config_for(dataset, recordings, wish, _name_of(dataset))
     left = minutes * (1 - share) if minutes is not None else None
     trainer = WorldTrainer(
         wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None, data=dataset.identity()
