@@ -177,7 +177,7 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
     ("path", "body", "says"),
     [
         ("/step", {"action": [2, 0]}, "expected two finite numbers"),
-        ("/step", {"action": "left"}, "expected two numbers"),
+        ("/step", {"action": "left"}, "expected two finite numbers"),
         ("/step", {"action": [1, None]}, "expected two"),
         ("/move", {"slot": 3, "x": 99, "y": 1}, ""),
         ("/edit", {"text": "make it nice"}, "is not understood"),
