@@ -117,7 +117,9 @@ class Clip:
 
         Args:
             source: A clip, a path, a PIL picture, or uint8 pixels [H, W, 3] or [T, H, W, 3] at 16 frames per second.
-            first, last, longest: Of a file, what is read (`Clip.open`); other sources are taken as they are.
+            first: Of a file, as in `Clip.open`; other sources are taken as they are.
+            last: The same.
+            longest: The same.
 
         Returns:
             The clip.
