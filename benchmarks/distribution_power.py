@@ -19,7 +19,7 @@ from benchmarks.autoencoder import machine
 from benchmarks.first_light import ROOT
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import IN_SIGHT, sample_episodes
+from kinema.evaluation.cases import VISIBLE_SHARE, sample_episodes
 from kinema.evaluation.tasks.distribution import FRAMES, LOOKS, state_features
 from kinema.playground import tiny
 from kinema.playground.parser import ParsedObject
@@ -41,7 +41,7 @@ def read(scene: Scene, frame: int) -> list[ParsedObject]:
             size=float(scene.size[k]), score=1.0,
         )
         for k in scene.entities
-        if scene.visible[frame, k] >= IN_SIGHT
+        if scene.visible[frame, k] >= VISIBLE_SHARE
     ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 import kinema
 from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
-from kinema.evaluation.tasks.prompts import read_cast
+from kinema.evaluation.tasks.prompts import read_identities
 from kinema.inference.canvas_io import encode_frames
 from kinema.inference.pipeline import SamplingConfig, fill_canvas
 from kinema.media import Clip
@@ -91,11 +91,11 @@ def prompts(model: Model, held_out: str, count: int) -> tuple[list[bool], list[b
     for i, episode in enumerate(episodes(distribution, count, 0 if held_out == "exclude" else 500_000)):
         wanted = cast_of(episode.scene)
         clip = kinema.generate(episode.captions.short, model=model, seconds=2, seed=i)[0]
-        made.append(read_cast(clip.frames) == wanted)
+        made.append(read_identities(clip.frames) == wanted)
         if i < count // 4:
             truth = render_scene(episode.scene.frames(slice(0, 32)), height=64, width=64)
-            true.append(read_cast(truth) == wanted)
-            coded.append(read_cast(round_trip(model, truth)) == wanted)
+            true.append(read_identities(truth) == wanted)
+            coded.append(read_identities(round_trip(model, truth)) == wanted)
         rows.append((f"{'right' if made[-1] else 'WRONG'}: {episode.captions.short}", clip.frames))
     return made, true, coded, rows
 

@@ -18,7 +18,7 @@ from benchmarks.first_light import Row, cast_of, interval, write_table
 from benchmarks.live_world import fresh
 
 from kinema.canvas.canvas import Canvas
-from kinema.evaluation.tasks.prompts import read_cast
+from kinema.evaluation.tasks.prompts import read_identities
 from kinema.inference.candidates import overlap_share
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
 from kinema.inference.pipeline import SamplingConfig, plan_state
@@ -62,7 +62,7 @@ def measure(model: Model, candidates: int, count: int) -> list[Row]:
         overlaps.append(float(overlap_share(state)[0]))
         none.append(overlaps[-1] == 0)
         planned.append(cast_of(scene) == cast_of(episode.scene))
-        read.append(read_cast(render_scene(scene, height=64, width=64)) == cast_of(episode.scene))
+        read.append(read_identities(render_scene(scene, height=64, width=64)) == cast_of(episode.scene))
         sizes += sizes_right(prompt, scene)
         named += [min(abs(float(scene.size[k]) - radius) for radius in SIZES.values()) < 0.05 for k in scene.entities]
     mean, low, high = mean_interval(overlaps)

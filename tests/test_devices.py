@@ -69,7 +69,11 @@ def far(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
     for name in ("item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, reading(name))
     autoencoder = (
-        Autoencoder(AutoencoderConfig(channels=24, width=16)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+        Autoencoder(AutoencoderConfig(channels=24, width=16))
+        .use_dtype(torch.bfloat16)
+        .to("meta")
+        .eval()
+        .requires_grad_(False)
     )
     return Model(model.config, Denoiser(SMALL), autoencoder, device="meta")
 

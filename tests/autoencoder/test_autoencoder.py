@@ -139,7 +139,7 @@ def test_wrong_input_is_refused() -> None:
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
-    autoencoder = tiny(2).cast(torch.bfloat16)
+    autoencoder = tiny(2).use_dtype(torch.bfloat16)
     save_autoencoder(autoencoder, tmp_path / "codec", card="# card\n")
     assert sorted(file.name for file in (tmp_path / "codec").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     again = load_autoencoder(tmp_path / "codec", dtype=torch.bfloat16)

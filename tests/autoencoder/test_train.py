@@ -59,7 +59,7 @@ def test_the_loss_falls_and_latents_are_normal() -> None:
     for _ in range(60):
         run.one_step()
     assert run.loss(pictures, weight, still)[0].item() < 0.8 * before
-    autoencoder = run.finish(20).cast(torch.float32)
+    autoencoder = run.finish(20).use_dtype(torch.float32)
     latents = autoencoder.encode(run.batch()[0][None])
     assert latents.mean().abs() < 0.3
     assert 0.7 < latents.std() < 1.4
@@ -107,7 +107,7 @@ def test_a_mistake_on_a_thing_costs_more_than_one_on_the_scenery() -> None:
 
 
 def test_an_autoencoder_that_grows_deeper_begins_as_it_was() -> None:
-    start = trainer(0).finish(2).cast(torch.float32)
+    start = trainer(0).finish(2).use_dtype(torch.float32)
     grown = deepened(start, replace(start.config, depth=3))
     pictures = squares(np.random.default_rng(3), 4, 32).movedim(-1, 1).float()[None] / 127.5 - 1
     torch.testing.assert_close(grown.decode(grown.encode(pictures)), start.decode(start.encode(pictures)))

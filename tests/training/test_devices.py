@@ -35,7 +35,11 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EpisodeCache]:
 def run(caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
     monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
     autoencoder = (
-        Autoencoder(AutoencoderConfig(channels=24, depth=3)).cast(torch.bfloat16).to("meta").eval().requires_grad_(False)
+        Autoencoder(AutoencoderConfig(channels=24, depth=3))
+        .use_dtype(torch.bfloat16)
+        .to("meta")
+        .eval()
+        .requires_grad_(False)
     )
     yield Trainer(smoke(), tmp_path, caches, autoencoder, device="meta")
 

@@ -174,7 +174,7 @@ class Autoencoder(nn.Module):
     def num_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
-    def cast(self, dtype: torch.dtype) -> Autoencoder:
+    def use_dtype(self, dtype: torch.dtype) -> Autoencoder:
         """Keep weights in, and compute in, `dtype`; the normalizing constants stay float32."""
         self.encoder.to(dtype)
         self.decoder.to(dtype)

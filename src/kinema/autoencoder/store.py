@@ -53,7 +53,7 @@ def load_autoencoder(
     if odd:
         raise ModelError(f"{folder / WEIGHTS} does not fit {CONFIG}: {odd[0]} ({len(odd)} such); copy both from one save")
     autoencoder.load_state_dict(weights)
-    autoencoder.cast(dtype or fast_dtype(device)).to(device).eval().requires_grad_(False)
+    autoencoder.use_dtype(dtype or fast_dtype(device)).to(device).eval().requires_grad_(False)
     return autoencoder
 
 

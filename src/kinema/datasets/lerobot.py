@@ -17,319 +17,33 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.datasets.folder_lock import LOCK
+from kinema.datasets.dataset_files import (
+    CHUNK,
+    SENSORS,
+    VERSION,
+    Recorded,
+    columns_of,
+    nearest_pictures,
+    picture_times,
+    pyarrow_module,
+    read_table,
+    read_video,
+)
 from kinema.datasets.pictures import CELL_PX, to_picture
-from kinema.errors import InputError, MediaError, OutputError
+from kinema.errors import InputError, MediaError
 from kinema.types import Floats, Frame
 
 log = logging.getLogger(__name__)
-
-VERSION = "v3.0"
-IMAGE = "observation.image"
-SENSORS = "observation.state"
-CHUNK = 1000
-DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """One episode of T pictures. Rewards and ends are those of arriving at a picture, so the first are nothing.
-
-    frames uint8 [T, H, W, 3]; action [T, D], of the last picture none; reward [T]; terminated, truncated bool [T]; sensors [T, S].
-    """
-
-    frames: NDArray[np.uint8]
-    action: Floats
-    reward: Floats
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    sensors: Floats
-    task: str = ""
-
-    def __post_init__(self) -> None:
-        lengths = {len(getattr(self, n)) for n in ("frames", "action", "reward", "terminated", "truncated", "sensors")}
-        if len(lengths) != 1 or not len(self.frames):
-            raise InputError(f"an episode whose parts have {sorted(lengths)} rows: expected one or more, alike for all")
-
-
-def _arrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError("episode datasets need pyarrow: pip install 'kinema[worlds]'") from None
-    return pyarrow
-
-
-def _read_table(path: Path, **options: Any) -> Any:
-    """A Parquet file; opened here, as pyarrow takes some names for addresses and does not know the bytes of others."""
-    with path.open("rb") as file:
-        return _arrow().parquet.read_table(file, **options)
-
-
-def _columns_of(path: Path) -> list[str]:
-    with path.open("rb") as file:
-        return list(_arrow().parquet.read_schema(file).names)
-
-
-def _write_table(path: Path, table: Any) -> None:
-    with path.open("wb") as file:
-        _arrow().parquet.write_table(table, file)
-
-
-def _atomic(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror}; earlier episodes are intact") from None
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-
-
-def _write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
-    """H.264 with full color, all but lossless."""
-    with path.open("wb") as target, av.open(target, "w", format="mp4") as file:
-        stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv444p"
-        stream.options = {"crf": "8", "preset": "veryfast", "g": "32"}
-        for frame in frames:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        file.mux(stream.encode())
-
-
-def _unreadable(path: Path, error: Exception) -> MediaError:
-    return MediaError(f"{path} cannot be read as a video ({error}); copy the dataset again")
-
-
-def _picture_times(path: Path) -> NDArray[np.float64]:
-    """When a video's pictures are, in seconds, in order; without decoding them."""
-    try:
-        with path.open("rb") as source, av.open(source, "r") as file:
-            stream = file.streams.video[0]
-            base = stream.time_base or Fraction(1, 1)
-            return np.sort([float(packet.pts * base) for packet in file.demux(stream) if packet.pts is not None])
-    except (av.FFmpegError, IndexError, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64], fps: float, path: Path) -> NDArray[np.int64]:
-    """The numbers of the pictures at the wanted times; MediaError where one is further off than half a frame."""
-    if not len(times):
-        raise MediaError(f"{path} is cut short: it holds no pictures; copy the dataset again")
-    after = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
-    left, right = times[after - 1], times[np.minimum(after, len(times) - 1)]
-    nearest = np.minimum(np.where(wanted - left <= right - wanted, after - 1, after), len(times) - 1)
-    off = np.abs(times[nearest] - wanted) > 0.5 / fps + 1e-3
-    if off.any():
-        raise MediaError(
-            f"{path} is cut short: it lacks {off.sum()} of {len(wanted)} pictures, the first at {wanted[off][0]:.3f} s; copy the"
-            " dataset again"
-        )
-    return nearest
-
-
-def _read_video(path: Path, wanted: NDArray[np.float64], fps: float) -> NDArray[np.uint8]:
-    """The pictures at these times in seconds, uint8 [T, H, W, 3]."""
-    times: list[float] = []
-    pictures: list[NDArray[Any]] = []
-    first, last = float(wanted.min()) - 0.6 / fps, float(wanted.max()) + 0.6 / fps
-    try:
-        with path.open("rb") as source, av.open(source, "r") as file:
-            stream = file.streams.video[0]
-            stream.thread_type = "AUTO"
-            if first > 1:
-                file.seek(int((first - 1) * 1_000_000))
-            for frame in file.decode(stream):
-                if frame.time is None or frame.time < first:
-                    continue
-                if frame.time > last:
-                    break
-                times.append(frame.time)
-                pictures.append(frame.to_ndarray(format="rgb24"))
-    except (av.FFmpegError, IndexError, OSError) as error:
-        raise _unreadable(path, error) from None
-    return np.stack([pictures[i] for i in _nearest(np.array(times), wanted, fps, path)]).astype(np.uint8, copy=False)
-
-
-class Writer:
-    """Adds episodes to a dataset, a new one or one made with the same settings.
-
-    about: what the dataset is of (the environment, its action space as `kinema.envs.spaces.Spec`); it is kept in info.json.
-    """
-
-    def __init__(
-        self, folder: Path | str, *, fps: float, size: tuple[int, int], sensors: int, about: dict[str, Any]
-    ) -> None:
-        from kinema.envs.spaces import width
-
-        self.folder, self.fps, self.size = Path(folder), fps, size
-        numbers = {
-            "action": [width(about["action"])],
-            "next.reward": [1],
-            "timestamp": [1],
-            **({SENSORS: [sensors]} if sensors else {}),
-        }
-        height, across = size
-        self.features: dict[str, Any] = {
-            IMAGE: {
-                "dtype": "video",
-                "shape": [height, across, 3],
-                "names": ["height", "width", "channels"],
-                "info": {"video.fps": fps, "video.codec": "h264", "video.pix_fmt": "yuv444p", "has_audio": False},
-            },
-            **{name: {"dtype": "float32", "shape": shape, "names": None} for name, shape in numbers.items()},
-            **{name: {"dtype": "bool", "shape": [1], "names": None} for name in ("next.done", "next.truncated", "acted")},
-            **{
-                name: {"dtype": "int64", "shape": [1], "names": None}
-                for name in ("frame_index", "episode_index", "index", "task_index")
-            },
-        }
-        self.about = about
-        self.tasks: dict[str, int] = {}
-        self.rows: list[dict[str, Any]] = []
-        self._moments: dict[str, list[Any]] = {}
-        if (self.folder / "meta/info.json").exists():
-            self._go_on()
-        elif self.folder.exists() and (not self.folder.is_dir() or any(path.name != LOCK for path in self.folder.iterdir())):
-            raise OutputError(f"{folder} is not empty and holds no dataset; name another folder")
-
-    def _go_on(self) -> None:
-        old = Dataset.open(self.folder)
-        ours = json.loads(json.dumps({"features": self.features, "fps": self.fps, "kinema": self.about}))
-        theirs = {name: old.info.get(name) for name in ours}
-        if theirs != ours:
-            differs = ", ".join(name for name in ours if theirs[name] != ours[name])
-            raise InputError(f"{self.folder} holds a dataset of another kind ({differs} differ); name another folder")
-        self.rows, self.tasks = old.rows, {task: number for number, task in old.tasks.items()}
-
-    def add(self, episode: Recorded) -> int:
-        """Write one episode; returns its number."""
-        pa = _arrow()
-        if episode.frames.shape[1:3] != self.size:
-            raise InputError(f"pictures of {episode.frames.shape[1:3]}: the dataset has {self.size}")
-        number, count = len(self.rows), len(episode.frames)
-        chunk, file = number // CHUNK, number % CHUNK
-        task = self.tasks.setdefault(episode.task, len(self.tasks))
-        first = self.rows[-1]["dataset_to_index"] if self.rows else 0
-        _atomic(
-            self.folder / VIDEO_PATH.format(video_key=IMAGE, chunk_index=chunk, file_index=file),
-            lambda path: _write_video(path, episode.frames, self.fps),
-        )
-
-        def after(values: NDArray[Any]) -> NDArray[Any]:
-            """Of arriving at the next picture; nothing follows the last."""
-            return np.concatenate([values[1:], values[:1] * 0])
-
-        columns: dict[str, Any] = {
-            "action": pa.array(list(episode.action.astype(np.float32))),
-            "next.reward": after(episode.reward.astype(np.float32)),
-            "next.done": after(episode.terminated),
-            "next.truncated": after(episode.truncated),
-            "acted": np.arange(count) < count - 1,
-            "timestamp": (np.arange(count) / self.fps).astype(np.float32),
-            "frame_index": np.arange(count),
-            "episode_index": np.full(count, number),
-            "index": first + np.arange(count),
-            "task_index": np.full(count, task),
-        }
-        if SENSORS in self.features:
-            columns[SENSORS] = pa.array(list(episode.sensors.astype(np.float32)))
-        table = pa.table(columns)
-        _atomic(
-            self.folder / DATA_PATH.format(chunk_index=chunk, file_index=file),
-            lambda path: _write_table(path, table),
-        )
-        self.rows.append(
-            {
-                "episode_index": number,
-                "tasks": [episode.task],
-                "length": count,
-                "dataset_from_index": first,
-                "dataset_to_index": first + count,
-                "data/chunk_index": chunk,
-                "data/file_index": file,
-                f"videos/{IMAGE}/chunk_index": chunk,
-                f"videos/{IMAGE}/file_index": file,
-                f"videos/{IMAGE}/from_timestamp": 0.0,
-                f"videos/{IMAGE}/to_timestamp": count / self.fps,
-                "meta/episodes/chunk_index": 0,
-                "meta/episodes/file_index": 0,
-            }
-        )
-        self._write_meta()
-        return number
-
-    def _write_meta(self) -> None:
-        pa = _arrow()
-        index = json.dumps(
-            {
-                "index_columns": ["__index_level_0__"],
-                "column_indexes": [],
-                "columns": [
-                    {
-                        "name": "task_index",
-                        "field_name": "task_index",
-                        "pandas_type": "int64",
-                        "numpy_type": "int64",
-                        "metadata": None,
-                    },
-                    {
-                        "name": None,
-                        "field_name": "__index_level_0__",
-                        "pandas_type": "unicode",
-                        "numpy_type": "object",
-                        "metadata": None,
-                    },
-                ],
-                "pandas_version": "2.0.0",
-            }
-        )
-        tasks = pa.table({"task_index": list(self.tasks.values()), "__index_level_0__": list(self.tasks)})
-        tasks = tasks.replace_schema_metadata({"pandas": index})
-        _atomic(self.folder / "meta/tasks.parquet", lambda path: _write_table(path, tasks))
-        table = pa.Table.from_pylist(self.rows)
-        _atomic(self.folder / EPISODES_PATH, lambda path: _write_table(path, table))
-        info = {
-            "codebase_version": VERSION,
-            "robot_type": None,
-            "total_episodes": len(self.rows),
-            "total_frames": self.rows[-1]["dataset_to_index"],
-            "total_tasks": len(self.tasks),
-            "chunks_size": CHUNK,
-            "data_files_size_in_mb": 100,
-            "video_files_size_in_mb": 200,
-            "fps": self.fps,
-            "splits": {"train": f"0:{len(self.rows)}"},
-            "data_path": DATA_PATH,
-            "video_path": VIDEO_PATH,
-            "features": self.features,
-            "kinema": self.about,
-        }
-        _atomic(
-            self.folder / "meta/info.json", lambda path: path.write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-        )
-
 
 V2 = "2"
 NUMBERS = ("action", SENSORS, "next.reward", "timestamp")
@@ -357,8 +71,8 @@ def _read_meta(root: Path, info: dict[str, Any]) -> tuple[list[dict[str, Any]], 
     else:
         rows = []
         for part in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet")):
-            rows += _read_table(part).to_pylist()
-        table = _read_table(root / "meta/tasks.parquet").to_pydict()
+            rows += read_table(part).to_pylist()
+        table = read_table(root / "meta/tasks.parquet").to_pydict()
         names = table.get("__index_level_0__") or table.get("task") or [""] * len(table["task_index"])
         tasks = {int(number): str(name) for number, name in zip(table["task_index"], names, strict=True)}
     return sorted(rows, key=lambda row: int(row["episode_index"])), tasks
@@ -399,7 +113,7 @@ class Dataset:
         MediaError: no dataset, one of a version that is not known, or what is missing, cut short or not finite in it.
         InputError: no such camera.
         """
-        pa, root = _arrow(), Path(folder)
+        pa, root = pyarrow_module(), Path(folder)
         path = root / "meta/info.json"
         if not path.exists():
             raise MediaError(f"{folder} holds no episode dataset (meta/info.json); make one with kinema record")
@@ -476,23 +190,21 @@ class Dataset:
 
     def _table(self, path: Path, columns: Sequence[str] | None = None, episode: int | None = None) -> Any:
         """Columns of a file (None: all), of one episode (None: of all)."""
-        pa = _arrow()
+        pa = pyarrow_module()
         try:
-            return _read_table(
-                path, columns=columns, filters=None if episode is None else [("episode_index", "==", episode)]
-            )
+            return read_table(path, columns=columns, filters=None if episode is None else [("episode_index", "==", episode)])
         except (OSError, KeyError, pa.ArrowException) as error:
             raise MediaError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
 
     def _check_numbers(self) -> None:
         """MediaError where rows are missing, a number is not finite or of another width, or a task is not listed."""
-        pa = _arrow()
+        pa = pyarrow_module()
         by_file: dict[Path, list[dict[str, Any]]] = {}
         for row in self.rows:
             by_file.setdefault(self._data(row), []).append(row)
         for path, rows in by_file.items():
             try:
-                there = set(_columns_of(path))
+                there = set(columns_of(path))
             except (OSError, pa.ArrowException) as error:
                 raise MediaError(f"{path} cannot be read: {' '.join(str(error).split())[:120]}") from None
             lacking = {"episode_index", "action"} - there
@@ -537,16 +249,16 @@ class Dataset:
         for row in self.rows:
             path = self._video(row)
             if path not in times:
-                times = {path: _picture_times(path)}
-            _nearest(times[path], self._times(row), self.fps, path)
+                times = {path: picture_times(path)}
+            nearest_pictures(times[path], self._times(row), self.fps, path)
 
     def _times(self, row: dict[str, Any]) -> NDArray[np.float64]:
         """When the pictures of an episode are in their video, in seconds."""
-        return self._start_s(row) + self._stamps(row)
+        return self._start_s(row) + self._row_times(row)
 
-    def _stamps(self, row: dict[str, Any]) -> NDArray[np.float64]:
+    def _row_times(self, row: dict[str, Any]) -> NDArray[np.float64]:
         path = self._data(row)
-        names = _columns_of(path)
+        names = columns_of(path)
         if "timestamp" not in names:
             return np.arange(row["length"]) / self.fps
         columns = [name for name in ("episode_index", "frame_index", "timestamp") if name in names]
@@ -555,13 +267,13 @@ class Dataset:
 
     def _rows_of(self, table: Any, row: dict[str, Any]) -> Any:
         """An episode's rows in the order of its frames."""
-        table = table.filter(_arrow().array(np.asarray(table["episode_index"]) == row["episode_index"]))
+        table = table.filter(pyarrow_module().array(np.asarray(table["episode_index"]) == row["episode_index"]))
         return table.sort_by("frame_index") if "frame_index" in table.column_names else table
 
     def _first_picture(self) -> Frame:
         row = self.rows[0]
         if self._filmed:
-            return np.asarray(_read_video(self._video(row), self._times(row)[:1], self.fps)[0])
+            return np.asarray(read_video(self._video(row), self._times(row)[:1], self.fps)[0])
         table = self._rows_of(self._table(self._data(row), episode=row["episode_index"]), row)
         return self._decoded(table[self.image][0].as_py(), row)
 
@@ -649,7 +361,7 @@ class Dataset:
             return moved
 
         if self._filmed:
-            frames = _read_video(self._video(row), self._times(row), self.fps)
+            frames = read_video(self._video(row), self._times(row), self.fps)
         else:
             frames = np.stack([self._decoded(stored, row) for stored in table[self.image].to_pylist()])
         if self.size != frames.shape[1:3]:

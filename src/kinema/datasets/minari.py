@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from kinema.datasets.dataset_files import Recorded
 from kinema.datasets.folder_lock import locked
-from kinema.datasets.lerobot import Recorded, Writer
 from kinema.datasets.recorder import FPS, Eyes, check_picture_size, in_step, reward_of
+from kinema.datasets.writer import Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
 

@@ -26,9 +26,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.datasets.dataset_files import Recorded
 from kinema.datasets.folder_lock import locked
-from kinema.datasets.lerobot import Recorded, Writer
 from kinema.datasets.pictures import CELL_PX, picture_range, to_picture
+from kinema.datasets.writer import Writer
 from kinema.envs.spaces import Spec, check, encode_action, spec_of, width
 from kinema.errors import InputError
 from kinema.types import Frame, python_values

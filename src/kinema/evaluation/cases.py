@@ -30,7 +30,7 @@ SIDE = 128
 """Pixels of a picture's sides."""
 SEED = 950_000_000
 """Episodes of the arena begin here; training stays below 900,000,000."""
-IN_SIGHT = 0.5
+VISIBLE_SHARE = 0.5
 """Things of which a picture shows this share are asked for."""
 
 
@@ -113,7 +113,7 @@ def trivial_errors(scene: Scene, known: int) -> dict[str, Floats]:
 
 def least_trivial(scene: Scene, known: int, at: int) -> float:
     """How far off the thing that the best of the trivial ways gets most wrong is at a frame, among things in sight."""
-    seen = [k for k in scene.entities if scene.visible[at, k] >= IN_SIGHT]
+    seen = [k for k in scene.entities if scene.visible[at, k] >= VISIBLE_SHARE]
     errors = trivial_errors(scene, known)
     return min((max((float(error[at, k]) for k in seen), default=0.0) for error in errors.values()), default=0.0)
 

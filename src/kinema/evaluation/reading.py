@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.evaluation.cases import IN_SIGHT
+from kinema.evaluation.cases import VISIBLE_SHARE
 from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.scene import COLORS, Scene
 from kinema.types import Floats, Frames
@@ -36,15 +36,15 @@ class Reading:
         truth = np.stack([scene.x[self.at], scene.y[self.at]], -1)
         off = np.minimum(np.linalg.norm(self.place - truth, axis=-1), LOST)
         off = np.where(np.isnan(off), LOST, off)
-        visible = in_sight(scene, self.at)
+        visible = visible_things(scene, self.at)
         return np.where(visible, off, np.nan).astype(np.float32)
 
 
-def in_sight(scene: Scene, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+def visible_things(scene: Scene, at: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which things are asked for [N, K]."""
     exists = np.zeros(scene.num_slots, bool)
     exists[scene.entities] = True
-    return (scene.visible[at] >= IN_SIGHT) & exists
+    return (scene.visible[at] >= VISIBLE_SHARE) & exists
 
 
 def read_pictures(frames: Frames, scene: Scene, at: NDArray[np.int64]) -> Reading:

@@ -10,8 +10,8 @@ import numpy as np
 
 from kinema.evaluation.cases import (
     FPS,
-    IN_SIGHT,
     SIDE,
+    VISIBLE_SHARE,
     Case,
     enact,
     least_trivial,
@@ -20,7 +20,7 @@ from kinema.evaluation.cases import (
     with_others,
 )
 from kinema.evaluation.model_under_test import Evaluated, kinema_model_of, predict
-from kinema.evaluation.reading import frames_to_read, in_sight, read_pictures
+from kinema.evaluation.reading import frames_to_read, read_pictures, visible_things
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
 from kinema.media import Clip
 from kinema.playground import Episode, tiny
@@ -44,7 +44,7 @@ COUNTS = {"quick": 20, "full": 100}
 def _hard(at: int):  # type: ignore[no-untyped-def]
     def keep(episode: Episode) -> bool:
         scene = episode.scene
-        shown = all(scene.visible[KNOWN - 3 : KNOWN, k].min() >= IN_SIGHT for k in scene.entities)
+        shown = all(scene.visible[KNOWN - 3 : KNOWN, k].min() >= VISIBLE_SHARE for k in scene.entities)
         return shown and not episode.has_action and least_trivial(scene, KNOWN, at) >= HARD
 
     return keep
@@ -87,7 +87,7 @@ def _evaluate_future(model: Evaluated, item: str) -> Result:
     scene, at = case.truth, KNOWN - 1 + LOOKS
     errors = read_pictures(predict(model, case)[LOOKS - 1], scene, at).errors(scene)
     lazy = trivial_errors(scene, KNOWN)
-    visible = in_sight(scene, at)
+    visible = visible_things(scene, at)
     over_time = [float(np.nanmean(row)) if visible[i].any() else None for i, row in enumerate(errors)]
     trivial_time = {
         name: [float(off[t][visible[i]].mean()) if visible[i].any() else None for i, t in enumerate(at)]
@@ -196,7 +196,7 @@ def _evaluate_combo(model: Evaluated, item: str) -> Result:
     case = _combo_case(item)
     scene, at = case.truth, frames_to_read(KNOWN, case.truth.num_frames, 4)
     reading = read_pictures(predict(model, case)[at - KNOWN], scene, at)
-    errors, visible = reading.errors(scene), in_sight(scene, at)
+    errors, visible = reading.errors(scene), visible_things(scene, at)
     complete = np.asarray((reading.named | ~visible).all(1))
     normal = float(complete.mean()) >= 0.8 and float((reading.extra == 0).mean()) >= 0.8
     right = bool(complete[-1] and np.nanmax(errors[-1]) <= RIGHT)

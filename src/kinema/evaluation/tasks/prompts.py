@@ -78,7 +78,7 @@ def _case(item: str) -> Case:
     return replace(_direction(int(number)), other=_direction(int(number) + 1).truth)
 
 
-def read_cast(frames: Frames) -> Counter[str]:
+def read_identities(frames: Frames) -> Counter[str]:
     """What a clip shows: the cast that most of eight frames agree on."""
     picks = np.linspace(0, len(frames) - 1, 8).round().astype(int)
     casts = [tuple(sorted(f"{seen.color} {seen.kind}" for seen in frame)) for frame in parse_clip(frames[picks])]
@@ -93,7 +93,7 @@ def _evaluate(model: Evaluated, item: str) -> Result | None:
     frames = predict(model, case)
     if group == "cast":
         wanted = Counter(case.truth.name(k) for k in case.truth.entities)
-        return {"value": float(read_cast(frames) == wanted)}
+        return {"value": float(read_identities(frames) == wanted)}
     name = (case.marks["color"], case.marks["kind"])
     looks = parse_clip(frames[[0, 4, 8, 12, 16]])
     path = [next((s for s in frame if (s.color, s.kind) == name), None) for frame in looks]

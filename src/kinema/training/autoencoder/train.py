@@ -211,7 +211,7 @@ class AutoencoderTrainer(TrainingLoop):
     @torch.no_grad()
     def finish(self, batches: int = 40) -> Autoencoder:
         """The averaged autoencoder with its normalizing constants, measured over fresh batches."""
-        autoencoder = self.average.averaged().cast(self.dtype)
+        autoencoder = self.average.averaged().use_dtype(self.dtype)
         if self.keep_latents:
             return autoencoder
         raw = [autoencoder.encoder(self.batch()[0].to(self.dtype)).float().movedim(1, 0).flatten(1) for _ in range(batches)]
