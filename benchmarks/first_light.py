@@ -30,7 +30,8 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import blank
 from kinema.evaluation.tasks.prompts import read_identities
 from kinema.inference.canvas_io import encode_frames
-from kinema.inference.pipeline import SamplingConfig, fill_canvas
+from kinema.inference.pipeline import fill_canvas
+from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, find, read_config
 from kinema.playground import Episode, SceneDistribution, simulate, tiny

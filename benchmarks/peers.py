@@ -30,7 +30,7 @@ from torch import Tensor, nn
 import kinema
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder
 from kinema.canvas.canvas import TextCondition, blank
-from kinema.inference.pipeline import SamplingConfig
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser, DenoiserInput
 from kinema.models.hub import weights_folder

@@ -21,7 +21,8 @@ from kinema.canvas.canvas import Canvas
 from kinema.evaluation.tasks.prompts import read_identities
 from kinema.inference.candidates import overlap_share
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
-from kinema.inference.pipeline import SamplingConfig, plan_state
+from kinema.inference.pipeline import plan_state
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import tiny
 from kinema.playground.renderer import render_scene

@@ -22,8 +22,8 @@ import kinema
 from kinema.envs.playground import PlaygroundEnv
 from kinema.inference import pipeline
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import SamplingConfig
 from kinema.inference.rollout import prefill, split_frames, step
+from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.models.objects.contacts import ContactModule

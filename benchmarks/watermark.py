@@ -134,7 +134,7 @@ def footage(height: int, width: int, frames: int = 64, seed: int = 0) -> Iterato
 def filmed(first: int = 0) -> Iterator[Frames]:
     """What kinema-tiny makes of captions in four steps, which flickers more than the Playground does."""
     import kinema
-    from kinema.inference.pipeline import SamplingConfig
+    from kinema.inference.sampling import SamplingConfig
 
     model, seed = kinema.load("kinema-tiny"), first
     while True:

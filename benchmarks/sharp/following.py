@@ -16,7 +16,7 @@ from benchmarks.sharp.rules import happened
 
 import kinema
 from kinema.inference.canvas_io import blank_canvas, decode_clips, encode_prompt
-from kinema.inference.pipeline import SamplingConfig, sample_canvas
+from kinema.inference.sampling import SamplingConfig, sample_canvas
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground import Episode, simulate, tiny

@@ -17,7 +17,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import SizeError
 from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size
-from kinema.inference.pipeline import SamplingConfig
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.denoiser import clean_video, precondition
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kinema.client import RemoteWorld
     from kinema.datasets.lerobot import Dataset
     from kinema.datasets.recorder import record
-    from kinema.inference.pipeline import Options, SamplingConfig
+    from kinema.inference.sampling import Options, SamplingConfig
     from kinema.inference.surprise import surprise
     from kinema.media import Clip
     from kinema.models.hub import Model, load
@@ -35,7 +35,7 @@ _HOME = {
         "kinema.api",
     ),
     "Scene": "kinema.scene.scene",
-    **dict.fromkeys(("Options", "SamplingConfig"), "kinema.inference.pipeline"),
+    **dict.fromkeys(("Options", "SamplingConfig"), "kinema.inference.sampling"),
     "Dataset": "kinema.datasets.lerobot",
     "record": "kinema.datasets.recorder",
     "train_world": "kinema.training.recorded_world",

@@ -52,7 +52,8 @@ from kinema.inference.keyframes import (
     scenes_at,
     state_of_clip,
 )
-from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig, check_options, estimate_state
+from kinema.inference.pipeline import OnFrames, Progress, estimate_state
+from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
 from kinema.scene.encoding import (

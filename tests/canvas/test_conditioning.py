@@ -9,7 +9,8 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.errors import InputError
-from kinema.inference.pipeline import SamplingConfig, fill_canvas, sample_canvas
+from kinema.inference.pipeline import fill_canvas
+from kinema.inference.sampling import SamplingConfig, sample_canvas
 from kinema.models.hub import Model
 from kinema.scene.schema import PLAYGROUND
 

@@ -16,7 +16,8 @@ from kinema.errors import InputError
 from kinema.inference import pipeline
 from kinema.inference.candidates import copies, cut_off, jitter, overlap_share, text_gain
 from kinema.inference.canvas_io import blank_canvas, encode_prompt
-from kinema.inference.pipeline import SamplingConfig, plan_state
+from kinema.inference.pipeline import plan_state
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.scene.encoding import Fields, encode_state

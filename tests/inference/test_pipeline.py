@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.inference.pipeline import ROUGHLY, SamplingConfig, plan_state, propagate_identity
+from kinema.inference.pipeline import ROUGHLY, plan_state, propagate_identity
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.hub import Model
 from kinema.scene.schema import IDENTITY, PLAYGROUND
 

@@ -18,7 +18,8 @@ from kinema.diffusion.noise_patterns import PatternMix, draw_rollout_levels, dra
 from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError, ModelError, VocabularyError
 from kinema.inference.canvas_io import blank_canvas, resolve_model
-from kinema.inference.pipeline import SamplingConfig, fill_canvas
+from kinema.inference.pipeline import fill_canvas
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser, causal_bias
 from kinema.models.hub import CONFIG, ModelConfig, load, read_config, save, weights_folder

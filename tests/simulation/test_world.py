@@ -13,7 +13,7 @@ import torch
 import kinema
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.errors import InputError, OutputError, SizeError, VocabularyError
-from kinema.inference.pipeline import SamplingConfig
+from kinema.inference.sampling import SamplingConfig
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.simulation import world as room

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.inference.pipeline import Progress, SamplingConfig
+    from kinema.inference.pipeline import Progress
+    from kinema.inference.sampling import SamplingConfig
     from kinema.media import Clip
     from kinema.models.hub import Model
 
@@ -97,7 +98,7 @@ def add_model(
 
 def options(arguments: argparse.Namespace) -> SamplingConfig | None:
     """The sampler options that were given; None if none were, so that each command uses its own defaults."""
-    from kinema.inference.pipeline import SamplingConfig
+    from kinema.inference.sampling import SamplingConfig
 
     names = {
         "steps": "num_plan_steps",

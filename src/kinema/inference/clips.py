@@ -20,8 +20,9 @@ from kinema.inference import pipeline
 from kinema.inference.canvas_io import blank_canvas, check_seed, decode_clips, encode_frames, encode_prompt, padded_size
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import Named, known_identities, lay_scenes, named_objects
-from kinema.inference.pipeline import Progress, SamplingConfig, check_options, estimate_state
+from kinema.inference.pipeline import Progress, estimate_state
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
+from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.vocabulary import article, listing

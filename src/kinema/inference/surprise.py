@@ -24,7 +24,8 @@ from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
 from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_film_model
 from kinema.inference.limits import fit_size
-from kinema.inference.pipeline import SamplingConfig, estimate_state
+from kinema.inference.pipeline import estimate_state
+from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.models.hub import Model
 

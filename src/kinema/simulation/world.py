@@ -26,8 +26,9 @@ from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.pipeline import SamplingConfig, check_options, plan_state
+from kinema.inference.pipeline import plan_state
 from kinema.inference.rollout import WINDOW, FrameState, Rollout, prefill, render_frames, split_frames, task_condition
+from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.tasks import Task

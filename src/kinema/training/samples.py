@@ -15,7 +15,8 @@ from kinema.canvas.canvas import blank
 from kinema.canvas.conditioning import condition_extend
 from kinema.canvas.patchify import from_cells
 from kinema.datasets.episode_cache import EpisodeCache
-from kinema.inference.pipeline import SamplingConfig, fill_canvas
+from kinema.inference.pipeline import fill_canvas
+from kinema.inference.sampling import SamplingConfig
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig

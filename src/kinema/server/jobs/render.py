@@ -11,7 +11,8 @@ import numpy as np
 from kinema import api
 from kinema.errors import InputError
 from kinema.inference import limits
-from kinema.inference.pipeline import OnFrames, Progress, SamplingConfig
+from kinema.inference.pipeline import OnFrames, Progress
+from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene

@@ -274,7 +274,8 @@ class Worker:
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, rendered: int) -> None:
         """Write a preview of a job: its last rendered frame, or the middle frame of the plan."""
         from kinema.inference.canvas_io import decode_clips
-        from kinema.inference.pipeline import SamplingConfig, render_video
+        from kinema.inference.pipeline import render_video
+        from kinema.inference.sampling import SamplingConfig
 
         model = resolve_model(claim.model, self.settings.device)
         one = canvas.sample(sample)
