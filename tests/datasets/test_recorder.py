@@ -375,3 +375,58 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     count: Any = np.int64(2)
     record("CartPole-v1", tmp_path / "d", episodes_wanted=count, seed=count, most=count, size=size)
     assert [len(one.frames) for one in Dataset.open(tmp_path / "d")] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"episodes_wanted": 1.5}, {"episodes_wanted": "2"}, {"episodes_wanted": float("nan")}, {"seed": -1}, {"seed": None},
+        {"size": 32}, {"size": "32"}, {"options": [1]}, {"most": -1}, {"most": 1},
+    ],
+)  # fmt: skip
+def test_arguments_that_cannot_be_are_refused_before_anything_is_made(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        record("CartPole-v1", tmp_path / "d", **{"episodes_wanted": 1, **wrong})
+    assert not (tmp_path / "d").exists()
+
+
+class Unruly(gym.Env[Any, Any]):
+    """Breaks what its spaces declare from the second step on."""
+
+    observation_space = gym.spaces.Dict(
+        {"picture": gym.spaces.Box(0, 255, (32, 32, 3), np.uint8), "numbers": gym.spaces.Box(-1, 1, (2,), np.float32)}
+    )
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, breaks: dict[str, Any]) -> None:
+        self.breaks, self.count = breaks, 0
+
+    def _seen(self) -> dict[str, Any]:
+        seen = {"picture": np.zeros((32, 32, 3), np.uint8), "numbers": np.zeros(2, np.float32)}
+        return {name: x for name, x in {**seen, **(self.breaks if self.count > 1 else {})}.items() if x is not None}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.count = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.count += 1
+        return self._seen(), 0.0, False, self.count > 3, {}
+
+
+@pytest.mark.parametrize(
+    ("breaks", "what"),
+    [
+        ({"numbers": None}, "has no numbers"),
+        ({"numbers": np.zeros(3, np.float32)}, "expected 2 numbers"),
+        ({"numbers": "x"}, "expected the numbers"),
+        ({"picture": np.zeros((16, 32, 3), np.uint8)}, r"expected \(32, 32, 3\)"),
+    ],
+)
+def test_an_environment_that_breaks_its_spaces_is_named_with_episode_and_step(
+    tmp_path: Path, breaks: dict[str, Any], what: str
+) -> None:
+    gym.registry.pop("Unruly-v0", None)
+    gym.register("Unruly-v0", entry_point=lambda: Unruly(breaks))
+    with pytest.raises(InputError, match=f"episode 0, step 2: .*{what}"):
+        record("Unruly-v0", tmp_path / "d", episodes_wanted=1, size=(32, 32))

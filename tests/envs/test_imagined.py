@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
 
 from kinema.envs.imagined import ImaginedEnv, ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv, observed_state
@@ -150,6 +151,23 @@ def test_each_seed_of_a_list_counts_and_a_seed_counts_with_a_mask(model: Model) 
         env.reset(seed=3)
         begun.append(env.reset(seed=5, options={"reset_mask": np.array([False, True])})[0])
     assert np.array_equal(begun[0], begun[1])
+
+
+@pytest.mark.parametrize("before", [1, [7, 8]])
+def test_a_seed_with_a_mask_decides_all_of_the_masked_worlds_and_nothing_of_the_others(model: Model, before: object) -> None:
+    actions = np.zeros((2, 2), np.float32)
+
+    def future(*resets: tuple[object, list[bool] | None]) -> np.ndarray:
+        env = ImaginedVectorEnv(2, model=model, task=TASK, observation="state", autoreset_mode=AutoresetMode.DISABLED)
+        for seed, mask in resets:
+            seen = env.reset(seed=seed, options=None if mask is None else {"reset_mask": np.array(mask)})[0]  # type: ignore[arg-type]
+        return np.stack([seen, *(env.step(actions)[0] for _ in range(4))])
+
+    again = (3, [False, True])
+    alone, masked, other = future((before, None)), future((before, None), again), future((5, None), again)
+    np.testing.assert_allclose(masked[:, 0], alone[:, 0], atol=1e-4)
+    np.testing.assert_allclose(masked[:, 1], other[:, 1], atol=1e-4)
+    assert not np.allclose(masked[:, 1], alone[:, 1], atol=1e-2)
 
 
 def test_a_mask_begins_those_worlds_anew_and_no_others(model: Model) -> None:

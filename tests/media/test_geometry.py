@@ -86,7 +86,11 @@ def test_colors_survive_rounds_of_saving_and_opening(tmp_path: Path) -> None:
 def test_a_gif_lasts_as_long_as_its_waits(tmp_path: Path, waits: list[int]) -> None:
     frames = [Image.fromarray(np.full((64, 64, 3), 5 * i + 20, np.uint8)) for i in range(len(waits))]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=waits, loop=0)
-    assert Clip.open(tmp_path / "a.gif").duration_s == pytest.approx(sum(waits) / 1000, abs=0.02)
+    whole = Clip.open(tmp_path / "a.gif")
+    assert whole.duration_s == pytest.approx(sum(waits) / 1000, abs=0.02)
+    for part in (Clip.open(tmp_path / "a.gif", first=2), Clip.open(tmp_path / "a.gif", last=2)):
+        assert part.fps == whole.fps
+    assert np.array_equal(part.frames, whole.frames[-2:])
 
 
 def numbered(path: Path, count: int = 40) -> Path:

@@ -118,9 +118,14 @@ def _name(where: At) -> str:
 
 
 def _part(observation: Any, where: At) -> Any:
+    """A part of an observation; InputError where it lacks that."""
+    part = observation
     for name in where:
-        observation = observation[name]
-    return observation
+        try:
+            part = part[name]
+        except (KeyError, IndexError, TypeError):
+            raise InputError(f"the observation has no {_name(where)}, which the environment declares") from None
+    return part
 
 
 def _picked(parts: dict[At, gym.Space[Any]], wanted: str | None, renders: bool, name: str) -> At | None:
@@ -151,11 +156,12 @@ def _picked(parts: dict[At, gym.Space[Any]], wanted: str | None, renders: bool, 
 
 @dataclass(frozen=True, kw_only=True)
 class Eyes:
-    """How an environment is seen. picture: where the observation holds it, None to render; levels: of black and white in it;
-    numbers, words: where what becomes sensors, and the task, is."""
+    """How an environment is seen. picture: where the observation holds it, None to render; shape: of it there; levels: of black and
+    white in it; numbers, words: where what becomes sensors, and the task, is."""
 
     size: tuple[int, int]
     picture: At | None
+    shape: tuple[int, ...] | None
     levels: tuple[float, float] | None
     numbers: tuple[At, ...]
     words: At | None
@@ -177,12 +183,18 @@ class Eyes:
             log.info("%s tells %d numbers, more than %d: they are not recorded", _id(env), count, MOST_SENSORS)
             numbers, count = (), 0
         levels = None if where is None else picture_range(parts[where], chosen=True)
-        return Eyes(size=size, picture=where, levels=levels, numbers=numbers, words=words, sensors=count)
+        shape = None if where is None else parts[where].shape
+        return Eyes(size=size, picture=where, shape=shape, levels=levels, numbers=numbers, words=words, sensors=count)
 
     def seen_in(self, observation: Any) -> Frame:
         """The picture that an observation holds, uint8 [H, W, 3] of the wanted size."""
         assert self.picture is not None
-        return to_picture(_part(observation, self.picture), self.size, self.levels)
+        shown = _part(observation, self.picture)
+        if np.shape(shown) != self.shape:
+            raise InputError(
+                f"{_name(self.picture)} has shape {np.shape(shown)}: expected {self.shape}, as the environment declares"
+            )
+        return to_picture(shown, self.size, self.levels)
 
     def picture_of(self, env: gym.Env[Any, Any], observation: Any) -> Frame:
         """uint8 [H, W, 3] of the wanted size."""
@@ -200,7 +212,14 @@ class Eyes:
         """Everything it tells in numbers, float32 [S]; InputError where one is not finite."""
         if not self.numbers:
             return np.zeros(0, np.float32)
-        parts = [np.asarray(_part(observation, at), np.float64).reshape(-1) for at in self.numbers]
+        names = ", ".join(map(_name, self.numbers))
+        given = [_part(observation, at) for at in self.numbers]
+        try:
+            parts = [np.asarray(part, np.float64).reshape(-1) for part in given]
+        except (TypeError, ValueError):
+            raise InputError(f"{names} in the observation: expected the numbers that the environment declares") from None
+        if sum(map(len, parts)) != self.sensors:
+            raise InputError(f"{names} in the observation: expected {self.sensors} numbers, as the environment declares")
         for at, part in zip(self.numbers, parts, strict=True):
             if not (np.abs(part) <= np.finfo(np.float32).max).all():
                 raise InputError(f"{_name(at)} is {_first_bad(part)}: expected finite numbers")
@@ -344,6 +363,13 @@ class PictureObservation(gym.Wrapper[Any, Any, Any, Any]):
         return picture, reward_of(reward), _flag(terminated), _flag(truncated), {}
 
 
+def _whole(name: str, value: Any, least: int) -> int:
+    """A whole number; InputError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number, at least {least}")
+    return int(value)
+
+
 def check_picture_size(size: tuple[int, int]) -> None:
     """InputError unless pictures [height, width] can become video cells."""
     if min(size) < CELL_PX or any(side % CELL_PX for side in size):
@@ -366,16 +392,20 @@ def record(
     """Record so many episodes more into the dataset at `out`; `show` gets (episodes done, of, frames so far).
 
     picture: where pictures come from: a key of the observation ("a/b" in nested ones), "observation" for the observation itself,
-    "render", or None for the first picture that there is.
+    "render", or None for the first picture that there is. most: frames of an episode, after which it is cut; None: those of
+    MINUTES.
     InputError: an environment, a size or a policy that cannot be used; numbers that are not finite, with their episode and step;
     or another recording that is writing to `out`.
     """
-    if episodes_wanted < 1:
-        raise InputError(f"{episodes_wanted} episodes: expected at least 1")
-    height, across = (int(side) for side in size)
-    size, seed = (height, across), int(seed)
+    episodes_wanted, seed = _whole("episodes_wanted", episodes_wanted, 1), _whole("seed", seed, 0)
+    most = None if most is None else _whole("most", most, 2)
+    if not isinstance(size, tuple | list) or len(size) != 2:
+        raise InputError(f"size {str(size)[:40]!r}: expected (height, width) in pixels")
+    size = (_whole("height", size[0], 1), _whole("width", size[1], 1))
     check_picture_size(size)
-    options = options or {}
+    options = {} if options is None else options
+    if not isinstance(options, dict):
+        raise InputError(f"options {str(options)[:80]}: expected a dictionary of the environment's own arguments")
     try:
         about = {"env": env_id, "options": json.loads(json.dumps(python_values(options)))}
     except (TypeError, ValueError):
@@ -389,7 +419,7 @@ def record(
             writer = Writer(out, fps=rate, size=size, sensors=eyes.sensors, about=about)
             begun = len(writer.rows)
             act = chosen or random_policy(env, seed + begun)
-            longest = int(most) if most else round(MINUTES * 60 * rate)
+            longest = most or round(MINUTES * 60 * rate)
             source = record_episodes(env, eyes, spec, act, seed=seed + begun * 1009, most=longest, first=begun)
             frames = 0
             for done, episode in enumerate(source, 1):

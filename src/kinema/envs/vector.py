@@ -129,11 +129,14 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         seed: a number for all together; or one for each world, which then begins and goes on by its own seed alone (None: as it
         would without a seed). options: {"reset_mask": bool [B]} begins only these anew. InputError: a seed or mask that cannot be
         used.
+        A number with a mask seeds the masked worlds alone.
         """
         use_one_thread_if_forked()
         seeds = self._seeds_of(seed)
         mask = (options or {}).get("reset_mask")
         which = None if mask is None or not self._frame_states else self._mask_of(mask)
+        if isinstance(seeds, int) and which is not None:
+            seeds = np.random.default_rng(seeds).integers(2**31, size=self.num_envs).tolist()
         if isinstance(seeds, int) or not self._frame_states:
             super().reset(seed=seeds if isinstance(seeds, int) else None)
             self._rng = np.random.default_rng(seeds if isinstance(seeds, int) else None)
@@ -163,21 +166,19 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         return [None if one is None else check_seed(one) for one in seed]
 
     def _seed_each(self, seeds: list[int | None], which: NDArray[np.bool_]) -> None:
-        """Give worlds generators of their own; those without a seed keep theirs, or get one."""
-        for i, seed in enumerate(seeds):
-            if seed is not None and which[i]:
+        """Give worlds (bool [B]) generators of their own; those without a seed keep theirs, if they have one."""
+        for i in np.flatnonzero(which).tolist():
+            seed = seeds[i]
+            if seed is not None:
                 self._own[i] = np.random.default_rng(seed)
-            elif i not in self._own:
-                self._own[i] = np.random.default_rng(int(self._rng.integers(2**31)))
-            elif not which[i]:
-                continue
-            self._own_seeds[i] = int(self._own[i].integers(2**31))
+            if i in self._own:
+                self._own_seeds[i] = int(self._own[i].integers(2**31))
 
     def _drawn_tracks(self, index: NDArray[np.int64]) -> Tracks:
         """The first frames of these worlds, each drawn from its own generator if worlds have some."""
         if not self._own:
             return self._initial_tracks(self._rng, len(index))
-        parts = [self._initial_tracks(self._own[int(i)], 1) for i in index]
+        parts = [self._initial_tracks(self._own.get(int(i), self._rng), 1) for i in index]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _mask_of(self, mask: Any) -> NDArray[np.bool_]:
@@ -236,9 +237,10 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
             raise InputError("step before reset: call reset() first")
 
     def _seeds(self, frame: int) -> list[int]:
-        if self._own:
-            return [frame_seed(self._own_seeds[i], frame) for i in range(self.num_envs)]
-        return row_seeds(self._seed, frame, self.num_envs)
+        seeds = row_seeds(self._seed, frame, self.num_envs)
+        for i, seed in self._own_seeds.items():
+            seeds[i] = frame_seed(seed, frame)
+        return seeds
 
     def _forget(self) -> None:
         del self._frame_states[: -self.window - 1]

@@ -132,11 +132,12 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
                 count = getattr(picture, "n_frames", 1) if picture.format in MOVING else 1
                 which = range(count)[wanted.part(count)]
                 limits.check_length(path, len(which), *wanted.size(*picture.size))
-                for index in which:
+                for index in range(count):
                     picture.seek(index)
-                    shown = flattened(picture)
-                    frames.append(scaled_picture(shown, *wanted.size(shown.shape[1], shown.shape[0])))
                     waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
+                    if index in which:
+                        shown = flattened(picture)
+                        frames.append(scaled_picture(shown, *wanted.size(shown.shape[1], shown.shape[0])))
     except UnidentifiedImageError:
         return None
     except (PermissionError, MediaError):
@@ -152,7 +153,8 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
     if len(frames) == 1 and stored.get("num_frames", 1) == 1:
         clip = Clip(frames=np.stack(frames), fps=16.0)
     else:
-        clip = _animation(path, frames, waits_ms, stored, limits)
+        begin = max(len(waits_ms) - len(frames), 0) if wanted.last is not None else 0
+        clip = _animation(path, frames, waits_ms, begin, stored, limits)
     shrunk = wanted.size(width, height) != (width, height)
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 
@@ -161,14 +163,16 @@ def _line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _animation(path: Path, frames: list[Frames], waits_ms: list[float], stored: dict[str, Any], limits: Limits) -> Clip:
+def _animation(
+    path: Path, frames: list[Frames], waits_ms: list[float], begin: int, stored: dict[str, Any], limits: Limits
+) -> Clip:
     """Frames with a wait each onto an even clock: the one it was written with; the mean one where waits alternate between two
-    near values, as hundredths of a second make them; else that of the shortest wait. Its duration stays within half a frame."""
-    waits_ms = waits_ms[: len(frames)]
-    ends_s = np.cumsum(waits_ms) / 1000
+    near values, as hundredths of a second make them; else that of the shortest wait. Its duration stays within half a frame.
+    waits_ms: of all frames of the file, of which these begin at `begin`."""
     if not stored and max(waits_ms) <= min(waits_ms) + 10.5:
-        return Clip(frames=np.stack(frames), fps=min(len(frames) / float(ends_s[-1]), 1000.0))
+        return Clip(frames=np.stack(frames), fps=min(1000 * len(waits_ms) / sum(waits_ms), 1000.0))
     fps = min(float(stored.get("fps", 1000 / min(waits_ms))), 1000.0)
+    ends_s = np.cumsum(waits_ms[begin : begin + len(frames)]) / 1000
     stops = np.round(ends_s * fps).astype(np.int64)
     repeats = stops - np.concatenate([[0], stops[:-1]])
     height, width = frames[0].shape[:2]
