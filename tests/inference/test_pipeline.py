@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from kinema.canvas.canvas import blank
-from kinema.inference.pipeline import ROUGHLY, plan_state, propagate_identity
+from kinema.inference.pipeline import ROUGHLY, _settled_camera, plan_state, propagate_identity
 from kinema.inference.sampling import SamplingConfig
 from kinema.models.hub import Model
 from kinema.scene.schema import IDENTITY, PLAYGROUND
@@ -53,3 +53,13 @@ def test_a_planned_scene_has_one_view_and_one_background(model: Model) -> None:
     level[:, 5] = 0.0
     known_canvas = canvas.with_values({"scene": other_scene}).with_levels({"scene": level})
     assert torch.equal(plan_state(model, known_canvas, options, [1, 2]).values["scene"], other_scene)
+
+
+def test_a_camera_that_is_nearly_at_rest_is_at_rest() -> None:
+    blank_part = blank(batch=1, frames=3, fps=16.0, slots=2)
+    near, far = torch.full((1, 3, 3), 0.1), torch.full((1, 3, 3), 0.1)
+    far[0, 2, 0] = 0.4
+    assert (_settled_camera(blank_part, near) == 0).all()
+    assert (_settled_camera(blank_part, far) == far).all()
+    known = blank_part.write("camera", slice(None), near)
+    assert (_settled_camera(known, near) == near).all()

@@ -26,6 +26,7 @@ from kinema.diffusion.seeds import candidate_seed, window_seed
 from kinema.inference.candidates import copies, plan_scores
 from kinema.inference.keyframes import Named, close_slots, joining_texts, near_another
 from kinema.inference.sampling import SamplingConfig, sample_canvas
+from kinema.inference.velocities import estimate_velocity
 from kinema.models.hub import Model
 from kinema.models.objects.tracking import initial_state
 from kinema.scene.encoding import project_for_render, project_identity
@@ -42,9 +43,8 @@ CANDIDATE_STEPS = 2
 """Steps of a draft, at least; plans of fewer steps than that for each candidate are not chosen from."""
 REFINE_LEVEL, REFINE_SHARE = 0.4, 4
 """The best draft is noised to this level and finished in one of so many of the plan's steps."""
-PACE_S, PACE_FRAMES = 0.125, 3
-"""Speeds are read off the places of frames this near, or of the so many nearest, if they are within PACE_MOST_S."""
-PACE_MOST_S = 0.25
+RESTING = 0.15
+"""An estimated camera whose track stays this near its rest, 0, is at rest: by 0.4 units of place and a twentieth of zoom."""
 
 FILM_TEMPERATURE = 0.1
 """Scale of the noise that pictures of a settled state begin with. With the state known, what the sketch's spread stands for is the
@@ -81,9 +81,12 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
         done.append(sample_canvas(model, part.pick(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
     state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
     values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
+    values["camera"] = _settled_camera(part, values["camera"])
+    place = part.levels["state"][..., part.schema.slice("position")][..., 0]
     state = estimate_velocity(
-        project_identity(state, canvas.schema), part.levels["state"], canvas.pick(index).time_s, canvas.schema
-    )
+        project_identity(state, part.schema), part.levels["state"], place <= DETECTION_LEVEL, part.time_s,
+        side=values["scene"][..., 0].mean(1) > 0, schema=part.schema,
+    )  # fmt: skip
     perceived = part.with_values({**values, "state": state})
     canvas = canvas.write_part(perceived, index, ("state", "scene", "camera"), ROUGHLY)
     alone = torch.tensor([i for i in index.tolist() if not near_another(canvas.time_s[0], index, i)], dtype=torch.long)
@@ -92,23 +95,6 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
         level[:, alone, :, canvas.schema.slice("velocity")] = 1.0
         canvas = canvas.with_levels({"state": level})
     return canvas
-
-
-def estimate_velocity(state: Tensor, level: Tensor, time_s: Tensor, schema: StateSchema) -> Tensor:
-    """The state with velocities from a least-squares line through each slot's positions in neighboring frames, wherever there are
-    enough frames and the velocity was not known. state, level [B, T, K, F]; time_s [B, T]."""
-    place, speed = state[..., schema.slice("position")], schema.slice("velocity")
-    apart = time_s[:, :, None] - time_s[:, None]
-    third = apart.abs().sort(2).values[:, :, min(PACE_FRAMES, apart.shape[2]) - 1, None]
-    near = (apart.abs() < third.clamp(PACE_S, PACE_MOST_S) + 1e-4).float()
-    count = near.sum(2)
-    middle = (near * time_s[:, None]).sum(2) / count
-    off = near * (time_s[:, None] - middle[:, :, None])
-    slope = torch.einsum("bij,bjkm->bikm", off / (off.square().sum(2, keepdim=True) + 1e-6), place) / schema.per_second
-    fits = (count >= PACE_FRAMES)[:, :, None, None] & (level[..., speed] > 0)
-    result = state.clone()
-    result[..., speed] = torch.where(fits, slope, state[..., speed])
-    return result
 
 
 @torch.inference_mode()
@@ -126,6 +112,13 @@ def detect_slots(model: Model, canvas: Canvas) -> Canvas:
     sure = torch.zeros_like(level)
     sure[..., canvas.schema.slice("position")] = DETECTION_LEVEL
     return canvas.with_track("state", state, torch.where(updated, sure, level))
+
+
+def _settled_camera(part: Canvas, camera: Tensor) -> Tensor:
+    """The estimated camera [B, T, 3], at rest exactly where it is nearly so in all frames; what is known stays as it is. Most films
+    are taken by a camera at rest, and an error in it moves everything in the pictures."""
+    resting = (camera.abs().amax((1, 2)) <= RESTING)[:, None, None]
+    return torch.where(resting & (part.level_of("camera") > 0), 0.0, camera)
 
 
 def _fix_unknown_identity(canvas: Canvas, identity: Tensor) -> Canvas:

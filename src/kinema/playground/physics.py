@@ -14,9 +14,8 @@ from typing import Any
 
 import pymunk
 
-from kinema.scene.geometry import CEILING, FLOOR, RIM, ROUND, SOLID, bound
+from kinema.scene.geometry import CEILING, FLOOR, GRAVITY, RIM, ROUND, SOLID, bound
 
-GRAVITY = 9.0
 SUBSTEPS_HZ = 128.0
 ROBOT_SPEED = 3.5
 JUMP_SPEED = 6.0

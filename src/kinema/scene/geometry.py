@@ -31,6 +31,8 @@ FLOOR = 1.0
 CEILING = ROOM_HEIGHT
 RIM = 0.3
 """Distance of the top view's walls from the room's edges."""
+GRAVITY = 9.0
+"""Of the side view, in units per second squared, downwards."""
 
 
 @dataclass(frozen=True)

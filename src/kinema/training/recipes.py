@@ -368,6 +368,39 @@ def tiny_drawing() -> Recipe:
     )
 
 
+TRUNK = ("blocks.", "state_", "vector_", "motion_prior.", "contacts.", "text_in.", "no_text", "action_in.", "step_size_in.")
+
+
+def tiny_trunk() -> Recipe:
+    """kinema-tiny's trunk and contacts, begun with the shipped weights: steps, plans, and perceiving at the sizes that it films. One
+    core, an hour or more."""
+    small = tiny_recipe()
+    last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=0.0, film_share=0.12)
+    return replace(
+        small,
+        name="tiny-trunk",
+        model=small.name,
+        phases=(last,),
+        acting=replace(small.acting, episodes=4_000),
+        meeting=replace(small.meeting, episodes=4_000),
+        meeting_share=0.5,
+        acting_share=0.2,
+        live_share=0.7,
+        own_share=0.5,
+        film_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
+        steps=1_000_000,
+        matrix_lr=1e-3,
+        other_lr=5e-4,
+        cooldown=0.7,
+        ema=0.99,
+        compile=False,
+        canary_every=1_000_000,
+        picture_every=1_000_000,
+        trained=TRUNK,
+        begin="kinema-tiny",
+    )
+
+
 def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
     """Contacts alone, beside the rest as it is; half of the rows from rooms in which things meet."""
     last = replace(small.phases[-1], until=1.0, still_share=0.0, film_share=0.0, episodes=meeting.episodes)
@@ -425,6 +458,7 @@ def phyworld_sharp() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "tiny": tiny_recipe,
     "tiny-drawing": tiny_drawing,
+    "tiny-trunk": tiny_trunk,
     "tiny-contacts": tiny_contacts,
     "base": base,
     "smoke": smoke,
