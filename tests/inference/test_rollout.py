@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import noise_canvas
+from kinema.errors import ModelError
 from kinema.inference.rollout import prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
+from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser, RolloutContext
 from kinema.models.hub import Model
 
@@ -77,3 +81,31 @@ def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> N
     other, changed = step(model, states, -action, fps=16.0, seeds=[5])
     assert not torch.equal(new.tracks["state"], changed.tracks["state"])
     assert torch.equal(other.tracks["state"], last.tracks["state"])
+
+
+@pytest.mark.parametrize("slots", [0, 1])
+def test_worlds_without_slots_have_no_tracks_of_states(slots: int) -> None:
+    """And those of Kinema 0.2, which had one empty slot, still step."""
+    config = DenoiserConfig(
+        width=32, depth=2, heads=2, mlp_ratio=2, slots=slots, latent_channels=4, patch=2, text_dim=8, predict_residual=True
+    )
+    model = SimpleNamespace(
+        denoiser=Denoiser(config).eval(),
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+        config=SimpleNamespace(shortcuts=False),
+    )
+    tracks = {name: torch.zeros(2, 3, width) for name, width in config.vectors.items()}
+    tracks["video"] = torch.randn(2, 3, 2, 3, config.cell_values, generator=torch.Generator().manual_seed(0))
+    if slots:
+        tracks["state"] = -torch.ones(2, 3, slots, config.schema.features)
+    states = prefill(model, split_frames(tracks, 0.0, 16.0))
+    last, new = step(model, states, torch.ones(2, 2), fps=16.0, seeds=[0, 1])
+    assert last.acted and new.tracks["video"].shape == (2, 2, 3, config.cell_values)
+    assert new.tracks.keys() == tracks.keys()
+    assert ("camera" in config.vectors) == ("scene" in config.vectors) == bool(slots)
+
+
+def test_a_model_without_slots_draws_from_the_picture_before() -> None:
+    with pytest.raises(ModelError, match="predict_residual"):
+        DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=0, latent_channels=4, patch=2, text_dim=8)

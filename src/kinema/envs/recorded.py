@@ -30,6 +30,7 @@ from kinema.envs.spaces import check, decode_action, encode_action, space_of, wi
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
 from kinema.inference.canvas_io import resolve_model
+from kinema.models.config import OF_STATES, DenoiserConfig
 from kinema.models.hub import Model, find
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 
@@ -47,14 +48,19 @@ def starts_of(model: Model) -> Tracks:
         tracks = {name: x.float() if name == "video" else x for name, x in load_file(path).items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read ({error}); train the world again") from None
-    batch, frames = tracks["reward"].shape[:2]
-    schema = model.config.denoiser.schema
-    state = torch.zeros(batch, frames, 1, schema.features)
-    state[..., 0] = -1.0
-    nothing = {name: torch.zeros(batch, frames, schema.vectors[name]) for name in ("camera", "scene")} | {"state": state}
-    if not model.config.denoiser.sensors:
+    config = model.config.denoiser
+    if not config.sensors:
         tracks.pop("sensors", None)
-    return {name: x.to(model.device) for name, x in (tracks | nothing).items()}
+    if config.slots:
+        tracks |= _empty_slots(config, *tracks["reward"].shape[:2])
+    return {name: x.to(model.device) for name, x in tracks.items()}
+
+
+def _empty_slots(config: DenoiserConfig, batch: int, frames: int) -> Tracks:
+    """The tracks of slots in which nothing is, which recorded worlds of Kinema 0.2 and before have."""
+    state = torch.zeros(batch, frames, config.slots, config.schema.features)
+    state[..., 0] = -1.0
+    return {"state": state, **{name: torch.zeros(batch, frames, config.schema.vectors[name]) for name in OF_STATES}}
 
 
 class RecordedVectorEnv(WorldVectorEnv):

@@ -27,6 +27,7 @@ from kinema.diffusion.seeds import ending_rng
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
 from kinema.models.block import KVCache
+from kinema.models.config import OF_STATES
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.hub import Model
 from kinema.scene.encoding import project_for_render
@@ -59,8 +60,9 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FrameState:
-    """One frame of a world, immutable: its time, its tracks (state [B, K, F], vectors [B, D]), whether its action is known, and
-    its keys and values in every block along time ([N, H, 1, D] each), which exist once the next frame has been predicted."""
+    """One frame of a world, immutable: its time, its tracks (vectors [B, D]; of models with slots state [B, K, F]), whether its
+    action is known, and its keys and values in every block along time ([N, H, 1, D] each), which exist once the next frame has
+    been predicted."""
 
     time_s: float
     tracks: dict[str, Tensor]
@@ -69,7 +71,7 @@ class FrameState:
 
     @property
     def batch(self) -> int:
-        return int(self.tracks["state"].shape[0])
+        return len(self.tracks["action"])
 
 
 def task_condition(model: Model, task: str | None, batch: int = 1) -> TextCondition | None:
@@ -79,7 +81,7 @@ def task_condition(model: Model, task: str | None, batch: int = 1) -> TextCondit
 
 def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[FrameState]:
     """Tracks [B, T, ...] as one frame state per frame, without cached keys and values."""
-    frames = tracks["state"].shape[1]
+    frames = tracks["action"].shape[1]
     return [
         FrameState(time_s=start_s + t / fps, tracks={name: x[:, t] for name, x in tracks.items()}) for t in range(frames)
     ]
@@ -88,7 +90,7 @@ def split_frames(tracks: dict[str, Tensor], start_s: float, fps: float) -> list[
 def _known(states: Sequence[FrameState], text: TextCondition | None, schema: StateSchema) -> Canvas:
     """Frame states as a canvas on which everything is known except the actions of frames without one."""
     first = states[0]
-    device = first.tracks["state"].device
+    device = first.tracks["action"].device
     values = {name: torch.stack([m.tracks[name] for m in states], 1) for name in first.tracks}
     levels = {name: levels_of(name, x, 0.0) for name, x in values.items()}
     for t, state in enumerate(states):
@@ -120,11 +122,12 @@ def _next(state: FrameState, fps: float, text: TextCondition | None, schema: Sta
     """A canvas of the frame after this one: identities, camera and setting are known, everything else is unknown."""
     values = {name: x[:, None].clone() for name, x in state.tracks.items()}
     levels = {name: levels_of(name, x, 1.0) for name, x in values.items()}
-    for group in IDENTITY:
-        levels["state"][..., schema.slice(group)] = 0.0
-    for name in ("camera", "scene"):
+    if "state" in levels:
+        for group in IDENTITY:
+            levels["state"][..., schema.slice(group)] = 0.0
+    for name in levels.keys() & set(OF_STATES):
         levels[name][:] = 0.0
-    time_s = torch.full((state.batch, 1), state.time_s + 1 / fps, device=values["state"].device)
+    time_s = torch.full((state.batch, 1), state.time_s + 1 / fps, device=values["action"].device)
     return Canvas(
         time_s=time_s,
         values=values,
@@ -149,16 +152,16 @@ def _joined(a: Canvas, b: Canvas) -> Canvas:
 def _cached(states: Sequence[FrameState]) -> tuple[RolloutContext | None, list[Pair]]:
     if not states:
         return None, []
-    state = torch.stack([m.tracks["state"] for m in states], 1)
-    time_s = torch.tensor([m.time_s for m in states], device=state.device).expand(len(state), -1)
+    last = states[-1]
+    state = torch.stack([m.tracks["state"] for m in states], 1) if "state" in last.tracks else None
+    time_s = torch.tensor([m.time_s for m in states], device=last.tracks["action"].device).expand(last.batch, -1)
     cached = [m.kv for m in states if m.kv is not None]
     pairs = [
         (torch.cat([kv[i][0] for kv in cached], 2), torch.cat([kv[i][1] for kv in cached], 2)) for i in range(len(cached[0]))
     ]
-    last = states[-1]
     unsure = torch.full_like(last.tracks["action"][:, :1], 0.0 if last.acted else 1.0)
     action = torch.cat([last.tracks["action"], unsure], -1)
-    video, level = last.tracks.get("video"), torch.zeros_like(state)
+    video, level = last.tracks.get("video"), None if state is None else torch.zeros_like(state)
     return RolloutContext(time_s=time_s, state=state, level=level, video=video, action=action), pairs
 
 
@@ -226,7 +229,8 @@ def step(
 
     finished = euler(denoise, wanted, schedule(list(wanted.values), steps))
     tracks = {name: value[:, 0] for name, value in finished.values.items()}
-    tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
+    if "state" in tracks:
+        tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
     return last, FrameState(time_s=last.time_s + 1 / fps, tracks=tracks)
 
 

@@ -9,6 +9,9 @@ from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.errors import ModelError
 from kinema.scene.schema import PLAYGROUND, StateSchema
 
+OF_STATES = ("camera", "scene")
+"""Vector tracks that only models with slots have."""
+
 
 def cell_px(patch: int) -> int:
     """Pixels along one side of a video cell of patch x patch latents."""
@@ -23,6 +26,7 @@ class DenoiserConfig:
     heads: int
     mlp_ratio: int
     slots: int
+    """Objects that a canvas can hold. 0: it has no state, camera or scene track, as in recorded worlds."""
     latent_channels: int
     patch: int
     """A video cell is patch x patch latents."""
@@ -45,6 +49,10 @@ class DenoiserConfig:
                 not isinstance(value, int) or isinstance(value, bool) or value < least
             ):
                 raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
+        if not self.slots and not self.predict_residual:
+            raise ModelError(
+                "no slots: expected predict_residual, since pictures are drawn from slots or from the one before"
+            )
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
         if self.depth < 2 or self.depth % 2:
@@ -63,8 +71,9 @@ class DenoiserConfig:
     @property
     def vectors(self) -> dict[str, int]:
         """Vector tracks, in order, and how many numbers each has."""
+        own = {name: width for name, width in self.schema.vectors.items() if self.slots or name not in OF_STATES}
         more = {"sensors": self.sensors} if self.sensors else {}
-        return {**self.schema.vectors, "action": self.action_width, **more}
+        return {**own, "action": self.action_width, **more}
 
     def to_dict(self) -> dict[str, Any]:
         """The entries as config.json holds them."""

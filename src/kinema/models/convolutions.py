@@ -97,8 +97,8 @@ class ConvStem(nn.Module):
             features = features + F.gelu(conv(features), approximate="tanh")
         return features
 
-    def fuse(self, features: Tensor, splats: Tensor) -> Tensor:
-        """Features of the video and splats of the slots, fused: [N, M, H, W]."""
+    def fuse(self, features: Tensor, splats: Tensor | float) -> Tensor:
+        """Features of the video and splats of the slots (0 without slots), fused: [N, M, H, W]."""
         fused = features + splats
         for conv in self.drawing:
             fused = fused + F.gelu(conv(fused), approximate="tanh")

@@ -75,7 +75,7 @@ def precondition(
 def cleaned(canvas: Canvas, answers: dict[str, Tensor]) -> dict[str, Tensor]:
     """Clean values of every track of a noisy canvas from what `Denoiser.network` answers."""
     priors = {
-        "state": (answers["mean"], answers["spread"]),
+        "state": (answers.get("mean", 0.0), answers.get("spread", 1.0)),
         "video": (answers.get("video mean", 0.0), answers.get("video spread", 1.0)),
     }
     return {
@@ -98,12 +98,12 @@ def cell_units_of(canvas: Canvas) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutContext:
-    """The cached frames: their times [B, W], and their states and levels [B, W, K, F] for the motion prior; and of the last one the
-    picture [B, h, w, P], if there are pictures, and the action with its level [B, D + 1] (None: unknown)."""
+    """The cached frames: their times [B, W], and with slots their states and levels [B, W, K, F] for the motion prior; and of the
+    last one the picture [B, h, w, P], if there are pictures, and the action with its level [B, D + 1] (None: unknown)."""
 
     time_s: Tensor
-    state: Tensor
-    level: Tensor
+    state: Tensor | None = None
+    level: Tensor | None = None
     video: Tensor | None = None
     action: Tensor | None = None
 
@@ -130,6 +130,18 @@ class DenoiserInput:
     previous_index: Tensor | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Expectations:
+    """What is expected of the slots [B, T, K, F or C]: the motion prior's addition to their tokens, `drift`, and to the outputs;
+    its mean and spread; the contact module's output, and the share of the trunk's output to retain."""
+
+    drift: Tensor
+    output: Tensor
+    prior: GaussianPrior
+    contact: Tensor
+    retained: Tensor
+
+
 class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -137,22 +149,23 @@ class Denoiser(nn.Module):
         self.schema = schema = config.schema
         c = config.width
         self.video_in = ConvStem(config)
-        self.splatter = SlotSplatter(schema)
-        self.state_in = MLP(2 * schema.features + 24 + config.slots, c, c)
+        has_slots = config.slots > 0
+        self.splatter = SlotSplatter(schema) if has_slots else None
+        self.state_in = MLP(2 * schema.features + 24 + config.slots, c, c) if has_slots else None
         self.vectors = config.vectors
         self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
         self.step_size_in = Linear(2, c, bias=False)
         self.action_in = Linear(2 * config.action_width + 1, c, bias=False)
         nn.init.zeros_(self.action_in.weight)
-        self.motion_prior = MotionPrior(schema, c)
-        self.contacts = ContactModule(schema)
+        self.motion_prior = MotionPrior(schema, c) if has_slots else None
+        self.contacts = ContactModule(schema) if has_slots else None
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = ConvHead(config)
         self.local_head = None if config.predict_residual else LocalHead(config)
-        self.detection_head = Conv(MAP, detection_dim(schema), 1)
-        self.state_out = MLP(c, c, schema.features)
+        self.detection_head = Conv(MAP, detection_dim(schema), 1) if has_slots else None
+        self.state_out = MLP(c, c, schema.features) if has_slots else None
         self.vector_out = Linear(c, sum(self.vectors.values()))
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -164,14 +177,9 @@ class Denoiser(nn.Module):
         b, t, k, _ = state.shape
         position = fourier(self.schema.position_units(place))
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
+        assert self.state_in is not None
         tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, position, slot], -1))
         return tokens
-
-    def _slot_places(self, place: Tensor) -> Tensor:
-        """Positions (y, x) of slot and vector tokens for rotary embedding, [B, T, K + 1, 2]: a slot is at its most likely position,
-        near the video tokens of its pixels."""
-        places = self.schema.position_units(place).flip(-1)
-        return torch.cat([places, torch.full_like(places[:, :, :1], self.schema.center)], 2)
 
     def _embed_vectors(self, values: dict[str, Tensor], levels: dict[str, Tensor]) -> Tensor:
         vectors = torch.cat([values[name] for name in self.vectors], -1)
@@ -191,22 +199,24 @@ class Denoiser(nn.Module):
         return rms_norm(tokens), closed.repeat_interleave(readers, 1)[:, None]
 
     def network(self, given: DenoiserInput, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The network's outputs before preconditioning, by track; "mean" and "spread" [B, T, K, F] for the state's preconditioning;
-        and where there is video, "sight" [B, T, H, W, D], "video mean" and "video spread" [B, T, h, w, P]."""
+        """The network's outputs before preconditioning, by track; with slots "mean" and "spread" [B, T, K, F] for the state's
+        preconditioning; and where there is video, "video mean" and "video spread" [B, T, h, w, P], and with slots "sight"
+        [B, T, H, W, D]."""
         canvas, time_bias, context, cache = given.canvas, given.time_bias, given.context, given.cache
         values, levels, time_s, previous_index = canvas.values, canvas.levels, canvas.time_s, given.previous_index
         batch, frames = time_s.shape
         step_size = torch.zeros(batch, device=time_s.device) if given.step_size is None else given.step_size
-        view = values["scene"][..., 0] * (1 - levels["scene"])
-        drift, motion_prior, around, contact, retained = self._motion(
-            values["state"], levels["state"], view, time_s, time_bias, context, exact=cache is not None
-        )
-        likely = around.place(values["state"], levels["state"])
-        state = self._embed_state(values["state"], levels["state"], likely)
         step_token = self.step_size_in(torch.stack([step_size, (step_size > 0).float()], -1))[:, None, None]
-        tokens = [state + step_token + drift, self._embed_vectors(values, levels) + step_token]
+        tokens = [self._embed_vectors(values, levels) + step_token]
+        positions = torch.full((batch, frames, 1, 2), self.schema.center, device=time_s.device)
+        expectations = None
+        if self.config.slots:
+            expectations = self._motion(canvas, time_bias, context, exact=cache is not None)
+            likely = expectations.prior.place(values["state"], levels["state"])
+            state = self._embed_state(values["state"], levels["state"], likely)
+            tokens.insert(0, state + step_token + expectations.drift)
+            positions = torch.cat([self.schema.position_units(likely).flip(-1), positions], 2)
         readers, cells = self.config.slots + 1, 0
-        positions = self._slot_places(likely)
         features = video_features = time_s
         if "video" in values:
             cell_units = cell_units_of(canvas)
@@ -238,15 +248,19 @@ class Denoiser(nn.Module):
             else:
                 x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
-        state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + motion_prior
-        answers = {"state": state_answer * retained + contact}
+        answers: dict[str, Tensor] = {}
+        if expectations is not None:
+            assert self.state_out is not None
+            state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + expectations.output
+            answers["state"] = state_answer * expectations.retained + expectations.contact
+            answers["mean"], answers["spread"] = expectations.prior.over()
         vectors = self.vector_out(x[:, :, -1].float())
-        answers["mean"], answers["spread"] = around.over()
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
         if cells:
             answers["video"] = self.video_out(x[:, :, :cells].to(dtype), features, frames)
-            answers["sight"] = self._detections(video_features, frames)
             answers |= expected
+            if self.detection_head is not None:
+                answers["sight"] = self._detections(video_features, frames)
         return answers
 
     def _action_token(
@@ -289,31 +303,28 @@ class Denoiser(nn.Module):
         uncertainty = torch.cat([unknown, level], 1)[:, index]
         return torch.cat([first, video], 1)[:, index] * (1 - uncertainty[..., None]), uncertainty
 
-    def _motion(
-        self,
-        state: Tensor,
-        level: Tensor,
-        view: Tensor,
-        time_s: Tensor,
-        bias: Tensor | None,
-        context: RolloutContext | None,
-        *,
-        exact: bool,
-    ) -> tuple[Tensor, Tensor, GaussianPrior, Tensor, Tensor]:
-        """The motion prior's addition to slot tokens and to outputs, and its mean and spread; the contact module's output and the
-        share of the trunk's output to retain, [B, T, K, F] each. exact: compute in float64, so that the result does not depend on
-        the number of frames."""
-        now = state.shape[1]
+    def _motion(self, canvas: Canvas, bias: Tensor | None, context: RolloutContext | None, *, exact: bool) -> _Expectations:
+        """What the motion prior and the contact module make of the slots. exact: compute in float64, so that the result does not
+        depend on the number of frames."""
+        assert self.motion_prior is not None and self.contacts is not None
+        state, level, time_s, now = canvas.values["state"], canvas.levels["state"], canvas.time_s, canvas.num_frames
+        view = canvas.values["scene"][..., 0] * (1 - canvas.levels["scene"])
         own, own_level = state, level
-        if context is not None:
+        if context is not None and context.state is not None and context.level is not None:
             pairs = ((context.state, state), (context.level, level), (context.time_s, time_s))
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
-        drift, prior_output, around = self.motion_prior(state, level, time_s, bias, now)
+        drift, output, around = self.motion_prior(state, level, time_s, bias, now)
         contact, retained = self.contacts(own, own_level, view, around.mean, around.spread)
         around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float(), columns=around.columns)
-        return drift, prior_output, around, around.answered(contact.float()), moving_share(retained.float(), around.columns)
+        return _Expectations(
+            drift=drift,
+            output=output,
+            prior=around,
+            contact=around.answered(contact.float()),
+            retained=moving_share(retained.float(), around.columns),
+        )
 
     def _local(
         self,
@@ -333,13 +344,15 @@ class Denoiser(nn.Module):
         places = cell_centers(h, w, cell_units / p, values["video"].device, self.schema.center)
         if window is not None:
             places = places + window[:, None, None]
-        camera, scene = (values[name] * (1 - canvas.level_of(name)) for name in ("camera", "scene"))
-        splats = self.splatter(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
+        splats: Tensor | float = 0.0
+        if self.splatter is not None:
+            camera, scene = (values[name] * (1 - canvas.level_of(name)) for name in ("camera", "scene"))
+            splats = self.splatter(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
         if previous is not None and uncertainty is not None:
             video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, previous, uncertainty)
             wide = (RESIDUAL_SPREAD + (1 - RESIDUAL_SPREAD) * uncertainty)[..., None]
             return self.video_in.fuse(video_features, splats), video_features, {"video mean": previous, "video spread": wide}
-        assert self.local_head is not None
+        assert self.local_head is not None and isinstance(splats, Tensor)
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
         blank_features = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(
             splats
@@ -353,6 +366,7 @@ class Denoiser(nn.Module):
         return self.video_in.fuse(video_features, splats), video_features, expected
 
     def _detections(self, features: Tensor, frames: int) -> Tensor:
+        assert self.detection_head is not None, "detects objects of models with slots"
         answers: Tensor = self.detection_head(features)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 

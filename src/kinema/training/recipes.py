@@ -372,8 +372,7 @@ TRUNK = ("blocks.", "state_", "vector_", "motion_prior.", "contacts.", "text_in.
 
 
 def tiny_trunk() -> Recipe:
-    """kinema-tiny's trunk and contacts, begun with the shipped weights: steps, plans, and perceiving at the sizes that it films. One
-    core, an hour or more."""
+    """kinema-tiny's trunk and contacts, begun with the shipped weights: steps, plans, and perceiving. One core, an hour or more."""
     small = tiny_recipe()
     last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=0.0, film_share=0.12)
     return replace(

@@ -59,7 +59,7 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
             depth=recipe.depth,
             heads=recipe.heads,
             mlp_ratio=4,
-            slots=1,
+            slots=0,
             latent_channels=recordings.autoencoder.channels,
             patch=recipe.patch,
             text_dim=384,

@@ -27,7 +27,6 @@ from kinema.diffusion.losses import edm_weight, noised
 from kinema.errors import InputError
 from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
 from kinema.scene.geometry import cell_units
-from kinema.scene.schema import PLAYGROUND
 from kinema.text import default_encoder
 
 MOVED = 0.25
@@ -196,17 +195,10 @@ class Recordings:
         return tracks
 
 
-def full_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
-    """With the tracks that a recorded world has no use for: one empty slot, camera and setting of nothing. Their widths are those
-    of the Playground, which is the schema of recorded worlds too."""
-    batch, frames = tracks["reward"].shape[:2]
-    device = tracks["reward"].device
-    state = torch.zeros(batch, frames, 1, PLAYGROUND.features, device=device)
-    state[..., 0] = -1.0
-    camera, scene = (torch.zeros(batch, frames, PLAYGROUND.vectors[name], device=device) for name in ("camera", "scene"))
-    result = {name: tracks[name] for name in ("video", "action", "reward", "terminated")}
-    result |= {"state": state, "camera": camera, "scene": scene}
-    return result | ({"sensors": tracks["sensors"]} if sensors else {})
+def canvas_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
+    """Those of a recording's tracks that stand on a canvas: sensors only where there are any."""
+    names = ("video", "action", "reward", "terminated", *(["sensors"] if sensors else []))
+    return {name: tracks[name] for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,18 +222,15 @@ def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, dev
     rng = np.random.default_rng((recipe.seed, step))
     t, b = recipe.frames, recipe.batch
     drawn = recordings.sample_windows(rng, b, t)
-    once = full_tracks(drawn, recordings.sensors)
+    once = canvas_tracks(drawn, recordings.sensors)
     values = {name: torch.cat([x, x[:, 1:]], 1).to(device) for name, x in once.items()}
     rough = torch.from_numpy(np.where(rng.random(b) < 0.3, 0.0, rng.uniform(0, recipe.noise, b)).astype(np.float32))
     ahead = np.where(rng.random((b, t - 1)) < 0.75, 1.0, rng.uniform(0.1, 1.0, (b, t - 1))).astype(np.float32)
     per_frame = torch.cat([rough[:, None].expand(b, t), torch.from_numpy(ahead)], 1).to(device)
     known = torch.cat([torch.zeros(b, t), torch.from_numpy(ahead)], 1).to(device)
     h, w = values["video"].shape[2:4]
-    levels = {name: known.clone() for name in values if name not in ("video", "state")}
+    levels = {name: known.clone() for name in values if name != "video"}
     levels["video"] = per_frame[..., None, None].expand(-1, -1, h, w).contiguous()
-    levels["state"] = torch.zeros_like(values["state"])
-    for name in ("camera", "scene"):
-        levels[name].zero_()
     levels["action"][:, t:] = 1.0
     index = torch.arange(t)
     when = torch.cat([index, index[1:]])

@@ -23,7 +23,7 @@ from kinema.inference.rollout import prefill, split_frames, step
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.hub import Model, ModelConfig
 from kinema.statistics import auroc
-from kinema.training.recordings import Recordings, WorldRecipe, full_tracks
+from kinema.training.recordings import Recordings, WorldRecipe, canvas_tracks
 
 AHEAD = 12
 """Frames that an evaluation steps ahead, where episodes are that long."""
@@ -52,7 +52,7 @@ def evaluate(
     if recordings.text is not None:
         states, reads = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]][:, None]
         text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
-    tracks = {name: x.to(model.device) for name, x in full_tracks(drawn, recordings.sensors).items()}
+    tracks = {name: x.to(model.device) for name, x in canvas_tracks(drawn, recordings.sensors).items()}
     history = [
         replace(m, acted=True) for m in split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
     ]
