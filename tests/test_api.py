@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -121,6 +123,32 @@ def test_perceive_and_render(model: Model, truth: Clip) -> None:
     assert scene.num_frames == 20
     assert truth.state is not None
     assert kinema.render(truth.state, model=model, options=FAST).frames.shape == (20, 64, 64, 3)
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(60.0, 21), (120.0, 20), (33.0, 20)])
+def test_a_clip_of_more_frames_than_the_model_knows_is_perceived_in_all_of_them(
+    model: Model, truth: Clip, fps: float, frames: int
+) -> None:
+    clip = Clip(frames=np.concatenate([truth.frames, truth.frames[-1:]])[:frames], fps=fps)
+    scene = kinema.perceive(clip, model=model)
+    assert (scene.num_frames, scene.fps) == (frames, pytest.approx(fps))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: Clip.open("https://example.org/a.mp4"), "expected a path"),
+        (lambda: Clip.open(""), "expected a path"),
+        (lambda: Clip.open(None), "expected a path"),  # type: ignore[arg-type]
+        (lambda: kinema.infill(None), "two or more pairs"),  # type: ignore[arg-type]
+        (lambda: kinema.render(None), "expected a kinema.Scene"),  # type: ignore[arg-type]
+        (lambda: kinema.surprise(None), "given for a clip"),  # type: ignore[arg-type]
+        (lambda: gymnasium.make_vec("kinema/Recorded-v0", num_envs=2), "no model was given"),
+    ],
+)
+def test_what_cannot_be_taken_is_said_in_one_line(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        call()
 
 
 @pytest.mark.parametrize("size", ["32x32", "48x96", "112x64", "32x48", "80x48", "96x128", "64x64"])

@@ -8,6 +8,7 @@ Axes: T frames, H x W pixels, h x w video cells.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -361,8 +362,8 @@ def infill(
     """
     fps = python_values(fps)
     engine = resolve_film_model(model)
-    if len(pictures) < 2:
-        raise InputError(f"{len(pictures)} picture was given; filling in needs at least two, such as a.png@0 b.png@1.5")
+    if not isinstance(pictures, Sequence) or isinstance(pictures, str) or len(pictures) < 2:
+        raise InputError("filling in needs two or more pairs (picture, second), such as a.png@0 b.png@1.5")
     given = _pictures(pictures)
     width, height = limits.size_for(engine, given[0][0], size)
     known: dict[int, Frames] = {}
@@ -568,7 +569,9 @@ def perceive(
 ) -> Scene:
     """Estimate the state of a clip: which objects are where in every frame.
 
-    If the clip has a state, that state counts as known. To estimate it from the pictures, pass `replace(clip, state=None)`.
+    If the clip has a state, that state counts as known. To estimate it from the pictures, pass `replace(clip, state=None)`. Of a
+    clip of more frames a second than the model knows, every second (third, ...) frame is read, and things move on at their speed
+    in the frames between.
 
     Args:
         clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
@@ -590,6 +593,10 @@ def perceive(
     """
     engine = resolve_film_model(model)
     clip = Clip.of(clip, longest=limits.reading_size(engine))
+    if clip.state is None and clip.num_frames > 1 and clip.fps > engine.config.fps[1]:
+        every = math.ceil(clip.fps / engine.config.fps[1])
+        fewer = replace(clip, frames=clip.frames[::every], fps=clip.fps / every)
+        return perceive(fewer, model=engine, size=size, seed=seed, options=options).between(every, clip.num_frames)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]
@@ -623,9 +630,12 @@ def render(
         A clip of T frames at the frame rate of the state.
 
     Raises:
+        InputError: Something that is no scene.
         SizeError: A size that the model does not film, or more objects than it has slots.
         ModelError: There is no such model, or its weights do not fit.
     """
+    if not isinstance(scene, Scene):
+        raise InputError(f"{type(scene).__name__} was given for a state: expected a kinema.Scene")
     engine = resolve_film_model(model)
     width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots

@@ -168,7 +168,7 @@ def test_pictures_of_refused_requests_are_deleted(server: Running) -> None:
         for data in {"seconds": "4"}, {"seconds": "0.25", "keyframes": '[{"picture": "file_0", "at": 0}]'}:
             refused = client.post("/v1/videos", data=data, files={"input_reference": ("a.png", png(), "image/png")})
             assert refused.status_code in (404, 429), refused.text
-        sent = {"prompt": "x", "video": {"image_url": "data:image/png;base64," + base64.b64encode(png()).decode()}}
+        sent = {"prompt": "a ball", "video": {"image_url": "data:image/png;base64," + base64.b64encode(png()).decode()}}
         assert client.post("/v1/videos/edits", json={**sent, "steps": 200}).status_code == 429
     assert set(files.iterdir()) == before
 
@@ -252,7 +252,7 @@ def test_pages_of_other_servers_get_nowhere(server: Running) -> None:
     with httpx.Client(base_url=server.url) as client:
         client.post("/v1/session", json={"key": server.key})
         foreign = {"origin": "http://127.0.0.1:9"}
-        refused = client.post("/v1/videos", json={"prompt": "x"}, headers=foreign)
+        refused = client.post("/v1/videos", json={"prompt": "a ball"}, headers=foreign)
         assert refused.status_code == 403 and "another server" in refused.json()["error"]["message"]
         assert client.post("/v1/session", json={"key": server.key}, headers=foreign).status_code == 403
         assert client.get("/v1/usage", headers={"origin": server.url}).status_code == 200
@@ -277,7 +277,7 @@ def test_bodies_are_bounded(server: Running) -> None:
         assert large.status_code == 413 and large.json()["error"]["code"] == "too_large"
         deep = client.post("/v1/videos", content=b'{"keyframes": ' + b"[" * 200_000)
         assert deep.status_code == 400
-        many = client.post("/v1/videos", json={"prompt": "x", "keyframes": [{"picture": "file_x", "at": 0}] * 65})
+        many = client.post("/v1/videos", json={"prompt": "a ball", "keyframes": [{"picture": "file_x", "at": 0}] * 65})
         assert many.status_code == 400 and "up to 64" in many.json()["error"]["message"]
         file_as_text = client.post("/v1/videos", files={"prompt": ("x", bytes(3_000_000))})
         assert file_as_text.status_code == 400 and len(file_as_text.text) < 500
@@ -286,17 +286,17 @@ def test_bodies_are_bounded(server: Running) -> None:
 def test_odd_values_are_refused_in_the_documented_shape(server: Running) -> None:
     with server.http() as client:
         for path, body in (
-            ("/v1/estimate", {"prompt": "x", "size": "9" * 5000 + "x9"}),
-            ("/v1/estimate", {"prompt": "x", "size": "9" * 400 + "x" + "9" * 400}),
-            ("/v1/videos", {"prompt": "x", "guides": {"camera": []}}),
-            ("/v1/videos", {"prompt": "x", "guides": {"camera": [[0, 5, 5, 1e400]]}}),
+            ("/v1/estimate", {"prompt": "a ball", "size": "9" * 5000 + "x9"}),
+            ("/v1/estimate", {"prompt": "a ball", "size": "9" * 400 + "x" + "9" * 400}),
+            ("/v1/videos", {"prompt": "a ball", "guides": {"camera": []}}),
+            ("/v1/videos", {"prompt": "a ball", "guides": {"camera": [[0, 5, 5, 1e400]]}}),
             ("/v1/videos/loops", {"video": {}}),
             ("/v1/videos/renders", {"state": {"num_frames": 10**9}}),
         ):
             answer = client.post(path, content=json.dumps(body).encode())
             assert answer.status_code == 400, (path, answer.text[:200])
             assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
-        deep = b'{"prompt": "x", "keyframes": ' + b"[" * 900 + b"]" * 900 + b"}"
+        deep = b'{"prompt": "a ball", "keyframes": ' + b"[" * 900 + b"]" * 900 + b"}"
         assert client.post("/v1/videos", content=deep).status_code == 400
         for path in ("/v1/videos/a%00b", "/v1/videos?search=%00", "/v1/videos?after=%00"):
             assert client.get(path).status_code == 400, path

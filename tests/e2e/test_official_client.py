@@ -139,15 +139,15 @@ def test_lists_page_by_cursor(client: Any, video: Any, server: Running) -> None:
 def test_errors_have_the_documented_shape(client: Any) -> None:
     cases: tuple[tuple[Any, str, str | None], ...] = (
         ({"prompt": ""}, "prompt is missing", "prompt"),
-        ({"prompt": "x", "seconds": "0"}, "seconds '0': expected a number from 0.01 to 600", "seconds"),
-        ({"prompt": "x", "size": "7x7"}, "the nearest is ", None),
+        ({"prompt": "a ball", "seconds": "0"}, "seconds '0': expected a number from 0.01 to 600", "seconds"),
+        ({"prompt": "a ball", "size": "7x7"}, "the nearest is ", None),
         ({"prompt": "a purple wolf", "extra_body": {"strict": True}}, "does not know 'wolf'", None),
         ({"prompt": "0-2: a ball | 1-9: a box"}, "starts before 2 s", None),
-        ({"prompt": "x", "size": "9" * 400 + "x9"}, "expected WIDTHxHEIGHT", None),
-        ({"prompt": "x", "size": "big"}, "expected WIDTHxHEIGHT", None),
-        ({"prompt": "x", "extra_body": {"fpss": 3}}, "did you mean 'fps'?", "fpss"),
-        ({"prompt": "x", "extra_body": {"seed": -1}}, "seed -1: expected a whole number", "seed"),
-        ({"prompt": "x", "extra_body": {"fps": 64}}, "films 8 to 32; pass fps=16", None),
+        ({"prompt": "a ball", "size": "9" * 400 + "x9"}, "expected WIDTHxHEIGHT", None),
+        ({"prompt": "a ball", "size": "big"}, "expected WIDTHxHEIGHT", None),
+        ({"prompt": "a ball", "extra_body": {"fpss": 3}}, "did you mean 'fps'?", "fpss"),
+        ({"prompt": "a ball", "extra_body": {"seed": -1}}, "seed -1: expected a whole number", "seed"),
+        ({"prompt": "a ball", "extra_body": {"fps": 64}}, "films 8 to 32; pass fps=16", None),
     )
     for given, message, param in cases:
         with pytest.raises(openai.BadRequestError) as refused:
@@ -156,7 +156,7 @@ def test_errors_have_the_documented_shape(client: Any) -> None:
         assert refused.value.body["type"] == "invalid_request_error" and refused.value.body["param"] == param
         assert refused.value.request_id and refused.value.request_id.startswith("req_")
     with pytest.raises(openai.NotFoundError, match="no model 'gpt'"):
-        client.videos.create(prompt="x", model="gpt")
+        client.videos.create(prompt="a ball", model="gpt")
     with pytest.raises(openai.NotFoundError, match="no video"):
         client.videos.retrieve("video_" + "0" * 24)
     with pytest.raises(openai.AuthenticationError, match="no such API key"):

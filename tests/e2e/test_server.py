@@ -79,7 +79,7 @@ def test_strangers_and_scopes(server: Running) -> None:
         assert films.get("/v1/videos").status_code == 200, "every key may look at its own"
         reader = server.http(made["key"])
         assert reader.get("/v1/videos").json()["data"] == []
-        refused = reader.post("/v1/videos", json={"prompt": "x"})
+        refused = reader.post("/v1/videos", json={"prompt": "a ball"})
         assert refused.status_code == 403 and refused.json()["error"]["type"] == "permission_error"
         for _ in range(10):
             answer = reader.get("/v1/usage")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
-from kinema.errors import ApiError, SizeError
+from kinema.errors import ApiError, InputError, SizeError
 from kinema.server.api.bodies import Body, InvalidBody, unbracket
 from kinema.server.api.explain import explain
 from kinema.server.api.video_schema import (
@@ -15,10 +17,13 @@ from kinema.server.api.video_schema import (
     ExtendVideo,
     TrimVideo,
     check_length,
+    check_names_something,
     find_config,
+    model_for,
     requested_size,
 )
 from kinema.server.api.world_schema import AskWhatIf, CreateWorld
+from kinema.server.settings import Settings
 
 
 def test_brackets() -> None:
@@ -42,6 +47,38 @@ def test_a_size_of_another_service_becomes_one_of_this_model() -> None:
         notes: list[str] = []
         assert requested_size(size, "sora-2", "kinema-tiny", notes) == filmed
         assert notes == ([] if size == filmed else [f"kinema-tiny does not film {size}; {filmed} instead"])
+
+
+@pytest.mark.parametrize("name", ["sora-2", "sora-2-pro", "sora-2-2025-10-06", "sora-2-pro-2025-10-06"])
+def test_official_names_are_answered_by_the_default_model(name: str) -> None:
+    model, notes = model_for(name, {})
+    assert model == "kinema-tiny" and name in notes[0]
+
+
+def test_names_of_the_operators_own_come_first() -> None:
+    assert model_for("sora-2", {"sora-2": "kinema-phyworld"})[0] == "kinema-phyworld"
+    with pytest.raises(ApiError, match="no model 'sora-3'"):
+        model_for("sora-3", {"sora-2": "kinema-phyworld"})
+    with pytest.raises(InputError, match="no such model"):
+        Settings(data=Path("x"), aliases={"sora-2": "missing"})
+
+
+def test_official_sizes_need_no_model() -> None:
+    notes: list[str] = []
+    assert requested_size("1280x720", None, "kinema-tiny", notes) == "224x128" and notes
+    assert requested_size("640x360", None, "kinema-tiny", notes) == "640x360", "is refused by what checks it"
+
+
+@pytest.mark.parametrize("prompt", ["a calico cat plays a piano", "x", "quickly", "red"])
+def test_a_prompt_that_names_nothing_is_refused_with_what_is_filmed(prompt: str) -> None:
+    with pytest.raises(ApiError, match="names nothing that kinema-tiny films: expected such as a ball") as refused:
+        check_names_something(prompt, "kinema-tiny")
+    assert refused.value.code == "nothing_to_film" and "kinema-phyworld" in str(refused.value)
+
+
+@pytest.mark.parametrize("prompt", ["a red bal rolls", "two boxes", "0-1: circles | 1-2: night", "the desert"])
+def test_a_prompt_that_names_something_is_taken(prompt: str) -> None:
+    check_names_something(prompt, "kinema-tiny")
 
 
 def line_of(body: type[Body], given: dict[str, object]) -> ApiError:

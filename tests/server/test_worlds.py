@@ -169,7 +169,7 @@ def test_worlds_begin_from_pictures_films_and_states(ann: httpx.Client, scene: C
     film_png = encode_clip(Clip(frames=np.repeat(np.array(Image.open(io.BytesIO(picture)))[None], 3, 0), fps=16.0), "png")
     url = "data:image/png;base64," + base64.b64encode(film_png).decode()
     assert ann.post("/v1/worlds", json={"start": {"video": {"image_url": url}}}).status_code == 200
-    both = ann.post("/v1/worlds", json={"prompt": "x", "start": {"state": states}})
+    both = ann.post("/v1/worlds", json={"prompt": "a ball", "start": {"state": states}})
     assert both.status_code == 400 and "state and prompt" in both.json()["error"]["message"]
 
 

@@ -42,6 +42,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
         blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
         remote=getattr(arguments, "allow_urls", False), private_webhooks=getattr(arguments, "allow_private_webhooks", False),
         retention_days=arguments.keep_days, audit_days=arguments.audit_days, device=arguments.device,
+        aliases=dict(getattr(arguments, "alias", [])), any_prompt=getattr(arguments, "any_prompt", False),
     )  # fmt: skip
 
 
@@ -64,6 +65,14 @@ def check_installed() -> None:
     del alembic, c2pa, fastapi, sqlalchemy, uvicorn
 
 
+def alias(text: str) -> tuple[str, str]:
+    """NAME=MODEL as a pair."""
+    name, _, model = text.partition("=")
+    if not name or not model:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=MODEL, such as sora-2=kinema-tiny")
+    return name, model
+
+
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("serve", help="HTTP API, workers and the Studio", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
@@ -72,6 +81,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--workers", type=whole, default=1, help="worker processes on this machine (default: 1; 0: elsewhere)"
     )
     add_settings(parser)
+    parser.add_argument(
+        "--alias", action="append", default=[], type=alias, metavar="NAME=MODEL",
+        help="another name for a model, such as sora-2=kinema-tiny; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--any-prompt", action="store_true", help="also film prompts that name nothing a model knows")
     parser.add_argument("--allow-urls", action="store_true", help="fetch pictures from public web addresses")
     parser.add_argument("--allow-private-webhooks", action="store_true", help="deliver webhooks to private addresses too")
     parser.set_defaults(run=run)

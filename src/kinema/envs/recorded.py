@@ -70,12 +70,14 @@ class RecordedVectorEnv(WorldVectorEnv):
         self,
         num_envs: int = 1,
         *,
-        model: Model | str | Path,
+        model: Model | str | Path | None = None,
         duration_s: float = 60.0,
         steps: int = 1,
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
+        if model is None:
+            raise InputError("no model was given: expected model=, the folder of a world that kinema train world made")
         model = resolve_model(str(model) if isinstance(model, Path) else model)
         self._starts = starts_of(model)
         ended = (self._starts["terminated"][..., 0] > 0).any(1).cpu().numpy()

@@ -26,7 +26,7 @@ from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size,
 from kinema.inference.limits import fit_size
 from kinema.inference.pipeline import estimate_state
 from kinema.inference.sampling import SamplingConfig
-from kinema.media import Clip
+from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
 
 BEFORE = 12
@@ -38,13 +38,13 @@ _MOVING = ("position", "velocity", "visible")
 
 
 @float32_default()
-def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
+def surprise(clip: AnyClip, *, model: Model | str | None = None, level: float = 0.5, seed: int = 0) -> float:
     """Measure how badly the model predicts a clip: lower is more believable.
 
     Compare values of clips with the same objects only.
 
     Args:
-        clip: A clip of at least 5 frames.
+        clip: A clip of at least 5 frames, a path, or uint8 pixels [T, H, W, 3].
         model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
         level: Noise level of the pictures, above 0 (clean) and up to 1 (noise).
         seed: Seed of that noise.
@@ -58,6 +58,7 @@ def surprise(clip: Clip, *, model: Model | str | None = None, level: float = 0.5
     """
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
+    clip = Clip.of(clip)
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
     return examine(clip, resolve_film_model(model), seed).at(level)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
 from kinema.scene.scene import Scene
 from kinema.types import Frames, python_values
 
@@ -105,10 +105,13 @@ class Clip:
 
         Raises:
             MediaError: The file is missing, empty, corrupt or without pictures.
-            InputError: first, last or longest is no whole number from 1 on, or both first and last are given.
+            InputError: No path, such as an address; first, last or longest is no whole number from 1 on, or both first and last
+                are given.
         """
         from kinema.media.read import Wanted, read_clip
 
+        if not isinstance(path, str | Path) or not str(path).strip() or (isinstance(path, str) and "://" in path):
+            raise InputError(f"{excerpt(repr(path))} was given for a file: expected a path on this machine")
         return read_clip(Path(path), wanted=Wanted(first=first, last=last, longest=longest))
 
     @staticmethod

@@ -153,6 +153,14 @@ class Scene:
         index = np.arange(0 if last is None else max(frames - last, 0), frames) * self.fps / fps
         return replace(self.frames(np.minimum((index + 1e-6).astype(np.int64), self.num_frames - 1)), fps=fps)
 
+    def between(self, every: int, num_frames: int) -> Scene:
+        """The scene at a frame rate that is `every` times as high, with so many frames: objects move on at their speed between."""
+        at = np.arange(num_frames) / every
+        index = np.minimum(at.astype(np.int64), self.num_frames - 1)
+        ahead_s = ((at - index) / self.fps)[:, None].astype(np.float32)
+        scene = self.frames(index)
+        return replace(scene, fps=self.fps * every, x=scene.x + scene.vx * ahead_s, y=scene.y + scene.vy * ahead_s)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scene as plain JSON: a header, then one entry per object with its path over time."""
         entities = []

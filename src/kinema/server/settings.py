@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kinema.errors import InputError
+from kinema.models.hub import available_models
 from kinema.server.storage.engine import sqlite_url
 
 
@@ -19,7 +20,8 @@ class Settings:
     chain, key: the operator's own certificates. remote: whether pictures may be fetched from public addresses. private_webhooks:
     whether webhooks may be delivered to private addresses. retention_days: how long videos are stored; audit_days: how long lines
     of the audit log are. threads: of each worker; None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or
-    "mps".
+    "mps". aliases: other names for installed models, by which requests may ask for them. any_prompt: whether prompts are filmed
+    that name nothing a model knows.
     """
 
     data: Path
@@ -36,6 +38,8 @@ class Settings:
     audit_days: float = 365.0
     threads: int | None = None
     device: str = "auto"
+    aliases: dict[str, str] = field(default_factory=dict)
+    any_prompt: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -47,6 +51,9 @@ class Settings:
                 raise InputError(f"{what} kept {days} days: expected more than 0")
         if (self.chain is None) != (self.key is None):
             raise InputError("a certificate chain and its key belong together; give both or neither")
+        for alias, model in self.aliases.items():
+            if model not in available_models():
+                raise InputError(f"alias {alias}={model}: there is no such model; there are {', '.join(available_models())}")
         if self.blocked is not None and not self.blocked.is_file():
             raise InputError(f"the list of blocked words {self.blocked} is no file")
 

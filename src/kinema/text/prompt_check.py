@@ -14,7 +14,7 @@ from functools import cache
 
 from kinema.errors import VocabularyError, excerpt
 from kinema.playground import VOCABULARY
-from kinema.playground.vocabulary import SYNONYMS, article, listing
+from kinema.playground.vocabulary import PLACES, SYNONYMS, article, listing
 from kinema.scene.schema import PLAYGROUND, StateSchema
 from kinema.text.spelling import corrections
 from kinema.text.storyboard import TextSpan
@@ -31,6 +31,7 @@ _NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "several": 3, "many": 3,
     "some": 2, "both": 2, "few": 3,
 }  # fmt: skip
+_PLACE_NOUNS = {name.split()[-1] for names in PLACES.values() for name in names}
 MOST_NAMED = 8
 """Unknown or corrected words that one message lists."""
 _STACKED = re.compile(
@@ -119,6 +120,12 @@ def things_in(text: str, schema: StateSchema = PLAYGROUND) -> list[Mention]:
         again = given == "another" and color is not None and any((t.kind, t.color) == (named, color) for t in things)
         things.append(Mention(match[0].strip(" ,"), named, color, 2 if again else count))
     return things
+
+
+def names_something(text: str, lacks: Sequence[str] = (), schema: StateSchema = PLAYGROUND) -> bool:
+    """Whether a text names an object or a place that the world has."""
+    things = [thing for thing in things_in(text, schema) if thing.kind not in lacks]
+    return bool(things) or bool(_PLACE_NOUNS & set(re.findall(r"[a-z]+", text.lower())))
 
 
 def limits_of(spans: Sequence[TextSpan], slots: int, schema: StateSchema = PLAYGROUND) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -14,18 +16,20 @@ from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import DEFAULT, ModelConfig, available_models, find, read_config
 from kinema.playground import VOCABULARY
+from kinema.playground.vocabulary import article, listing
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
 from kinema.server.billing import USUAL_FPS
 from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
 from kinema.simulation.world import usual_fps
-from kinema.text.prompt_check import check_limits, check_rewrite, check_words
+from kinema.text.prompt_check import check_limits, check_rewrite, check_words, names_something, rewrite
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
 
-ALIASES = ("sora-2", "sora-2-pro")
-"""Names that unmodified clients ask for; the default model answers, and the video says so."""
+OFFICIAL_NAME = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
+OFFICIAL_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920", "1920x1080")
+"""Names and sizes that unmodified clients ask for; the default model answers with a size near, and the video says so."""
 MOST_SECONDS = 600.0
 MOST_CHARACTERS, MOST_KEYFRAMES = 16, 64
 USUAL_STEPS = 16
@@ -137,11 +141,14 @@ def find_config(name: str) -> ModelConfig:
     return read_config(find(name))
 
 
-def model_for(given: str | None) -> tuple[str, list[str]]:
-    """The model for a request, and notes for the client. Only shipped or installed models have names here; folders do not."""
+def model_for(given: str | None, aliases: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The model for a request, and notes for the client. Only shipped or installed models have names here, and the server's own
+    aliases for them; folders do not."""
     if given in (None, ""):
         return default_model(), []
-    if given in ALIASES:
+    if given in aliases:
+        return aliases[given], [f"{given} is {aliases[given]} on this server"]
+    if OFFICIAL_NAME.fullmatch(given):
         return default_model(), [f"{given} does not exist any more; {default_model()} films instead"]
     if given not in available_models():
         raise ApiError(
@@ -155,13 +162,14 @@ def normalize(
     services: Services, given: CreateVideo | RenderState, *, seconds: float | None = None, fps: float | None = None
 ) -> tuple[str, dict[str, Any], list[str]]:
     """The model, the request with defaults filled in, and notes. Nothing is uploaded or accepted yet."""
-    model, notes = model_for(given.model)
+    model, notes = model_for(given.model, services.settings.aliases)
     config = find_config(model)
     width, height = limits.check_size(config, requested_size(given.size, given.model, model, notes))
     seconds, fps = seconds or 4.0, fps or 16.0
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
     check_prompt(given.prompt, model, given.strict)
     services.check_prompt(given.prompt)
+    note_unknown_words(given.prompt, model, notes)
     request = {
         "prompt": given.prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": fps, "seed": seed_of(given),
         "steps": given.steps, "guidance": given.guidance, "strict": given.strict, "label": given.label, "notes": notes,
@@ -184,9 +192,10 @@ def check_length(config: ModelConfig, seconds: float, fps: float, width: int, he
 
 
 def requested_size(size: str | None, requested_model: str | None, model: str, notes: list[str]) -> str | None:
-    """The size that is asked for, None if none is. Clients that ask for a model by an alias do not know this one's sizes: they get
-    one of about the same shape (`limits.fitted_size`), and a note."""
-    if not size or requested_model not in ALIASES:
+    """The size that is asked for, None if none is. Clients that ask for a model by another name, or for an official size without
+    a model, do not know this one's sizes: they get one of about the same shape (`limits.fitted_size`), and a note."""
+    renamed = requested_model != model if requested_model else size in OFFICIAL_SIZES
+    if not size or not renamed:
         return size or None
     width, height = limits.parse_size(size)
     if width < 1 or height < 1:
@@ -204,6 +213,29 @@ def check_prompt(prompt: str, model: str, strict: bool) -> None:
     for text, _, _ in spans:
         check_words(text, strict=strict, model=model, lacks=config.lacks, schema=config.denoiser.schema)
     check_limits(spans, strict=strict, model=model, slots=config.denoiser.slots, schema=config.denoiser.schema)
+
+
+def note_unknown_words(prompt: str, model: str, notes: list[str]) -> None:
+    """Add a note with the words of a prompt that the model does not know."""
+    unknown, hint = words_of(prompt, model)
+    if unknown:
+        notes.append(f"{model} does not know: {', '.join(unknown)}" + (f" ({hint})" if hint else ""))
+
+
+def check_names_something(prompt: str, model: str) -> None:
+    """ApiError where a prompt names nothing that the model could film; what it films stands in the message."""
+    config = find_config(model)
+    schema = config.denoiser.schema
+    filmed, _ = rewrite(prompt, config.lacks, schema)
+    if names_something(filmed, config.lacks, schema):
+        return
+    others = [name for name in available_models() if name != model and find_config(name).world is None]
+    kinds = listing([article(kind) for kind in schema.kinds if kind not in config.lacks])
+    more = f"; installed as well: {', '.join(others)}" if others else ""
+    raise ApiError(
+        400, f"the prompt names nothing that {model} films: expected such as {kinds}{more}",
+        param="prompt", code="nothing_to_film",
+    )  # fmt: skip
 
 
 def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps: int | None = None) -> float:

@@ -22,12 +22,14 @@ from kinema.server.api.video_schema import (
     VideoRequest,
     camera_of,
     check_length,
+    check_names_something,
     check_prompt,
     cost,
     cuts_of,
     find_config,
     model_for,
     normalize,
+    note_unknown_words,
     requested_size,
     seed_of,
 )
@@ -117,6 +119,8 @@ class Submission:
             request["camera"] = camera_of(given.guides.camera)
         references = [request.get("image"), request.get("last"), *(frame["picture"] for frame in frames)]
         shown = [reference for reference in references if reference]
+        if not shown and not self.services.settings.any_prompt:
+            check_names_something(request["prompt"], model)
         if shown and not given.size:
             request["size"] = _fitted(model, _source(self.services, shown[0])["size"])
             width, height = limits.parse_size(request["size"])
@@ -144,8 +148,9 @@ class Submission:
         """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
         wanted = dict(given)
         prompt: str = wanted.get("prompt", "")
-        model, notes = model_for(given.model)
+        model, notes = model_for(given.model, self.services.settings.aliases)
         check_prompt(prompt, model, given.strict)
+        note_unknown_words(prompt, model, notes)
         self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
         known = {
             name: self._resolve(wanted[name], name, attempt)
