@@ -362,7 +362,7 @@ def infill(
     """
     fps = python_values(fps)
     engine = resolve_film_model(model)
-    if not isinstance(pictures, Sequence) or isinstance(pictures, str) or len(pictures) < 2:
+    if not isinstance(pictures, list | tuple) or len(pictures) < 2:
         raise InputError("filling in needs two or more pairs (picture, second), such as a.png@0 b.png@1.5")
     given = _pictures(pictures)
     width, height = limits.size_for(engine, given[0][0], size)

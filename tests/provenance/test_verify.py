@@ -1,4 +1,4 @@
-"""Laws of the check: both signs are told apart, either is enough, and a file without them is not called made by hand."""
+"""Laws of the check: only a trusted manifest says who made a film; the public mark and the tags are told, and prove nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from kinema.errors import InputError, MediaError
 from kinema.media import Clip, Limits
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene
-from kinema.provenance import Identity, mark, own_identity, sign, verify
+from kinema.provenance import (
+    Identity,
+    Ingredient,
+    archive_ingredient,
+    mark,
+    own_identity,
+    same_content,
+    sign,
+    small_copies,
+    verify,
+)
 
 ID = 0x00DECADE42
 
@@ -55,10 +65,94 @@ def test_a_signed_and_marked_clip_shows_both(me: Identity, tmp_path: Path) -> No
     assert shown["watermark"]["id"] == shown["manifest"]["watermark_id"] == "00decade42"
 
 
-def test_a_remux_drops_the_manifest_and_the_mark_is_still_there(me: Identity, tmp_path: Path) -> None:
+def test_a_remux_drops_the_manifest_and_the_public_mark_proves_nothing(me: Identity, tmp_path: Path) -> None:
     told = verify(remuxed(signed(tmp_path / "a.mp4", me)), anchors=me.anchors)
-    assert (told.made_by_kinema, told.manifest.state) == (True, "none")
-    assert "00decade42" in told.verdict and "no manifest" in told.verdict
+    assert (told.made_by_kinema, told.manifest.state) == (False, "none")
+    assert "public mark 00decade42, which anybody can put there" in told.verdict and "no manifest" in told.verdict
+
+
+def test_a_mark_by_a_secret_key_says_who_made_a_film(tmp_path: Path) -> None:
+    secret = b"a secret of thirty-two bytes...."
+    frames = render_scene(simulate(tiny(), 5, fps=16.0, num_frames=32).scene, height=64, width=64)
+    path = Clip(frames=mark(frames, ID, secret), fps=16.0).save(tmp_path / "a.mp4")
+    assert verify(path, key=secret).made_by_kinema
+    assert not verify(path).made_by_kinema
+
+
+def test_tags_alone_are_told_and_prove_nothing(tmp_path: Path) -> None:
+    clip = Clip(frames=np.zeros((4, 32, 32, 3), np.uint8), fps=8, settings={"model": "kinema-tiny", "seed": 5})
+    told = verify(clip.save(tmp_path / "a.mp4"))
+    assert not told.made_by_kinema and told.tags == {"model": "kinema-tiny", "seed": "5"}
+    assert "tags, which anybody can write" in told.verdict
+
+
+def test_footage_that_was_cut_is_not_called_made_by_a_model(me: Identity, tmp_path: Path) -> None:
+    footage, archive = film(tmp_path / "holiday.mp4", marked=False), tmp_path / "holiday.c2pa"
+    archive_ingredient(footage, "holiday.mp4", archive)
+    source = Ingredient(title="holiday.mp4", archive=archive)
+    cut = sign(film(tmp_path / "a.mp4"), me, model="kinema-tiny", settings={}, making="edited", sources=[source])
+    told = verify(cut, anchors=me.anchors)
+    assert told.manifest.trusted and told.manifest.making == "edited" and told.manifest.sources == ("holiday.mp4",)
+    assert (
+        not told.made_by_kinema and "Cut by Kinema from 'holiday.mp4', which nothing says that Kinema made" in told.verdict
+    )
+
+
+def test_what_was_cut_from_a_film_of_kinemas_was_made_by_kinema(me: Identity, tmp_path: Path) -> None:
+    made = signed(tmp_path / "made.mp4", me)
+    source = Ingredient(title="made.mp4", path=made)
+    cut = sign(film(tmp_path / "a.mp4"), me, model="kinema-tiny", settings={}, making="edited", sources=[source])
+    again = Ingredient(title="a.mp4", path=cut)
+    twice = sign(film(tmp_path / "b.mp4"), me, model="kinema-tiny", settings={}, making="edited", sources=[again])
+    for path in (cut, twice):
+        assert verify(path, anchors=me.anchors).made_by_kinema
+
+
+def test_a_stranger_s_claim_in_a_source_is_not_believed(me: Identity, tmp_path: Path) -> None:
+    stranger = own_identity(tmp_path / "stranger")
+    fake, archive = signed(tmp_path / "fake.mp4", stranger), tmp_path / "fake.c2pa"
+    archive_ingredient(fake, "fake.mp4", archive)
+    source = Ingredient(title="fake.mp4", archive=archive)
+    cut = sign(film(tmp_path / "a.mp4"), me, model="kinema-tiny", settings={}, making="edited", sources=[source])
+    told = verify(cut, anchors=me.anchors)
+    assert told.manifest.trusted and not told.made_by_kinema
+
+
+def test_a_composite_names_all_it_was_made_of(me: Identity, tmp_path: Path) -> None:
+    """Of a file that can hold a manifest, of one that is gone, and of one that cannot."""
+    archive = tmp_path / "b.c2pa"
+    archive_ingredient(film(tmp_path / "b.mp4"), "b.mp4", archive)
+    sources = [
+        Ingredient(title="a.webm"), Ingredient(title="b.mp4", archive=archive), Ingredient(title="c", path=tmp_path / "c.mp4")
+    ]  # fmt: skip
+    path = sign(film(tmp_path / "a.mp4"), me, model="kinema-tiny", settings={}, making="composite", sources=sources)
+    told = verify(path, anchors=me.anchors)
+    assert told.made_by_kinema and told.manifest.making == "composite"
+    assert sorted(told.manifest.sources) == ["a.webm", "b.mp4", "c"] and told.manifest.sources[0] == "a.webm"
+    assert "out of 'a.webm'" in told.verdict
+
+
+def test_what_is_created_has_no_sources(me: Identity, tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    for making, sources in (("created", [Ingredient(title="x")]), ("edited", [])):
+        with pytest.raises(InputError, match="none for what is created"):
+            sign(path, me, model="m", settings={}, making=making, sources=sources)  # type: ignore[arg-type]
+
+
+def test_a_broken_manifest_of_a_source_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + b"\xff" * 200)
+    archive_ingredient(tmp_path / "a.mp4", "a.mp4", tmp_path / "a.c2pa")
+
+
+def test_films_are_compared_by_what_they_show() -> None:
+    frames = render_scene(simulate(tiny(), 5, fps=16.0, num_frames=32).scene, height=64, width=64)
+    other = render_scene(simulate(tiny(), 6, fps=16.0, num_frames=32).scene, height=64, width=64)
+    again = np.clip(frames.astype(int) + np.random.default_rng(0).integers(-4, 5, frames.shape), 0, 255).astype(np.uint8)
+    stored = small_copies(frames)
+    assert same_content(small_copies(again[8:20], 16), stored)
+    assert not same_content(small_copies(other, 16), stored)
+    moved = np.roll(frames, 12, axis=2)
+    assert not same_content(small_copies(moved, 16), stored)
 
 
 def test_a_changed_file_is_told_by_its_mark_and_called_changed(me: Identity, tmp_path: Path) -> None:
@@ -67,7 +161,7 @@ def test_a_changed_file_is_told_by_its_mark_and_called_changed(me: Identity, tmp
     data[data.index(b"mdat") + 1500] ^= 1
     path.write_bytes(data)
     told = verify(path, anchors=me.anchors)
-    assert (told.made_by_kinema, told.manifest.state) == (True, "invalid") and "changed" in told.verdict
+    assert (told.made_by_kinema, told.manifest.state) == (False, "invalid") and "changed" in told.verdict
 
 
 def test_a_claim_that_nobody_vouches_for_is_no_proof(me: Identity, tmp_path: Path) -> None:
@@ -83,8 +177,8 @@ def test_a_mark_of_another_clip_is_named(me: Identity, tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_not_a_proof_of_anything(tmp_path: Path) -> None:
-    told = verify(film(tmp_path / "a.mp4", marked=False))
-    assert not told.made_by_kinema and "does not prove" in told.verdict
+    told = verify(Clip(frames=np.zeros((4, 32, 32, 3), np.uint8), fps=8).save(tmp_path / "a.mp4"))
+    assert not told.made_by_kinema and told.tags == {} and "does not prove" in told.verdict
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
@@ -109,11 +203,11 @@ def test_the_command_tells_by_its_exit_code(me: Identity, tmp_path: Path, capsys
     root.write_bytes(me.anchors)
     assert run(path, "--trust", str(root)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and "valid, trusted" in lines[1] and "00decade42" in lines[2]
-    assert run(path, "--json") == 0
+    assert len(lines) == 4 and "valid, trusted" in lines[1] and "00decade42" in lines[2] and lines[3] == "tags       seed 1"
+    assert run(path, "--json") == 1, "without the root nobody vouches for it"
     assert json.loads(capsys.readouterr().out)["watermark"]["found"]
     plain = str(Clip(frames=np.zeros((4, 32, 32, 3), np.uint8), fps=8).save(tmp_path / "plain.mp4"))
     assert run(plain) == 1
-    assert capsys.readouterr().out.splitlines()[1:] == ["manifest   none", "watermark  none"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["manifest   none", "watermark  none", "tags       none"]
     with pytest.raises(InputError, match="no certificate"):
         run(path, "--trust", path)

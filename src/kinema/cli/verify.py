@@ -1,4 +1,4 @@
-"""kinema verify clip.mp4: was it made by Kinema? Exit code 0 if it was, 1 if nothing says so, 2 if it cannot be read."""
+"""kinema verify clip.mp4: was it made by Kinema? Exit code 0 if a trusted manifest says so, 1 if not, 2 if it cannot be read."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{mark['id']}, score {mark['score']:g}, {100 * mark['agreement']:.0f}% of its bits" if mark["found"] else "none"
         )
         print(f"watermark  {watermark}")
+        print(f"tags       {', '.join(f'{name} {value}' for name, value in shown['tags'].items()) or 'none'}")
     return 0 if verdict.made_by_kinema else NOT_FOUND
 
 

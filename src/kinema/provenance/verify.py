@@ -8,6 +8,7 @@ from typing import Any
 
 from kinema.media.read import Limits, Wanted, read_clip
 from kinema.provenance.code import ID_BITS
+from kinema.provenance.fingerprint import MOST_COMPARED, Copies, small_copies
 from kinema.provenance.manifest import Manifest, read_manifest
 from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect
 
@@ -18,12 +19,16 @@ NOTHING = "No sign of Kinema was found; that does not prove that it was made wit
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """made_by_kinema: a trusted manifest of Kinema, or its watermark. verdict: the same for people, in one sentence."""
+    """made_by_kinema: a trusted manifest of Kinema says that a model made it, or what it was cut from. verdict: the same for
+    people, in one sentence. tags: what Kinema's own tags in the file say, which anybody can write. copies: of the frames that
+    were looked at."""
 
     made_by_kinema: bool
     verdict: str
     manifest: Manifest
     watermark: Watermark | None
+    tags: dict[str, str]
+    copies: Copies
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -37,6 +42,7 @@ class Verdict:
         }
         return {
             "made_by_kinema": self.made_by_kinema, "verdict": self.verdict, "manifest": shown, "watermark": watermark_json,
+            "tags": self.tags,
         }  # fmt: skip
 
 
@@ -47,43 +53,63 @@ def written(id: int | None) -> str | None:
 
 def verify(path: Path, *, anchors: bytes = b"", key: bytes = PUBLIC_KEY, limits: Limits | None = None) -> Verdict:
     """Look for both signs in a video or picture; for the watermark, in as many of its first frames as take MOST_BYTES of memory.
-    anchors: root certificates in PEM that a manifest's signer may lead back to.
+    anchors: root certificates in PEM that a manifest's signer may lead back to. key: of the watermark; only a mark by a key that is
+    not public says who made a film.
 
     MediaError: a file that cannot be read, or is larger than the limits allow.
     """
-    frames = read_clip(path, limits, Wanted(max_bytes=MOST_BYTES)).frames
+    clip = read_clip(path, limits, Wanted(max_bytes=MOST_BYTES))
+    frames = clip.frames
+    tags = {
+        name: str(clip.settings[name])[:200] for name in ("model", "prompt", "seed") if clip.settings.get(name) is not None
+    }
     manifest, mark = read_manifest(path, anchors), detect(frames, key)
     signed = manifest.trusted and bool(manifest.model)
+    by_model = signed and (manifest.making in ("created", "composite") or manifest.from_kinema)
+    own_mark = mark is not None and key != PUBLIC_KEY
     return Verdict(
-        made_by_kinema=signed or mark is not None,
-        verdict=_sentence(manifest, mark, signed),
+        made_by_kinema=by_model or own_mark,
+        verdict=_signed_sentence(manifest, mark) if signed else _unsigned_sentence(manifest, mark, own_mark, bool(tags)),
         manifest=manifest,
         watermark=mark,
+        tags=tags,
+        copies=small_copies(frames, MOST_COMPARED),
     )
 
 
-def _sentence(manifest: Manifest, mark: Watermark | None, signed: bool) -> str:
-    if signed:
-        made = f"Made by Kinema ({manifest.model}, {manifest.made_at}): its signed manifest is intact"
-        if mark is None:
-            return f"{made}; the watermark was not found."
-        same = manifest.watermark_id in (None, mark.id)
-        return f"{made}, and its watermark is there." if same else f"{made}, but the watermark is that of another clip."
+def _signed_sentence(manifest: Manifest, mark: Watermark | None) -> str:
+    """What a trusted manifest of Kinema's comes to."""
+    about = f"({manifest.model}, {manifest.made_at})"
+    sources = ", ".join(repr(title) for title in manifest.sources)
+    if manifest.making == "edited" and manifest.from_kinema:
+        made = f"Cut from {sources}, which Kinema made"
+    elif manifest.making == "edited":
+        made = f"Cut by Kinema from {sources}, which nothing says that Kinema made"
+    elif manifest.making == "composite":
+        made = f"Made by Kinema {about} out of {sources}"
+    else:
+        made = f"Made by Kinema {about}"
+    made += ": its signed manifest is intact"
     if mark is None:
-        if manifest.state == "none":
-            return NOTHING
-        if not manifest.model:
-            return f"A manifest that is not Kinema's was found, and no watermark. {NOTHING}"
-        if manifest.state == "invalid":
-            return (
-                "Not confirmed: its manifest names Kinema, but the file was changed afterwards, and there is no watermark."
-            )
-        return (
-            "Not confirmed: its manifest names Kinema, but its signer is not one that is trusted, and there is no watermark."
-        )
-    made = f"Made by Kinema: its watermark {written(mark.id)} is there"
-    if manifest.state == "invalid":
-        return f"{made}, but the file was changed after it was signed."
-    if manifest.state == "valid":
-        return f"{made}; the manifest is signed by someone who is not trusted here."
-    return f"{made}; there is no manifest, as in a copy that was saved anew."
+        return f"{made}; the watermark was not found."
+    same = manifest.watermark_id in (None, mark.id)
+    return f"{made}, and its watermark is there." if same else f"{made}, but the watermark is that of another clip."
+
+
+def _unsigned_sentence(manifest: Manifest, mark: Watermark | None, own_mark: bool, tagged: bool) -> str:
+    """What a file without a trusted manifest of Kinema's comes to."""
+    if mark is not None and own_mark:
+        return f"Made by Kinema: the watermark {written(mark.id)} is there, by a key that is not public."
+    if manifest.state == "invalid" and manifest.model:
+        why = "its manifest names Kinema, but the file was changed after it was signed"
+    elif manifest.model:
+        why = "its manifest names Kinema, but its signer is not one that is trusted"
+    elif manifest.state != "none":
+        why = "its manifest is not Kinema's"
+    else:
+        why = "it has no manifest, as copies that were saved anew have none"
+    if mark is not None:
+        return f"Not confirmed: it carries Kinema's public mark {written(mark.id)}, which anybody can put there, and {why}."
+    if tagged:
+        return f"Not confirmed: it carries Kinema's tags, which anybody can write, and {why}; there is no watermark."
+    return NOTHING if manifest.state == "none" else f"Not confirmed: {why}, and there is no watermark. {NOTHING}"

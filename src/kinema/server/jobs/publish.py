@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,11 @@ import numpy as np
 from PIL import Image
 
 from kinema.media import Clip
-from kinema.provenance import Identity, can_sign, label, mark, sign
+from kinema.provenance import Identity, Ingredient, Making, can_sign, label, mark, sign, small_copies
 
 VIDEO, THUMBNAIL, SHEET, STATE = "video.mp4", "thumbnail.jpg", "spritesheet.jpg", "state.json"
+COPIES = "copies.npz"
+"""Small copies of the frames, by which a film that carries this one's mark is compared with it."""
 THUMBNAIL_SIDE = 256
 SHEET_MOST, SHEET_SIDE = 64, 128
 """Frames of a spritesheet, and the longest side of one of them."""
@@ -38,8 +41,11 @@ def mark_text(id: int) -> str:
     return f"{id:010x}"
 
 
-def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str) -> Published:
-    """Write all files of a video into a folder."""
+def write_film(
+    folder: Path, clip: Clip, *, video: str, identity: Identity, visible: bool, model: str, making: Making = "created",
+    sources: Sequence[Ingredient] = (),
+) -> Published:  # fmt: skip
+    """Write all files of a video into a folder. making, sources: how and from what it was made, for its manifest."""
     id = mark_of(video)
     frames = label(clip.frames) if visible else clip.frames
     settings = {**clip.settings, "video": video}
@@ -54,10 +60,13 @@ def write_film(folder: Path, clip: Clip, *, video: str, identity: Identity, visi
             made_at=datetime.now(UTC),
             title=clip.caption[:200],
             watermark_id=id,
+            making=making,
+            sources=sources,
         )
     middle = shown.picture(shown.num_frames // 2)
     _fit(middle, THUMBNAIL_SIDE).save(folder / THUMBNAIL, quality=85)
     _sheet(shown).save(folder / SHEET, quality=80)
+    np.savez_compressed(folder / COPIES, copies=small_copies(shown.frames))
     if clip.state is not None:
         (folder / STATE).write_text(json.dumps(clip.state.to_dict()))
     return Published(bytes=path.stat().st_size, mark=mark_text(id))

@@ -15,6 +15,7 @@ from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.models.hub import Model
+from kinema.provenance import Making
 from kinema.scene.scene import Scene
 
 Load = Callable[[dict[str, Any]], Clip]
@@ -29,6 +30,22 @@ def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
         return None
     parts = [model, *(request.get(name) for name in ("seconds", "size", "fps", "steps", "guidance", "strict"))]
     return "|".join(str(part) for part in parts)
+
+
+def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
+    """References to the videos and pictures whose pixels stand in what a job makes, the one it is mostly made of first."""
+    names = {"generate": ("image",), "blend": ("a", "b")}.get(kind, ("video",))
+    shown = [request.get(name) for name in names]
+    if kind == "generate":
+        shown += [*(frame["picture"] for frame in request.get("keyframes") or ()), request.get("last")]
+    return [reference for reference in shown if reference]
+
+
+def making_of(kind: str, request: dict[str, Any]) -> Making:
+    """How a job's video is made, as its manifest says: a trim is cut from a video, what has sources is made out of them."""
+    if not sources_of(kind, request):
+        return "created"
+    return "edited" if kind == "trim" else "composite"
 
 
 def options_of(request: dict[str, Any]) -> SamplingConfig | None:

@@ -20,12 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError, KinemaError, OutputError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
+from kinema.provenance import Ingredient
 from kinema.server.jobs import render
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
 from kinema.server.jobs.publish import VIDEO, write_film
@@ -37,6 +39,7 @@ from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
 from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
+from kinema.server.storage.tables import files
 
 log = logging.getLogger(__name__)
 
@@ -307,6 +310,16 @@ class Worker:
             raise InputError(f"the video {reference['video']} is gone; make it again")
         return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
 
+    def _ingredient(self, reference: dict[str, str]) -> Ingredient:
+        """What a manifest says of a source: of an upload by its file name, of a video by its id."""
+        if "file" in reference:
+            with self.database.reading() as db:
+                title = db.scalar(select(files.c.filename).where(files.c.id == reference["file"]))
+            return Ingredient(title=title or reference["file"], archive=self.store.ingredient(reference["file"]))
+        job = self.queue.get(reference["video"], None, deleted=True)
+        path = None if job.artifact is None else self.store.video(job.id, job.artifact) / VIDEO
+        return Ingredient(title=job.id, path=path)
+
     def _publish(self, batch: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
         """Publish one finished job: write all files to a staging folder, fsync, rename, then commit status, billing and webhooks in
         one database transaction. If the commit is rejected, delete the folder."""
@@ -317,7 +330,9 @@ class Worker:
             staged = self.store.stage(claim.id)
             visible = self.settings.label or bool(claim.request.get("label"))
             made = write_film(
-                staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model
+                staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model,
+                making=render.making_of(claim.kind, claim.request),
+                sources=[self._ingredient(reference) for reference in render.sources_of(claim.kind, claim.request)],
             )  # fmt: skip
             self.reached("written")
             self.store.publish(staged, artifact)

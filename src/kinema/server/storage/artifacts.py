@@ -3,7 +3,7 @@
     DATA/kinema.db            the database, where no other is named
     DATA/videos/ID/FENCE/     one published film: video.mp4, thumbnail.jpg, spritesheet.jpg, state.json
     DATA/work/ID/             what a worker stores while it renders a video; preview.jpg
-    DATA/files/ID.npz         an upload, decoded
+    DATA/files/ID.npz         an upload, decoded; beside it ID.c2pa and ID.part.c2pa: its hash and its own manifest, if it had one
     DATA/worlds/, DATA/identity/
 
 All names below it are generated here; no text from a caller becomes part of a path.
@@ -151,3 +151,7 @@ class ArtifactStore:
     def file(self, id: str) -> Path:
         """The decoded pixels of an upload."""
         return self.root / "files" / f"{id}.npz"
+
+    def ingredient(self, id: str) -> Path:
+        """What manifests of films made from an upload say of it (`kinema.provenance.archive_ingredient`)."""
+        return self.root / "files" / f"{id}.c2pa"

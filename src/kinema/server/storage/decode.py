@@ -1,7 +1,10 @@
 """Reads one upload in a process of its own, with limits of memory, time and file size; prints one line of JSON.
 
-python -m kinema.server.storage.decode decode IN OUT MAX_PIXELS MAX_FRAMES      {"width", "height", "frames", "fps"} or {"error"}
-python -m kinema.server.storage.decode verify IN MAX_PIXELS MAX_FRAMES ANCHORS  a verdict, or {"error"}
+python -m kinema.server.storage.decode decode IN OUT MAX_PIXELS MAX_FRAMES ARCHIVE TITLE
+                                              verify IN MAX_PIXELS MAX_FRAMES ANCHORS
+
+The line of `decode` holds width, height, frames and fps, that of `verify` a verdict and small copies of the frames; or either
+an error.
 """
 
 from __future__ import annotations
@@ -39,12 +42,14 @@ def main() -> int:
     return 0
 
 
-def _decode(source: Path, target: str, pixels: str, frames: str) -> dict[str, Any]:
+def _decode(source: Path, target: str, pixels: str, frames: str, archive: str, title: str) -> dict[str, Any]:
     from kinema.media import Limits, read_clip
+    from kinema.provenance import archive_ingredient
     from kinema.server.storage.clips import save_clip
 
     clip = read_clip(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES))
     save_clip(Path(target), replace(clip, caption="", settings={}))  # a prompt is only what a caller wrote
+    archive_ingredient(source, title, Path(archive))
     height, width = clip.frames.shape[1:3]
     return {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
 
@@ -54,8 +59,8 @@ def _verify(source: Path, pixels: str, frames: str, anchors: str) -> dict[str, A
     from kinema.provenance import verify
 
     limits = Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES)
-    verdict: dict[str, Any] = verify(source, anchors=anchors.encode(), limits=limits).to_dict()
-    return verdict
+    verdict = verify(source, anchors=anchors.encode(), limits=limits)
+    return {**verdict.to_dict(), "copies": verdict.copies.tolist()}
 
 
 if __name__ == "__main__":

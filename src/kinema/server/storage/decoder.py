@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.errors import ApiError
+from kinema.provenance import part_of
 
 MAX_PIXELS = 1920 * 1088
 MAX_FRAMES = 2000
@@ -34,12 +35,14 @@ class MediaDecoder:
     def __init__(self) -> None:
         self._slots = threading.Semaphore(MAX_PROCESSES)
 
-    def decode(self, content: bytes, target: Path) -> dict[str, Any]:
-        """Write the pixels of a picture or video to target. Returns its width, height, frames and fps; 400 if it cannot be read."""
+    def decode(self, content: bytes, target: Path, ingredient: Path, title: str) -> dict[str, Any]:
+        """Write the pixels of a picture or video to target, and what manifests say of it to ingredient. Returns its width, height,
+        frames and fps; 400 if it cannot be read."""
         try:
-            return self._run("decode", content, str(target), str(MAX_PIXELS), str(MAX_FRAMES))
+            return self._run("decode", content, str(target), str(MAX_PIXELS), str(MAX_FRAMES), str(ingredient), title)
         except ApiError:
-            target.unlink(missing_ok=True)
+            for path in (target, ingredient, part_of(ingredient)):
+                path.unlink(missing_ok=True)
             raise
 
     def verify(self, content: bytes, anchors: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Row, func, select
 
 from kinema.errors import ApiError
+from kinema.provenance import part_of
 from kinema.server.api.errors import not_found
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore, is_id, new_id
@@ -62,10 +63,11 @@ class Uploads:
         self._check_stored(key_id)
         id = new_id("file")
         target = self.store.file(id)
-        decoded = self._decoder.decode(sent.content, target)
+        name = _plain_name(sent.name)
+        decoded = self._decoder.decode(sent.content, target, self.store.ingredient(id), name)
         with self.queue.database.writing() as db:
             row = {
-                "id": id, "key_id": key_id, "created_at": self.queue.database.now(db), "filename": _plain_name(sent.name),
+                "id": id, "key_id": key_id, "created_at": self.queue.database.now(db), "filename": name,
                 "bytes": target.stat().st_size, **{name: decoded[name] for name in ("width", "height", "frames", "fps")},
             }  # fmt: skip
             db.execute(files.insert().values(**row))
@@ -98,7 +100,8 @@ class Uploads:
         self.find(id, key_id)
         with self.queue.database.writing() as db:
             db.execute(files.delete().where(files.c.id == id))
-        self.store.file(id).unlink(missing_ok=True)
+        for path in (self.store.file(id), self.store.ingredient(id), part_of(self.store.ingredient(id))):
+            path.unlink(missing_ok=True)
 
     def forget(self, older_s: float) -> int:
         """Delete uploads older than older_s, and decoded files without a row. Returns how many files were deleted."""
@@ -107,7 +110,9 @@ class Uploads:
             db.execute(files.delete().where(files.c.created_at < now - older_s))
             stored = set(db.execute(select(files.c.id)).scalars())
         strays = [
-            path for path in self.store.file("x").parent.iterdir() if path.stem not in stored and _age_s(path) > STRAY_S
+            path
+            for path in self.store.file("x").parent.iterdir()
+            if path.name.partition(".")[0] not in stored and _age_s(path) > STRAY_S
         ]
         for path in strays:
             path.unlink(missing_ok=True)
