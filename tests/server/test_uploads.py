@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.provenance import own_identity, sign
+from kinema.provenance import own_identity, part_of, sign
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore
@@ -46,7 +46,8 @@ def png(width: int = 8, height: int = 6) -> bytes:
 def test_only_pixels_are_stored_under_a_generated_name(uploads: Uploads, key: str, tmp_path: Path) -> None:
     row = uploads.add(key, Sent(name="../../etc/x\n\0.png", content=png()))
     assert (row.width, row.height, row.frames, row.filename) == (8, 6, 1, "x.png")
-    assert [path.name for path in (tmp_path / "files").iterdir()] == [f"{row.id}.npz"]
+    endings = ("npz", "c2pa", "part.c2pa")
+    assert {path.name for path in (tmp_path / "files").iterdir()} == {f"{row.id}.{ending}" for ending in endings}
     assert (load_clip(uploads.store.file(row.id)).frames[0, 0, 0] == (200, 10, 10)).all()
 
 
@@ -128,6 +129,19 @@ def test_verdicts_come_from_apart_too(uploads: Uploads, tmp_path: Path) -> None:
     assert not uploads.judge(Sent(name="x.png", content=png(64, 64)), identity.anchors)["made_by_kinema"]
     with pytest.raises(ApiError):
         uploads.judge(Sent(name="x", content=b"nothing"), identity.anchors)
+
+
+def test_a_file_leaves_its_hash_and_manifest_and_both_go_with_it(uploads: Uploads, key: str, tmp_path: Path) -> None:
+    identity = own_identity(tmp_path / "own")
+    path = sign(
+        Clip(frames=np.zeros((4, 32, 32, 3), np.uint8), fps=8.0).save(tmp_path / "x.mp4"), identity, model="m", settings={}
+    )
+    row = uploads.add(key, Sent(name="x.mp4", content=path.read_bytes()))
+    archive = uploads.store.ingredient(row.id)
+    kept = (archive, part_of(archive))
+    assert all(file.stat().st_size > 1000 for file in kept)
+    uploads.remove(row.id, key)
+    assert not any(file.exists() for file in kept)
 
 
 def test_files_are_forgotten_in_time(uploads: Uploads, key: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,15 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import OutputError
 from kinema.media import Clip
+from kinema.provenance import Manifest, archive_ingredient, read_manifest
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.render import shape_of, trim
 from kinema.server.jobs.worker import POINTS, Worker
 from kinema.server.settings import Settings
+from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore, new_id
-from kinema.server.storage.clips import save_clip
+from kinema.server.storage.clips import load_clip, save_clip
 from kinema.server.storage.database import Database
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -57,6 +59,11 @@ class Yard:
     def film(self, prompt: str = "a red ball", **more: Any) -> str:
         request = {"seconds": 0.25, "size": "64x64", "fps": 16.0, "steps": 1, "guidance": 1.0, "strict": False}
         return self.job("generate", prompt=prompt, **{**request, **more})
+
+    def sent(self, name: str) -> None:
+        """What sending the file would leave beside its pixels."""
+        clip = load_clip(self.store.file(self.file)).save(self.settings.data / name)
+        archive_ingredient(clip, name, self.store.ingredient(self.file))
 
     def worker(self, **more: Any) -> Worker:
         return Worker(self.settings, lease_s=1.0, **more)
@@ -256,3 +263,36 @@ def _until(ready: Callable[[], bool], seconds: float = 30.0) -> None:
     while not ready():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
+
+
+def manifest_of(yard: Yard, id: str) -> Manifest:
+    row = yard.queue.get(id, None)
+    assert row.status == "completed", (row.error_code, row.error_message)
+    return read_manifest(yard.store.video(id, row.artifact) / "video.mp4", identity_of(yard.settings).anchors)
+
+
+def test_a_trim_of_footage_says_that_it_was_cut_and_from_what(yard: Yard) -> None:
+    yard.sent("holiday.mp4")
+    id = yard.job()
+    yard.work()
+    manifest = manifest_of(yard, id)
+    assert manifest.trusted and manifest.making == "edited" and manifest.sources == ("holiday.mp4",)
+    assert not manifest.from_kinema
+
+
+def test_a_trim_of_a_film_of_kinema_s_keeps_its_manifest(yard: Yard) -> None:
+    film = yard.film()
+    yard.work()
+    id = yard.job(video={"video": film}, cuts=[[0.0, 0.2]], size="64x64")
+    yard.work()
+    manifest = manifest_of(yard, id)
+    assert manifest_of(yard, film).making == "created"
+    assert manifest.making == "edited" and manifest.sources == (film,) and manifest.from_kinema
+
+
+def test_a_film_around_pictures_is_a_composite_of_them(yard: Yard) -> None:
+    yard.sent("holiday.mp4")
+    id = yard.film(image={"file": yard.file})
+    yard.work()
+    manifest = manifest_of(yard, id)
+    assert manifest.making == "composite" and manifest.sources == ("holiday.mp4",)

@@ -116,7 +116,7 @@ class Uploads:
         ]
         for path in strays:
             path.unlink(missing_ok=True)
-        return len(strays)
+        return len({path.name.partition(".")[0] for path in strays})
 
     def resolve(
         self, given: Any, key_id: str | None, owner: str, param: str, *, stored_files: list[str] | None = None
