@@ -70,11 +70,9 @@ def server(data: Path, *flags: str, key: str = "") -> Iterator[tuple[str, str, s
     command = [sys.executable, "-m", "kinema.cli.main", "serve", "--data", str(data), "--port", "0", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
-    url = ""
-    for _ in range(2 if key else 3):
-        line = process.stdout.readline()
-        url = url or (re.findall(r"http://[\d.]+:\d+", line) or [""])[0]
-        key = key or (re.findall(r": (kinema_\S+)", line) or [""])[0]
+    url = (re.findall(r"http://[\d.]+:\d+", process.stdout.readline()) or [""])[0]
+    process.stdout.readline()
+    key = key or (data / "first-key").read_text().strip()
     try:
         wait_for(lambda: httpx.get(f"{url}/healthz").status_code == 200)
         yield url, key, process

@@ -58,10 +58,11 @@ class Server:
         with (folder / "log").open("w") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
-        while not (found := re.search(r"(http://[\d.]+:\d+)/#key=(kinema_\S+)", self.process.stdout.readline())):
-            if self.process.poll() is not None:
-                sys.exit((folder / "log").read_text()[-2000:])
-        self.url, self.key = found.groups()
+        found = re.search(r"http://[\d.]+:\d+", self.process.stdout.readline())
+        if found is None:
+            sys.exit((folder / "log").read_text()[-2000:])
+        self.process.stdout.readline()
+        self.url, self.key = found.group(), (folder / "data" / "first-key").read_text().strip()
         self.client = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=120)
         while self.client.get("/readyz").status_code != 200:
             time.sleep(0.2)

@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         assert server.stdout is not None
         try:
             told = "".join(server.stdout.readline() for _ in range(2))
-            address, key = re.findall(r"http://[\d.]+:\d+", told)[0], re.findall(r": (kinema_\S+)", told)[0]
+            address, key = re.findall(r"http://[\d.]+:\d+", told)[0], (Path(data) / "first-key").read_text().strip()
 
             client = openai.OpenAI(api_key=key, base_url=f"{address}/v1")
             video = client.videos.create_and_poll(prompt="a red ball rolls right and hits a blue box", seconds="2")

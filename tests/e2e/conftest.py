@@ -81,12 +81,10 @@ def start(data: Path, *flags: str, port: int = 0, key: str = "") -> Running:
             command, stdout=subprocess.PIPE, stderr=sink, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
     assert process.stdout is not None
-    url = ""
-    for _ in range(2 if key else 3):
-        line = process.stdout.readline()
-        url = url or (re.findall(r"http://[\d.]+:\d+", line) or [""])[0]
-        key = key or (re.findall(r": (kinema_\S+)", line) or [""])[0]
+    url = (re.findall(r"http://[\d.]+:\d+", process.stdout.readline()) or [""])[0]
     assert url, log.read_text()[-2000:]
+    assert process.stdout.readline()
+    key = key or (data / "first-key").read_text().strip()
     running = Running(process=process, url=url, key=key, data=data, log=log)
     end = time.monotonic() + 60
     while time.monotonic() < end:

@@ -250,7 +250,7 @@ def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
 
 def test_pages_of_other_servers_get_nowhere(server: Running) -> None:
     with httpx.Client(base_url=server.url) as client:
-        client.post("/v1/session", json={"key": server.key})
+        signed_in = client.post("/v1/session", json={"key": server.key})
         foreign = {"origin": "http://127.0.0.1:9"}
         refused = client.post("/v1/videos", json={"prompt": "a ball"}, headers=foreign)
         assert refused.status_code == 403 and "another server" in refused.json()["error"]["message"]
@@ -258,7 +258,7 @@ def test_pages_of_other_servers_get_nowhere(server: Running) -> None:
         assert client.get("/v1/usage", headers={"origin": server.url}).status_code == 200
         assert client.post("/v1/estimate", json={"prompt": "a star"}, headers={"origin": server.url}).status_code == 200
         world = client.post("/v1/worlds", json={"prompt": "a star"}, headers={"origin": server.url}).json()["id"]
-        cookie = {"cookie": f"kinema_session={server.key}"}
+        cookie = {"cookie": signed_in.headers["set-cookie"].partition(";")[0]}
         url = f"ws{server.url.removeprefix('http')}/v1/worlds/{world}/live?paused=1"
         for more, origin in (
             ("", server.url),

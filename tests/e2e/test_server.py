@@ -100,9 +100,36 @@ def test_sessions_open_the_studio(server: Running) -> None:
         answer = client.post("/v1/session", json={"key": server.key})
         cookie = answer.headers["set-cookie"].lower()
         assert "httponly" in cookie and "samesite=strict" in cookie
+        assert server.key.lower() not in cookie and f"kinema_session_{server.url.rpartition(':')[2]}=" in cookie
         assert client.get("/v1/session").json()["key"]["name"] == "first"
         client.delete("/v1/session")
         assert client.get("/v1/session").json() == {"key": None}
+        held = {"cookie": cookie_of(answer)}
+        assert httpx.get(f"{server.url}/v1/usage", headers=held).status_code == 401, "signing out ends it on the server"
+
+
+def cookie_of(answer: httpx.Response) -> str:
+    return answer.headers["set-cookie"].partition(";")[0]
+
+
+def test_sessions_are_listed_and_ended(server: Running) -> None:
+    with server.http() as admin:
+        key = admin.post("/v1/keys", json={"name": "somebody"}).json()
+        answer = httpx.post(f"{server.url}/v1/session", json={"key": key["key"]}, headers={"user-agent": "a browser"})
+        held = {"cookie": cookie_of(answer)}
+        (session,) = httpx.get(f"{server.url}/v1/sessions", headers=held).json()["data"]
+        assert session["agent"] == "a browser" and session["key_id"] == key["id"]
+        assert session["id"] in [row["id"] for row in admin.get("/v1/sessions").json()["data"]]
+        with server.http(key["key"]) as own:
+            assert own.delete(f"/v1/sessions/{session['id']}").json() == {"id": session["id"], "deleted": True}
+            assert own.delete(f"/v1/sessions/{session['id']}").status_code == 404
+        assert httpx.get(f"{server.url}/v1/sessions", headers=held).status_code == 401
+
+
+def test_the_first_key_is_in_a_file_of_its_own_and_in_no_log(server: Running) -> None:
+    file = server.data / "first-key"
+    assert file.read_text().strip() == server.key and file.stat().st_mode & 0o777 == 0o600
+    assert server.key not in server.log.read_text()
 
 
 def test_health_metrics_and_request_ids(server: Running) -> None:

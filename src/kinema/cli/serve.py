@@ -85,6 +85,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--alias", action="append", default=[], type=alias, metavar="NAME=MODEL",
         help="another name for a model, such as sora-2=kinema-tiny; may be given several times",
     )  # fmt: skip
+    parser.add_argument(
+        "--key-file", type=Path, metavar="FILE",
+        help="write the first API key to this new file (default: to the terminal; DATA/first-key where there is none)",
+    )  # fmt: skip
     parser.add_argument("--any-prompt", action="store_true", help="also film prompts that name nothing a model knows")
     parser.add_argument("--allow-urls", action="store_true", help="fetch pictures from public web addresses")
     parser.add_argument("--allow-private-webhooks", action="store_true", help="deliver webhooks to private addresses too")
@@ -103,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     resolve_device(arguments.device)
     listener = _listen(arguments.host, arguments.port)
-    return serve(settings(arguments), listener, workers=arguments.workers)
+    return serve(settings(arguments), listener, workers=arguments.workers, key_file=arguments.key_file)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError, InputError
 from kinema.server.storage.artifacts import new_id
 from kinema.server.storage.database import Database
-from kinema.server.storage.tables import audit, keys
+from kinema.server.storage.tables import audit, keys, sessions
 
 SCOPES = ("read", "videos", "worlds", "admin")
 """read: see the key's own data, which every key may; videos: create them; worlds: create and step them; admin: manage keys and see
 the data of all keys."""
 SCOPES_OF_A_KEY = ("read", "videos", "worlds")
 """Those of a new key for which none are named."""
-COOKIE = "kinema_session"
+SESSION_S = 30 * 86400.0
+"""How long somebody stays signed in."""
+MOST_SESSIONS = 100
+"""Of a key; the oldest ends when there would be more."""
 PREFIX = "kinema_"
 CACHE_S, MAX_CACHED = 1.0, 4096
 """How long a key's row is cached and how many rows are. A key that another process revokes stops working within a second."""
@@ -58,6 +61,12 @@ class Caller:
             raise ApiError(
                 403, f"this key may not do that: it has {', '.join(self.scopes)}, {scope!r} is wanted", code="missing_scope"
             )  # fmt: skip
+
+
+def cookie_of(connection: HTTPConnection) -> str:
+    """The name of the cookie. Browsers send cookies to every port of a host, so it names the port: two servers on one machine do
+    not end each other's sessions."""
+    return f"kinema_session_{connection.url.port or connection.url.scheme}"
 
 
 def digest_of(key: str) -> str:
@@ -148,7 +157,11 @@ class Auth:
 
     def caller(self, key: str) -> Caller:
         """The caller of a key; 401 when the key is unknown, expired or revoked."""
-        row, now = _check_valid(self._lookup(digest_of(key))), time.time()
+        return self._caller(self._lookup(digest_of(key)))
+
+    def _caller(self, found: Row[Any] | None) -> Caller:
+        """The caller of a key's row; 401 when there is none, or it has expired or was revoked."""
+        row, now = _check_valid(found), time.time()
         if now - max(row.last_used_at or 0.0, self._last_noted.get(row.id, 0.0)) > USED_S:
             self._last_noted[row.id] = now
             self._notes.submit(self._note, row.id, now)
@@ -170,6 +183,58 @@ class Auth:
             self._cached[digest] = (now, row)
         return row
 
+    def sign_in(self, key: str, agent: str) -> tuple[str, Caller]:
+        """A new session of a key: its text, for the cookie, and the caller. 401 when the key is no good."""
+        caller = self.caller(key)
+        text = secrets.token_urlsafe(32)
+        with self.database.writing() as db:
+            now = self.database.now(db)
+            own = select(sessions.c.id).where(sessions.c.key_id == caller.key_id).order_by(sessions.c.created_at.desc())
+            old = list(db.execute(own.offset(MOST_SESSIONS - 1)).scalars())
+            db.execute(sessions.delete().where((sessions.c.expires_at < now) | sessions.c.id.in_(old)))
+            db.execute(
+                sessions.insert().values(
+                    id=new_id("session"), digest=digest_of(text), key_id=caller.key_id, created_at=now,
+                    expires_at=now + SESSION_S, agent=agent[:200],
+                )
+            )  # fmt: skip
+        return text, caller
+
+    def signed_in(self, text: str) -> Caller:
+        """The caller of a session; 401 when it has ended, or its key has."""
+        digest = digest_of(text)
+        then, row = self._cached.get(digest, (-CACHE_S, None))
+        if time.monotonic() - then >= CACHE_S:
+            with self.database.reading() as db:
+                held = (sessions.c.digest == digest) & (sessions.c.expires_at > self.database.now(db))
+                row = db.execute(select(keys).join(sessions, sessions.c.key_id == keys.c.id).where(held)).first()
+            if row is not None:
+                self._cached[digest] = (time.monotonic(), row)
+        if row is None:
+            raise ApiError(401, "this session has ended; sign in again with an API key", code="session_ended")
+        return self._caller(row)
+
+    def sign_out(self, text: str) -> None:
+        """End a session, if there is one of this text."""
+        with self.database.writing() as db:
+            db.execute(sessions.delete().where(sessions.c.digest == digest_of(text)))
+        self._cached.pop(digest_of(text), None)
+
+    def sessions(self, key_id: str | None) -> list[Row[Any]]:
+        """The sessions of a key (of all: None), newest first."""
+        with self.database.reading() as db:
+            held = select(sessions).where(sessions.c.expires_at > self.database.now(db))
+            own = held if key_id is None else held.where(sessions.c.key_id == key_id)
+            return list(db.execute(own.order_by(sessions.c.created_at.desc())).all())
+
+    def end_session(self, id: str, key_id: str | None) -> None:
+        """End a session of a key (of any: None), or 404."""
+        with self.database.writing() as db:
+            own = (sessions.c.id == id) & (sessions.c.key_id == key_id if key_id is not None else true())
+            if not db.execute(sessions.delete().where(own)).rowcount:
+                raise ApiError(404, f"no session {id[:80]!r}", code="session_not_found")
+        self._cached.clear()
+
     def check_key(self, id: str) -> None:
         """Raise 401 if a key has expired or was revoked."""
         with self.database.reading() as db:
@@ -180,20 +245,17 @@ class Auth:
             db.execute(keys.update().where(keys.c.id == id).values(last_used_at=now))
 
     def caller_of(self, connection: HTTPConnection) -> Caller:
-        """The caller of a request or WebSocket: by header, by the session's cookie, or (WebSocket) by ?key=."""
+        """The caller of a request or WebSocket: by header, or by the session's cookie."""
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         key = given.strip() if scheme.lower() == "bearer" else ""
-        if not key:
-            key = connection.cookies.get(COOKIE, "")
-            if key and connection.scope.get("method", "") not in ("GET", "HEAD"):  # a WebSocket has none, and acts
-                check_origin(connection)
-        if not key and connection.scope["type"] == "websocket":
-            key = connection.query_params.get("key", "")
-        if not key:
+        session = "" if key else connection.cookies.get(cookie_of(connection), "")
+        if session and connection.scope.get("method", "") not in ("GET", "HEAD"):  # a WebSocket has none, and acts
+            check_origin(connection)
+        if not key and not session:
             raise ApiError(
                 401, "no API key was sent; expected the header `Authorization: Bearer kinema_...`", code="missing_api_key"
             )  # fmt: skip
-        caller = self.caller(key)
+        caller = self.caller(key) if key else self.signed_in(session)
         self._count(caller)
         return caller
 

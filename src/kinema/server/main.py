@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import sys
+from pathlib import Path
 
 import uvicorn
 
+from kinema.errors import OutputError
 from kinema.server.app import create_app
 from kinema.server.jobs.process import WorkerPool
 from kinema.server.metrics import log_to
@@ -16,8 +20,29 @@ DRAIN_S = 15
 """Requests that are being answered may take this long after SIGTERM."""
 
 
-def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> int:
-    """Serve until SIGTERM or SIGINT, then finish open requests, save worlds and release jobs to the queue."""
+FIRST_KEY = "first-key"
+"""In the data folder: where the first API key is written where nobody sees a terminal."""
+
+
+def hand_over(key: str, settings: Settings, key_file: Path | None) -> str:
+    """Show the first API key on the terminal, or write it to a file that only its owner can read; never to a log. Returns the line
+    to print."""
+    if key_file is None and sys.stdout.isatty():
+        return f"The first API key, shown this once: {key}"
+    file = key_file or settings.data / FIRST_KEY
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(key + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"the first API key could not be written to {file}: {error.strerror or error}; make another with kinema keys add"
+        ) from None
+    return f"The first API key is in {file}"
+
+
+def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_file: Path | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, then finish open requests, save worlds and release jobs to the queue. key_file: where the
+    first API key is written; None: to the terminal, or to DATA/first-key where there is none."""
     log_to()
     app = create_app(settings)
     key = app.state.services.auth.first()
@@ -26,8 +51,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1) -> i
     address = f"http://{shown}:{port}"
     print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
     if key is not None:
-        print(f"The first API key, shown this once: {key}", flush=True)
-        print(f"Open the Studio with it: {address}/#key={key}", flush=True)
+        print(hand_over(key, settings, key_file), flush=True)
     else:
         print(f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}", flush=True)
     pool = WorkerPool(settings, workers)

@@ -1,7 +1,7 @@
 """Upgrades a store, from a process of its own: python tests/server/storage/upgrading.py URL REVISIONS
 
 GATE: a folder; the process adds a file to it and begins when there are as many as NUM_PROCESSES.
-KILL_AT: the point at which it ends itself by kill -9: "copying", "upgraded" or one of revision 0002.
+KILL_AT: the point at which it ends itself by kill -9: "copying", "upgraded" or one of the later revision.
 """
 
 from __future__ import annotations

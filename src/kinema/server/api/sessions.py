@@ -1,8 +1,8 @@
-"""Signing in to the Studio: a cookie that stands for a key."""
+"""Signing in to the Studio: a session, named by random text in a cookie, that acts for a key."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from kinema.errors import ApiError
 from kinema.server.api.bodies import SMALL, Body, Filled, Route
-from kinema.server.api.dependencies import ServicesDep
+from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
-from kinema.server.auth import COOKIE, Caller, check_origin
+from kinema.server.auth import SESSION_S, Caller, check_origin, cookie_of
 
-router = APIRouter(prefix="/v1/session", tags=["access"], responses=ERRORS, route_class=Route)
+router = APIRouter(prefix="/v1", tags=["access"], responses=ERRORS, route_class=Route)
 
 
 class SignIn(Body):
@@ -42,28 +42,63 @@ def session_of(caller: Caller) -> Session:
     return Session(key=SignedInKey(id=caller.key_id, name=caller.name, scopes=list(caller.scopes)))
 
 
-@router.post("", summary="Sign in to the Studio", dependencies=[Depends(own_origin)])
+@router.post("/session", summary="Sign in to the Studio", dependencies=[Depends(own_origin)])
 async def sign_in(
     services: ServicesDep, given: Annotated[SignIn, Depends(SignIn.read)], request: Request, response: Response
 ) -> Session:
-    key = given.key.strip()
-    caller = await run_in_threadpool(services.auth.caller, key)
+    agent = request.headers.get("user-agent", "")
+    text, caller = await run_in_threadpool(services.auth.sign_in, given.key.strip(), agent)
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, key, max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(cookie_of(request), text, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=secure)
     return session_of(caller)
 
 
-@router.get("", summary="Who is signed in")
+@router.get("/session", summary="Who is signed in")
 async def session(services: ServicesDep, request: Request) -> Session:
     try:
         return session_of(await services.caller(request))
     except ApiError as error:
-        if error.code == "missing_api_key":
+        if error.code in ("missing_api_key", "session_ended"):
             return Session(key=None)
         raise
 
 
-@router.delete("", summary="Sign out", dependencies=[Depends(own_origin)])
-async def sign_out(response: Response) -> Session:
-    response.delete_cookie(COOKIE)
+@router.delete("/session", summary="Sign out", dependencies=[Depends(own_origin)])
+async def sign_out(services: ServicesDep, request: Request, response: Response) -> Session:
+    text = request.cookies.get(cookie_of(request), "")
+    if text:
+        await run_in_threadpool(services.auth.sign_out, text)
+    response.delete_cookie(cookie_of(request))
     return Session(key=None)
+
+
+class SessionEntry(BaseModel):
+    """A session of the Studio. agent: the browser, as it calls itself. expires_at, created_at: seconds since 1970."""
+
+    id: str
+    key_id: str
+    created_at: float
+    expires_at: float
+    agent: str
+
+
+class SessionList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[SessionEntry]
+
+
+class EndedSession(BaseModel):
+    id: str
+    deleted: bool = True
+
+
+@router.get("/sessions", summary="Who is signed in to the Studio: sessions of the key, of all keys for an administrator")
+async def list_sessions(caller: Reader, services: ServicesDep) -> SessionList:
+    rows = await run_in_threadpool(services.auth.sessions, caller.sees)
+    return SessionList(data=[SessionEntry.model_validate(row, from_attributes=True) for row in rows])
+
+
+@router.delete("/sessions/{session_id}", summary="End a session")
+async def end_session(caller: Reader, services: ServicesDep, session_id: str) -> EndedSession:
+    await run_in_threadpool(services.auth.end_session, session_id, caller.sees)
+    return EndedSession(id=session_id)

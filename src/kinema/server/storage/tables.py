@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-REVISION = "0001"
+REVISION = "0002"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 metadata = MetaData()
@@ -32,6 +32,18 @@ keys = Table(
     Column("served", Float, nullable=False, default=0.0),
 )
 """quota, used, reserved: pixel-seconds. served: pixel-seconds begun, which is what fairness goes by."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("key_id", String(40), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("agent", String(200), nullable=False),
+)
+"""Who is signed in to the Studio. digest: hash of the random text in the cookie. agent: the browser, as it calls itself."""
 
 jobs = Table(
     "jobs",

@@ -1,4 +1,4 @@
-"""A revision after the first, for tests: it adds a column to jobs, fills it, and changes it, which rewrites the table on SQLite."""
+"""A revision after the newest, for tests: it adds a column to jobs, fills it and changes it, which rewrites SQLite tables."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import time
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+from kinema.server.storage.tables import REVISION
+
+revision = "9999"
+down_revision = REVISION
 
 
 def reached(point: str) -> None:
