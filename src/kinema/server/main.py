@@ -12,6 +12,7 @@ import uvicorn
 
 from kinema.errors import OutputError
 from kinema.server.app import create_app
+from kinema.server.connections import BoundedProtocol, raise_file_limit
 from kinema.server.jobs.process import WorkerPool
 from kinema.server.metrics import log_to
 from kinema.server.settings import Settings
@@ -43,6 +44,8 @@ def hand_over(key: str, settings: Settings, key_file: Path | None) -> str:
 def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_file: Path | None = None) -> int:
     """Serve until SIGTERM or SIGINT, then finish open requests, save worlds and release jobs to the queue. key_file: where the
     first API key is written; None: to the terminal, or to DATA/first-key where there is none."""
+    os.umask(0o077)
+    raise_file_limit()
     log_to()
     app = create_app(settings)
     key = app.state.services.auth.first()
@@ -61,6 +64,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S,
+        http=BoundedProtocol,
         ws="websockets-sansio",
         server_header=False,
     )

@@ -6,15 +6,20 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from kinema.errors import API_TYPES, ApiError, InputError, OutputError
 from kinema.server.api.errors import body
 from kinema.server.api.explain import explain
 from kinema.server.metrics import LOG
+
+
+CLIENT_GONE = 499
+"""The status that logs and metrics show of a request whose client left before it was whole; nobody gets it."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -35,6 +40,10 @@ def add_error_handlers(app: FastAPI) -> None:
         return JSONResponse(
             body("the body is nested too deeply", "invalid_request_error", None, "invalid_json"), status_code=400
         )
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)
 
     @app.exception_handler(OutputError)
     async def output(request: Request, error: OutputError) -> JSONResponse:

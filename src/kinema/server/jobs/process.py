@@ -25,6 +25,7 @@ STOP_S = 20.0
 
 def work(settings: Settings, *, parent: int | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT, or until the parent process has ended."""
+    os.umask(0o077)
     log_to()
     from kinema.server.jobs.worker import Worker
 

@@ -45,6 +45,7 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("videos", "work", "files", "worlds", "identity"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{secrets.token_hex(4)}"
