@@ -215,7 +215,7 @@ def known_cells(model: Model) -> bool:
     cells = encode_frames(model, frames, 64, 64)
     empty = blank(batch=1, frames=20, fps=16.0, slots=4, grid=(4, 4), cell_values=cells.shape[-1])
     laid = (
-        conditioning.image_to_video(empty, cells[:, :1]),
+        conditioning.known_frames(empty, [0], cells[:, :1]),
         conditioning.condition_extend(empty, cells[:, :5]),
         conditioning.condition_infill(empty, [0, 9, 19], cells[:, [0, 9, 19]]),
     )

@@ -12,6 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env
 
 from kinema.agents import Agent, Imitator, Planner, PPOConfig, Random, Still, learn, score, score_recorded
+from kinema.agents.evaluate import episode_seed
 from kinema.agents.roles import EACH, WIDTH, roles
 from kinema.agents.starts import record_starts
 from kinema.agents.vector_env import playgrounds, task_rooms
@@ -23,6 +24,7 @@ from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model, load
 from kinema.playground.scene_distribution import tiny
 from kinema.playground.tasks import Task
+from kinema.scene.scene import KINDS, Scene
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe
 
@@ -104,6 +106,36 @@ def test_the_same_seed_scores_the_same(model: Model) -> None:
     assert low <= first.mean <= high
     still = score(Still(), TASK, episodes=2, duration_s=0.5, inside=model)
     assert still.returns.shape == (2,)
+
+
+class Toward:
+    """Walks to the flag."""
+
+    def begin(self, count: int) -> None:
+        pass
+
+    def act(self, state: np.ndarray, scenes: list[Scene], actions: np.ndarray | None) -> np.ndarray:
+        robot, flag = ([list(one.kind).index(KINDS.index(kind)) for one in scenes] for kind in ("robot", "flag"))
+        ahead = [
+            [axis[-1, b] - axis[-1, a] for axis in (one.x, one.y)] for one, a, b in zip(scenes, robot, flag, strict=True)
+        ]
+        return np.sign(ahead).astype(np.float32)
+
+
+def test_what_an_ended_room_does_while_others_go_on_does_not_count() -> None:
+    together = score(Toward(), TASK, episodes=3, duration_s=4.0)
+    alone, lengths = np.zeros(3), np.zeros(3, int)
+    for i in range(3):
+        room = PlaygroundEnv(task=TASK, observation="state", duration_s=4.0, distribution=tiny())
+        state, _ = room.reset(seed=episode_seed(0, i))
+        ended = False
+        while not ended:
+            state, reward, terminated, truncated, _ = room.step(Toward().act(state[None], [room.scene], None)[0])
+            alone[i] += reward
+            lengths[i] += 1
+            ended = terminated or truncated
+    assert lengths.min() + 2 < lengths.max(), "some end long before others"
+    np.testing.assert_allclose(together.returns, alone, atol=1e-5)
 
 
 def test_planning_and_imitating_act_within_bounds(model: Model) -> None:

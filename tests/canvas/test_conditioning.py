@@ -50,12 +50,6 @@ def test_still_image(model: Model) -> None:
     assert check(model, canvas(1)).num_frames == 1
 
 
-def test_image_to_video(model: Model) -> None:
-    done = check(model, conditioning.image_to_video(canvas(), cells(1), cells(1, 3)))
-    assert torch.equal(done.values["video"][:, :1], cells(1)) and torch.equal(done.values["video"][:, -1:], cells(1, 3))
-
-
-@pytest.mark.parametrize("before", [False, True])
 def test_extend(model: Model, before: bool) -> None:
     laid = conditioning.condition_extend(canvas(), cells(3), before=before)
     assert (laid.levels["video"][0, -3:] == 0).all() == before
@@ -66,11 +60,6 @@ def test_infill_and_interpolate(model: Model) -> None:
     for known in ([0, 3, 7], list(range(0, T, 2))):
         done = check(model, conditioning.condition_infill(canvas(), known, cells(len(known))))
         assert torch.equal(done.values["video"][:, known], cells(len(known)))
-
-
-def test_blend(model: Model) -> None:
-    done = check(model, conditioning.condition_blend(canvas(), cells(2), cells(3, 5)))
-    assert torch.equal(done.values["video"][:, :2], cells(2)) and torch.equal(done.values["video"][:, -3:], cells(3, 5))
 
 
 def test_edit_keeps_what_the_mask_protects(model: Model) -> None:

@@ -430,3 +430,10 @@ def test_an_environment_that_breaks_its_spaces_is_named_with_episode_and_step(
     gym.register("Unruly-v0", entry_point=lambda: Unruly(breaks))
     with pytest.raises(InputError, match=f"episode 0, step 2: .*{what}"):
         record("Unruly-v0", tmp_path / "d", episodes_wanted=1, size=(32, 32))
+
+
+def test_the_command_s_size_is_width_by_height(tmp_path: Path) -> None:
+    wide = ["--size", "64x32", "--episodes", "1", "--most", "3"]
+    assert main(["record", "CartPole-v1", "-o", str(tmp_path / "d"), *wide]) == 0
+    data = Dataset.open(tmp_path / "d")
+    assert data.size == (32, 64) and data.episode(0).frames.shape[1:] == (32, 64, 3)

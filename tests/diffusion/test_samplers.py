@@ -89,6 +89,13 @@ def test_seeds_name_samples() -> None:
         noise_canvas(canvas, [1, 2])
 
 
+def test_temperature_scales_the_noise_of_the_video_alone() -> None:
+    canvas = blank(batch=1, frames=2, fps=16.0, slots=2, grid=(4, 4))
+    warm, cool = noise_canvas(canvas, [1]).values, noise_canvas(canvas, [1], temperature=0.5).values
+    for name, noise in warm.items():
+        assert torch.equal(cool[name], 0.5 * noise if name == "video" else noise), name
+
+
 def test_shift_dwells_at_the_noisy_end() -> None:
     assert shift(0.0) == 0.0 and shift(1.0) == 1.0 and shift(0.5) > 0.7
 

@@ -9,6 +9,7 @@ from kinema.evaluation.model_under_test import Evaluated
 from kinema.evaluation.task import ArenaTask, Result
 from kinema.evaluation.tasks import TASKS
 from kinema.evaluation.tasks.phyworld import COMPARABLE
+from kinema.evaluation.tasks.surprise import SURPRISE
 
 JUDGED = [task for task in TASKS.values() if task.gate]
 
@@ -57,3 +58,9 @@ def test_an_agent_that_learned_nothing_is_worth_nothing() -> None:
     assert "above random" in share.name and share.value == pytest.approx(50.0) and share.low is not None
     nothing = task.aggregate([{**row, "real": [1.0] * 20, "inside": [2.0] * 20}], [])
     assert nothing.score is None, "where the real learner gains nothing there is no share of it"
+
+
+def test_a_model_that_is_surprised_by_the_impossible_alone_has_an_auroc_of_one() -> None:
+    result = {"item": "gravity/0", "value": 1.0, "accuracy": 1.0, "good": [0.1, 0.2], "bad": [1.0, 2.0]}
+    figures = {metric.name: metric.value for metric in SURPRISE.aggregate([result], []).metrics}
+    assert figures["gravity: AUROC"] == 1.0 and figures["gravity: pairs right"] == 100.0

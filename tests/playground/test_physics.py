@@ -10,6 +10,7 @@ from kinema.playground import Episode, SceneDistribution, full, is_held_out, one
 from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, Cast, PhysicsWorld
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import acting
+from kinema.playground.tasks import pole_gap
 from kinema.scene.geometry import ROUND, SOLID, Extent
 from kinema.scene.scene import COLORS, KINDS
 
@@ -188,3 +189,11 @@ def test_restless_robots_change_their_minds_and_obey() -> None:
         forces.append(episode.action[:-1, 0])
         changes.append(np.diff(episode.scene.vx[:, slot]))
     assert np.corrcoef(np.concatenate(forces), np.concatenate(changes))[0, 1] > 0.2
+
+
+def test_from_above_a_flag_is_as_far_as_the_nearest_point_of_its_pole() -> None:
+    """Its solid reaches farther above its middle than below."""
+    flag = Actor(kind="flag", color="red", material="plain", size=0.5, x=0.0, y=0.0)
+    foot, top = -0.5 * SOLID["flag"].below, 0.5 * SOLID["flag"].above
+    for dy, beyond in ((foot - 0.3, 0.3), (foot, 0.0), (top, 0.0), (top + 0.3, 0.3)):
+        assert pole_gap(False, 0.4, dy, flag) == pytest.approx(np.hypot(0.4, beyond)), dy

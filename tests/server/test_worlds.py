@@ -80,6 +80,10 @@ def test_a_world_comes_is_listed_is_renamed_and_goes(ann: httpx.Client) -> None:
     assert ann.get(at).status_code == 404 and made["id"] not in [one["id"] for one in ann.get("/v1/worlds").json()["data"]]
 
 
+def test_no_browser_keeps_the_picture_of_now(ann: httpx.Client, world: str) -> None:
+    assert ann.get(f"/v1/worlds/{world}/frame").headers["cache-control"] == "no-store"
+
+
 def test_for_another_key_there_is_no_such_world(url: str, world: str, ann: httpx.Client) -> None:
     requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "", {}), ("DELETE", "", {}), ("GET", "/frame", {}), ("GET", "/clip", {}), ("GET", "/file", {}),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
+from kinema.simulation.questions import answer
+from kinema.simulation.state import State
 from kinema.simulation.world import World
 
 MakeScene = Callable[..., Scene]
@@ -46,6 +49,17 @@ def test_where_how_fast_and_what_next(world: World) -> None:
     before = world.past_frames
     assert "Within 1.5 s" in str(world.ask("what will happen next?"))
     assert world.past_frames == before
+
+
+def test_what_will_happen_is_told_in_seconds_from_now(scene: MakeScene) -> None:
+    """The ball rolls at 2 units a second toward the box, from about 1.25 units before it touches; the world is 10 s old."""
+    film = replace(scene(16), y=scene(16).y.clip(max=1.2))
+    states = [State.of(film.frames(slice(t, t + 1)), 10.0 + t / 16) for t in range(16)]
+    reply = answer("what will happen next?", states[:1], lambda: states[1:])
+    touch = reply.value[0]
+    assert (touch["event"], touch["a"], touch["b"]) == ("touch", "red ball", "blue box")
+    assert touch["in_s"] == pytest.approx(0.625, abs=0.13)
+    assert f"touches the blue box in {touch['in_s']:.1f} s" in reply.sentence and "Within 0.9 s" in reply.sentence
 
 
 @pytest.mark.parametrize(
@@ -153,7 +167,6 @@ def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: 
 
 def test_another_parser_takes_the_place_of_the_grammar(model: Model, scene: MakeScene) -> None:
     from kinema.simulation.edits import Change, parse
-    from kinema.simulation.state import State
 
     def robotic(text: str, now: State) -> Change:
         return parse({"weg damit": "remove the ball"}[text], now)

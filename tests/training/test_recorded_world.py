@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import shutil
 import threading
@@ -200,6 +201,13 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
         dream.go(5)
 
 
+def test_choices_to_play_with_count_from_0_wherever_the_space_starts(world: Path) -> None:
+    plain, shifted = RecordedWorld(world, seed=3), RecordedWorld(world, seed=3)
+    shifted.action_spec = {**shifted.action_spec, "start": 5}
+    for number in (1, 0, None, 99):
+        assert np.array_equal(shifted._advance(1, number).frame, plain._advance(1, number).frame), number
+
+
 def test_bad_worlds_are_named(world: Path, recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="no model of a recorded world"):
         RecordedEnv(model="kinema-tiny")
@@ -280,6 +288,15 @@ def test_a_video_cut_short_is_named(recorded: Path, tmp_path: Path) -> None:
     video.write_bytes(video.read_bytes()[:900])
     with pytest.raises(MediaError, match="copy the dataset again"):
         list(Dataset.open(half))
+
+
+def test_the_idle_action_is_the_one_after_which_pictures_change_least(recordings: Recordings) -> None:
+    """An action is the one taken at a picture: what it does shows in the next. Action 0 moves all, action 1 nothing."""
+    actions = torch.tensor([0, 1] * 4)
+    moved = torch.cat([torch.zeros(1), (actions[:-1] == 0).float()]).cumsum(0)
+    one = copy.copy(recordings)
+    one.episodes = [{"action": 2.0 * torch.eye(2)[actions] - 1, "video": moved.reshape(-1, 1, 1, 1).expand(-1, 2, 2, 3)}]
+    assert one.idle() == 1
 
 
 def test_a_rare_reward_is_taught_whole(recordings: Recordings) -> None:

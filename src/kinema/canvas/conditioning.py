@@ -27,15 +27,6 @@ def known_frames(canvas: Canvas, frames: Sequence[int], video: Tensor) -> Canvas
     return canvas.write("video", frames, video)
 
 
-def image_to_video(canvas: Canvas, first: Tensor | None = None, last: Tensor | None = None) -> Canvas:
-    """The first picture, the last, or both, each [B, 1, h, w, P]."""
-    if first is not None:
-        canvas = known_frames(canvas, [0], first)
-    if last is not None:
-        canvas = known_frames(canvas, [canvas.num_frames - 1], last)
-    return canvas
-
-
 def condition_extend(canvas: Canvas, clip: Tensor, *, before: bool = False) -> Canvas:
     """The clip [B, n, h, w, P] at one end, the rest to be filmed after it or (before=True) leading up to it."""
     n, total = clip.shape[1], canvas.num_frames
@@ -50,15 +41,6 @@ def condition_infill(canvas: Canvas, frames: Sequence[int], pictures: Tensor) ->
     if beyond:
         raise InputError(f"frames {beyond} lie outside the canvas of {canvas.num_frames} frames")
     return known_frames(canvas, frames, pictures)
-
-
-def condition_blend(canvas: Canvas, before: Tensor, after: Tensor) -> Canvas:
-    """One clip at the start, another at the end; the passage between them is unknown."""
-    total = canvas.num_frames
-    if before.shape[1] + after.shape[1] >= total:
-        raise InputError(f"{before.shape[1]} + {after.shape[1]} known frames leave no passage on a canvas of {total}")
-    canvas = known_frames(canvas, range(before.shape[1]), before)
-    return known_frames(canvas, range(total - after.shape[1], total), after)
 
 
 def condition_edit(canvas: Canvas, clip: Tensor, *, strength: float, mask: Tensor | None = None) -> Canvas:

@@ -14,9 +14,6 @@ from kinema.playground.vocabulary import FALLS, FLIES, GROUND_VERBS, HITS, LANDS
 from kinema.scene.geometry import FLOOR, SOLID
 from kinema.scene.scene import KINDS, Scene
 
-MEETINGS = ("collide", "push", "pass_behind", "reach_flag")
-"""Events that name a second entity."""
-
 
 @dataclass(frozen=True)
 class Clause:
