@@ -50,6 +50,7 @@ def test_still_image(model: Model) -> None:
     assert check(model, canvas(1)).num_frames == 1
 
 
+@pytest.mark.parametrize("before", [False, True])
 def test_extend(model: Model, before: bool) -> None:
     laid = conditioning.condition_extend(canvas(), cells(3), before=before)
     assert (laid.levels["video"][0, -3:] == 0).all() == before

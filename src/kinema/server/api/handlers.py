@@ -17,7 +17,6 @@ from kinema.server.api.errors import body
 from kinema.server.api.explain import explain
 from kinema.server.metrics import LOG
 
-
 CLIENT_GONE = 499
 """The status that logs and metrics show of a request whose client left before it was whole; nobody gets it."""
 
