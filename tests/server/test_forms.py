@@ -16,6 +16,7 @@ from kinema.server.api.video_schema import (
     EditVideo,
     ExtendVideo,
     TrimVideo,
+    check_allowed,
     check_length,
     check_names_something,
     find_config,
@@ -79,6 +80,17 @@ def test_a_prompt_that_names_nothing_is_refused_with_what_is_filmed(prompt: str)
 @pytest.mark.parametrize("prompt", ["a red bal rolls", "two boxes", "0-1: circles | 1-2: night", "the desert"])
 def test_a_prompt_that_names_something_is_taken(prompt: str) -> None:
     check_names_something(prompt, "kinema-tiny")
+
+
+def test_a_server_makes_no_longer_videos_than_it_says() -> None:
+    settings = Settings(data=Path("x"), max_seconds=5.0, max_steps=16)
+    check_allowed(settings, 5.0, 16)
+    with pytest.raises(ApiError, match="seconds 6"):
+        check_allowed(settings, 6.0, None)
+    with pytest.raises(ApiError, match="steps 17"):
+        check_allowed(settings, 1.0, 17)
+    with pytest.raises(InputError, match="job timeout 0"):
+        Settings(data=Path("x"), job_timeout_s=0.0)
 
 
 def line_of(body: type[Body], given: dict[str, object]) -> ApiError:

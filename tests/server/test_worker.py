@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,11 @@ def test_a_film_around_pictures_is_a_composite_of_them(yard: Yard) -> None:
     yard.work()
     manifest = manifest_of(yard, id)
     assert manifest.making == "composite" and manifest.sources == ("holiday.mp4",)
+
+
+def test_a_job_that_takes_longer_than_it_may_fails_with_the_limit(yard: Yard) -> None:
+    yard.settings = replace(yard.settings, job_timeout_s=1e-6)
+    id = yard.film()
+    yard.work()
+    row = yard.queue.get(id, None)
+    assert (row.status, row.error_code) == ("failed", "timeout") and "the limit of this server" in row.error_message

@@ -27,6 +27,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
     parser.add_argument("--audit-days", type=number, default=365.0, help="how long the audit log is kept (default: 365)")
+    parser.add_argument("--job-timeout", type=number, metavar="S", help="fail videos that take longer (default: none does)")
     parser.add_argument("--label", action="store_true", help="a visible mark on every film")
     parser.add_argument("--blocked-words", type=Path, metavar="FILE", help="words that prompts must not hold, one a line")
     parser.add_argument("--policy", metavar="MODULE:OBJECT", help="an object that may refuse prompts and frames")
@@ -43,6 +44,8 @@ def settings(arguments: argparse.Namespace) -> Settings:
         remote=getattr(arguments, "allow_urls", False), private_webhooks=getattr(arguments, "allow_private_webhooks", False),
         retention_days=arguments.keep_days, audit_days=arguments.audit_days, device=arguments.device,
         aliases=dict(getattr(arguments, "alias", [])), any_prompt=getattr(arguments, "any_prompt", False),
+        max_seconds=getattr(arguments, "max_seconds", 600.0), max_steps=getattr(arguments, "max_steps", 200),
+        job_timeout_s=arguments.job_timeout,
     )  # fmt: skip
 
 
@@ -89,6 +92,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--key-file", type=Path, metavar="FILE",
         help="write the first API key to this new file (default: to the terminal; DATA/first-key where there is none)",
     )  # fmt: skip
+    parser.add_argument("--max-seconds", type=number, default=600.0, metavar="S", help="longest video (default: 600)")
+    parser.add_argument("--max-steps", type=whole, default=200, metavar="N", help="most steps of a plan (default: 200)")
     parser.add_argument("--any-prompt", action="store_true", help="also film prompts that name nothing a model knows")
     parser.add_argument("--allow-urls", action="store_true", help="fetch pictures from public web addresses")
     parser.add_argument("--allow-private-webhooks", action="store_true", help="deliver webhooks to private addresses too")

@@ -21,7 +21,8 @@ class Settings:
     whether webhooks may be delivered to private addresses. retention_days: how long videos are stored; audit_days: how long lines
     of the audit log are. threads: of each worker; None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or
     "mps". aliases: other names for installed models, by which requests may ask for them. any_prompt: whether prompts are filmed
-    that name nothing a model knows.
+    that name nothing a model knows. max_seconds, max_steps: the longest video and the most steps of a plan that may be asked for.
+    job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes.
     """
 
     data: Path
@@ -40,12 +41,18 @@ class Settings:
     device: str = "auto"
     aliases: dict[str, str] = field(default_factory=dict)
     any_prompt: bool = False
+    max_seconds: float = 600.0
+    max_steps: int = 200
+    job_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise InputError(f"batch {self.batch}: expected at least 1")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads {self.threads}: expected at least 1")
+        for what, limit in (("seconds", self.max_seconds), ("steps", self.max_steps), ("job timeout", self.job_timeout_s)):
+            if limit is not None and not limit > 0:
+                raise InputError(f"{what} {limit}: expected more than 0")
         for what, days in (("videos", self.retention_days), ("the audit log", self.audit_days)):
             if not days > 0:
                 raise InputError(f"{what} kept {days} days: expected more than 0")

@@ -17,7 +17,7 @@ from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, available_models, find
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
-from kinema.server.api.dependencies import Reader
+from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
 from kinema.server.api.video_schema import MOST_SECONDS, default_model, find_config
@@ -120,14 +120,15 @@ def parameters(folder: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
-def model_shown(name: str) -> ModelInfo:
+def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
     config, folder = find_config(name), find(name)
     card, schema = folder / CARD, config.denoiser.schema
     known = known_words(schema)
     details = ModelDetails(
         default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),
         heights=list(config.heights), aspects=list(config.aspects), fps=config.fps, max_side=config.max_side,
-        max_seconds=MOST_SECONDS, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=config.world is not None,
+        max_seconds=min(MOST_SECONDS, most_seconds), edit_strength=EDIT_STRENGTH, parameters=parameters(folder),
+        world=config.world is not None,
         card=card.read_text() if card.exists() else "", lacks=list(config.lacks),
         vocabulary=Vocabulary(
             kinds=list(schema.kinds), colors=list(schema.colors), words=sorted(known - set(config.lacks)),
@@ -138,13 +139,14 @@ def model_shown(name: str) -> ModelInfo:
 
 
 @router.get("", summary="Models that film, and what scenes are made of")
-async def list_models(caller: Reader) -> ModelList:
-    data = await run_in_threadpool(lambda: [model_shown(name) for name in available_models()])
+async def list_models(caller: Reader, services: ServicesDep) -> ModelList:
+    most_s = services.settings.max_seconds
+    data = await run_in_threadpool(lambda: [model_shown(name, most_s) for name in available_models()])
     return ModelList(data=data, kinema=ModelListDetails(scene=scene_facts()))
 
 
 @router.get("/{model_id}", summary="One model")
-async def get_model(caller: Reader, model_id: str) -> ModelInfo:
+async def get_model(caller: Reader, services: ServicesDep, model_id: str) -> ModelInfo:
     if model_id not in available_models():
         raise not_found("model", model_id)
-    return await run_in_threadpool(model_shown, model_id)
+    return await run_in_threadpool(model_shown, model_id, services.settings.max_seconds)

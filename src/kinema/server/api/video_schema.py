@@ -21,6 +21,7 @@ from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
 from kinema.server.billing import USUAL_FPS
 from kinema.server.services import Services
+from kinema.server.settings import Settings
 from kinema.server.storage.uploads import Sent
 from kinema.simulation.world import usual_fps
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, names_something, rewrite
@@ -167,6 +168,7 @@ def normalize(
     width, height = limits.check_size(config, requested_size(given.size, given.model, model, notes))
     seconds, fps = seconds or 4.0, fps or 16.0
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
+    check_allowed(services.settings, seconds, given.steps)
     check_prompt(given.prompt, model, given.strict)
     services.check_prompt(given.prompt)
     note_unknown_words(given.prompt, model, notes)
@@ -189,6 +191,14 @@ def check_length(config: ModelConfig, seconds: float, fps: float, width: int, he
         advice = mend.format(fps=usual_fps(config))
         raise SizeError(f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; {advice}")
     limits.check_duration(config, seconds, fps, width, height, 1)
+
+
+def check_allowed(settings: Settings, seconds: float, steps: int | None) -> None:
+    """400 for a video that is longer, or has more steps, than this server makes."""
+    if seconds > settings.max_seconds:
+        raise refuse("seconds", seconds, f"up to {settings.max_seconds:g}, the longest video that this server makes")
+    if steps is not None and steps > settings.max_steps:
+        raise refuse("steps", steps, f"up to {settings.max_steps}, the most that this server takes")
 
 
 def requested_size(size: str | None, requested_model: str | None, model: str, notes: list[str]) -> str | None:

@@ -21,6 +21,7 @@ from kinema.server.api.video_schema import (
     RenderState,
     VideoRequest,
     camera_of,
+    check_allowed,
     check_length,
     check_names_something,
     check_prompt,
@@ -174,6 +175,7 @@ class Submission:
         check_length(
             find_config(model), seconds, first["fps"], width, height, mend="resample the video first: clip.resample({fps:g})"
         )
+        check_allowed(self.services.settings, seconds, given.steps)
         request = {
             **{name: wanted.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
             "prompt": prompt, "seconds": extra_s, "size": size, "fps": first["fps"], "notes": notes, "seed": seed_of(given),

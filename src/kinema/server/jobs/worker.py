@@ -58,11 +58,16 @@ class JobsReleased(Exception):
     """No job of the batch is active any more: all were cancelled, paused, lost or stopped."""
 
 
+class JobTimeout(KinemaError):
+    """A job took longer than the server's settings allow."""
+
+
 class JobBatch:
     """The jobs that a worker renders together: their progress, and a thread that renews their leases."""
 
-    def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str) -> None:
-        self.leases, self.claims, self.worker = leases, list(claims), worker
+    def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str, timeout_s: float | None = None) -> None:
+        self.leases, self.claims, self.worker, self.timeout_s = leases, list(claims), worker, timeout_s
+        self.begun_at = time.monotonic()
         self.progress = {claim.id: (0.0, "starting") for claim in claims}
         self.stop: dict[str, str] = {}
         self.previewed_at = time.monotonic()
@@ -99,7 +104,10 @@ class JobBatch:
                 self.stop |= self.leases.beat(self.active, self.progress, self.worker)
 
     def report(self, stage: str, share: float) -> None:
-        """Called between the steps of a sampler; JobsReleased when no job is active any more."""
+        """Called between the steps of a sampler; JobsReleased when no job is active any more, JobTimeout when they took too
+        long."""
+        if self.timeout_s is not None and time.monotonic() - self.begun_at > self.timeout_s * len(self.claims):
+            raise JobTimeout(f"the video took longer than {self.timeout_s:g} s, the limit of this server; ask for less")
         for claim in self.claims:
             self.progress[claim.id] = (round(100 * share, 1), stage)
         if time.monotonic() - self._last >= BEAT_S:
@@ -163,7 +171,7 @@ class Worker:
         if not claims:
             return False
         self.reached("claimed")
-        with JobBatch(self.leases, claims, self.name) as batch:
+        with JobBatch(self.leases, claims, self.name, self.settings.job_timeout_s) as batch:
             try:
                 self._make(batch)
             except JobsReleased:
@@ -175,6 +183,8 @@ class Worker:
                 raise
             except MemoryError:
                 self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
+            except JobTimeout as error:
+                self._fail(batch, "timeout", str(error))
             except KinemaError as error:
                 self._fail(batch, "invalid_request", str(error))
             except Exception as error:
