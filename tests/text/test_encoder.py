@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +123,17 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 def test_the_word_list_is_the_one_of_the_weights() -> None:
     words = Path(text.__file__).with_name("wordpiece.txt").read_bytes()
     assert hashlib.sha256(words).hexdigest().startswith("07eced375cec144d")
+
+
+def test_nothing_is_sent_and_nothing_is_written_at_home(tmp_path: Path) -> None:
+    """onnxruntime writes an id of the machine, and looks up its maker's address, unless it is told not to."""
+    home, trace = tmp_path / "home", tmp_path / "trace"
+    home.mkdir()
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), str(home))
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | places
+    code = "import time; from kinema.text.encoder import MiniLM; MiniLM().encode(['a red ball']); time.sleep(2)"
+    strace = shutil.which("strace")
+    watched = [strace, "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(trace)] if strace else []
+    subprocess.run([*watched, sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert list(home.rglob("*")) == []
+    assert not trace.exists() or "AF_INET" not in trace.read_text()

@@ -69,6 +69,7 @@ class MiniLM:
         self._load()
 
     def _load(self) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else it writes an id of this machine, and sends events to its maker
         import onnxruntime
         from tokenizers import BertWordPieceTokenizer
 
