@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -366,3 +370,51 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     )
     for flag in (*flags, "from"):
         assert (flag if flag.startswith("-") else f"--{flag}") in shown
+
+
+def test_alone_it_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("usage: kinema")
+
+
+def test_an_unknown_flag_names_the_help_of_its_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "a.json", "--sise", "8x8"]) == 2
+    assert capsys.readouterr().err == "kinema: unrecognized arguments: --sise 8x8; see kinema render --help\n"
+    assert main(["--sise"]) == 2
+    assert capsys.readouterr().err == "kinema: unrecognized arguments: --sise; see kinema --help\n"
+
+
+def test_the_doctor_names_what_it_finds(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:8]] == [
+        "kinema", "packages", "devices", "compiler", "memory", "disk", "cache", "models",
+    ]  # fmt: skip
+    digest = hashlib.sha256((weights / "kinema-tiny" / "model.safetensors").read_bytes()).hexdigest()
+    assert any("kinema-tiny" in line and digest in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("locale", "prompt", "name"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "a crims\u00f6n ball", "ball-\u00f6.mp4"),
+        ({"PYTHONIOENCODING": "latin-1"}, "a red ball", "ball-\u65e5.mp4"),
+    ],
+)
+def test_letters_that_a_terminal_does_not_know_stop_nothing(
+    weights: Path, tmp_path: Path, locale: dict[str, str], prompt: str, name: str
+) -> None:
+    line = [*FAST, "--size", "32x32", "-o", str(tmp_path / name)]
+    command = [sys.executable, "-m", "kinema.cli.main", "generate", prompt.encode(), *(part.encode() for part in line)]
+    done = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    assert Clip.open(tmp_path / name).settings["prompt"] == prompt
+
+
+def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "kinema.cli.main", "models", "kinema-tiny"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""

@@ -18,6 +18,7 @@ from kinema.cli.options import (
     parse_at,
     progress_bar,
     tell,
+    words,
 )
 from kinema.errors import InputError
 from kinema.inference.editing import EDIT_STRENGTH
@@ -37,7 +38,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
     parser = verb("extend", "make a clip longer, after its end or before its beginning")
     parser.add_argument("clip", type=Path)
-    parser.add_argument("prompt", nargs="?", default="")
+    parser.add_argument("prompt", nargs="?", default="", type=words)
     parser.add_argument("--seconds", type=number, default=2.0, help="how much more (default: 2)")
     parser.add_argument("--before", action="store_true", help="lead up to the clip instead")
     parser = verb("infill", "fill the film between pictures given as PICTURE@SECONDS")
@@ -48,20 +49,20 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = verb("blend", "lead from one clip into another")
     parser.add_argument("clip", type=Path)
     parser.add_argument("other", type=Path)
-    parser.add_argument("prompt", nargs="?", default="")
+    parser.add_argument("prompt", nargs="?", default="", type=words)
     parser.add_argument("--seconds", type=number, default=2.0, help="length of the passage (default: 2)")
     parser = verb("interpolate", "raise a clip's frame rate")
     parser.add_argument("clip", type=Path)
     parser.add_argument("--fps", type=number, required=True)
     parser = verb("edit", "remake a clip by a new prompt")
     parser.add_argument("clip", type=Path)
-    parser.add_argument("prompt")
+    parser.add_argument("prompt", type=words)
     parser.add_argument(
         "--strength", type=number, default=EDIT_STRENGTH, help=f"near 0 keeps all, 1 nothing (default: {EDIT_STRENGTH})"
     )
     parser.add_argument("--mask", type=Path, help="a picture of the clip's size, white where it may change")
     parser = verb("image", "one still picture", "out.png")
-    parser.add_argument("prompt")
+    parser.add_argument("prompt", type=words)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,13 +18,16 @@ from kinema.cli.options import (
     progress_bar,
     tell,
     whole,
+    words,
 )
 from kinema.errors import InputError
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("generate", help="film a description", description=__doc__)
-    parser.add_argument("prompt", nargs="?", help="what happens; 'START-END: text | ...' in seconds is a storyboard")
+    parser.add_argument(
+        "prompt", nargs="?", type=words, help="what happens; 'START-END: text | ...' in seconds is a storyboard"
+    )
     add_output(parser, "out.mp4")
     parser.add_argument("--seconds", type=number, default=None, help="length of the clip (default: 4)")
     add_size(parser, "that of the picture given, else the model's own")

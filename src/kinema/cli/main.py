@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,8 +13,22 @@ from typing import NoReturn
 
 from kinema.errors import InputError, KinemaError
 
-VERBS = ("generate", "change", "state", "play", "agent", "arena", "record", "train", "serve", "worker", "keys", "verify")
-USER_ERROR, STOPPED = 2, 130
+VERBS = (
+    "generate",
+    "change",
+    "state",
+    "play",
+    "agent",
+    "arena",
+    "record",
+    "train",
+    "serve",
+    "worker",
+    "keys",
+    "verify",
+    "doctor",
+)
+USER_ERROR, STOPPED, PIPE_CLOSED = 2, 130, 141
 
 
 class CommandLineParser(argparse.ArgumentParser):
@@ -25,7 +41,7 @@ class CommandLineParser(argparse.ArgumentParser):
 def build_parser() -> CommandLineParser:
     parser = CommandLineParser(prog="kinema", description="An open world model: films what you describe.")
     parser.add_argument("--version", action="version", version=f"kinema {version('kinema')}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for verb in VERBS:
         import_module(f"kinema.cli.{verb}").add(subparsers)
     return parser
@@ -33,11 +49,26 @@ def build_parser() -> CommandLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; user errors are one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few letters shows the others as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
-        arguments = build_parser().parse_args(argv)
-        return int(arguments.run(arguments))
+        parser = build_parser()
+        arguments, unknown = parser.parse_known_args(argv)
+        if arguments.command is None and not unknown:
+            parser.print_help()
+            return 0
+        if unknown or arguments.command is None:
+            of = f"kinema {arguments.command}" if arguments.command else "kinema"
+            raise InputError(f"unrecognized arguments: {' '.join(unknown)}; see {of} --help")
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except KinemaError as error:
         return _fail(str(error), USER_ERROR)
+    except BrokenPipeError:  # whoever reads the output has left; nothing more can be said, also not at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except KeyboardInterrupt:
         return _fail("stopped; what was not finished was not written", STOPPED)
     except (MemoryError, RuntimeError) as error:

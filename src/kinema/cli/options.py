@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ def number(text: str) -> float:
     if not abs(value) <= MOST:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number")
     return value
+
+
+def words(text: str) -> str:
+    """A prompt as it was typed, also where the locale knows few letters and Python keeps the others as single bytes."""
+    return os.fsencode(text).decode("utf-8", "replace") if any("\udc80" <= c <= "\udcff" for c in text) else text
 
 
 def whole(text: str) -> int:

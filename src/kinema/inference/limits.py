@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -144,6 +145,9 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
     return width, height
 
 
+MEMORY, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
 def memory_needed(config: ModelConfig, frames: int, width: int, height: int, count: int) -> int:
     """Bytes that filming takes at its peak, by the pixels and the activations of one window."""
     pixels = frames * width * height * 3 * (1 + 4 + 4) * count
@@ -153,11 +157,15 @@ def memory_needed(config: ModelConfig, frames: int, width: int, height: int, cou
 
 
 def memory_free() -> int:
-    """Bytes of memory that this machine has free, or plenty where it does not say."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return 1 << 40
+    """Bytes of memory that this process can still get: what the system calls available, which counts caches that it would give up,
+    within the limits of its container. Plenty where nothing says."""
+    found = [1 << 40]
+    with suppress(OSError, ValueError, IndexError):
+        lines = MEMORY.read_text().splitlines()
+        found.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+    with suppress(OSError, ValueError):  # "max": no limit
+        found.append(int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text()))
+    return max(min(found), 0)
 
 
 def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int) -> int:
