@@ -86,6 +86,7 @@ def test_the_error_of_a_format_says_only_that(folder: Path) -> None:
         {"denoiser": {"heads": 0}}, {"denoiser": {"slots": "x"}}, {"denoiser": {"latent_channels": 1.5}},
         {"denoiser": {"action_width": -1}}, {"denoiser": {"width": 0}}, {"denoiser": 1}, {"window": 0}, {"window": None},
         {"film_window": -1}, {"fps": []}, {"fps": "x"}, {"autoreset": 1}, {"autoencoder": None}, {"height": "64"},
+        {"denoiser": None}, {"world": 5}, {"trained": "x"}, {"shortcuts": "maybe"},
     ],
 )  # fmt: skip
 def test_a_damaged_config_is_refused_when_it_is_read(folder: Path, damage: dict[str, object]) -> None:

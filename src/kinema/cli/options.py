@@ -150,7 +150,8 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def tell(clip: Clip, path: Path, seconds: float) -> None:
-    print(f"{path}  {clip.size}, {clip.duration_s:.1f} s at {clip.fps:g} fps, made in {seconds:.1f} s")
+    length = "" if clip.num_frames == 1 else f", {clip.duration_s:.1f} s at {clip.fps:g} fps"
+    print(f"{path}  {clip.size}{length}, made in {seconds:.1f} s")
 
 
 def parse_at(text: str) -> tuple[Path, float]:

@@ -90,7 +90,7 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
                 return RecordedWorld(folder, seed=arguments.seed, device=arguments.device)
         if start and (path / "meta" / "info.json").exists():
             raise InputError(f"{path} is a recording; train a world of it first: kinema train world --data {path}")
-        if path.suffix == ".kinema" or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
+        if path.suffix in (".kinema", ".world") or (path.is_file() and path.suffix not in (*ENDINGS, ".json")):
             from kinema.envs.recorded import RecordedWorld
             from kinema.simulation.checkpoint import saved_kind
 

@@ -85,6 +85,8 @@ class DenoiserConfig:
 
         ModelError: an entry is missing, unknown, or not as expected.
         """
+        if not isinstance(data, dict):
+            raise ModelError(f"denoiser {data!r}: expected an object")
         try:
             schema = StateSchema.from_dict(data["schema"]) if "schema" in data else PLAYGROUND
             return DenoiserConfig(**{**data, "schema": schema})

@@ -74,6 +74,10 @@ class ModelConfig:
         for name in ("name", "autoencoder"):
             if not isinstance(getattr(self, name), str):
                 raise ModelError(f"{name} {getattr(self, name)!r}: expected text")
+        if not isinstance(self.trained, dict) or not (self.world is None or isinstance(self.world, dict)):
+            raise ModelError(f"trained {self.trained!r}, world {self.world!r}: expected an object each, or no world")
+        if not isinstance(self.shortcuts, bool):
+            raise ModelError(f"shortcuts {self.shortcuts!r}: expected true or false")
         if not isinstance(self.autoencoder_sha256, str) or not re.fullmatch(r"([0-9a-f]{64})?", self.autoencoder_sha256):
             raise ModelError(f"autoencoder_sha256 {self.autoencoder_sha256!r}: expected 64 hexadecimal digits")
         if not self.heights:
