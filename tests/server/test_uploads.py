@@ -21,7 +21,7 @@ from kinema.server.storage.artifacts import ArtifactStore
 from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import sqlite_url
-from kinema.server.storage.fetch import public_address
+from kinema.server.storage.fetch import is_public, public_address
 from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads
 
 
@@ -91,6 +91,20 @@ def test_what_is_no_picture_is_refused_in_one_line(uploads: Uploads, key: str, t
 def test_too_much_is_refused_before_it_is_read(uploads: Uploads, key: str) -> None:
     with pytest.raises(ApiError, match="64 are allowed"):
         uploads.add(key, Sent(name="x", content=bytes(MOST_BYTES + 1)))
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True), ("2606:4700::1111", True), ("::ffff:8.8.8.8", True), ("64:ff9b::808:808", True),
+        ("2002:808:808::1", True), ("224.0.0.1", False), ("240.0.0.1", False), ("100.64.0.1", False), ("ff0e::1", False),
+        ("fe80::1", False), ("fc00::1", False),
+        ("::", False), ("::ffff:127.0.0.1", False), ("::127.0.0.1", False), ("64:ff9b::7f00:1", False), ("64:ff9b::a00:1", False),
+        ("64:ff9b:1::808:808", False), ("2002:a00:1::1", False), ("2001:0:808:808::1", False), ("2001:db8::1", False),
+    ],
+)  # fmt: skip
+def test_what_is_public_is_so_in_every_form(address: str, public: bool) -> None:
+    assert is_public(address) == public
 
 
 @pytest.mark.parametrize(

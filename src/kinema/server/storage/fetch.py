@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 from kinema.server.storage.decoder import invalid_media
 
 TIMEOUT_S = 15.0
+UNICAST = ipaddress.IPv6Network("2000::/3")
+"""The part of IPv6 from which public addresses are given out."""
+NAT64, TEREDO = ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("2001::/32")
 
 
 def fetch(url: str, max_bytes: int) -> bytes:
@@ -39,6 +42,18 @@ def fetch(url: str, max_bytes: int) -> bytes:
     return bytes(content)
 
 
+def is_public(address: str) -> bool:
+    """Whether an address is one of the public internet's, and so is the IPv4 address that it stands for, if any: mapped into
+    IPv6, or reached by 6to4 or NAT64. Teredo's, whose other end anybody chooses, are none."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else None)
+        if inner is not None:
+            return is_public(str(inner))
+        return ip in UNICAST and ip not in TEREDO and ip.is_global
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
 def public_address(url: str) -> str:
     """The IP address of a URL's host. 400 if the URL is not http(s) with a host, or if any address of the host is not public."""
     try:
@@ -55,6 +70,6 @@ def public_address(url: str) -> str:
         raise invalid_media(f"{parts.hostname[:80]!r} is not known") from None
     addresses = [str(entry[4][0]) for entry in entries]
     for address in addresses:
-        if not ipaddress.ip_address(address.split("%")[0]).is_global:
+        if not is_public(address.split("%")[0]):
             raise invalid_media(f"{parts.hostname[:80]!r} is not a public address")
     return addresses[0]
