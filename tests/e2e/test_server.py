@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from tests.e2e.conftest import Running, start, stop
+
+from kinema.media import Clip
 
 QUICK = {"fps": 8, "seed": 3, "steps": 2, "seconds": 0.25}
 
@@ -225,3 +228,17 @@ def test_bad_starts_fail_in_one_line(tmp_path: Path, server: Running) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2 and message in done.stderr, (flags, done.stderr)
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_trim_keeps_the_size_and_rate_of_its_source(server: Running, tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (50, 90, 162, 3), np.uint8)
+    path = Clip(frames=frames, fps=50.0).save(tmp_path / "phone.mp4")
+    with server.http() as client:
+        sent = client.post("/v1/files", files={"file": ("phone.mp4", path.read_bytes(), "video/mp4")}).json()
+        made = client.post("/v1/videos/trims", json={"video": sent["id"], "cuts": [[0.2, 0.6]]}).json()
+        video = server.wait(made["id"])
+        assert (video["status"], video["size"]) == ("completed", "162x90"), video
+        content = client.get(f"/v1/videos/{made['id']}/content").content
+    (tmp_path / "trim.mp4").write_bytes(content)
+    clip = Clip.open(tmp_path / "trim.mp4")
+    assert (clip.size, clip.fps, clip.num_frames) == ("162x90", 50.0, 20)

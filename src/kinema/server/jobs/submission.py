@@ -146,7 +146,8 @@ class Submission:
         return frames
 
     def change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> Video:
-        """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
+        """Submit a video made from others: edit, remix, extend, blend, loop, trim. A trim keeps its source's size and rate,
+        whatever the model films."""
         wanted = dict(given)
         prompt: str = wanted.get("prompt", "")
         model, notes = model_for(given.model, self.services.settings.aliases)
@@ -160,9 +161,10 @@ class Submission:
         }
         first = _source(self.services, known["a" if kind == "blend" else "video"])
         named_size = requested_size(given.size, given.model, model, notes)
-        size = _fitted(model, first["size"]) if named_size is None else named_size
-        width, height = limits.check_size(find_config(model), size)
-        size = f"{width}x{height}"
+        size = named_size or (first["size"] if kind == "trim" else _fitted(model, first["size"]))
+        if size != first["size"] or kind != "trim":
+            size = "x".join(map(str, limits.check_size(find_config(model), size)))
+        width, height = limits.parse_size(size)
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
         if kind in ("extend", "loop", "blend"):
@@ -172,9 +174,11 @@ class Submission:
         if kind == "trim":
             wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"])
             seconds = sum(end - start for start, end in wanted["cuts"])
-        check_length(
-            find_config(model), seconds, first["fps"], width, height, mend="resample the video first: clip.resample({fps:g})"
-        )
+        else:
+            check_length(
+                find_config(model), seconds, first["fps"], width, height,
+                mend="resample the video first: clip.resample({fps:g})",
+            )  # fmt: skip
         check_allowed(self.services.settings, seconds, given.steps)
         request = {
             **{name: wanted.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
