@@ -1,4 +1,5 @@
-"""Reads one upload in a process of its own, with limits of memory, time and file size; prints one line of JSON.
+"""Reads one upload in a process of its own, with limits of memory, time and file size, without the network and without
+files but those of this installation and of the folder of the upload; prints one line of JSON.
 
 python -m kinema.server.storage.decode decode IN OUT MAX_PIXELS MAX_FRAMES ARCHIVE TITLE
                                               verify IN MAX_PIXELS MAX_FRAMES ANCHORS
@@ -31,6 +32,10 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     verb, source = sys.argv[1], Path(sys.argv[2])
     from kinema.errors import KinemaError
+    from kinema.server.storage.confine import LACKS, confine
+
+    for lack in confine(source.parent):
+        print(LACKS + lack, file=sys.stderr)
 
     try:
         result = _decode(source, *sys.argv[3:]) if verb == "decode" else _verify(source, *sys.argv[3:])

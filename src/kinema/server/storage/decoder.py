@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kinema.errors import ApiError
 from kinema.provenance import part_of
+from kinema.server.storage.confine import LACKS
 
+log = logging.getLogger("kinema.server")
+
+EMPTY: Mapping[str, Path] = {}
 MAX_PIXELS = 1920 * 1088
 MAX_FRAMES = 2000
 TIMEOUT_S = 40.0
@@ -34,14 +41,18 @@ class MediaDecoder:
 
     def __init__(self) -> None:
         self._slots = threading.Semaphore(MAX_PROCESSES)
+        self._said: set[str] = set()
 
     def decode(self, content: bytes, target: Path, ingredient: Path, title: str) -> dict[str, Any]:
         """Write the pixels of a picture or video to target, and what manifests say of it to ingredient. Returns its width, height,
         frames and fps; 400 if it cannot be read."""
+        made = {path.name: path for path in (target, ingredient, part_of(ingredient))}
         try:
-            return self._run("decode", content, str(target), str(MAX_PIXELS), str(MAX_FRAMES), str(ingredient), title)
-        except ApiError:
-            for path in (target, ingredient, part_of(ingredient)):
+            return self._run(
+                "decode", content, target.name, str(MAX_PIXELS), str(MAX_FRAMES), ingredient.name, title, made=made
+            )
+        except (ApiError, OSError):
+            for path in made.values():
                 path.unlink(missing_ok=True)
             raise
 
@@ -49,7 +60,8 @@ class MediaDecoder:
         """Read the manifest and the watermark of a file. anchors: root certificates that are trusted. 400 if it cannot be read."""
         return self._run("verify", content, str(MAX_PIXELS), str(MAX_FRAMES), anchors.decode("ascii", "replace"))
 
-    def _run(self, verb: str, content: bytes, *arguments: str) -> dict[str, Any]:
+    def _run(self, verb: str, content: bytes, *arguments: str, made: Mapping[str, Path] = EMPTY) -> dict[str, Any]:
+        """What the subprocess says. made: files that it makes in its folder, and where they go."""
         with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
             source = Path(folder) / "upload"
             source.write_bytes(content)
@@ -63,6 +75,10 @@ class MediaDecoder:
                     )  # fmt: skip
                 except subprocess.TimeoutExpired:
                     raise invalid_media(f"the file takes longer than {TIMEOUT_S:g} s to read; cut it first") from None
+            for name, path in made.items():
+                if process.returncode == 0 and (Path(folder) / name).is_file():
+                    _move(Path(folder) / name, path)
+        self._say(process.stderr)
         result: dict[str, Any]
         try:
             result = json.loads(process.stdout.decode().strip().splitlines()[-1])
@@ -71,3 +87,23 @@ class MediaDecoder:
         if "error" in result:
             raise invalid_media(result["error"])
         return result
+
+    def _say(self, stderr: bytes) -> None:
+        """Log what the subprocess could not give up, once."""
+        for line in stderr.decode(errors="replace").splitlines():
+            lack = line.removeprefix(LACKS)
+            if lack != line and lack not in self._said:
+                self._said.add(lack)
+                log.warning("files of strangers are read with less protection: %s", lack)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file to another file system or on the same one, whole or not at all."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
