@@ -246,7 +246,7 @@ def test_webhooks_of_one_do_not_keep_anothers(server: Running) -> None:
 
 
 def test_pages_of_other_servers_get_nowhere(server: Running) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         signed_in = client.post("/v1/session", json={"key": server.key})
         foreign = {"origin": "http://127.0.0.1:9"}
         refused = client.post("/v1/videos", json={"prompt": "a ball"}, headers=foreign)
