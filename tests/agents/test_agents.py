@@ -19,12 +19,12 @@ from kinema.agents.vector_env import playgrounds, task_rooms
 from kinema.cli.main import main
 from kinema.datasets.recorder import record as record_env
 from kinema.envs.imagined import ImaginedEnv, ImaginedVectorEnv
-from kinema.envs.playground import PlaygroundEnv
+from kinema.envs.playground import FEATURES, PlaygroundEnv
 from kinema.errors import InputError, MediaError, OutputError
 from kinema.models.hub import Model, load
 from kinema.playground.scene_distribution import tiny
 from kinema.playground.tasks import Task
-from kinema.scene.scene import KINDS, Scene
+from kinema.scene.scene import COLORS, KINDS, Scene
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe
 
@@ -55,6 +55,15 @@ def test_a_thing_is_told_by_its_part_wherever_its_slot_is() -> None:
     assert told[0, 6] == 1 and told[0, 6 + EACH] == 1, "the ball and the flag are there"
     reach = roles(state, Task.parse(TASK))
     assert reach[0, 6] == 0 and reach[0, 6 + EACH] == 1
+
+
+def test_the_nearest_of_the_other_things_are_told_first() -> None:
+    state = np.zeros((1, 4, len(FEATURES)), np.float32)
+    state[0, :, FEATURES.index("kind")] = [KINDS.index(kind) for kind in ("ball", "ball", "box", "robot")]
+    state[0, :, FEATURES.index("color")] = COLORS.index("blue")
+    state[0, :, FEATURES.index("x")] = [8.0, 6.5, 3.0, 5.0]
+    offsets = roles(state, Task.parse(TASK))[0, 6 + 2 * EACH + 1 :: EACH]
+    np.testing.assert_allclose(offsets, [1.5 / 3, -2.0 / 3], atol=1e-6)
 
 
 def test_starts_are_stretches_of_what_was_recorded(model: Model) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -392,6 +393,15 @@ def test_the_doctor_names_what_it_finds(weights: Path, capsys: pytest.CaptureFix
     ]  # fmt: skip
     digest = hashlib.sha256((weights / "kinema-tiny" / "model.safetensors").read_bytes()).hexdigest()
     assert any("kinema-tiny" in line and digest in line for line in lines)
+
+
+def test_the_doctor_says_how_much_of_the_disk_is_free(
+    weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(shutil.disk_usage("."))(9 << 30, 6 << 30, 3 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert main(["doctor"]) == 0
+    assert "3.0 GiB free in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,14 @@ def test_an_ended_world_starts_anew_when_the_autoreset_mode_says(model: Model) -
     assert np.array_equal(before[0], after[0]) and not np.array_equal(before[1], after[1])
 
 
+def test_time_is_up_after_the_frames_of_its_seconds_and_no_later(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImaginedVectorEnv, "_terminations", lambda self: np.zeros(self.num_envs, bool))
+    env = ImaginedVectorEnv(2, model=model, task=None, observation="state", duration_s=3 / 16, autoreset_mode="Disabled")
+    env.reset(seed=1)
+    ends = [env.step(np.zeros((2, 2), np.float32))[3].all() for _ in range(3)]
+    assert ends == [False, False, True]
+
+
 def test_bad_input_is_named(model: Model) -> None:
     with pytest.raises(InputError, match="is not understood"):
         ImaginedEnv(model=model, task="make me a coffee")

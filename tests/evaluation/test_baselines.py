@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kinema.evaluation.baselines import BASELINES, Oracle
+from kinema.evaluation.baselines import BASELINES, Freeze, Oracle
 from kinema.evaluation.model_under_test import Evaluated
 from kinema.evaluation.task import ArenaTask, Result
 from kinema.evaluation.tasks import TASKS
@@ -32,6 +32,14 @@ def test_truth_near_one_and_baselines_near_zero(task: ArenaTask) -> None:
     for name in task.baselines:
         score = task.aggregate(answers(task, BASELINES[name]()), oracle).score
         assert score is not None and score <= 0.15, f"{name} scores {score}"
+
+
+def test_what_is_frozen_is_the_last_shown_frame() -> None:
+    assert TASKS["uniform"].case is not None
+    case = TASKS["uniform"].case("uniform/in/0")
+    answer = Freeze().answer(case)
+    assert len(answer) == case.horizon and (answer == case.frames[case.known - 1]).all()
+    assert (case.frames[0] != case.frames[case.known - 1]).any()
 
 
 @pytest.mark.parametrize("count", [COMPARABLE - 1, COMPARABLE])

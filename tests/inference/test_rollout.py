@@ -106,6 +106,29 @@ def test_worlds_without_slots_have_no_tracks_of_states(slots: int) -> None:
     assert ("camera" in config.vectors) == ("scene" in config.vectors) == bool(slots)
 
 
+def test_a_step_without_slots_knows_the_picture_before_the_last() -> None:
+    """What it remembers of the last frame is what a pass over the whole stretch would."""
+    config = DenoiserConfig(
+        width=32, depth=2, heads=2, mlp_ratio=2, slots=0, latent_channels=4, patch=2, text_dim=8, predict_residual=True
+    )
+    torch.manual_seed(0)
+    model = SimpleNamespace(
+        denoiser=Denoiser(config).eval(),
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+        config=SimpleNamespace(shortcuts=False),
+    )
+    tracks = {name: torch.zeros(1, 4, width) for name, width in config.vectors.items()}
+    tracks["video"] = torch.randn(1, 4, 2, 3, config.cell_values, generator=torch.Generator().manual_seed(0))
+    states = prefill(model, split_frames(tracks, 0.0, 16.0))
+    last, new = step(model, states, torch.ones(1, 2), fps=16.0, seeds=[0])
+    again = prefill(model, [*states[:-1], last, new])
+    assert last.kv is not None and again[-2].kv is not None
+    for told, looked_up in zip(last.kv, again[-2].kv, strict=True):
+        for a, b in zip(told, looked_up, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
 def test_a_model_without_slots_draws_from_the_picture_before() -> None:
     with pytest.raises(ModelError, match="predict_residual"):
         DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=0, latent_channels=4, patch=2, text_dim=8)

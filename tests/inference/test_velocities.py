@@ -58,6 +58,13 @@ def test_places_that_were_not_detected_do_not_count() -> None:
     assert (speed[torch.arange(12) != 3] - 1.5).abs().max() < 1e-3
 
 
+def test_a_place_that_was_not_detected_moves_as_the_places_around_it() -> None:
+    x = 2.0 + 1.5 * TIME
+    seen = torch.ones(12, dtype=torch.bool)
+    seen[3] = False
+    assert abs(float(estimated(x, torch.full_like(TIME, 5.0), seen=seen)[3, 0]) - 1.5) < 1e-3
+
+
 def test_known_velocities_and_single_frames_stay() -> None:
     straight = 2.0 + 1.5 * TIME
     assert (estimated(straight, straight, level=0.0) == 3.0 * PLAYGROUND.velocity_scale).all()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kinema.errors import InputError, OutputError
 from kinema.media import Clip, write_text
@@ -93,6 +94,11 @@ def test_a_gif_keeps_still_stretches_and_its_rate(tmp_path: Path) -> None:
     assert Clip.open(one).num_frames == 9
     fast = Clip.open(Clip(frames=frames, fps=100.0).save(tmp_path / "fast.gif"))
     assert fast.fps == 50.0 and fast.num_frames == 20
+
+
+def test_a_gif_plays_for_ever(clip: Clip, tmp_path: Path) -> None:
+    with Image.open(clip.save(tmp_path / "a.gif")) as picture:
+        assert picture.info["loop"] == 0
 
 
 def test_nothing_is_overwritten_unless_told(clip: Clip, tmp_path: Path) -> None:

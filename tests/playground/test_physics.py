@@ -11,7 +11,7 @@ from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, Cast, Physic
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import acting
 from kinema.playground.tasks import pole_gap
-from kinema.scene.geometry import ROUND, SOLID, Extent
+from kinema.scene.geometry import HALF_HEIGHT, ROOM_HEIGHT, ROUND, SOLID, Extent
 from kinema.scene.scene import COLORS, KINDS
 
 DIETS = {"one_shape": one_shape(), "two_shapes": two_shapes(), "tiny": tiny(), "full": full(), "acting": acting()}
@@ -115,6 +115,14 @@ def test_nothing_leaves_the_room_or_sinks(episodes: list[Episode]) -> None:
             assert scene.x[:, k].max() < scene.room_width - low_x - solid.across * size + 0.08, (episode.seed, k)
             assert scene.y[:, k].min() > low_y + solid.below * size - 0.08, (episode.seed, k)
             assert scene.y[:, k].max() < high_y - solid.above * size + 0.08, (episode.seed, k)
+
+
+def test_the_camera_shows_the_room_and_nothing_beside_it(episodes: list[Episode]) -> None:
+    for episode in episodes:
+        scene = episode.scene
+        across = HALF_HEIGHT / scene.camera[:, 2]
+        assert (scene.camera[:, 0] - across > -1e-3).all() and (scene.camera[:, 0] + across < scene.room_width + 1e-3).all()
+        assert (scene.camera[:, 1] - across > -1e-3).all() and (scene.camera[:, 1] + across < ROOM_HEIGHT + 1e-3).all()
 
 
 def test_energy_does_not_grow() -> None:

@@ -83,6 +83,14 @@ def test_without_its_root_a_signature_is_valid_and_not_trusted(me: Identity, tmp
     assert read_manifest(path).state == "valid" and "untrusted" in read_manifest(path).reason
 
 
+def test_a_signed_file_may_be_read_by_whom_it_was_before(me: Identity, tmp_path: Path) -> None:
+    for mode in (0o600, 0o664):
+        path = saved(tmp_path / f"{mode:o}.png")
+        path.chmod(mode)
+        sign(path, me, model="m", settings={})
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
 def test_signing_twice_leaves_one_seal_that_holds(me: Identity, tmp_path: Path) -> None:
     path = sign(signed(tmp_path / "a.mp4", me), me, model="second", settings={})
     assert (read_manifest(path, me.anchors).model, read_manifest(path, me.anchors).trusted) == ("second", True)

@@ -155,6 +155,11 @@ def test_films_are_compared_by_what_they_show() -> None:
     assert not same_content(small_copies(moved, 16), stored)
 
 
+def test_small_copies_are_spread_over_the_whole_film() -> None:
+    frames = np.broadcast_to(np.arange(31, dtype=np.uint8)[:, None, None, None], (31, 32, 32, 3))
+    assert small_copies(frames, 4)[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
+
+
 def test_a_changed_file_is_told_by_its_mark_and_called_changed(me: Identity, tmp_path: Path) -> None:
     path = signed(tmp_path / "a.mp4", me)
     data = bytearray(path.read_bytes())

@@ -77,6 +77,12 @@ def test_a_body_that_drips_ends_the_connection(port: int) -> None:
         assert is_closed(one)
 
 
+def test_a_body_that_begins_fast_and_then_stops_ends_the_connection(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as one:
+        one.sendall(b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n" + b"a" * 800)
+        assert is_closed(one)
+
+
 def test_a_large_body_that_flows_is_read(port: int) -> None:
     assert httpx.post(f"http://127.0.0.1:{port}/size", content=b"x" * 5_000_000).json() == 5_000_000
 

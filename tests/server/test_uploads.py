@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ from kinema.server.storage.artifacts import ArtifactStore
 from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import sqlite_url
-from kinema.server.storage.fetch import is_public, public_address
+from kinema.server.storage.fetch import fetch, is_public, public_address
 from kinema.server.storage.uploads import MOST_BYTES, Sent, Uploads
 
 
@@ -115,6 +118,38 @@ def test_only_public_addresses_are_fetched(url: str) -> None:
     with pytest.raises(ApiError) as refused:
         public_address(url)
     assert refused.value.status == 400
+
+
+def test_a_name_with_any_address_that_is_not_public_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("8.8.8.8", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
+    with pytest.raises(ApiError, match="not a public address"):
+        public_address("http://example.com/x")
+
+
+def test_a_page_is_asked_for_by_the_name_in_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many names may share one address, so the server must be told which is meant. What is too long is refused."""
+
+    class Names(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.headers["host"].encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Names) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        name = f"pictures.example.com:{server.server_port}"
+        try:
+            monkeypatch.setattr("kinema.server.storage.fetch.public_address", lambda _: "127.0.0.1")
+            assert fetch(f"http://{name}/x.png", 1000) == name.encode()
+            with pytest.raises(ApiError, match="that are allowed"):
+                fetch(f"http://{name}/x.png", 5)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_web_addresses_are_off_unless_the_operator_wants_them(uploads: Uploads, key: str) -> None:

@@ -111,6 +111,13 @@ def test_saved_and_opened_it_goes_on_bit_for_bit(model: Model, world: World, tmp
         World.open(tmp_path / "none", model=model)
 
 
+def test_a_saved_world_knows_in_which_frames_nobody_acted(model: Model, world: World, tmp_path: Path) -> None:
+    world._advance(2, (0.1, 0.2))._advance(2)
+    acted = [state.acted for state in world._frame_states]
+    other = World.open(world.save(tmp_path / "room.kinema"), model=model)
+    assert [state.acted for state in other._frame_states] == acted and True in acted and False in acted[:-1]
+
+
 def test_options_and_strict_are_of_the_plan_of_the_first_frame(model: Model) -> None:
     words = "a red ball and a blue box"
     first = {
