@@ -57,10 +57,10 @@ def _version(package: str) -> str:
 def _devices() -> str:
     import torch
 
-    found = [f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"]
-    found += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
-    found += ["mps"] * torch.backends.mps.is_available()
-    return ", ".join(found)
+    devices = [f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"]
+    devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    devices += ["mps"] * torch.backends.mps.is_available()
+    return ", ".join(devices)
 
 
 def _space() -> Iterator[tuple[str, str]]:

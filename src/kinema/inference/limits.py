@@ -159,13 +159,13 @@ def memory_needed(config: ModelConfig, frames: int, width: int, height: int, cou
 def memory_free() -> int:
     """Bytes of memory that this process can still get: what the system calls available, which counts caches that it would give up,
     within the limits of its container. Plenty where nothing says."""
-    found = [1 << 40]
+    available = [1 << 40]
     with suppress(OSError, ValueError, IndexError):
         lines = MEMORY.read_text().splitlines()
-        found.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+        available.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
     with suppress(OSError, ValueError):  # "max": no limit
-        found.append(int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text()))
-    return max(min(found), 0)
+        available.append(int((CGROUP / "memory.max").read_text()) - int((CGROUP / "memory.current").read_text()))
+    return max(min(available), 0)
 
 
 def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int) -> int:

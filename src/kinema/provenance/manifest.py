@@ -267,8 +267,10 @@ def _kind(path: Path) -> str:
 
 def _assertion(manifest: dict[str, Any], label: str) -> dict[str, Any]:
     """The data of a manifest's first assertion of this label; empty if there is none."""
-    found = [entry.get("data") for entry in manifest.get("assertions", []) if str(entry.get("label", "")).startswith(label)]
-    return found[0] if found and isinstance(found[0], dict) else {}
+    entries = [
+        entry.get("data") for entry in manifest.get("assertions", []) if str(entry.get("label", "")).startswith(label)
+    ]
+    return entries[0] if entries and isinstance(entries[0], dict) else {}
 
 
 def _making(manifest: dict[str, Any]) -> Making | Literal[""]:

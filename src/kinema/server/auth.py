@@ -159,9 +159,9 @@ class Auth:
         """The caller of a key; 401 when the key is unknown, expired or revoked."""
         return self._caller(self._lookup(digest_of(key)))
 
-    def _caller(self, found: Row[Any] | None) -> Caller:
+    def _caller(self, key_row: Row[Any] | None) -> Caller:
         """The caller of a key's row; 401 when there is none, or it has expired or was revoked."""
-        row, now = _check_valid(found), time.time()
+        row, now = _check_valid(key_row), time.time()
         if now - max(row.last_used_at or 0.0, self._last_noted.get(row.id, 0.0)) > USED_S:
             self._last_noted[row.id] = now
             self._notes.submit(self._note, row.id, now)

@@ -17,7 +17,7 @@ from kinema.server.api.errors import body
 from kinema.server.api.explain import explain
 from kinema.server.metrics import LOG
 
-CLIENT_GONE = 499
+CLIENT_LEFT = 499
 """The status that logs and metrics show of a request whose client left before it was whole; nobody gets it."""
 
 
@@ -41,8 +41,8 @@ def add_error_handlers(app: FastAPI) -> None:
         )
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=CLIENT_GONE)
+    async def client_left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_LEFT)
 
     @app.exception_handler(OutputError)
     async def output(request: Request, error: OutputError) -> JSONResponse:
