@@ -140,7 +140,7 @@ def test_a_clip_of_more_frames_than_the_model_knows_is_perceived_in_all_of_them(
         (lambda: Clip.open("https://example.org/a.mp4"), "expected a path"),
         (lambda: Clip.open(""), "expected a path"),
         (lambda: Clip.open(None), "expected a path"),  # type: ignore[arg-type]
-        (lambda: kinema.infill(None), "two or more pairs"),  # type: ignore[arg-type]
+        (lambda: kinema.infill(None), "at least two pairs"),  # type: ignore[arg-type]
         (lambda: kinema.render(None), "expected a kinema.Scene"),  # type: ignore[arg-type]
         (lambda: kinema.surprise(None), "given for a clip"),  # type: ignore[arg-type]
         (lambda: gymnasium.make_vec("kinema/Recorded-v0", num_envs=2), "no model was given"),

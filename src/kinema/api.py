@@ -363,7 +363,7 @@ def infill(
     fps = python_values(fps)
     engine = resolve_film_model(model)
     if not isinstance(pictures, list | tuple) or len(pictures) < 2:
-        raise InputError("filling in needs two or more pairs (picture, second), such as a.png@0 b.png@1.5")
+        raise InputError("filling in needs at least two pairs (picture, second), such as a.png@0 b.png@1.5")
     given = _pictures(pictures)
     width, height = limits.size_for(engine, given[0][0], size)
     known: dict[int, Frames] = {}
