@@ -142,6 +142,7 @@ def test_what_is_created_has_no_sources(me: Identity, tmp_path: Path) -> None:
 def test_a_broken_manifest_of_a_source_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + b"\xff" * 200)
     archive_ingredient(tmp_path / "a.mp4", "a.mp4", tmp_path / "a.c2pa")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"], "nothing is said of it"
 
 
 def test_films_are_compared_by_what_they_show() -> None:

@@ -25,6 +25,7 @@ from kinema.server.api.video_schema import (
 )
 from kinema.server.api.world_schema import AskWhatIf, CreateWorld
 from kinema.server.settings import Settings
+from kinema.text.prompt_check import names_something, rewrite
 
 
 def test_brackets() -> None:
@@ -79,6 +80,7 @@ def test_a_prompt_that_names_nothing_is_refused_with_what_is_filmed(prompt: str)
 
 @pytest.mark.parametrize("prompt", ["a red bal rolls", "two boxes", "0-1: circles | 1-2: night", "the desert"])
 def test_a_prompt_that_names_something_is_taken(prompt: str) -> None:
+    assert names_something(rewrite(prompt)[0])
     check_names_something(prompt, "kinema-tiny")
 
 

@@ -66,7 +66,11 @@ class Caller:
 def cookie_of(connection: HTTPConnection) -> str:
     """The name of the cookie. Browsers send cookies to every port of a host, so it names the port: two servers on one machine do
     not end each other's sessions."""
-    return f"kinema_session_{connection.url.port or connection.url.scheme}"
+    try:
+        port = connection.url.port
+    except ValueError:  # a Host header whose port is no number
+        port = None
+    return f"kinema_session_{port or connection.url.scheme}"
 
 
 def digest_of(key: str) -> str:

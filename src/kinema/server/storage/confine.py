@@ -28,7 +28,7 @@ EACCES_ANSWER = 0x00050000 | 13
 ALLOW = 0x7FFF0000
 LACKS = "confine: "
 """Begins a line of a subprocess about what it could not give up."""
-SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev")
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev/urandom", "/dev/random", "/dev/zero")
 
 
 class _Path(ctypes.Structure):
