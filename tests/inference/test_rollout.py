@@ -83,20 +83,26 @@ def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> N
     assert torch.equal(other.tracks["state"], last.tracks["state"])
 
 
-@pytest.mark.parametrize("slots", [0, 1])
-def test_worlds_without_slots_have_no_tracks_of_states(slots: int) -> None:
-    """And those of Kinema 0.2, which had one empty slot, still step."""
+def recorded(slots: int, batch: int, frames: int) -> tuple[SimpleNamespace, dict[str, torch.Tensor]]:
+    """An untrained model of a recorded world, and tracks of a beginning."""
     config = DenoiserConfig(
         width=32, depth=2, heads=2, mlp_ratio=2, slots=slots, latent_channels=4, patch=2, text_dim=8, predict_residual=True
     )
+    torch.manual_seed(0)
+    denoiser = Denoiser(config).eval()
     model = SimpleNamespace(
-        denoiser=Denoiser(config).eval(),
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-        config=SimpleNamespace(shortcuts=False),
+        denoiser=denoiser, dtype=torch.float32, device=torch.device("cpu"), config=SimpleNamespace(shortcuts=False)
     )
-    tracks = {name: torch.zeros(2, 3, width) for name, width in config.vectors.items()}
-    tracks["video"] = torch.randn(2, 3, 2, 3, config.cell_values, generator=torch.Generator().manual_seed(0))
+    tracks = {name: torch.zeros(batch, frames, width) for name, width in config.vectors.items()}
+    tracks["video"] = torch.randn(batch, frames, 2, 3, config.cell_values, generator=torch.Generator().manual_seed(0))
+    return model, tracks
+
+
+@pytest.mark.parametrize("slots", [0, 1])
+def test_worlds_without_slots_have_no_tracks_of_states(slots: int) -> None:
+    """And those of Kinema 0.2, which had one empty slot, still step."""
+    model, tracks = recorded(slots, 2, 3)
+    config = model.denoiser.config
     if slots:
         tracks["state"] = -torch.ones(2, 3, slots, config.schema.features)
     states = prefill(model, split_frames(tracks, 0.0, 16.0))
@@ -108,18 +114,7 @@ def test_worlds_without_slots_have_no_tracks_of_states(slots: int) -> None:
 
 def test_a_step_without_slots_knows_the_picture_before_the_last() -> None:
     """What it remembers of the last frame is what a pass over the whole stretch would."""
-    config = DenoiserConfig(
-        width=32, depth=2, heads=2, mlp_ratio=2, slots=0, latent_channels=4, patch=2, text_dim=8, predict_residual=True
-    )
-    torch.manual_seed(0)
-    model = SimpleNamespace(
-        denoiser=Denoiser(config).eval(),
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-        config=SimpleNamespace(shortcuts=False),
-    )
-    tracks = {name: torch.zeros(1, 4, width) for name, width in config.vectors.items()}
-    tracks["video"] = torch.randn(1, 4, 2, 3, config.cell_values, generator=torch.Generator().manual_seed(0))
+    model, tracks = recorded(0, 1, 4)
     states = prefill(model, split_frames(tracks, 0.0, 16.0))
     last, new = step(model, states, torch.ones(1, 2), fps=16.0, seeds=[0])
     again = prefill(model, [*states[:-1], last, new])

@@ -344,27 +344,34 @@ def phyworld() -> Recipe:
     )
 
 
+def _going_on(small: Recipe, part: str, last: Phase) -> Recipe:
+    """A part of a model alone, begun with its shipped weights, on one phase, for as long as there are minutes."""
+    return replace(
+        small,
+        name=f"{small.name}-{part}",
+        model=small.name,
+        phases=(last,),
+        steps=1_000_000,
+        compile=False,
+        canary_every=1_000_000,
+        picture_every=1_000_000,
+        begin=f"kinema-{small.name}",
+    )
+
+
 def tiny_drawing() -> Recipe:
     """kinema-tiny's local parts alone, begun with the shipped weights: stills of every size, nothing else. One core."""
     small = tiny_recipe()
     last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=1.0)
     return replace(
-        small,
-        name="tiny-drawing",
-        model=small.name,
-        phases=(last,),
+        _going_on(small, "drawing", last),
         acting=replace(last, name="tiny"),
         acting_share=0.0,
         meeting=replace(last, name="tiny"),
         meeting_share=0.0,
         crop_share=0.7,
-        steps=1_000_000,
         other_lr=2e-3,
         cooldown=0.5,
-        compile=False,
-        canary_every=1_000_000,
-        picture_every=1_000_000,
-        begin="kinema-tiny",
     )
 
 
@@ -376,10 +383,7 @@ def tiny_trunk() -> Recipe:
     small = tiny_recipe()
     last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=0.0, film_share=0.12)
     return replace(
-        small,
-        name="tiny-trunk",
-        model=small.name,
-        phases=(last,),
+        _going_on(small, "trunk", last),
         acting=replace(small.acting, episodes=4_000),
         meeting=replace(small.meeting, episodes=4_000),
         meeting_share=0.5,
@@ -387,55 +391,42 @@ def tiny_trunk() -> Recipe:
         live_share=0.7,
         own_share=0.5,
         film_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
-        steps=1_000_000,
         matrix_lr=1e-3,
         other_lr=5e-4,
         cooldown=0.7,
         ema=0.99,
-        compile=False,
-        canary_every=1_000_000,
-        picture_every=1_000_000,
         trained=TRUNK,
-        begin="kinema-tiny",
     )
 
 
-def _contacts(small: Recipe, begin: str, meeting: Phase) -> Recipe:
+def _contacts(small: Recipe, meeting: Phase) -> Recipe:
     """Contacts alone, beside the rest as it is; half of the rows from rooms in which things meet."""
     last = replace(small.phases[-1], until=1.0, still_share=0.0, film_share=0.0, episodes=meeting.episodes)
     return replace(
-        small,
-        name=f"{small.name}-contacts",
-        model=small.name,
-        phases=(last,),
+        _going_on(small, "contacts", last),
         meeting=meeting,
         acting=replace(small.acting, episodes=min(small.acting.episodes, meeting.episodes)),
         meeting_share=0.6,
         acting_share=0.1 if small.acting_share else 0.0,
         live_share=1.0,
         own_share=0.0,
-        steps=1_000_000,
         other_lr=3e-3,
         cooldown=0.7,
         ema=0.98,
-        compile=False,
-        canary_every=1_000_000,
-        picture_every=1_000_000,
         trained=("contacts.",),
-        begin=begin,
     )
 
 
 def tiny_contacts() -> Recipe:
     """kinema-tiny's contacts alone, begun with the shipped weights. Twenty minutes on one core."""
     small = tiny_recipe()
-    return _contacts(small, "kinema-tiny", replace(small.meeting, episodes=4_000))
+    return _contacts(small, replace(small.meeting, episodes=4_000))
 
 
 def phyworld_contacts() -> Recipe:
     """kinema-phyworld's contacts alone, begun with the shipped weights. Twenty minutes on one core."""
     small = phyworld()
-    return _contacts(small, "kinema-phyworld", replace(small.phases[0], episodes=6_000))
+    return _contacts(small, replace(small.phases[0], episodes=6_000))
 
 
 def phyworld_sharp() -> Recipe:

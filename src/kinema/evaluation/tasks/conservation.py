@@ -12,6 +12,7 @@ from functools import lru_cache
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinema.evaluation.cases import FPS, Case, enact, straight
 from kinema.evaluation.model_under_test import Evaluated, predict
@@ -19,7 +20,8 @@ from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground.physics import Actor, Cast
 from kinema.scene.geometry import ROOM_HEIGHT
-from kinema.scene.scene import LARGE, MEDIUM
+from kinema.scene.scene import LARGE, MEDIUM, Scene
+from kinema.types import Floats
 
 KNOWN, FRAMES = 8, 32
 SLACK = 0.2
@@ -77,26 +79,31 @@ def _case(item: str) -> Case:
     return replace(case, name=f"conservation/{item}", other=other.truth)
 
 
+def physical_rules(x: Floats, at: NDArray[np.int64], scene: Scene, hit: int) -> dict[str, bool]:
+    """Which rules places x [N, 2] of the two balls keep at frames `at` [N] of a scene that meet at frame `hit`. NaN: not found."""
+    radius = scene.size[:2].astype(np.float64)
+    mass, before = radius**2, scene.vx[KNOWN - 1, :2].astype(np.float64)
+    late = (at >= hit + 2) & (at <= hit + 10) & ~np.isnan(x).any(1)
+    if late.sum() < 4:
+        return dict.fromkeys(RULES[:-1], False)
+    after = np.array([np.polyfit(at[late] / FPS, x[late, k], 1)[0] for k in range(2)])
+    order = float(np.sign(scene.x[0, 1] - scene.x[0, 0]))
+    apart, closing = order * (x[:, 1] - x[:, 0]), order * (before[0] - before[1])
+    return {
+        "momentum": bool(abs((mass * (after - before)).sum()) <= SLACK * float((mass * np.abs(before)).sum())),
+        "energy": bool((mass * after**2).sum() <= ENERGY * (mass * before**2).sum()),
+        "parting": bool(order * (after[1] - after[0]) >= 0.2 * closing),
+        "solid": bool(np.nanmin(apart) >= THROUGH * radius.sum()),
+    }
+
+
 def _evaluate(model: Evaluated, item: str) -> Result:
     case = _case(item)
     scene, hit = case.truth, int(case.marks["hit"])
     at = np.arange(KNOWN, FRAMES)
     reading = read_pictures(predict(model, case), scene, at)
-    x, radius = reading.place[:, :2, 0], scene.size[:2].astype(np.float64)
-    mass, before = radius**2, scene.vx[KNOWN - 1, :2].astype(np.float64)
-    late = (at >= hit + 2) & (at <= hit + 10) & ~np.isnan(x).any(1)
     keeps = float(reading.named[:, :2].all(1).mean()) >= 0.8 and float((reading.extra == 0).mean()) >= 0.8
-    holds = dict.fromkeys(RULES, False) | {"same things": keeps}
-    if late.sum() >= 4:
-        after = np.array([np.polyfit(at[late] / FPS, x[late, k], 1)[0] for k in range(2)])
-        moved = float((mass * np.abs(before)).sum())
-        order = float(np.sign(scene.x[0, 1] - scene.x[0, 0]))
-        apart = order * (x[:, 1] - x[:, 0])
-        closing = order * (before[0] - before[1])
-        holds["momentum"] = bool(abs((mass * (after - before)).sum()) <= SLACK * moved)
-        holds["energy"] = bool((mass * after**2).sum() <= ENERGY * (mass * before**2).sum())
-        holds["parting"] = bool(order * (after[1] - after[0]) >= 0.2 * closing)
-        holds["solid"] = bool(np.nanmin(apart) >= THROUGH * radius.sum())
+    holds = {**physical_rules(reading.place[:, :2, 0], at, scene, hit), "same things": keeps}
     return {"value": float(all(holds.values())), **{rule: float(held) for rule, held in holds.items()}}
 
 
