@@ -173,14 +173,18 @@ class Auth:
             key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
         )  # fmt: skip
 
-    def _lookup(self, digest: str) -> Row[Any] | None:
-        """The row of a key, at most CACHE_S old."""
+    def _lookup(self, digest: str, *, session: bool = False) -> Row[Any] | None:
+        """The row of a key, at most CACHE_S old. digest: of the key, or of a session of it."""
         then, row = self._cached.get(digest, (-CACHE_S, None))
         now = time.monotonic()
         if now - then < CACHE_S:
             return row
         with self.database.reading() as db:
-            row = db.execute(select(keys).where(keys.c.digest == digest)).first()
+            wanted = select(keys).where(keys.c.digest == digest)
+            if session:
+                held = (sessions.c.digest == digest) & (sessions.c.expires_at > self.database.now(db))
+                wanted = select(keys).join(sessions, sessions.c.key_id == keys.c.id).where(held)
+            row = db.execute(wanted).first()
         if row is not None:
             if len(self._cached) >= MAX_CACHED:
                 self._cached.clear()
@@ -206,14 +210,7 @@ class Auth:
 
     def signed_in(self, text: str) -> Caller:
         """The caller of a session; 401 when it has ended, or its key has."""
-        digest = digest_of(text)
-        then, row = self._cached.get(digest, (-CACHE_S, None))
-        if time.monotonic() - then >= CACHE_S:
-            with self.database.reading() as db:
-                held = (sessions.c.digest == digest) & (sessions.c.expires_at > self.database.now(db))
-                row = db.execute(select(keys).join(sessions, sessions.c.key_id == keys.c.id).where(held)).first()
-            if row is not None:
-                self._cached[digest] = (time.monotonic(), row)
+        row = self._lookup(digest_of(text), session=True)
         if row is None:
             raise ApiError(401, "this session has ended; sign in again with an API key", code="session_ended")
         return self._caller(row)
