@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from kinema.autoencoder import Autoencoder, AutoencoderConfig
+from kinema.datasets.episode_cache import SHARD, EpisodeCache, Order, build_shards
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
+from kinema.playground.scene_distribution import meeting
 from kinema.scene.scene import COLORS, KINDS, Scene
 
 torch.set_num_threads(1)
@@ -64,3 +66,11 @@ def make_scene(frames: int = 4) -> Scene:
 def scene() -> Callable[..., Scene]:
     """Makes a scene of so many frames: a red ball that goes right, a blue box and a green robot."""
     return make_scene
+
+
+@pytest.fixture(scope="session")
+def meetings(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
+    """Episodes in which things meet, or hide behind a screen."""
+    folder = tmp_path_factory.mktemp("meetings")
+    build_shards([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
+    return EpisodeCache(folder)

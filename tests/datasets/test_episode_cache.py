@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from kinema.datasets import episode_cache
-from kinema.datasets.episode_cache import JOLT, SHARD, EpisodeCache, Order, build_shards, simulate_shard
+from kinema.datasets.episode_cache import JOLT, EpisodeCache, Order, build_shards, simulate_shard
 from kinema.errors import InputError
 from kinema.playground import simulate, tiny
 from kinema.playground.phyworld import PhyWorld
-from kinema.playground.scene_distribution import acting, meeting
+from kinema.playground.scene_distribution import acting
+from kinema.scene.scene import KINDS
 from kinema.training.batches import draw_meeting_windows
 
 
@@ -70,13 +71,6 @@ def test_banks_of_an_older_format_are_refused(tmp_path: Path, monkeypatch: pytes
         build_shards([order])
 
 
-@pytest.fixture(scope="module")
-def meetings(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
-    folder = tmp_path_factory.mktemp("meetings")
-    build_shards([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
-    return EpisodeCache(folder)
-
-
 def test_jolts_are_contacts_of_what_is_in_sight(meetings: EpisodeCache) -> None:
     """Where a jolt is noted somebody's velocity changes more than gravity could; and things that meet do jolt."""
     episodes, frames = meetings.jolts
@@ -86,9 +80,20 @@ def test_jolts_are_contacts_of_what_is_in_sight(meetings: EpisodeCache) -> None:
     assert (change.max(1) > JOLT).all()
 
 
+def test_covered_frames_hide_something_behind_a_screen(meetings: EpisodeCache) -> None:
+    episodes, frames = meetings.covered
+    kind, visible = meetings.arrays["kind"][episodes], meetings.arrays["visible"].astype(np.float32)[episodes, frames]
+    screen = kind == KINDS.index("screen")
+    assert len(episodes) and screen.any(1).all()
+    assert (np.where((kind >= 0) & ~screen, visible, 1.0).min(1) < 0.9).all()
+
+
 def test_meetings_are_asked_for_at_their_contact(meetings: EpisodeCache) -> None:
     past = np.arange(12) % 3 != 2
     windows = draw_meeting_windows(np.random.default_rng(0), meetings, batch=64, frames=12, past=past, text_drop=0.0)
     vx, vy = windows.fields.vx, windows.fields.vy
     jolted = (np.hypot(np.diff(vx, axis=1), np.diff(vy, axis=1)) > JOLT).any(-1)
-    assert jolted[:, ~past[1:]].any(1).mean() > 0.9
+    hidden = (windows.fields.visible < 0.9) & (windows.fields.kind >= 0)[:, None]
+    asked = jolted[:, ~past[1:]].any(1), hidden[:, ~past].any((1, 2))
+    assert (asked[0] | asked[1]).mean() > 0.9
+    assert asked[1].mean() > 0.25

@@ -77,3 +77,12 @@ def test_uneven_frames_are_read_by_their_times() -> None:
     uneven = torch.tensor([0.0, 0.05, 0.2, 0.22, 0.4, 0.5]).double()
     speed = estimated(1.0 + 2.0 * uneven, 5.0 + 0.0 * uneven, time_s=uneven)[:, 0]
     assert (speed - 2.0).abs().max() < 1e-3
+
+
+def test_frames_at_one_time_give_no_velocity() -> None:
+    x = torch.tensor([2.0, 2.0, 2.15, 2.3]).double()
+    twice = torch.tensor([0.0, 0.0, 0.1, 0.2]).double()
+    speed = estimated(x, 0.0 * x, time_s=twice)[:, 0]
+    assert (speed[1:] - 1.5).abs().max() < 1e-3
+    assert speed[0] == 3.0 * PLAYGROUND.velocity_scale
+    assert (estimated(x, x, time_s=0.0 * twice) == 3.0 * PLAYGROUND.velocity_scale).all()

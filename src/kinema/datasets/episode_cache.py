@@ -23,7 +23,7 @@ from kinema.errors import InputError
 from kinema.playground import SceneDistribution, simulate
 from kinema.playground.phyworld import PhyWorld
 from kinema.scene.encoding import Fields
-from kinema.scene.scene import BACKGROUNDS, VIEWS
+from kinema.scene.scene import BACKGROUNDS, KINDS, VIEWS
 from kinema.text import MiniLM, TextEncoder
 
 SHARD = 500
@@ -32,6 +32,8 @@ FORMAT = 2
 FPS = 32.0
 FRAMES = 128
 MAX_TOKENS = 40
+COVERED = 0.9
+"""Visible share below which a thing counts as hidden in part (`EpisodeCache.covered`)."""
 JOLT = 0.8
 """Units a second: more than gravity, friction and engines bring about from one frame to the next."""
 _MOVING = ("x", "y", "vx", "vy", "angle", "visible")
@@ -202,6 +204,16 @@ class EpisodeCache:
         jolted = ((np.hypot(np.diff(vx, axis=1), np.diff(vy, axis=1)) > JOLT) & visible).any(-1)
         episodes, frames = np.nonzero(jolted)
         return episodes, frames + 1
+
+    @cached_property
+    def covered(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Episodes and frames in which a screen hides a tenth or more of something; things that leave the picture of an episode
+        with a screen are among them."""
+        kind = self.arrays["kind"]
+        screen = kind == KINDS.index("screen")
+        things = ((kind >= 0) & ~screen & screen.any(-1, keepdims=True))[:, None]
+        episodes, frames = np.nonzero(((self.arrays["visible"] < COVERED) & things).any(-1))
+        return episodes, frames
 
     def __len__(self) -> int:
         return len(self.arrays["kind"])

@@ -34,7 +34,7 @@ def estimate_velocity(
         state: [B, T, K, F].
         level: Noise levels of the state [B, T, K, F]; a velocity at level 0 stays as it is.
         seen: In which frames the place of a slot was detected or known, bool [B, T, K].
-        time_s: Seconds [B, T], rising.
+        time_s: Seconds [B, T], rising; frames at one time give no velocity.
         side: Which samples are seen from the side, where things fall, bool [B].
         schema: Of the state.
 
@@ -62,7 +62,9 @@ def _best_slopes(place: Tensor, seen: Tensor, times: Tensor, side: Tensor) -> Te
     falling = -GRAVITY * side.to(place)
     for length in range(2, min(LONGEST, frames) + 1):
         clock = times.unfold(1, length, 1)
-        whole = seen.unfold(1, length, 1).all(-1) & (clock.diff(dim=-1).amax(-1) <= GAP_S)[..., None]
+        steps = clock.diff(dim=-1)
+        fitting = (steps.amin(-1) > 0) & (steps.amax(-1) <= GAP_S)
+        whole = seen.unfold(1, length, 1).all(-1) & fitting[..., None]
         curves = [(1, torch.zeros_like(falling)), (1, falling)] + [(2, torch.zeros_like(falling))] * (length >= CURVED)
         for degree, pull in curves:
             slope, variance = _fit(place.unfold(1, length, 1), clock - clock.mean(-1, keepdim=True), degree, pull)
@@ -82,7 +84,7 @@ def _fit(windows: Tensor, clock: Tensor, degree: int, pull: Tensor) -> tuple[Ten
     """
     powers = torch.stack([clock**power for power in range(degree + 1)], -1)
     gradients = torch.stack([power * clock ** max(power - 1, 0) for power in range(degree + 1)], -1)
-    inverse = torch.linalg.inv(powers.mT @ powers)
+    inverse = torch.linalg.pinv(powers.mT @ powers, hermitian=True)
     fallen, falling = torch.zeros_like(windows), torch.zeros_like(windows)
     fallen[..., 1, :] = (0.5 * pull[:, None, None] * clock.square())[:, :, None]
     falling[..., 1, :] = (pull[:, None, None] * clock)[:, :, None]

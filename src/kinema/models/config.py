@@ -37,6 +37,8 @@ class DenoiserConfig:
     """Further numbers of each frame in a recorded world."""
     predict_residual: bool = False
     """Whether the model predicts a picture's difference to the one before it, as in recorded worlds, which have no slots."""
+    occlusion: bool = False
+    """Whether a module of its own predicts what slots hide of each other (`kinema.models.objects.occlusion`)."""
     schema: StateSchema = PLAYGROUND
     """What a slot can say, and the scales of the tracks."""
 
@@ -45,7 +47,7 @@ class DenoiserConfig:
             raise ModelError(f"schema {self.schema!r}: expected a kinema.scene.schema.StateSchema")
         for name in (field.name for field in fields(self)):
             value, least = getattr(self, name), 0 if name in ("slots", "sensors", "action_width") else 1
-            if name not in ("predict_residual", "schema") and (
+            if name not in ("predict_residual", "occlusion", "schema") and (
                 not isinstance(value, int) or isinstance(value, bool) or value < least
             ):
                 raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")

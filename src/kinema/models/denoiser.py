@@ -13,7 +13,8 @@ the other frames, with mean m and standard deviation s (`kinema.models.objects.m
 
     x_hat = m + (1 - t) s^2 / p (x_t - (1 - t) m) + t s / sqrt(p) F,   p = (1 - t)^2 s^2 + t^2.
 
-The contact module corrects that mean (`kinema.models.objects.contacts`). The video's mean and standard deviation are predicted from
+The contact module corrects that mean (`kinema.models.objects.contacts`), and the occlusion module the visible share of slots that
+others hide (`kinema.models.objects.occlusion`). The video's mean and standard deviation are predicted from
 slots and setting alone (`kinema.models.objects.splatter.LocalHead`). In recorded worlds, which have no slots, they are the previous
 picture and a fixed spread.
 
@@ -38,7 +39,8 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import MAP, Conv, ConvHead, ConvStem, place_features
 from kinema.models.objects.contacts import ContactModule
 from kinema.models.objects.detection import detection_dim
-from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share
+from kinema.models.objects.motion_prior import GaussianPrior, MotionPrior, moving_share, output_for
+from kinema.models.objects.occlusion import OcclusionModule
 from kinema.models.objects.splatter import LocalHead, SlotSplatter
 from kinema.scene.geometry import MIDDLE
 
@@ -133,12 +135,12 @@ class DenoiserInput:
 @dataclass(frozen=True, kw_only=True)
 class _Expectations:
     """What is expected of the slots [B, T, K, F or C]: the motion prior's addition to their tokens, `drift`, and to the outputs;
-    its mean and spread; the contact module's output, and the share of the trunk's output to retain."""
+    its mean and spread; the output of the contact and the occlusion module, and the share of the trunk's output to retain."""
 
     drift: Tensor
     output: Tensor
     prior: GaussianPrior
-    contact: Tensor
+    correction: Tensor
     retained: Tensor
 
 
@@ -159,6 +161,7 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.action_in.weight)
         self.motion_prior = MotionPrior(schema, c) if has_slots else None
         self.contacts = ContactModule(schema) if has_slots else None
+        self.occlusion = OcclusionModule(schema) if has_slots and config.occlusion else None
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
@@ -252,7 +255,7 @@ class Denoiser(nn.Module):
         if expectations is not None:
             assert self.state_out is not None
             state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + expectations.output
-            answers["state"] = state_answer * expectations.retained + expectations.contact
+            answers["state"] = state_answer * expectations.retained + expectations.correction
             answers["mean"], answers["spread"] = expectations.prior.over()
         vectors = self.vector_out(x[:, :, -1].float())
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
@@ -304,8 +307,8 @@ class Denoiser(nn.Module):
         return torch.cat([first, video], 1)[:, index] * (1 - uncertainty[..., None]), uncertainty
 
     def _motion(self, canvas: Canvas, bias: Tensor | None, context: RolloutContext | None, *, exact: bool) -> _Expectations:
-        """What the motion prior and the contact module make of the slots. exact: compute in float64, so that the result does not
-        depend on the number of frames."""
+        """What the motion prior, the contact and the occlusion module make of the slots. exact: compute in float64, so that the
+        result does not depend on the number of frames."""
         assert self.motion_prior is not None and self.contacts is not None
         state, level, time_s, now = canvas.values["state"], canvas.levels["state"], canvas.time_s, canvas.num_frames
         view = canvas.values["scene"][..., 0] * (1 - canvas.levels["scene"])
@@ -316,14 +319,22 @@ class Denoiser(nn.Module):
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, output, around = self.motion_prior(state, level, time_s, bias, now)
-        contact, retained = self.contacts(own, own_level, view, around.mean, around.spread)
+        contact, kept = self.contacts(own, own_level, view, around.mean, around.spread)
+        likely = around.place(state[:, -now:], level[:, -now:])
         around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float(), columns=around.columns)
+        correction, retained = around.answered(contact.float()), moving_share(kept.float(), around.columns)
+        if self.occlusion is not None:
+            shown, kept = (share.float()[..., None] for share in self.occlusion(own, own_level, likely))
+            column = self.schema.slice("visible")
+            shown = (1 - kept) * output_for(own[..., column], own_level[..., column], 2 * shown - 1)
+            correction = torch.cat([correction[..., : column.start], shown, correction[..., column.stop :]], -1)
+            retained = torch.cat([retained[..., : column.start], kept, retained[..., column.stop :]], -1)
         return _Expectations(
             drift=drift,
             output=output,
             prior=around,
-            contact=around.answered(contact.float()),
-            retained=moving_share(retained.float(), around.columns),
+            correction=correction,
+            retained=retained,
         )
 
     def _local(

@@ -163,8 +163,8 @@ def acting() -> SceneDistribution:
 
 
 def meeting() -> SceneDistribution:
-    """`tiny` with things that meet in every room: what contacts do is learned from these."""
-    return replace(tiny(), min_entities=2, scenarios={"hit": 0.5, "towards": 0.4, "push": 0.1})
+    """`tiny` with things that meet, or hide behind a screen, in every room: what contacts and screens do is learned from these."""
+    return replace(tiny(), min_entities=2, scenarios={"hit": 0.4, "towards": 0.3, "push": 0.1, "behind": 0.2})
 
 
 def full() -> SceneDistribution:

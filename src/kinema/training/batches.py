@@ -36,6 +36,8 @@ HELD_BACK = 200
 
 ENDING = 0.4
 """Share of the stretches to be stepped through in which a task is done, where the episode cache has such."""
+SCREENED = 0.35
+"""Share of the stretches of meetings in which something is hidden, where the episode cache has such."""
 PARTIAL = 3
 """Caption of an episode cache in which words of kind or color are left out here and there, so that each is learned by itself."""
 
@@ -156,24 +158,39 @@ def draw_live_windows(
     return cache.windows(episodes, starts, strides, frames, which)
 
 
+def training_part(
+    cache: EpisodeCache, frames: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Those of the episodes and frames that are not held back."""
+    kept = frames[0] < len(cache) - HELD_BACK
+    return frames[0][kept], frames[1][kept]
+
+
 def draw_meeting_windows(
     rng: np.random.Generator, cache: EpisodeCache, *, batch: int, frames: int, past: NDArray[np.bool_], text_drop: float
 ) -> Windows:
-    """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`EpisodeCache.jolts`)."""
-    episodes, jolts = cache.jolts
-    pick = rng.choice(np.flatnonzero(episodes < len(cache) - HELD_BACK), batch)
+    """Stretches in which a next frame, one that `past` [T] does not hold, is the first after a contact (`EpisodeCache.jolts`), or,
+    in some where there are screens, one in which a thing is hidden (`EpisodeCache.covered`)."""
+    episodes, times = training_part(cache, cache.jolts)
+    pick = rng.integers(0, len(episodes), batch)
+    episodes, times = episodes[pick], times[pick]
+    behind, hidden = training_part(cache, cache.covered)
+    if len(behind):
+        pick = rng.integers(0, len(behind), batch)
+        screened = rng.random(batch) < SCREENED
+        episodes, times = np.where(screened, behind[pick], episodes), np.where(screened, hidden[pick], times)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
     targets = np.flatnonzero(~past)
     targets = targets[targets >= min(2, frames - 1)]
     targets = targets if len(targets) else np.arange(frames)
     late = (rng.random(batch) * strides).astype(np.int64)
-    begins = (jolts[pick] + late)[:, None] - strides[:, None] * targets
+    begins = (times + late)[:, None] - strides[:, None] * targets
     latest = FRAMES - 1 - strides * (frames - 1)
     fits = (begins >= 0) & (begins <= latest[:, None])
     at = (rng.random(fits.shape) + fits).argmax(1)
     starts = begins[np.arange(batch), at].clip(0, latest)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, PARTIAL), batch), -1)
-    return cache.windows(episodes[pick], starts, strides, frames, which)
+    return cache.windows(episodes, starts, strides, frames, which)
 
 
 def render_windows(fields: Fields, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:

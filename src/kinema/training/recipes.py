@@ -194,7 +194,7 @@ def tiny_recipe() -> Recipe:
     return Recipe(
         name="tiny",
         denoiser=DenoiserConfig(
-            width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=384
+            width=192, depth=8, heads=4, mlp_ratio=4, slots=4, latent_channels=24, patch=2, text_dim=384, occlusion=True
         ),
         autoencoder="codec-8x8",
         phases=_tiny_phases(),
@@ -248,7 +248,7 @@ def base() -> Recipe:
         small,
         name="base",
         denoiser=DenoiserConfig(
-            width=256, depth=8, heads=4, mlp_ratio=4, slots=8, latent_channels=24, patch=2, text_dim=384
+            width=256, depth=8, heads=4, mlp_ratio=4, slots=8, latent_channels=24, patch=2, text_dim=384, occlusion=True
         ),
         phases=(
             Phase(
@@ -375,11 +375,22 @@ def tiny_drawing() -> Recipe:
     )
 
 
-TRUNK = ("blocks.", "state_", "vector_", "motion_prior.", "contacts.", "text_in.", "no_text", "action_in.", "step_size_in.")
+TRUNK = (
+    "blocks.",
+    "state_",
+    "vector_",
+    "motion_prior.",
+    "contacts.",
+    "occlusion.",
+    "text_in.",
+    "no_text",
+    "action_in.",
+    "step_size_in.",
+)
 
 
 def tiny_trunk() -> Recipe:
-    """kinema-tiny's trunk and contacts, begun with the shipped weights: steps, plans, and perceiving. One core, an hour or more."""
+    """kinema-tiny's trunk, contacts and occlusion, begun with the shipped weights. One core, an hour or more."""
     small = tiny_recipe()
     last = replace(small.phases[-1], episodes=8_000, until=1.0, still_share=0.0, film_share=0.12)
     return replace(
@@ -387,12 +398,12 @@ def tiny_trunk() -> Recipe:
         acting=replace(small.acting, episodes=4_000),
         meeting=replace(small.meeting, episodes=4_000),
         meeting_share=0.5,
-        acting_share=0.2,
-        live_share=0.7,
+        acting_share=0.25,
+        live_share=0.55,
         own_share=0.5,
         film_shapes=(Shape(height=64, width=64, share=0.3), Shape(height=128, width=128, share=0.7)),
-        matrix_lr=1e-3,
-        other_lr=5e-4,
+        matrix_lr=6e-4,
+        other_lr=3e-4,
         cooldown=0.7,
         ema=0.99,
         trained=TRUNK,

@@ -32,6 +32,7 @@ from kinema.training.flops import forward_flops, local_flops, measured_peak
 from kinema.training.initialize import begin_with
 from kinema.training.loader import Loader
 from kinema.training.loop import TrainingLoop
+from kinema.training.occlusion import fit_occlusion
 from kinema.training.optimizer import Optimizer
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, Phase, Recipe
@@ -272,7 +273,11 @@ class Trainer(TrainingLoop):
     def begin(self, name: str) -> None:
         """Take over another model's weights, as far as they fit, and go on with batches that they have not seen."""
         folder = find(name)
-        taken = begin_with(self.model, read_weights(folder))
+        weights = read_weights(folder)
+        taken = begin_with(self.model, weights)
+        if self.model.occlusion is not None and not any(name.startswith("occlusion.") for name in weights):
+            error = fit_occlusion(self.model.occlusion, self.caches[self.recipe.meeting.name], seed=self.recipe.seed)
+            log.info("occlusion from true states: visible shares off by %.3f", error)
         self.before = int(read_config(folder).trained.get("steps", 0))
         self.loader.counts = dict.fromkeys(KINDS, self.before)
         self.optimizer.average.restart(self.model)

@@ -76,8 +76,8 @@ class MovingColumns:
         )
 
 
-def _answer(x: Tensor, t: Tensor, mean: Tensor, certain: Tensor) -> Tensor:
-    """The network output that predicts `mean`, times `certain`."""
+def output_for(x: Tensor, t: Tensor, mean: Tensor, certain: Tensor | float = 1.0) -> Tensor:
+    """The network output that predicts `mean` of a value x at level t whose prior has mean 0 and spread 1, times `certain`."""
     noise = ((x - (1 - t) * mean) / (t + 0.01)).clamp(-4, 4)
     return certain * (t * mean - (1 - t) * noise) * torch.rsqrt((1 - t).square() + t.square())
 
@@ -120,7 +120,7 @@ def answers(
         near = torch.exp(-0.5 * (apart * 16.0 / reach).square()) * others
         total = over(near, weight)
         certain = total / (total + 1)
-        estimates.append(_answer(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
+        estimates.append(output_for(x[:, -now:], t[:, -now:], over(near, weight * clean) / (total + 1e-3), certain))
         trust.append(certain)
 
         n, first, second = (over(near * apart**power, place_weight) for power in (0, 1, 2))
@@ -128,14 +128,14 @@ def answers(
         spread = (second - first.square() / (n + 1e-3)).clamp_min(0.0)
         slope = (moment - first * middle / (n + 1e-3)) / (spread + EVEN_S**2 * n + 1e-3)
         certain = spread / (spread + 0.1)
-        estimates.append(_answer(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
-        estimates.append(_answer(speed[:, -now:], speed_t[:, -now:], slope / columns.per_second, certain))
+        estimates.append(output_for(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
+        estimates.append(output_for(speed[:, -now:], speed_t[:, -now:], slope / columns.per_second, certain))
         trust += [certain, certain]
 
         total = over(near, both)
         certain = total / (total + 1)
         ahead = (over(near, both * clean_place) - over(near * apart, both * clean_speed)) / (total + 1e-3)
-        estimates.append(_answer(place[:, -now:], place_t[:, -now:], ahead, certain))
+        estimates.append(output_for(place[:, -now:], place_t[:, -now:], ahead, certain))
         trust.append(certain)
     return torch.cat(estimates, -1), torch.cat(trust, -1)
 
