@@ -2,8 +2,8 @@
 
 The trunk gets positions as Fourier features and predicts a visible share of about 0.9 for things that a screen hides wholly
 (docs/training-log.md), so they are drawn through it. This module gets, for every pair of slots, how far the center of the second
-lies past the first's edges, in units of the second's size. It predicts the share of the second that the first hides, and the share of
-the trunk's output to retain.
+lies past the first's edges, in units of the second's size. It predicts the share of the second that the first hides, and the share
+of the trunk's output to retain.
 
 Axes: B batch, N frames, K slots, F features.
 """
