@@ -4,7 +4,9 @@ import { account } from "../api.js";
 import { attempt, session, signOut, theme, toast } from "../store.js";
 import { count, date, plural } from "../format.js";
 import { href } from "../router.js";
-import { Button, Check, Choice, Dialog, NumberField, Note, Skeleton, useLoaded } from "../components/basics.js";
+import { Button, Check, Choice, NumberField, Note, Skeleton, useLoaded } from "../components/basics.js";
+import { Dialog } from "../components/dialog.js";
+import { Confirm } from "../components/confirm.js";
 
 export function Settings() {
   const key = session.value?.key ?? {};
@@ -77,7 +79,6 @@ function Keys({ own }) {
   };
   const revoke = async () => {
     if (await attempt(() => account.revokeKey(asked.id))) toast(`${asked.name} is revoked`);
-    setAsked(null);
     reload();
   };
   return html`<section class="panel wide" aria-labelledby="keys" data-testid="keys">
@@ -105,8 +106,7 @@ function Keys({ own }) {
     </form>
     ${made && html`<${Secret} title="The new key" text=${made.key} note="This is the only time that it is shown. Whoever has it can film with it."
       onClose=${() => setMade(null)} />`}
-    ${asked && html`<${Dialog} title=${`Revoke ${asked.name}?`} onClose=${() => setAsked(null)} testid="revoke-dialog"
-      foot=${html`<${Button} onClick=${() => setAsked(null)}>Keep it<//><${Button} kind="primary" onClick=${revoke} testid="revoke-yes">Revoke<//>`}>
+    ${asked && html`<${Confirm} title=${`Revoke ${asked.name}?`} yes="Revoke" onYes=${revoke} onClose=${() => setAsked(null)} testid="revoke">
       <p>Programs that use this key are refused from then on. This cannot be undone.</p><//>`}
   </section>`;
 }
@@ -128,6 +128,7 @@ function Webhooks() {
   const [url, setUrl] = useState("");
   const [events, setEvents] = useState(EVENTS);
   const [made, setMade] = useState(null);
+  const [asked, setAsked] = useState(null);
   const create = async (event) => {
     event.preventDefault();
     const hook = await attempt(() => account.createWebhook(url.trim(), events));
@@ -137,9 +138,7 @@ function Webhooks() {
     reload();
   };
   const remove = async (hook) => {
-    if (await attempt(() => account.removeWebhook(hook.id))) {
-      toast("Webhook removed", { action: { label: "Undo", run: () => attempt(() => account.createWebhook(hook.url, hook.events)).then((again) => (again && setMade(again), reload())) } });
-    }
+    if (await attempt(() => account.removeWebhook(hook.id))) toast("The webhook is removed");
     reload();
   };
   return html`<section class="panel wide" aria-labelledby="hooks" data-testid="webhooks">
@@ -149,7 +148,7 @@ function Webhooks() {
     ${(data?.data ?? []).length > 0 && html`<div class="scroll-x" tabindex="0"><table>
       <tbody>${data.data.map((hook) => html`<tr key=${hook.id} data-testid="webhook-row"><td class="mono">${hook.url}</td>
       <td>${(hook.events ?? []).join(", ")}</td><td><${Button} icon="trash" kind="quiet small" label=${`Remove ${hook.url}`}
-      onClick=${() => remove(hook)} testid="remove-webhook" /></td></tr>`)}</tbody></table></div>`}
+      onClick=${() => setAsked(hook)} testid="remove-webhook" /></td></tr>`)}</tbody></table></div>`}
     <form class="inline-form" onSubmit=${create}>
       <div class="field" style=${{ flexBasis: "280px" }}><label for="hook-url">Address</label>
         <input id="hook-url" type="url" required placeholder="https://example.com/hook" value=${url}
@@ -159,6 +158,8 @@ function Webhooks() {
         onChange=${(on) => setEvents(on ? [...events, name] : events.filter((one) => one !== name))} />`)}</div>
       <button class="button" type="submit" disabled=${!url.trim() || !events.length} data-testid="create-webhook">Add</button>
     </form>
+    ${asked && html`<${Confirm} title="Remove the webhook?" yes="Remove" onYes=${() => remove(asked)} onClose=${() => setAsked(null)} testid="webhook">
+      <p><span class="mono">${asked.url}</span> is called no more, and its secret is lost. A new one for the same address gets another secret.</p><//>`}
     ${made && html`<${Secret} title="The webhook's secret" text=${made.secret} note="Check signatures with it. This is the only time that it is shown."
       onClose=${() => setMade(null)} />`}
   </section>`;
