@@ -18,7 +18,7 @@ import kinema
 from kinema.api import SamplingConfig
 from kinema.errors import InputError, ModelError, SizeError, VocabularyError
 from kinema.inference import limits
-from kinema.media import Clip
+from kinema.media import Clip, Sound
 from kinema.models.hub import Model
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene
@@ -30,6 +30,39 @@ FAST = SamplingConfig(num_plan_steps=2, num_render_steps=1)
 def truth() -> Clip:
     scene = simulate(tiny(), 1, fps=16.0, num_frames=20).scene
     return Clip(frames=render_scene(scene, height=64, width=64), fps=16.0, state=scene, caption="a red ball")
+
+
+def test_sound_stays_with_its_pictures(model: Model, truth: Clip, tmp_path: Path) -> None:
+    """A tone that begins in the middle of a clip begins with the same picture in what is made of it."""
+    rate = 16_000
+    samples = np.zeros((round(truth.duration_s * rate), 1), np.int16)
+    samples[rate // 2 :] = 9000
+    clip = replace(truth, sound=Sound(samples=samples, rate=rate))
+    silent = replace(truth, sound=None)
+
+    def onsets_s(made: Clip) -> list[float]:
+        assert made.sound is not None and abs(made.sound.duration_s - made.duration_s) <= 1 / rate
+        loud = np.concatenate([[False], made.sound.samples[:, 0] > 0])
+        return [round(at / rate, 3) for at in np.flatnonzero(loud[1:] & ~loud[:-1]).tolist()]
+
+    def last_s(made: Clip) -> float:
+        assert made.sound is not None
+        return round(float(np.flatnonzero(made.sound.samples[:, 0])[-1] + 1) / rate, 3)
+
+    after = kinema.extend(clip, seconds=0.5, model=model)
+    assert onsets_s(after) == [0.5] and last_s(after) == clip.duration_s and after.duration_s == clip.duration_s + 0.5
+    assert onsets_s(kinema.extend(clip, seconds=0.5, before=True, model=model, options=FAST)) == [1.0]
+    assert onsets_s(kinema.edit(clip, "a blue ball", model=model, options=FAST)) == [0.5]
+    assert onsets_s(kinema.interpolate(clip.cut(slice(0, 10)), fps=32.0, model=model, options=FAST)) == [0.5]
+    twice = kinema.blend(clip, clip, seconds=0.5, model=model, options=FAST)
+    assert onsets_s(twice) == [0.5, clip.duration_s + 1.0]
+    assert onsets_s(kinema.blend(silent, clip, seconds=0.5, model=model, options=FAST)) == [clip.duration_s + 1.0]
+    assert kinema.blend(silent, silent, seconds=0.5, model=model, options=FAST).sound is None
+    path = clip.save(tmp_path / "a.mp4")
+    from_file = kinema.extend(path, seconds=0.5, before=True, model=model, options=FAST)
+    assert from_file.sound is not None
+    loud = np.flatnonzero(np.abs(from_file.sound.samples[:, 0]) > 3000)[0] / rate
+    assert loud == pytest.approx(1.0, abs=1024 / rate)
 
 
 def test_generate_gives_what_was_asked(model: Model) -> None:

@@ -56,6 +56,7 @@ from kinema.inference.keyframes import (
 from kinema.inference.pipeline import OnFrames, Progress, estimate_state
 from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import AnyClip, Clip
+from kinema.media.sound import joined_sound
 from kinema.models.hub import Model
 from kinema.scene.encoding import (
     Fields,
@@ -174,8 +175,8 @@ def generate(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    first_picture = None if image is None else Clip.of(image, first=1)
-    last_picture = None if last is None else Clip.of(last, last=1)
+    first_picture = None if image is None else Clip.of(image, first=1, sound=False)
+    last_picture = None if last is None else Clip.of(last, last=1, sound=False)
     between = _pictures(pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
@@ -266,7 +267,7 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
             raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
         if not limits.is_number(one[1]) or not 0 <= one[1] < 1e6:
             raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
-        pairs.append((Clip.of(one[0], first=1), float(one[1])))
+        pairs.append((Clip.of(one[0], first=1, sound=False), float(one[1])))
     return pairs
 
 
@@ -295,7 +296,8 @@ def extend(
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
-        A clip of T + round(seconds * fps) frames at the frame rate of the given clip.
+        A clip of T + round(seconds * fps) frames at the frame rate of the given clip. Its sound is that of the given clip, with
+            silence in the new part.
 
     Raises:
         InputError: Something that is no clip.
@@ -327,7 +329,8 @@ def extend(
     rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
     joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
     state = None if made.state is None else join_states(made.state, state_of_clip(clip), len(rest), before)
-    return replace(made, frames=joined, state=state)
+    heard = [(clip.sound, clip.duration_s), (None, more / clip.fps)]
+    return replace(made, frames=joined, state=state, sound=joined_sound(heard[::-1] if before else heard))
 
 
 @float32_default()
@@ -408,7 +411,8 @@ def blend(
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
-        Clip a, the passage and clip b as one clip. It has a state if a and b have at most 8 frames each.
+        Clip a, the passage and clip b as one clip, each with its sound, the passage in silence. It has a state if a and b have at
+            most 8 frames each.
 
     Raises:
         InputError: Something that is no clip.
@@ -439,7 +443,9 @@ def blend(
         layout=layout, progress=progress,
     )  # fmt: skip
     frames = np.concatenate([a.frames[:-head], made.frames, b.frames[tail:]])
-    return replace(made, frames=frames, state=made.state if len(frames) == made.num_frames else None)
+    heard = [(a.sound, a.duration_s), (None, gap / a.fps), (b.sound, b.duration_s)]
+    state = made.state if len(frames) == made.num_frames else None
+    return replace(made, frames=frames, state=state, sound=joined_sound(heard))
 
 
 @float32_default()
@@ -460,7 +466,8 @@ def interpolate(
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
-        A clip of (T - 1) * k + 1 frames, where k is the multiple. Every k-th frame is one of the given clip.
+        A clip of (T - 1) * k + 1 frames, where k is the multiple, with the sound of the given clip. Every k-th frame is one of the
+            given clip.
 
     Raises:
         InputError: fps is no whole multiple, at least 2, of the clip's frame rate.
@@ -484,10 +491,11 @@ def interpolate(
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
     scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
-    return film_between(
+    made = film_between(
         engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
         layout=layout, progress=progress,
     )  # fmt: skip
+    return replace(made, sound=clip.sound)
 
 
 @float32_default()
@@ -515,7 +523,7 @@ def edit(
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
-        A clip of T frames, with its state.
+        A clip of T frames, with its state and the sound of the given clip.
 
     Raises:
         InputError: A strength outside its range, or a mask of another size or without white.
@@ -555,7 +563,8 @@ def edit(
         engine, canvas, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
     )[0]  # fmt: skip
-    return made if white is None else replace(made, frames=compose(clip.frames, made.frames, white))
+    frames = made.frames if white is None else compose(clip.frames, made.frames, white)
+    return replace(made, frames=frames, sound=clip.sound)
 
 
 @float32_default()
@@ -592,7 +601,7 @@ def perceive(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    clip = Clip.of(clip, longest=limits.reading_size(engine))
+    clip = Clip.of(clip, longest=limits.reading_size(engine), sound=False)
     if clip.state is None and clip.num_frames > 1 and clip.fps > engine.config.fps[1]:
         every = math.ceil(clip.fps / engine.config.fps[1])
         fewer = replace(clip, frames=clip.frames[::every], fps=clip.fps / every)

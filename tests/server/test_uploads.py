@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,12 +17,12 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import ApiError
-from kinema.media import Clip
+from kinema.media import Clip, Sound
 from kinema.provenance import own_identity, part_of, sign
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore
-from kinema.server.storage.clips import load_clip
+from kinema.server.storage.clips import Stored, load_clip, stored_about
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import sqlite_url
 from kinema.server.storage.fetch import fetch, is_public, public_address
@@ -59,6 +60,26 @@ def test_a_clip_keeps_its_state(uploads: Uploads, key: str, tmp_path: Path, scen
     row = uploads.add(key, Sent(name="clip.mp4", content=path.read_bytes()))
     stored = load_clip(uploads.store.file(row.id))
     assert stored.state is not None and stored.caption == "" and not stored.settings and stored.num_frames == row.frames == 4
+
+
+def test_a_clip_keeps_its_sound_and_what_is_not_kept_is_noted(uploads: Uploads, key: str, tmp_path: Path) -> None:
+    frames = np.zeros((16, 32, 32, 3), np.uint8)
+    sound = Sound(samples=np.full((32_000, 2), 5000, np.int16), rate=16_000)
+    path = Clip(frames=frames, fps=8.0, sound=sound).save(tmp_path / "clip.mp4")
+    row = uploads.add(key, Sent(name="clip.mp4", content=path.read_bytes()))
+    stored = load_clip(uploads.store.file(row.id))
+    assert stored.sound is not None and (stored.sound.rate, stored.sound.channels) == (16_000, 2)
+    assert stored.sound.duration_s == 2.0 and abs(int(stored.sound.samples[16_000, 0]) - 5000) < 300
+    assert stored_about(uploads.store.file(row.id)) == Stored(has_sound=True)
+    with av.open(str(path)) as container, av.open(str(tmp_path / "two.mkv"), "w") as twice:
+        tracks = [twice.add_stream_from_template(container.streams[i]) for i in (0, 1, 1)]
+        for packet in container.demux():
+            if packet.dts is not None:
+                for track in tracks[:1] if packet.stream.index == 0 else tracks[1:]:
+                    packet.stream = track
+                    twice.mux(packet)
+    row = uploads.add(key, Sent(name="two.mkv", content=(tmp_path / "two.mkv").read_bytes()))
+    assert stored_about(uploads.store.file(row.id)).notes == ("the file has 2 tracks of sound; the first is kept",)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import OutputError
-from kinema.media import Clip
+from kinema.media import Clip, Sound
 from kinema.provenance import Manifest, archive_ingredient, read_manifest
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
@@ -257,6 +257,38 @@ def test_trimming_joins_parts_in_order() -> None:
     frames = np.arange(16, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
     made = trim(Clip(frames=frames, fps=8.0), [[1.0, 1.5], [0.0, 0.25]])
     assert made.frames[:, 0, 0, 0].tolist() == [8, 9, 10, 11, 0, 1]
+
+
+def tones(seconds: int) -> Sound:
+    """One tone a second: 500 Hz, 1000 Hz, ..."""
+    clock = np.arange(8000) / 8000
+    waves = [np.sin(2 * np.pi * 500 * (i + 1) * clock) for i in range(seconds)]
+    return Sound(samples=(9000 * np.concatenate(waves)).astype(np.int16)[:, None], rate=8000)
+
+
+def heard_hz(clip: Clip, start_s: float, stop_s: float) -> int:
+    """The loudest frequency of a part of a clip, to 50 Hz; 0 for silence."""
+    assert clip.sound is not None
+    part = clip.sound.part(start_s, stop_s).samples[:, 0].astype(float)
+    loudest = np.abs(np.fft.rfft(part)).argmax() / (stop_s - start_s)
+    return 0 if np.abs(part).max() < 300 else int(50 * round(loudest / 50))
+
+
+def test_the_sound_of_an_upload_is_cut_joined_and_published(yard: Yard) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (32, 32, 32, 3), np.uint8)
+    save_clip(yard.store.file(yard.file), Clip(frames=frames, fps=16.0, sound=tones(2)))
+    cut = yard.job(cuts=[[1.0, 2.0], [0.0, 0.5]])
+    before, after = (yard.job(kind="extend", seconds=0.5, before=before, steps=1, size="64x64") for before in (True, False))
+    loop = yard.job(kind="loop", seconds=0.5, steps=1, size="64x64")
+    yard.work()
+    made = yard.check_published(cut, frames=24)
+    assert (heard_hz(made, 0.1, 0.9), heard_hz(made, 1.1, 1.4)) == (1000, 500)
+    assert yard.queue.get(cut, None).settings["sound"] == {"rate": 8000, "channels": 1}
+    made = yard.check_published(before, frames=40)
+    assert [heard_hz(made, at, at + 0.3) for at in (0.1, 0.6, 1.6)] == [0, 500, 1000]
+    for id in (after, loop):
+        made = yard.check_published(id, frames=40)
+        assert [heard_hz(made, at, at + 0.3) for at in (0.1, 1.1, 2.15)] == [500, 1000, 0]
 
 
 def _until(ready: Callable[[], bool], seconds: float = 30.0) -> None:

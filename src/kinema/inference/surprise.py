@@ -58,7 +58,7 @@ def surprise(clip: AnyClip, *, model: Model | str | None = None, level: float = 
     """
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
-    clip = Clip.of(clip)
+    clip = Clip.of(clip, sound=False)
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
     return examine(clip, resolve_film_model(model), seed).at(level)

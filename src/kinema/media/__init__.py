@@ -2,6 +2,7 @@
 
 from kinema.media.clip import AnyClip, Clip
 from kinema.media.read import Limits, read_clip
+from kinema.media.sound import Sound
 from kinema.media.write import write_text
 
-__all__ = ["AnyClip", "Clip", "Limits", "read_clip", "write_text"]
+__all__ = ["AnyClip", "Clip", "Limits", "Sound", "read_clip", "write_text"]

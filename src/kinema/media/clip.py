@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.errors import InputError, excerpt
+from kinema.media.sound import Sound
 from kinema.scene.scene import Scene
 from kinema.types import Frames, python_values
 
@@ -29,6 +31,8 @@ class Clip:
         state: The state of the T frames, if it is known.
         caption: The prompt.
         settings: Plain JSON that says how the clip was made.
+        sound: What is heard from the first frame on, if anything. It lasts as long as the frames: a longer one is cut at its end,
+            silence follows a shorter one.
         source_size: "WIDTHxHEIGHT" of the pictures of the file, if they were shrunk while it was read; else "".
     """
 
@@ -37,6 +41,7 @@ class Clip:
     state: Scene | None = None
     caption: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    sound: Sound | None = None
     source_size: str = ""
 
     def __post_init__(self) -> None:
@@ -49,9 +54,12 @@ class Clip:
             raise InputError(f"{self.fps} frames a second: expected above 0, up to 1000")
         object.__setattr__(self, "fps", python_values(self.fps))
         object.__setattr__(self, "settings", python_values(self.settings))
+        if self.sound is not None:
+            object.__setattr__(self, "sound", self.sound.lasting(self.duration_s))
 
     def __repr__(self) -> str:
-        return f"Clip({self.size}, {self.num_frames} frames at {self.fps:g} fps, {self.caption!r})"
+        heard = "" if self.sound is None else ", with sound"
+        return f"Clip({self.size}, {self.num_frames} frames at {self.fps:g} fps{heard}, {self.caption!r})"
 
     @property
     def num_frames(self) -> int:
@@ -73,7 +81,8 @@ class Clip:
         return Image.fromarray(self.frames[index])
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the clip with its settings and state, whole or not at all.
+        """Write the clip with its settings, state and sound, whole or not at all. Into pictures and GIFs no sound goes, which a
+        warning says.
 
         Args:
             path: The file. Its ending names the format: .mp4, .mkv, .webm, .gif, .png, .jpg or .webp.
@@ -90,7 +99,9 @@ class Clip:
         return write_clip(self, Path(path), force=force)
 
     @staticmethod
-    def open(path: str | Path, *, first: int | None = None, last: int | None = None, longest: int | None = None) -> Clip:
+    def open(
+        path: str | Path, *, first: int | None = None, last: int | None = None, longest: int | None = None, sound: bool = True
+    ) -> Clip:  # fmt: skip
         """Read a video or picture.
 
         Args:
@@ -99,9 +110,10 @@ class Clip:
             last: Read only so many frames up to the end. None: all.
             longest: Shrink larger pictures while they are decoded, so that their longer side has so many pixels. Films that Kinema
                 wrote with their state stay as they are. None: no picture is shrunk.
+            sound: Whether to read the sound of the frames too.
 
         Returns:
-            The clip, with settings and state if Kinema wrote the file.
+            The clip with the sound of its frames, and with settings and state if Kinema wrote the file.
 
         Raises:
             MediaError: The file is missing, empty, corrupt or without pictures.
@@ -112,10 +124,12 @@ class Clip:
 
         if not isinstance(path, str | Path) or not str(path).strip() or (isinstance(path, str) and "://" in path):
             raise InputError(f"{excerpt(repr(path))} was given for a file: expected a path on this machine")
-        return read_clip(Path(path), wanted=Wanted(first=first, last=last, longest=longest))
+        return read_clip(Path(path), wanted=Wanted(first=first, last=last, longest=longest, sound=sound))
 
     @staticmethod
-    def of(source: AnyClip, *, first: int | None = None, last: int | None = None, longest: int | None = None) -> Clip:
+    def of(
+        source: AnyClip, *, first: int | None = None, last: int | None = None, longest: int | None = None, sound: bool = True
+    ) -> Clip:  # fmt: skip
         """Make a clip from a clip, a file, a picture or pixels.
 
         Args:
@@ -123,6 +137,7 @@ class Clip:
             first: Of a file, as in `Clip.open`; other sources are taken as they are.
             last: The same.
             longest: The same.
+            sound: The same.
 
         Returns:
             The clip.
@@ -134,7 +149,7 @@ class Clip:
         if isinstance(source, Clip):
             return source
         if isinstance(source, str | Path):
-            return Clip.open(source, first=first, last=last, longest=longest)
+            return Clip.open(source, first=first, last=last, longest=longest, sound=sound)
         if isinstance(source, Image.Image):
             from kinema.media.read import flattened
 
@@ -150,8 +165,16 @@ class Clip:
         )
 
     def cut(self, which: slice) -> Clip:
-        """Return some of the frames, with their state."""
-        return replace(self, frames=self.frames[which], state=self.state and self.state.frames(which))
+        """Return some of the frames, with their state and sound."""
+        index = np.arange(self.num_frames)[which]
+        sound = None if self.sound is None or not len(index) else self.sound.of_frames(index, self.fps)
+        return replace(self, frames=self.frames[which], state=self.state and self.state.frames(which), sound=sound)
+
+    def pick(self, index: NDArray[np.int64]) -> Clip:
+        """Return frames by their numbers [T], in that order, with their state and sound."""
+        state = None if self.state is None else self.state.frames(index)
+        sound = None if self.sound is None else self.sound.of_frames(index, self.fps)
+        return replace(self, frames=self.frames[index], state=state, sound=sound)
 
     def resample(self, fps: float) -> Clip:
         """Change the frame rate: each new frame is the latest old one.
@@ -160,7 +183,7 @@ class Clip:
             fps: Frames per second of the result.
 
         Returns:
-            The clip at that rate, with its state.
+            The clip at that rate, with its state and sound.
 
         Raises:
             InputError: fps is not above 0 and up to 1000.

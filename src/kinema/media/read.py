@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip
 from kinema.media.metadata import attach_stored, read_stored
+from kinema.media.soundtrack import read_sound
 from kinema.media.write import CONVERSION, KEY
 from kinema.types import Frames
 
@@ -35,11 +36,12 @@ MOVING = ("PNG", "GIF", "WEBP", "AVIF")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The most that is decoded: pixels of one frame, frames, and bytes of all frames together."""
+    """The most that is decoded: pixels of one frame, frames, bytes of all frames together, and bytes of the sound beside them."""
 
     max_pixels: int = 4096 * 4096
     max_frames: int = 20_000
     max_bytes: int = 4 << 30
+    max_sound_bytes: int = 1 << 30
 
     def check_picture(self, path: Path, width: int, height: int) -> None:
         if width * height > self.max_pixels:
@@ -62,12 +64,14 @@ class Wanted:
         longest: the longer side of the pictures in pixels; larger ones are shrunk while they are decoded, unless Kinema wrote them.
             None: as they are.
         max_bytes: stop before the frames take more memory than that. None: the limits say what is refused.
+        sound: whether the sound of the frames is wanted.
     """
 
     first: int | None = None
     last: int | None = None
     longest: int | None = None
     max_bytes: int | None = None
+    sound: bool = True
 
     def __post_init__(self) -> None:
         for name in ("first", "last", "longest", "max_bytes"):
@@ -225,7 +229,7 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
         tags = {name.lower(): value for name, value in container.metadata.items()}
         settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
         if stored:
-            wanted = ALL
+            wanted = Wanted(sound=wanted.sound)
         frames, times = _decode(path, container, stream, limits, wanted)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         if not 0 < rate <= 1000:
@@ -235,6 +239,12 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
         clip = Clip(frames=np.stack(frames), fps=rate)
     else:
         clip = _on_even_clock(path, frames, times, rate, limits)
+    if wanted.sound:
+        sound = read_sound(
+            path, options, start_s=min(times), duration_s=clip.duration_s, max_bytes=limits.max_sound_bytes,
+            whole=wanted.first is wanted.last is wanted.max_bytes is None,
+        )  # fmt: skip
+        clip = replace(clip, sound=sound)
     shrunk = wanted.size(width, height) != (width, height)
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from kinema.errors import InputError, KinemaError, OutputError
+from kinema.media.soundtrack import SoundWriter
 
 if TYPE_CHECKING:
     from kinema.media.clip import Clip
@@ -142,6 +143,10 @@ def write_clip(clip: Clip, path: Path, *, force: bool = False) -> Path:
     ending = path.suffix.lower()
     if ending in VIDEOS:
         return replace_file(path, lambda temporary: _video(clip, temporary, VIDEOS[ending]), force=force)
+    if clip.sound is not None:
+        log.warning(
+            "%s holds no sound; that of the clip is left out. Save it as %s to keep it", path.name, ", ".join(VIDEOS)
+        )
     if ending == ".gif":
         return replace_file(path, lambda temporary: _gif(clip, temporary), force=force)
     return replace_file(path, lambda temporary: _picture(clip, temporary, PICTURES[ending]), force=force)
@@ -153,8 +158,8 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
     height, width = clip.frames.shape[1:3]
     frames = np.pad(clip.frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     rate = Fraction(clip.fps).limit_denominator(1001) or Fraction(1, 1001)
-    options = {"fflags": "+bitexact"}
-    if path.suffix.lower() == ".mp4":
+    options, ending = {"fflags": "+bitexact"}, path.suffix.lower()
+    if ending == ".mp4":
         options["movflags"] = "+faststart+use_metadata_tags"
     comment = _settings(clip)
     try:
@@ -165,10 +170,15 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
             quality = {"crf": "14", "preset": "fast"} if codec == "libx264" else {"crf": "20", "b": "0", "cpu-used": "5"}
             stream: Any = container.add_stream(codec, rate=rate, options=quality)
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-            for frame in frames:
+            sound = None if clip.sound is None else SoundWriter(container, clip.sound, ending)
+            for number, frame in enumerate(frames):
+                if sound is not None:
+                    sound.write((number + 1) / clip.fps)
                 shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
                 container.mux(stream.encode(shown.reformat(format="yuv420p", interpolation=CONVERSION)))
             container.mux(stream.encode())
+            if sound is not None:
+                sound.write()
     except av.error.FFmpegError as error:
         raise OSError(getattr(error, "errno", 0), error.strerror or str(error)) from None
 

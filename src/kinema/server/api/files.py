@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from sqlalchemy import Row
 
 from kinema.server.api.dependencies import FILE_FORM, Filmer, Reader, ServicesDep, sent_file
 from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Deleted, RowResponse, Seconds
+from kinema.server.api.responses import Deleted, Seconds
+from kinema.server.services import Services
+from kinema.server.storage.clips import stored_about
 from kinema.server.storage.uploads import Sent
 
 router = APIRouter(prefix="/v1/files", tags=["files"], responses=ERRORS)
 
 
-class File(RowResponse):
-    """bytes: of its pixels, as they are stored."""
+class File(BaseModel):
+    """bytes: of its pixels, as they are stored. notes: what is not as it was in the file that was sent."""
 
     id: str
     object: Literal["file"] = "file"
@@ -29,17 +33,24 @@ class File(RowResponse):
     height: int
     frames: int
     fps: float
+    has_sound: bool
+    notes: list[str]
     purpose: Literal["input"] = "input"
+
+
+def _file(services: Services, row: Row[Any]) -> File:
+    stored = stored_about(services.store.file(row.id))
+    return File.model_validate({**row._mapping, "has_sound": stored.has_sound, "notes": stored.notes})
 
 
 @router.post("", summary="Send a picture or video", openapi_extra=FILE_FORM)
 async def create_file(caller: Filmer, services: ServicesDep, sent: Annotated[Sent, Depends(sent_file)]) -> File:
-    return File.model_validate(await services.run_apart(services.uploads.add, caller.key_id, sent))
+    return _file(services, await services.run_apart(services.uploads.add, caller.key_id, sent))
 
 
 @router.get("/{file_id}", summary="What was sent")
 async def get_file(caller: Reader, services: ServicesDep, file_id: str) -> File:
-    return File.model_validate(await run_in_threadpool(services.uploads.find, file_id, caller.sees))
+    return _file(services, await run_in_threadpool(services.uploads.find, file_id, caller.sees))
 
 
 @router.get(

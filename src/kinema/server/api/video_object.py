@@ -10,6 +10,8 @@ from sqlalchemy import Row
 from kinema.server.services import Services
 
 LIVE = ("queued", "in_progress")
+SOUND = "sound"
+"""The entry of a finished job's settings that describes its sound, where it has sound."""
 
 
 class VideoError(BaseModel):
@@ -40,6 +42,7 @@ class VideoDetails(BaseModel):
     attempts: int
     has_preview: bool
     has_state: bool
+    has_sound: bool
     deleted: bool
     bytes: int | None
     took_s: float | None
@@ -91,6 +94,7 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         stage=job.stage, position=None if place is None else place[0], eta_s=eta_s, started_at=job.started_at,
         pixel_seconds=job.pixel_seconds, frames=job.frames, sources=job.sources, attempts=job.attempts,
         has_preview=job.status == "in_progress" and services.store.preview(job.id).exists(), has_state=job.has_state,
+        has_sound=SOUND in (job.settings or {}),
         deleted=job.deleted_at is not None, bytes=job.bytes, took_s=job.took_s, settings=job.settings, watermark=job.mark,
         notes=request.get("notes") or [],
     )  # fmt: skip

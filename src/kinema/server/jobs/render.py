@@ -114,14 +114,12 @@ def _generate(request: dict[str, Any], load: Load, arguments: dict[str, Any]) ->
 
 
 def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:
-    """Join parts of a clip in the given order. cuts: (start, end) in seconds."""
+    """Join parts of a clip in the given order, each with its sound. cuts: (start, end) in seconds."""
     picks: list[int] = []
     for start, end in cuts:
         first, last = round(start * clip.fps), min(round(end * clip.fps), clip.num_frames)
         if not 0 <= first < last:
             raise InputError(f"cut {start:g} to {end:g} s: expected a part of the {clip.duration_s:g} s that there are")
         picks += range(first, last)
-    index = np.array(picks)
-    state = None if clip.state is None else clip.state.frames(index)
     settings = {**clip.settings, "layout": "trim", "cuts": [list(cut) for cut in cuts]}
-    return replace(clip, frames=clip.frames[index], state=state, settings=settings)
+    return replace(clip.pick(np.array(picks)), settings=settings)

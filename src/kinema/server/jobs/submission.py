@@ -13,7 +13,7 @@ from kinema.errors import ApiError
 from kinema.inference import limits
 from kinema.server.api.bodies import Body
 from kinema.server.api.errors import refuse
-from kinema.server.api.video_object import Video, video_object
+from kinema.server.api.video_object import SOUND, Video, video_object
 from kinema.server.api.video_schema import (
     BlendVideos,
     CreateVideo,
@@ -40,6 +40,7 @@ from kinema.server.jobs.queue import Repeat
 from kinema.server.jobs.render import shape_of
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import new_id
+from kinema.server.storage.clips import stored_about
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import scene_of
 
@@ -164,6 +165,10 @@ class Submission:
         size = named_size or (first["size"] if kind == "trim" else _fitted(model, first["size"]))
         if size != first["size"] or kind != "trim":
             size = "x".join(map(str, limits.check_size(find_config(model), size)))
+        sources_known = [_source(self.services, reference) for name, reference in known.items() if name != "mask"]
+        notes += [note for source in sources_known for note in source["notes"]]
+        if kind in ("extend", "blend", "loop") and any(source["has_sound"] for source in sources_known):
+            notes.append("the sound is kept; the new part is silent")
         width, height = limits.parse_size(size)
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
@@ -235,7 +240,7 @@ def _digest(given: Any) -> Any:
 
 
 def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
-    """Length, size, frame rate and prompt of a referenced video or file."""
+    """Length, size, frame rate, prompt, sound and notes of a referenced video or file."""
     if "video" in reference:
         job = services.queue.get(reference["video"], None)
         return {
@@ -243,9 +248,14 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
             "size": job.size,
             "fps": float(job.request.get("fps") or 16.0),
             "prompt": job.prompt,
+            "has_sound": SOUND in (job.settings or {}),
+            "notes": (),
         }
-    row = services.uploads.find(reference["file"], None)
-    return {"seconds": row.frames / row.fps, "size": f"{row.width}x{row.height}", "fps": row.fps, "prompt": ""}
+    row, stored = services.uploads.find(reference["file"], None), stored_about(services.store.file(reference["file"]))
+    return {
+        "seconds": row.frames / row.fps, "size": f"{row.width}x{row.height}", "fps": row.fps, "prompt": "",
+        "has_sound": stored.has_sound, "notes": stored.notes,
+    }  # fmt: skip
 
 
 def _fitted(model: str, size: str) -> str:

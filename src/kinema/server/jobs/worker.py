@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from kinema.errors import InputError, KinemaError, OutputError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.provenance import Ingredient
+from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
 from kinema.server.jobs.publish import VIDEO, write_film
@@ -52,6 +54,14 @@ PREVIEW_S = 1.0
 """Previews are rendered at most this often."""
 FULL_S = 5.0
 """How long a job waits after the disk was full."""
+
+
+def _described(clip: Clip) -> dict[str, Any]:
+    """The settings of a clip, with its sound if it has sound."""
+    settings = {name: value for name, value in clip.settings.items() if name != SOUND}
+    return (
+        settings if clip.sound is None else {**settings, SOUND: {"rate": clip.sound.rate, "channels": clip.sound.channels}}
+    )
 
 
 class JobsReleased(Exception):
@@ -356,7 +366,7 @@ class Worker:
             raise OutputError(f"the film could not be written: {error.strerror or error}") from None
         took_s += time.perf_counter() - begun
         finished = Finished(
-            bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=clip.settings, mark=made.mark,
+            bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=_described(clip), mark=made.mark,
             has_state=clip.state is not None,
             size=clip.size, seconds=f"{clip.duration_s:g}",
         )  # fmt: skip

@@ -11,15 +11,18 @@ an error.
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 MAX_MEMORY_BYTES, MAX_CPU_S, MAX_FILE_BYTES = 3 << 30, 30, 1 << 30
 """Address space, processor time, and the largest file that may be written."""
-MAX_DECODED_BYTES = 512 << 20
+MAX_DECODED_BYTES, MAX_SOUND_BYTES = 512 << 20, 256 << 20
 
 
 def main() -> int:
@@ -47,13 +50,32 @@ def main() -> int:
     return 0
 
 
+@contextmanager
+def warnings_of(name: str) -> Iterator[list[str]]:
+    """The warnings of a package, logged while the block runs."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(name)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+
+
 def _decode(source: Path, target: str, pixels: str, frames: str, archive: str, title: str) -> dict[str, Any]:
     from kinema.media import Limits, read_clip
     from kinema.provenance import archive_ingredient
     from kinema.server.storage.clips import save_clip
 
-    clip = read_clip(source, Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES))
-    save_clip(Path(target), replace(clip, caption="", settings={}))  # a prompt is only what a caller wrote
+    limits = Limits(
+        max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES, max_sound_bytes=MAX_SOUND_BYTES
+    )
+    with warnings_of("kinema.media") as warnings:
+        clip = read_clip(source, limits)
+    notes = [line.replace(str(source), "the file") for line in warnings]
+    save_clip(Path(target), replace(clip, caption="", settings={}), notes=notes)  # a prompt is only what a caller wrote
     archive_ingredient(source, title, Path(archive))
     height, width = clip.frames.shape[1:3]
     return {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
