@@ -98,9 +98,7 @@ class EndedSession(BaseModel):
 async def list_sessions(caller: Reader, services: ServicesDep, request: Request) -> SessionList:
     rows = await run_in_threadpool(services.auth.sessions, caller.sees)
     own = digest_of(request.cookies.get(cookie_of(request), ""))
-    return SessionList(
-        data=[SessionEntry.model_validate({**row._mapping, "current": row.digest == own}) for row in rows]
-    )
+    return SessionList(data=[SessionEntry.model_validate({**row._mapping, "current": row.digest == own}) for row in rows])
 
 
 @router.delete("/sessions/{session_id}", summary="End a session")
