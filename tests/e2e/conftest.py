@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+    from tests.e2e.browser import Watched
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
@@ -110,3 +116,61 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = start(tmp_path_factory.mktemp("served") / "data", "--allow-private-webhooks")
     yield running
     stop(running)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import Error, sync_playwright
+
+    executable = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    with sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        except Error as error:
+            pytest.skip(f"no browser: install chromium, or run `playwright install chromium` ({str(error).splitlines()[0]})")
+        yield opened
+        opened.close()
+
+
+Opens = Callable[..., "Watched"]
+
+
+@pytest.fixture
+def opens(browser: Browser) -> Iterator[Opens]:
+    """Opens isolated windows; at the end no unexpected error may have occurred in any of them."""
+    from tests.e2e.browser import Watched
+
+    contexts: list[BrowserContext] = []
+    windows: list[Watched] = []
+
+    def opened(**options: Any) -> Watched:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options}))
+        windows.append(Watched(contexts[-1]))
+        return windows[-1]
+
+    yield opened
+    for context in contexts:
+        context.close()
+    for window in windows:
+        window.check()
+
+
+@pytest.fixture
+def studio(opens: Opens, server: Running) -> Page:
+    """The Studio, signed in."""
+    from tests.e2e.browser import signed_in
+
+    return signed_in(opens(), server)
+
+
+@pytest.fixture(scope="module")
+def clips(server: Running) -> dict[str, dict[str, Any]]:
+    """Two clips, made without the Studio."""
+    from tests.e2e.browser import QUICK
+
+    prompts = {"ball": "a cyan ball rolls right on a field", "box": "a pink box slides left in the snow"}
+    with server.http() as client:
+        sent = {k: client.post("/v1/videos", json={"prompt": prompt, **QUICK}).json()["id"] for k, prompt in prompts.items()}
+    made = {k: server.wait(id) for k, id in sent.items()}
+    assert all(video["status"] == "completed" for video in made.values())
+    return made

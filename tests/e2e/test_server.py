@@ -121,8 +121,9 @@ def test_sessions_are_listed_and_ended(server: Running) -> None:
         answer = httpx.post(f"{server.url}/v1/session", json={"key": key["key"]}, headers={"user-agent": "a browser"})
         held = {"cookie": cookie_of(answer)}
         (session,) = httpx.get(f"{server.url}/v1/sessions", headers=held).json()["data"]
-        assert session["agent"] == "a browser" and session["key_id"] == key["id"]
-        assert session["id"] in [row["id"] for row in admin.get("/v1/sessions").json()["data"]]
+        assert session["agent"] == "a browser" and session["key_id"] == key["id"] and session["current"]
+        seen = {row["id"]: row["current"] for row in admin.get("/v1/sessions").json()["data"]}
+        assert seen[session["id"]] is False
         with server.http(key["key"]) as own:
             assert own.delete(f"/v1/sessions/{session['id']}").json() == {"id": session["id"], "deleted": True}
             assert own.delete(f"/v1/sessions/{session['id']}").status_code == 404

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,177 +14,28 @@ pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[de
 import httpx
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, expect, sync_playwright
-from playwright.sync_api import Error as BrowserError
-from tests.e2e.conftest import Running, until
+from playwright.sync_api import Page, expect
+from tests.e2e.browser import (
+    PHONE,
+    QUICK,
+    ROOMS,
+    choose,
+    drag,
+    go,
+    latest,
+    middle,
+    pick,
+    picture,
+    rests,
+    seconds_of,
+    signed_in,
+    times,
+    world_of,
+)
+from tests.e2e.conftest import Opens, Running, until
 
-ROOMS = ("create", "gallery", "edit", "world", "storyboard", "models", "settings")
-QUICK = {"seconds": "1", "fps": 8, "steps": 2, "seed": 3}
 DONE = "[data-testid=result][data-status=completed]"
 DARK, LIGHT = "rgb(15, 17, 19)", "rgb(231, 233, 234)"
-PHONE = {"width": 390, "height": 844}
-
-expect.set_options(timeout=30_000)
-
-
-class Watched:
-    """A page and the errors that occur on it. `provoked`: patterns of errors that a test causes on purpose."""
-
-    def __init__(self, context: BrowserContext) -> None:
-        self.page = context.new_page()
-        self.provoked: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(f"error: {error}"))
-        self.page.on(
-            "console",
-            lambda message: message.type == "error" and self._record_console(message.text, message.location["url"]),
-        )
-        self.page.on("response", self._answered)
-        # Leaving a page, another estimate or another place in a clip cut off what is under way; nothing is wrong with that.
-        self.page.on(
-            "requestfailed",
-            lambda request: (
-                "ERR_ABORTED" in (request.failure or "") or self.errors.append(f"{request.failure} {request.url}")
-            ),
-        )
-
-    def _record_console(self, text: str, url: str) -> None:
-        if not text.startswith("Failed to load resource"):  # recorded by `_answered`
-            self.errors.append(f"console: {text} {url}")
-
-    def _answered(self, answer: Response) -> None:
-        # A preview is gone as soon as its clip is done, which may be between being told of it and asking for it.
-        if answer.status >= 400 and not (answer.status == 404 and "variant=preview" in answer.url):
-            self.errors.append(f"{answer.status} {answer.request.method} {answer.url}")
-
-    def check(self) -> None:
-        assert [error for error in self.errors if not any(re.search(one, error) for one in self.provoked)] == []
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    with sync_playwright() as playwright:
-        try:
-            opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        except BrowserError as error:
-            pytest.skip(f"no browser: install chromium, or run `playwright install chromium` ({str(error).splitlines()[0]})")
-        yield opened
-        opened.close()
-
-
-Opens = Callable[..., Watched]
-
-
-@pytest.fixture
-def opens(browser: Browser) -> Iterator[Opens]:
-    """Opens isolated windows; at the end no unexpected error may have occurred in any of them."""
-    contexts: list[BrowserContext] = []
-    windows: list[Watched] = []
-
-    def opened(**options: Any) -> Watched:
-        contexts.append(browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options}))
-        windows.append(Watched(contexts[-1]))
-        return windows[-1]
-
-    yield opened
-    for context in contexts:
-        context.close()
-    for window in windows:
-        window.check()
-
-
-@pytest.fixture
-def studio(opens: Opens, server: Running) -> Page:
-    """The Studio, signed in."""
-    return signed_in(opens(), server)
-
-
-def signed_in(window: Watched, server: Running) -> Page:
-    window.page.goto(f"{server.url}/#key={server.key}")
-    expect(window.page.get_by_test_id("nav-create")).to_be_visible()
-    return window.page
-
-
-@pytest.fixture(scope="module")
-def clips(server: Running) -> dict[str, dict[str, Any]]:
-    """Two clips, made without the Studio."""
-    prompts = {"ball": "a cyan ball rolls right on a field", "box": "a pink box slides left in the snow"}
-    with server.http() as client:
-        sent = {k: client.post("/v1/videos", json={"prompt": prompt, **QUICK}).json()["id"] for k, prompt in prompts.items()}
-    made = {k: server.wait(id) for k, id in sent.items()}
-    assert all(video["status"] == "completed" for video in made.values())
-    return made
-
-
-def go(page: Page, *parts: str) -> None:
-    """To a room, by the address."""
-    page.evaluate("hash => { location.hash = hash; }", f"#/{'/'.join(parts)}")
-
-
-def choose(page: Page, group: str, label: str) -> None:
-    page.get_by_test_id(group).get_by_label(label, exact=True).check()
-
-
-def latest(server: Running, **query: Any) -> dict[str, Any]:
-    """The newest video."""
-    with server.http() as client:
-        video: dict[str, Any] = client.get("/v1/videos", params={"limit": 1, "order": "desc", **query}).json()["data"][0]
-    return video
-
-
-def world_of(server: Running, page: Page) -> dict[str, Any]:
-    with server.http() as client:
-        world: dict[str, Any] = client.get(f"/v1/worlds/{page.url.rpartition('/')[2]}").json()
-    return world
-
-
-def rests(server: Running, page: Page) -> bool:
-    """Whether a world stands still; a frame that was begun before the pause still comes."""
-    before = world_of(server, page)["past_frames"]
-    page.wait_for_timeout(300)
-    same: bool = world_of(server, page)["past_frames"] == before
-    return same
-
-
-def middle(part: Locator) -> tuple[float, float]:
-    box = part.bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def drag(page: Page, start: tuple[float, float], by: tuple[float, float]) -> None:
-    """Press, move in a few steps, let go."""
-    page.mouse.move(*start)
-    page.mouse.down()
-    for i in range(1, 6):
-        page.mouse.move(start[0] + by[0] * i / 5, start[1] + by[1] * i / 5)
-    page.mouse.up()
-
-
-def picture(color: tuple[int, int, int]) -> dict[str, Any]:
-    """A file for a file field."""
-    made = io.BytesIO()
-    Image.new("RGB", (64, 64), color).save(made, "PNG")
-    return {"name": "sky.png", "mimeType": "image/png", "buffer": made.getvalue()}
-
-
-def seconds_of(code: Locator) -> float:
-    """A time code as seconds."""
-    minutes, _, seconds = code.inner_text().partition(":")
-    return 60 * int(minutes) + float(seconds)
-
-
-def times(dialog: Locator) -> list[float]:
-    """Where the videos in a dialog are."""
-    seconds: list[float] = dialog.locator("video").evaluate_all("all => all.map(video => video.currentTime)")
-    return seconds
-
-
-def pick(page: Page, clip: dict[str, Any]) -> None:
-    """In the dialog that is open, by its words."""
-    page.get_by_test_id("pick-search").fill(clip["prompt"])
-    page.locator(f"[data-testid=pick-clip][data-id={clip['id']}]").click()
 
 
 def test_the_door(opens: Opens, server: Running) -> None:
@@ -562,6 +411,7 @@ def test_world(studio: Page, server: Running) -> None:
     slider = studio.get_by_test_id("rewind-slider")
     slider.fill(str(past - 4))
     studio.get_by_test_id("rewind").click()
+    studio.get_by_test_id("rewind-yes").click()
     expect(studio.get_by_test_id("toast").filter(has_text="Back to")).to_be_visible()
     assert world_of(server, studio)["past_frames"] == past - 4
     assert seconds_of(clock) == pytest.approx(world_of(server, studio)["time_s"], abs=0.02)

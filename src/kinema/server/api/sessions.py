@@ -12,7 +12,7 @@ from kinema.errors import ApiError
 from kinema.server.api.bodies import SMALL, Body, Filled, Route
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
-from kinema.server.auth import SESSION_S, Caller, check_origin, cookie_of
+from kinema.server.auth import SESSION_S, Caller, check_origin, cookie_of, digest_of
 
 router = APIRouter(prefix="/v1", tags=["access"], responses=ERRORS, route_class=Route)
 
@@ -73,13 +73,15 @@ async def sign_out(services: ServicesDep, request: Request, response: Response) 
 
 
 class SessionEntry(BaseModel):
-    """A session of the Studio. agent: the browser, as it calls itself. expires_at, created_at: seconds since 1970."""
+    """A session of the Studio. agent: the browser, as it calls itself. expires_at, created_at: seconds since 1970. current: whether
+    it is the session of this request."""
 
     id: str
     key_id: str
     created_at: float
     expires_at: float
     agent: str
+    current: bool
 
 
 class SessionList(BaseModel):
@@ -93,9 +95,10 @@ class EndedSession(BaseModel):
 
 
 @router.get("/sessions", summary="Who is signed in to the Studio: sessions of the key, of all keys for an administrator")
-async def list_sessions(caller: Reader, services: ServicesDep) -> SessionList:
+async def list_sessions(caller: Reader, services: ServicesDep, request: Request) -> SessionList:
     rows = await run_in_threadpool(services.auth.sessions, caller.sees)
-    return SessionList(data=[SessionEntry.model_validate(row, from_attributes=True) for row in rows])
+    own = digest_of(request.cookies.get(cookie_of(request), ""))
+    return SessionList(data=[SessionEntry.model_validate({**row._mapping, "current": row.digest == own}) for row in rows])
 
 
 @router.delete("/sessions/{session_id}", summary="End a session")

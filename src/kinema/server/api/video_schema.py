@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -32,7 +32,7 @@ OFFICIAL_NAME = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
 OFFICIAL_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920", "1920x1080")
 """Names and sizes that unmodified clients ask for; the default model answers with a size near, and the video says so."""
 MOST_SECONDS = 600.0
-MOST_CHARACTERS, MOST_KEYFRAMES, MOST_TAGS = 16, 64, 32
+MOST_CHARACTERS, MOST_KEYFRAMES, MOST_PARTS, MOST_TAGS = 16, 64, 100, 32
 USUAL_STEPS = 16
 """The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 
@@ -150,6 +150,25 @@ class TrimVideo(FromVideo):
     cuts: list[Cut] = Field(
         min_length=1, max_length=MOST_LIST, description="[[start, end], ...] in seconds, joined in this order"
     )
+
+
+class Part(Body):
+    """A part of a video. start, end: in seconds; by default all of it."""
+
+    video: Reference = Field(description="a video")
+    start: Second = 0.0
+    end: Second | None = None
+
+
+class JoinVideos(VideoRequest):
+    """Size and frame rate are by default those of the first part."""
+
+    parts: list[Part] = Field(
+        min_length=1, max_length=MOST_PARTS, examples=[[{"video": "video_...", "start": 0.5, "end": 2}, {"video": "video_..."}]],
+        description="parts of videos, joined in this order",
+    )  # fmt: skip
+    fps: float | None = Field(None, ge=1, le=120, description="frames a second")
+    prompt: Text = Field("", description="a note for the gallery")
 
 
 class RenderState(VideoRequest):
@@ -302,9 +321,9 @@ def camera_of(stops: list[Stop]) -> list[list[float]]:
     return [list(stop) for stop in stops]
 
 
-def cuts_of(given: list[Cut], seconds: float) -> list[list[float]]:
-    """Cuts within a video of this length."""
+def cuts_of(given: Sequence[Cut], seconds: float, param: str = "cuts[{}]") -> list[list[float]]:
+    """Cuts within a video of this length. param: what an error names, with {} where the number of the cut stands."""
     for i, (start, end) in enumerate(given):
         if not start < end or end > seconds + 0.05:
-            raise refuse(f"cuts[{i}]", [start, end], f"a part of the {seconds:g} s that there are")
+            raise refuse(param.format(i), [start, end], f"a part of the {seconds:g} s that there are")
     return [[start, min(end, seconds)] for start, end in given]

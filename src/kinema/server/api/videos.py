@@ -24,6 +24,7 @@ from kinema.server.api.video_schema import (
     CreateVideo,
     EditVideo,
     ExtendVideo,
+    JoinVideos,
     LabelVideo,
     LoopVideo,
     RemixVideo,
@@ -123,6 +124,11 @@ async def loop_video(submit: Submit, given: Annotated[LoopVideo, Depends(LoopVid
 @router.post("/trims", summary="Parts of a video, joined")
 async def trim_video(submit: Submit, given: Annotated[TrimVideo, Depends(TrimVideo.read)]) -> Video:
     return await submit.change("trim", given)
+
+
+@router.post("/joins", summary="Parts of several videos, joined")
+async def join_videos(submit: Submit, given: Annotated[JoinVideos, Depends(JoinVideos.read)]) -> Video:
+    return await submit(given, partial(submit.submission.join, given))
 
 
 @router.post("/renders", summary="Film a scene state, such as a changed one")

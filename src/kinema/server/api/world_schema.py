@@ -62,6 +62,11 @@ class StepWorld(Body):
     frames: int = Field(1, ge=1, le=MAX_FRAMES, description="how many steps")
 
 
+class RecordWorld(Body):
+    frames: int | None = Field(None, ge=1, le=10**6, description="how many of the last frames; by default all that are kept")
+    name: Text | None = Field(None, description="what the video is called; by default as the world")
+
+
 class EditWorld(Body):
     text: Filled = Field(description="'move the car left'")
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,9 +25,10 @@ from kinema.media import Clip
 from kinema.media.encoded import encode_clip
 from kinema.scene.scene import Scene
 from kinema.server.api.bodies import Route, raw_body
-from kinema.server.api.dependencies import FILE_FORM, CallerDep, ManagerDep, ServicesDep, caller_who
+from kinema.server.api.dependencies import FILE_FORM, CallerDep, Filmer, ManagerDep, ServicesDep, caller_who
 from kinema.server.api.errors import ERRORS, refuse
 from kinema.server.api.responses import Deleted, Page
+from kinema.server.api.video_object import Video
 from kinema.server.api.world_schema import (
     START_EXAMPLE,
     Alternative,
@@ -38,6 +40,7 @@ from kinema.server.api.world_schema import (
     CreateWorld,
     EditWorld,
     MoveThing,
+    RecordWorld,
     RenameWorld,
     RewindWorld,
     Start,
@@ -46,6 +49,7 @@ from kinema.server.api.world_schema import (
     WorldResponse,
 )
 from kinema.server.auth import Caller
+from kinema.server.jobs.submission import Submission
 from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import MAX_BYTES, scene_of
@@ -256,6 +260,17 @@ async def get_clip(
     kind = "video/mp4" if format == "mp4" else "image/png"
     data = await asyncio.to_thread(encode_clip, made, format)
     return Response(data, media_type=kind, headers={"cache-control": "no-store"})
+
+
+@router.post("/{id}/videos", summary="The last frames as a video of the gallery")
+async def record_world(on: Readable, caller: Filmer, given: Annotated[RecordWorld, Depends(RecordWorld.read)]) -> Video:
+    """The frames as they were played; the queue writes and signs the file."""
+    on.services.check_prompt(given.name or "")
+    clip = await on.manager.clip(on.session, given.frames)
+    meta, submission = on.session.meta, Submission(on.services)
+    return await on.services.run_apart(
+        submission.once, partial(submission.record, clip, given.name or meta.name, meta.model), given, caller, None, ""
+    )
 
 
 @router.get("/{id}/scene", summary="The state of all frames")

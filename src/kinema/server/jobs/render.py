@@ -14,6 +14,7 @@ from kinema.inference import limits
 from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
+from kinema.media.sound import joined_sound
 from kinema.models.hub import Model
 from kinema.provenance import Making
 from kinema.scene.scene import Scene
@@ -21,7 +22,7 @@ from kinema.scene.scene import Scene
 Load = Callable[[dict[str, Any]], Clip]
 """Loads the clip of a reference {"file": id} or {"video": id}."""
 
-KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "render")
+KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join", "render", "record")
 
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
@@ -33,7 +34,12 @@ def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
 
 
 def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
-    """References to the videos and pictures whose pixels stand in what a job makes, the one it is mostly made of first."""
+    """References to the videos and pictures whose pixels stand in what a job makes, the one it is mostly made of first. A recorded
+    world has none: all its pixels are the model's."""
+    if kind == "record":
+        return []
+    if kind == "join":
+        return [dict(one) for one in dict.fromkeys(tuple(part["video"].items()) for part in request["parts"])]
     names = {"generate": ("image",), "blend": ("a", "b")}.get(kind, ("video",))
     shown = [request.get(name) for name in names]
     if kind == "generate":
@@ -42,10 +48,10 @@ def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def making_of(kind: str, request: dict[str, Any]) -> Making:
-    """How a job's video is made, as its manifest says: a trim is cut from a video, what has sources is made out of them."""
+    """How a job's video is made, as its manifest says: a trim or join is cut from videos, what has sources is made out of them."""
     if not sources_of(kind, request):
         return "created"
-    return "edited" if kind == "trim" else "composite"
+    return "edited" if kind in ("trim", "join") else "composite"
 
 
 def options_of(request: dict[str, Any]) -> SamplingConfig | None:
@@ -97,6 +103,11 @@ def render_job(kind: str, model: Model, request: dict[str, Any], load: Load, pro
         made = trim(clip.fit(*limits.parse_size(request["size"])), request["cuts"])
         scaled = {"scaled_from": clip.size} if clip.size != made.size else {}
         return replace(made, settings={**made.settings, "size": made.size, **scaled})
+    if kind == "join":
+        parts = [(load(part["video"]), part["start"], part["end"]) for part in request["parts"]]
+        return join(parts, size=request["size"], fps=request["fps"])
+    if kind == "record":
+        return load(request["video"])
     if kind == "render":
         return api.render(Scene.from_dict(request["state"]), size=request.get("size"), **common)
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
@@ -123,3 +134,12 @@ def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:
         picks += range(first, last)
     settings = {**clip.settings, "layout": "trim", "cuts": [list(cut) for cut in cuts]}
     return replace(clip.pick(np.array(picks)), settings=settings)
+
+
+def join(parts: Sequence[tuple[Clip, float, float]], *, size: str, fps: float) -> Clip:
+    """Join parts of clips in the given order, at one size and frame rate, each with its sound. parts: (clip, start, end), times in
+    seconds."""
+    pieces = [trim(clip, [(start, end)]).resample(fps).fit(*limits.parse_size(size)) for clip, start, end in parts]
+    sound = joined_sound([(piece.sound, piece.duration_s) for piece in pieces])
+    settings = {"layout": "join", "size": size, "cuts": [[start, end] for _, start, end in parts]}
+    return Clip(frames=np.concatenate([piece.frames for piece in pieces]), fps=fps, sound=sound, settings=settings)

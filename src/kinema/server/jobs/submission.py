@@ -11,12 +11,14 @@ from typing import Any
 
 from kinema.errors import ApiError
 from kinema.inference import limits
-from kinema.server.api.bodies import Body
+from kinema.media import Clip
+from kinema.server.api.bodies import MOST_TEXT, Body
 from kinema.server.api.errors import refuse
 from kinema.server.api.video_object import SOUND, Video, video_object
 from kinema.server.api.video_schema import (
     BlendVideos,
     CreateVideo,
+    JoinVideos,
     Keyframe,
     RenderState,
     VideoRequest,
@@ -194,6 +196,51 @@ class Submission:
             attempt, kind, model, request, sources=sources, given=given, remixed_from=remixed_from,
             seconds=seconds, size=size, called=prompt or first["prompt"],
         )  # fmt: skip
+
+    def join(self, given: JoinVideos, attempt: Attempt) -> Video:
+        """Submit parts of several videos as one, at the size and frame rate of the first unless others are asked for."""
+        model, notes = model_for(given.model, self.services.settings.aliases)
+        self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
+        parts, sources = [], []
+        for i, part in enumerate(given.parts):
+            reference = self._resolve(part.video, f"parts[{i}].video", attempt)
+            source = _source(self.services, reference)
+            end = source["seconds"] if part.end is None else part.end
+            ((start, end),) = cuts_of([(part.start, end)], source["seconds"], f"parts[{i}]")
+            parts.append({"video": reference, "start": start, "end": end})
+            sources.append(source)
+            notes += [note for note in source["notes"] if note not in notes]
+        first = sources[0]
+        size = requested_size(given.size, given.model, model, notes) or first["size"]
+        if size != first["size"]:
+            size = "x".join(map(str, limits.check_size(find_config(model), size)))
+        seconds = sum(part["end"] - part["start"] for part in parts)
+        check_allowed(self.services.settings, seconds, None)
+        request = {
+            "parts": parts, "prompt": given.prompt, "seconds": seconds, "size": size, "fps": given.fps or first["fps"],
+            "notes": notes, "seed": seed_of(given), "steps": None, "label": given.label,
+        }  # fmt: skip
+        videos = [part["video"]["video"] for part in parts if "video" in part["video"]]
+        prompts = dict.fromkeys(source["prompt"] for source in sources if source["prompt"])
+        return self._accept(
+            attempt, "join", model, request, sources=list(dict.fromkeys(videos)), priority=given.priority, seconds=seconds,
+            size=size, called=given.prompt or ", ".join(prompts)[:MOST_TEXT],
+        )  # fmt: skip
+
+    def record(self, clip: Clip, name: str, model: str, attempt: Attempt) -> Video:
+        """Submit frames of a world, as they were rendered, for the gallery. model: that of the world."""
+        seconds, size = clip.duration_s, clip.size
+        check_allowed(self.services.settings, seconds, None)
+        self.services.queue.check(
+            attempt.caller.key_id, cost(*limits.parse_size(size), seconds, clip.fps), attempt.caller.concurrency
+        )
+        file = self.services.uploads.store_clip(attempt.caller.key_id, clip, f"{name}.mp4").id
+        attempt.stored_files.append(file)
+        request = {
+            "video": {"file": file}, "prompt": name, "seconds": seconds, "size": size, "fps": clip.fps,
+            "seed": clip.settings.get("seed"), "steps": None, "notes": [],
+        }  # fmt: skip
+        return self._accept(attempt, "record", model, request, sources=[], priority=0, seconds=seconds, size=size)
 
     def render(self, given: RenderState, attempt: Attempt) -> Video:
         """Submit a video rendered from a scene state."""

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 
 from kinema.errors import ApiError
+from kinema.media import Clip
 from kinema.server.api.errors import not_found
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore, is_id, new_id
+from kinema.server.storage.clips import save_clip
 from kinema.server.storage.decoder import MediaDecoder
 from kinema.server.storage.fetch import fetch
 from kinema.server.storage.job_rows import is_named, needed, videos_made_from_file
@@ -66,13 +68,24 @@ class Uploads:
         target = self.store.file(id)
         name = _plain_name(sent.name)
         decoded = self._decoder.decode(sent.content, target, self.store.ingredient(id), name)
+        return self._insert(key_id, id, name, {name: decoded[name] for name in ("width", "height", "frames", "fps")}, purpose)
+
+    def store_clip(self, key_id: str, clip: Clip, name: str) -> Row[Any]:
+        """Store a clip that the server made itself for a key, without loss. Returns its row; 409 if the key stores too much."""
+        self.store.check_space()
+        self._check_stored(key_id)
+        id = new_id("file")
+        save_clip(self.store.file(id), clip)
+        height, width = clip.frames.shape[1:3]
+        shape = {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
+        return self._insert(key_id, id, _plain_name(name), shape)
+
+    def _insert(self, key_id: str, id: str, name: str, shape: dict[str, Any], purpose: str = UPLOADED) -> Row[Any]:
+        """Tell the database of a stored file. shape: its width, height, frames and fps."""
         with self.queue.database.writing() as db:
-            row = {
-                "id": id, "key_id": key_id, "created_at": self.queue.database.now(db), "filename": name,
-                "bytes": target.stat().st_size, "purpose": purpose,
-                **{name: decoded[name] for name in ("width", "height", "frames", "fps")},
-            }  # fmt: skip
-            db.execute(files.insert().values(**row))
+            now = self.queue.database.now(db)
+            row = {"id": id, "key_id": key_id, "created_at": now, "filename": name, "purpose": purpose, **shape}
+            db.execute(files.insert().values(**row, bytes=self.store.file(id).stat().st_size))
             return db.execute(select(files).where(files.c.id == id)).one()
 
     def _check_stored(self, key_id: str) -> None:

@@ -175,6 +175,12 @@ export const session = {
   end: () => call("DELETE", "/v1/session", undefined, { quiet: true }),
 };
 
+export const sessions = {
+  /** @returns {Promise<{data: {id: string, key_id: string, created_at: number, expires_at: number, agent: string, current: boolean}[]}>} */
+  list: () => call("GET", "/v1/sessions"),
+  end: (id) => call("DELETE", at("sessions", id)),
+};
+
 export const videos = {
   /** @returns {Promise<{data: Video[], last_id: string|null, has_more: boolean}>} */
   list: (values = {}, options) => call("GET", `/v1/videos${query(values)}`, undefined, options),

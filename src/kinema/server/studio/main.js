@@ -5,6 +5,7 @@ import { place, route, roomTitle } from "./router.js";
 import { Shell } from "./components/shell.js";
 import { SignIn } from "./components/signin.js";
 import { Toasts } from "./components/toasts.js";
+import { Away } from "./components/away.js";
 import { Note, Skeleton } from "./components/basics.js";
 import { Create } from "./rooms/create.js";
 import { Gallery } from "./rooms/gallery.js";
@@ -13,6 +14,7 @@ import { WorldRoom } from "./rooms/world.js";
 import { Storyboard } from "./rooms/storyboard.js";
 import { Models } from "./rooms/models.js";
 import { Settings } from "./rooms/settings.js";
+import { Lost } from "./rooms/lost.js";
 
 const ROOMS = { create: Create, gallery: Gallery, edit: Edit, world: WorldRoom, storyboard: Storyboard, models: Models, settings: Settings };
 
@@ -33,11 +35,11 @@ function App() {
     place.value = "";
   }, [room, id]);
   if (session.value === undefined) return html`<div class="starting" role="status"><span
-    class="visually-hidden">Kinema Studio is starting</span></div>`;
+    class="visually-hidden">Kinema Studio is starting</span></div><${Away} />`;
   if (session.value === null) return html`<${SignIn} /><${Toasts} />`;
-  const Room = ROOMS[room];
+  const Room = ROOMS[room] ?? Lost;
   return html`<${Shell}>
-      <main id="main" ref=${main} tabindex="-1" aria-label=${roomTitle(room)} class=${`room room-${room}`}>
+      <main id="main" ref=${main} tabindex="-1" aria-label=${roomTitle(room)} class=${`room room-${room ?? "lost"}`}>
         <${Note} error=${modelsError.value} retry=${loadModels} testid="models-error" />
         ${sceneFacts.value ? html`<${Room} key=${room} id=${id} />` : html`<${Skeleton} kind="line" count=${4} />`}</main>
     <//>

@@ -3,11 +3,14 @@
  * The server holds the state; only the theme and the last form values are kept in the browser.
  */
 import { signal, computed, effect } from "./ui.js";
+import { isAway, retryDelay } from "./connection.js";
 import { stageName } from "./format.js";
+import { remembered } from "./kept.js";
 import { hooks, session as sessions, models as modelCalls, videos, account } from "./api.js";
 
 /** undefined while asking, null when signed out, else {key}. */
 export const session = signal(undefined);
+export const keyId = computed(() => session.value?.key?.id ?? null);
 export const models = signal(null);
 /** What scenes are made of, told with the models; null until it is known. @type {{value: import("./api.js").SceneFacts|null}} */
 export const sceneFacts = signal(null);
@@ -20,7 +23,10 @@ export const queue = signal({ data: [], paused: false });
 export const recent = signal(null);
 /** The last job that ended, so that rooms can show it. */
 export const ended = signal(null);
-export const offline = signal(false);
+/** null while the server answers, else when it is asked again (milliseconds, as Date.now()). */
+export const retryAt = signal(null);
+/** How often the server came back; what failed without it is loaded anew. */
+export const returns = signal(0);
 export const toasts = signal([]);
 /** Read aloud by screen readers. */
 export const spoken = signal("");
@@ -40,38 +46,16 @@ effect(() => {
 
 // Kept in the browser
 
-const KEPT = "kinema.studio.";
-
-/** A signal whose value outlives the page. */
-export function remembered(name, initial) {
-  let value = initial;
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEPT + name));
-    if (kept !== null) value = Array.isArray(initial) || typeof initial !== "object" ? kept : { ...initial, ...kept };
-  } catch {
-    // Unreadable or forbidden: the initial value is as good.
-  }
-  const kept = signal(value);
-  effect(() => {
-    try {
-      localStorage.setItem(KEPT + name, JSON.stringify(kept.value));
-    } catch {
-      // Private windows may refuse; nothing depends on it.
-    }
-  });
-  return kept;
-}
-
 export const theme = remembered("theme", "system");
 effect(() => {
   if (theme.value === "system") document.documentElement.removeAttribute("data-theme");
   else document.documentElement.dataset.theme = theme.value;
 });
 
-/** The form of Create; the gallery's "reuse settings" fills it. */
+/** The form of Create; the gallery's "reuse settings" fills it. keptSeed: null where each film has a seed of its own. */
 export const draft = remembered("create", {
-  prompt: "", model: null, seconds: 4, size: null, fps: 16, seed: 0, steps: null, guidance: null, count: 1, label: false, strict: false,
-  priority: 0, pictures: [], characters: [],
+  prompt: "", model: null, seconds: 4, size: null, fps: 16, keptSeed: null, steps: null, guidance: null, count: 1, label: false, strict: false,
+  priority: 0, pictures: [], characters: [], camera: null,
 });
 
 // Messages
@@ -111,13 +95,21 @@ hooks.signedOut = () => {
 export async function begin() {
   const told = location.hash.match(/^#key=(.+)$/);
   if (told) history.replaceState(null, "", `${location.pathname}#/create`);
+  return enter(told && told[1], 0);
+}
+
+/** Goes on trying while the server does not answer. */
+async function enter(key, tries) {
   try {
-    const answer = told ? await signInQuietly(decodeURIComponent(told[1])) : await sessions.get();
+    const answer = key ? await signInQuietly(decodeURIComponent(key)) : await sessions.get();
+    retryAt.value = null;
     // Without a cookie the answer is {key: null}.
     session.value = answer?.key ? answer : null;
-  } catch (wrong) {
+  } catch (error) {
+    if (isAway(error)) return askAgain(() => enter(key, tries + 1), retryDelay(tries));
+    retryAt.value = null;
     session.value = null;
-    if (told || wrong.status !== 401) toast(wrong.message, { kind: "bad" });
+    if (key || error.status !== 401) toast(error.message, { kind: "bad" });
   }
 }
 
@@ -154,6 +146,10 @@ export async function loadModels() {
   }
 }
 
+effect(() => {
+  if (returns.value && modelsError.peek()) loadModels();
+});
+
 export async function refreshUsage() {
   try {
     usage.value = await account.usage();
@@ -169,6 +165,25 @@ const CALM_MS = 5000;
 const AWAY_MS = 20000;
 let timer = 0;
 let asking = false;
+let tries = 0;
+let retry = null;
+
+/** Shows when the server is asked again, and asks it then. */
+function askAgain(run, wait) {
+  clearTimeout(timer);
+  retry = run;
+  retryAt.value = Date.now() + wait;
+  timer = setTimeout(run, wait);
+}
+
+/** Asks the server at once instead of waiting for the next try. */
+export function tryNow() {
+  if (retryAt.peek() === null || asking) return;
+  clearTimeout(timer);
+  retry();
+}
+
+addEventListener("online", tryNow);
 
 /** Asks for the queue now and from then on; says which jobs have ended since. */
 export async function refreshQueue() {
@@ -179,16 +194,21 @@ export async function refreshQueue() {
     const before = queue.peek().data;
     const now = await videos.queue();
     queue.value = now;
-    offline.value = false;
+    tries = 0;
+    if (retryAt.peek() !== null) {
+      retryAt.value = null;
+      returns.value += 1;
+      refreshRecent();
+    }
     const left = before.filter((job) => !now.data.some((other) => other.id === job.id));
     if (left.length) await tellEnded(left);
-  } catch (wrong) {
-    offline.value = wrong.status === 0;
+  } catch (error) {
+    if (isAway(error)) return askAgain(refreshQueue, retryDelay(tries++));
   } finally {
     asking = false;
   }
   const active = queue.peek().data.some((job) => !job.kinema.paused);
-  timer = setTimeout(refreshQueue, document.hidden ? AWAY_MS : active && !offline.peek() ? BUSY_MS : CALM_MS);
+  timer = setTimeout(refreshQueue, document.hidden ? AWAY_MS : active ? BUSY_MS : CALM_MS);
 }
 
 document.addEventListener("visibilitychange", () => {

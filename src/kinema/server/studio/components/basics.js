@@ -1,5 +1,7 @@
 /** Small parts that every room uses: fields, buttons, notes, empty places. */
 import { html, classes, useEffect, useRef, useId, useState } from "../ui.js";
+import { isAway } from "../connection.js";
+import { returns } from "../store.js";
 import { Icon } from "./icons.js";
 
 /** A labelled control. @param {{label: string, hint?: string}} props */
@@ -116,40 +118,7 @@ export function Skeleton({ count = 8, kind = "thumb" }) {
   </div>`;
 }
 
-/** A modal dialog: Escape and a press beside it close it, focus comes back to where it was. */
-export function Dialog({ title, onClose, children, wide, testid, foot }) {
-  const element = useRef(null);
-  const heading = useId();
-  useEffect(() => {
-    const before = document.activeElement;
-    const dialog = element.current;
-    dialog.showModal();
-    return () => {
-      dialog.close();
-      if (before?.isConnected) before.focus();
-    };
-  }, []);
-  const outside = (event) => {
-    if (event.target === element.current) onClose();
-  };
-  return html`<dialog ref=${element} class=${classes("dialog", { wide })} aria-labelledby=${heading} data-testid=${testid}
-    onCancel=${(event) => {
-      event.preventDefault();
-      onClose();
-    }}
-    onMouseDown=${outside}>
-    <div class="dialog-body">
-      <header class="dialog-head">
-        <h2 id=${heading}>${title}</h2>
-        <${Button} icon="close" label="Close" kind="quiet" onClick=${onClose} testid="dialog-close" />
-      </header>
-      <div class="dialog-content">${children}</div>
-      ${foot && html`<footer class="dialog-foot">${foot}</footer>`}
-    </div>
-  </dialog>`;
-}
-
-/** Loads something and says how it went. @returns {{data: any, error: Error|null, loading: boolean, reload: () => void}} */
+/** Loads something and says how it went; what failed while the server was away is loaded again when it is back. @returns {{data: any, error: Error|null, loading: boolean, reload: () => void}} */
 export function useLoaded(load, deps) {
   const [state, setState] = useState({ data: null, error: null, loading: true });
   const [turn, setTurn] = useState(0);
@@ -164,5 +133,8 @@ export function useLoaded(load, deps) {
       current = false;
     };
   }, [...deps, turn]);
+  useEffect(() => {
+    if (returns.value && isAway(state.error)) setTurn((n) => n + 1);
+  }, [returns.value]);
   return { ...state, reload: () => setTurn((n) => n + 1) };
 }

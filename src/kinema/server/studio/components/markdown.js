@@ -58,12 +58,12 @@ function fenced(lines) {
   const fence = lines.shift().slice(0, 3);
   const body = take(lines, (line) => !line.startsWith(fence));
   lines.shift();
-  return html`<pre><code>${body.join("\n")}</code></pre>`;
+  return html`<pre tabindex="0"><code>${body.join("\n")}</code></pre>`;
 }
 
 function indented(lines) {
   const body = take(lines, (line) => line.startsWith("    "));
-  return html`<pre><code>${body.map((line) => line.slice(4)).join("\n")}</code></pre>`;
+  return html`<pre tabindex="0"><code>${body.map((line) => line.slice(4)).join("\n")}</code></pre>`;
 }
 
 function table(lines) {

@@ -3,7 +3,8 @@ import { html, useState, useRef } from "../ui.js";
 import { files, videos } from "../api.js";
 import { attempt, recent } from "../store.js";
 import { title } from "../format.js";
-import { Dialog, Button, useLoaded, Skeleton, Empty, Note } from "./basics.js";
+import { Button, useLoaded, Skeleton, Empty, Note } from "./basics.js";
+import { Dialog } from "./dialog.js";
 import { Player, grabFrame, middleOf } from "./player.js";
 import { Thumb } from "./thumb.js";
 

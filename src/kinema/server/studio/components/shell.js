@@ -1,10 +1,12 @@
 /** The frame around every room: the way to each of them, the quota, the theme. */
 import { html, useEffect } from "../ui.js";
 import { href, route } from "../router.js";
-import { offline, queue, running, theme, usage } from "../store.js";
+import { queue, running, theme, usage } from "../store.js";
 import { count } from "../format.js";
 import { Icon, Mark } from "./icons.js";
 import { Button } from "./basics.js";
+import { Away } from "./away.js";
+import { Shortcuts } from "./shortcuts.js";
 
 const WAYS = [
   ["create", "Create"], ["gallery", "Gallery"], ["edit", "Edit"], ["world", "World"], ["storyboard", "Storyboard"], ["models", "Models"], ["settings", "Settings"],
@@ -14,7 +16,7 @@ const THEMES = { system: ["auto", "light"], light: ["sun", "dark"], dark: ["moon
 export function Shell({ children }) {
   const here = route.value.room;
   useEffect(() => {
-    document.documentElement.dataset.room = here;
+    document.documentElement.dataset.room = here ?? "";
   }, [here]);
   const jobs = queue.value.data.length;
   return html`<a class="skip" href="#main" onClick=${skip}>Skip to the room</a>
@@ -34,10 +36,10 @@ export function Shell({ children }) {
         <div class="rail-foot">
           <${Now} />
           <${Quota} />
-          <${ThemeButton} />
+          <div class="rail-tools"><${ThemeButton} /><${Shortcuts} /></div>
         </div>
       </header>
-      ${offline.value && html`<p class="offline" role="alert" data-testid="offline">The server does not answer. The Studio goes on asking.</p>`}
+      <${Away} />
       ${children}
     </div>`;
 }

@@ -3,6 +3,7 @@
  * Pictures are dropped on it, moved by the pointer or by arrow keys, and removed by Delete.
  */
 import { html, classes, useRef, useState } from "../ui.js";
+import { toast } from "../store.js";
 import { trim } from "../format.js";
 import { Button, FileButton, NumberField } from "./basics.js";
 import { droppedFrame } from "./thumb.js";
@@ -27,7 +28,10 @@ export function Timeline({ seconds, fps, pictures, onChange }) {
     return value < edge ? 0 : value > seconds - edge ? seconds : snap(Math.round(value / QUARTER_S) * QUARTER_S);
   };
   const put = (key, value) => onChange(pictures.map((one) => (one.key === key ? { ...one, at: snap(value) } : one)));
-  const remove = (key) => onChange(pictures.filter((one) => one.key !== key));
+  const remove = (key) => {
+    onChange(pictures.filter((one) => one.key !== key));
+    toast("The picture is off the timeline", { action: { label: "Undo", run: () => onChange(pictures) } });
+  };
   const add = async (when, getting) => {
     setBusy(true);
     const picture = await getting;

@@ -1,9 +1,17 @@
 /** Short messages in the corner, some with an undo; and the line that screen readers speak. */
-import { html, useEffect, useRef } from "../ui.js";
+import { html, signal, useEffect, useRef } from "../ui.js";
 import { toasts, dismiss, spoken } from "../store.js";
 import { Button } from "./basics.js";
 
+/** The ids of the open dialogs, the topmost last: what lies outside of it cannot be pressed, so messages are shown inside. */
+export const dialogs = signal([]);
+
 export function Toasts() {
+  return html`${!dialogs.value.length && html`<${ToastList} />`}
+    <div class="visually-hidden" aria-live="polite" data-testid="spoken">${spoken.value}</div>`;
+}
+
+export function ToastList() {
   const corner = useRef(null);
   const newest = toasts.value[toasts.value.length - 1]?.id;
   useEffect(() => {
@@ -26,6 +34,5 @@ export function Toasts() {
           </div>`,
         )}
       </div>
-    </div>
-    <div class="visually-hidden" aria-live="polite" data-testid="spoken">${spoken.value}</div>`;
+    </div>`;
 }

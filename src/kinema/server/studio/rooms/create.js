@@ -1,53 +1,31 @@
 /** Create: say what to film, see what it will cost, watch it come. */
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { compact, videos } from "../api.js";
-import { attempt, draft, ended, filmers, modelOf, queue, recent, refreshQueue, running, session, submit, toast } from "../store.js";
+import { stopsOf } from "../camera.js";
+import { rememberPrompt } from "../notebook.js";
+import { attempt, draft, ended, modelOf, queue, recent, refreshQueue, running, session, submit, toast } from "../store.js";
 import { go, href } from "../router.js";
-import { count, duration, slate, title } from "../format.js";
-import { Button, Check, Choice, Empty, NumberField, Select, Skeleton } from "../components/basics.js";
+import { slate, title } from "../format.js";
+import { Button, Empty, Skeleton } from "../components/basics.js";
 import { PromptField, Vocabulary, insertWord } from "../components/prompt.js";
 import { Timeline, pictureFields } from "../components/timeline.js";
 import { Queue, Preview } from "../components/queue.js";
 import { Player } from "../components/player.js";
 import { Thumb } from "../components/thumb.js";
+import { Notebook, replacePrompt } from "./create/notebook.js";
+import { Slate, useEstimate } from "./create/slate.js";
+import { Takes } from "./create/takes.js";
 
-const STEPS = [[4, "Fast"], [null, "Standard"], [32, "Careful"]];
-const SEEDS = 2 ** 31;
-
-/** The body of POST /v1/videos for the form. */
+/** The body of POST /v1/videos for the form. Without a seed the server takes a random one. */
 export function requestOf(form) {
   const size = form.size ?? modelOf(form.model)?.kinema.size;
+  const camera = stopsOf(form.camera, form.seconds);
   return compact({
-    prompt: form.prompt.trim(), model: form.model ?? modelOf(null)?.id, seconds: String(form.seconds), size, fps: form.fps, seed: form.seed ?? 0,
+    prompt: form.prompt.trim(), model: form.model ?? modelOf(null)?.id, seconds: String(form.seconds), size, fps: form.fps, seed: form.keptSeed,
     steps: form.steps, guidance: form.guidance, priority: form.priority || null, label: form.label || null, strict: form.strict || null,
     characters: form.characters.length ? form.characters.map((id) => ({ id })) : null,
-    ...pictureFields(form.pictures, form.seconds),
+    guides: camera && { camera }, ...pictureFields(form.pictures, form.seconds),
   });
-}
-
-/** What the server says that the form will take, asked when typing rests. */
-export function useEstimate(body, wanted = true) {
-  const [answer, setAnswer] = useState({ estimate: null, error: null });
-  // What a film takes is known better after each one.
-  const text = JSON.stringify([body, ended.value?.id]);
-  useEffect(() => {
-    if (!wanted) {
-      setAnswer({ estimate: null, error: null });
-      return undefined;
-    }
-    const stop = new AbortController();
-    const timer = setTimeout(() => {
-      videos.estimate(body, { signal: stop.signal }).then(
-        (estimate) => setAnswer({ estimate, error: null }),
-        (error) => error.name !== "AbortError" && setAnswer({ estimate: null, error }),
-      );
-    }, 300);
-    return () => {
-      clearTimeout(timer);
-      stop.abort();
-    };
-  }, [text, wanted]);
-  return answer;
 }
 
 export function Create() {
@@ -66,8 +44,10 @@ export function Create() {
     }
     setSending(true);
     for (let i = 0; i < form.count; i++) {
-      const sent = await submit(() => videos.create({ ...body, seed: (form.seed ?? 0) + i }), form.count > 1 ? `${i + 1} of ${form.count} in the queue` : undefined);
+      const seed = form.keptSeed === null ? {} : { seed: form.keptSeed + i };
+      const sent = await submit(() => videos.create({ ...body, ...seed }), form.count > 1 ? `${i + 1} of ${form.count} in the queue` : undefined);
       if (!sent) break;
+      rememberPrompt(form.prompt);
     }
     setSending(false);
   };
@@ -78,11 +58,12 @@ export function Create() {
         hint=${estimate?.hint} field=${field} onSubmit=${film}
         rows=${2} placeholder="What happens in the film?" />
       <${Vocabulary} vocabulary=${model?.kinema.vocabulary} lacks=${model?.kinema.lacks}
-        onExample=${(prompt) => set({ prompt })}
+        onExample=${replacePrompt}
         onWord=${(word) => set({ prompt: insertWord(field.current, draft.value.prompt, word) })} />
+      <${Notebook} />
       <${Timeline} seconds=${form.seconds} fps=${form.fps} pictures=${form.pictures} onChange=${(pictures) => set({ pictures })} />
       <${Takes} form=${form} set=${set} model=${model} />
-      <${Slate} form=${form} estimate=${estimate} error=${error} onFilm=${film} sending=${sending} />
+      <${Slate} form=${form} set=${set} body=${body} estimate=${estimate} error=${error} onFilm=${film} sending=${sending} />
     </section>
     <aside class="monitor" aria-label="Monitor and queue">
       <${Monitor} />
@@ -100,93 +81,6 @@ function QueueHead() {
   const flip = () => attempt(() => videos.holdQueue(!held)).then(refreshQueue);
   return html`<div class="section-title"><h2>Queue ${held && html`<small>held</small>`}</h2>
     ${admin && html`<button type="button" class="link" onClick=${flip} data-testid="hold-queue">${held ? "Go on" : "Hold all"}</button>`}</div>`;
-}
-
-/** Length, size, rate, seed: all that shapes a take. */
-function Takes({ form, set, model }) {
-  const about = model?.kinema;
-  const lengths = [1, 2, 4, 6, 8, 12].filter((seconds) => !about?.max_seconds || seconds <= about.max_seconds);
-  const rates = [8, 12, 16, 24, 32].filter((fps) => !about?.fps || (fps >= about.fps[0] && fps <= about.fps[1]));
-  const sizes = about?.sizes?.length ? about.sizes : [about?.size ?? "64x64"];
-  const size = form.size ?? about?.size ?? sizes[0];
-  const shown = sizes.includes(size) ? sizes : [size, ...sizes];
-  return html`<section class="takes" aria-label="Settings">
-    <${Choice} label="Length" value=${form.seconds} options=${lengths.map((s) => [s, `${s} s`])}
-      onChange=${(seconds) => set({ seconds, pictures: form.pictures.map((one) => (one.at >= form.seconds ? { ...one, at: seconds } : { ...one, at: Math.min(one.at, seconds) })) })}
-      testid="seconds" />
-    <${Choice} label="Frames a second" value=${form.fps} options=${rates} onChange=${(fps) => set({ fps })} testid="fps" />
-    ${shown.length <= 4
-      ? html`<${Choice} label="Size" value=${size} options=${shown.map((s) => [s, s.replace("x", "×")])}
-        onChange=${(value) => set({ size: value })} testid="size" />`
-      : html`<${Select} label="Size" value=${size} options=${shown.map((s) => [s, s.replace("x", "×")])}
-        onChange=${(value) => set({ size: value })} testid="size" />`}
-    <${Choice} label="Care" value=${form.steps}
-      options=${STEPS.some(([n]) => n === form.steps) ? STEPS : [...STEPS, [form.steps, `${form.steps} steps`]]}
-      onChange=${(steps) => set({ steps })} testid="steps" />
-    <div class="seed">
-      <${NumberField} label="Seed" value=${form.seed} min=${0} max=${SEEDS} onChange=${(seed) => set({ seed })} testid="seed" />
-      <${Button} icon="dice" label="Another seed" onClick=${() => set({ seed: Math.floor(Math.random() * 100000) })} testid="dice" />
-    </div>
-    <${Choice} label="Takes" value=${form.count} options=${[1, 2, 4, 8]} onChange=${(n) => set({ count: n })} testid="count" />
-    <details class="more-settings" data-testid="more-settings">
-      <summary>More</summary>
-      <div class="more-grid">
-        ${filmers.value.length > 1 && html`<${Select} label="Model" value=${model?.id}
-          options=${filmers.value.map((one) => one.id)} onChange=${(id) => set({ model: id, size: null })}
-          testid="model" />`}
-        <${NumberField} label="Steps of the plan" value=${form.steps} min=${1} max=${200} placeholder="model's own"
-          onChange=${(steps) => set({ steps })} testid="steps-number" />
-        <${NumberField} label="Guidance" value=${form.guidance} min=${0} max=${20} step=${0.1} placeholder="2"
-          hint="How hard the words pull" onChange=${(guidance) => set({ guidance })} testid="guidance" />
-        <${NumberField} label="Priority" value=${form.priority} min=${-10} max=${10} placeholder="0" hint="-10 to 10"
-          onChange=${(priority) => set({ priority })} testid="priority" />
-        <${NumberField} label="Length in seconds" value=${form.seconds} min=${0.25} step=${0.25}
-          onChange=${(seconds) => seconds && set({ seconds })} testid="seconds-number" />
-        <${Cast} chosen=${form.characters} onChange=${(characters) => set({ characters })} />
-        <div class="checks">
-          <${Check} label="A visible mark on the film" checked=${form.label} onChange=${(label) => set({ label })} testid="label" />
-          <${Check} label="Refuse words that it does not know" checked=${form.strict} onChange=${(strict) => set({ strict })} testid="strict" />
-        </div>
-      </div>
-    </details>
-  </section>`;
-}
-
-/** Characters made from clips, to appear in the film. */
-function Cast({ chosen, onChange }) {
-  const [cast, setCast] = useState([]);
-  useEffect(() => {
-    videos.characters().then((answer) => setCast(answer.data ?? []), () => {});
-  }, []);
-  if (!cast.length) return null;
-  const flip = (id) => onChange(chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id]);
-  return html`<div class="cast" role="group" aria-label="Characters">
-    <span class="label">Characters</span>
-    <div class="chips">${cast.map(({ id, name, looks }) => html`<button type="button" class="chip" key=${id}
-      aria-pressed=${chosen.includes(id)} onClick=${() => flip(id)} data-testid="character">${name} <small>${looks}</small>
-      </button>`)}</div>
-  </div>`;
-}
-
-/** What it will take, and the button. */
-function Slate({ form, estimate, error, onFilm, sending }) {
-  const left = estimate?.quota.limit ? estimate.quota.limit - estimate.quota.used - estimate.quota.reserved : null;
-  const cost = estimate && estimate.pixel_seconds * form.count;
-  return html`<div class="slate" data-testid="slate">
-    <div class="slate-text" aria-live="polite" data-testid="estimate">
-      ${error && html`<p class="error-text" role="alert">${error.message}</p>`}
-      ${!error && !estimate && html`<p class="quiet-note">Write a prompt to see what it takes.</p>`}
-      ${estimate && html`<dl>
-        <div><dt>Filming</dt><dd>${estimate.run_s === null ? "not known yet" : duration(estimate.run_s * form.count)}</dd></div>
-        <div><dt>Wait</dt><dd>${estimate.wait_s ? duration(estimate.wait_s) : "none"}</dd></div>
-        <div><dt>Cost</dt><dd title="pixel-seconds">${count(cost)}<small> px·s</small></dd></div>
-        <div><dt>Left</dt><dd class=${left !== null && cost > left ? "over" : ""}>${left === null ? "no limit" : count(Math.max(left, 0))}</dd></div>
-      </dl>${(estimate.notes ?? []).map((note) => html`<p class="hint" key=${note}>${note}</p>`)}`}
-    </div>
-    <${Button} kind="film" onClick=${onFilm} busy=${sending}
-      testid="film" title="Ctrl Enter in the prompt does the same">${form.count > 1 ? `Film ${form.count} takes` : "Film it"}
-      <//>
-  </div>`;
 }
 
 /** What is coming, or what came last. */

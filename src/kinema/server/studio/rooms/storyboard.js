@@ -1,20 +1,23 @@
 /** Storyboard: cards in a row, filmed as one clip whose words change on the way. */
 import { html, classes, useRef, useState } from "../ui.js";
 import { compact, videos } from "../api.js";
-import { draft, modelOf, remembered, submit } from "../store.js";
+import { remembered } from "../kept.js";
+import { draft, modelOf, recent, submit, toast } from "../store.js";
 import { go } from "../router.js";
 import { count, duration, trim } from "../format.js";
 import { Button, FileButton, NumberField } from "../components/basics.js";
 import { FrameDialog, droppedFile, frameOf, upload } from "../components/pictures.js";
 import { droppedFrame } from "../components/thumb.js";
-import { useEstimate } from "./create.js";
+import { SeedField } from "../components/seed.js";
+import { useEstimate } from "./create/slate.js";
 
 const CARD_TYPE = "application/x-kinema-card";
 const FIRST = [
   { key: 1, text: "", seconds: 2, picture: null },
   { key: 2, text: "", seconds: 2, picture: null },
 ];
-const board = remembered("storyboard", { cards: FIRST, seed: 0 });
+const EMPTY = { cards: FIRST, keptSeed: null };
+const board = remembered("storyboard", EMPTY);
 
 /** Where each card begins and ends. */
 export function spans(cards) {
@@ -30,7 +33,7 @@ export function boardPrompt(cards) {
     .join(" | ");
 }
 
-export function boardRequest({ cards, seed }) {
+export function boardRequest({ cards, keptSeed }) {
   const timed = spans(cards);
   const reference = (card) => ({ file_id: card.picture.file_id });
   const later = timed.filter((card) => card.picture && card.from > 0);
@@ -42,15 +45,21 @@ export function boardRequest({ cards, seed }) {
     model: model?.id,
     size: draft.value.size ?? model?.kinema.size,
     fps: draft.value.fps,
-    seed: seed ?? 0,
+    seed: keptSeed,
     input_reference: timed[0]?.picture ? reference(timed[0]) : null,
     keyframes: keyframes.length ? keyframes : null,
   });
 }
 
 export function Storyboard() {
-  const { cards, seed } = board.value;
+  const { cards, keptSeed } = board.value;
   const setCards = (next) => (board.value = { ...board.value, cards: next });
+  /** A change that a toast takes back. */
+  const replace = (next, text) => {
+    const before = board.value;
+    board.value = next;
+    toast(text, { action: { label: "Undo", run: () => (board.value = before) } });
+  };
   const change = (key, changes) => setCards(board.value.cards.map((card) => (card.key === key ? { ...card, ...changes } : card)));
   const move = (at, to) => {
     const next = [...cards];
@@ -71,14 +80,14 @@ export function Storyboard() {
   };
   return html`<header class="room-head"><div><h1>Storyboard</h1>
     <p>Each card holds for its seconds. All of them are filmed as one clip, so things go on from card to card.</p></div>
-      <div class="row"><${Button} kind="quiet" onClick=${() => (board.value = { cards: FIRST, seed: 0 })}
+      <div class="row"><${Button} kind="quiet" onClick=${() => replace(EMPTY, "The cards are empty")}
         testid="clear-board">Start over<//></div></header>
     <div class="story-line" aria-hidden="true">${timed.map((card, i) => html`<span key=${card.key}
       style=${{ flex: card.seconds }}>${i + 1}</span>`)}</div>
     <ol class="cards" aria-label="Cards" data-testid="cards">
       ${timed.map((card, i) => html`<${Card} key=${card.key} card=${card} index=${i} last=${i === cards.length - 1}
         unknown=${estimate?.unknown_words ?? []} change=${(changes) => change(card.key, changes)} move=${move}
-        remove=${cards.length > 1 ? () => setCards(cards.filter((one) => one.key !== card.key)) : null} />`)}
+        remove=${cards.length > 1 ? () => replace({ ...board.value, cards: cards.filter((one) => one.key !== card.key) }, `Card ${i + 1} is out`) : null} />`)}
       <li style=${{ display: "grid" }}><${Button} icon="plus" kind="story-add"
         onClick=${() => setCards([...cards, { key: Date.now(), text: "", seconds: 2, picture: null }])}
         testid="add-card">Add a card<//></li>
@@ -86,8 +95,8 @@ export function Storyboard() {
     <section class="panel composer" aria-label="The film">
       <div class="board"><p class="as-prompt" data-testid="board-prompt">${body.prompt || html`<span
         class="quiet">Write on the cards what happens in each part.</span>`}</p>
-        <${NumberField} label="Seed" value=${seed} min=${0}
-        onChange=${(value) => (board.value = { ...board.value, seed: value })} testid="board-seed" /></div>
+        <${SeedField} value=${keptSeed} last=${recent.value?.[0]?.kinema.seed} testid="board-seed"
+          onChange=${(value) => (board.value = { ...board.value, keptSeed: value })} /></div>
       <div class="slate"><div class="slate-text" aria-live="polite">
           ${error && html`<p class="error-text" role="alert">${error.message}</p>`}
           ${estimate && html`<dl><div><dt>Length</dt><dd>${duration(total)}</dd></div><div><dt>Filming</dt>

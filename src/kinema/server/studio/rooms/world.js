@@ -1,16 +1,18 @@
 /** World: start one from words, a picture or a clip, and step into it. */
 import { html, useEffect, useState } from "../ui.js";
 import { compact, files, videos, worlds } from "../api.js";
-import { attempt, modelOf, models, remembered, toast } from "../store.js";
+import { remembered } from "../kept.js";
+import { attempt, modelOf, models, toast } from "../store.js";
 import { go, place, route } from "../router.js";
 import { title } from "../format.js";
 import { Button, Choice, Empty, Field, FileButton, NumberField, Note, Select, Skeleton, useLoaded } from "../components/basics.js";
 import { ClipDialog, FrameDialog, droppedFile, upload } from "../components/pictures.js";
 import { PromptField } from "../components/prompt.js";
+import { SeedField, randomSeed } from "../components/seed.js";
 import { droppedFrame } from "../components/thumb.js";
 import { Tree } from "./world/tree.js";
 import { Play } from "./world/play.js";
-import { useEstimate } from "./create.js";
+import { useEstimate } from "./create/slate.js";
 
 export function WorldRoom({ id }) {
   const { sub } = route.value;
@@ -28,7 +30,7 @@ function Inside({ id }) {
   return html`<${Play} first=${world} />`;
 }
 
-const form = remembered("world", { prompt: "", seed: 0, fps: 16, task: "", model: null });
+const form = remembered("world", { prompt: "", keptSeed: null, fps: 16, task: "", model: null });
 const TASKS = ["reach the flag", "touch the blue box", "push the red ball to the flag"];
 const EXAMPLES = [
   "a green robot and a red ball on a field",
@@ -46,7 +48,7 @@ function startOf({ source, recorded, prompt, clip, own, picture }) {
 }
 
 function Begin({ clipId }) {
-  const { prompt, seed, fps, task, model } = form.value;
+  const { prompt, keptSeed, fps, task, model } = form.value;
   const set = (changes) => (form.value = { ...form.value, ...changes });
   const [source, setSource] = useState(clipId ? "clip" : "words");
   const [clip, setClip] = useState(null);
@@ -62,7 +64,7 @@ function Begin({ clipId }) {
   const name = source !== "clip" ? undefined : own ? own.filename : clip ? title(clip) : undefined;
   const start = async () => {
     if (!from) return;
-    const body = { start: recorded ? undefined : from, seed: seed ?? 0, fps: fps ?? 16, task: task.trim(), model: about?.id, name };
+    const body = { start: recorded ? undefined : from, seed: keptSeed ?? randomSeed(), fps: fps ?? 16, task: task.trim(), model: about?.id, name };
     setBusy(true);
     const world = await attempt(() => worlds.create(compact(body)));
     setBusy(false);
@@ -108,7 +110,7 @@ function Begin({ clipId }) {
         ${!recorded && source === "clip" && html`<${FromClip} clip=${clip} own=${own} onClip=${takeClip} onOwn=${takeOwn} />`}
         ${!recorded && source === "picture" && html`<${FromPicture} picture=${picture} onPicture=${setPicture} />`}
         <div class="inline-form">
-          <${NumberField} label="Seed" value=${seed} min=${0} onChange=${(value) => set({ seed: value })} testid="world-seed" />
+          <${SeedField} value=${keptSeed} onChange=${(value) => set({ keptSeed: value })} testid="world-seed" />
           <${NumberField} label="Frames a second" value=${fps} min=${about?.kinema.fps?.[0] ?? 1}
             max=${about?.kinema.fps?.[1] ?? 60} onChange=${(value) => set({ fps: value })} testid="world-fps" />
           <${Field} label="Task (optional)" id="world-task">
@@ -141,6 +143,7 @@ function FromClip({ clip, own, onClip, onOwn }) {
   const name = own ? own.filename : clip && title(clip);
   return html`<div class="row">
       ${clip && !own && html`<img src=${videos.url(clip.id, "thumbnail")} alt="" width="112" style=${SMALL} />`}
+      ${own && html`<video src=${files.url(own.id)} muted playsinline preload="auto" width="112" style=${SMALL} aria-label=${`The clip ${own.filename}`}></video>`}
       ${name && html`<span style=${{ flex: "1 1 160px" }}>${name}<br />
         <span class="quiet">It goes on where the clip ends.</span></span>`}
       <${Button} icon="gallery" onClick=${() => setChoosing(true)} testid="world-clip">

@@ -1,6 +1,7 @@
 /** Trim and re-cut: mark parts on the filmstrip, put them in order, join them. */
 import { html, useEffect, useRef, useState } from "../../ui.js";
 import { videos } from "../../api.js";
+import { toast } from "../../store.js";
 import { trim } from "../../format.js";
 import { Button, NumberField } from "../../components/basics.js";
 import { sheetOf, spriteStyle } from "../../components/thumb.js";
@@ -64,6 +65,10 @@ export function Recut({ clip, send, handle }) {
     next.splice(at + by, 0, part);
     setCuts(next);
   };
+  const takeOut = (at) => {
+    setCuts(cuts.filter((_, i) => i !== at));
+    toast(`Part ${at + 1} is out`, { action: { label: "Undo", run: () => setCuts(cuts) } });
+  };
   const drop = (at) => (event) => {
     const came = event.dataTransfer.getData(PART_TYPE);
     if (came === "") return;
@@ -91,7 +96,7 @@ export function Recut({ clip, send, handle }) {
           <${Button} icon="right" kind="quiet small" label=${`Part ${i + 1} later`} disabled=${i === cuts.length - 1}
             onClick=${() => move(i, 1)} testid="part-right" />
           <${Button} icon="close" kind="quiet small" label=${`Take part ${i + 1} out`}
-            onClick=${() => setCuts(cuts.filter((_, j) => j !== i))} testid="part-remove" />
+            onClick=${() => takeOut(i)} testid="part-remove" />
         </div></li>`)}
     </ol>
     <${Send} onSend=${() => send(() => videos.trim({ video: { id: clip.id }, cuts: parts.map((part) => [part.from, part.to]) }))}

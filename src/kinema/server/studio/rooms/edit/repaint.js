@@ -1,7 +1,7 @@
 /** Repaint: say what should be there instead, and paint over where. White in the mask may change, black stays. */
 import { html, useEffect, useRef, useState, useId } from "../../ui.js";
 import { files, videos } from "../../api.js";
-import { modelOf } from "../../store.js";
+import { modelOf, toast } from "../../store.js";
 import { pointerShare } from "../../room.js";
 import { trim } from "../../format.js";
 import { Button, Check, Choice } from "../../components/basics.js";
@@ -45,7 +45,11 @@ export function useMask(clip) {
       const [x, y] = [Math.round(left * width), Math.round(top * height)];
       context.fillRect(x, y, Math.round(right * width) - x, Math.round(bottom * height) - y);
     });
-  const clear = () => draw((context) => context.clearRect(0, 0, width, height));
+  const clear = () => {
+    const before = canvas.current.getContext("2d").getImageData(0, 0, width, height);
+    draw((context) => context.clearRect(0, 0, width, height));
+    toast("The mask is empty", { action: { label: "Undo", run: () => draw((context) => context.putImageData(before, 0, 0)) } });
+  };
   const invert = () => draw((context) => {
     context.globalCompositeOperation = "xor";
     context.fillRect(0, 0, width, height);

@@ -40,9 +40,10 @@ export function useScene(clip, wanted) {
   const change = (next) => setPast((before) => [...before.slice(0, 1), ...before.slice(1).slice(-40), next]);
   const changeThing = (which, update) => change({ ...state, entities: state.entities.map((thing) => (thing.slot === which ? { ...thing, ...update(thing) } : thing)) });
   return {
-    state, first: past[0] ?? null, changed: past.length > 1, error, load, slot, setSlot, mode, setMode, span, setSpan, change, changeThing,
+    state, first: past[0] ?? null, changed: past.length > 1 && state !== past[0], undoable: past.length > 1, error, load, slot, setSlot, mode, setMode, span, setSpan, change, changeThing,
     undo: () => setPast((before) => (before.length > 1 ? before.slice(0, -1) : before)),
-    reset: () => setPast((before) => before.slice(0, 1)),
+    /** To how it was filmed; the undo takes this back too. */
+    reset: () => change(past[0]),
     /** The whole path of a thing moved. */
     shift: (which, dx, dy) => changeThing(which, (thing) => ({ x: thing.x.map((x) => x + dx), y: thing.y.map((y) => y + dy) })),
     /** The path of a thing from a frame on, drawn as points in room units. */
@@ -163,7 +164,7 @@ function Ready({ scene, clip, children }) {
 function Film({ clip, send, scene, children, testid }) {
   const run = () => send(() => videos.render({ state: scene.state, size: clip.size, seed: clip.kinema.seed }));
   return html`<div class="row between"><${Send} onSend=${run} disabled=${!scene.changed} testid=${testid}>${children}<//>
-    <span class="row"><${Button} onClick=${scene.undo} disabled=${!scene.changed} testid="scene-undo">Undo<//><${Button}
+    <span class="row"><${Button} onClick=${scene.undo} disabled=${!scene.undoable} testid="scene-undo">Undo<//><${Button}
       kind="quiet" onClick=${scene.reset} disabled=${!scene.changed} testid="scene-reset">Reset<//></span></div>`;
 }
 

@@ -3,7 +3,8 @@ import { html, useEffect, useRef, useState } from "../../ui.js";
 import { videos } from "../../api.js";
 import { slate, timecode, title } from "../../format.js";
 import { aspect } from "../../room.js";
-import { Button, Dialog } from "../../components/basics.js";
+import { Button } from "../../components/basics.js";
+import { Dialog } from "../../components/dialog.js";
 import { reducedMotion } from "../../components/player.js";
 
 const DRIFT_S = 0.06;

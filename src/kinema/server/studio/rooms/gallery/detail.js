@@ -4,7 +4,8 @@ import { verify, videos } from "../../api.js";
 import { attempt, draft, refreshQueue, submit, toast } from "../../store.js";
 import { go, href } from "../../router.js";
 import { bytes, count, date, duration, kindName, slate, title, trim } from "../../format.js";
-import { Button, Dialog, Note, Skeleton, useLoaded } from "../../components/basics.js";
+import { Button, Note, Skeleton, useLoaded } from "../../components/basics.js";
+import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
 import { Player } from "../../components/player.js";
 import { Verdict } from "../../components/verdict.js";
@@ -13,9 +14,10 @@ import { Verdict } from "../../components/verdict.js";
 export function reuse(clip) {
   const { fps, seed, steps, guidance } = clip.kinema;
   const { prompt, model, size } = clip;
-  draft.value = { ...draft.value, prompt, model, size, fps, seed, steps, guidance, seconds: Number(clip.seconds), pictures: [] };
+  const before = draft.value;
+  draft.value = { ...before, prompt, model, size, fps, keptSeed: seed, steps, guidance, seconds: Number(clip.seconds), pictures: [], camera: null };
   go("create");
-  toast("Its settings are in the form.");
+  toast("Its settings are in the form, with its seed.", { action: { label: "Undo", run: () => (draft.value = before) } });
 }
 
 export function ClipDetail({ id, onClose, onRemove }) {
@@ -35,6 +37,7 @@ function Body({ clip, onRemove }) {
   const [name, setName] = useState("");
   const [told, setTold] = useState(null);
   const done = clip.status === "completed";
+  const about = clip.kinema;
   const check = async () => {
     setBusy(true);
     setWrong(null);
@@ -80,6 +83,7 @@ function Body({ clip, onRemove }) {
       <${Note} error=${wrong} />
       ${verdict && html`<${Verdict} verdict=${verdict} />`}
       <${Facts} clip=${clip} />
+      <${Sources} ids=${about.sources} />
       ${done && html`<details data-testid="remix-details"><summary>Film it again with other words</summary>
         <form class="stack" onSubmit=${makeRemix} style=${{ marginTop: "10px" }}>
           <textarea rows="2" aria-label="Remix prompt" value=${remix}
@@ -112,9 +116,22 @@ function Facts({ clip }) {
     ["File", about.bytes && bytes(about.bytes)],
     ["Watermark", about.watermark],
     ["Kept until", clip.expires_at && date(clip.expires_at)],
-    ["From", about.sources?.length ? about.sources.map((id) => html`<a href=${href("gallery", id)} key=${id}>${id} </a>`) : null],
   ];
   return html`<dl class="facts"
     data-testid="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd
     class=${["Take", "Watermark"].includes(name) ? "mono" : ""}>${value}</dd>`)}</dl>`;
+}
+
+/** The clips that one was made from, as pictures. */
+function Sources({ ids }) {
+  if (!ids?.length) return null;
+  return html`<section aria-label="Made from" data-testid="sources"><h3>Made from</h3>
+    <div class="sources">${[...new Set(ids)].map((id) => html`<${Source} key=${id} id=${id} />`)}</div></section>`;
+}
+
+function Source({ id }) {
+  const [missing, setMissing] = useState(false);
+  if (missing) return html`<span class="quiet">a deleted clip</span>`;
+  return html`<a href=${href("gallery", id)} aria-label=${`Open the clip ${id}`}><img src=${videos.url(id, "thumbnail")} alt="" width="72"
+    onError=${() => setMissing(true)} /></a>`;
 }

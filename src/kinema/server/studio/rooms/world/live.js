@@ -3,17 +3,18 @@
  * runs ahead of what is seen. Each binary message is a length (4 bytes, big-endian), that many bytes of JSON, then a JPEG.
  */
 import { worlds } from "../../api.js";
+import { retryDelay } from "../../connection.js";
 
-const RETRY_MS = 1500;
-const TRIES = 5;
 const HELD = 32;
-/** The key does not hold, or there is no such world: trying again would change nothing. */
-const FINAL = [4401, 4404];
+/** Close codes after which trying again would change nothing. */
+const FINAL = { 4401: "This key opens the world no longer. Sign in again.", 4404: "This world is not there any more." };
 
 export class Live {
   /**
+   * Connects, and goes on trying while the world can be had at all. `onState` is told "lost" with the moment of the next try
+   * (milliseconds, as Date.now()), and "over" with the reason.
    * @param {string} id
-   * @param {{onFrame: (told: Object, picture: ImageBitmap) => void, onState: (state: "open"|"closed"|"lost") => void, onError: (error: {message: string, code?: string}) => void}} to
+   * @param {{onFrame: (told: Object, picture: ImageBitmap) => void, onState: (state: "connecting"|"open"|"lost"|"over", detail?: number|string) => void, onError: (error: {message: string, code?: string}) => void}} to
    */
   constructor(id, to) {
     this.id = id;
@@ -30,6 +31,7 @@ export class Live {
   }
 
   connect() {
+    clearTimeout(this.timer);
     const socket = new WebSocket(worlds.liveUrl(this.id, 256));
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
@@ -46,10 +48,14 @@ export class Live {
       }
     };
     socket.onclose = ({ code }) => {
-      if (this.done) return;
-      if (FINAL.includes(code)) this.tries = TRIES;
-      this.to.onState(this.tries < TRIES ? "closed" : "lost");
-      if (this.tries++ < TRIES) this.timer = setTimeout(() => this.connect(), RETRY_MS);
+      if (this.done || socket !== this.socket) return;
+      if (code in FINAL) {
+        this.to.onState("over", FINAL[code]);
+        return;
+      }
+      const wait = retryDelay(this.tries++);
+      this.timer = setTimeout(() => this.connect(), wait);
+      this.to.onState("lost", Date.now() + wait);
     };
     this.socket = socket;
   }
@@ -95,9 +101,9 @@ export class Live {
     this.send({ type: "fps", fps });
   }
 
+  /** Tries at once instead of waiting. */
   again() {
-    this.tries = 0;
-    this.connect();
+    if (this.socket.readyState === WebSocket.CLOSED) this.connect();
   }
 
   close() {

@@ -1,81 +1,18 @@
 /** Inside a world: its picture, what one does in it, what it holds, and where else it might have gone. */
-import { html, classes, useEffect, useRef, useState } from "../../ui.js";
+import { html, useEffect, useRef, useState } from "../../ui.js";
 import { worlds } from "../../api.js";
 import { attempt, spoken, toast } from "../../store.js";
 import { go, place } from "../../router.js";
-import { aspect, colorOf, pointerShare, thingAt, toPicture, toRoom } from "../../room.js";
+import { colorOf } from "../../room.js";
 import { timecode, trim } from "../../format.js";
-import { Button, Dialog, NumberField, Note, useLoaded } from "../../components/basics.js";
+import { Button, NumberField, useLoaded } from "../../components/basics.js";
+import { Dialog } from "../../components/dialog.js";
+import { Confirm } from "../../components/confirm.js";
 import { Synced } from "../gallery/compare.js";
-import { Controls, Live } from "./live.js";
+import { Pad, Picture } from "./picture.js";
 import { Talk, WhatIf } from "./talk.js";
-import { Tree } from "./tree.js";
-
-const DRAG_PIXELS = 6;
-
-/** A world on the wire. What changes with every frame is in `now`. */
-function useLive(first, canvas) {
-  const [now, setNow] = useState({ time_s: first.time_s, state: first.state, reward: first.reward, terminated: first.terminated, frame: 0 });
-  const [wire, setWire] = useState("closed");
-  const [playing, setPlaying] = useState(false);
-  const [action, setAction] = useState(null);
-  const [rate, setRate] = useState(first.fps);
-  const [ping, setPing] = useState(null);
-  const live = useRef(null);
-  const controls = useRef(null);
-  const wanted = useRef(false);
-  useEffect(() => {
-    live.current = new Live(first.id, {
-      onFrame: (told, picture) => {
-        const target = canvas.current;
-        if (target.width !== picture.width || target.height !== picture.height) Object.assign(target, { width: picture.width, height: picture.height });
-        target.getContext("2d").drawImage(picture, 0, 0);
-        if (told.round_trip_ms) setPing(told.round_trip_ms);
-        setNow(told);
-      },
-      onState: (state) => {
-        setWire(state);
-        if (state === "open" && wanted.current) live.current.send({ type: "play" });
-      },
-      onError: ({ message, code }) => {
-        toast(message, { kind: "bad" });
-        if (code === "world_in_play") {
-          wanted.current = false;
-          setPlaying(false);
-        }
-      },
-    });
-    controls.current = new Controls((next) => {
-      live.current.act(next);
-      setAction(next);
-      if (next && !wanted.current) play(true);
-    });
-    const hidden = () => document.hidden && play(false);
-    document.addEventListener("visibilitychange", hidden);
-    return () => {
-      document.removeEventListener("visibilitychange", hidden);
-      live.current.close();
-      controls.current.close();
-    };
-  }, [first.id]);
-  const play = (on) => {
-    wanted.current = on;
-    setPlaying(on);
-    live.current.send({ type: on ? "play" : "pause" });
-  };
-  const step = () => (play(false), live.current.step());
-  const setFps = (fps) => (setRate(fps), live.current.pace(fps));
-  /** Takes over what a change left behind, and shows its picture. */
-  const adopt = (world) => {
-    setNow((before) => ({ ...before, past_frames: world.past_frames, time_s: world.time_s, state: world.state, reward: world.reward, terminated: world.terminated }));
-    // A live wire shows changes by itself.
-    if (live.current.socket.readyState === WebSocket.OPEN) return;
-    const picture = new Image();
-    picture.onload = () => canvas.current?.getContext("2d").drawImage(picture, 0, 0, canvas.current.width, canvas.current.height);
-    picture.src = worlds.frameUrl(first.id, 4, Date.now());
-  };
-  return { now, wire, playing, play, step, action, rate, setFps, ping, controls, adopt, again: () => live.current.again() };
-}
+import { ConfirmDelete, Tree } from "./tree.js";
+import { Wire, useLive } from "./wire.js";
 
 export function Play({ first }) {
   const [world, setWorld] = useState(first);
@@ -85,6 +22,7 @@ export function Play({ first }) {
   const [slot, setSlot] = useState(null);
   const [naming, setNaming] = useState(false);
   const [whatIf, setWhatIf] = useState(null);
+  const [asked, setAsked] = useState(false);
   const tree = useLoaded(() => worlds.list(), [first.id, world.name]);
   const take = (next) => {
     setWorld(next);
@@ -107,6 +45,16 @@ export function Play({ first }) {
     toast(`Branched at ${trim(next.branched_at_s ?? now.time_s)} s`);
     go("world", next.id);
   };
+  const remove = async (which) => {
+    const gone = await attempt(() => worlds.remove(which.id));
+    if (gone) toast(`${which.name || which.id} is deleted`);
+    return gone;
+  };
+  const removeBranch = (which) => remove(which).then(tree.reload);
+  const removeThis = async () => {
+    live.close();
+    if (await remove(world)) go("world");
+  };
   const thing = now.state.things.find((one) => one.slot === slot);
   return html`<header class="room-head">
       <div><h1>${world.name || world.id}</h1><p
@@ -115,6 +63,7 @@ export function Play({ first }) {
       <div class="row">
         <${Button} icon="edit" onClick=${() => setNaming(true)} testid="rename">Rename<//>
         <a class="button" href=${worlds.fileUrl(world.id)} download data-testid="download-world">Download .world</a>
+        <${Button} icon="trash" kind="danger" onClick=${() => setAsked(true)} testid="delete-this-world">Delete<//>
         <a class="button" href="#/world" data-testid="all-worlds">All worlds</a>
       </div>
     </header>
@@ -131,8 +80,8 @@ export function Play({ first }) {
           <${Pad} controls=${live.controls} action=${live.action} />
         </div>
         <${Meters} live=${live} />
-        ${live.wire === "lost" && html`<${Note} error="The wire to this world is cut." retry=${live.again} />`}
-        <${Rewind} world=${world} now=${now} live=${live} onDone=${take} />
+        <${Wire} live=${live} />
+        <${Rewind} world=${world} now=${now} live=${live} onDone=${take} onBranched=${tree.reload} />
       </div>
       <div class="stack" style=${{ gap: "20px" }}>
         <section class="panel stack" aria-label="What is there"><h2>What is there</h2>
@@ -142,12 +91,13 @@ export function Play({ first }) {
         <${Talk} world=${world} onChange=${take} things=${now.state.things} />
         <${WhatIf} world=${world} pause=${() => live.play(false)} things=${now.state.things} onAnswer=${setWhatIf} />
         <section class="panel" aria-label="Branches"><h2
-          class="section-title">Branches</h2>${tree.data && html`<${Tree} worlds=${family(tree.data.data, world.id)} here=${world.id} />`}
+          class="section-title">Branches</h2>${tree.data && html`<${Tree} worlds=${family(tree.data.data, world.id)} here=${world.id} onRemove=${removeBranch} />`}
           </section>
       </div>
     </div>
     ${naming && html`<${Rename} world=${world} onClose=${() => setNaming(false)}
       onDone=${(next) => (setWorld(next), (place.value = next.name), setNaming(false))} />`}
+    ${asked && html`<${ConfirmDelete} world=${world} onYes=${removeThis} onClose=${() => setAsked(false)} />`}
     ${whatIf && html`<${Dialog} title="What if" wide onClose=${() => setWhatIf(null)} testid="what-if-dialog"><p>${whatIf.understood}</p>
       <${Synced} items=${[{ src: whatIf.happened, label: "What happened", size: world.size }, { src: whatIf.instead, label: "What would have been", size: world.size }]} />
         <//>`}`;
@@ -165,64 +115,6 @@ function family(all, id) {
   return all.filter((world) => kin.has(world.id));
 }
 
-/** The picture: keys act, a press takes hold of a thing. */
-function Picture({ canvas, live, world, slot, setSlot, onMove }) {
-  const box = useRef(null);
-  const [drag, setDrag] = useState(null);
-  const ratio = aspect(world.size);
-  const { state } = live.now;
-  const spot = (event) => toRoom(...pointerShare(event, box.current), state.camera, ratio);
-  const down = (event) => {
-    const found = thingAt(state.things, ...spot(event));
-    setSlot(found?.slot ?? null);
-    if (!found) return;
-    event.currentTarget.setPointerCapture(event.pointerId);
-    setDrag({ slot: found.slot, from: [event.clientX, event.clientY], to: null });
-  };
-  const move = (event) => {
-    if (!drag) return;
-    const far = Math.hypot(event.clientX - drag.from[0], event.clientY - drag.from[1]);
-    if (drag.to || far > DRAG_PIXELS) setDrag({ ...drag, to: spot(event) });
-  };
-  const up = () => {
-    if (drag?.to) onMove(drag.slot, ...drag.to.map((value) => Number(value.toFixed(3))));
-    setDrag(null);
-  };
-  const keys = (down_) => (event) => {
-    if (live.controls.current?.key(event, down_)) event.preventDefault();
-    else if (down_ && event.code === "Space") (event.preventDefault(), live.play(!live.playing));
-  };
-  const marked = state.things.find((thing) => thing.slot === slot);
-  const at = (x, y) => {
-    const [u, v] = toPicture(x, y, state.camera, ratio);
-    return { left: `${u * 100}%`, top: `${v * 100}%` };
-  };
-  return html`<div class="player bare"><div ref=${box} class="screen live"
-    style=${{ aspectRatio: String(ratio) }} tabindex="0" role="application" data-testid="live"
-      aria-label="The world. Arrow keys or WASD act, space plays and pauses. Press a thing to look at it, or drag it."
-      onKeyDown=${keys(true)} onKeyUp=${keys(false)} onBlur=${() => live.controls.current?.release()}
-      onPointerDown=${(event) => (box.current.focus(), down(event))} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${() => setDrag(null)}>
-    <canvas ref=${canvas} width="256" height=${Math.round(256 / ratio)}></canvas>
-    ${live.wire !== "open" && html`<p class="screen-note">${live.wire === "lost" ? "Not connected" : "Connecting …"}</p>`}
-    ${marked && !drag?.to && html`<span class="thing-label" style=${at(marked.x, marked.y + marked.size + 0.9)}>${marked.name}</span>`}
-    ${drag?.to && html`<span class="thing-label"
-      style=${at(...drag.to)}>${state.things.find((thing) => thing.slot === drag.slot)?.name} to ${trim(drag.to[0], 1)}, ${trim(drag.to[1], 1)}
-      </span>`}
-  </div></div>`;
-}
-
-const WAYS = [["up", [0, 1]], ["left", [-1, 0]], ["down", [0, -1]], ["right", [1, 0]]];
-
-function Pad({ controls, action }) {
-  const on = ([x, y]) => action && ((x && Math.sign(action[0]) === x) || (y && Math.sign(action[1]) === y));
-  return html`<div class="pad" role="group" aria-label="Act">${WAYS.map(([name, way]) => {
-    const hold = (down) => controls.current?.hold(`pad-${name}`, down ? way : null);
-    const keys = (down) => (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), hold(down));
-    return html`<${Button} key=${name} icon=${name} label=${`Act ${name}`} kind=${on(way) ? "held" : ""} testid=${`act-${name}`}
-      onPointerDown=${() => hold(true)} onPointerUp=${() => hold(false)} onPointerLeave=${() => hold(false)} onKeyDown=${keys(true)} onKeyUp=${keys(false)} onBlur=${() => hold(false)} />`;
-  })}</div>`;
-}
-
 function Meters({ live }) {
   const { now, ping } = live;
   return html`<div class="meters" data-testid="meters">
@@ -234,9 +126,10 @@ function Meters({ live }) {
   </div>`;
 }
 
-/** Back in time by a slider: what was done since is forgotten. */
-function Rewind({ world, now, live, onDone }) {
+/** Back in time by a slider. What was done since is forgotten, unless it is kept as a branch. */
+function Rewind({ world, now, live, onDone, onBranched }) {
   const [back, setBack] = useState(0);
+  const [asked, setAsked] = useState(false);
   const past = now.past_frames ?? world.past_frames;
   const run = async () => {
     const next = await attempt(() => worlds.rewind(world.id, back));
@@ -245,13 +138,20 @@ function Rewind({ world, now, live, onDone }) {
     onDone(next);
     toast(`Back to ${trim(next.time_s)} s`);
   };
+  const keep = async () => {
+    if (!(await attempt(() => worlds.branch(world.id, `${world.name || world.id} to ${trim(now.time_s)} s`.slice(0, 200))))) return;
+    await run();
+    onBranched();
+  };
   return html`<div class="world-bar" role="group" aria-label="Rewind">
     <input type="range" class="scrub" style=${{ flex: "1 1 160px", "--share": `${past ? 100 - (100 * back) / past : 100}%` }}
       min="0" max=${past} value=${past - back} disabled=${!past} aria-label="Rewind to"
       aria-valuetext=${`${trim(back / world.fps)} seconds back`} data-testid="rewind-slider"
       onPointerDown=${() => live.play(false)} onInput=${(event) => (live.play(false), setBack(past - Number(event.currentTarget.value)))} />
     <span class="mono quiet" style=${{ minWidth: "92px" }}>${back ? `${trim(back / world.fps)} s back` : timecode(now.time_s)}</span>
-    <${Button} icon="back" disabled=${!back} onClick=${run} testid="rewind">Rewind<//>
+    <${Button} icon="back" disabled=${!back} onClick=${() => setAsked(true)} testid="rewind">Rewind<//>
+    ${asked && html`<${Confirm} title=${`Go ${trim(back / world.fps)} s back?`} yes="Rewind" no="Stay here" onYes=${run} onClose=${() => setAsked(false)}
+      other=${{ label: "Keep it as a branch, then rewind", run: keep }} testid="rewind"><p>What happened since then is forgotten.</p><//>`}
   </div>`;
 }
 
@@ -280,7 +180,7 @@ function Inspector({ thing, onMove }) {
       <${NumberField} label="Move to x" value=${to.x} step=${0.25} placeholder=${trim(thing.x)}
         onChange=${(x) => setTo({ ...to, x })} testid="move-x" />
       <${NumberField} label="and y" value=${to.y} step=${0.25} placeholder=${trim(thing.y)} onChange=${(y) => setTo({ ...to, y })} testid="move-y" />
-      <button class=${classes("button")} type="submit" data-testid="move-thing">Move</button>
+      <button class="button" type="submit" data-testid="move-thing">Move</button>
     </form>`;
 }
 

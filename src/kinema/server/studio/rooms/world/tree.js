@@ -3,7 +3,8 @@ import { html, useState } from "../../ui.js";
 import { worlds as calls } from "../../api.js";
 import { href } from "../../router.js";
 import { trim } from "../../format.js";
-import { Button, Dialog } from "../../components/basics.js";
+import { Button } from "../../components/basics.js";
+import { Confirm } from "../../components/confirm.js";
 
 /** @param {{worlds: import("../../api.js").World[], here?: string, onRemove?: (world: Object) => void}} props */
 export function Tree({ worlds, here, onRemove }) {
@@ -27,13 +28,12 @@ export function Tree({ worlds, here, onRemove }) {
       ${children.length > 0 && html`<ul>${children.map(branch)}</ul>`}
     </li>`;
   };
-  const confirm = () => {
-    onRemove(asked);
-    setAsked(null);
-  };
   return html`<nav class="tree" aria-label="Branches" data-testid="tree"><ul>${under(null).map(branch)}</ul></nav>
-    ${asked && html`<${Dialog} title=${`Delete ${asked.name || asked.id}?`} onClose=${() => setAsked(null)} testid="delete-world-dialog"
-      foot=${html`<${Button} onClick=${() => setAsked(null)}>Keep it<//><${Button} kind="primary" onClick=${confirm}
-        testid="delete-world-yes">Delete<//>`}>
-        <p>Its branches stay. A deleted world does not come back; download it first if you may want it.</p><//>`}`;
+    ${asked && html`<${ConfirmDelete} world=${asked} onYes=${() => onRemove(asked)} onClose=${() => setAsked(null)} />`}`;
+}
+
+/** @param {{world: import("../../api.js").World, onYes: () => any, onClose: () => void}} props */
+export function ConfirmDelete({ world, onYes, onClose }) {
+  return html`<${Confirm} title=${`Delete ${world.name || world.id}?`} yes="Delete" onYes=${onYes} onClose=${onClose} testid="delete-world">
+    <p>Its branches stay. A deleted world does not come back; <a href=${calls.fileUrl(world.id)} download>download it</a> first if you may want it.</p><//>`;
 }
