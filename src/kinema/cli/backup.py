@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.serve import DATA, check_installed
+from kinema.cli.serve import check_installed
+from kinema.cli.settings import add_settings, fill
 
 if TYPE_CHECKING:
     from kinema.server.storage.backup import Contents
@@ -17,13 +18,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="the file to write; it holds keys that sign, so keep it secret"
     )
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help=f"the server's data folder (default: {DATA})")
-    parser.add_argument("--database", metavar="URL", help="the server's database, if it is not in the data folder")
+    add_settings(parser, ("data", "database"))
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    fill(arguments)
     check_installed()
     from kinema.server.storage.backup import backup
 

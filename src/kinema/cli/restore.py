@@ -7,17 +7,18 @@ from pathlib import Path
 
 from kinema.cli.backup import described
 from kinema.cli.serve import check_installed
+from kinema.cli.settings import add_settings, fill
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("restore", help="restore a backup into a new folder", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="what kinema backup wrote")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a new or empty folder")
-    parser.add_argument("--database", metavar="URL", help="an empty database (default: SQLite in the folder)")
+    add_settings(parser, ("data", "database"))
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    fill(arguments)
     check_installed()
     from kinema.server.storage.backup import restore
 

@@ -100,10 +100,12 @@ def extract(file: Path, folder: Path) -> dict[str, Any]:
         raise InputError(f"{file} does not exist; expected a file that kinema backup wrote") from None
     if written is None:
         raise InputError(f"{file} is damaged: its end is missing; copy it again, or restore another backup")
-    listed, found = written
-    wrong = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
-    if wrong:
-        raise InputError(f"{file} is damaged: {wrong[0]} is not what was saved; copy it again, or restore another backup")
+    listed, extracted = written
+    different = sorted(name for name in listed.keys() | extracted.keys() if listed.get(name) != extracted.get(name))
+    if different:
+        raise InputError(
+            f"{file} is damaged: {different[0]} is not what was saved; copy it again, or restore another backup"
+        )
     return header
 
 
@@ -120,20 +122,25 @@ def _read_header(file: Path, tar: tarfile.TarFile) -> dict[str, Any]:
 
 
 def _write_members(tar: tarfile.TarFile, folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Write all members; what the manifest lists and what was found. None if there is no manifest."""
-    found: dict[str, Any] = {}
+    """Write all members; what the manifest lists and what was written. None if there is no manifest."""
+    extracted: dict[str, Any] = {}
     while (member := tar.next()) is not None:
         if member.name == MANIFEST:
             listed = _read_json(tar, member).get("files")
-            return (listed, found) if isinstance(listed, dict) else None
-        if member.type != tarfile.REGTYPE or member.issparse() or not PARTS.fullmatch(member.name) or member.name in found:
+            return (listed, extracted) if isinstance(listed, dict) else None
+        if (
+            member.type != tarfile.REGTYPE
+            or member.issparse()
+            or not PARTS.fullmatch(member.name)
+            or member.name in extracted
+        ):
             raise ValueError
         data = tar.extractfile(member)
         assert data is not None
         reader = HashingReader(data)
         _write(folder / member.name, folder, reader)
         os.utime(folder / member.name, (member.mtime, member.mtime))
-        found[member.name] = {"bytes": (folder / member.name).stat().st_size, "sha256": reader.hash.hexdigest()}
+        extracted[member.name] = {"bytes": (folder / member.name).stat().st_size, "sha256": reader.hash.hexdigest()}
     return None
 
 
