@@ -65,7 +65,8 @@ class Setting:
     def default_text(self) -> str:
         if self.flag:
             return "no"
-        return self.unset or "none" if self.default is None or self.repeated else f"{self.default}"
+        default = ", ".join(self.default) if self.repeated else self.default
+        return self.unset or "none" if default is None or default == "" else f"{default}"
 
 
 CONFIG = Setting(option="config", help="a TOML file of settings, NAME = VALUE", parse=Path, metavar="FILE", worker=True)
@@ -73,6 +74,18 @@ SETTINGS = (
     Setting(option="host", help="address to listen on; 127.0.0.1 is this machine alone", default="127.0.0.1"),
     Setting(option="port", help="port to listen on; 0 is any that is free", parse=whole, default=8000),
     Setting(option="workers", help="worker processes on this machine; 0 if all are elsewhere", parse=whole, default=1),
+    Setting(
+        option="root-path", help="the path below which a proxy shows the server, such as /kinema", default="", metavar="PATH",
+        field="root_path",
+    ),
+    Setting(
+        option="trusted-proxy", help="an address or network of proxies whose X-Forwarded headers count",
+        default=["127.0.0.1", "::1"], metavar="NETWORK", repeated=True, field="trusted_proxies",
+    ),
+    Setting(
+        option="cors-origin", help="an origin whose pages may call the API with a key, such as https://example.com; * is all",
+        default=[], metavar="ORIGIN", repeated=True, field="cors_origins",
+    ),
     Setting(
         option="data", help="where everything is kept", parse=Path, default=Path("kinema-data"), metavar="DIR", worker=True,
         field="data",
@@ -144,13 +157,13 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """Add settings as options to a command, and `--config`. `fill` reads them."""
     for setting in (CONFIG, *(BY_NAME[name] for name in names)):
         # An option that was not given is None until `fill`, which knows the environment and the file.
-        default = f"{setting.help} (default: {setting.default_text})".replace("%", "%%")
+        default = f"{setting.help} (default: {setting.default_text})"
         if setting.flag:
             parser.add_argument(
                 f"--{setting.option}", action=argparse.BooleanOptionalAction, default=None, help=setting.help
             )
         elif setting.repeated:
-            about = f"{setting.help}; may be given several times"
+            about = f"{default[:-1]}; may be given several times)"
             parser.add_argument(
                 f"--{setting.option}", action="append", type=setting.parse, metavar=setting.metavar, help=about
             )
