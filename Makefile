@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | types | docs | train-tiny | gpu-train | bench | clean
+# make demo | test | test-slow | lint | types | docs | deploy-check | train-tiny | gpu-train | bench | clean
 #
 # The first target that needs Python makes .venv with the versions of constraints.txt; later ones start at once.
 # PYTHON=python3.12 names another interpreter, PIP_ARGS='...' goes to pip install, PYTEST_ARGS='-k text' to pytest.
@@ -22,13 +22,14 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint types docs train-tiny gpu-train bench clean
+.PHONY: help setup demo test test-slow lint types docs deploy-check train-tiny gpu-train bench clean
 
 help:
 	@echo "make demo        renders the examples into out/demo/index.html"
 	@echo "make test        the tests; test-slow: those that take minutes"
 	@echo "make lint types  ruff; mypy"
 	@echo "make docs        the documentation as pages into out/site/index.html"
+	@echo "make deploy-check  runs the steps of deploy/Dockerfile in a new folder, as root, and its server (minutes)"
 	@echo "make train-tiny  trains autoencoder and model from nothing into $(RUN) (hours); run again to continue"
 	@echo "make gpu-train   trains RECIPE=base (tiny, phyworld) on one GPU in MINUTES=9; GPU_ARGS=--rehearse tries it on a processor"
 	@echo "make bench       the speeds and scores of this machine"
@@ -69,6 +70,10 @@ types: $(READY)
 # Needs no network.
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+# PIP_ARGS goes to pip; what the Dockerfile says otherwise is for the container's network.
+deploy-check: $(READY)
+	PIP_ARGS='$(PIP_ARGS)' $(PY) deploy/check.py
 
 # Scenery first, then a deeper codec that looks at things, then hardly anything else.
 $(RUN)/codec-8x8/config.json: | $(FOOTAGE)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from kinema.cli.options import number, whole
-from kinema.cli.serve import DATA, check_installed
+from kinema.cli.serve import check_installed
+from kinema.cli.settings import add_settings, fill
 from kinema.errors import InputError
 
 
@@ -17,10 +17,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     for verb, about in (("add", "a new key, told this once"), ("list", "all keys"), ("revoke", "a key opens nothing any more"),
                         ("audit", "who did what")):  # fmt: skip
         one = verbs.add_parser(verb, help=about)
-        one.add_argument(
-            "--data", type=Path, default=DATA, metavar="DIR", help=f"the server's data folder (default: {DATA})"
-        )
-        one.add_argument("--database", metavar="URL", help="the server's database, if it is not in the data folder")
+        add_settings(one, ("data", "database"))
         one.set_defaults(run=run, verb=verb)
         if verb == "add":
             one.add_argument("name", help="what the key is for")
@@ -36,6 +33,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
+    fill(arguments)
     check_installed()
     from sqlalchemy import select
 

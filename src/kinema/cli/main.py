@@ -25,6 +25,8 @@ VERBS = (
     "serve",
     "worker",
     "keys",
+    "backup",
+    "restore",
     "verify",
     "doctor",
 )

@@ -66,10 +66,11 @@ def add_output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
 
 
+DEVICE_HELP = "auto, cpu, cuda or mps; auto is the first there is of cuda, mps, cpu"
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or mps (default: auto, the first there is of cuda, mps, cpu)"
-    )
+    parser.add_argument("--device", default="auto", help=f"{DEVICE_HELP} (default: auto)")
 
 
 def add_size(parser: argparse.ArgumentParser, default: str = "the model's own") -> None:

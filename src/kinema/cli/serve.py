@@ -5,48 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_device, number, whole
+from kinema.cli.settings import SETTINGS, add_settings, fill, table
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
     from kinema.server.settings import Settings
 
-DATA = Path("kinema-data")
 SPINS = "3000"
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Flags that the server and workers on other machines share."""
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help=f"where everything is kept (default: {DATA})")
-    parser.add_argument("--database", metavar="URL", help="postgresql://USER@HOST/NAME (default: SQLite in the data folder)")
-    parser.add_argument("--batch", type=whole, default=4, help="jobs of equal shape filmed together at most (default: 4)")
-    parser.add_argument("--threads", type=whole, help="processor threads of each worker (default: all cores)")
-    add_device(parser)
-    parser.add_argument("--keep-days", type=number, default=30.0, help="how long videos are kept (default: 30)")
-    parser.add_argument("--audit-days", type=number, default=365.0, help="how long the audit log is kept (default: 365)")
-    parser.add_argument("--job-timeout", type=number, metavar="S", help="fail videos that take longer (default: none does)")
-    parser.add_argument("--label", action="store_true", help="a visible mark on every film")
-    parser.add_argument("--blocked-words", type=Path, metavar="FILE", help="words that prompts must not hold, one a line")
-    parser.add_argument("--policy", metavar="MODULE:OBJECT", help="an object that may refuse prompts and frames")
-    parser.add_argument("--sign-chain", type=Path, metavar="PEM", help="your own certificates to sign with, leaf first")
-    parser.add_argument("--sign-key", type=Path, metavar="PEM", help="the key of the first of them")
-
-
 def settings(arguments: argparse.Namespace) -> Settings:
+    """The settings of a server or worker, from the arguments of its command after `fill`."""
     from kinema.server.settings import Settings
 
-    return Settings(
-        data=arguments.data, database=arguments.database, batch=arguments.batch, label=arguments.label, moderation=arguments.policy,
-        blocked=arguments.blocked_words, chain=arguments.sign_chain, key=arguments.sign_key, threads=arguments.threads,
-        remote=getattr(arguments, "allow_urls", False), private_webhooks=getattr(arguments, "allow_private_webhooks", False),
-        retention_days=arguments.keep_days, audit_days=arguments.audit_days, device=arguments.device,
-        aliases=dict(getattr(arguments, "alias", [])), any_prompt=getattr(arguments, "any_prompt", False),
-        max_seconds=getattr(arguments, "max_seconds", 600.0), max_steps=getattr(arguments, "max_steps", 200),
-        job_timeout_s=arguments.job_timeout,
-    )  # fmt: skip
+    given = {s.field: getattr(arguments, s.name) for s in SETTINGS if s.field and hasattr(arguments, s.name)}
+    return Settings(**{**given, "aliases": dict(given.get("aliases", []))})
 
 
 def share_cores() -> None:
@@ -68,39 +43,18 @@ def check_installed() -> None:
     del alembic, c2pa, fastapi, sqlalchemy, uvicorn
 
 
-def alias(text: str) -> tuple[str, str]:
-    """NAME=MODEL as a pair."""
-    name, _, model = text.partition("=")
-    if not name or not model:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=MODEL, such as sora-2=kinema-tiny")
-    return name, model
-
-
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("serve", help="HTTP API, workers and the Studio", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
-    parser.add_argument("--port", type=whole, default=8000, help="(default: 8000; 0: any that is free)")
-    parser.add_argument(
-        "--workers", type=whole, default=1, help="worker processes on this machine (default: 1; 0: elsewhere)"
-    )
-    add_settings(parser)
-    parser.add_argument(
-        "--alias", action="append", default=[], type=alias, metavar="NAME=MODEL",
-        help="another name for a model, such as sora-2=kinema-tiny; may be given several times",
-    )  # fmt: skip
-    parser.add_argument(
-        "--key-file", type=Path, metavar="FILE",
-        help="write the first API key to this new file (default: to the terminal; DATA/first-key where there is none)",
-    )  # fmt: skip
-    parser.add_argument("--max-seconds", type=number, default=600.0, metavar="S", help="longest video (default: 600)")
-    parser.add_argument("--max-steps", type=whole, default=200, metavar="N", help="most steps of a plan (default: 200)")
-    parser.add_argument("--any-prompt", action="store_true", help="also film prompts that name nothing a model knows")
-    parser.add_argument("--allow-urls", action="store_true", help="fetch pictures from public web addresses")
-    parser.add_argument("--allow-private-webhooks", action="store_true", help="deliver webhooks to private addresses too")
+    add_settings(parser, [setting.name for setting in SETTINGS])
+    parser.add_argument("--show-settings", action="store_true", help="print the settings and where they come from, and end")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    sources = fill(arguments)
+    if arguments.show_settings:
+        print(table(arguments, sources))
+        return 0
     share_cores()
     check_installed()
     if not 0 <= arguments.port <= 65535:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from kinema.cli.serve import add_settings, check_installed, settings, share_cores
+from kinema.cli.serve import check_installed, settings, share_cores
+from kinema.cli.settings import SETTINGS, add_settings, fill
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("worker", help="one more worker for a server", description=__doc__)
-    add_settings(parser)
+    add_settings(parser, [setting.name for setting in SETTINGS if setting.worker])
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    fill(arguments)
     share_cores()
     check_installed()
     from kinema.devices import resolve_device

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,6 +42,7 @@ from kinema.server.api.errors import body
 from kinema.server.api.handlers import add_error_handlers
 from kinema.server.billing import SETTLE_S
 from kinema.server.metrics import LOG
+from kinema.server.proxies import BehindProxy
 from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.worlds.manager import WorldManager
@@ -58,7 +60,12 @@ SECURITY = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-DOCS = ("/docs", "/redoc")
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["authorization", "content-type", "idempotency-key"],
+    "expose_headers": ["content-disposition", "retry-after", "x-request-id", "x-kinema-spritesheet"],
+}
+"""What pages of other origins may do where any are allowed. They send a key; this server's cookies do not count for them."""
 RESOURCES = (
     *(characters, content, videos, projects, estimates, queue, worlds, files, models),
     *(keys, usage, webhooks, sessions, verify, health),
@@ -103,8 +110,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [(b"x-request-id", id.encode())]
-                if not scope["path"].startswith(DOCS):
-                    headers += [(name.encode(), value.encode()) for name, value in SECURITY.items()]
+                headers += [(name.encode(), value.encode()) for name, value in SECURITY.items()]
                 message = {**message, "headers": [*message["headers"], *headers]}
             await send(message)
 
@@ -158,7 +164,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         await run_in_threadpool(services.close)
 
     app = Api(
-        title="Kinema", version=version("kinema"), lifespan=lifespan,
+        title="Kinema", version=version("kinema"), lifespan=lifespan, docs_url=None, redoc_url=None,
         description="Films what you describe, and worlds that you can step into. Errors: {error: {message, type, param, code}}.",
     )  # fmt: skip
     app.state.services, app.state.manager = services, manager
@@ -171,8 +177,15 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     async def verify_page() -> FileResponse:
         return FileResponse(STUDIO / "verify.html")
 
+    @app.get("/docs", include_in_schema=False)
+    async def docs_page() -> FileResponse:
+        return FileResponse(STUDIO / "docs.html")
+
     app.mount("/", StaticFiles(directory=STUDIO, html=True), name="studio")
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_credentials=False, **CORS)
     app.add_middleware(Edge, services=services)
+    app.add_middleware(BehindProxy, trusted=settings.trusted_proxies, root_path=settings.root_path)
     return app
 
 

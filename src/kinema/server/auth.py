@@ -64,13 +64,14 @@ class Caller:
 
 
 def cookie_of(connection: HTTPConnection) -> str:
-    """The name of the cookie. Browsers send cookies to every port of a host, so it names the port: two servers on one machine do
-    not end each other's sessions."""
+    """The name of the cookie. Browsers send cookies to every port of a host, and to every path below that of a cookie, so it names
+    the port and the root path: two servers on one machine do not end each other's sessions."""
     try:
         port = connection.url.port
     except ValueError:  # a Host header whose port is no number
         port = None
-    return f"kinema_session_{port or connection.url.scheme}"
+    below: str = connection.scope.get("root_path", "").replace("/", "_").replace("~", ".")
+    return f"kinema_session_{port or connection.url.scheme}{below}"
 
 
 def digest_of(key: str) -> str:

@@ -51,7 +51,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
     key = app.state.services.auth.first()
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}"
+    address = f"http://{shown}:{port}{settings.root_path}"
     print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
     if key is not None:
         print(hand_over(key, settings, key_file), flush=True)
@@ -67,6 +67,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
         http=BoundedProtocol,
         ws="websockets-sansio",
         server_header=False,
+        proxy_headers=False,  # the app reads them
     )
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it has drained
         signal.signal(name, lambda *_: None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kinema.errors import InputError
 from kinema.models.hub import available_models
+from kinema.server.proxies import check_origin_name, check_root_path, network_of
 from kinema.server.storage.engine import sqlite_url
 
 
@@ -22,7 +23,9 @@ class Settings:
     of the audit log are. threads: of each worker; None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or
     "mps". aliases: other names for installed models, by which requests may ask for them. any_prompt: whether prompts are filmed
     that name nothing a model knows. max_seconds, max_steps: the longest video and the most steps of a plan that may be asked for.
-    job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes.
+    job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes. root_path: the path below
+    which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
+    cors_origins: pages of other servers that may call the API with a key; "*": all.
     """
 
     data: Path
@@ -44,6 +47,9 @@ class Settings:
     max_seconds: float = 600.0
     max_steps: int = 200
     job_timeout_s: float | None = None
+    root_path: str = ""
+    trusted_proxies: list[str] = field(default_factory=lambda: ["127.0.0.1", "::1"])
+    cors_origins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -61,6 +67,11 @@ class Settings:
         for alias, model in self.aliases.items():
             if model not in available_models():
                 raise InputError(f"alias {alias}={model}: there is no such model; there are {', '.join(available_models())}")
+        check_root_path(self.root_path)
+        for proxy in self.trusted_proxies:
+            network_of(proxy)
+        for origin in self.cors_origins:
+            check_origin_name(origin)
         if self.blocked is not None and not self.blocked.is_file():
             raise InputError(f"the list of blocked words {self.blocked} is no file")
 

@@ -30,7 +30,7 @@ from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.worker import Worker
 from kinema.server.services import Services
 from kinema.server.settings import Settings
-from kinema.server.storage import backup
+from kinema.server.storage import sqlite_copy
 from kinema.server.storage.database import Database
 from kinema.server.storage.engine import make_engine, sqlite_url
 from kinema.server.storage.tables import REVISION, facts, jobs, metadata
@@ -220,7 +220,7 @@ def test_a_store_that_cannot_be_copied_stays_as_it_was(tmp_path: Path, later: Pa
 
     path = unversioned(tmp_path)
     before = content(path)
-    monkeypatch.setattr(backup, "sync", full)
+    monkeypatch.setattr(sqlite_copy, "sync", full)
     with pytest.raises(OutputError, match=r"No space left on device.*MiB free"):
         prepare_store(sqlite_url(tmp_path), upgrade=True, folder=later)
     assert content(path) == before and revision_of(sqlite_url(tmp_path)) == UNVERSIONED and copies(tmp_path) == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import alembic.command  # before the wait, so that processes begin together
 
-from kinema.server.storage import backup
+from kinema.server.storage import sqlite_copy
 from kinema.server.storage.upgrade import prepare_store
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     assert alembic.command
     point = os.environ.get("KILL_AT")
     if point == "copying":
-        backup.sync = kill
+        sqlite_copy.sync = kill
     if "GATE" in os.environ:
         gate = Path(os.environ["GATE"])
         (gate / str(os.getpid())).touch()

@@ -16,8 +16,8 @@ from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS, not_found, refuse
 from kinema.server.jobs.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
 from kinema.server.services import Services
-from kinema.server.storage.archive import file_name, zip_stream
 from kinema.server.storage.formats import ENDINGS
+from kinema.server.storage.zip_stream import file_name, zip_stream
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=ERRORS, route_class=Route)
 

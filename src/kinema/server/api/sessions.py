@@ -38,6 +38,11 @@ async def own_origin(request: Request) -> None:
     check_origin(request)
 
 
+def path_of(request: Request) -> str:
+    """The path that the cookie is sent to: the whole server, and no other one of the same host."""
+    return str(request.scope.get("root_path", "")) + "/"
+
+
 def session_of(caller: Caller) -> Session:
     return Session(key=SignedInKey(id=caller.key_id, name=caller.name, scopes=list(caller.scopes)))
 
@@ -49,7 +54,15 @@ async def sign_in(
     agent = request.headers.get("user-agent", "")
     text, caller = await run_in_threadpool(services.auth.sign_in, given.key.strip(), agent)
     secure = request.url.scheme == "https"
-    response.set_cookie(cookie_of(request), text, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=secure)
+    response.set_cookie(
+        cookie_of(request),
+        text,
+        max_age=int(SESSION_S),
+        path=path_of(request),
+        httponly=True,
+        samesite="strict",
+        secure=secure,
+    )
     return session_of(caller)
 
 
@@ -68,7 +81,7 @@ async def sign_out(services: ServicesDep, request: Request, response: Response) 
     text = request.cookies.get(cookie_of(request), "")
     if text:
         await run_in_threadpool(services.auth.sign_out, text)
-    response.delete_cookie(cookie_of(request))
+    response.delete_cookie(cookie_of(request), path=path_of(request))
     return Session(key=None)
 
 

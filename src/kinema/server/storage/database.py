@@ -76,6 +76,7 @@ class Database:
             if id_of_database is None and id_of_folder is None:
                 id_of_database = id_of_folder = secrets.token_hex(12)
                 db.execute(facts.insert().values(name="store", value=id_of_database))
+                file.touch(mode=0o600)
                 file.write_text(id_of_folder)
         if id_of_database != id_of_folder:
             raise InputError(

@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy import Connection, column, inspect, select, table
 
 from kinema.errors import InputError
-from kinema.server.storage.backup import copy_sqlite
 from kinema.server.storage.engine import make_engine, write_transaction
+from kinema.server.storage.sqlite_copy import copy_before_upgrade
 from kinema.server.storage.tables import facts, metadata
 
 log = logging.getLogger("kinema.server")
@@ -100,7 +100,7 @@ def _prepare(db: Connection, upgrade: bool, folder: Path) -> None:
     if revision == newest:
         return
     if revision is not None and db.dialect.name == "sqlite":
-        copy = copy_sqlite(db, newest)
+        copy = copy_before_upgrade(db, newest)
         log.info("the store was copied before its upgrade", extra={"copy": str(copy), "revision": revision})
     command.upgrade(config, newest)
     if newest != FIRST:

@@ -111,6 +111,9 @@ export class ApiError extends Error {
 /** Set by the store: called when a call is refused for want of a session. */
 export const hooks = { signedOut: () => {} };
 
+/** Below which path the server is: "" or "/kinema", by where this file was loaded from. */
+const ROOT = new URL(".", import.meta.url).pathname.replace(/\/$/, "");
+
 /**
  * @param {string} method
  * @param {string} path
@@ -126,7 +129,7 @@ async function call(method, path, body, options = {}) {
   }
   let response;
   try {
-    response = await fetch(path, init);
+    response = await fetch(ROOT + path, init);
   } catch (wrong) {
     if (wrong.name === "AbortError") throw wrong;
     throw new ApiError(0, { message: "The server does not answer. Is `kinema serve` still running?", type: "network" }, null);
@@ -219,7 +222,7 @@ export const videos = {
   makeCharacter: (name, video) => call("POST", "/v1/videos/characters", { name, video }),
   /** Where a variant of a video lies; `stamp` makes a changing picture a new address. */
   url: (id, variant = "video", stamp) =>
-    at("videos", id, `/content${query({ variant: variant === "video" ? "" : variant, t: stamp })}`),
+    ROOT + at("videos", id, `/content${query({ variant: variant === "video" ? "" : variant, t: stamp })}`),
   state: (id) => call("GET", at("videos", id, "/content?variant=state")),
   blob: async (id, variant = "download") => (await call("GET", at("videos", id, `/content?variant=${variant}`))).blob(),
   sheet: async (id) => {
@@ -233,7 +236,7 @@ export const videos = {
 export const files = {
   /** @returns {Promise<{id: string, filename: string, width: number, height: number, frames: number, fps: number}>} */
   upload: (blob, name) => call("POST", "/v1/files", form(blob, name)),
-  url: (id) => at("files", id, "/content"),
+  url: (id) => ROOT + at("files", id, "/content"),
 };
 
 export const models = {
@@ -250,9 +253,9 @@ export const worlds = {
   create: (body) => call("POST", "/v1/worlds", body),
   remove: (id) => call("DELETE", at("worlds", id)),
   rename: (id, name) => call("POST", at("worlds", id, "/rename"), { name }),
-  frameUrl: (id, scale, stamp) => at("worlds", id, `/frame${query({ scale, t: stamp })}`),
-  clipUrl: (id, frames) => at("worlds", id, `/clip${query({ frames })}`),
-  fileUrl: (id) => at("worlds", id, "/file"),
+  frameUrl: (id, scale, stamp) => ROOT + at("worlds", id, `/frame${query({ scale, t: stamp })}`),
+  clipUrl: (id, frames) => ROOT + at("worlds", id, `/clip${query({ frames })}`),
+  fileUrl: (id) => ROOT + at("worlds", id, "/file"),
   open: (file) => call("POST", "/v1/worlds/open", form(file, file.name)),
   step: (id, action, frames = 1) => call("POST", at("worlds", id, "/step"), { action, frames }),
   ask: (id, question) => call("POST", at("worlds", id, "/ask"), { question }),
@@ -262,7 +265,7 @@ export const worlds = {
   branch: (id, name) => call("POST", at("worlds", id, "/branch"), compact({ name })),
   rewind: (id, frames) => call("POST", at("worlds", id, "/rewind"), { frames }),
   liveUrl: (id, size) => {
-    const url = new URL(at("worlds", id, `/live${query({ size, paused: 1 })}`), location.href);
+    const url = new URL(ROOT + at("worlds", id, `/live${query({ size, paused: 1 })}`), location.href);
     url.protocol = url.protocol.replace("http", "ws");
     return url.href;
   },

@@ -29,7 +29,7 @@ function VerifyPage() {
   };
   const { file, busy, verdict, error } = state;
   return html`<div class="verify-page">
-    <header><a class="brand" href="/"><${Mark} /><span>Kinema</span></a><${ThemeButton} /></header>
+    <header><a class="brand" href="./"><${Mark} /><span>Kinema</span></a><${ThemeButton} /></header>
     <main class="stack" id="main">
       <h1>Was this filmed by Kinema?</h1>
       <p class="quiet">Every clip carries a signed note on how it was made, and a mark in its pixels that outlives copying. Give a file, and both are looked for.</p>

@@ -52,5 +52,5 @@ export function Icon({ name, size = 16 }) {
 
 /** The mark: a test card in the eight colors that Kinema films in, and a thing in the picture. */
 export function Mark({ size = 32 }) {
-  return html`<img class="mark" src="/icon.svg" alt="" width=${size} height=${size} />`;
+  return html`<img class="mark" src="icon.svg" alt="" width=${size} height=${size} />`;
 }

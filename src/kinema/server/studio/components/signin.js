@@ -31,7 +31,7 @@ export function SignIn() {
         onInput=${(event) => setKey(event.currentTarget.value)} data-testid="key" />
       <${Note} error=${error} />
       <button class="button primary" type="submit" disabled=${!key.trim() || busy} data-testid="signin-button"><span>Come in</span></button>
-      <p class="door-foot">Only want to know whether a clip is Kinema's? <a href="/verify">Verify it</a> without a key.</p>
+      <p class="door-foot">Only want to know whether a clip is Kinema's? <a href="verify">Verify it</a> without a key.</p>
     </form>
   </main>`;
 }

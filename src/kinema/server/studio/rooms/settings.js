@@ -23,7 +23,7 @@ export function Settings() {
         <${Choice} label="Theme" value=${theme.value}
           options=${[["system", "As the system"], ["light", "Light"], ["dark", "Dark"]]}
           onChange=${(value) => (theme.value = value)} testid="theme-choice" />
-        <p class="quiet">To check a file without a key, there is a public page: <a href="/verify">Verify</a>.</p>
+        <p class="quiet">To check a file without a key, there is a public page: <a href="verify">Verify</a>.</p>
       </section>
       <${Usage} />
       ${admin && html`<${Keys} own=${key.id} />`}
