@@ -201,7 +201,8 @@ class Submission:
         """Submit parts of several videos as one, at the size and frame rate of the first unless others are asked for."""
         model, notes = model_for(given.model, self.services.settings.aliases)
         self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
-        parts, sources = [], []
+        parts: list[dict[str, Any]] = []
+        sources: list[dict[str, Any]] = []
         for i, part in enumerate(given.parts):
             reference = self._resolve(part.video, f"parts[{i}].video", attempt)
             source = _source(self.services, reference)
@@ -223,7 +224,7 @@ class Submission:
         videos = [part["video"]["video"] for part in parts if "video" in part["video"]]
         prompts = dict.fromkeys(source["prompt"] for source in sources if source["prompt"])
         return self._accept(
-            attempt, "join", model, request, sources=list(dict.fromkeys(videos)), priority=given.priority, seconds=seconds,
+            attempt, "join", model, request, sources=list(dict.fromkeys(videos)), given=given, seconds=seconds,
             size=size, called=given.prompt or ", ".join(prompts)[:MOST_TEXT],
         )  # fmt: skip
 
@@ -236,11 +237,11 @@ class Submission:
         )
         file = self.services.uploads.store_clip(attempt.caller.key_id, clip, f"{name}.mp4").id
         attempt.stored_files.append(file)
-        request = {
+        request: dict[str, Any] = {
             "video": {"file": file}, "prompt": name, "seconds": seconds, "size": size, "fps": clip.fps,
             "seed": clip.settings.get("seed"), "steps": None, "notes": [],
         }  # fmt: skip
-        return self._accept(attempt, "record", model, request, sources=[], priority=0, seconds=seconds, size=size)
+        return self._accept(attempt, "record", model, request, sources=[], given=None, seconds=seconds, size=size)
 
     def render(self, given: RenderState, attempt: Attempt) -> Video:
         """Submit a video rendered from a scene state."""
@@ -255,7 +256,7 @@ class Submission:
         return self._accept(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
 
     def _accept(
-        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
+        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest | None,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
     ) -> Video:  # fmt: skip
         caller = attempt.caller
@@ -267,10 +268,11 @@ class Submission:
         job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
-            "priority": given.priority, "shape": shape_of(kind, model, request),
+            "priority": 0 if given is None else given.priority, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
-        job |= self.services.library.labels(caller.key_id, given.given_labels())
+        if given is not None:
+            job |= self.services.library.labels(caller.key_id, given.given_labels())
         self.services.store.check_space()
         row = self.services.queue.submit(job, limit=caller.concurrency, repeat=attempt.repeat)
         self.services.queue.note(caller.key_id, f"video.{kind}", row.id)
