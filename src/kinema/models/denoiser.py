@@ -319,16 +319,16 @@ class Denoiser(nn.Module):
         if exact:
             state, level, time_s = state.double(), level.double(), time_s.double()
         drift, output, around = self.motion_prior(state, level, time_s, bias, now)
-        contact, kept = self.contacts(own, own_level, view, around.mean, around.spread)
+        contact, share = self.contacts(own, own_level, view, around.mean, around.spread)
         likely = around.place(state[:, -now:], level[:, -now:])
         around = GaussianPrior(mean=around.mean.float(), spread=around.spread.float(), columns=around.columns)
-        correction, retained = around.answered(contact.float()), moving_share(kept.float(), around.columns)
+        correction, retained = around.answered(contact.float()), moving_share(share.float(), around.columns)
         if self.occlusion is not None:
-            shown, kept = (share.float()[..., None] for share in self.occlusion(own, own_level, likely))
+            shown, share = (x.float()[..., None] for x in self.occlusion(own, own_level, likely))
             column = self.schema.slice("visible")
-            shown = (1 - kept) * output_for(own[..., column], own_level[..., column], 2 * shown - 1)
+            shown = (1 - share) * output_for(own[..., column], own_level[..., column], 2 * shown - 1)
             correction = torch.cat([correction[..., : column.start], shown, correction[..., column.stop :]], -1)
-            retained = torch.cat([retained[..., : column.start], kept, retained[..., column.stop :]], -1)
+            retained = torch.cat([retained[..., : column.start], share, retained[..., column.stop :]], -1)
         return _Expectations(
             drift=drift,
             output=output,

@@ -162,8 +162,8 @@ def training_part(
     cache: EpisodeCache, frames: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Those of the episodes and frames that are not held back."""
-    kept = frames[0] < len(cache) - HELD_BACK
-    return frames[0][kept], frames[1][kept]
+    trained = frames[0] < len(cache) - HELD_BACK
+    return frames[0][trained], frames[1][trained]
 
 
 def draw_meeting_windows(

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from sqlalchemy import select
+from tests.server.storage.older import as_first_revision
 
 from kinema.cli.main import main
 from kinema.errors import InputError, OutputError
@@ -288,8 +289,7 @@ def test_an_older_store_is_restored_and_upgraded(tmp_path: Path) -> None:
     store = Store(data, None)
     database = Database(sqlite_url(data))
     with database.writing() as db:
-        for table in ("sessions",):  # as revision 0001 was
-            db.exec_driver_sql(f"DROP TABLE {table}")
+        as_first_revision(db)
         db.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     database.close()
     _save_as_found(data, tmp_path / "copy.tar", store)

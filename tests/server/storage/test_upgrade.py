@@ -23,6 +23,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from tests.server.storage.older import as_first_revision
 
 from kinema.errors import InputError, OutputError
 from kinema.server.auth import Auth
@@ -173,20 +174,8 @@ def test_an_unversioned_store_is_upgraded_past_the_first_revision(url: str, tmp_
         database = Database(url)
         Auth(database).make("me")
         with database.writing() as db:
-            for later_table in ("alembic_version", "sessions", "projects"):
-                db.execute(text(f"DROP TABLE {later_table}"))
-            for later_column in (
-                "jobs.title",
-                "jobs.favorite",
-                "jobs.tags",
-                "jobs.project",
-                "files.purpose",
-                "files.deleted_at",
-            ):
-                table, _, column = later_column.partition(".")
-                db.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-            for later_index in ("jobs_deleted", "files_of_key"):
-                db.execute(text(f"DROP INDEX {later_index}"))
+            as_first_revision(db)
+            db.execute(text("DROP TABLE alembic_version"))
             db.execute(facts.delete().where(facts.c.name == "format"))
             db.execute(facts.insert().values(name="format", value=1))
         database.close()

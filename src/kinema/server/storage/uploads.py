@@ -68,7 +68,9 @@ class Uploads:
         target = self.store.file(id)
         name = _plain_name(sent.name)
         decoded = self._decoder.decode(sent.content, target, self.store.ingredient(id), name)
-        return self._insert(key_id, id, name, {name: decoded[name] for name in ("width", "height", "frames", "fps")}, purpose)
+        return self._insert(
+            key_id, id, name, {name: decoded[name] for name in ("width", "height", "frames", "fps")}, purpose
+        )
 
     def store_clip(self, key_id: str, clip: Clip, name: str) -> Row[Any]:
         """Store a clip that the server made itself for a key, without loss. Returns its row; 409 if the key stores too much."""
