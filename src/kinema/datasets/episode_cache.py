@@ -94,7 +94,7 @@ def _encode_captions(captions: list[list[str | None]], text: TextEncoder) -> Arr
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Episodes that a folder should hold."""
+    """Episodes that a folder should hold: whole shards, or fewer than one."""
 
     folder: Path
     source: Source
@@ -130,7 +130,7 @@ class Order:
 
     def make(self, number: int) -> None:
         """Write one shard, whole or not at all."""
-        arrays = simulate_shard(self.source, self.base_seed + number * SHARD, SHARD, self.fps)
+        arrays = simulate_shard(self.source, self.base_seed + number * SHARD, min(self.episodes, SHARD), self.fps)
         temporary = self.folder / f".shard-{number:05d}.tmp.npz"
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(self.shard(number))

@@ -32,7 +32,7 @@ from kinema.training.recipes import KINDS, Phase, Recipe, Shape
 from kinema.training.seeds import StepDraw, batch_rng, step_rng
 
 HELD_BACK = 200
-"""The last episodes of an episode cache are never trained on; canaries use them."""
+"""The last episodes of an episode cache are never trained on; canaries use them. Of a small cache it is the last half."""
 
 ENDING = 0.4
 """Share of the stretches to be stepped through in which a task is done, where the episode cache has such."""
@@ -40,6 +40,11 @@ SCREENED = 0.35
 """Share of the stretches of meetings in which something is hidden, where the episode cache has such."""
 PARTIAL = 3
 """Caption of an episode cache in which words of kind or color are left out here and there, so that each is learned by itself."""
+
+
+def trained_on(cache: EpisodeCache) -> int:
+    """How many of a cache's episodes are trained on; those after them are held back."""
+    return len(cache) - min(HELD_BACK, len(cache) // 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +127,7 @@ def draw_windows(
     rng: np.random.Generator, cache: EpisodeCache, *, batch: int, frames: int, film: bool, text_drop: float
 ) -> Windows:
     """Plans span whole episodes from their start at 16 (or 32) frames a second; films are short, from anywhere at 8 to 32."""
-    episodes = rng.integers(0, len(cache) - HELD_BACK, batch)
+    episodes = rng.integers(0, trained_on(cache), batch)
     strides = rng.choice((1, 2, 4), batch, p=(0.15, 0.65, 0.2)) if film else rng.choice((1, 2), batch, p=(0.2, 0.8))
     strides = np.minimum(strides, FRAMES // frames)
     latest = FRAMES - strides * (frames - 1) - 1
@@ -140,14 +145,14 @@ def draw_live_windows(
 
     Of episodes at 16 frames a second in which somebody acts every frame is kept: what was done between two of
     them is what the first tells."""
-    episodes = rng.integers(0, len(cache) - HELD_BACK, batch)
+    episodes = rng.integers(0, trained_on(cache), batch)
     strides = np.minimum(rng.choice((1, 2), batch, p=(0.2, 0.8)), FRAMES // frames)
     if cache.acts:
         strides = np.minimum(strides, max(int(cache.fps / 16), 1))
     span = strides * (frames - 1)
     starts = (rng.random(batch) * (FRAMES - span)).astype(np.int64)
     which = np.where(rng.random(batch) >= text_drop, rng.choice((0, 1, 2, 2), batch), -1)
-    done = np.flatnonzero(cache.end[: len(cache) - HELD_BACK] > 0)
+    done = np.flatnonzero(cache.end[: trained_on(cache)] > 0)
     if len(done):
         ending = rng.random(batch) < ENDING
         episodes = np.where(ending, rng.choice(done, batch), episodes)
@@ -162,7 +167,7 @@ def training_part(
     cache: EpisodeCache, frames: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Those of the episodes and frames that are not held back."""
-    trained = frames[0] < len(cache) - HELD_BACK
+    trained = frames[0] < trained_on(cache)
     return frames[0][trained], frames[1][trained]
 
 

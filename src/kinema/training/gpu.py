@@ -25,7 +25,7 @@ from kinema.datasets.folder_lock import locked
 from kinema.devices import resolve_device
 from kinema.errors import InputError, KinemaError, ModelError
 from kinema.models.hub import find, weights_folder
-from kinema.training.caches import build_caches, open_caches, orders_of
+from kinema.training.caches import build_caches, open_caches, orders_of, with_episodes
 from kinema.training.command import TrainingParser
 from kinema.training.gpu_recipe import on_gpu, rehearsed
 from kinema.training.length import check_minutes
@@ -43,13 +43,6 @@ def planned_recipe(name: str, *, rehearse: bool) -> Recipe:
     """The recipe as it is run."""
     large = on_gpu(recipe(name))
     return rehearsed(large) if rehearse else large
-
-
-def few(run: Recipe, episodes: int) -> Recipe:
-    """The recipe with no more than so many episodes in each episode cache."""
-    phases = tuple(replace(phase, episodes=min(phase.episodes, episodes)) for phase in run.phases)
-    acting, meeting = (replace(p, episodes=min(p.episodes, episodes)) for p in (run.acting, run.meeting))
-    return replace(run, phases=phases, acting=acting, meeting=meeting)
 
 
 def ready(run: Recipe) -> bool:
@@ -157,7 +150,7 @@ def _train(
 ) -> int:
     torch.set_float32_matmul_precision("high")
     autoencoder = open_autoencoder(run.autoencoder, str(device))
-    first = few(run, FIRST)
+    first = with_episodes(run, lambda phase: FIRST)
     while not ready(first):
         if simulating.poll() not in (None, 0):
             raise ModelError("the episodes could not be simulated; what stands above says why")

@@ -6,6 +6,9 @@ import math
 
 from kinema.errors import InputError
 
+COMPILE_FROM_MINUTES = 10.0
+"""Time budgets from which graphs are worth the minutes that compiling them takes."""
+
 
 def check_minutes(minutes: float | None) -> None:
     """InputError unless a time budget is a finite number above 0; None is no budget."""
@@ -17,3 +20,8 @@ def check_steps(steps: int | None) -> None:
     """InputError unless a number of steps is 1 or more; None is no limit."""
     if steps is not None and steps < 1:
         raise InputError(f"{steps} steps: expected 1 or more")
+
+
+def worth_compiling(minutes: float | None) -> bool:
+    """Whether a run with this time budget should compile its graphs."""
+    return minutes is None or minutes >= COMPILE_FROM_MINUTES

@@ -25,7 +25,7 @@ from kinema.datasets.episode_cache import EpisodeCache
 from kinema.models.denoiser import Denoiser, clean_video
 from kinema.scene.geometry import cell_units
 from kinema.scene.schema import StateSchema
-from kinema.training.batches import HELD_BACK, encode_pictures, encode_windows, render_windows
+from kinema.training.batches import encode_pictures, encode_windows, render_windows, trained_on
 from kinema.training.recipes import Recipe
 
 LEVELS = (0.75, 0.5, 0.25, 0.1)
@@ -56,7 +56,7 @@ class Probes:
         count: int = 12,
     ) -> None:
         frames = 20
-        episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
+        episodes = trained_on(cache) + np.arange(count)
         zeros, twos = np.zeros(count, np.int64), np.full(count, 2, np.int64)
         windows = cache.windows(episodes, zeros, twos, frames, zeros)
         self.values = encode_windows(windows)

@@ -31,7 +31,7 @@ from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
 from kinema.training.compiling import can_compile
 from kinema.training.initialize import begin_with
-from kinema.training.length import check_minutes, check_steps
+from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.loop import TrainingLoop
 from kinema.training.optimizer import Optimizer
 from kinema.training.recordings import SHORTEST, Recordings, WorldRecipe, draw_world_batch, held_back, usable, world_losses
@@ -343,7 +343,7 @@ def _train(
     _write_begun(out, minutes, steps, dataset.identity())
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
-    wish = replace(wish, frames=_stretch(dataset, wish.frames))
+    wish = replace(wish, frames=_stretch(dataset, wish.frames), compile=wish.compile and worth_compiling(minutes))
     begun = time.monotonic()
     autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show)
     autoencoder_s = time.monotonic() - begun

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date
@@ -19,11 +21,13 @@ from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
-from kinema.training.caches import open_caches
-from kinema.training.length import check_minutes, check_steps
+from kinema.training.caches import fitting, open_caches, to_simulate, with_episodes
+from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.recipes import RECIPES, Recipe, recipe
 from kinema.training.samples import config_of_recipe, picture
 from kinema.training.trainer import OnReport, Trainer
+
+log = logging.getLogger(__name__)
 
 
 def open_autoencoder(name: str, device: str) -> VideoAutoencoder:
@@ -94,6 +98,20 @@ def check_same(run: Recipe, state: dict[str, Any], folder: Path) -> None:
         )
 
 
+def within(run: Recipe, minutes: float | None, state: dict[str, Any] | None) -> Recipe:
+    """The recipe as a new run with this time budget takes it: fewer episodes and no compiled graphs where the time is short. A
+    run that goes on does so with what it has had."""
+    if state is not None:
+        stored = state["recipe"]
+        phases = [*stored["phases"], *(stored[part] for part in ("acting", "meeting") if part in stored)]
+        counts = {phase["name"]: int(phase["episodes"]) for phase in phases}
+        run = with_episodes(run, lambda phase: counts.get(phase.name, phase.episodes))
+        return replace(run, compile=run.compile and stored.get("compile", True))
+    if minutes is None:
+        return run
+    return replace(fitting(run, minutes), compile=run.compile and worth_compiling(minutes))
+
+
 @float32_default()
 def train(
     name: str | Recipe,
@@ -108,6 +126,9 @@ def train(
 ) -> Path:
     """Train a recipe for its number of steps, or `steps`, or until `minutes` are spent; returns the folder of the finished
     model, `out`/kinema-NAME.
+
+    The minutes include those of simulating episodes that no earlier run has left, which get a third of them: a short budget is
+    trained on fewer episodes than the recipe names.
 
     InputError: a length that is none, a checkpoint in `resume` that is of another recipe or cannot be read, or another run
     that is writing to `out`. OutputError: `out` or the cache cannot be written to.
@@ -125,13 +146,19 @@ def train(
             check_same(run, state, resume)
         elif (out / checkpoint.NAME).exists():
             raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+        begun = time.monotonic()
         autoencoder = open_autoencoder(run.autoencoder, device)
+        run = within(run, minutes, state)
+        if missing := to_simulate(run):
+            log.info(missing)
         caches = open_caches(run, prepare)
         trainer = Trainer(run, out, caches, autoencoder, device=device, minutes=minutes)
         if state is not None:
             trainer.load(state)
         elif run.begin:
             trainer.begin(run.begin)
+        if state is None and minutes is not None:  # a machine that turns out slower leaves half of the time to training
+            trainer.elapsed_s = min(time.monotonic() - begun, 60 * minutes / 2)
         trainer.run(
             show,
             lambda model, step: picture(run, model, autoencoder, caches[trainer.phase.name], out / "pictures", step, device),

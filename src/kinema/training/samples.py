@@ -20,7 +20,7 @@ from kinema.inference.sampling import SamplingConfig
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
-from kinema.training.batches import HELD_BACK, encode_pictures, render_windows
+from kinema.training.batches import encode_pictures, render_windows, trained_on
 from kinema.training.recipes import Recipe
 from kinema.types import Frames
 
@@ -89,7 +89,7 @@ def draw_rollouts(
 ) -> list[tuple[str, Frames]]:
     """Held-back episodes: the truth, and what the model films after the first three frames of it."""
     frames = recipe.film_frames
-    episodes = np.arange(len(cache) - HELD_BACK, len(cache) - HELD_BACK + count)
+    episodes = trained_on(cache) + np.arange(count)
     zeros = np.zeros(count, np.int64)
     windows = cache.windows(episodes, zeros, zeros + 2, frames, zeros)
     truth = render_windows(windows.fields, recipe.height, recipe.height)
