@@ -37,6 +37,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page of which every request succeeds, goes to this machine, and breaks no policy."""
     context = browser.new_context()
+    context.set_default_timeout(120_000)
     page, errors = context.new_page(), []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("response", lambda answer: errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
@@ -74,7 +75,7 @@ def test_the_studio_works_below_a_path(page: Page, below: Running) -> None:
 def test_the_page_of_the_api_needs_no_network(page: Page, below: Running) -> None:
     """It lists routes and sends one with a key, and nothing is asked of another host."""
     page.goto(f"{below.url}/films/docs")
-    expect(page.get_by_text("/v1/videos", exact=True).first).to_be_visible()
+    expect(page.get_by_text("/v1/videos", exact=True).first).to_be_visible(timeout=120_000)
     page.get_by_role("button", name="Authorize").first.click()
     page.locator(".auth-container input").fill(below.key)
     page.locator(".auth-container").get_by_role("button", name="Apply credentials").click()

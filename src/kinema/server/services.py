@@ -61,7 +61,7 @@ class Services:
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
         self.formats = Formats(self.store)
         self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
-        self.metrics = Metrics(self.queue, self.throughput)
+        self.metrics = Metrics(self.queue, self.throughput, self.store.root)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""

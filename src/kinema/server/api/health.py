@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from kinema.errors import KinemaError
-from kinema.server.api.dependencies import ServicesDep
+from kinema.server.api.dependencies import ManagerDep, ServicesDep
 
 router = APIRouter(tags=["health"])
 
@@ -52,6 +52,10 @@ async def readyz(services: ServicesDep, response: Response) -> Readiness:
     return checks
 
 
-@router.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
-async def metrics(services: ServicesDep) -> Response:
-    return Response(await run_in_threadpool(services.metrics.page), media_type="text/plain; version=0.0.4")
+@router.get(
+    "/metrics", summary="For Prometheus; with the key of an administrator also by key", response_class=PlainTextResponse
+)
+async def metrics(services: ServicesDep, manager: ManagerDep, request: Request) -> Response:
+    by_key = "authorization" in request.headers and (await services.caller(request)).admin
+    page = await run_in_threadpool(lambda: services.metrics.page(manager, by_key=by_key))
+    return Response(page, media_type="text/plain; version=0.0.4")

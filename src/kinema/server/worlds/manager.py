@@ -99,6 +99,10 @@ class WorldManager:
         mine = [session for session in self.sessions.values() if not session.deleted and _is_allowed(caller, session)]
         return sorted(mine, key=lambda session: (-session.meta.created_at, session.meta.id))
 
+    def counts(self) -> dict[str, int]:
+        """How many worlds are stored, how many of them are loaded, and how many live sessions there are."""
+        return {"stored": len(self.sessions), "loaded": len(self._loaded), "live": self.num_live.total()}
+
     def _model(self, name: str | None) -> Model:
         name = name or DEFAULT
         if name not in self.models:
