@@ -220,11 +220,11 @@ def test_deleting_can_be_taken_back(harness: Harness) -> None:
     id = harness.job()
     harness.finish(harness.claim()[0])
     harness.queue.delete(id, harness.key)
-    assert harness.queue.page(harness.key)[0] == [] and harness.queue.delete_expired(restorable_s=60) == []
+    assert harness.queue.page(harness.key)[0] == [] and harness.queue.delete_expired(restorable_s=60).videos == []
     harness.queue.restore(id, harness.key)
     assert harness.queue.page(harness.key)[0][0].id == id
     harness.queue.delete(id, harness.key)
-    assert harness.queue.delete_expired(restorable_s=-1) == [id]
+    assert harness.queue.delete_expired(restorable_s=-1).videos == [id]
     with pytest.raises(ApiError, match="no video"):
         harness.queue.restore(id, harness.key)
 

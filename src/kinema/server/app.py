@@ -21,11 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kinema.errors import ApiError
 from kinema.server.api import (
     characters,
+    content,
     estimates,
     files,
     health,
     keys,
     models,
+    projects,
     queue,
     sessions,
     usage,
@@ -58,7 +60,7 @@ SECURITY = {
 }
 DOCS = ("/docs", "/redoc")
 RESOURCES = (
-    *(characters, videos, estimates, queue, worlds, files, models),
+    *(characters, content, videos, projects, estimates, queue, worlds, files, models),
     *(keys, usage, webhooks, sessions, verify, health),
 )
 """Modules with a `router` each; addresses with a word go before those with an id."""
@@ -175,26 +177,27 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
 
 
 async def _settle(services: Services) -> None:
-    """Every SETTLE_S seconds, write the cost of world frames to the ledger."""
+    """Every SETTLE_S seconds, write the cost of world frames to the ledger, and delete what was deleted for good and is not needed
+    any more."""
     while True:
         await asyncio.sleep(SETTLE_S)
         try:
             await run_in_threadpool(services.billing.settle)
+            await run_in_threadpool(lambda: services.delete_bytes(services.queue.delete_removed()))
         except Exception as error:  # the loop must go on whatever the database raises
-            LOG.error("the books of worlds could not be written, and wait: %s", str(error).splitlines()[0])
+            LOG.error("the books of worlds and deletions wait: %s", str(error).splitlines()[0])
 
 
 async def _sweep(services: Services) -> None:
     """Every SWEEP_S seconds, delete expired jobs and uploads, and files that belong to no job."""
     while True:
         try:
-            expired = await run_in_threadpool(services.queue.delete_expired, restorable_s=RESTORABLE_S)
-            for id in expired:
-                await run_in_threadpool(services.store.drop, id)
+            removed = await run_in_threadpool(services.queue.delete_expired, restorable_s=RESTORABLE_S)
+            await run_in_threadpool(services.delete_bytes, removed)
             swept = await run_in_threadpool(lambda: services.store.sweep(services.queue.artifacts()))
             await run_in_threadpool(services.uploads.forget, 86400 * services.settings.retention_days)
-            if expired or swept:
-                LOG.info("swept", extra={"expired": len(expired), "orphans": swept[:20]})
+            if removed.videos or swept:
+                LOG.info("swept", extra={"expired": len(removed.videos), "orphans": swept[:20]})
         except Exception as error:
             LOG.error("sweeping failed: %s", error)
         await asyncio.sleep(SWEEP_S)

@@ -40,8 +40,8 @@ class Characters:
 
     def remember(self, name: str, video: Any, caller: Caller) -> Row[Any]:
         """Create a character from the main entity of a video."""
-        reference = self.services.uploads.resolve(video, caller.sees, caller.key_id, "video")
-        appearance, id = self.services.main_character(reference), new_id("char")
+        appearance = self.services.read_reference(video, caller, "video", self.services.main_character)
+        id = new_id("char")
         with self.services.database.writing() as db:
             row = {
                 "id": id,

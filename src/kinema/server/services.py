@@ -18,8 +18,9 @@ from kinema.media import Clip
 from kinema.server.auth import Auth, Caller
 from kinema.server.billing import Billing, frames_cost
 from kinema.server.jobs.publish import VIDEO
-from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.queue import Queue, Removed
 from kinema.server.jobs.throughput import ThroughputStats
+from kinema.server.library import Library
 from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
@@ -27,6 +28,7 @@ from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
 from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
+from kinema.server.storage.formats import Formats
 from kinema.server.storage.uploads import Uploads
 from kinema.server.webhooks import Webhooks
 from kinema.types import T
@@ -55,8 +57,9 @@ class Services:
         self.database.check_data_folder(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
-        self.auth = Auth(self.database)
+        self.auth, self.library = Auth(self.database), Library(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
+        self.formats = Formats(self.store)
         self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
         self.metrics = Metrics(self.queue, self.throughput)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
@@ -133,8 +136,25 @@ class Services:
 
     async def resolve(self, given: Any, caller: Caller) -> Clip:
         """Resolve a reference and load its clip, for worlds."""
-        reference = await self.run_apart(self.uploads.resolve, given, caller.sees, caller.key_id, "start")
-        return await self.run_apart(self.clip, reference)
+        return await self.run_apart(self.read_reference, given, caller, "start", self.clip)
+
+    def read_reference(self, given: Any, caller: Caller, param: str, read: Callable[[dict[str, str]], T]) -> T:
+        """What `read` makes of a resolved reference; a file that came with it is not kept."""
+        stored: list[str] = []
+        try:
+            return read(self.uploads.resolve(given, caller.sees, caller.key_id, param, stored_files=stored))
+        finally:
+            for id in stored:
+                self.uploads.remove(id, None)
+
+    def delete_bytes(self, removed: Removed) -> None:
+        """Delete the files of videos and uploads whose rows are deleted."""
+        for id in removed.videos:
+            self.store.drop(id)
+        for id in removed.files:
+            self.store.drop_file(id)
+        if removed.videos or removed.files:
+            self.database.forget_deleted()
 
     async def charge(self, caller: Caller, size: str, frames: int) -> None:
         """Bill frames of a world before they are generated, or refund (negative) those that were not; 429 beyond the quota."""

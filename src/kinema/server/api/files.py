@@ -6,23 +6,28 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 from sqlalchemy import Row
 
 from kinema.server.api.dependencies import FILE_FORM, Filmer, Reader, ServicesDep, sent_file
-from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Deleted, Seconds
+from kinema.server.api.errors import ERRORS, refuse
+from kinema.server.api.responses import ORDERS, Deleted, Page, Seconds, check_page
 from kinema.server.services import Services
 from kinema.server.storage.clips import stored_about
+from kinema.server.storage.tables import BROUGHT, UPLOADED
 from kinema.server.storage.uploads import Sent
 
 router = APIRouter(prefix="/v1/files", tags=["files"], responses=ERRORS)
 
 
+PURPOSES = (UPLOADED, BROUGHT)
+
+
 class File(BaseModel):
-    """bytes: of its pixels, as they are stored. notes: what is not as it was in the file that was sent."""
+    """bytes: of its pixels, as they are stored. purpose: input if it was sent here; reference if it came with the request of a
+    video, with which it is deleted. notes: what is not as it was in the file that was sent."""
 
     id: str
     object: Literal["file"] = "file"
@@ -35,7 +40,18 @@ class File(BaseModel):
     fps: float
     has_sound: bool
     notes: list[str]
-    purpose: Literal["input"] = "input"
+    purpose: Literal["input", "reference"] = "input"
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def kind(self) -> Literal["picture", "video"]:
+        return "picture" if self.frames == 1 else "video"
+
+
+class DeletedFile(Deleted):
+    """needed_by: unfinished videos that are made from it; its bytes go when they have ended."""
+
+    needed_by: list[str]
 
 
 def _file(services: Services, row: Row[Any]) -> File:
@@ -46,6 +62,26 @@ def _file(services: Services, row: Row[Any]) -> File:
 @router.post("", summary="Send a picture or video", openapi_extra=FILE_FORM)
 async def create_file(caller: Filmer, services: ServicesDep, sent: Annotated[Sent, Depends(sent_file)]) -> File:
     return _file(services, await services.run_apart(services.uploads.add, caller.key_id, sent))
+
+
+@router.get("", summary="What was sent, newest first")
+async def list_files(
+    caller: Reader,
+    services: ServicesDep,
+    after: Annotated[str | None, Query(description="the last file of the page before")] = None,
+    limit: Annotated[int, Query(json_schema_extra={"minimum": 0, "maximum": 100})] = 20,
+    order: Annotated[str, Query(json_schema_extra={"enum": [*ORDERS]})] = "desc",
+    purpose: Annotated[str | None, Query(json_schema_extra={"enum": [*PURPOSES]})] = None,
+) -> Page[File]:
+    check_page(limit, order)
+    if purpose is not None and purpose not in PURPOSES:
+        raise refuse("purpose", purpose, " or ".join(PURPOSES))
+
+    def page() -> Page[File]:
+        rows, more = services.uploads.page(caller.sees, after=after, limit=limit, ascending=order == "asc", purpose=purpose)
+        return Page.of([_file(services, row) for row in rows], more=more)
+
+    return await services.run_query(page)
 
 
 @router.get("/{file_id}", summary="What was sent")
@@ -69,6 +105,6 @@ async def file_content(caller: Reader, services: ServicesDep, file_id: str) -> R
 
 
 @router.delete("/{file_id}", summary="Delete what was sent")
-async def delete_file(caller: Filmer, services: ServicesDep, file_id: str) -> Deleted:
-    await run_in_threadpool(services.uploads.remove, file_id, caller.sees)
-    return Deleted(id=file_id, object="file")
+async def delete_file(caller: Filmer, services: ServicesDep, file_id: str) -> DeletedFile:
+    makers = await run_in_threadpool(services.uploads.remove, file_id, caller.sees)
+    return DeletedFile(id=file_id, object="file", needed_by=makers)

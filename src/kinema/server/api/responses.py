@@ -6,6 +6,7 @@ from typing import Annotated, Any, Generic, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from kinema.server.api.errors import refuse
 from kinema.types import T
 
 Seconds = Annotated[int, BeforeValidator(lambda value: value if value is None else int(value))]
@@ -34,6 +35,17 @@ class Page(Listing[T], Generic[T]):
     def of(cls, data: list[Any], *, more: bool = False) -> Self:
         """A page of objects with an id."""
         return cls(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+
+
+ORDERS = ("asc", "desc")
+
+
+def check_page(limit: int, order: str) -> None:
+    """400 for a page that cannot be asked for."""
+    if not 0 <= limit <= 100:
+        raise refuse("limit", limit, "a whole number from 0 to 100")
+    if order not in ORDERS:
+        raise refuse("order", order, " or ".join(ORDERS))
 
 
 class Deleted(BaseModel):

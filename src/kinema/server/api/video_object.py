@@ -21,7 +21,8 @@ class VideoError(BaseModel):
 
 class VideoDetails(BaseModel):
     """What the official service does not have. position: place in the queue, 0 next. sources: ids of the videos that it was made
-    from. settings: what it was made with. watermark: the id in its pixels. notes: what was done otherwise than asked for."""
+    from. settings: what it was made with. watermark: the id in its pixels. notes: what was done otherwise than asked for. title,
+    favorite, tags, project: what `POST /v1/videos/{id}` changes."""
 
     kind: str
     fps: float | None
@@ -49,6 +50,10 @@ class VideoDetails(BaseModel):
     settings: dict[str, Any] | None
     watermark: str | None
     notes: list[str]
+    title: str | None
+    favorite: bool
+    tags: list[str]
+    project: str | None
 
 
 class Video(BaseModel):
@@ -96,7 +101,7 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         has_preview=job.status == "in_progress" and services.store.preview(job.id).exists(), has_state=job.has_state,
         has_sound=SOUND in (job.settings or {}),
         deleted=job.deleted_at is not None, bytes=job.bytes, took_s=job.took_s, settings=job.settings, watermark=job.mark,
-        notes=request.get("notes") or [],
+        notes=request.get("notes") or [], title=job.title, favorite=job.favorite, tags=job.tags, project=job.project,
     )  # fmt: skip
     return Video(
         id=job.id, created_at=int(job.created_at), completed_at=None if job.completed_at is None else int(job.completed_at),

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy import Row
 
@@ -17,14 +16,16 @@ from kinema.errors import ApiError
 from kinema.server.api.bodies import Body, Route, Text
 from kinema.server.api.dependencies import Filmer, Reader, ServicesDep
 from kinema.server.api.errors import ERRORS, not_found, refuse
-from kinema.server.api.responses import Deleted, Page
-from kinema.server.api.video_object import Video, video_object
+from kinema.server.api.responses import ORDERS, Deleted, Page, check_page
+from kinema.server.api.video_object import LIVE, Video, video_object
 from kinema.server.api.video_schema import (
+    MOST_TAGS,
     BlendVideos,
     CreateVideo,
     EditVideo,
     ExtendVideo,
     JoinVideos,
+    LabelVideo,
     LoopVideo,
     RemixVideo,
     RenderState,
@@ -33,8 +34,9 @@ from kinema.server.api.video_schema import (
     is_heavy,
 )
 from kinema.server.auth import Caller
-from kinema.server.jobs.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
+from kinema.server.jobs.listing import NO_PROJECT, SORTS, Filters, page_of
 from kinema.server.jobs.submission import Submission, Take
+from kinema.server.library import plain_tags
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import is_id
 
@@ -42,16 +44,6 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"], responses=ERRORS, route
 
 MOST_TOKEN = 255
 STATUSES = ("queued", "in_progress", "completed", "failed")
-FILES = {
-    "video": (VIDEO, "video/mp4"),
-    "download": (VIDEO, "video/mp4"),
-    "thumbnail": (THUMBNAIL, "image/jpeg"),
-    "spritesheet": (SHEET, "image/jpeg"),
-    "state": (STATE, "application/json"),
-    "preview": ("", "image/jpeg"),
-}
-"""Variants of a video: file name and media type."""
-CONTENT: dict[str, Any] = {"video/mp4": {}, "image/jpeg": {}, "application/json": {"schema": {"type": "object"}}}
 
 
 class MoveVideo(Body):
@@ -152,27 +144,38 @@ async def remix_video(submit: Submit, given: Annotated[RemixVideo, Depends(Remix
     return await submit(edit, partial(submit.submission.change, "remix", edit, remixed_from=video_id))
 
 
-@router.get("", summary="Videos, newest first")
-async def list_videos(
-    caller: Reader,
-    services: ServicesDep,
-    after: str | None = None,
+async def get_filters(
+    after: Annotated[str | None, Query(description="the last video of the page before")] = None,
     limit: Annotated[int, Query(json_schema_extra={"minimum": 0, "maximum": 100})] = 20,
-    order: Annotated[str, Query(json_schema_extra={"enum": ["asc", "desc"]})] = "desc",
+    order: Annotated[str, Query(json_schema_extra={"enum": [*ORDERS]})] = "desc",
+    sort: Annotated[str, Query(json_schema_extra={"enum": [*SORTS]})] = "created",
     status: Annotated[str | None, Query(json_schema_extra={"enum": [*STATUSES]})] = None,
-    search: str | None = None,
-) -> Page[Video]:
-    if not 0 <= limit <= 100:
-        raise refuse("limit", limit, "a whole number from 0 to 100")
-    if order not in ("asc", "desc"):
-        raise refuse("order", order, "asc or desc")
+    search: Annotated[str | None, Query(description="a part of the prompt or title")] = None,
+    model: str | None = None,
+    favorite: bool | None = None,
+    project: Annotated[str | None, Query(description=f"an id; {NO_PROJECT}: videos that are in no project")] = None,
+    tag: Annotated[list[str] | None, Query(description="given several times: videos that have all of them")] = None,
+) -> Filters:
+    check_page(limit, order)
     if status is not None and status not in STATUSES:
         raise refuse("status", status, "queued, in_progress, completed or failed")
+    if sort not in SORTS:
+        raise refuse("sort", sort, " or ".join(SORTS))
+    tags = tuple(plain_tags(tag or ()))
+    if len(tags) > MOST_TAGS:
+        raise refuse("tag", f"{len(tags)} of them", f"up to {MOST_TAGS}")
+    return Filters(
+        after=after, limit=limit, ascending=order == "asc", sort=sort, status=status, search=search and search[:500],
+        model=model, favorite=favorite, project=project, tags=tags,
+    )  # fmt: skip
 
+
+@router.get("", summary="Videos, newest first")
+async def list_videos(
+    caller: Reader, services: ServicesDep, filters: Annotated[Filters, Depends(get_filters)]
+) -> Page[Video]:
     def page() -> Page[Video]:
-        rows, more = services.queue.page(
-            caller.sees, after=after, limit=limit, ascending=order == "asc", status=status, search=search and search[:500]
-        )  # fmt: skip
+        rows, more = page_of(services.database, caller.sees, filters)
         return Page.of([video_object(services, job) for job in rows], more=more)
 
     return await services.run_query(page)
@@ -187,48 +190,48 @@ async def get_video(caller: Reader, services: ServicesDep, video_id: str, respon
     return polled(await services.run_query(load), response)
 
 
-@router.head("/{video_id}/content", include_in_schema=False)
-@router.get(
-    "/{video_id}/content", summary="The video itself, or pictures of it", response_class=FileResponse,
-    responses={200: {"content": CONTENT, "description": "the file of the variant"}},
-)  # fmt: skip
-async def content(
-    caller: Reader,
+@router.post("/{video_id}", summary="Change title, tags, favorite or project")
+async def label_video(
+    caller: Filmer,
     services: ServicesDep,
     video_id: str,
-    variant: Annotated[str, Query(json_schema_extra={"enum": [*FILES]})] = "video",
-) -> Response:
-    if variant not in FILES:
-        raise refuse("variant", variant, "one of " + ", ".join(FILES))
-    job = await services.run_query(services.queue.get, video_id, caller.sees)
-    name, media_type = FILES[variant]
-    if variant == "preview":
-        try:  # read at once: a worker may replace it, or be done with it, at any moment
-            picture = services.store.preview(job.id).read_bytes()
-        except FileNotFoundError:
-            raise ApiError(404, f"{video_id} has no preview now", code="no_preview") from None
-        return Response(picture, media_type=media_type, headers={"cache-control": "no-store"})
-    if job.status != "completed" or job.artifact is None:
-        raise ApiError(
-            404, f"{video_id} is {job.status.replace('_', ' ')}; there is content when it is completed",
-            code="not_completed",
+    given: Annotated[LabelVideo, Depends(LabelVideo.read)],
+) -> Video:
+    def label() -> Video:
+        job = services.library.label(video_id, caller.sees, given.given_labels())
+        return video_object(services, job, place=services.queue.ahead(job) if job.status == "queued" else None)
+
+    return await run_in_threadpool(label)
+
+
+class DeletedVideo(Deleted):
+    """restorable: whether it can be restored (for a week). needed_by: unfinished videos that are made from it; its bytes go when
+    they have ended. ingredient_of: finished videos whose own manifests name it, with its hash and what its manifest said."""
+
+    restorable: bool
+    needed_by: list[str]
+    ingredient_of: list[str]
+
+
+@router.delete("/{video_id}", summary="Delete a video and all its files; what is being made stops")
+async def delete_video(
+    caller: Filmer,
+    services: ServicesDep,
+    video_id: str,
+    restorable: Annotated[bool, Query(description="keep it for a week, in which it can be restored")] = False,
+) -> DeletedVideo:
+    def delete() -> DeletedVideo:
+        services.queue.delete(video_id, caller.sees, restorable=restorable)
+        services.queue.note(caller.key_id, "video.deleted", video_id, {"restorable": restorable})
+        made = services.queue.made_from(video_id)
+        services.delete_bytes(services.queue.delete_removed())
+        return DeletedVideo(
+            id=video_id, object="video.deleted", restorable=restorable,
+            needed_by=[job.id for job in made if job.status in LIVE],
+            ingredient_of=[job.id for job in made if job.status == "completed"],
         )  # fmt: skip
-    path = services.store.video(job.id, job.artifact) / name
-    if not path.exists():
-        raise ApiError(404, f"{video_id} has no {variant}", code="no_such_variant")
-    headers = {"cache-control": "private, max-age=3600"}
-    if variant == "spritesheet":
-        columns, rows, frames = sheet_shape(job.frames)
-        headers["x-kinema-spritesheet"] = f"columns={columns};rows={rows};frames={frames}"
-    given_name = f"{video_id}.mp4" if variant == "download" else None
-    return FileResponse(path, media_type=media_type, headers=headers, filename=given_name)
 
-
-@router.delete("/{video_id}", summary="Delete a video; what is being made stops")
-async def delete_video(caller: Filmer, services: ServicesDep, video_id: str) -> Deleted:
-    await run_in_threadpool(services.queue.delete, video_id, caller.sees)
-    await run_in_threadpool(services.queue.note, caller.key_id, "video.deleted", video_id)
-    return Deleted(id=video_id, object="video.deleted")
+    return await run_in_threadpool(delete)
 
 
 @dataclass(frozen=True, kw_only=True)

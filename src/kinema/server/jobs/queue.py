@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Float, Integer, Row, Select, String, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Text, and_, cast, func, or_, select
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
+from kinema.server.jobs.listing import Filters, page_of
 from kinema.server.storage.database import Database
-from kinema.server.storage.job_rows import UNFINISHED, check_concurrency, fail_job, find_job, num_unfinished, outcome
+from kinema.server.storage.job_rows import (
+    UNFINISHED,
+    check_concurrency,
+    fail_job,
+    files_of,
+    find_job,
+    is_named,
+    needed,
+    num_unfinished,
+    outcome,
+)
 from kinema.server.storage.ledger import add_to_ledger, check_quota
 from kinema.server.storage.retention import AUDIT_S, REPEATED_S, RETAINED_S
-from kinema.server.storage.tables import audit, facts, jobs, keys, repeats
+from kinema.server.storage.tables import AT_ONCE, BROUGHT, audit, facts, files, jobs, keys, repeats
 
 STEPS = 1024.0
 """Distance between the places of two jobs that follow each other."""
@@ -26,6 +36,13 @@ class Repeat(NamedTuple):
 
     token: str
     digest: str
+
+
+class Removed(NamedTuple):
+    """Ids of videos and uploads whose rows are deleted; their bytes can be."""
+
+    videos: list[str]
+    files: list[str]
 
 
 class Queue:
@@ -87,31 +104,9 @@ class Queue:
         with self.database.reading() as db:
             return find_job(db, id, key_id, deleted=deleted)
 
-    def page(
-        self,
-        key_id: str | None,
-        *,
-        after: str | None = None,
-        limit: int = 20,
-        ascending: bool = False,
-        status: str | None = None,
-        search: str | None = None,
-    ) -> tuple[list[Row[Any]], bool]:
-        """A page of jobs by age, and whether more follow."""
-        given: dict[str, Any] = {"key_id": key_id, "status": status, "after": after}
-        if search:
-            escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            given["words"] = f"%{escaped.lower()}%"
-        names = frozenset(name for name, value in given.items() if value is not None)
-        where, page = _page_queries(names, ascending)
-        with self.database.reading() as db:
-            if after is not None:
-                then = db.execute(where, given).first()
-                if then is None:
-                    raise not_found("video", after)
-                given |= {"then": then.created_at, "there": then.id}
-            rows = db.execute(page, {**given, "most": limit + 1}).all()
-        return list(rows[:limit]), len(rows) > limit
+    def page(self, key_id: str | None, **wanted: Any) -> tuple[list[Row[Any]], bool]:
+        """A page of the jobs of a key (of all: None), and whether more follow. wanted: fields of `Filters`."""
+        return page_of(self.database, key_id, Filters(**wanted))
 
     def waiting(self, key_id: str | None, most: int = 200) -> list[Row[Any]]:
         """Jobs in progress, then queued jobs, in the order in which they will be rendered."""
@@ -209,22 +204,30 @@ class Queue:
             add_to_ledger(db, now, key.id, id, "reserve", job.pixel_seconds)
             return find_job(db, id, key_id)
 
-    def delete(self, id: str, key_id: str | None) -> None:
-        """Mark a job as deleted and stop it; its files are deleted when it can no longer be restored."""
+    def delete(self, id: str, key_id: str | None, *, restorable: bool = True) -> None:
+        """Mark a job as deleted and stop it. restorable: its files stay until it can no longer be restored (`delete_expired`); else
+        it goes with the next `delete_removed`, even if it was deleted before."""
         with self.database.writing() as db:
-            job = find_job(db, id, key_id)
+            job = find_job(db, id, key_id, deleted=not restorable)
             now = self.database.now(db)
             if job.status in UNFINISHED:
                 db.execute(jobs.update().where(jobs.c.id == id).values(cancelled=True))
                 if job.status == "queued":
                     fail_job(db, now, job, "cancelled", "deleted by its owner")
-            db.execute(jobs.update().where(jobs.c.id == id).values(deleted_at=now))
+            db.execute(jobs.update().where(jobs.c.id == id).values(deleted_at=now if restorable else AT_ONCE))
 
     def restore(self, id: str, key_id: str | None) -> Row[Any]:
         with self.database.writing() as db:
-            find_job(db, id, key_id, deleted=True)
+            if find_job(db, id, key_id, deleted=True).deleted_at == AT_ONCE:
+                raise not_found("video", id)
             db.execute(jobs.update().where(jobs.c.id == id).values(deleted_at=None))
             return find_job(db, id, key_id)
+
+    def made_from(self, id: str) -> list[Row[Any]]:
+        """The videos that are made, or are to be made, from a video, oldest first."""
+        names = cast(jobs.c.sources, Text).like(f'%"{id}"%')
+        with self.database.reading() as db:
+            return list(db.execute(select(jobs).where(names).order_by(jobs.c.created_at, jobs.c.id)).all())
 
     def counts(self) -> dict[str, int]:
         with self.database.reading() as db:
@@ -243,19 +246,22 @@ class Queue:
         with self.database.reading() as db:
             return bool(db.scalar(select(facts.c.value).where(facts.c.name == "paused")))
 
-    def delete_expired(self, *, restorable_s: float) -> list[str]:
-        """Delete jobs that have expired or were deleted more than restorable_s ago, old idempotency keys and old audit lines.
-        Returns the ids of the jobs, whose folders can be deleted."""
+    def delete_expired(self, *, restorable_s: float) -> Removed:
+        """Delete jobs that have expired or were deleted more than restorable_s ago, old idempotency keys and old audit lines."""
         with self.database.writing() as db:
             now = self.database.now(db)
-            ended = jobs.c.status.not_in(UNFINISHED)
-            old = or_(jobs.c.deleted_at < now - restorable_s, jobs.c.expires_at < now)
             db.execute(repeats.delete().where(repeats.c.at < now - REPEATED_S))
             db.execute(audit.delete().where(audit.c.at < now - self.audit_s))
-            ids = list(db.execute(select(jobs.c.id).where(ended, old)).scalars().all())
-            for start in range(0, len(ids), 500):
-                db.execute(jobs.delete().where(jobs.c.id.in_(ids[start : start + 500])))
-            return ids
+            return _remove(db, or_(jobs.c.deleted_at < now - restorable_s, jobs.c.expires_at < now))
+
+    def delete_removed(self) -> Removed:
+        """Delete the jobs that cannot be restored."""
+        removed = jobs.c.deleted_at == AT_ONCE
+        with self.database.reading() as db:
+            if db.execute(select(jobs.c.id).where(removed, jobs.c.status.not_in(UNFINISHED)).limit(1)).first() is None:
+                return Removed([], [])
+        with self.database.writing() as db:
+            return _remove(db, removed)
 
     def artifacts(self) -> dict[str, tuple[str | None, str, int]]:
         """(artifact, status, fence) of each job by id, for `ArtifactStore.sweep`."""
@@ -271,24 +277,26 @@ class Queue:
             )
 
 
-@cache
-def _page_queries(given: frozenset[str], ascending: bool) -> tuple[Select[Any], Select[Any]]:
-    """The queries for the row `after` and for a page of jobs, for these parameter names. Cached: building them takes as long as
-    running them."""
-    where = select(jobs.c.created_at, jobs.c.id).where(jobs.c.id == bindparam("after"))
-    page = select(jobs).where(jobs.c.deleted_at.is_(None))
-    if "key_id" in given:
-        where, page = (query.where(jobs.c.key_id == bindparam("key_id")) for query in (where, page))
-    if "status" in given:
-        page = page.where(jobs.c.status == bindparam("status"))
-    if "words" in given:
-        page = page.where(func.lower(jobs.c.prompt).like(bindparam("words"), escape="\\"))
-    if "after" in given:
-        key = tuple_(jobs.c.created_at, jobs.c.id)
-        after_key = tuple_(bindparam("then", type_=Float()), bindparam("there", type_=String()))
-        page = page.where(key > after_key if ascending else key < after_key)
-    ordering = [column.asc() if ascending else column.desc() for column in (jobs.c.created_at, jobs.c.id)]
-    return where, page.order_by(*ordering).limit(bindparam("most", type_=Integer()))
+def _remove(db: Connection, which: ColumnElement[bool]) -> Removed:
+    """Delete the rows of ended jobs that no unfinished job needs, and of the files that came with them and that no other names."""
+    ended = db.execute(select(jobs.c.id, jobs.c.request).where(jobs.c.status.not_in(UNFINISHED), which)).all()
+    in_use = needed(db).videos if ended else set()
+    unused = [job for job in ended if job.id not in in_use]
+    ids = [job.id for job in unused]
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        db.execute(jobs.delete().where(jobs.c.id.in_(part)))
+        db.execute(repeats.delete().where(repeats.c.job.in_(part)))
+    brought = {id for job in unused for id in files_of(job.request)}
+    lost = [id for id in sorted(brought) if _is_left_behind(db, id)]
+    for id in lost:
+        db.execute(files.delete().where(files.c.id == id))
+    return Removed(ids, lost)
+
+
+def _is_left_behind(db: Connection, file: str) -> bool:
+    """Whether a file came with a request and is named by no job any more."""
+    return db.scalar(select(files.c.purpose).where(files.c.id == file)) == BROUGHT and not is_named(db, file)
 
 
 def _repeated(db: Connection, key_id: str, repeat: Repeat) -> Row[Any] | None:

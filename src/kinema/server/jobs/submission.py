@@ -131,7 +131,7 @@ class Submission:
             check_length(find_config(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
         sources = [reference["video"] for reference in shown if "video" in reference]
         return self._accept(
-            attempt, "generate", model, request, sources=sources, priority=given.priority, seconds=request["seconds"],
+            attempt, "generate", model, request, sources=sources, given=given, seconds=request["seconds"],
             size=request["size"],
         )  # fmt: skip
 
@@ -193,7 +193,7 @@ class Submission:
         }  # fmt: skip
         sources = [reference["video"] for reference in known.values() if "video" in reference]
         return self._accept(
-            attempt, kind, model, request, sources=sources, priority=given.priority, remixed_from=remixed_from,
+            attempt, kind, model, request, sources=sources, given=given, remixed_from=remixed_from,
             seconds=seconds, size=size, called=prompt or first["prompt"],
         )  # fmt: skip
 
@@ -252,12 +252,10 @@ class Submission:
             find_config(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
         )
         wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
-        return self._accept(
-            attempt, "render", model, wanted, sources=[], priority=given.priority, seconds=seconds, size=request["size"]
-        )
+        return self._accept(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
 
     def _accept(
-        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], priority: int,
+        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
     ) -> Video:  # fmt: skip
         caller = attempt.caller
@@ -269,9 +267,10 @@ class Submission:
         job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
-            "priority": priority, "shape": shape_of(kind, model, request),
+            "priority": given.priority, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
+        job |= self.services.library.labels(caller.key_id, given.given_labels())
         self.services.store.check_space()
         row = self.services.queue.submit(job, limit=caller.concurrency, repeat=attempt.repeat)
         self.services.queue.note(caller.key_id, f"video.{kind}", row.id)

@@ -2,6 +2,7 @@
 
     DATA/kinema.db            the database, where no other is named
     DATA/videos/ID/FENCE/     one published film: video.mp4, thumbnail.jpg, spritesheet.jpg, state.json
+    DATA/formats/             films in other formats, made on demand (`storage/formats.py`)
     DATA/work/ID/             what a worker stores while it renders a video; preview.jpg
     DATA/files/ID.npz         an upload, decoded; beside it ID.c2pa and ID.part.c2pa: its hash and its own manifest, if it had one
     DATA/worlds/, DATA/identity/
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from kinema.errors import OutputError
 from kinema.media import Clip
+from kinema.provenance import part_of
 from kinema.server.storage.clips import load_clip, save_clip
 from kinema.server.storage.disk import sync
 
@@ -39,6 +41,13 @@ def is_id(text: str, kind: str) -> bool:
     return re.fullmatch(rf"{kind}_[0-9a-f]{{24}}", text) is not None
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
+
+
 class ArtifactStore:
     """The files of a server, below one folder. OutputError if it cannot be written."""
 
@@ -46,7 +55,7 @@ class ArtifactStore:
         self.root = root.absolute()
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in ("videos", "work", "files", "worlds", "identity"):
+            for name in ("videos", "work", "files", "formats", "worlds", "identity"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{secrets.token_hex(4)}"
             probe.write_bytes(b"x")
@@ -92,6 +101,13 @@ class ArtifactStore:
         shutil.rmtree(folder if artifact is None else folder / artifact, ignore_errors=True)
         if artifact is None:
             shutil.rmtree(self.work_folder(id, make=False), ignore_errors=True)
+        for path in self.formats.glob(f"{id}-{artifact or '*'}.*"):
+            path.unlink(missing_ok=True)
+
+    @property
+    def formats(self) -> Path:
+        """The folder of films in other formats, ID-ARTIFACT.ENDING."""
+        return self.root / "formats"
 
     def remove_others(self, id: str, artifact: str) -> None:
         """Remove what earlier claims of a job left behind."""
@@ -120,11 +136,15 @@ class ArtifactStore:
         for folder in filter(Path.is_dir, (self.root / "work").iterdir()):
             if jobs.get(folder.name, (None, None, 0))[1] not in ("queued", "in_progress"):
                 orphans.append(folder)
+        for path in self.formats.iterdir():
+            id, _, artifact = path.name.partition(".")[0].partition("-")
+            if jobs.get(id, (None, None, 0))[0] != artifact:
+                orphans.append(path)
         removed: list[str] = []
         for path in orphans:
             with suppress(FileNotFoundError):  # a worker may remove it at the same time
                 if time.time() - path.stat().st_mtime > older_s:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
                     removed.append(f"{path.parent.name}/{path.name}")
         return removed
 
@@ -156,3 +176,8 @@ class ArtifactStore:
     def ingredient(self, id: str) -> Path:
         """What manifests of films made from an upload say of it (`kinema.provenance.archive_ingredient`)."""
         return self.root / "files" / f"{id}.c2pa"
+
+    def drop_file(self, id: str) -> None:
+        """Remove all that belongs to an upload."""
+        for path in (self.file(id), self.ingredient(id), part_of(self.ingredient(id))):
+            path.unlink(missing_ok=True)

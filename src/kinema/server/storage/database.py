@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from kinema.errors import InputError
-from kinema.server.storage.engine import make_engine, write_transaction
+from kinema.server.storage.engine import SQLITE_WAIT_S, make_engine, write_transaction
 from kinema.server.storage.tables import REVISION, facts
 from kinema.server.storage.upgrade import prepare_store, stored_revision
 
@@ -82,6 +82,15 @@ class Database:
                 f"the data folder {root} and the database do not belong together; name the folder that was used with it, "
                 "or a new folder with a new database"
             )
+
+    def forget_deleted(self) -> None:
+        """On SQLite: write what is committed to the file and empty the log beside it, so that deleted rows stand in neither. Where
+        others are reading, the log goes at a later time."""
+        if self.sqlite:
+            with self.reading() as db:
+                db.exec_driver_sql("PRAGMA busy_timeout=200")
+                db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+                db.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * SQLITE_WAIT_S)}")
 
     def close(self) -> None:
         """Close all connections."""

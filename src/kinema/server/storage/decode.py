@@ -3,9 +3,10 @@ files but those of this installation and of the folder of the upload; prints one
 
 python -m kinema.server.storage.decode decode IN OUT MAX_PIXELS MAX_FRAMES ARCHIVE TITLE
                                               verify IN MAX_PIXELS MAX_FRAMES ANCHORS
+                                              convert IN OUT
 
-The line of `decode` holds width, height, frames and fps, that of `verify` a verdict and small copies of the frames; or either
-an error.
+The line of `decode` holds width, height, frames and fps, that of `verify` a verdict and small copies of the frames, that of
+`convert` the frames; or an error.
 """
 
 from __future__ import annotations
@@ -14,26 +15,30 @@ import json
 import logging
 import resource
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-MAX_MEMORY_BYTES, MAX_CPU_S, MAX_FILE_BYTES = 3 << 30, 30, 1 << 30
+if TYPE_CHECKING:
+    from kinema.media import Clip
+
+MAX_MEMORY_BYTES, MAX_CPU_S, MAX_FILE_BYTES = 3 << 30, {"decode": 30, "verify": 30, "convert": 120}, 1 << 30
 """Address space, processor time, and the largest file that may be written."""
 MAX_DECODED_BYTES, MAX_SOUND_BYTES = 512 << 20, 256 << 20
 
 
 def main() -> int:
+    verb, source = sys.argv[1], Path(sys.argv[2])
     for limit, most in (
         (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
-        (resource.RLIMIT_CPU, MAX_CPU_S),
+        (resource.RLIMIT_CPU, MAX_CPU_S[verb]),
         (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
     ):
         resource.setrlimit(limit, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    verb, source = sys.argv[1], Path(sys.argv[2])
     from kinema.errors import KinemaError
     from kinema.server.storage.confine import LACKS, confine
 
@@ -41,7 +46,7 @@ def main() -> int:
         print(LACKS + lack, file=sys.stderr)
 
     try:
-        result = _decode(source, *sys.argv[3:]) if verb == "decode" else _verify(source, *sys.argv[3:])
+        result = VERBS[verb](source, *sys.argv[3:])
     except KinemaError as error:
         result = {"error": str(error).replace(str(source), "the file")}
     except (MemoryError, OverflowError):
@@ -88,6 +93,28 @@ def _verify(source: Path, pixels: str, frames: str, anchors: str) -> dict[str, A
     limits = Limits(max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES)
     verdict = verify(source, anchors=anchors.encode(), limits=limits)
     return {**verdict.to_dict(), "copies": verdict.copies.tolist()}
+
+
+def _convert(source: Path, target: str) -> dict[str, Any]:
+    from kinema.media import Clip
+
+    clip, path = Clip.open(source), Path(target)
+    if path.suffix == ".zip":
+        _save_frames(clip, path)
+    else:
+        clip.save(path)
+    return {"frames": clip.num_frames}
+
+
+def _save_frames(clip: Clip, path: Path) -> None:
+    """The frames as PNG in a zip file, frame-00000.png first."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for index in range(clip.num_frames):
+            with archive.open(f"frame-{index:05d}.png", "w") as file:
+                clip.picture(index).save(file, "PNG")
+
+
+VERBS: dict[str, Callable[..., dict[str, Any]]] = {"decode": _decode, "verify": _verify, "convert": _convert}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ log = logging.getLogger("kinema.server")
 EMPTY: Mapping[str, Path] = {}
 MAX_PIXELS = 1920 * 1088
 MAX_FRAMES = 2000
-TIMEOUT_S = 40.0
+TIMEOUT_S, CONVERT_S = 40.0, 150.0
+"""How long a file may take to be read, and a film to be written in another format."""
 MAX_PROCESSES = 2
 """Files that are decoded at the same time."""
 INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
@@ -60,21 +61,39 @@ class MediaDecoder:
         """Read the manifest and the watermark of a file. anchors: root certificates that are trusted. 400 if it cannot be read."""
         return self._run("verify", content, str(MAX_PIXELS), str(MAX_FRAMES), anchors.decode("ascii", "replace"))
 
-    def _run(self, verb: str, content: bytes, *arguments: str, made: Mapping[str, Path] = EMPTY) -> dict[str, Any]:
-        """What the subprocess says. made: files that it makes in its folder, and where they go."""
+    def convert(self, film: Path, target: Path) -> None:
+        """Write a film in the format that the ending of target names: .webm, .gif, or .zip of its frames. 400 if it cannot be."""
+        try:
+            self._run("convert", film, f"made{target.suffix}", made={f"made{target.suffix}": target}, timeout_s=CONVERT_S)
+        except (ApiError, OSError):
+            target.unlink(missing_ok=True)
+            raise
+
+    def _run(
+        self,
+        verb: str,
+        content: bytes | Path,
+        *arguments: str,
+        made: Mapping[str, Path] = EMPTY,
+        timeout_s: float = TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """What the subprocess says. content: what it reads. made: files that it makes in its folder, and where they go."""
         with tempfile.TemporaryDirectory(prefix="kinema-upload-") as folder:
             source = Path(folder) / "upload"
-            source.write_bytes(content)
+            if isinstance(content, Path):
+                shutil.copyfile(content, source)
+            else:
+                source.write_bytes(content)
             command = [sys.executable, "-m", "kinema.server.storage.decode", verb, str(source), *arguments]
             environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
             with self._slots:
                 try:
                     process = subprocess.run(
-                        command, capture_output=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL, cwd=folder,
+                        command, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL, cwd=folder,
                         env={**environment, **ONE_THREAD},
                     )  # fmt: skip
                 except subprocess.TimeoutExpired:
-                    raise invalid_media(f"the file takes longer than {TIMEOUT_S:g} s to read; cut it first") from None
+                    raise invalid_media(f"the file takes longer than {timeout_s:g} s to read; cut it first") from None
             for name, path in made.items():
                 if process.returncode == 0 and (Path(folder) / name).is_file():
                     _move(Path(folder) / name, path)

@@ -62,8 +62,10 @@ def _sqlite_engine(url: str, wait_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={round(1000 * wait_s)}", "temp_store=MEMORY"):
+        waits = f"busy_timeout={round(1000 * wait_s)}"
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", waits, "temp_store=MEMORY", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(db: Connection) -> None:
@@ -71,6 +73,11 @@ def _sqlite_engine(url: str, wait_s: float) -> Engine:
             db.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _lower(text: Any) -> Any:
+    """Lower case of every script; SQLite's own knows only ASCII."""
+    return text.lower() if isinstance(text, str) else text
 
 
 def _json_value(stored: Any) -> Any:

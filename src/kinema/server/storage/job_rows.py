@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Text, cast, func, select
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
@@ -15,6 +15,13 @@ from kinema.server.storage.tables import deliveries, jobs, keys, webhooks
 
 UNFINISHED = ("queued", "in_progress")
 """Status of a job that a worker may still have to do."""
+
+
+class Needed(NamedTuple):
+    """Ids of videos and of uploads."""
+
+    videos: set[str]
+    files: set[str]
 
 
 def find_job(db: Connection, id: str, key_id: str | None, *, deleted: bool = False) -> Row[Any]:
@@ -66,6 +73,32 @@ def fail_job(db: Connection, now: float, job: Row[Any], code: str, message: str)
     db.execute(keys.update().where(keys.c.id == job.key_id).values(reserved=keys.c.reserved - job.pixel_seconds))
     add_to_ledger(db, now, job.key_id, job.id, "refund", job.pixel_seconds)
     add_deliveries(db, now, job, "video.failed")
+
+
+def files_of(request: dict[str, Any]) -> set[str]:
+    """Ids of the uploads that a job's request names."""
+    named = [request.get(name) for name in ("image", "last", "mask", "video", "a", "b")]
+    named += [frame["picture"] for frame in request.get("keyframes") or ()]
+    return {reference["file"] for reference in named if reference and "file" in reference}
+
+
+def needed(db: Connection) -> Needed:
+    """What unfinished jobs are made from."""
+    rows = db.execute(select(jobs.c.sources, jobs.c.request).where(jobs.c.status.in_(UNFINISHED))).all()
+    return Needed(
+        videos={id for row in rows for id in row.sources}, files={id for row in rows for id in files_of(row.request)}
+    )
+
+
+def videos_made_from_file(db: Connection, file: str) -> list[str]:
+    """Ids of the unfinished jobs that are made from an upload."""
+    rows = db.execute(select(jobs.c.id, jobs.c.request).where(jobs.c.status.in_(UNFINISHED))).all()
+    return [row.id for row in rows if file in files_of(row.request)]
+
+
+def is_named(db: Connection, file: str) -> bool:
+    """Whether the request of any job names an upload."""
+    return db.execute(select(jobs.c.id).where(cast(jobs.c.request, Text).like(f'%"{file}"%')).limit(1)).first() is not None
 
 
 def add_deliveries(db: Connection, now: float, job: Row[Any], event: str) -> None:

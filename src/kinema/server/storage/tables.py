@@ -5,12 +5,48 @@ A change of these tables comes with a new revision in `migrations/versions`, and
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+)
 
-REVISION = "0002"
+REVISION = "0003"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
+AT_ONCE = 0.0
+"""In place of a time: deleted for good."""
+UPLOADED, BROUGHT = "input", "reference"
+"""Purposes of files."""
+
 metadata = MetaData()
+
+
+class Tags(TypeDecorator[list[str]]):
+    """Tags as a text with a line for each and an empty one before: a tag is searched as a whole line on every database."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str:
+        return "".join(f"\n{tag}" for tag in value) + "\n" if value else ""
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> list[str]:
+        return [tag for tag in (value or "").split("\n") if tag]
+
 
 keys = Table(
     "keys",
@@ -86,12 +122,28 @@ jobs = Table(
     Column("mark", String(16)),
     Column("error_code", String(60)),
     Column("error_message", Text),
+    Column("title", String(200)),
+    Column("favorite", Boolean, nullable=False, default=False, server_default=false()),
+    Column("tags", Tags, nullable=False, default=list, server_default=text("''")),
+    Column("project", String(40)),
     Index("jobs_of_key", "key_id", "created_at", "id"),
     Index("jobs_by_mark", "mark"),
     Index("jobs_to_do", "status", "key_id", "priority", "place"),
+    Index("jobs_deleted", "deleted_at"),
 )
 """place: order in the queue of a key. shape: jobs of one shape may be run together. fence: counts the claims of a job; only the
-holder of the latest may publish. artifact: the folder below videos/ID that is published."""
+holder of the latest may publish. artifact: the folder below videos/ID that is published. deleted_at: AT_ONCE if it cannot be
+restored, and goes as soon as nothing needs it."""
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("key_id", String(40), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("name", String(80), nullable=False),
+    UniqueConstraint("key_id", "name", name="one_project_of_a_name"),
+)
 
 workers = Table(
     "workers",
@@ -145,7 +197,11 @@ files = Table(
     Column("height", Integer, nullable=False),
     Column("frames", Integer, nullable=False),
     Column("fps", Float, nullable=False),
+    Column("purpose", String(16), nullable=False, default=UPLOADED, server_default=UPLOADED),
+    Column("deleted_at", Float),
+    Index("files_of_key", "key_id", "created_at", "id"),
 )
+"""purpose: UPLOADED, or BROUGHT by the request of a video, with which it goes. deleted_at: it goes as soon as nothing needs it."""
 
 characters = Table(
     "characters",

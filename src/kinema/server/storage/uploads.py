@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 
 from kinema.errors import ApiError
 from kinema.media import Clip
-from kinema.provenance import part_of
 from kinema.server.api.errors import not_found
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore, is_id, new_id
 from kinema.server.storage.clips import save_clip
 from kinema.server.storage.decoder import MediaDecoder
 from kinema.server.storage.fetch import fetch
+from kinema.server.storage.job_rows import is_named, needed, videos_made_from_file
 from kinema.server.storage.references import data_url_bytes, id_or_address
-from kinema.server.storage.tables import files
+from kinema.server.storage.tables import BROUGHT, UPLOADED, files
 
 MOST_BYTES = 64 << 20
 """Of one upload."""
@@ -54,8 +54,9 @@ class Uploads:
         self.store, self.queue, self.remote = store, queue, remote
         self._decoder = MediaDecoder()
 
-    def add(self, key_id: str, sent: Sent) -> Row[Any]:
-        """Decode and store a file for a key. Returns its row; 400 if it cannot be read, 413 or 409 if it is too much."""
+    def add(self, key_id: str, sent: Sent, purpose: str = UPLOADED) -> Row[Any]:
+        """Decode and store a file for a key. purpose: UPLOADED, or BROUGHT by a request. Returns its row; 400 if it cannot be read,
+        413 or 409 if it is too much."""
         _check_content(sent)
         if len(sent.content) > MOST_BYTES:
             raise ApiError(
@@ -67,7 +68,9 @@ class Uploads:
         target = self.store.file(id)
         name = _plain_name(sent.name)
         decoded = self._decoder.decode(sent.content, target, self.store.ingredient(id), name)
-        return self._insert(key_id, id, name, {name: decoded[name] for name in ("width", "height", "frames", "fps")})
+        return self._insert(
+            key_id, id, name, purpose, {name: decoded[name] for name in ("width", "height", "frames", "fps")}
+        )
 
     def store_clip(self, key_id: str, clip: Clip, name: str) -> Row[Any]:
         """Store a clip that the server made itself for a key, without loss. Returns its row; 409 if the key stores too much."""
@@ -77,13 +80,13 @@ class Uploads:
         save_clip(self.store.file(id), clip)
         height, width = clip.frames.shape[1:3]
         shape = {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
-        return self._insert(key_id, id, _plain_name(name), shape)
+        return self._insert(key_id, id, _plain_name(name), BROUGHT, shape)
 
-    def _insert(self, key_id: str, id: str, name: str, shape: dict[str, Any]) -> Row[Any]:
+    def _insert(self, key_id: str, id: str, name: str, purpose: str, shape: dict[str, Any]) -> Row[Any]:
         """Tell the database of a stored file. shape: its width, height, frames and fps."""
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
-            row = {"id": id, "key_id": key_id, "created_at": now, "filename": name, **shape}
+            row = {"id": id, "key_id": key_id, "created_at": now, "filename": name, "purpose": purpose, **shape}
             db.execute(files.insert().values(**row, bytes=self.store.file(id).stat().st_size))
             return db.execute(select(files).where(files.c.id == id)).one()
 
@@ -104,25 +107,60 @@ class Uploads:
     def find(self, id: str, key_id: str | None) -> Row[Any]:
         """The row of a file of this key (of any: None), or 404."""
         with self.queue.database.reading() as db:
-            row = db.execute(select(files).where(files.c.id == id)).first()
+            row = db.execute(select(files).where(files.c.id == id, files.c.deleted_at.is_(None))).first()
         if row is None or (key_id is not None and row.key_id != key_id) or not self.store.file(id).exists():
             raise not_found("file", id)
         return row
 
-    def remove(self, id: str, key_id: str | None) -> None:
-        """Delete a file of this key (of any: None), or 404."""
+    def page(
+        self, key_id: str | None, *, after: str | None = None, limit: int = 20, ascending: bool = False,
+        purpose: str | None = None,
+    ) -> tuple[list[Row[Any]], bool]:  # fmt: skip
+        """A page of the files of a key (of all: None) by age, and whether more follow. after: the last of the page before."""
+        age = (files.c.created_at, files.c.id)
+        own = [] if key_id is None else [files.c.key_id == key_id]
+        query = select(files).where(*own, files.c.deleted_at.is_(None))
+        if purpose is not None:
+            query = query.where(files.c.purpose == purpose)
+        with self.queue.database.reading() as db:
+            if after is not None:
+                last = db.execute(select(*age).where(*own, files.c.id == after)).first()
+                if last is None:
+                    raise not_found("file", after)
+                query = query.where(tuple_(*age) > tuple_(*last) if ascending else tuple_(*age) < tuple_(*last))
+            ordering = [column.asc() if ascending else column.desc() for column in age]
+            rows = db.execute(query.order_by(*ordering).limit(limit + 1)).all()
+        return list(rows[:limit]), len(rows) > limit
+
+    def remove(self, id: str, key_id: str | None) -> list[str]:
+        """Delete a file of this key (of any: None), or 404. Returns the ids of unfinished videos that are made from it: while
+        there are any, its bytes stay (`forget`)."""
         self.find(id, key_id)
         with self.queue.database.writing() as db:
-            db.execute(files.delete().where(files.c.id == id))
-        for path in (self.store.file(id), self.store.ingredient(id), part_of(self.store.ingredient(id))):
-            path.unlink(missing_ok=True)
+            makers = videos_made_from_file(db, id)
+            if makers:
+                db.execute(files.update().where(files.c.id == id).values(deleted_at=self.queue.database.now(db)))
+            else:
+                db.execute(files.delete().where(files.c.id == id))
+        if not makers:
+            self.store.drop_file(id)
+        return makers
 
     def forget(self, older_s: float) -> int:
-        """Delete uploads older than older_s, and decoded files without a row. Returns how many files were deleted."""
+        """Delete uploads older than older_s, those that came with a request that no job has, those that are deleted, but none that
+        an unfinished job needs; and decoded files without a row. Returns how many files were deleted."""
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
-            db.execute(files.delete().where(files.c.created_at < now - older_s))
+            lost = and_(files.c.purpose == BROUGHT, files.c.created_at < now - STRAY_S)
+            old = or_(files.c.created_at < now - older_s, files.c.deleted_at.is_not(None), lost)
+            rows = db.execute(select(files.c.id, files.c.created_at, files.c.deleted_at).where(old)).all()
+            in_use = needed(db).files if rows else set()
+            removed = [row.id for row in rows if row.id not in in_use and not self._belongs(db, row, now - older_s)]
+            for id in removed:
+                db.execute(files.delete().where(files.c.id == id))
             stored = set(db.execute(select(files.c.id)).scalars())
+        for id in removed:
+            self.store.drop_file(id)
         strays = [
             path
             for path in self.store.file("x").parent.iterdir()
@@ -130,7 +168,12 @@ class Uploads:
         ]
         for path in strays:
             path.unlink(missing_ok=True)
-        return len({path.name.partition(".")[0] for path in strays})
+        return len({*removed, *(path.name.partition(".")[0] for path in strays)})
+
+    @staticmethod
+    def _belongs(db: Connection, row: Any, since: float) -> bool:
+        """Whether a file that came with a request is neither old nor deleted, and a job still names it."""
+        return row.deleted_at is None and row.created_at >= since and is_named(db, row.id)
 
     def resolve(
         self, given: Any, key_id: str | None, owner: str, param: str, *, stored_files: list[str] | None = None
@@ -141,7 +184,7 @@ class Uploads:
         the parameter that an error names. stored_files: a list that receives the id of a file that was stored for this reference.
         """
         if isinstance(given, Sent):
-            reference, is_new = {"file": self.add(owner, given).id}, True
+            reference, is_new = {"file": self.add(owner, given, BROUGHT).id}, True
         else:
             reference, is_new = self._resolve_text(id_or_address(given), key_id, owner, param)
         if stored_files is not None and is_new:
@@ -156,9 +199,9 @@ class Uploads:
                 param=param, code="invalid_reference",
             )  # fmt: skip
         if text.startswith("data:"):
-            return {"file": self.add(owner, Sent(name="data", content=data_url_bytes(text, param))).id}, True
+            return {"file": self.add(owner, Sent(name="data", content=data_url_bytes(text, param)), BROUGHT).id}, True
         if text.startswith(("http://", "https://")):
-            return {"file": self.add(owner, self._fetch(text, param)).id}, True
+            return {"file": self.add(owner, self._fetch(text, param), BROUGHT).id}, True
         if is_id(text, "file"):
             return {"file": self.find(text, key_id).id}, False
         if is_id(text, "video"):

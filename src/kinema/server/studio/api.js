@@ -190,7 +190,7 @@ export const videos = {
   create: (body) => call("POST", "/v1/videos", body),
   /** @returns {Promise<Estimate>} */
   estimate: (body, options) => call("POST", "/v1/estimate", body, options),
-  remove: (id) => call("DELETE", at("videos", id)),
+  remove: (id) => call("DELETE", at("videos", id, "?restorable=true")),
   restore: (id) => call("POST", at("videos", id, "/restore")),
   remix: (id, prompt) => call("POST", at("videos", id, "/remix"), { prompt }),
   /** @param {{prompt: string, video: Reference, strength?: number, mask?: Reference}} body */
