@@ -16,6 +16,7 @@ from kinema.server.api.bodies import MOST_TEXT, Body
 from kinema.server.api.errors import refuse
 from kinema.server.api.video_object import SOUND, Video, video_object
 from kinema.server.api.video_schema import (
+    MOST_TITLE,
     BlendVideos,
     CreateVideo,
     JoinVideos,
@@ -223,7 +224,7 @@ class Submission:
         videos = [part["video"]["video"] for part in parts if "video" in part["video"]]
         prompts = dict.fromkeys(source["prompt"] for source in sources if source["prompt"])
         return self._accept(
-            attempt, "join", model, request, sources=list(dict.fromkeys(videos)), priority=given.priority, seconds=seconds,
+            attempt, "join", model, request, sources=list(dict.fromkeys(videos)), given=given, seconds=seconds,
             size=size, called=given.prompt or ", ".join(prompts)[:MOST_TEXT],
         )  # fmt: skip
 
@@ -240,7 +241,8 @@ class Submission:
             "video": {"file": file}, "prompt": name, "seconds": seconds, "size": size, "fps": clip.fps,
             "seed": clip.settings.get("seed"), "steps": None, "notes": [],
         }  # fmt: skip
-        return self._accept(attempt, "record", model, request, sources=[], priority=0, seconds=seconds, size=size)
+        given = VideoRequest(title=name[:MOST_TITLE])
+        return self._accept(attempt, "record", model, request, sources=[], given=given, seconds=seconds, size=size)
 
     def render(self, given: RenderState, attempt: Attempt) -> Video:
         """Submit a video rendered from a scene state."""
