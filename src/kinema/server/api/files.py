@@ -26,8 +26,8 @@ PURPOSES = (UPLOADED, BROUGHT)
 
 
 class File(BaseModel):
-    """bytes: of its pixels, as they are stored. notes: what is not as it was in the file that was sent. purpose: input if it was
-    sent here; reference if it came with the request of a video, with which it is deleted."""
+    """bytes: of its pixels, as they are stored. purpose: input if it was sent here; reference if it came with the request of a
+    video, with which it is deleted. notes: what is not as it was in the file that was sent."""
 
     id: str
     object: Literal["file"] = "file"

@@ -32,7 +32,7 @@ OFFICIAL_NAME = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
 OFFICIAL_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920", "1920x1080")
 """Names and sizes that unmodified clients ask for; the default model answers with a size near, and the video says so."""
 MOST_SECONDS = 600.0
-MOST_CHARACTERS, MOST_KEYFRAMES, MOST_PARTS, MOST_TAGS = 16, 64, 100, 32
+MOST_CHARACTERS, MOST_KEYFRAMES, MOST_PARTS, MOST_TAGS, MOST_TITLE = 16, 64, 100, 32, 200
 USUAL_STEPS = 16
 """The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 
@@ -43,7 +43,7 @@ Tag = Annotated[str, Field(max_length=60, pattern=r"\S")]
 class Labels(Body):
     """How a video is named and grouped."""
 
-    title: str | None = Field(None, max_length=200, description="a name for people")
+    title: str | None = Field(None, max_length=MOST_TITLE, description="a name for people")
     tags: list[Tag] | None = Field(
         None, max_length=MOST_TAGS, examples=[["balls", "draft"]], description="words to find it by; kept in lower case"
     )

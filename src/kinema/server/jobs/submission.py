@@ -16,6 +16,7 @@ from kinema.server.api.bodies import MOST_TEXT, Body
 from kinema.server.api.errors import refuse
 from kinema.server.api.video_object import SOUND, Video, video_object
 from kinema.server.api.video_schema import (
+    MOST_TITLE,
     BlendVideos,
     CreateVideo,
     JoinVideos,
@@ -241,7 +242,8 @@ class Submission:
             "video": {"file": file}, "prompt": name, "seconds": seconds, "size": size, "fps": clip.fps,
             "seed": clip.settings.get("seed"), "steps": None, "notes": [],
         }  # fmt: skip
-        return self._accept(attempt, "record", model, request, sources=[], given=None, seconds=seconds, size=size)
+        given = VideoRequest(title=name[:MOST_TITLE])
+        return self._accept(attempt, "record", model, request, sources=[], given=given, seconds=seconds, size=size)
 
     def render(self, given: RenderState, attempt: Attempt) -> Video:
         """Submit a video rendered from a scene state."""
@@ -256,7 +258,7 @@ class Submission:
         return self._accept(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
 
     def _accept(
-        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest | None,
+        self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
     ) -> Video:  # fmt: skip
         caller = attempt.caller
@@ -268,11 +270,10 @@ class Submission:
         job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
-            "priority": 0 if given is None else given.priority, "shape": shape_of(kind, model, request),
+            "priority": given.priority, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
-        if given is not None:
-            job |= self.services.library.labels(caller.key_id, given.given_labels())
+        job |= self.services.library.labels(caller.key_id, given.given_labels())
         self.services.store.check_space()
         row = self.services.queue.submit(job, limit=caller.concurrency, repeat=attempt.repeat)
         self.services.queue.note(caller.key_id, f"video.{kind}", row.id)

@@ -79,6 +79,7 @@ def files_of(request: dict[str, Any]) -> set[str]:
     """Ids of the uploads that a job's request names."""
     named = [request.get(name) for name in ("image", "last", "mask", "video", "a", "b")]
     named += [frame["picture"] for frame in request.get("keyframes") or ()]
+    named += [part["video"] for part in request.get("parts") or ()]
     return {reference["file"] for reference in named if reference and "file" in reference}
 
 

@@ -69,7 +69,7 @@ class Uploads:
         name = _plain_name(sent.name)
         decoded = self._decoder.decode(sent.content, target, self.store.ingredient(id), name)
         return self._insert(
-            key_id, id, name, {name: decoded[name] for name in ("width", "height", "frames", "fps")}, purpose
+            key_id, id, name, purpose, {name: decoded[name] for name in ("width", "height", "frames", "fps")}
         )
 
     def store_clip(self, key_id: str, clip: Clip, name: str) -> Row[Any]:
@@ -80,9 +80,9 @@ class Uploads:
         save_clip(self.store.file(id), clip)
         height, width = clip.frames.shape[1:3]
         shape = {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
-        return self._insert(key_id, id, _plain_name(name), shape)
+        return self._insert(key_id, id, _plain_name(name), BROUGHT, shape)
 
-    def _insert(self, key_id: str, id: str, name: str, shape: dict[str, Any], purpose: str = UPLOADED) -> Row[Any]:
+    def _insert(self, key_id: str, id: str, name: str, purpose: str, shape: dict[str, Any]) -> Row[Any]:
         """Tell the database of a stored file. shape: its width, height, frames and fps."""
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)

@@ -2,7 +2,7 @@
  * The server's API, one function a call. The contract: JSON over HTTP below this origin, the session cookie as the key.
  *
  * @typedef {Object} VideoDetails
- * @property {"generate"|"edit"|"extend"|"blend"|"loop"|"trim"|"render"|"remix"} kind
+ * @property {"generate"|"edit"|"extend"|"blend"|"loop"|"trim"|"join"|"render"|"remix"|"record"} kind
  * @property {number} fps
  * @property {number} seed
  * @property {number|null} steps
@@ -24,6 +24,11 @@
  * @property {number|null} took_s
  * @property {Object|null} settings
  * @property {string|null} watermark
+ * @property {string|null} title
+ * @property {boolean} favorite
+ * @property {string[]} tags
+ * @property {string|null} project id of the project that it is in
+ * @property {boolean} has_sound
  *
  * @typedef {Object} Video
  * @property {string} id
@@ -154,14 +159,27 @@ async function readError(response) {
   return new ApiError(response.status, { message: `The server answered ${response.status} ${response.statusText}`.trim(), type: "server_error" }, requestId);
 }
 
+/** A query string; a list stands several times. */
 function query(values) {
-  const pairs = Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const pairs = Object.entries(values)
+    .flatMap(([name, value]) => [value].flat().map((one) => [name, one]))
+    .filter(([, value]) => value !== undefined && value !== null && value !== "");
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
 /** Without the fields that were left open, so that the server's own defaults hold. */
 export function compact(values) {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+}
+
+/** Fetches a file and hands it to the browser to keep, under the name that the server gives it. */
+export async function saveFile(path) {
+  const response = await call("GET", path);
+  const name = (response.headers.get("content-disposition") ?? "").match(/filename\*=utf-8''([^;]+)/i)?.[1];
+  const plain = (response.headers.get("content-disposition") ?? "").match(/filename="([^"]+)"/)?.[1];
+  const url = URL.createObjectURL(await response.blob());
+  Object.assign(document.createElement("a"), { href: url, download: name ? decodeURIComponent(name) : (plain ?? "kinema") }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
 function form(blob, name) {
@@ -206,8 +224,12 @@ export const videos = {
   loop: (body) => call("POST", "/v1/videos/loops", body),
   /** @param {{video: Reference, cuts: number[][]}} body */
   trim: (body) => call("POST", "/v1/videos/trims", body),
+  /** @param {{parts: {video: Reference, start?: number, end?: number}[], size?: string, fps?: number, title?: string}} body */
+  join: (body) => call("POST", "/v1/videos/joins", body),
   /** @param {{state: Object, size?: string, seed?: number}} body */
   render: (body) => call("POST", "/v1/videos/renders", body),
+  /** @param {{title?: string, tags?: string[], favorite?: boolean, project?: string}} changes "" is no title and no project */
+  label: (id, changes) => call("POST", at("videos", id), changes),
   cancel: (id) => call("POST", at("videos", id, "/cancel")),
   pause: (id) => call("POST", at("videos", id, "/pause")),
   resume: (id) => call("POST", at("videos", id, "/resume")),
@@ -223,6 +245,10 @@ export const videos = {
   /** Where a variant of a video lies; `stamp` makes a changing picture a new address. */
   url: (id, variant = "video", stamp) =>
     ROOT + at("videos", id, `/content${query({ variant: variant === "video" ? "" : variant, t: stamp })}`),
+  /** Where a video is downloaded as a file of a format: mp4, webm, gif or frames (a zip file of PNG). */
+  fileUrl: (id, format = "mp4") => ROOT + at("videos", id, `/content?format=${format}`),
+  /** Where many are downloaded as one zip file. @param {string[]} ids */
+  archiveUrl: (ids) => `${ROOT}/v1/videos/archive${query({ ids: ids.join(",") })}`,
   state: (id) => call("GET", at("videos", id, "/content?variant=state")),
   blob: async (id, variant = "download") => (await call("GET", at("videos", id, `/content?variant=${variant}`))).blob(),
   sheet: async (id) => {
@@ -231,6 +257,15 @@ export const videos = {
     const [columns, rows, frames] = ["columns", "rows", "frames"].map((name) => Number(told.get(name)) || 1);
     return { columns, rows, frames, blob: await response.blob() };
   },
+};
+
+/** Folders of videos. */
+export const projects = {
+  /** @returns {Promise<{data: {id: string, name: string, created_at: number, videos: number}[]}>} */
+  list: () => call("GET", "/v1/projects"),
+  create: (name) => call("POST", "/v1/projects", { name }),
+  rename: (id, name) => call("POST", at("projects", id), { name }),
+  remove: (id) => call("DELETE", at("projects", id)),
 };
 
 export const files = {
@@ -263,6 +298,8 @@ export const worlds = {
   move: (id, slot, x, y) => call("POST", at("worlds", id, "/move"), { slot, x, y }),
   whatIf: (id, cause, since) => call("POST", at("worlds", id, "/what_if"), compact({ cause, since })),
   branch: (id, name) => call("POST", at("worlds", id, "/branch"), compact({ name })),
+  /** The last frames as a video of the gallery. @returns {Promise<Video>} */
+  record: (id, frames, name) => call("POST", at("worlds", id, "/videos"), compact({ frames, name })),
   rewind: (id, frames) => call("POST", at("worlds", id, "/rewind"), { frames }),
   liveUrl: (id, size) => {
     const url = new URL(ROOT + at("worlds", id, `/live${query({ size, paused: 1 })}`), location.href);

@@ -50,7 +50,7 @@ export function timecode(seconds) {
 }
 
 const KIND_NAMES = {
-  generate: "Filmed", edit: "Repainted", extend: "Extended", blend: "Blend", loop: "Loop", trim: "Re-cut", render: "Rendered", remix: "Remix",
+  generate: "Filmed", edit: "Repainted", extend: "Extended", blend: "Blend", loop: "Loop", trim: "Re-cut", join: "Joined", render: "Rendered", remix: "Remix", record: "Played",
 };
 export const kindName = (kind) => KIND_NAMES[kind] ?? kind;
 
@@ -59,9 +59,9 @@ const STAGES = {
 };
 export const stageName = (stage) => STAGES[stage] ?? (stage ? stage[0].toUpperCase() + stage.slice(1) : "Waiting");
 
-/** What to call a clip: its prompt, or what it is. @param {import("./api.js").Video} video */
+/** What to call a clip: its title, else its prompt, or what it is. @param {import("./api.js").Video} video */
 export function title(video) {
-  return video.prompt?.trim() || `${kindName(video.kinema.kind)} clip`;
+  return video.kinema.title || video.prompt?.trim() || `${kindName(video.kinema.kind)} clip`;
 }
 
 /** "4 s · 16 fps · 64x64 · seed 7" */

@@ -10,13 +10,14 @@ import { Note, Skeleton } from "./components/basics.js";
 import { Create } from "./rooms/create.js";
 import { Gallery } from "./rooms/gallery.js";
 import { Edit } from "./rooms/edit.js";
+import { Cutting } from "./rooms/cutting.js";
 import { WorldRoom } from "./rooms/world.js";
 import { Storyboard } from "./rooms/storyboard.js";
 import { Models } from "./rooms/models.js";
 import { Settings } from "./rooms/settings.js";
 import { Lost } from "./rooms/lost.js";
 
-const ROOMS = { create: Create, gallery: Gallery, edit: Edit, world: WorldRoom, storyboard: Storyboard, models: Models, settings: Settings };
+const ROOMS = { create: Create, gallery: Gallery, edit: Edit, cutting: Cutting, world: WorldRoom, storyboard: Storyboard, models: Models, settings: Settings };
 
 function App() {
   const { room, id } = route.value;

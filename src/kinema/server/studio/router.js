@@ -2,7 +2,7 @@
 import { signal, effect } from "./ui.js";
 
 /** How many ids an address may have after each room. */
-const MOST_IDS = { create: 0, gallery: 1, edit: 1, world: 2, storyboard: 0, models: 0, settings: 0 };
+const MOST_IDS = { create: 0, gallery: 1, edit: 1, world: 2, cutting: 0, storyboard: 0, models: 0, settings: 0 };
 
 /** Where an address leads. room: null where there is no such page. @param {string} hash */
 export function read(hash) {
@@ -38,7 +38,7 @@ export function go(...parts) {
 export const place = signal("");
 
 const TITLES = {
-  create: "Create", gallery: "Gallery", edit: "Edit", world: "World", storyboard: "Storyboard", models: "Models", settings: "Settings",
+  create: "Create", gallery: "Gallery", edit: "Edit", cutting: "Cut and join", world: "World", storyboard: "Storyboard", models: "Models", settings: "Settings",
 };
 export const roomTitle = (room) => TITLES[room] ?? "No such page";
 

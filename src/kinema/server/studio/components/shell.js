@@ -14,7 +14,8 @@ const WAYS = [
 const THEMES = { system: ["auto", "light"], light: ["sun", "dark"], dark: ["moon", "system"] };
 
 export function Shell({ children }) {
-  const here = route.value.room;
+  // The cutting table is a part of Edit.
+  const here = route.value.room === "cutting" ? "edit" : route.value.room;
   useEffect(() => {
     document.documentElement.dataset.room = here ?? "";
   }, [here]);

@@ -12,8 +12,8 @@ const GROUPS = [
     [["Delete"], "Take a picture off the timeline"],
   ]],
   ["A clip", [[["Space"], "Play and pause"], [["←", "→"], "A frame back or on"], [["Home", "End"], "To its first or last frame"]]],
-  ["Gallery", [[["←", "→"], "Leaf through the clip in focus"], [["Enter"], "Open it"]]],
-  ["Edit", [[["←", "→"], "Next tool, or move what is in focus"], [["↑", "↓"], "Move a thing in the picture"], [["Page up", "Page down"], "Move a cut by half a second"]]],
+  ["Gallery", [[["←", "→"], "Leaf through the clip in focus"], [["Enter"], "Open it"], [["Shift"], "With a press: choose all in between"]]],
+  ["Edit", [[["←", "→"], "Next tool, or move what is in focus"], [["↑", "↓"], "Move a thing in the picture"], [["Page up", "Page down"], "Move a cut by half a second"], [["Alt", "←", "→"], "Move a part of a joined film"]]],
   ["World", [[["←", "→", "↑", "↓"], "Act"], [["W", "A", "S", "D"], "Act, too"], [["Space"], "Play and pause"]]],
 ];
 

@@ -1,15 +1,14 @@
 /** Edit: a clip on the monitor, tools beside it, and what they made below. */
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { files, videos } from "../api.js";
-import { attempt, ended, queue, recent, submit } from "../store.js";
+import { ended, recent, submit } from "../store.js";
 import { go, href, place } from "../router.js";
-import { slate, stageName, title } from "../format.js";
-import { Button, Empty, FileButton, Note, Progress, Skeleton, useLoaded } from "../components/basics.js";
+import { slate, title } from "../format.js";
+import { Button, Empty, FileButton, Note, Skeleton, useLoaded } from "../components/basics.js";
 import { ClipDialog, ClipGrid } from "../components/pictures.js";
+import { Icon } from "../components/icons.js";
 import { Player } from "../components/player.js";
-import { Preview } from "../components/queue.js";
-import { Thumb } from "../components/thumb.js";
-import { Compare } from "./gallery/compare.js";
+import { Results } from "../components/results.js";
 import { Extend, Blend, Loop } from "./edit/longer.js";
 import { Recut } from "./edit/recut.js";
 import { MaskOverlay, Repaint, useMask } from "./edit/repaint.js";
@@ -45,8 +44,9 @@ function useOwnClip() {
 function Choose() {
   const [busy, take] = useOwnClip();
   return html`<header class="room-head"><div><h1>Edit</h1><p>Choose a clip to make longer, cut, blend, repaint or move things in.</p></div>
-      <${FileButton} accept="video/*" icon="film" busy=${busy} onFile=${take}
-        testid="own-clip">${busy ? "Taking it in …" : "Bring in a clip of your own"}<//></header>
+      <div class="row"><a class="button" href=${href("cutting")} data-testid="open-cutting"><${Icon} name="cut" /><span>Cut and join several</span></a>
+        <${FileButton} accept="video/*" icon="film" busy=${busy} onFile=${take}
+          testid="own-clip">${busy ? "Taking it in …" : "Bring in a clip of your own"}<//></div></header>
     ${recent.value?.length === 0
       ? html`<${Empty} title="Nothing to edit yet">Film a clip in <a href="#/create">Create</a>, then open it here.<//>`
       : html`<${ClipGrid} onPick=${(clip) => go("edit", clip.id)} label="Edit" />`}`;
@@ -112,35 +112,4 @@ function Bench({ clip }) {
     </div>
     ${other && html`<${ClipDialog} onClose=${() => setOther(false)}
       onPick=${(picked) => (setOther(false), go("edit", picked.id))} exclude=${[clip.id]} />`}`;
-}
-
-/** What was made here, newest first: under way, then as a clip to go on with. */
-function Results({ made, clip }) {
-  if (!made.length) return null;
-  return html`<section aria-label="Made here" class="results" data-testid="results">
-    <h2>Made here</h2>${made.map((video) => html`<${Result} key=${video.id} first=${video} clip=${clip} />`)}</section>`;
-}
-
-function Result({ first, clip }) {
-  const [comparing, setComparing] = useState(false);
-  const [video, setVideo] = useState(first);
-  const job = queue.value.data.find((one) => one.id === first.id);
-  useEffect(() => {
-    if (job) setVideo(job);
-    else attempt(() => videos.get(first.id)).then((now) => now && setVideo(now));
-  }, [job?.progress, job?.status, Boolean(job), ended.value?.id === first.id]);
-  const done = video.status === "completed";
-  return html`<div class="result" data-testid="result" data-status=${video.status}>
-    ${done ? html`<${Thumb} video=${video} onOpen=${() => go("gallery", video.id)} />` : html`<${Preview} job=${video} />`}
-    <div class="stack" style=${{ gap: "6px" }}>
-      <p>${title(video)}</p><p class="mono quiet">${slate(video)}</p>
-      ${video.status === "failed" && html`<${Note} error=${video.error?.message ?? "It failed."} />`}
-      ${job && html`<p class="mono quiet">${stageName(video.kinema.stage)}</p><${Progress} value=${video.progress} label="Progress" />`}
-      ${done && html`<div class="row"><a class="button small" href=${href("edit", video.id)}
-        data-testid="go-on">Go on with this</a><${Button} kind="small" onClick=${() => setComparing(true)}
-        testid="compare-result">Compare<//><a
-        class="button small" href=${videos.url(video.id, "download")} download>Download</a></div>`}
-      ${comparing && html`<${Compare} clips=${[clip, video]} onClose=${() => setComparing(false)} />`}
-    </div>
-  </div>`;
 }

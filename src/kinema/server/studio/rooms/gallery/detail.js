@@ -7,8 +7,10 @@ import { bytes, count, date, duration, kindName, slate, title, trim } from "../.
 import { Button, Note, Skeleton, useLoaded } from "../../components/basics.js";
 import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
+import { Downloads } from "../../components/download.js";
 import { Player } from "../../components/player.js";
 import { Verdict } from "../../components/verdict.js";
+import { Favorite, Labels } from "./labels.js";
 
 /** Fills Create with what a clip was made with. @param {import("../../api.js").Video} clip */
 export function reuse(clip) {
@@ -20,16 +22,22 @@ export function reuse(clip) {
   toast("Its settings are in the form, with its seed.", { action: { label: "Undo", run: () => (draft.value = before) } });
 }
 
-export function ClipDetail({ id, onClose, onRemove }) {
-  const { data: clip, error, reload } = useLoaded(() => videos.get(id), [id]);
+export function ClipDetail({ id, onClose, onRemove, onChange }) {
+  const { data, error, reload } = useLoaded(() => videos.get(id), [id]);
+  const [changed, setChanged] = useState(null);
+  const clip = changed ?? data;
+  const take = (all) => {
+    if (all.length) setChanged(all[0]);
+    onChange(all);
+  };
   return html`<${Dialog} title=${clip ? title(clip) : "Clip"} onClose=${onClose} wide testid="clip-detail">
     <${Note} error=${error} retry=${reload} />
     ${!clip && !error && html`<${Skeleton} count=${1} />`}
-    ${clip && html`<${Body} clip=${clip} onRemove=${onRemove} />`}
+    ${clip && html`<${Body} clip=${clip} onRemove=${onRemove} onChange=${take} />`}
   <//>`;
 }
 
-function Body({ clip, onRemove }) {
+function Body({ clip, onRemove, onChange }) {
   const [verdict, setVerdict] = useState(null);
   const [busy, setBusy] = useState(false);
   const [wrong, setWrong] = useState(null);
@@ -74,12 +82,14 @@ function Body({ clip, onRemove }) {
             <a class="button" href=${href("edit", clip.id)} data-testid="open-edit"><${Label} icon="edit">Open in Edit<//></a>
             <${Button} icon="world" onClick=${() => go("world", "new", clip.id)} testid="step-into">Step into it<//>
             <${Button} icon="create" onClick=${() => reuse(clip)} testid="reuse">Reuse settings<//>
-            <a class="button" href=${videos.url(clip.id, "download")} download data-testid="download"><${Label} icon="download">Download<//></a>
             <${Button} icon="verify" onClick=${check} busy=${busy} testid="verify">Verify<//>
+            <${Favorite} clip=${clip} onChange=${onChange} kind="" />
             <${Button} icon="trash" kind="danger" onClick=${() => onRemove(clip)} testid="delete">Delete<//>
-          </div>`
+          </div>
+          <${Downloads} clip=${clip} />`
         : html`<div class="actions"><${Button} icon="retry" onClick=${retry} testid="retry">Retry<//><${Button} icon="trash"
           kind="danger" onClick=${() => onRemove(clip)} testid="delete">Delete<//></div>`}
+      <${Labels} clip=${clip} onChange=${onChange} key=${`${about.title}${about.tags}`} />
       <${Note} error=${wrong} />
       ${verdict && html`<${Verdict} verdict=${verdict} />`}
       <${Facts} clip=${clip} />
@@ -108,7 +118,8 @@ function Facts({ clip }) {
   const rows = [
     ["Made", `${kindName(about.kind)}, ${date(clip.created_at)}`],
     ["Take", slate(clip)],
-    ["Frames", about.frames],
+    ["Prompt", about.title && clip.prompt],
+    ["Frames", about.frames && `${about.frames}${about.has_sound ? ", with sound" : ""}`],
     ["Model", clip.model],
     ["Steps", [about.steps, about.guidance !== null && about.guidance !== undefined && `guidance ${trim(about.guidance)}`].filter(Boolean).join(", ")],
     ["Took", about.took_s && duration(about.took_s)],

@@ -10,6 +10,7 @@ import { Dialog } from "../../components/dialog.js";
 import { Confirm } from "../../components/confirm.js";
 import { Synced } from "../gallery/compare.js";
 import { Pad, Picture } from "./picture.js";
+import { Record } from "./record.js";
 import { Talk, WhatIf } from "./talk.js";
 import { ConfirmDelete, Tree } from "./tree.js";
 import { Wire, useLive } from "./wire.js";
@@ -75,6 +76,7 @@ export function Play({ first }) {
             testid="world-play">${playing ? "Pause" : "Play"}<//>
           <${Button} icon="next" onClick=${live.step} testid="world-step">Step<//>
           <${Button} icon="branch" onClick=${branch} testid="branch">Branch<//>
+          <${Record} world=${world} now=${now} />
           <div style=${{ width: "104px" }}><${NumberField} label="Frames a second" hideLabel suffix="fps" value=${live.rate}
             min=${1} max=${60} onChange=${(fps) => fps && live.setFps(fps)} testid="live-fps" /></div>
           <${Pad} controls=${live.controls} action=${live.action} />
