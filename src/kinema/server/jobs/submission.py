@@ -242,7 +242,7 @@ class Submission:
             "video": {"file": file}, "prompt": name, "seconds": seconds, "size": size, "fps": clip.fps,
             "seed": clip.settings.get("seed"), "steps": None, "notes": [],
         }  # fmt: skip
-        given = VideoRequest(title=name[:MOST_TITLE])
+        given = VideoRequest.model_validate({"title": name[:MOST_TITLE]})
         return self._accept(attempt, "record", model, request, sources=[], given=given, seconds=seconds, size=size)
 
     def render(self, given: RenderState, attempt: Attempt) -> Video:
