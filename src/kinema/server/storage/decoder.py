@@ -21,7 +21,7 @@ from kinema.server.storage.confine import LACKS
 log = logging.getLogger("kinema.server")
 
 EMPTY: Mapping[str, Path] = {}
-MAX_PIXELS = 1920 * 1088
+MAX_PIXELS = 4096 * 4096
 MAX_FRAMES = 2000
 TIMEOUT_S = 40.0
 MAX_PROCESSES = 2
