@@ -175,9 +175,9 @@ def generate(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    first_picture = None if image is None else Clip.of(image, first=1, sound=False)
-    last_picture = None if last is None else Clip.of(last, last=1, sound=False)
-    between = _pictures(pictures)
+    first_picture = None if image is None else Clip.of(image, first=1, sound=False, **limits.reading(engine))
+    last_picture = None if last is None else Clip.of(last, last=1, sound=False, **limits.reading(engine))
+    between = _pictures(engine, pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
     seconds, fps = python_values(seconds), python_values(fps)
@@ -259,7 +259,7 @@ def image(
     )[0]  # fmt: skip
 
 
-def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]]:
+def _pictures(model: Model, given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]]:
     """Pictures with their seconds; InputError for anything but pairs."""
     pairs = []
     for one in given:
@@ -267,7 +267,7 @@ def _pictures(given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]
             raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
         if not limits.is_number(one[1]) or not 0 <= one[1] < 1e6:
             raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
-        pairs.append((Clip.of(one[0], first=1, sound=False), float(one[1])))
+        pairs.append((Clip.of(one[0], first=1, sound=False, **limits.reading(model)), float(one[1])))
     return pairs
 
 
@@ -307,7 +307,7 @@ def extend(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    given = Clip.of(clip, longest=limits.reading_size(engine))
+    given = Clip.of(clip, **limits.reading(engine))
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
     overlap = min(clip.num_frames, CONTEXT)
@@ -367,7 +367,7 @@ def infill(
     engine = resolve_film_model(model)
     if not isinstance(pictures, list | tuple) or len(pictures) < 2:
         raise InputError("filling in needs at least two pairs (picture, second), such as a.png@0 b.png@1.5")
-    given = _pictures(pictures)
+    given = _pictures(engine, pictures)
     width, height = limits.size_for(engine, given[0][0], size)
     known: dict[int, Frames] = {}
     pairs: list[tuple[Clip, Clip]] = []
@@ -422,7 +422,7 @@ def blend(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    given = tuple(Clip.of(one, longest=limits.reading_size(engine)) for one in (a, b))
+    given = tuple(Clip.of(one, **limits.reading(engine)) for one in (a, b))
     a = limits.fit_to_model(engine, given[0], size)
     b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
     gap = limits.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
@@ -477,7 +477,7 @@ def interpolate(
     """
     fps = python_values(fps)
     engine = resolve_film_model(model)
-    given = Clip.of(clip, longest=limits.reading_size(engine))
+    given = Clip.of(clip, **limits.reading(engine))
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
     clip = limits.fit_size(engine, given, size)
@@ -534,8 +534,8 @@ def edit(
     """
     engine = resolve_film_model(model)
     strength = check_strength(strength)
-    given = Clip.of(clip)
-    drawn = None if mask is None else Clip.of(mask)
+    given = Clip.of(clip, **limits.reading(engine))
+    drawn = None if mask is None else Clip.of(mask, first=2, sound=False)
     white = None if drawn is None else read_mask(drawn, given)
     clip = limits.fit_to_model(engine, given, size)
     height, width = clip.frames.shape[1:3]
@@ -601,7 +601,7 @@ def perceive(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    clip = Clip.of(clip, longest=limits.reading_size(engine), sound=False)
+    clip = Clip.of(clip, **limits.reading(engine), sound=False)
     if clip.state is None and clip.num_frames > 1 and clip.fps > engine.config.fps[1]:
         every = math.ceil(clip.fps / engine.config.fps[1])
         fewer = replace(clip, frames=clip.frames[::every], fps=clip.fps / every)

@@ -29,6 +29,9 @@ from kinema.text.prompt_check import check_limits, check_rewrite, check_words, w
 from kinema.text.storyboard import parse_storyboard
 from kinema.types import Frames
 
+AT_ONCE = 128
+"""Frames that are encoded or decoded in one pass."""
+
 _loaded: dict[tuple[str, torch.device], Model] = {}
 
 
@@ -65,9 +68,18 @@ def resolve_film_model(model: Model | str | Path | None) -> Model:
 def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:
     """Pixels [T, H, W, 3] -> cells [1, T, h, w, P], padded at the right and bottom to whole cells of (height, width)."""
     pad = ((0, 0), (0, height - frames.shape[1]), (0, width - frames.shape[2]), (0, 0))
-    video = to_unit(np.pad(frames, pad, mode="edge"))[None].to(model.device)
-    with torch.inference_mode():
-        return to_cells(model.autoencoder.encode(video).float(), model.config.denoiser.patch)
+    parts = []
+    at_once = _at_once(model, len(frames))
+    for begin in range(0, len(frames), at_once):
+        video = to_unit(np.pad(frames[begin : begin + at_once], pad, mode="edge"))[None].to(model.device)
+        with torch.inference_mode():
+            parts.append(to_cells(model.autoencoder.encode(video).float(), model.config.denoiser.patch))
+    return torch.cat(parts, 1)
+
+
+def _at_once(model: Model, frames: int) -> int:
+    """How many of so many frames are encoded or decoded in one pass: all of them where latents depend on those before."""
+    return AT_ONCE if model.autoencoder.time_factor == 1 else frames
 
 
 def blank_canvas(
@@ -133,8 +145,9 @@ def decode_clips(
 ) -> list[Clip]:
     """The finished canvas as clips, one for each sample: pixels from the video track, the scene from the others."""
     with torch.inference_mode():
-        video = model.autoencoder.decode(from_cells(canvas.values["video"], model.config.denoiser.patch))
-    pictures = to_uint8(video)[:, :, :height, :width]
+        latents = from_cells(canvas.values["video"], model.config.denoiser.patch)
+        parts = torch.split(latents, _at_once(model, latents.shape[1]), 1)
+        pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, :, :height, :width] for part in parts], 1)
     tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return [
         Clip(

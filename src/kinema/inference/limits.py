@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
+READING_BYTES = 192 << 20
+"""Frames that are read for a model take about so much memory at most, as long as their pictures stay large enough."""
 FAR = 1.5
 """A clip more than this many times higher than the largest height is filmed at the model's default height."""
 
@@ -217,9 +220,17 @@ def fit_rate(model: Model, clip: Clip) -> Clip:
     return clip.resample(fps)
 
 
-def reading_size(model: Model) -> int:
-    """The longer side in pixels that pictures of a file need to have: twice what the model films, so that they are shrunk well."""
-    return 2 * model.config.max_side
+class Reading(TypedDict):
+    """How pictures of a file are read: arguments of `Clip.of`."""
+
+    longest: int
+    within: int
+
+
+def reading(model: Model) -> Reading:
+    """How pictures of a file are read for a model: up to twice as large as it films, so that they are
+    shrunk well, and those of long films smaller."""
+    return {"longest": 2 * model.config.max_side, "within": READING_BYTES}
 
 
 def fit_to_model(model: Model, clip: Clip, size: str | Size | None = None) -> Clip:

@@ -23,7 +23,7 @@ from kinema.devices import float32_default
 from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
 from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_film_model
-from kinema.inference.limits import fit_size
+from kinema.inference.limits import fit_size, reading
 from kinema.inference.pipeline import estimate_state
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import AnyClip, Clip
@@ -58,10 +58,11 @@ def surprise(clip: AnyClip, *, model: Model | str | None = None, level: float = 
     """
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
-    clip = Clip.of(clip, sound=False)
+    engine = resolve_film_model(model)
+    clip = Clip.of(clip, sound=False, **reading(engine))
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")
-    return examine(clip, resolve_film_model(model), seed).at(level)
+    return examine(clip, engine, seed).at(level)
 
 
 @dataclass(frozen=True)

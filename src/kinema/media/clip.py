@@ -100,7 +100,8 @@ class Clip:
 
     @staticmethod
     def open(
-        path: str | Path, *, first: int | None = None, last: int | None = None, longest: int | None = None, sound: bool = True
+        path: str | Path, *, first: int | None = None, last: int | None = None, longest: int | None = None,
+        within: int | None = None, sound: bool = True,
     ) -> Clip:  # fmt: skip
         """Read a video or picture.
 
@@ -110,6 +111,8 @@ class Clip:
             last: Read only so many frames up to the end. None: all.
             longest: Shrink larger pictures while they are decoded, so that their longer side has so many pixels. Films that Kinema
                 wrote with their state stay as they are. None: no picture is shrunk.
+            within: Shrink larger pictures so that all frames together take so many bytes, though not below 128 pixels of their
+                shorter side; the same holds. None: no picture is shrunk.
             sound: Whether to read the sound of the frames too.
 
         Returns:
@@ -124,11 +127,12 @@ class Clip:
 
         if not isinstance(path, str | Path) or not str(path).strip() or (isinstance(path, str) and "://" in path):
             raise InputError(f"{excerpt(repr(path))} was given for a file: expected a path on this machine")
-        return read_clip(Path(path), wanted=Wanted(first=first, last=last, longest=longest, sound=sound))
+        return read_clip(Path(path), wanted=Wanted(first=first, last=last, longest=longest, within=within, sound=sound))
 
     @staticmethod
     def of(
-        source: AnyClip, *, first: int | None = None, last: int | None = None, longest: int | None = None, sound: bool = True
+        source: AnyClip, *, first: int | None = None, last: int | None = None, longest: int | None = None,
+        within: int | None = None, sound: bool = True,
     ) -> Clip:  # fmt: skip
         """Make a clip from a clip, a file, a picture or pixels.
 
@@ -137,6 +141,7 @@ class Clip:
             first: Of a file, as in `Clip.open`; other sources are taken as they are.
             last: The same.
             longest: The same.
+            within: The same.
             sound: The same.
 
         Returns:
@@ -149,7 +154,7 @@ class Clip:
         if isinstance(source, Clip):
             return source
         if isinstance(source, str | Path):
-            return Clip.open(source, first=first, last=last, longest=longest, sound=sound)
+            return Clip.open(source, first=first, last=last, longest=longest, within=within, sound=sound)
         if isinstance(source, Image.Image):
             from kinema.media.read import flattened
 

@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip
+from kinema.media.frame_buffer import FrameBuffer
 from kinema.media.metadata import attach_stored, read_stored
 from kinema.media.soundtrack import read_sound
 from kinema.media.write import CONVERSION, KEY
@@ -32,6 +33,8 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,ogg,f
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "ICO", "PCX", "QOI")
 MOVING = ("PNG", "GIF", "WEBP", "AVIF")
 """Pictures whose frames follow one another in time; in other kinds they are pages or previews, of which the first counts."""
+LEAST_SIDE = 128
+"""Pixels of the shorter side below which pictures are not shrunk to save memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,8 @@ class Wanted:
         first, last: the first or the last so many frames; None: all. One of them at most.
         longest: the longer side of the pictures in pixels; larger ones are shrunk while they are decoded, unless Kinema wrote them.
             None: as they are.
+        within: bytes that all frames together may take: larger pictures are shrunk as they are decoded, though not below
+            LEAST_SIDE, unless Kinema wrote them. None: as they are.
         max_bytes: stop before the frames take more memory than that. None: the limits say what is refused.
         sound: whether the sound of the frames is wanted.
     """
@@ -70,22 +75,26 @@ class Wanted:
     first: int | None = None
     last: int | None = None
     longest: int | None = None
+    within: int | None = None
     max_bytes: int | None = None
     sound: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("first", "last", "longest", "max_bytes"):
+        for name in ("first", "last", "longest", "within", "max_bytes"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
                 raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number, at least 1")
         if self.first is not None and self.last is not None:
             raise InputError("first and last frames were given; expected one of the two")
 
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of pictures of this size as they are wanted."""
-        if self.longest is None or max(width, height) <= self.longest:
+    def size(self, width: int, height: int, count: int = 1) -> tuple[int, int]:
+        """(width, height) of so many pictures of this size as they are wanted."""
+        share = 1.0 if self.longest is None else self.longest / max(width, height)
+        if self.within is not None:
+            fits = (self.within / (3 * width * height * max(count, 1))) ** 0.5
+            share = min(share, max(fits, LEAST_SIDE / min(width, height)))
+        if share >= 1:
             return width, height
-        share = self.longest / max(width, height)
         return max(round(width * share), 1), max(round(height * share), 1)
 
     def part(self, count: int) -> slice:
@@ -135,13 +144,13 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
                     wanted = ALL
                 count = getattr(picture, "n_frames", 1) if picture.format in MOVING else 1
                 which = range(count)[wanted.part(count)]
-                limits.check_length(path, len(which), *wanted.size(*picture.size))
+                limits.check_length(path, len(which), *wanted.size(*picture.size, len(which)))
                 for index in range(count):
                     picture.seek(index)
                     waits_ms.append(float(picture.info.get("duration", 0)) or 100.0)
                     if index in which:
                         shown = flattened(picture)
-                        frames.append(scaled_picture(shown, *wanted.size(shown.shape[1], shown.shape[0])))
+                        frames.append(scaled_picture(shown, *wanted.size(shown.shape[1], shown.shape[0], len(which))))
     except UnidentifiedImageError:
         return None
     except (PermissionError, MediaError):
@@ -159,7 +168,7 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
     else:
         begin = max(len(waits_ms) - len(frames), 0) if wanted.last is not None else 0
         clip = _animation(path, frames, waits_ms, begin, stored, limits)
-    shrunk = wanted.size(width, height) != (width, height)
+    shrunk = wanted.size(width, height, len(which)) != (width, height)
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 
 
@@ -230,13 +239,14 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
         settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
         if stored:
             wanted = Wanted(sound=wanted.sound)
-        frames, times = _decode(path, container, stream, limits, wanted)
+        expected = _expected(container, stream, limits, wanted)
+        frames, times = _decode(path, container, stream, limits, wanted, expected)
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         if not 0 < rate <= 1000:
             rate = 1 / float(np.clip(np.median(np.diff(times)), 1e-3, 1e3)) if len(times) > 1 else 25.0
         width, height = stream.codec_context.width, stream.codec_context.height
     if stored.get("num_frames") == len(frames):
-        clip = Clip(frames=np.stack(frames), fps=rate)
+        clip = Clip(frames=frames, fps=rate)
     else:
         clip = _on_even_clock(path, frames, times, rate, limits)
     if wanted.sound:
@@ -245,7 +255,7 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
             whole=wanted.first is wanted.last is wanted.max_bytes is None,
         )  # fmt: skip
         clip = replace(clip, sound=sound)
-    shrunk = wanted.size(width, height) != (width, height)
+    shrunk = wanted.size(width, height, expected) != (width, height)
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 
 
@@ -262,10 +272,21 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         yield from context.decode(packet)
 
 
-def _decode(path: Path, container: Any, stream: Any, limits: Limits, wanted: Wanted) -> tuple[list[Frames], list[float]]:
+def _expected(container: Any, stream: Any, limits: Limits, wanted: Wanted) -> int:
+    """About how many frames will be decoded and held, by what the file says; 0: not known."""
+    count = int(stream.frames or 0)
+    if not count and container.duration is not None:
+        count = round(container.duration / 1e6 * float(stream.average_rate or stream.guessed_rate or 0))
+    return max(min(count, limits.max_frames, *(most for most in (wanted.first, wanted.last) if most is not None)), 0)
+
+
+def _decode(
+    path: Path, container: Any, stream: Any, limits: Limits, wanted: Wanted, expected: int
+) -> tuple[Frames, list[float]]:
+    """Frames [T, H, W, 3] and their times in seconds. expected: about how many there are."""
     import av
 
-    frames: deque[Frames] = deque(maxlen=wanted.last)
+    frames = FrameBuffer(expected, wanted.last)
     times: deque[float] = deque(maxlen=wanted.last)
     reason, number, stopped = "", 0, False
     stretch = float(stream.sample_aspect_ratio or 1) or 1.0
@@ -274,13 +295,15 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits, wanted: Wan
             if number == wanted.first:
                 stopped = True
                 break
-            if wanted.max_bytes is not None and frames and (number + 1) * frames[0].nbytes > wanted.max_bytes:
+            pixels = _upright(frame, wanted.size(max(round(frame.width * stretch), 1), frame.height, expected))
+            if wanted.max_bytes is not None and number and (number + 1) * pixels.nbytes > wanted.max_bytes:
                 stopped = True
                 break
-            pixels = _upright(frame, wanted.size(max(round(frame.width * stretch), 1), frame.height))
-            if frames and pixels.shape != frames[0].shape:
+            if frames.frame_shape not in (None, pixels.shape):
                 reason = "the size changes"
                 break
+            if number == 0 and wanted.first is wanted.max_bytes is None:
+                limits.check_length(path, expected, pixels.shape[1], pixels.shape[0])
             limits.check_length(path, min(number + 1, wanted.last or number + 1), pixels.shape[1], pixels.shape[0])
             frames.append(pixels)
             times.append(float(frame.time) if frame.time is not None else number / 25)
@@ -291,7 +314,7 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits, wanted: Wan
         if isinstance(error, InputError):
             raise
         reason = _line(error)
-    if not frames:
+    if not len(frames):
         raise MediaError(
             f"{path} has no frame that can be decoded{f' ({reason})' if reason else ''}; it is damaged or cut off"
         )
@@ -299,7 +322,7 @@ def _decode(path: Path, container: Any, stream: Any, limits: Limits, wanted: Wan
         reason = "the rest is missing"
     if reason:
         log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, number, reason)
-    return list(frames), list(times)
+    return frames.take(), list(times)
 
 
 def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
@@ -335,15 +358,16 @@ def turned(pixels: Frames, matrix: NDArray[np.int32]) -> Frames:
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
-def _on_even_clock(path: Path, frames: list[Frames], times: list[float], rate: float, limits: Limits) -> Clip:
+def _on_even_clock(path: Path, frames: Frames, times: list[float], rate: float, limits: Limits) -> Clip:
     """Variable frame rates are brought onto an even clock at the average rate, each tick showing the latest frame."""
     order = np.argsort(times, kind="stable")
     seconds = np.asarray(times)[order] - min(times)
     steps = np.diff(seconds)
     if len(frames) < 3 or np.abs(steps - 1 / rate).max() <= 0.25 / rate:
-        return Clip(frames=np.stack([frames[i] for i in order]), fps=rate)
-    height, width = frames[0].shape[:2]
+        in_order = bool((order == np.arange(len(order))).all())
+        return Clip(frames=frames if in_order else frames[order], fps=rate)
+    height, width = frames.shape[1:3]
     count = max(round((seconds[-1] + float(np.median(steps))) * rate), 1)
     limits.check_length(path, count, width, height)
     index = np.maximum(np.searchsorted(seconds, np.arange(count) / rate + 1e-6, side="right") - 1, 0)
-    return Clip(frames=np.stack([frames[order[i]] for i in index]), fps=rate)
+    return Clip(frames=frames[order[index]], fps=rate)

@@ -28,6 +28,7 @@ def save_clip(path: Path, clip: Clip, *, notes: Sequence[str] = ()) -> None:
         "fps": clip.fps,
         "caption": clip.caption,
         "settings": clip.settings,
+        "source_size": clip.source_size,
         "state": None if clip.state is None else clip.state.to_dict(),
         "notes": list(notes),
     }

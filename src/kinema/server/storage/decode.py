@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 MAX_MEMORY_BYTES, MAX_CPU_S, MAX_FILE_BYTES = 3 << 30, {"decode": 30, "verify": 30, "convert": 120}, 1 << 30
 """Address space, processor time, and the largest file that may be written."""
-MAX_DECODED_BYTES, MAX_SOUND_BYTES = 512 << 20, 256 << 20
+LONGEST = 1920
+"""The longer side of stored pictures in pixels; larger ones are shrunk while they are read."""
+MAX_DECODED_BYTES, MAX_SOUND_BYTES = 512 << 20, 128 << 20
+KEPT_BYTES = 192 << 20
+"""Pictures of an upload are shrunk so that all of them take so much memory at most, as long as they stay large enough."""
 
 
 def main() -> int:
@@ -71,6 +75,7 @@ def warnings_of(name: str) -> Iterator[list[str]]:
 
 def _decode(source: Path, target: str, pixels: str, frames: str, archive: str, title: str) -> dict[str, Any]:
     from kinema.media import Limits, read_clip
+    from kinema.media.read import Wanted
     from kinema.provenance import archive_ingredient
     from kinema.server.storage.clips import save_clip
 
@@ -78,8 +83,10 @@ def _decode(source: Path, target: str, pixels: str, frames: str, archive: str, t
         max_pixels=int(pixels), max_frames=int(frames), max_bytes=MAX_DECODED_BYTES, max_sound_bytes=MAX_SOUND_BYTES
     )
     with warnings_of("kinema.media") as warnings:
-        clip = read_clip(source, limits)
+        clip = read_clip(source, limits, Wanted(longest=LONGEST, within=KEPT_BYTES))
     notes = [line.replace(str(source), "the file") for line in warnings]
+    if clip.source_size:
+        notes.append(f"the file's pictures, {clip.source_size}, were shrunk to {clip.size} when it was read")
     save_clip(Path(target), replace(clip, caption="", settings={}), notes=notes)  # a prompt is only what a caller wrote
     archive_ingredient(source, title, Path(archive))
     height, width = clip.frames.shape[1:3]

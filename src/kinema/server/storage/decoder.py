@@ -21,7 +21,7 @@ from kinema.server.storage.confine import LACKS
 log = logging.getLogger("kinema.server")
 
 EMPTY: Mapping[str, Path] = {}
-MAX_PIXELS = 1920 * 1088
+MAX_PIXELS = 4096 * 4096
 MAX_FRAMES = 2000
 TIMEOUT_S, CONVERT_S = 40.0, 150.0
 """How long a file may take to be read, and a film to be written in another format."""

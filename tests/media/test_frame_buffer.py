@@ -1,0 +1,75 @@
+"""Frames are held once, and only those that are wanted, at the size that is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.media.test_read import levels, write_video
+
+import kinema
+from kinema.api import SamplingConfig
+from kinema.errors import MediaError
+from kinema.inference import limits
+from kinema.media import Clip, Limits, read_clip
+from kinema.media import read as reading_module
+from kinema.media.frame_buffer import FrameBuffer
+from kinema.media.read import LEAST_SIDE, Wanted
+from kinema.models.hub import Model
+
+FAST = SamplingConfig(num_plan_steps=1, num_render_steps=1, num_candidates=1)
+
+
+@pytest.mark.parametrize(
+    ("expected", "last", "held"), [(0, None, range(200)), (200, None, range(200)), (7, 5, range(195, 200))]
+)
+def test_frames_come_back_in_order(expected: int, last: int | None, held: range) -> None:
+    buffer = FrameBuffer(expected, last)
+    assert buffer.frame_shape is None and len(buffer) == 0
+    for value in range(200):
+        buffer.append(np.full((2, 3, 3), value, np.uint8))
+    assert buffer.frame_shape == (2, 3, 3) and len(buffer) == len(held)
+    assert buffer.take()[:, 0, 0, 0].tolist() == list(held) and len(buffer) == 0
+
+
+def test_pictures_are_shrunk_to_fit_but_stay_large_enough(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", levels(4, size=512))
+    whole = Clip.open(path)
+    fitted = Clip.open(path, within=whole.frames.nbytes // 4)
+    assert fitted.size == "256x256" and fitted.source_size == "512x512" and fitted.num_frames == 4
+    assert Clip.open(path, within=1000).size == f"{LEAST_SIDE}x{LEAST_SIDE}"
+    assert Clip.open(path, within=1 << 40).size == "512x512"
+    assert Clip.open(path, first=2, within=whole.frames.nbytes // 2).size == "512x512", "only what is wanted has to fit"
+    assert Wanted(within=3 * 100 * 400).size(100, 400) == (100, 400), "small pictures stay as they are"
+
+
+def test_too_long_a_film_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, shown = write_video(tmp_path / "a.mp4", levels(10)), []
+    upright = reading_module._upright
+    monkeypatch.setattr(reading_module, "_upright", lambda *given: shown.append(1) or upright(*given))
+    with pytest.raises(MediaError, match="more than the 4 frames"):
+        read_clip(path, Limits(max_frames=20, max_bytes=4 * 16 * 16 * 3))
+    assert len(shown) == 1, "by the first picture it is known how much memory all of them take"
+    assert read_clip(path, Limits(max_bytes=4 * 16 * 16 * 3), Wanted(first=3)).num_frames == 3
+
+
+def test_what_a_model_reads_of_large_files(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A masked edit, a picture and a clip are shrunk while they are decoded; of a film given as a picture one frame is."""
+    sizes: list[tuple[int, ...]] = []
+    take = FrameBuffer.take
+    monkeypatch.setattr(FrameBuffer, "take", lambda self: (frames := take(self), sizes.append(frames.shape))[0])
+    film = write_video(tmp_path / "a.mp4", np.repeat(np.repeat(levels(3, size=30), 30, 1), 40, 2))
+    mask = np.zeros((900, 1200, 3), np.uint8)
+    mask[:, :600] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    most = 2 * model.config.max_side
+    made = kinema.edit(film, "a red ball", mask=tmp_path / "mask.png", model=model, options=FAST)
+    assert made.settings["scaled_from"] == "1200x900" and sizes == [(3, most * 3 // 4, most, 3)]
+    right = made.frames[:, :, made.frames.shape[2] // 2 + 1 :]
+    given = limits.fit_to_model(model, Clip.open(film, longest=most)).frames
+    assert np.array_equal(right, given[:, :, made.frames.shape[2] // 2 + 1 :]), "outside the mask nothing changes"
+    sizes.clear()
+    kinema.generate("a red ball", image=film, last=film, seconds=0.25, model=model, options=FAST)
+    assert [shape[0] for shape in sizes] == [1, 1] and all(shape[2] == most for shape in sizes)
