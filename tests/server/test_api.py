@@ -81,3 +81,11 @@ def test_an_error_is_one_line_about_one_parameter(
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], error["type"]) == (status, param, "invalid_request_error")
     assert error["message"].startswith(message) and set(error) == {"message", "type", "param", "code"}
+
+
+def test_an_address_that_leads_nowhere_shows_people_a_page_and_programs_an_error(client: TestClient) -> None:
+    page = client.get("/galery/1", headers={"accept": "text/html,*/*"})
+    assert page.status_code == 404 and page.headers["content-type"].startswith("text/html") and "no such page" in page.text
+    for address, accept in (("/galery/1", "*/*"), ("/v1/galery", "text/html")):
+        error = client.get(address, headers={"accept": accept})
+        assert error.status_code == 404 and set(error.json()) == {"error"}

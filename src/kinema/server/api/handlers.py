@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
@@ -19,6 +20,18 @@ from kinema.server.metrics import LOG
 
 CLIENT_LEFT = 499
 """The status that logs and metrics show of a request whose client left before it was whole; nobody gets it."""
+
+
+LOST_PAGE = Path(__file__).parents[1] / "studio" / "lost.html"
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person asks, with a browser, for something that is not of the API."""
+    return (
+        request.method == "GET"
+        and not request.url.path.startswith("/v1/")
+        and "text/html" in request.headers.get("accept", "")
+    )
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -66,7 +79,9 @@ def add_error_handlers(app: FastAPI) -> None:
         )  # fmt: skip
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and wants_page(request):
+            return FileResponse(LOST_PAGE, status_code=404)
         kind = API_TYPES.get(error.status_code, "invalid_request_error")
         message = f"{request.method} {request.url.path[:120]}: {error.detail}"
         headers: dict[str, Any] = dict(error.headers or {})

@@ -83,7 +83,7 @@ function Body({ clip, onRemove, onChange }) {
             <${Button} icon="world" onClick=${() => go("world", "new", clip.id)} testid="step-into">Step into it<//>
             <${Button} icon="create" onClick=${() => reuse(clip)} testid="reuse">Reuse settings<//>
             <${Button} icon="verify" onClick=${check} busy=${busy} testid="verify">Verify<//>
-            <${Favorite} clip=${clip} onChange=${onChange} kind="" />
+            <${Favorite} clip=${clip} onChange=${onChange} kind="">Favorite<//>
             <${Button} icon="trash" kind="danger" onClick=${() => onRemove(clip)} testid="delete">Delete<//>
           </div>
           <${Downloads} clip=${clip} />`
