@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import make_scene
 from tests.docs.blocks import Block, Reader, blocks_of
 
+from kinema.evaluation.cases import true_frames
 from kinema.evaluation.tasks.prompts import read_identities
 from kinema.media import Clip
-from kinema.playground.parser import parse_clip
+from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.scene import COLORS, KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -32,18 +34,35 @@ def moves(prompt: str) -> str:
     return found[0] if found and "|" not in prompt else ""
 
 
+def paths(prompt: str, clip: Clip) -> list[np.ndarray]:
+    """x, y and size of the objects that the prompt names, in twelve frames, NaN where the parser does not find one [12, 3]."""
+    picks = np.linspace(0, clip.num_frames - 1, 12).round().astype(int)
+    frames = parse_clip(clip.frames[picks])
+
+    def found(name: tuple[str, str], frame: list[ParsedObject]) -> tuple[float, float, float]:
+        one = next((o for o in frame if (o.color, o.kind) == name), None)
+        return (one.x, one.y, one.size) if one else (np.nan, np.nan, np.nan)
+
+    return [np.array([found(name, frame) for frame in frames]) for name in dict.fromkeys(NAME.findall(prompt))]
+
+
 def looked(prompt: str, clip: Clip) -> None:
-    """The parser, which is no network, finds what the prompt names, and it goes where the prompt says."""
+    """The parser, which is no network, finds what the prompt names; it goes where the prompt says, and hits what it should."""
     wanted = Counter(" ".join(name) for name in dict.fromkeys(NAME.findall(prompt)))
     assert read_identities(clip.frames) >= wanted, f"{prompt}: {read_identities(clip.frames)}"
+    if clip.num_frames == 1:
+        return
+    path = paths(prompt, clip)
     if way := moves(prompt):
-        name = NAME.search(prompt)
-        assert name is not None
-        picks = np.linspace(0, clip.num_frames - 1, 6).round().astype(int)
-        seen = [[o.x for o in frame if (o.color, o.kind) == name.groups()] for frame in parse_clip(clip.frames[picks])]
-        path = [places[0] for places in seen if places]
-        assert len(path) > 1 and (max(path) if way == "right" else min(path)) != path[0], f"{prompt}: {path}"
-        assert (path[len(path) // 2] - path[0]) * (1 if way == "right" else -1) > 0.25, f"{prompt}: {path}"
+        x = path[0][:, 0][~np.isnan(path[0][:, 0])]
+        furthest = (x - x[0]).max() if way == "right" else (x[0] - x).max()
+        back = (x[0] - x).max() if way == "right" else (x - x[0]).max()
+        assert furthest > 0.5 and furthest > 2 * back, f"{prompt}: {x}"
+    if " falls" in prompt:
+        assert path[0][0, 1] - np.nanmin(path[0][:, 1]) > 0.5, f"{prompt}: {path[0][:, 1]}"
+    if " hits " in prompt and "|" not in prompt:
+        gap = np.hypot(*(path[0] - path[1])[:, :2].T) - path[0][:, 2] - path[1][:, 2]
+        assert np.nanmin(gap) < 0.3, f"{prompt}: {gap}"
 
 
 @pytest.fixture
@@ -90,6 +109,15 @@ def test_a_film_of_something_else_is_seen() -> None:
     clip = Clip(frames=np.full((8, 64, 64, 3), 120, np.uint8), fps=16.0)
     with pytest.raises(AssertionError, match="a red ball"):
         looked("a red ball rolls right", clip)
+
+
+def test_a_film_of_the_opposite_is_seen() -> None:
+    clip = Clip(frames=true_frames(make_scene(12)), fps=16.0)
+    looked("a red ball rolls right", clip)
+    with pytest.raises(AssertionError, match="rolls left"):
+        looked("a red ball rolls left", clip)
+    with pytest.raises(AssertionError, match="hits"):
+        looked("a red ball rolls right and hits a blue box", clip)
 
 
 def test_marks_are_read(tmp_path: Path) -> None:

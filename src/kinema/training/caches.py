@@ -20,8 +20,8 @@ SIMULATION_SHARE = 1 / 3
 """Of a time budget, what simulating may take."""
 LEAST_EPISODES = 64
 """Of each episode cache of a run whose time is short."""
-EPISODE_BYTES = 72_000
-"""Of one episode on disk; in memory, a little less."""
+EPISODE_BYTES = 68_000
+"""Of one episode on disk, in the mean of the caches of `tiny`."""
 
 
 def cache_folder() -> Path:
