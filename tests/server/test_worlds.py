@@ -358,6 +358,15 @@ def shown(line: ClientConnection, timeout: float = 60.0) -> tuple[dict[str, Any]
     return json.loads(message[4 : 4 + length]), Image.open(io.BytesIO(message[4 + length :]))
 
 
+def until(line: ClientConnection, holds: Callable[[dict[str, Any]], bool]) -> None:
+    """Take frames until what is said with one holds; TimeoutError if none comes."""
+    done = False
+    while not done:
+        body, _ = shown(line)
+        say(line, type="ack", frame=body["frame"])
+        done = holds(body)
+
+
 def test_two_frames_are_in_flight_at_most_and_the_world_waits(url: str, world: str, ann: httpx.Client) -> None:
     with playing(url, world, "&size=256") as line:
         first, picture = shown(line)
@@ -424,11 +433,10 @@ def test_one_plays_and_others_watch(url: str, world: str, ann: httpx.Client) -> 
                 while True:
                     say(line, type="ack", frame=shown(line, 0.3)[0]["frame"])
         ann.post(f"/v1/worlds/{world}/edit", json={"text": "make the box yellow"})
-        for line in (one, two):
-            names = [thing["name"] for thing in shown(line)[0]["state"]["things"]]
-            assert "yellow box" in names, "a change is shown to all, paused or not"
+        for line in (one, two):  # a change is shown to all, paused or not
+            until(line, lambda body: "yellow box" in [thing["name"] for thing in body["state"]["things"]])
         say(two, type="play")
-        assert shown(two)[0]["playing"]
+        until(two, lambda body: body["playing"])
         ann.delete(f"/v1/worlds/{world}")
         with pytest.raises(ConnectionClosed) as closed:
             while True:

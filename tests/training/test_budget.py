@@ -10,7 +10,7 @@ import pytest
 
 from kinema.datasets.episode_cache import SHARD, EpisodeCache, Order
 from kinema.training import caches, run
-from kinema.training.caches import LEAST_EPISODES, fitting, folder_of, orders_of, to_simulate, with_episodes
+from kinema.training.caches import LEAST_EPISODES, folder_of, orders_of, to_simulate, with_episodes
 from kinema.training.recipes import Recipe, recipe, smoke
 
 
@@ -27,11 +27,11 @@ def counts(of: Recipe) -> set[int]:
 def test_a_short_budget_simulates_what_a_third_of_it_allows() -> None:
     tiny = recipe("tiny")
     kinds = len(orders_of(tiny))
-    assert counts(fitting(tiny, 1.0, rate=600.0)) == {LEAST_EPISODES}
-    assert counts(fitting(tiny, 3.0, rate=kinds * 300.0)) == {256}
-    some = fitting(tiny, 30.0, rate=kinds * 130.0)  # 1,300 of each in ten minutes
+    assert counts(fit_to_minutes(tiny, 1.0, rate=600.0)) == {LEAST_EPISODES}
+    assert counts(fit_to_minutes(tiny, 3.0, rate=kinds * 300.0)) == {256}
+    some = fit_to_minutes(tiny, 30.0, rate=kinds * 130.0)  # 1,300 of each in ten minutes
     assert counts(some) == {1000}
-    assert fitting(tiny, 60_000.0, rate=600.0) == tiny
+    assert fit_to_minutes(tiny, 60_000.0, rate=600.0) == tiny
 
 
 def test_episodes_that_are_there_are_used_whatever_the_budget(cache: Path) -> None:
@@ -40,7 +40,7 @@ def test_episodes_that_are_there_are_used_whatever_the_budget(cache: Path) -> No
     for number in range(3):
         first.shard(number).parent.mkdir(parents=True, exist_ok=True)
         first.shard(number).touch()
-    short = fitting(tiny, 1.0, rate=600.0)
+    short = fit_to_minutes(tiny, 1.0, rate=600.0)
     assert short.phases[-1].episodes == 3 * SHARD and short.phases[0].episodes == LEAST_EPISODES
     assert folder_of(short.phases[-1]) == first.folder
 
@@ -64,7 +64,7 @@ def test_a_short_run_is_trained_whole_within_its_minutes_and_goes_on_with_its_ep
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(caches, "LEAST_EPISODES", 8)
-    monkeypatch.setattr(caches, "episodes_a_minute", lambda: 30.0)
+    monkeypatch.setattr(caches, "episodes_a_minute", lambda: 3.0)
     large = replace(smoke(), compile=True, steps=1, canary_every=9, picture_every=9)
     with caplog.at_level(logging.INFO):
         folder = run.train(large, out=tmp_path / "run", minutes=5.0)

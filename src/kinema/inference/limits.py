@@ -220,14 +220,14 @@ def fit_rate(model: Model, clip: Clip) -> Clip:
     return clip.resample(fps)
 
 
-class Reading(TypedDict):
+class ReadOptions(TypedDict):
     """How pictures of a file are read: arguments of `Clip.of`."""
 
     longest: int
     within: int
 
 
-def reading(model: Model) -> Reading:
+def reading(model: Model) -> ReadOptions:
     """How pictures of a file are read for a model: up to twice as large as it films, so that they are
     shrunk well, and those of long films smaller."""
     return {"longest": 2 * model.config.max_side, "within": READING_BYTES}

@@ -61,7 +61,7 @@ def episodes_a_minute(workers: int = 2) -> float:
     return workers * count * 60 / (time.monotonic() - begun)
 
 
-def fitting(recipe: Recipe, minutes: float, rate: float | None = None) -> Recipe:
+def fit_to_minutes(recipe: Recipe, minutes: float, rate: float | None = None) -> Recipe:
     """The recipe with as many episodes as are there or can be simulated in a third of the minutes, LEAST_EPISODES at least: whole
     shards, or a power of two, so that runs of about one length share them.
 

@@ -21,7 +21,7 @@ from kinema.errors import InputError, ModelError
 from kinema.models.config import DenoiserConfig
 from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
-from kinema.training.caches import fitting, open_caches, to_simulate, with_episodes
+from kinema.training.caches import fit_to_minutes, open_caches, to_simulate, with_episodes
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.recipes import RECIPES, Recipe, recipe
 from kinema.training.samples import config_of_recipe, picture
@@ -109,7 +109,7 @@ def within(run: Recipe, minutes: float | None, state: dict[str, Any] | None) -> 
         return replace(run, compile=run.compile and stored.get("compile", True))
     if minutes is None:
         return run
-    return replace(fitting(run, minutes), compile=run.compile and worth_compiling(minutes))
+    return replace(fit_to_minutes(run, minutes), compile=run.compile and worth_compiling(minutes))
 
 
 @float32_default()
