@@ -288,8 +288,10 @@ def test_an_older_store_is_restored_and_upgraded(tmp_path: Path) -> None:
     store = Store(data, None)
     database = Database(sqlite_url(data))
     with database.writing() as db:
-        for table in ("sessions",):  # as revision 0001 was
-            db.exec_driver_sql(f"DROP TABLE {table}")
+        for later_part in ("TABLE sessions", "INDEX ledger_of_day"):  # as revision 0001 was
+            db.exec_driver_sql(f"DROP {later_part}")
+        for column in ("daily_quota", "max_worlds"):
+            db.exec_driver_sql(f"ALTER TABLE keys DROP COLUMN {column}")
         db.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     database.close()
     _save_as_found(data, tmp_path / "copy.tar", store)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-REVISION = "0002"
+REVISION = "0003"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 metadata = MetaData()
@@ -30,8 +30,10 @@ keys = Table(
     Column("used", Float, nullable=False, default=0.0),
     Column("reserved", Float, nullable=False, default=0.0),
     Column("served", Float, nullable=False, default=0.0),
+    Column("daily_quota", Float),
+    Column("max_worlds", Integer),
 )
-"""quota, used, reserved: pixel-seconds. served: pixel-seconds begun, which is what fairness goes by."""
+"""quota, used, reserved: pixel-seconds; daily_quota: in any 24 hours. served: pixel-seconds begun, by which keys take turns."""
 
 sessions = Table(
     "sessions",
@@ -120,6 +122,7 @@ ledger = Table(
     Column("kind", String(16), nullable=False),
     Column("pixel_seconds", Float, nullable=False),
     Index("ledger_of_key", "key_id", "id"),
+    Index("ledger_of_day", "key_id", "at"),
 )
 
 audit = Table(
