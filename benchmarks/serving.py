@@ -402,7 +402,7 @@ def workers(count: int) -> list[Row]:
             for _ in range(int(flags[1]) * 4):
                 client.post("/v1/videos", json={"prompt": "a star", "seconds": 2})
             wait_for(lambda client=client: not client.get("/v1/queue").json()["data"], 120)
-            other = client.post("/v1/keys", json={"name": "other"}).json()["key"]
+            other = client.post("/v1/keys", json={"name": "other", "concurrency": 0, "daily_quota": 0}).json()["key"]
             client.post("/v1/queue/pause")
             first = [
                 client.post("/v1/videos", json={"prompt": f"a red ball {i}", "seconds": 2}).json()["id"]

@@ -26,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-READY_S = 120.0
+READY_S = 600.0
 
 
 def instructions(text: str) -> Iterator[tuple[str, str]]:

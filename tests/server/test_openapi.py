@@ -87,7 +87,8 @@ def taken(page: dict[str, Any], path: str) -> tuple[set[str], dict[str, Any]]:
 def test_bodies_name_their_fields(page: dict[str, Any]) -> None:
     kinds, schema = taken(page, "/v1/keys")
     assert kinds == {"application/json", "multipart/form-data"} and schema["required"] == ["name"]
-    assert set(schema["properties"]) == {"name", "scopes", "expires_in_days", "quota", "rate", "concurrency"}
+    limits = {"quota", "rate", "concurrency", "daily_quota", "max_worlds"}
+    assert set(schema["properties"]) == {"name", "scopes", "expires_in_days", *limits}
     for path in ("/v1/videos", "/v1/estimate"):
         kinds, schema = taken(page, path)
         assert kinds == {"application/json", "multipart/form-data"} and "required" not in schema

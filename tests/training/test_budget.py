@@ -10,7 +10,7 @@ import pytest
 
 from kinema.datasets.episode_cache import SHARD, EpisodeCache, Order
 from kinema.training import caches, run
-from kinema.training.caches import LEAST_EPISODES, folder_of, orders_of, to_simulate, with_episodes
+from kinema.training.caches import LEAST_EPISODES, fit_to_minutes, folder_of, orders_of, to_simulate, with_episodes
 from kinema.training.recipes import Recipe, recipe, smoke
 
 

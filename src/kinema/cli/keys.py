@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from typing import Any
 
 from kinema.cli.options import number, whole
 from kinema.cli.serve import check_installed
 from kinema.cli.settings import add_settings, fill
 from kinema.errors import InputError
+
+LIMIT_OPTIONS: tuple[tuple[str, Callable[[str], float], str], ...] = (
+    ("--quota", number, "pixel-seconds in all"),
+    ("--daily-quota", number, "pixel-seconds in any 24 hours"),
+    ("--rate", whole, "requests a minute"),
+    ("--concurrency", whole, "videos waiting or being made"),
+    ("--max-worlds", whole, "worlds"),
+)
+
+
+def limits_text(row: Any) -> str:
+    """The limits of a key, in words."""
+    named = [(option[2:].replace("-", "_"), about) for option, _, about in LIMIT_OPTIONS]
+    return (
+        ", ".join(f"{getattr(row, name):,.0f} {about}" for name, about in named if getattr(row, name) is not None) or "none"
+    )
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,9 +43,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
                 "--scopes", default="read,videos,worlds", help="of read, videos, worlds, admin (default: %(default)s)"
             )
             one.add_argument("--days", type=number, help="days until it opens nothing any more")
-            one.add_argument("--quota", type=number, help="pixel-seconds in all")
-            one.add_argument("--rate", type=whole, help="requests a minute")
-            one.add_argument("--concurrency", type=whole, help="videos waiting or being made")
+            for option, convert, about in LIMIT_OPTIONS:
+                one.add_argument(option, type=convert, metavar="N", help=f"{about}; 0: no limit")
         elif verb == "revoke":
             one.add_argument("id", help="key_...")
 
@@ -38,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sqlalchemy import select
 
     from kinema.errors import ApiError
-    from kinema.server.auth import Auth
+    from kinema.server.auth import Auth, limits_of
     from kinema.server.storage.database import Database
     from kinema.server.storage.engine import sqlite_url
     from kinema.server.storage.tables import audit
@@ -51,11 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.verb == "add":
             scopes = tuple(scope.strip() for scope in arguments.scopes.split(",") if scope.strip())
             expires = None if arguments.days is None else 86400 * arguments.days
-            text, row = auth.make(
-                arguments.name, scopes, expires_s=expires, quota=arguments.quota, rate=arguments.rate,
-                concurrency=arguments.concurrency,
-            )  # fmt: skip
+            options = {option[2:].replace("-", "_") for option, _, _ in LIMIT_OPTIONS}
+            named = {name: getattr(arguments, name) for name in options}
+            text, row = auth.make(arguments.name, scopes, expires_s=expires, **limits_of(scopes, named))
             print(f"{row.id}  {text}")
+            print(f"Limits: {limits_text(row)}; each can be named, and 0 lifts it")
         elif arguments.verb == "revoke":
             print(f"{auth.revoke(arguments.id).id} opens nothing any more")
         elif arguments.verb == "list":

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ SCOPES = ("read", "videos", "worlds", "admin")
 the data of all keys."""
 SCOPES_OF_A_KEY = ("read", "videos", "worlds")
 """Those of a new key for which none are named."""
+LIMITS = {"concurrency": 20, "daily_quota": 1e8, "max_worlds": 50}
+"""Those of a new key for which none are named, unless it is an administrator's: videos waiting or being made, pixel-seconds in any
+24 hours (an hour of film at 224x128), and worlds."""
 SESSION_S = 30 * 86400.0
 """How long somebody stays signed in."""
 MOST_SESSIONS = 100
@@ -46,6 +50,7 @@ class Caller:
     scopes: tuple[str, ...]
     rate: int | None = None
     concurrency: int | None = None
+    max_worlds: int | None = None
 
     @property
     def admin(self) -> bool:
@@ -79,6 +84,14 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
+def limits_of(scopes: tuple[str, ...], given: Mapping[str, float | None]) -> dict[str, Any]:
+    """The limits of a new key. given: those that were named, 0 for no limit; where they are None, LIMITS, or none for
+    administrators."""
+    usual = {} if "admin" in scopes else LIMITS
+    named = {name: value for name, value in given.items() if value is not None}
+    return {name: value or None for name, value in {**usual, **named}.items()}
+
+
 class Auth:
     """Creates, revokes and checks the API keys of a server."""
 
@@ -99,17 +112,26 @@ class Auth:
         quota: float | None = None,
         rate: int | None = None,
         concurrency: int | None = None,
+        daily_quota: float | None = None,
+        max_worlds: int | None = None,
         by: str | None = None,
     ) -> tuple[str, Row[Any]]:
-        """Create a key. Returns its text, which is not stored, and its row."""
+        """Create a key. Returns its text, which is not stored, and its row. Limits: None is none; `limits_of` a new key."""
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
             raise InputError(f"scopes {', '.join(unknown) or 'none'}: expected some of {', '.join(SCOPES)}")
         if not name.strip() or len(name) > 200:
             raise InputError(f"name {name[:40]!r}: expected 1 to 200 characters")
-        for what, value in (("expiry", expires_s), ("quota", quota), ("rate", rate), ("concurrency", concurrency)):
+        limits = {
+            "quota": quota,
+            "rate": rate,
+            "concurrency": concurrency,
+            "daily_quota": daily_quota,
+            "max_worlds": max_worlds,
+        }
+        for what, value in (("expiry", expires_s), *limits.items()):
             if value is not None and not 0 < value < 1e15:
-                raise InputError(f"{what} {value}: expected more than 0")
+                raise InputError(f"{what.replace('_', ' ')} {value}: expected more than 0")
         text = PREFIX + secrets.token_urlsafe(32)
         with self.database.writing() as db:
             now = self.database.now(db)
@@ -123,9 +145,7 @@ class Auth:
                     scopes=list(scopes),
                     created_at=now,
                     expires_at=None if expires_s is None else now + expires_s,
-                    quota=quota,
-                    rate=rate,
-                    concurrency=concurrency,
+                    **limits,
                     used=0.0,
                     reserved=0.0,
                     served=0.0,
@@ -171,7 +191,8 @@ class Auth:
             self._last_noted[row.id] = now
             self._notes.submit(self._note, row.id, now)
         return Caller(
-            key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency
+            key_id=row.id, name=row.name, scopes=tuple(row.scopes), rate=row.rate, concurrency=row.concurrency,
+            max_worlds=row.max_worlds,
         )  # fmt: skip
 
     def _lookup(self, digest: str, *, session: bool = False) -> Row[Any] | None:

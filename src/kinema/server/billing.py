@@ -13,16 +13,15 @@ from collections import defaultdict
 from sqlalchemy import select
 
 from kinema.server.storage.database import Database
-from kinema.server.storage.ledger import add_to_ledger, quota_exceeded
+from kinema.server.storage.ledger import WORLDS, add_to_ledger, quota_exceeded, spent_today
 from kinema.server.storage.tables import keys
 
 USUAL_FPS = 16.0
 """The frame rate that pixel-seconds are defined at."""
 SETTLE_S = 5.0
+NO_LIMIT = (math.inf, math.inf, False)
 REFRESH_S = 1.0
 """How often the rest of a quota is read from the database."""
-WHAT = "worlds"
-"""Stands in the ledger in place of a video's id."""
 
 
 def frames_cost(size: str, frames: int) -> float:
@@ -40,8 +39,8 @@ class Billing:
         """Pixel-seconds by key since the start."""
         self._settled: dict[str, float] = defaultdict(float)
         """How much of it is in the ledger."""
-        self._limits: dict[str, tuple[float, float]] = {}
-        """The value that `_spent` of a key may reach, and the key's quota."""
+        self._limits: dict[str, tuple[float, float, bool]] = {}
+        """The value that `_spent` of a key may reach, the key's quota, and whether it is that of a day."""
         self._refreshed_at: dict[str, float] = {}
 
     def is_due(self, key_id: str) -> bool:
@@ -52,19 +51,22 @@ class Billing:
         """Read the rest of a key's quota from the database."""
         self._refreshed_at[key_id] = time.monotonic()
         settled = self._settled[key_id]  # read before the ledger: a concurrent `settle` then counts twice, never not at all
+        limits: list[tuple[float, float, bool]] = []
         with self.database.reading() as db:
             key = db.execute(select(keys).where(keys.c.id == key_id)).first()
-        if key is None or key.quota is None:
-            self._limits.pop(key_id, None)
-        else:
-            self._limits[key_id] = settled + key.quota - key.used - key.reserved, key.quota
+            if key is not None and key.quota is not None:
+                limits.append((settled + key.quota - key.used - key.reserved, key.quota, False))
+            if key is not None and key.daily_quota is not None:
+                left = key.daily_quota - spent_today(db, self.database.now(db), key_id)
+                limits.append((settled + left, key.daily_quota, True))
+        self._limits[key_id] = min(limits, default=NO_LIMIT)
 
     def spend(self, key_id: str, pixel_seconds: float) -> None:
         """Bill frames before they are generated, or refund (negative) those that were not; 429 beyond the quota."""
-        limit, quota = self._limits.get(key_id, (math.inf, math.inf))
+        limit, quota, daily = self._limits.get(key_id, NO_LIMIT)
         left = limit - self._spent[key_id]
         if 0 < pixel_seconds > left:
-            raise quota_exceeded(pixel_seconds, left, quota)
+            raise quota_exceeded(pixel_seconds, left, quota, daily=daily)
         self._spent[key_id] += pixel_seconds
 
     def settle(self) -> None:
@@ -77,5 +79,5 @@ class Billing:
             now = self.database.now(db)
             for key_id, pixel_seconds in due.items():
                 db.execute(keys.update().where(keys.c.id == key_id).values(used=keys.c.used + pixel_seconds))
-                add_to_ledger(db, now, key_id, WHAT, "settle", pixel_seconds)
+                add_to_ledger(db, now, key_id, WORLDS, "settle", pixel_seconds)
         self._settled.update({id: now_spent[id] for id in due})

@@ -5,8 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 TABLES = ("sessions", "projects")
-INDEXES = ("jobs_deleted", "files_of_key")
-COLUMNS = ("jobs.title", "jobs.favorite", "jobs.tags", "jobs.project", "files.purpose", "files.deleted_at")
+INDEXES = ("jobs_deleted", "files_of_key", "ledger_of_day")
+COLUMNS = (
+    *("jobs.title", "jobs.favorite", "jobs.tags", "jobs.project", "files.purpose", "files.deleted_at"),
+    *("keys.daily_quota", "keys.max_worlds"),
+)
 """What the revisions after 0001 added."""
 
 

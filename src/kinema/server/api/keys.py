@@ -12,11 +12,14 @@ from kinema.server.api.bodies import MOST_LIST, Body, Filled, Route
 from kinema.server.api.dependencies import Admin, ServicesDep
 from kinema.server.api.errors import ERRORS
 from kinema.server.api.responses import Listing, RowResponse
-from kinema.server.auth import SCOPES, SCOPES_OF_A_KEY
+from kinema.server.auth import LIMITS, SCOPES, SCOPES_OF_A_KEY, limits_of
 
 router = APIRouter(prefix="/v1/keys", tags=["access"], responses=ERRORS, route_class=Route)
 
 Scope = Annotated[Any, WithJsonSchema({"type": "string", "enum": list(SCOPES)})]
+
+
+USUAL = "0: no limit; usually"
 
 
 class CreateKey(Body):
@@ -25,11 +28,17 @@ class CreateKey(Body):
     expires_in_days: float | None = Field(None, ge=0.0001, le=36500, description="days until it opens nothing any more")
     quota: float | None = Field(None, ge=1, le=1e12, description="pixel-seconds in all")
     rate: int | None = Field(None, ge=1, le=10**6, description="requests a minute")
-    concurrency: int | None = Field(None, ge=1, le=10**6, description="videos waiting or being made")
+    concurrency: int | None = Field(
+        None, ge=0, le=10**6, description=f"videos waiting or being made ({USUAL} {LIMITS['concurrency']})"
+    )
+    daily_quota: float | None = Field(
+        None, ge=0, le=1e12, description=f"pixel-seconds in any 24 hours ({USUAL} {LIMITS['daily_quota']:.0f})"
+    )
+    max_worlds: int | None = Field(None, ge=0, le=10**6, description=f"worlds ({USUAL} {LIMITS['max_worlds']})")
 
 
 class Key(RowResponse):
-    """Without its secret. quota, used, reserved: pixel-seconds. rate: requests a minute. Times are seconds since 1970."""
+    """Without its secret. quota, used, reserved, daily_quota: pixel-seconds. rate: requests a minute. Times: seconds since 1970."""
 
     object: Literal["key"] = "key"
     id: str
@@ -42,6 +51,8 @@ class Key(RowResponse):
     quota: float | None
     rate: int | None
     concurrency: int | None
+    daily_quota: float | None
+    max_worlds: int | None
     used: float
     reserved: float
     last_used_at: float | None
@@ -59,15 +70,12 @@ async def list_keys(caller: Admin, services: ServicesDep) -> Listing[Key]:
 @router.post("", summary="A new key; told this once")
 async def make_key(caller: Admin, services: ServicesDep, given: Annotated[CreateKey, Depends(CreateKey.read)]) -> NewKey:
     def make() -> NewKey:
+        scopes = SCOPES_OF_A_KEY if given.scopes is None else tuple(dict.fromkeys(map(str, given.scopes)))
+        named = given.model_dump(include={"quota", "rate", *LIMITS})
         text, row = services.auth.make(
-            given.name,
-            SCOPES_OF_A_KEY if given.scopes is None else tuple(dict.fromkeys(map(str, given.scopes))),
-            expires_s=None if given.expires_in_days is None else 86400 * given.expires_in_days,
-            quota=given.quota,
-            rate=given.rate,
-            concurrency=given.concurrency,
-            by=caller.key_id,
-        )
+            given.name, scopes, expires_s=None if given.expires_in_days is None else 86400 * given.expires_in_days,
+            by=caller.key_id, **limits_of(scopes, named),
+        )  # fmt: skip
         return NewKey(**Key.model_validate(row).model_dump(), key=text)
 
     return await run_in_threadpool(make)

@@ -190,7 +190,7 @@ async def create_world(
     start = await start_of(given, services, caller)
     session = await manager.create(
         caller.key_id, start, model=given.model, name=given.name, seed=given.seed, fps=given.fps, size=given.size,
-        task=given.task,
+        task=given.task, most=caller.max_worlds,
     )  # fmt: skip
     await services.charge(caller, session.meta.size, FIRST_FRAMES)
     return WorldResponse.of(session, await manager.now(session))
@@ -207,7 +207,7 @@ async def open_saved_world(caller: Player, manager: ManagerDep, file: Annotated[
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "upload.world"
         path.write_bytes(file.content)
-        session = await manager.open(caller.key_id, path, Path(file.name).stem or "opened")
+        session = await manager.open(caller.key_id, path, Path(file.name).stem or "opened", most=caller.max_worlds)
     return WorldResponse.of(session, await manager.now(session))
 
 
@@ -230,7 +230,7 @@ async def rename_world(on: Writable, given: Annotated[RenameWorld, Depends(Renam
 
 @router.post("/{id}/branch", summary="Another world with the same past")
 async def branch_world(on: Writable, given: Annotated[BranchWorld, Depends(BranchWorld.read)]) -> WorldResponse:
-    new = await on.manager.branch(on.session, on.caller.key_id, given.name)
+    new = await on.manager.branch(on.session, on.caller.key_id, given.name, most=on.caller.max_worlds)
     return WorldResponse.of(new, await on.manager.now(new))
 
 

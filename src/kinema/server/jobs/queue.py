@@ -62,7 +62,7 @@ class Queue:
                     return first
                 db.execute(repeats.insert().values(key_id=job["key_id"], **repeat._asdict(), job=job["id"], at=now))
             key = db.execute(select(keys).where(keys.c.id == job["key_id"])).one()
-            check_quota(key, job["pixel_seconds"])
+            check_quota(db, now, key, job["pixel_seconds"])
             check_concurrency(db, key.id, limit)
             served = self._lifted(db, key)
             db.execute(
@@ -88,7 +88,8 @@ class Queue:
     def check(self, key_id: str, pixel_seconds: float, limit: int | None) -> None:
         """Raise 429 for a job that `submit` would refuse, before its uploads are processed."""
         with self.database.reading() as db:
-            check_quota(db.execute(select(keys).where(keys.c.id == key_id)).one(), pixel_seconds)
+            key = db.execute(select(keys).where(keys.c.id == key_id)).one()
+            check_quota(db, self.database.now(db), key, pixel_seconds)
             check_concurrency(db, key_id, limit)
 
     def _lifted(self, db: Connection, key: Row[Any]) -> float:
@@ -190,7 +191,7 @@ class Queue:
                 raise ApiError(409, f"{id} has not failed; only a failed video can be tried again", code="not_failed")
             now = self.database.now(db)
             key = db.execute(select(keys).where(keys.c.id == job.key_id)).one()
-            check_quota(key, job.pixel_seconds)
+            check_quota(db, now, key, job.pixel_seconds)
             check_concurrency(db, key.id, limit)
             served = self._lifted(db, key)
             again: dict[str, Any] = {

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 AT_ONCE = 0.0
@@ -66,8 +66,10 @@ keys = Table(
     Column("used", Float, nullable=False, default=0.0),
     Column("reserved", Float, nullable=False, default=0.0),
     Column("served", Float, nullable=False, default=0.0),
+    Column("daily_quota", Float),
+    Column("max_worlds", Integer),
 )
-"""quota, used, reserved: pixel-seconds. served: pixel-seconds begun, which is what fairness goes by."""
+"""quota, used, reserved: pixel-seconds; daily_quota: in any 24 hours. served: pixel-seconds begun, by which keys take turns."""
 
 sessions = Table(
     "sessions",
@@ -172,6 +174,7 @@ ledger = Table(
     Column("kind", String(16), nullable=False),
     Column("pixel_seconds", Float, nullable=False),
     Index("ledger_of_key", "key_id", "id"),
+    Index("ledger_of_day", "key_id", "at"),
 )
 
 audit = Table(

@@ -122,42 +122,44 @@ class WorldManager:
         fps: float = 16.0,
         size: str | None = None,
         task: str | None = None,
+        most: int | None = None,
     ) -> WorldSession:
-        """A new world; it is on disk when this returns."""
+        """A new world; it is on disk when this returns. most: how many the owner may have."""
         chosen = model or DEFAULT
 
         def begin() -> World:
             return World(self._model(chosen), start, seed=seed, fps=fps, size=size, task=task)
 
-        with self._reserve(owner):
+        with self._reserve(owner, most):
             world = await self.executor.run(begin)
             called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
             return await self._add(world, owner, chosen, called)
 
-    async def open(self, owner: str, path: Path, name: str) -> WorldSession:
+    async def open(self, owner: str, path: Path, name: str, *, most: int | None = None) -> WorldSession:
         """Create a world from an untrusted file."""
-        with self._reserve(owner):
+        with self._reserve(owner, most):
             source = await self._run_io(lambda: source_of(path))
             model = await self.executor.run(lambda: self._model(source))
             world = await self._run_io(lambda: open_world(path, model))
             await self.executor.run(lambda: fill_memory(world))
             return await self._add(world, owner, source, name)
 
-    async def branch(self, session: WorldSession, owner: str, name: str | None = None) -> WorldSession:
+    async def branch(
+        self, session: WorldSession, owner: str, name: str | None = None, *, most: int | None = None
+    ) -> WorldSession:
         """Another world that shares the past; neither changes the other."""
-        with self._reserve(owner):
+        with self._reserve(owner, most):
             world = await self.private_branch(session)
             return await self._add(world, owner, session.meta.model, name or f"{session.meta.name}, branch", session)
 
     @contextmanager
-    def _reserve(self, owner: str) -> Iterator[None]:
+    def _reserve(self, owner: str, most: int | None) -> Iterator[None]:
         """Count a world towards its owner's limit while it is being created; 429 beyond the limit."""
+        most = min(most or MAX_WORLDS, MAX_WORLDS)
         if self._closed:
             raise ApiError(503, "the server is closing; try again in a moment", code="closing")
-        if sum(session.meta.owner == owner for session in self.sessions.values()) + self._pending[owner] >= MAX_WORLDS:
-            raise ApiError(
-                429, f"this key has {MAX_WORLDS} worlds, which is the most; delete one first", code="too_many_worlds"
-            )
+        if sum(session.meta.owner == owner for session in self.sessions.values()) + self._pending[owner] >= most:
+            raise ApiError(429, f"this key has {most} worlds, which is the most; delete one first", code="too_many_worlds")
         self._pending[owner] += 1
         try:
             yield
