@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -19,41 +18,36 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.server.api.handlers import add_error_handlers
 from kinema.server.api.worlds import router
+from kinema.server.auth import Caller
 from kinema.server.worlds.manager import WorldManager
 
 PROMPT = "a red ball, a blue box and a green robot on a field"
 SCOPES = {"ann": {"worlds"}, "bob": {"worlds"}, "reader": {"read"}, "root": {"admin"}, "films": {"videos"}}
 
 
-@dataclass(frozen=True)
-class Key:
-    key_id: str
-    scopes: frozenset[str]
-
-
-def key_of(connection: HTTPConnection) -> Key:
+def key_of(connection: HTTPConnection) -> Caller:
     name = connection.headers.get("authorization", "").removeprefix("Bearer ") or connection.query_params.get("key", "")
     if name not in SCOPES:
         raise ApiError(401, "no such API key; make one with `kinema keys add`", code="invalid_api_key")
-    return Key({"reader": "ann"}.get(name, name), frozenset(SCOPES[name]))
+    return Caller(key_id={"reader": "ann"}.get(name, name), name=name, scopes=tuple(SCOPES[name]))
 
 
 class FreeServices:
     """What the routes of worlds ask of `Services`, without a database: keys are names, and nothing costs anything."""
 
-    async def caller(self, connection: HTTPConnection) -> Key:
+    async def caller(self, connection: HTTPConnection) -> Caller:
         return key_of(connection)
 
-    async def resolve(self, reference: Any, caller: Key) -> Clip:
+    async def resolve(self, reference: Any, caller: Caller) -> Clip:
         return clip_of(from_url(reference["image_url"]))
 
     def check_prompt(self, text: str) -> None:
         pass
 
-    async def charge(self, caller: Key, size: str, frames: int) -> None:
+    async def charge(self, caller: Caller, size: str, frames: int) -> None:
         pass
 
-    async def check_key(self, caller: Key) -> None:
+    async def check_key(self, caller: Caller) -> None:
         pass
 
 
