@@ -61,6 +61,17 @@ def test_a_mark_stays_above_38_db_and_changes_no_brightness_on_the_whole(clip: F
     assert abs(marked.mean() - clip.mean(dtype=np.float64)) < 1.0
 
 
+def test_a_mark_in_a_flat_sky_is_a_gray_level_and_is_found() -> None:
+    """45 dB of noise in colors that change by less than a level from pixel to pixel, in which every block would show."""
+    down = np.linspace(0, 24, 128)[:, None, None]
+    sky = np.repeat((np.array([110.0, 160.0, 220.0]) - down + np.zeros((128, 128, 3))).round().astype(np.uint8)[None], 32, 0)
+    made = mark(sky, ID)
+    assert psnr(made, sky) >= 44.0
+    assert np.abs(made.astype(np.int16) - sky).max() <= 4
+    found = detect(h264(made, 28))
+    assert found is not None and found.id == ID
+
+
 ATTACKS = {
     "H.264 CRF 28": lambda f: h264(f, 28),
     "half size, CRF 28": lambda f: h264(resized(f, 32), 28),

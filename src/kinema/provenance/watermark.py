@@ -1,10 +1,11 @@
 """The invisible half of provenance: an id of 40 bits in the brightness of the frames, found again in changed copies.
 
 A spread spectrum mark (Cox et al., 1997, "Secure spread spectrum watermarking for multimedia") without weights to train: a
-keyed pattern of chips, a few gray levels strong, that changes every four frames. Whatever stands still while the pattern
-changes is not the pattern, so the scene falls out by subtracting each pixel's average over its neighbors in time. What is left
-is folded onto one period of the pattern, and one Fourier transform in three dimensions compares it with every place and
-moment at which a cropped or trimmed copy may begin; this is repeated for a list of scales and frame rates.
+keyed pattern of chips that changes every four frames, about one gray level strong where a frame is flat and a few where it is
+busy. Whatever stands still while the pattern changes is not the pattern, so the scene falls out by subtracting each pixel's
+average over its neighbors in time. What is left is folded onto one period of the pattern, and one Fourier transform in three
+dimensions compares it with every place and moment at which a cropped or trimmed copy may begin; this is repeated for a list of
+scales and frame rates.
 
 The key says where to look, not who may look: with the public default anyone can verify, and anyone who wants to can erase.
 This is a label, not a lock.
@@ -53,6 +54,10 @@ PEAKS = 4
 """Places tried at each scale."""
 GATE = 5.0
 """Standard deviations by which a place must stand out to be tried."""
+FLAT, BUSY = 0.4, 1.65
+"""Strength of a mark where a frame is flat, and where it is busy, as shares of that of an even one: seen least, found as often."""
+BUSY_LEVELS = 12.0
+"""Standard deviation of the brightness around a pixel, in gray levels, from which on it is busy."""
 FEWEST_RIGHT = 0.7
 """Share of the coded bits below which a reading is thrown away: where there is no mark it is 0.68 on average."""
 
@@ -82,7 +87,8 @@ def strength_db(count: int, height: int, width: int) -> float:
 
 
 def mark(frames: Frames, id: int, key: bytes = PUBLIC_KEY) -> Frames:
-    """Frames [T, H, W, 3] that carry an id of 40 bits. Short or small ones carry what fits; `detect` tells if that is enough."""
+    """Frames [T, H, W, 3] that carry an id of 40 bits. Short or small ones carry what fits; `detect` tells if that is enough. The
+    mark is weak where a film is flat, and as strong as it is busy elsewhere; even in pictures, which have no time to average."""
     if not 0 <= id < 1 << ID_BITS:
         raise InputError(f"id {id} does not fit into {ID_BITS} bits; expected 0 to 2**{ID_BITS} - 1")
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
@@ -92,13 +98,39 @@ def mark(frames: Frames, id: int, key: bytes = PUBLIC_KEY) -> Frames:
     count, height, width, _ = frames.shape
     chips = np.roll(pattern.plan_of_key(key).chips(id), pattern.tile_start(id), (0, 1, 2))
     slots = np.arange(count) // HOLD % SLOTS
-    drawn = pattern.render_pattern(chips[: slots.max() + 1], height, width, chip_pixels(count, height, width))
-    amplitude = 255 / 10 ** (strength_db(count, height, width) / 20) / np.sqrt(np.square(drawn).mean())
-    shift = np.floor(drawn * amplitude + _dither(height, width)).astype(np.int16)[..., None]
+    chip = chip_pixels(count, height, width)
+    drawn = pattern.render_pattern(chips[: slots.max() + 1], height, width, chip)
+    drawn *= 255 / 10 ** (strength_db(count, height, width) / 20) / np.sqrt(np.square(drawn).mean())
+    dither = _dither(height, width)
     out = np.empty_like(frames)
-    for t, slot in enumerate(slots):
-        np.clip(frames[t] + shift[slot], 0, 255, out=out[t], casting="unsafe")
+    for begin in range(0, count, HOLD):
+        shown = frames[begin : begin + HOLD]
+        strength = (
+            1.0 if count < FEWEST else _strength(luma(shown[len(shown) // 2, None], LARGEST)[0], chip, (height, width))
+        )
+        shift = np.floor(drawn[slots[begin]] * strength + dither).astype(np.int16)[..., None]
+        np.clip(shown + shift, 0, 255, out=out[begin : begin + HOLD], casting="unsafe")
     return out
+
+
+def _strength(bright: Floats, chip: int, size: tuple[int, int]) -> Floats:
+    """How strong a mark is at each pixel [*size], FLAT to BUSY, by the brightness [h, w] of a frame or of one that was halved."""
+    reach = max(chip // 2 * bright.shape[1] // size[1], 1)
+    mean, square = _around(bright, reach), _around(np.square(bright), reach)
+    spread = np.sqrt(np.maximum(square - np.square(mean), 0))
+    strength: Floats = (FLAT + (BUSY - FLAT) * np.minimum(spread / BUSY_LEVELS, 1)).astype(np.float32)
+    rows, columns = (np.minimum(np.arange(n) * m // n, m - 1) for n, m in zip(size, bright.shape, strict=True))
+    return strength if bright.shape == size else strength[np.ix_(rows, columns)]
+
+
+def _around(values: Floats, reach: int) -> Floats:
+    """The average over the pixels up to `reach` away, across and down [h, w]."""
+    for axis in (0, 1):
+        edge = [(reach + 1, reach) if a == axis else (0, 0) for a in (0, 1)]
+        total = np.cumsum(np.pad(values, edge, mode="edge"), axis, dtype=np.float64)
+        first, last = (np.take(total, range(start, start + values.shape[axis]), axis) for start in (0, 2 * reach + 1))
+        values = ((last - first) / (2 * reach + 1)).astype(np.float32)
+    return values
 
 
 def _dither(height: int, width: int) -> Floats:

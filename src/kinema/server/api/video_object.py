@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy import Row
 
+from kinema.server.jobs.publish import UNREADABLE
 from kinema.server.services import Services
 
 LIVE = ("queued", "in_progress")
@@ -21,8 +22,8 @@ class VideoError(BaseModel):
 
 class VideoDetails(BaseModel):
     """What the official service does not have. position: place in the queue, 0 next. sources: ids of the videos that it was made
-    from. settings: what it was made with. watermark: the id in its pixels. notes: what was done otherwise than asked for. title,
-    favorite, tags, project: what `POST /v1/videos/{id}` changes."""
+    from. settings: what it was made with. watermark: the id in its pixels, if it can be read there. notes: what was done otherwise
+    than asked for. title, favorite, tags, project: what `POST /v1/videos/{id}` changes."""
 
     kind: str
     fps: float | None
@@ -93,6 +94,10 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         if speed is not None and (place is not None or job.status == "in_progress"):
             eta_s = round(speed * left / max(services.throughput.num_workers() if place is not None else 1, 1), 2)
     request = job.request
+    notes, mark = list(request.get("notes") or []), job.mark
+    if mark is not None and (job.settings or {}).items() >= UNREADABLE.items():
+        notes.append("too short or small for an invisible mark that can be read; the manifest alone says who made it")
+        mark = None
     details = VideoDetails(
         **{name: request.get(name) for name in ("fps", "seed", "steps", "guidance", "strength")}, kind=job.kind,
         priority=job.priority, paused=job.paused, cancelled=job.error_code == "cancelled" or (live and job.cancelled),
@@ -100,8 +105,8 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         pixel_seconds=job.pixel_seconds, frames=job.frames, sources=job.sources, attempts=job.attempts,
         has_preview=job.status == "in_progress" and services.store.preview(job.id).exists(), has_state=job.has_state,
         has_sound=SOUND in (job.settings or {}),
-        deleted=job.deleted_at is not None, bytes=job.bytes, took_s=job.took_s, settings=job.settings, watermark=job.mark,
-        notes=request.get("notes") or [], title=job.title, favorite=job.favorite, tags=job.tags, project=job.project,
+        deleted=job.deleted_at is not None, bytes=job.bytes, took_s=job.took_s, settings=job.settings, watermark=mark,
+        notes=notes, title=job.title, favorite=job.favorite, tags=job.tags, project=job.project,
     )  # fmt: skip
     return Video(
         id=job.id, created_at=int(job.created_at), completed_at=None if job.completed_at is None else int(job.completed_at),

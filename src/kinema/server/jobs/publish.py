@@ -14,11 +14,15 @@ import numpy as np
 from PIL import Image
 
 from kinema.media import Clip
-from kinema.provenance import Identity, Ingredient, Making, can_sign, label, mark, sign, small_copies
+from kinema.provenance import Identity, Ingredient, Making, can_sign, detect, label, mark, sign, small_copies
 
 VIDEO, THUMBNAIL, SHEET, STATE = "video.mp4", "thumbnail.jpg", "spritesheet.jpg", "state.json"
 COPIES = "copies.npz"
 """Small copies of the frames, by which a film that carries this one's mark is compared with it."""
+SURE_FRAMES, SURE_SIDE = 32, 64
+"""Frames and pixels of the short side from which on a watermark is always found in the file that it was written to."""
+UNREADABLE = {"watermark": "unreadable"}
+"""In the settings of a video whose watermark cannot be read from its file."""
 THUMBNAIL_SIDE = 256
 SHEET_MOST, SHEET_SIDE = 64, 128
 """Frames of a spritesheet, and the longest side of one of them."""
@@ -26,10 +30,11 @@ SHEET_MOST, SHEET_SIDE = 64, 128
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The published video: its size in bytes and the watermark's id as hex."""
+    """The published video: its size in bytes, the watermark's id as hex, and whether the watermark can be read from the file."""
 
     bytes: int
     mark: str
+    readable: bool
 
 
 def mark_of(video: str) -> int:
@@ -69,7 +74,16 @@ def write_film(
     np.savez_compressed(folder / COPIES, copies=small_copies(shown.frames))
     if clip.state is not None:
         (folder / STATE).write_text(json.dumps(clip.state.to_dict()))
-    return Published(bytes=path.stat().st_size, mark=mark_text(id))
+    return Published(bytes=path.stat().st_size, mark=mark_text(id), readable=_is_readable(path, clip, id))
+
+
+def _is_readable(path: Path, clip: Clip, id: int) -> bool:
+    """Whether a film's watermark can be read from its file. Films that are long and large enough are not searched: there it always
+    can (docs/measurements/watermark.md)."""
+    if clip.num_frames >= SURE_FRAMES and min(clip.frames.shape[1:3]) >= SURE_SIDE:
+        return True
+    found = detect(Clip.open(path).frames)
+    return found is not None and found.id == id
 
 
 def sheet_shape(frames: int) -> tuple[int, int, int]:

@@ -32,7 +32,7 @@ from kinema.provenance import Ingredient
 from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
-from kinema.server.jobs.publish import VIDEO, write_film
+from kinema.server.jobs.publish import UNREADABLE, VIDEO, write_film
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.moderation import moderation_from
@@ -366,8 +366,8 @@ class Worker:
             raise OutputError(f"the film could not be written: {error.strerror or error}") from None
         took_s += time.perf_counter() - begun
         finished = Finished(
-            bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), settings=_described(clip), mark=made.mark,
-            has_state=clip.state is not None,
+            bytes=made.bytes, frames=clip.num_frames, took_s=round(took_s, 3), mark=made.mark,
+            settings=_described(clip) | ({} if made.readable else UNREADABLE), has_state=clip.state is not None,
             size=clip.size, seconds=f"{clip.duration_s:g}",
         )  # fmt: skip
         if not self.leases.publish(claim, artifact, finished):
