@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy import Row
 
+from kinema.inference.familiarity import FOREIGN
 from kinema.server.services import Services
 
 LIVE = ("queued", "in_progress")
@@ -96,7 +97,7 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         has_preview=job.status == "in_progress" and services.store.preview(job.id).exists(), has_state=job.has_state,
         has_sound=SOUND in (job.settings or {}),
         deleted=job.deleted_at is not None, bytes=job.bytes, took_s=job.took_s, settings=job.settings, watermark=job.mark,
-        notes=request.get("notes") or [],
+        notes=[*(request.get("notes") or []), *([job.settings[FOREIGN]] if FOREIGN in (job.settings or {}) else [])],
     )  # fmt: skip
     return Video(
         id=job.id, created_at=int(job.created_at), completed_at=None if job.completed_at is None else int(job.completed_at),
