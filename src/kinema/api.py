@@ -565,7 +565,7 @@ def edit(
     white = None if drawn is None else read_mask(drawn, given)
     clip = limits.fit_to_model(engine, given, size)
     height, width = clip.frames.shape[1:3]
-    if drawn is not None and clip is not given:
+    if drawn is not None and (clip is not given or drawn.size != clip.size):
         white = read_mask(drawn.fit(width, height), clip)
     limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
     note = foreign_note([given], engine)
