@@ -48,6 +48,7 @@ from kinema.inference.editing import (
     picture_level,
     read_mask,
 )
+from kinema.inference.familiarity import FOREIGN, foreign_note
 from kinema.inference.keyframes import (
     lay_scenes,
     scenes_at,
@@ -152,7 +153,8 @@ def generate(
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the first picture given, or the nearest one that the
             model films; without pictures, the model's own.
         fps: Frames per second.
-        image: The known first picture: the first frame of this clip.
+        image: The known first picture: the first frame of this clip. A picture that shows nothing that the model knows
+            (`kinema.inference.familiarity`) is left out of a film with a prompt, which would jump away from it; a warning says so.
         last: The known last picture: the last frame of this clip.
         pictures: Further known pictures, as pairs (picture, time in seconds).
         camera: Stops (time in seconds, x, y, zoom), with straight lines between them. x and y are room units: the middle of the
@@ -180,6 +182,10 @@ def generate(
     between = _pictures(engine, pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
+    if prompt.strip():  # without words the pictures are all that there is
+        first_picture, last_picture, between, note = _without_foreign(engine, first_picture, last_picture, between)
+    else:
+        note = foreign_note(shown, engine)
     seconds, fps = python_values(seconds), python_values(fps)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
@@ -211,6 +217,7 @@ def generate(
     resized = sorted({given for given in scaled.values() if given != settings["size"]})
     if resized:
         settings["scaled_from"] = ", ".join(resized)
+    settings |= note
     if camera:
         settings["camera"] = [list(stop) for stop in camera]
     clips = film_canvas(
@@ -218,6 +225,24 @@ def generate(
         progress=progress, closed=bool(known),
     )  # fmt: skip
     return [paste(clip, known) for clip in clips]
+
+
+def _without_foreign(
+    model: Model, first: Clip | None, last: Clip | None, between: list[tuple[Clip, float]]
+) -> tuple[Clip | None, Clip | None, list[tuple[Clip, float]], dict[str, str]]:
+    """The pictures of a film without those that are foreign to the model, from which the film would only jump away; and for the
+    settings, a note of that."""
+    note: dict[str, str] = {}
+
+    def known(clip: Clip | None) -> Clip | None:
+        found = {} if clip is None else foreign_note([clip], model)
+        if not found:
+            return clip
+        note[FOREIGN] = f"{found[FOREIGN]}; the film is of the words, and does not show it"
+        return None
+
+    kept = [(clip, at_s) for clip, at_s in between if known(clip) is not None]
+    return known(first), known(last), kept, note
 
 
 @float32_default()
@@ -316,7 +341,7 @@ def extend(
     first = 0 if before else clip.num_frames - overlap
     scenes = dict(zip(known, scenes_at(clip, range(first, first + overlap)), strict=True))
     layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
-    layout |= changes_of((given, clip))
+    layout |= changes_of((given, clip)) | foreign_note([given], engine)
     if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
         made = extend_by_rollout(
             engine, edge, scenes, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress
@@ -437,6 +462,7 @@ def blend(
         "size": a.size,
         "fps": a.fps,
         **changes_of((given[0], a), (given[1], b)),
+        **foreign_note(given, engine),
     }
     made = film_between(
         engine, known, scenes, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
@@ -539,9 +565,10 @@ def edit(
     white = None if drawn is None else read_mask(drawn, given)
     clip = limits.fit_to_model(engine, given, size)
     height, width = clip.frames.shape[1:3]
-    if drawn is not None and clip is not given:
+    if drawn is not None and (clip is not given or drawn.size != clip.size):
         white = read_mask(drawn.fit(width, height), clip)
     limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
+    note = foreign_note([given], engine)
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
     whole = padded_size(engine, height, width)
     cells = encode_frames(engine, clip.frames, *whole)
@@ -558,7 +585,7 @@ def edit(
         canvas = conditioning.known_vector(canvas, "scene", perceived.values["scene"])
         canvas = masked_state(canvas, perceived, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
-    layout |= changes_of((given, clip))
+    layout |= changes_of((given, clip)) | note
     made = film_canvas(
         engine, canvas, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
         progress=progress,
@@ -606,6 +633,7 @@ def perceive(
         every = math.ceil(clip.fps / engine.config.fps[1])
         fewer = replace(clip, frames=clip.frames[::every], fps=clip.fps / every)
         return perceive(fewer, model=engine, size=size, seed=seed, options=options).between(every, clip.num_frames)
+    foreign_note([clip], engine)
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]

@@ -139,7 +139,7 @@ def test_generate_many(capsys: pytest.CaptureFixture[str]) -> None:
 def test_generate_from_pictures(film: Clip) -> None:
     film.picture(0).save("first.png")
     film.picture(7).save("last.jpg", quality=95)
-    assert main(["generate", "a ball rolls", *FAST, "--image", "first.png", "--last", "last.jpg"]) == 0
+    assert main(["generate", *FAST, "--image", "first.png", "--last", "last.jpg"]) == 0
     made = Clip.open("out.mp4")
     assert np.abs(made.frames[0].astype(int) - film.frames[0]).mean() < 4
     assert np.abs(made.frames[-1].astype(int) - film.frames[7]).mean() < 4

@@ -17,6 +17,8 @@ from tests.e2e.conftest import Running
 
 from kinema.inference import limits
 from kinema.media import Clip
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render_scene
 from kinema.server.api.video_schema import find_config
 
 openai = pytest.importorskip("openai", reason="needs the openai package")
@@ -67,8 +69,7 @@ def test_what_unmodified_code_asks_for(client: Any) -> None:
 
 @pytest.mark.parametrize("form", ["part", "data", "id", "object", "video"])
 def test_pictures_in_all_forms(client: Any, server: Running, video: Any, form: str, tmp_path: Path) -> None:
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    pixels[:, 32:] = (255, 200, 0)
+    pixels = render_scene(simulate(tiny(), 930_000_001, fps=8.0, num_frames=1).scene, height=64, width=64)[0]
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "PNG")
     given: Any = ("first.png", sink.getvalue(), "image/png")

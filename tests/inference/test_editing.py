@@ -14,7 +14,7 @@ from kinema.api import SamplingConfig
 from kinema.cli.main import main
 from kinema.errors import InputError
 from kinema.inference import editing
-from kinema.inference.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, share_inside
+from kinema.inference.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, read_mask, share_inside
 from kinema.media import Clip
 from kinema.models.hub import Model
 from kinema.playground.renderer import render_scene
@@ -146,3 +146,12 @@ def test_the_default_strength_has_one_place(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         main(["edit", "--help"])
     assert f"(default: {EDIT_STRENGTH})" in capsys.readouterr().out
+
+
+def test_a_mask_and_a_clip_that_were_shrunk_differently_fit_by_the_sizes_of_their_files() -> None:
+    """As uploads are: the film to fit memory, the mask less."""
+    clip = Clip(frames=np.zeros((2, 48, 64, 3), np.uint8), fps=8.0, source_size="2560x1920")
+    white = Clip(frames=np.full((1, 96, 128, 3), 255, np.uint8), fps=16.0, source_size="2560x1920")
+    assert read_mask(white, clip).shape == (96, 128)
+    with pytest.raises(InputError, match="expected one picture of 2560x1920"):
+        read_mask(replace(white, source_size="2560x1440"), clip)

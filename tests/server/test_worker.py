@@ -21,6 +21,8 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from kinema.errors import OutputError
 from kinema.media import Clip, Sound
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render_scene
 from kinema.provenance import Manifest, archive_ingredient, read_manifest
 from kinema.server.auth import Auth
 from kinema.server.jobs.queue import Queue
@@ -323,12 +325,30 @@ def test_a_trim_of_a_film_of_kinema_s_keeps_its_manifest(yard: Yard) -> None:
     assert manifest.making == "edited" and manifest.sources == (film,) and manifest.from_kinema
 
 
+def test_a_foreign_picture_is_not_shown_and_the_video_says_so(yard: Yard) -> None:
+    """Noise is nothing that kinema-tiny knows: the film is one of words, not one that begins with noise and jumps away from it."""
+    yard.sent("noise.mp4")
+    ids = [yard.film(image={"file": yard.file}), yard.film()]
+    yard.work()
+    shown, alone = (yard.check_published(id, frames=4).frames.astype(int) for id in ids)
+    assert np.abs(shown - alone).mean() < 4, "they differ by their watermarks only"
+    row = yard.queue.get(ids[0], None)
+    assert (
+        "shows nothing that kinema-tiny knows" in row.settings["foreign"] and "does not show it" in row.settings["foreign"]
+    )
+    assert "foreign" not in yard.queue.get(ids[1], None).settings
+    manifest = manifest_of(yard, ids[0])
+    assert manifest.making == "created" and not manifest.sources
+
+
 def test_a_film_around_pictures_is_a_composite_of_them(yard: Yard) -> None:
-    yard.sent("holiday.mp4")
+    scene = simulate(tiny(), 1, fps=16.0, num_frames=1).scene
+    save_clip(yard.store.file(yard.file), Clip(frames=render_scene(scene, height=64, width=64), fps=16.0))
+    yard.sent("holiday.png")
     id = yard.film(image={"file": yard.file})
     yard.work()
     manifest = manifest_of(yard, id)
-    assert manifest.making == "composite" and manifest.sources == ("holiday.mp4",)
+    assert manifest.making == "composite" and manifest.sources == ("holiday.png",)
 
 
 def test_a_job_that_takes_longer_than_it_may_fails_with_the_limit(yard: Yard) -> None:

@@ -151,11 +151,14 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def tell(clip: Clip, path: Path, seconds: float) -> None:
+    from kinema.inference.familiarity import FOREIGN
     from kinema.media.write import VIDEOS
 
     length = "" if clip.num_frames == 1 else f", {clip.duration_s:.1f} s at {clip.fps:g} fps"
     heard = ", with sound" if clip.sound is not None and path.suffix.lower() in VIDEOS else ""
     print(f"{path}  {clip.size}{length}{heard}, made in {seconds:.1f} s")
+    if FOREIGN in clip.settings:
+        print(f"note: {clip.settings[FOREIGN]}")
 
 
 def parse_at(text: str) -> tuple[Path, float]:

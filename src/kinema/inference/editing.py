@@ -42,9 +42,10 @@ def check_strength(strength: float) -> float:
 
 
 def read_mask(mask: Clip, clip: Clip) -> Mask:
-    """Where a mask picture is white, bool [H, W]; InputError unless it is one picture of the clip's size with white in it."""
+    """Where a mask picture is white, bool [H, W]; InputError unless it is one picture of the clip's size, or of that of its
+    file, with white in it."""
     size = clip.source_size or clip.size
-    if mask.num_frames != 1 or mask.size not in (size, clip.size):
+    if mask.num_frames != 1 or not {mask.source_size or mask.size, mask.size} & {size, clip.size}:
         raise InputError(f"a mask of {mask.num_frames} frames, {mask.size}: expected one picture of {size}, as the clip is")
     white: Mask = mask.frames[0].mean(-1) > 127
     if not white.any():

@@ -77,7 +77,7 @@ class Examined:
 
     @torch.inference_mode()
     def at(self, level: float) -> float:
-        picture_error = _picture_error(self.model, self.canvas, self.cells, level, self.seed)
+        picture_error = float(picture_errors(self.model, self.canvas, self.cells, level, [self.seed]).mean())
         return math.log(self.prediction_error + TINY) + math.log(picture_error + TINY)
 
 
@@ -99,14 +99,16 @@ def _perceived(model: Model, clip: Clip, seed: int) -> tuple[Canvas, Tensor]:
     return perceived.with_levels(levels), cells
 
 
-def _picture_error(model: Model, canvas: Canvas, cells: Tensor, level: float, seed: int) -> float:
+def picture_errors(model: Model, canvas: Canvas, cells: Tensor, level: float, seeds: list[int]) -> Tensor:
+    """The error [B, T] of the pictures of a canvas, noised to a level and denoised given its state, against true cells
+    [B, T, h, w, P]. seeds: B seeds of the noise."""
     canvas = canvas.with_levels({"video": torch.full_like(canvas.levels["video"], level)})
     window, errors = model.config.film_window, []
     for begin in range(0, canvas.num_frames, window):
         part = canvas.pick(slice(begin, min(begin + window, canvas.num_frames)))
-        clean = model.denoiser(noise_canvas(part, [seed]), dtype=model.dtype)["video"]
-        errors.append((clean - cells[:, begin : begin + part.num_frames]).square().mean((0, 2, 3, 4)))
-    return float(torch.cat(errors).mean())
+        clean = model.denoiser(noise_canvas(part, seeds), dtype=model.dtype)["video"]
+        errors.append((clean - cells[:, begin : begin + part.num_frames]).square().mean((2, 3, 4)))
+    return torch.cat(errors, 1)
 
 
 def _prediction_error(model: Model, canvas: Canvas, seed: int) -> float:

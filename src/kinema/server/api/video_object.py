@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy import Row
 
+from kinema.inference.familiarity import FOREIGN
 from kinema.server.jobs.publish import UNREADABLE
 from kinema.server.services import Services
 
@@ -95,6 +96,8 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
             eta_s = round(speed * left / max(services.throughput.num_workers() if place is not None else 1, 1), 2)
     request = job.request
     notes, mark = list(request.get("notes") or []), job.mark
+    if FOREIGN in (job.settings or {}):
+        notes.append(job.settings[FOREIGN])
     if mark is not None and (job.settings or {}).items() >= UNREADABLE.items():
         notes.append("too short or small for an invisible mark that can be read; the manifest alone says who made it")
         mark = None

@@ -11,6 +11,7 @@ import numpy as np
 from kinema import api
 from kinema.errors import InputError
 from kinema.inference import limits
+from kinema.inference.familiarity import FOREIGN
 from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
@@ -45,6 +46,13 @@ def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
     if kind == "generate":
         shown += [*(frame["picture"] for frame in request.get("keyframes") or ()), request.get("last")]
     return [reference for reference in shown if reference]
+
+
+def as_made(kind: str, request: dict[str, Any], clip: Clip) -> dict[str, Any]:
+    """A request without the pictures that the film does not show, where all of them were left out as foreign to the model."""
+    if kind != "generate" or FOREIGN not in clip.settings or "pictures" in clip.settings:
+        return request
+    return {name: value for name, value in request.items() if name not in ("image", "last", "keyframes")}
 
 
 def making_of(kind: str, request: dict[str, Any]) -> Making:

@@ -346,13 +346,14 @@ class Worker:
         begun = time.perf_counter()
         artifact = str(claim.fence)
         staged: Path | None = None
+        request = render.as_made(claim.kind, claim.request, clip)
         try:
             staged = self.store.stage(claim.id)
             visible = self.settings.label or bool(claim.request.get("label"))
             made = write_film(
                 staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model,
-                making=render.making_of(claim.kind, claim.request),
-                sources=[self._ingredient(reference) for reference in render.sources_of(claim.kind, claim.request)],
+                making=render.making_of(claim.kind, request),
+                sources=[self._ingredient(reference) for reference in render.sources_of(claim.kind, request)],
             )  # fmt: skip
             self.reached("written")
             self.store.publish(staged, artifact)
