@@ -17,7 +17,7 @@ from kinema.media import Clip, Sound
 from kinema.provenance import read_manifest
 from kinema.server.app import create_app
 from kinema.server.jobs.publish import VIDEO
-from kinema.server.jobs.render import join
+from kinema.server.jobs.render import join_parts
 from kinema.server.jobs.worker import Worker
 from kinema.server.services import Services
 from kinema.server.settings import Settings
@@ -59,7 +59,7 @@ FIRST, SECOND = gray([8 * i for i in range(16)], side=32, fps=16.0), gray([200] 
 
 
 def test_parts_stand_in_their_order_at_one_size_and_rate() -> None:
-    made = join([(FIRST, 0.5, 1.0), (SECOND, 0.0, 0.5), (FIRST, 0.0, 0.25)], size="32x32", fps=16.0)
+    made = join_parts([(FIRST, 0.5, 1.0), (SECOND, 0.0, 0.5), (FIRST, 0.0, 0.25)], size="32x32", fps=16.0)
     assert (made.size, made.fps) == ("32x32", 16.0)
     assert made.frames[:, 16, 16, 0].tolist() == [8 * i for i in range(8, 16)] + [200] * 8 + [0, 8, 16, 24]
     assert made.sound is not None

@@ -105,7 +105,7 @@ def render_job(kind: str, model: Model, request: dict[str, Any], load: Load, pro
         return replace(made, settings={**made.settings, "size": made.size, **scaled})
     if kind == "join":
         parts = [(load(part["video"]), part["start"], part["end"]) for part in request["parts"]]
-        return join(parts, size=request["size"], fps=request["fps"])
+        return join_parts(parts, size=request["size"], fps=request["fps"])
     if kind == "record":
         return load(request["video"])
     if kind == "render":
@@ -136,7 +136,7 @@ def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:
     return replace(clip.pick(np.array(picks)), settings=settings)
 
 
-def join(parts: Sequence[tuple[Clip, float, float]], *, size: str, fps: float) -> Clip:
+def join_parts(parts: Sequence[tuple[Clip, float, float]], *, size: str, fps: float) -> Clip:
     """Join parts of clips in the given order, at one size and frame rate, each with its sound. parts: (clip, start, end), times in
     seconds."""
     pieces = [trim(clip, [(start, end)]).resample(fps).fit(*limits.parse_size(size)) for clip, start, end in parts]
