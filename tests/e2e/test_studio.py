@@ -231,7 +231,7 @@ def test_gallery(studio: Page, server: Running, clips: dict[str, dict[str, Any]]
     expect(mine).to_have_count(0)
     with server.http() as client:
         assert client.get(f"/v1/videos/{clip['id']}").status_code == 404
-    studio.get_by_test_id("toast-action").click()
+    studio.get_by_test_id("toast").filter(has_text="deleted").get_by_test_id("toast-action").click()
     expect(mine).to_be_visible()
 
 
@@ -590,6 +590,11 @@ def test_a_phone(opens: Opens, server: Running, clips: dict[str, dict[str, Any]]
         fits(tool)
     expect(page.get_by_test_id("thing").first).to_be_visible()
     fits("things")
+    go(page, "cutting")
+    page.get_by_test_id("add-clip").tap()
+    page.get_by_test_id("pick-clip").first.tap()
+    expect(page.get_by_test_id("reel-part")).to_have_count(1)
+    fits("the cutting table")
     go(page, "world", "new", id)
     page.get_by_test_id("start-world").tap()
     expect(page.get_by_test_id("live")).to_be_visible()

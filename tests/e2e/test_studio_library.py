@@ -6,8 +6,10 @@ import io
 import re
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +17,7 @@ pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[de
 
 from playwright.sync_api import Locator, Page, expect
 from tests.e2e.browser import choose, go, latest, pick, signed_in
-from tests.e2e.conftest import Opens, Running
+from tests.e2e.conftest import Opens, Running, until
 
 Clips = dict[str, dict[str, Any]]
 
@@ -244,3 +246,50 @@ def test_browsers_are_signed_out(opens: Opens, server: Running) -> None:
     expect(other.page.get_by_test_id("signin")).to_be_visible()
     assert re.search("#key=", other.page.url) is None
     assert signed_in(opens(), server).get_by_test_id("prompt").is_visible()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes webhooks, and refuses the first."""
+
+    taken: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.taken.append(self.headers["webhook-id"])
+        self.send_response(500 if len(self.taken) == 1 else 204)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+def test_a_webhook_is_tried_logged_sent_again_and_renewed(studio: Page, server: Running) -> None:
+    """What the receiver answered is told at once and stands in the log; a new secret is shown once, after a question."""
+    Receiver.taken.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver, server.http() as client:
+        Thread(target=receiver.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{receiver.server_port}/hook"
+        made = client.post("/v1/webhooks", json={"url": url, "events": ["video.completed"]}).json()
+        if "old_secret_until" not in made:
+            pytest.skip("this server keeps no log of deliveries")
+        go(studio, "settings")
+        row = studio.get_by_test_id("webhook-row").filter(has_text=url)
+        row.get_by_test_id("test-webhook").click()
+        expect(studio.get_by_test_id("toast")).to_contain_text("answered 500")
+        row.get_by_test_id("deliveries").click()
+        deliveries = studio.get_by_test_id("delivery")
+        expect(deliveries).to_have_count(1)
+        expect(deliveries.first).to_contain_text("answered 500")
+        deliveries.first.get_by_test_id("replay").click()
+        until(lambda: studio.wait_for_timeout(50) is None and len(Receiver.taken) == 2)
+        studio.get_by_test_id("reload-deliveries").click()
+        expect(deliveries.first).to_contain_text("Received")
+        assert Receiver.taken[0] == Receiver.taken[1], "a delivery that is sent again keeps its id"
+        studio.get_by_test_id("deliveries-dialog").get_by_test_id("dialog-close").click()
+        row.get_by_test_id("rotate-webhook").click()
+        studio.get_by_test_id("rotate-yes").click()
+        expect(studio.get_by_test_id("secret")).not_to_have_text(made["secret"])
+        studio.get_by_test_id("secret-done").click()
+        expect(row).to_contain_text("old secret until")
+        client.delete(f"/v1/webhooks/{made['id']}")
+        receiver.shutdown()

@@ -316,6 +316,11 @@ export const account = {
   webhooks: () => call("GET", "/v1/webhooks"),
   createWebhook: (url, events) => call("POST", "/v1/webhooks", { url, events }),
   removeWebhook: (id) => call("DELETE", at("webhooks", id)),
+  /** A new secret; the former one signs as well for a day. */
+  rotateWebhook: (id) => call("POST", at("webhooks", id, "/rotate"), {}),
+  testWebhook: (id) => call("POST", at("webhooks", id, "/test")),
+  deliveries: (id) => call("GET", at("webhooks", id, "/deliveries?limit=50")),
+  replay: (id, delivery) => call("POST", at("webhooks", id, `/deliveries/${encodeURIComponent(delivery)}/replay`)),
 };
 
 /** Needs no key. @param {Blob} blob @param {string} name */

@@ -26,7 +26,7 @@ export function Reel({ parts, chosen, second, onChoose, onMove }) {
   return html`<div class="reel-scroll"><ol class="reel" aria-label="Parts in order" data-testid="reel">
       ${parts.map((part, i) => html`<li key=${part.key} style=${{ flex: `${part.to - part.from} 0 64px` }} class=${classes({ over: over === i })}>
         <button type="button" class="reel-part" aria-pressed=${part.key === chosen ? "true" : "false"} draggable data-testid="reel-part"
-          aria-label=${`Part ${i + 1}: ${part.name}, ${trim(part.to - part.from)} seconds. Alt and an arrow key move it.`}
+          aria-label=${`${trim(part.to - part.from)} s, part ${i + 1}: ${part.name}. Alt and an arrow key move it.`}
           onClick=${() => onChoose(part.key)} onKeyDown=${keys(i)} onDragStart=${(event) => event.dataTransfer.setData(PLACE_TYPE, String(i))}
           onDragOver=${(event) => (event.preventDefault(), setOver(i))} onDragLeave=${() => setOver(null)} onDrop=${drop(i)}>
           <img src=${videos.url(part.id, "thumbnail")} alt="" draggable=${false} /><span>${trim(part.to - part.from)} s</span></button></li>`)}
