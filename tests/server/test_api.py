@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,19 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from kinema.server.app import create_app
 from kinema.server.settings import Settings
 
-PICTURE = ("a.png", b"no picture", "image/png")
+
+def png() -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (64, 64), (9, 9, 9)).save(made, "PNG")
+    return made.getvalue()
+
+
+PICTURE = ("a.png", png(), "image/png")
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +34,14 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def test_a_form_says_what_json_says(client: TestClient) -> None:
-    given = {"prompt": "a star", "seconds": 2, "strict": True, "keyframes": [{"picture": "file_x", "at": 1}]}
-    form = {"prompt": "a star", "seconds": "2", "strict": "true", "keyframes[0][picture]": "file_x", "keyframes[0][at]": "1"}
+    picture = client.post("/v1/files", files={"file": PICTURE}).json()["id"]
+    given = {
+        "prompt": "a star", "seconds": 2, "size": "128x128", "strict": True, "keyframes": [{"picture": picture, "at": 1}]
+    }  # fmt: skip
+    form = {
+        "prompt": "a star", "seconds": "2", "size": "128x128", "strict": "true", "keyframes[0][picture]": picture,
+        "keyframes[0][at]": "1",
+    }  # fmt: skip
     answers = [
         client.post("/v1/estimate", json=given),
         client.post("/v1/estimate", data=form),
@@ -35,6 +50,47 @@ def test_a_form_says_what_json_says(client: TestClient) -> None:
     assert [answer.status_code for answer in answers] == [200] * 3
     assert answers[0].json() == answers[1].json() == answers[2].json()
     assert answers[0].json()["pixel_seconds"] == 128 * 128 * 2
+    assert [file["id"] for file in client.get("/v1/files").json()["data"]] == [picture], "an estimate keeps no file"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prompt": " "},
+        {"prompt": "quantum finance"},
+        {"prompt": "a ball", "project": "proj_0"},
+        {"prompt": "a ball", "seconds": 1, "keyframes": [{"picture": "file_x", "at": 1}]},
+        {"prompt": "a ball", "input_reference": "file_x"},
+        {"prompt": "a ball", "input_reference": "data:image/png;base64,AAAA"},
+        {"prompt": "a ball", "characters": ["char_x"]},
+        {"prompt": "a ball", "guides": {"camera": [[1, 5, 5, 0]]}},
+        {"prompt": "a ball", "size": "31x31"},
+        {"blend": {"a": "video_x", "b": "video_y"}},
+    ],
+)
+def test_an_estimate_refuses_what_is_refused(client: TestClient, given: Any) -> None:
+    estimated, made = (client.post(path, json=given) for path in ("/v1/estimate", "/v1/videos"))
+    assert estimated.status_code == made.status_code >= 400, (estimated.text, made.text)
+    assert estimated.json() == made.json()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1/videos?limt=3", "unknown parameter 'limt'; did you mean 'limit'?"),
+        ("/v1/keys?x=3", "unknown parameter 'x'; there are none here"),
+    ],
+)
+def test_unknown_fields_of_addresses_are_refused(client: TestClient, path: str, message: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+
+
+def test_a_form_that_is_not_utf_8_is_refused(client: TestClient) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\na b\xe4ll\r\n--x--\r\n'
+    answer = client.post("/v1/videos", content=body, headers={"content-type": "multipart/form-data; boundary=x"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+    assert answer.json()["error"]["message"] == "prompt is not a text in utf-8; send it in UTF-8"
 
 
 @pytest.mark.parametrize("path", ["/v1/videos", "/v1/keys", "/v1/files", "/v1/worlds", "/v1/worlds/world_0/step"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.cors import CORSMiddleware
@@ -38,6 +38,7 @@ from kinema.server.api import (
     worlds,
 )
 from kinema.server.api.bodies import body_schemas
+from kinema.server.api.dependencies import check_query
 from kinema.server.api.errors import body
 from kinema.server.api.handlers import add_error_handlers
 from kinema.server.billing import SETTLE_S
@@ -170,7 +171,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     app.state.services, app.state.manager = services, manager
 
     for resource in RESOURCES:
-        app.include_router(resource.router)
+        app.include_router(resource.router, dependencies=[Depends(check_query)])
     add_error_handlers(app)
 
     @app.get("/verify", include_in_schema=False)

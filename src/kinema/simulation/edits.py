@@ -28,6 +28,7 @@ FORMS = (
     "remove X",
     "add a [SIZE] COLOR KIND [on the left|right|in the middle|at the top|at the bottom]",
     "make X COLOR|SIZE|MATERIAL|bigger|smaller",
+    "make X N times larger|smaller",
     "stop X",
     "push X left|right|up|down [gently|hard]",
     "change the background to NAME",
@@ -100,6 +101,10 @@ def _fixed(scene: Scene, slot: int, field: str, value: float) -> Scene:
     return new
 
 
+SMALLEST, LARGEST = 0.4, 1.5
+"""Radii that changes may make, in room units."""
+
+
 def _number(text: str) -> float:
     value = float(text)
     if not -1e3 < value < 1e3:
@@ -142,7 +147,19 @@ def _make(phrase: str, how: str, now: State) -> Change:
     if how in MATERIALS:
         return Change(understood=understood, apply=lambda scene: _fixed(scene, e.slot, "material", MATERIALS.index(how)))
     radius = SIZES.get(how) or e.radius * {"bigger": 1.3, "larger": 1.3, "smaller": 1 / 1.3}[how]
-    return Change(understood=understood, apply=lambda scene: _fixed(scene, e.slot, "size", min(max(radius, 0.4), 1.5)))
+    radius = min(max(radius, SMALLEST), LARGEST)
+    return Change(understood=understood, apply=lambda scene: _fixed(scene, e.slot, "size", radius))
+
+
+def _scale(phrase: str, times: str, how: str, now: State) -> Change:
+    e, factor = one(phrase, now.entities), float(times)
+    radius = e.radius * factor if how != "smaller" else e.radius / max(factor, 1e-9)
+    if not SMALLEST <= radius <= LARGEST:
+        most = LARGEST / e.radius if how != "smaller" else e.radius / SMALLEST
+        raise InputError(f"{excerpt(times)} times {how}: the {e.name} can be up to {most:.1f} times {how}")
+    return Change(
+        understood=f"make the {e.name} {factor:g} times {how}", apply=lambda scene: _fixed(scene, e.slot, "size", radius)
+    )
 
 
 def _push(phrase: str, direction: str, force: str, now: State) -> Change:
@@ -188,6 +205,7 @@ _NOT = "(?:had not|hadn t|was not|were not)"
 _DIRECTION, _PLACE = "|".join(DIRECTIONS), "|".join([*PLACES, "bottom"])
 _HOW = "|".join([*COLORS, *SIZES, *MATERIALS, "bigger", "larger", "smaller"])
 _GROUND = "|".join(BACKGROUNDS)
+_NUMBER = r"\d+(?:\.\d+)?(?:e\d+)?"
 
 
 def parse(text: str, now: State) -> Change:
@@ -198,16 +216,17 @@ def parse(text: str, now: State) -> Change:
             rf"^(?:change|set|swap|turn|make) (?:the )?(?:background|backdrop|scenery) (?:to |into )?(?:a |the )?({_GROUND})$",
             lambda m: _background(m[1]),
         ),
-        (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_DIRECTION}) by (\d+(?:\.\d+)?)(?: units?)?$",
+        (rf"^(?:move|shift|slide) (.+?) (?:to the )?({_DIRECTION}) by ({_NUMBER})(?: units?)?$",
          lambda m: _move(m[1], m[2], m[3], now)),
         (rf"^(?:move|put|place) (.+?) (?:to|in|at|on) the ({_PLACE})(?: side| edge)?$",
          lambda m: _move_to(m[1], *_place(m[2], one(m[1], now.entities), now), now)),
-        (r"^(?:move|put|place) (.+?) (?:to|at) (-?\d+(?:\.\d+)?),? (-?\d+(?:\.\d+)?)$",
+        (rf"^(?:move|put|place) (.+?) (?:to|at) (-?{_NUMBER}),? (-?{_NUMBER})$",
          lambda m: _move_to(m[1], _number(m[2]), _number(m[3]), now)),
         (rf"^(?:move|shift|slide) (.+?) ({_DIRECTION})$", lambda m: _move(m[1], m[2], None, now)),
         (r"^(?:remove|delete|erase|take away) (.+)$", lambda m: _take_away(m[1], now)),
         (rf"^(?:add|put in|create) (?:a |an |another )?(.+?)(?: (?:on|in|at) the ({_PLACE}))?$",
          lambda m: _new(m[1], m[2], now)),
+        (rf"^make (.+?) ({_NUMBER}) times (bigger|larger|smaller)$", lambda m: _scale(m[1], m[2], m[3], now)),
         (rf"^(?:make|paint|turn|color|recolor) (.+?) ({_HOW})$", lambda m: _make(m[1], m[2], now)),
         (r"^(?:stop|halt|freeze) (.+)$", lambda m: _stop(m[1], now)),
         (rf"^(?:push|kick|throw|hit) (.+?) (?:to the )?({_DIRECTION})(?: (gently|hard))?$",

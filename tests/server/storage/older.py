@@ -5,10 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 TABLES = ("sessions", "projects")
-INDEXES = ("jobs_deleted", "files_of_key", "ledger_of_day")
+INDEXES = ("jobs_deleted", "files_of_key", "ledger_of_day", "deliveries_of_webhook")
 COLUMNS = (
     *("jobs.title", "jobs.favorite", "jobs.tags", "jobs.project", "files.purpose", "files.deleted_at"),
-    *("keys.daily_quota", "keys.max_worlds"),
+    *("keys.daily_quota", "keys.max_worlds", "webhooks.old_secret", "webhooks.old_secret_until"),
+    *("deliveries.created_at", "deliveries.last_at", "deliveries.last_status", "deliveries.last_error"),
 )
 """What the revisions after 0001 added."""
 

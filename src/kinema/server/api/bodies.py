@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from kinema.errors import ApiError, OutputError
 from kinema.server.storage.uploads import MOST_BYTES, Sent
@@ -164,6 +165,22 @@ def body_schemas() -> dict[str, Any]:
     return dict(schemas["$defs"])
 
 
+class _TextParser(MultiPartParser):
+    """Starlette's parser, which reads texts that are not UTF-8 as Latin-1; this one refuses them."""
+
+    def on_part_end(self) -> None:
+        part = self._current_part
+        if part.file is None:
+            try:
+                part.data.decode(self._charset)
+            except UnicodeDecodeError:
+                name = part.field_name[:80]
+                raise ApiError(
+                    400, f"{name} is not a text in {self._charset}; send it in UTF-8", param=name, code="invalid_value"
+                ) from None
+        super().on_part_end()
+
+
 async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) -> dict[str, Any]:
     """A body as a dict of values, files as `Sent`. Where one file is all that is wanted, texts beside it are short and few."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -172,9 +189,16 @@ async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) 
             raise ApiError(415, "expected a body of JSON", code="invalid_json")
         try:
             fields, longest = (4 * MOST_LIST, MOST_STATE) if files > 1 else (8, MOST_TEXT)
-            form = await request.form(max_files=files, max_fields=fields, max_part_size=longest)
-        except HTTPException as error:
-            raise ApiError(400, f"the form cannot be read: {error.detail}", code="invalid_form") from None
+            if kind == "multipart/form-data":
+                parser = _TextParser(
+                    request.headers, request.stream(), max_files=files, max_fields=fields, max_part_size=longest
+                )
+                form = await parser.parse()
+            else:
+                form = await request.form(max_files=files, max_fields=fields, max_part_size=longest)
+        except (HTTPException, MultiPartException) as error:
+            reason = error.detail if isinstance(error, HTTPException) else error.message
+            raise ApiError(400, f"the form cannot be read: {reason}", code="invalid_form") from None
         except ApiError:
             raise
         except OSError as error:

@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from kinema.errors import ApiError
 from kinema.server.api.bodies import raw_body
+from kinema.server.api.explain import unknown_parameter
 from kinema.server.auth import Caller
 from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
@@ -64,6 +67,23 @@ def caller_who(check: Callable[[Caller], None]) -> Callable[..., Awaitable[Calle
         return caller
 
     return allowed
+
+
+async def check_query(connection: HTTPConnection) -> None:
+    """400 for a field of the address that the route does not know."""
+    route = connection.scope.get("route")
+    if connection.scope["type"] != "http" or not isinstance(route, APIRoute):
+        return
+    known = _query_fields(route.dependant)
+    for name in connection.query_params:
+        if name not in known:
+            raise unknown_parameter(name, known)
+
+
+def _query_fields(needed: Dependant) -> set[str]:
+    """The names of the fields of an address that a route and what it depends on read."""
+    inner = [_query_fields(dependency) for dependency in needed.dependencies]
+    return {field.alias for field in needed.query_params}.union(*inner)
 
 
 Reader = Annotated[Caller, Depends(caller_who(lambda caller: caller.need("read")))]

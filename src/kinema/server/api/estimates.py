@@ -1,19 +1,18 @@
-"""What a video would take, before it is asked for."""
+"""What a video would take, before it is asked for. What `POST /v1/videos` refuses of a request is refused here too."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from kinema.inference import limits
 from kinema.server.api.bodies import Route
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
 from kinema.server.api.usage import Quota, quota
-from kinema.server.api.video_schema import CreateVideo, cost, normalize, words_of
+from kinema.server.api.video_schema import CreateVideo, is_heavy, words_of
+from kinema.server.jobs.submission import Submission
 
 router = APIRouter(prefix="/v1/estimate", tags=["videos"], responses=ERRORS, route_class=Route)
 
@@ -37,16 +36,15 @@ async def estimate(
     caller: Reader, services: ServicesDep, given: Annotated[CreateVideo, Depends(CreateVideo.read)]
 ) -> Estimate:
     def compute() -> Estimate:
-        model, request, notes = normalize(services, given, seconds=given.seconds, fps=given.fps)
-        width, height = limits.parse_size(request["size"])
-        pixels = cost(width, height, request["seconds"], request["fps"], request["steps"])
-        speed = services.throughput.speed(model, "generate")
+        job = Submission(services).try_create(given, caller)
+        model, pixels = job["model"], job["pixel_seconds"]
+        speed = services.throughput.speed(model, job["kind"])
         before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in services.queue.waiting(None) if not job.paused)
         unknown, hint = words_of(given.prompt, model)
         return Estimate(
-            model=model, size=request["size"], pixel_seconds=pixels, run_s=None if speed is None else round(speed * pixels, 2),
+            model=model, size=job["size"], pixel_seconds=pixels, run_s=None if speed is None else round(speed * pixels, 2),
             wait_s=None if speed is None else round(speed * before / max(services.throughput.num_workers(), 1), 2),
-            unknown_words=unknown, hint=hint, notes=notes, quota=quota(services, caller.key_id),
+            unknown_words=unknown, hint=hint, notes=job["request"]["notes"], quota=quota(services, caller.key_id),
         )  # fmt: skip
 
-    return await run_in_threadpool(compute)
+    return await services.run_apart(compute, heavy=is_heavy(given))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -32,7 +32,7 @@ def _explain_body(error: dict[str, Any], schema: dict[str, Any]) -> ApiError:
         path, kind = path[:-1], "too_short"
     name = _name(path)
     if kind == "extra_forbidden":
-        return _unknown(name, list(_part(schema, path[:-1])["properties"]))
+        return unknown_parameter(name, list(_part(schema, path[:-1])["properties"]))
     part = _part(schema, path)
     about = part.get("description", "")
 
@@ -77,11 +77,13 @@ def _part(schema: dict[str, Any], path: Sequence[str | int]) -> dict[str, Any]:
     return part
 
 
-def _unknown(name: str, known: list[str]) -> ApiError:
+def unknown_parameter(name: str, known: Collection[str]) -> ApiError:
+    """400 for a field of a body or an address that does not exist, with the nearest name, or all."""
     inside = name.rpartition(".")[2]
     near = difflib.get_close_matches(inside, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
-    return ApiError(400, f"unknown parameter {name!r}{hint}", param=name, code="unknown_parameter")
+    others = f"; there are {', '.join(sorted(known))}" if known else "; there are none here"
+    hint = f"; did you mean {near[0]!r}?" if near else others
+    return ApiError(400, f"unknown parameter {name[:80]!r}{hint}", param=name[:80], code="unknown_parameter")
 
 
 def _expected(part: dict[str, Any]) -> str:

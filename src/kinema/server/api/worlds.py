@@ -238,7 +238,11 @@ async def branch_world(on: Writable, given: Annotated[BranchWorld, Depends(Branc
     "/{id}/frame", summary="The picture now", response_class=Response,
     responses={200: {"content": {"image/png": {}}, "description": "a picture"}},
 )  # fmt: skip
-async def get_frame(on: Readable, scale: Annotated[int, Query(ge=1, le=8)] = 1) -> Response:
+async def get_frame(
+    on: Readable,
+    scale: Annotated[int, Query(ge=1, le=8)] = 1,
+    t: Annotated[str | None, Query(description="has no meaning; makes the address of a changing picture a new one")] = None,
+) -> Response:
     snapshot = await on.manager.snapshot(on.session)
     assert snapshot.frame is not None
     size = scale * max(snapshot.frame.shape[:2])

@@ -50,13 +50,17 @@ from kinema.server.worlds.files import scene_of
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One try to accept a request. repeat: what makes it the same as another. stored_files: ids of the files stored for it."""
+    """One try to accept a request. repeat: what makes it the same as another. stored_files: ids of the files stored for it. trial:
+    nothing is accepted; it only shows whether the request could be."""
 
     caller: Caller
     repeat: Repeat | None = None
     stored_files: list[str] = field(default_factory=list)
+    trial: bool = False
 
 
+Job = dict[str, Any]
+"""The columns of a job that is accepted."""
 Take = Callable[[Attempt], Video]
 
 
@@ -100,14 +104,32 @@ class Submission:
 
     def create(self, given: CreateVideo, attempt: Attempt) -> Video:
         """Submit a video from a prompt and pictures."""
+        return self._accept(attempt, self._film(given, attempt))
+
+    def change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> Video:
+        """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
+        return self._accept(attempt, self._change(kind, given, attempt, remixed_from=remixed_from))
+
+    def try_create(self, given: CreateVideo, caller: Caller) -> Job:
+        """The job that a request would become; what `create` refuses is refused, but for what depends on the moment: a used-up
+        quota, a full queue, a full disk. Files that came with the request are not kept."""
+        attempt = Attempt(caller=caller, trial=True)
+        try:
+            return self._film(given, attempt)
+        finally:
+            self._delete_files(attempt.stored_files)
+
+    def _film(self, given: CreateVideo, attempt: Attempt) -> Job:
+        """The job of a video from a prompt and pictures."""
         if given.blend is not None:
             shared = {name: value for name, value in given if name in BlendVideos.model_fields}
-            return self.change("blend", BlendVideos(**shared, a=given.blend.a, b=given.blend.b), attempt)
+            return self._change("blend", BlendVideos(**shared, a=given.blend.a, b=given.blend.b), attempt)
         caller = attempt.caller
         model, request, _ = normalize(self.services, given, seconds=given.seconds, fps=given.fps)
         width, height = limits.parse_size(request["size"])
         price = cost(width, height, request["seconds"], request["fps"], request["steps"])
-        self.services.queue.check(caller.key_id, price, caller.concurrency)
+        if not attempt.trial:
+            self.services.queue.check(caller.key_id, price, caller.concurrency)
         if not (given.prompt.strip() or given.input_reference or given.last or given.keyframes):
             raise ApiError(
                 400, "prompt is missing: say what happens, or give a picture", param="prompt", code="missing_value"
@@ -131,7 +153,7 @@ class Submission:
             width, height = limits.parse_size(request["size"])
             check_length(find_config(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
         sources = [reference["video"] for reference in shown if "video" in reference]
-        return self._accept(
+        return self._job(
             attempt, "generate", model, request, sources=sources, given=given, seconds=request["seconds"],
             size=request["size"],
         )  # fmt: skip
@@ -149,15 +171,16 @@ class Submission:
             frames.append({"picture": self._resolve(frame.picture, f"keyframes[{i}].picture", attempt), "at": frame.at})
         return frames
 
-    def change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> Video:
-        """Submit a video made from others: edit, remix, extend, blend, loop, trim. A trim keeps its source's size and rate,
+    def _change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> Job:
+        """The job of a video made from others. A trim keeps its source's size and rate,
         whatever the model films."""
         wanted = dict(given)
         prompt: str = wanted.get("prompt", "")
         model, notes = model_for(given.model, self.services.settings.aliases)
         check_prompt(prompt, model, given.strict)
         note_unknown_words(prompt, model, notes)
-        self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
+        if not attempt.trial:
+            self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
         known = {
             name: self._resolve(wanted[name], name, attempt)
             for name in ("video", "a", "b", "mask")
@@ -193,7 +216,7 @@ class Submission:
             "prompt": prompt, "seconds": extra_s, "size": size, "fps": first["fps"], "notes": notes, "seed": seed_of(given),
         }  # fmt: skip
         sources = [reference["video"] for reference in known.values() if "video" in reference]
-        return self._accept(
+        return self._job(
             attempt, kind, model, request, sources=sources, given=given, remixed_from=remixed_from,
             seconds=seconds, size=size, called=prompt or first["prompt"],
         )  # fmt: skip
@@ -224,10 +247,11 @@ class Submission:
         }  # fmt: skip
         videos = [part["video"]["video"] for part in parts if "video" in part["video"]]
         prompts = dict.fromkeys(source["prompt"] for source in sources if source["prompt"])
-        return self._accept(
+        job = self._job(
             attempt, "join", model, request, sources=list(dict.fromkeys(videos)), given=given, seconds=seconds,
             size=size, called=given.prompt or ", ".join(prompts)[:MOST_TEXT],
         )  # fmt: skip
+        return self._accept(attempt, job)
 
     def record(self, clip: Clip, name: str, model: str, attempt: Attempt) -> Video:
         """Submit frames of a world, as they were rendered, for the gallery. model: that of the world."""
@@ -243,7 +267,8 @@ class Submission:
             "seed": clip.settings.get("seed"), "steps": None, "notes": [],
         }  # fmt: skip
         given = VideoRequest.model_validate({"title": name[:MOST_TITLE]})
-        return self._accept(attempt, "record", model, request, sources=[], given=given, seconds=seconds, size=size)
+        job = self._job(attempt, "record", model, request, sources=[], given=given, seconds=seconds, size=size)
+        return self._accept(attempt, job)
 
     def render(self, given: RenderState, attempt: Attempt) -> Video:
         """Submit a video rendered from a scene state."""
@@ -255,29 +280,35 @@ class Submission:
             find_config(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
         )
         wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
-        return self._accept(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
+        job = self._job(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
+        return self._accept(attempt, job)
 
-    def _accept(
+    def _job(
         self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
-    ) -> Video:  # fmt: skip
+    ) -> Job:  # fmt: skip
+        """The job of a request; 400 if moderation refuses its prompt."""
         caller = attempt.caller
         refusal = self.services.moderation.check_prompt(request["prompt"])
         if refusal:
             self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
             raise ApiError(400, refusal, param="prompt", code="content_policy_violation")
         width, height = limits.parse_size(size)
-        job = {
+        job: Job = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
             "priority": given.priority, "shape": shape_of(kind, model, request),
             "pixel_seconds": cost(width, height, seconds, float(request["fps"]), request["steps"]),
         }  # fmt: skip
-        job |= self.services.library.labels(caller.key_id, given.given_labels())
+        return job | self.services.library.labels(caller.key_id, given.given_labels())
+
+    def _accept(self, attempt: Attempt, job: Job) -> Video:
+        """Put a job into the queue."""
+        caller = attempt.caller
         self.services.store.check_space()
         row = self.services.queue.submit(job, limit=caller.concurrency, repeat=attempt.repeat)
-        self.services.queue.note(caller.key_id, f"video.{kind}", row.id)
-        self.services.metrics.accepted(kind)
+        self.services.queue.note(caller.key_id, f"video.{row.kind}", row.id)
+        self.services.metrics.accepted(row.kind)
         return video_object(self.services, row, place=self.services.queue.ahead(row))
 
 
