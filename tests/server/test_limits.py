@@ -15,7 +15,7 @@ from tests.server.conftest import Harness
 from kinema.cli.main import main
 from kinema.errors import ApiError, InputError
 from kinema.server.app import create_app
-from kinema.server.auth import LIMITS, SCOPES, limits_of
+from kinema.server.auth import LIMITS, SCOPES, key_limits
 from kinema.server.billing import Billing
 from kinema.server.settings import Settings
 from kinema.server.storage.ledger import spent_today
@@ -88,9 +88,13 @@ def test_a_key_has_so_many_worlds(tmp_path: Path) -> None:
 
 
 def test_what_is_named_goes_before_what_is_usual() -> None:
-    assert limits_of(("read", "videos"), {}) == LIMITS
-    assert limits_of(("videos",), {"concurrency": 0, "quota": None, "rate": 5}) == {**LIMITS, "concurrency": None, "rate": 5}
-    assert limits_of(SCOPES, {"daily_quota": 7.0}) == {"daily_quota": 7.0}
+    assert key_limits(("read", "videos"), {}) == LIMITS
+    assert key_limits(("videos",), {"concurrency": 0, "quota": None, "rate": 5}) == {
+        **LIMITS,
+        "concurrency": None,
+        "rate": 5,
+    }
+    assert key_limits(SCOPES, {"daily_quota": 7.0}) == {"daily_quota": 7.0}
 
 
 def test_keys_are_made_with_limits_over_http(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sqlalchemy import select
 
     from kinema.errors import ApiError
-    from kinema.server.auth import Auth, limits_of
+    from kinema.server.auth import Auth, key_limits
     from kinema.server.storage.database import Database
     from kinema.server.storage.engine import sqlite_url
     from kinema.server.storage.tables import audit
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             expires = None if arguments.days is None else 86400 * arguments.days
             options = {option[2:].replace("-", "_") for option, _, _ in LIMIT_OPTIONS}
             named = {name: getattr(arguments, name) for name in options}
-            text, row = auth.make(arguments.name, scopes, expires_s=expires, **limits_of(scopes, named))
+            text, row = auth.make(arguments.name, scopes, expires_s=expires, **key_limits(scopes, named))
             print(f"{row.id}  {text}")
             print(f"Limits: {limits_text(row)}; each can be named, and 0 lifts it")
         elif arguments.verb == "revoke":

@@ -84,7 +84,7 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-def limits_of(scopes: tuple[str, ...], given: Mapping[str, float | None]) -> dict[str, Any]:
+def key_limits(scopes: tuple[str, ...], given: Mapping[str, float | None]) -> dict[str, Any]:
     """The limits of a new key. given: those that were named, 0 for no limit; where they are None, LIMITS, or none for
     administrators."""
     usual = {} if "admin" in scopes else LIMITS
@@ -116,7 +116,7 @@ class Auth:
         max_worlds: int | None = None,
         by: str | None = None,
     ) -> tuple[str, Row[Any]]:
-        """Create a key. Returns its text, which is not stored, and its row. Limits: None is none; `limits_of` a new key."""
+        """Create a key. Returns its text, which is not stored, and its row. Limits: None is none; `key_limits` a new key."""
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
             raise InputError(f"scopes {', '.join(unknown) or 'none'}: expected some of {', '.join(SCOPES)}")

@@ -12,7 +12,7 @@ from kinema.server.api.bodies import MOST_LIST, Body, Filled, Route
 from kinema.server.api.dependencies import Admin, ServicesDep
 from kinema.server.api.errors import ERRORS
 from kinema.server.api.responses import Listing, RowResponse
-from kinema.server.auth import LIMITS, SCOPES, SCOPES_OF_A_KEY, limits_of
+from kinema.server.auth import LIMITS, SCOPES, SCOPES_OF_A_KEY, key_limits
 
 router = APIRouter(prefix="/v1/keys", tags=["access"], responses=ERRORS, route_class=Route)
 
@@ -74,7 +74,7 @@ async def make_key(caller: Admin, services: ServicesDep, given: Annotated[Create
         named = given.model_dump(include={"quota", "rate", *LIMITS})
         text, row = services.auth.make(
             given.name, scopes, expires_s=None if given.expires_in_days is None else 86400 * given.expires_in_days,
-            by=caller.key_id, **limits_of(scopes, named),
+            by=caller.key_id, **key_limits(scopes, named),
         )  # fmt: skip
         return NewKey(**Key.model_validate(row).model_dump(), key=text)
 
