@@ -31,6 +31,7 @@ from kinema.inference.canvas_io import (
     padded_size,
     resolve_film_model,
 )
+from kinema.inference.checkpoint import WindowCheckpoint
 from kinema.inference.clips import (
     changes_of,
     extend_by_rollout,
@@ -82,7 +83,7 @@ MOVING = 3
 def films(
     prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
     size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
-    progress: Progress | None = None, watch: OnFrames | None = None,
+    progress: Progress | None = None, watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Film several prompts in one pass, each as `generate` films it alone with its seed.
 
@@ -98,6 +99,7 @@ def films(
         progress: Called with (stage, steps done, steps in all).
         watch: Called with the canvas once its states are planned and while it is rendered, and with the number of frames
             rendered so far.
+        checkpoint: Keeps each window of the films; those that it has are not made again. None: nothing is kept.
 
     Returns:
         N clips of T = round(seconds * fps) frames, with their states and settings.
@@ -117,7 +119,9 @@ def films(
     canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
     texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
     canvas = replace(canvas, text=stack(texts, canvas.time_s))
-    filled = pipeline.fill_canvas(engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch)
+    filled = pipeline.fill_canvas(
+        engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch, checkpoint=checkpoint
+    )
     layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
     records = [
         {**settings_of(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
@@ -142,6 +146,7 @@ def generate(
     options: SamplingConfig | None = None,
     strict: bool = False,
     progress: Progress | None = None,
+    checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:
     """Film a prompt.
 
@@ -162,6 +167,7 @@ def generate(
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
         progress: Called with (stage, steps done, steps in all).
+        checkpoint: Keeps each window of the clips; those that it has are not made again. None: nothing is kept.
 
     Returns:
         `count` clips of T = round(seconds * fps) frames, with their states and settings. A known picture
@@ -215,7 +221,7 @@ def generate(
         settings["camera"] = [list(stop) for stop in camera]
     clips = film_canvas(
         engine, canvas, check_options(options), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
-        progress=progress, closed=bool(known),
+        progress=progress, closed=bool(known), checkpoint=checkpoint,
     )  # fmt: skip
     return [paste(clip, known) for clip in clips]
 

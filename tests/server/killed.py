@@ -1,4 +1,6 @@
-"""A worker that ends itself by kill -9 at a point of its work: python tests/server/killed.py DATA POINT [COUNT]"""
+"""A worker that ends itself by kill -9 at a point of its work: python tests/server/killed.py DATA POINT [COUNT]
+
+It writes every window of a film to disk, so that it can be killed after each."""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from kinema.server.jobs import checkpoint
 from kinema.server.jobs.worker import Worker
 from kinema.server.settings import Settings
 
@@ -14,6 +17,7 @@ from kinema.server.settings import Settings
 def main() -> None:
     data, point, passes = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 1
     left = [passes]
+    checkpoint.WRITE_S = 0.0
 
     def reached(name: str) -> None:
         if name == point:

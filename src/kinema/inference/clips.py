@@ -18,6 +18,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.diffusion.seeds import frame_seed
 from kinema.inference import pipeline
 from kinema.inference.canvas_io import blank_canvas, check_seed, decode_clips, encode_frames, encode_prompt, padded_size
+from kinema.inference.checkpoint import WindowCheckpoint
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import Named, known_identities, lay_scenes, named_objects
 from kinema.inference.pipeline import Progress, estimate_state
@@ -47,12 +48,13 @@ def paste(clip: Clip, known: dict[int, Frames]) -> Clip:
 
 def film_canvas(
     model: Model, canvas: Canvas, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int], prompt: str,
-    settings: dict[str, Any], progress: Progress | None, closed: bool = False,
+    settings: dict[str, Any], progress: Progress | None, closed: bool = False, checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
-    """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures."""
+    """Fill a canvas and decode its clips. closed: add only objects that the prompt names to those of known pictures. checkpoint:
+    keeps what is filled of it."""
     seeds = [check_seed(seed) + i for i in range(canvas.batch)]
     named = [named_objects(prompt, canvas.schema)] * canvas.batch if closed else None
-    filled = pipeline.fill_canvas(model, canvas, options, seeds, progress, named=named)
+    filled = pipeline.fill_canvas(model, canvas, options, seeds, progress, named=named, checkpoint=checkpoint)
     record = settings_of(model, options, prompt) | settings
     if named is not None:
         _warn_of_absent(filled, named[0])

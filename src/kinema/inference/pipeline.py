@@ -24,6 +24,7 @@ from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.conditioning import fix_identity
 from kinema.diffusion.seeds import candidate_seed, window_seed
 from kinema.inference.candidates import copies, plan_scores
+from kinema.inference.checkpoint import WindowCheckpoint
 from kinema.inference.keyframes import Named, close_slots, joining_texts, near_another
 from kinema.inference.sampling import SamplingConfig, sample_canvas
 from kinema.inference.velocities import estimate_velocity
@@ -214,8 +215,9 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
 
 
 def plan_state(
-    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None
-) -> Canvas:
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
+    checkpoint: WindowCheckpoint | None = None,
+) -> Canvas:  # fmt: skip
     """Sample every track but the video, window by window; identities are decided in the first window. Where only the text is known,
     the best of several candidates is finished (`kinema.inference.candidates`)."""
     names = ["state", *canvas.schema.vectors]
@@ -229,17 +231,32 @@ def plan_state(
         report = None
         if progress is not None:
             report = lambda i, n, number=number: progress("plan", number * n + i, n * len(windows))
-        window_seeds = [window_seed(seed, number) for seed in seeds]
-        if _open(part, options):
-            done = _best(model, part, options, window_seeds, _half_width(canvas), report)
-        else:
-            steps, scale = options.num_plan_steps, options.guidance_scale
-            done = sample_canvas(model, part, options, window_seeds, steps=steps, guidance=scale, progress=report)
-        settled = _settled(model, part, done.values["state"])
-        identity = settled[:, 0] if identity is None else identity
-        values = {"state": settled, "scene": _settled_scene(part, done.values["scene"])}
-        canvas = canvas.write_part(done.with_values(values), index, names, 0.0)
+        tracks = None if checkpoint is None else checkpoint.load("plan", number)
+        if tracks is None:
+            window_seeds = [window_seed(seed, number) for seed in seeds]
+            planned = _plan_window(model, part, options, window_seeds, _half_width(canvas), report)
+            tracks = {name: planned.values[name] for name in names}
+            if checkpoint is not None:
+                checkpoint.save("plan", number, tracks)
+        elif progress is not None:
+            progress("plan", number + 1, len(windows))
+        identity = tracks["state"][:, 0] if identity is None else identity
+        canvas = canvas.write_part(part.with_values(tracks), index, names, 0.0)
     return canvas
+
+
+def _plan_window(
+    model: Model, part: Canvas, options: SamplingConfig, seeds: Sequence[int], half_width: float,
+    report: Callable[[int, int], None] | None,
+) -> Canvas:  # fmt: skip
+    """One window of a plan, settled."""
+    if _open(part, options):
+        done = _best(model, part, options, seeds, half_width, report)
+    else:
+        steps, scale = options.num_plan_steps, options.guidance_scale
+        done = sample_canvas(model, part, options, seeds, steps=steps, guidance=scale, progress=report)
+    settled = _settled(model, part, done.values["state"])
+    return done.with_values({"state": settled, "scene": _settled_scene(part, done.values["scene"])})
 
 
 def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
@@ -259,7 +276,7 @@ def _settled_scene(part: Canvas, scene: Tensor) -> Tensor:
 
 def render_video(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
-    watch: OnFrames | None = None,
+    watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> Canvas:  # fmt: skip
     """Sample the video of a planned canvas, window by window; known pictures stay as they are."""
     pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
@@ -271,12 +288,18 @@ def render_video(
         if bool(pending[index].any()):
             render = model.denoiser.renders and _known(canvas, index)
             index = index[pending[index]] if render else index
-            window_seeds = [window_seed(seed, number, video=True) for seed in seeds]
-            part = sample_canvas(
-                model, canvas.pick(index), options, window_seeds, steps=options.num_render_steps, guidance=1.0,
-                temperature=FILM_TEMPERATURE, render=render,
-            )  # fmt: skip
-            canvas = canvas.write_part(part, index, ["video"], 0.0)
+            part = canvas.pick(index)
+            tracks = None if checkpoint is None else checkpoint.load("film", number)
+            if tracks is None:
+                window_seeds = [window_seed(seed, number, video=True) for seed in seeds]
+                made = sample_canvas(
+                    model, part, options, window_seeds, steps=options.num_render_steps, guidance=1.0,
+                    temperature=FILM_TEMPERATURE, render=render,
+                )  # fmt: skip
+                tracks = {"video": made.values["video"]}
+                if checkpoint is not None:
+                    checkpoint.save("film", number, tracks)
+            canvas = canvas.write_part(part.with_values(tracks), index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))
         if watch is not None:
@@ -291,23 +314,24 @@ def _known(canvas: Canvas, index: Tensor) -> bool:
 
 def fill_canvas(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
-    watch: OnFrames | None = None, named: Sequence[Named | None] | None = None,
+    watch: OnFrames | None = None, named: Sequence[Named | None] | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> Canvas:  # fmt: skip
     """Fill a canvas: estimate the state of known pictures, plan the state, render the video. Known cells come back bit-identical.
 
     named: the objects that each sample's prompt names [B]; only these are added to known pictures. None: the plan may add any.
+    checkpoint: keeps each window; those that it has are not made again.
     """
     if "video" in canvas.values:
         canvas = propagate_identity(estimate_state(model, canvas, options, seeds))
         if named is not None:
             joining = joining_texts(canvas, named, ROUGHLY)
             canvas = _with_texts(model, close_slots(canvas, named, ROUGHLY), joining)
-    canvas = plan_state(model, canvas, options, seeds, progress)
+    canvas = plan_state(model, canvas, options, seeds, progress, checkpoint)
     if "video" not in canvas.values:
         return canvas
     if watch is not None:
         watch(canvas, 0)
-    return render_video(model, canvas, options, seeds, progress, watch)
+    return render_video(model, canvas, options, seeds, progress, watch, checkpoint)
 
 
 def _with_texts(model: Model, canvas: Canvas, texts: Sequence[str]) -> Canvas:

@@ -39,6 +39,13 @@ from kinema.server.storage.upgrade import MIGRATIONS, UNVERSIONED, prepare_store
 HERE = Path(__file__).parent
 UNVERSIONED_SQL = (HERE / "unversioned.sql").read_text()
 """A store from before revisions were recorded, with a job of each status; as sqlite3 dumps it."""
+LATER_COLUMNS = {
+    "jobs": ("title", "favorite", "tags", "project"),
+    "files": ("purpose", "deleted_at"),
+    "webhooks": ("old_secret", "old_secret_until"),
+    "deliveries": ("created_at", "last_at", "last_status", "last_error"),
+}
+"""Columns of later revisions than the first."""
 LATER = "9999"
 UPGRADING = [sys.executable, str(HERE / "upgrading.py")]
 
@@ -175,18 +182,11 @@ def test_an_unversioned_store_is_upgraded_past_the_first_revision(url: str, tmp_
         with database.writing() as db:
             for later_table in ("alembic_version", "sessions", "projects"):
                 db.execute(text(f"DROP TABLE {later_table}"))
-            for later_column in (
-                "jobs.title",
-                "jobs.favorite",
-                "jobs.tags",
-                "jobs.project",
-                "files.purpose",
-                "files.deleted_at",
-            ):
-                table, _, column = later_column.partition(".")
-                db.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-            for later_index in ("jobs_deleted", "files_of_key"):
+            for later_index in ("jobs_deleted", "files_of_key", "deliveries_of_webhook"):
                 db.execute(text(f"DROP INDEX {later_index}"))
+            for table, columns in LATER_COLUMNS.items():
+                for column in columns:
+                    db.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
             db.execute(facts.delete().where(facts.c.name == "format"))
             db.execute(facts.insert().values(name="format", value=1))
         database.close()

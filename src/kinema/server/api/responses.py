@@ -40,7 +40,7 @@ class Page(Listing[T], Generic[T]):
 ORDERS = ("asc", "desc")
 
 
-def check_page(limit: int, order: str) -> None:
+def check_page(limit: int, order: str = "desc") -> None:
     """400 for a page that cannot be asked for."""
     if not 0 <= limit <= 100:
         raise refuse("limit", limit, "a whole number from 0 to 100")

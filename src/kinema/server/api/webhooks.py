@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
+from sqlalchemy import Row
 
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Route
 from kinema.server.api.dependencies import Filmer, Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
-from kinema.server.api.responses import Deleted, Listing, RowResponse, Seconds
-from kinema.server.webhooks import EVENTS
+from kinema.server.api.responses import Deleted, Listing, Page, RowResponse, Seconds, check_page
+from kinema.server.webhooks import EVENTS, TRIES, Outcome
 
 router = APIRouter(prefix="/v1/webhooks", tags=["access"], responses=ERRORS, route_class=Route)
 
@@ -30,6 +32,38 @@ class Webhook(RowResponse):
     url: str
     events: list[str]
     created_at: Seconds
+    old_secret_until: Seconds | None
+
+
+class RotateSecret(Body):
+    overlap_hours: float = Field(24.0, ge=0, le=168, description="how long the former secret signs as well")
+
+
+class Delivery(BaseModel):
+    """status: pending until it is received or has been tried too often. last_status: what the receiver answered last;
+    last_error: why it did not."""
+
+    id: str
+    object: Literal["webhook.delivery"] = "webhook.delivery"
+    event: dict[str, Any]
+    status: Literal["pending", "delivered", "failed"]
+    attempts: int
+    created_at: Seconds
+    next_at: Seconds | None
+    last_at: Seconds | None
+    last_status: int | None
+    last_error: str | None
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Delivery:
+        received = row.last_status is None and row.last_error is None and row.attempts < TRIES  # before attempts were logged
+        received = received or Outcome(status=row.last_status).received
+        status: Literal["pending", "delivered", "failed"]
+        status = "pending" if row.done_at is None else "delivered" if received else "failed"
+        shared = {
+            name: getattr(row, name) for name in ("id", "attempts", "created_at", "last_at", "last_status", "last_error")
+        }
+        return cls(**shared, event=json.loads(row.body), status=status, next_at=row.next_at if status == "pending" else None)
 
 
 class NewWebhook(Webhook):
@@ -50,6 +84,42 @@ async def make_hook(
 ) -> NewWebhook:
     row = await run_in_threadpool(services.webhooks.make, caller.key_id, given.url, given.events or [])
     return NewWebhook.model_validate(row)
+
+
+@router.post("/{hook_id}/rotate", summary="A new secret; deliveries are signed with both for a while")
+async def rotate_secret(
+    caller: Filmer, services: ServicesDep, hook_id: str, given: Annotated[RotateSecret, Depends(RotateSecret.read)]
+) -> NewWebhook:
+    row = await run_in_threadpool(services.webhooks.rotate, hook_id, caller.key_id, 3600 * given.overlap_hours)
+    await run_in_threadpool(services.queue.note, caller.key_id, "webhook.rotated", hook_id)
+    return NewWebhook.model_validate(row)
+
+
+@router.post("/{hook_id}/test", summary="Post an event to try it, now and once")
+async def test_hook(caller: Filmer, services: ServicesDep, hook_id: str) -> Delivery:
+    return Delivery.of(await run_in_threadpool(services.webhooks.test, hook_id, caller.key_id))
+
+
+@router.get("/{hook_id}/deliveries", summary="What was sent to it, newest first")
+async def list_deliveries(
+    caller: Reader,
+    services: ServicesDep,
+    hook_id: str,
+    after: Annotated[str | None, Query(description="the last delivery of the page before")] = None,
+    limit: Annotated[int, Query(json_schema_extra={"minimum": 0, "maximum": 100})] = 20,
+) -> Page[Delivery]:
+    check_page(limit)
+
+    def page() -> Page[Delivery]:
+        rows, more = services.webhooks.log(hook_id, caller.key_id, after=after, limit=limit)
+        return Page.of([Delivery.of(row) for row in rows], more=more)
+
+    return await run_in_threadpool(page)
+
+
+@router.post("/{hook_id}/deliveries/{delivery_id}/replay", summary="Send one again, with the same id")
+async def replay_delivery(caller: Filmer, services: ServicesDep, hook_id: str, delivery_id: str) -> Delivery:
+    return Delivery.of(await run_in_threadpool(services.webhooks.replay, hook_id, caller.key_id, delivery_id))
 
 
 @router.delete("/{hook_id}", summary="Be told no more")

@@ -10,11 +10,12 @@ Among keys the one that was served least comes first; within a key priority, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import add_deliveries, fail_job
@@ -26,6 +27,8 @@ LEASE_S = 15.0
 ATTEMPTS, PATIENCE, WAIT_MOST_S = 40, 3, 30.0
 """A job whose worker died this often fails, as it may be the cause. After PATIENCE times it is rendered alone and waits longer
 each time, up to WAIT_MOST_S seconds, so that it does not delay others."""
+BETWEEN = 4.0
+"""A job that is made in between another has at most this part of its pixel-seconds."""
 WARM_S = 30.0
 """A worker may prefer the models that it holds over the order of the queue, but not over a job that has waited this long."""
 
@@ -64,7 +67,7 @@ class Leases:
     def __init__(self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S) -> None:
         self.database, self.lease_s, self.retained_s = database, lease_s, retained_s
 
-    def ready(self) -> bool:
+    def ready(self, beside: Sequence[Claim] = ()) -> bool:
         """Whether a claim may return a job; reads without a lock, many times a second."""
         with self.database.reading() as db:
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
@@ -76,15 +79,17 @@ class Leases:
                     and_(jobs.c.status == "in_progress", jobs.c.lease_until < now),
                 )
             )
-            return db.execute(query.limit(1)).first() is not None
+            return db.execute(query.where(*_fits_beside(beside)).limit(1)).first() is not None
 
     def heartbeat(self, worker: str, warm: Sequence[str] = ()) -> None:
         """Record that an idle worker is alive."""
         with self.database.writing() as db:
             _heartbeat(db, worker, warm, self.database.now(db))
 
-    def claim(self, worker: str, warm: Sequence[str] = (), *, most: int = 1) -> list[Claim]:
-        """The next job, and up to `most` in all that can be run together with it; each begun again with a new fence."""
+    def claim(self, worker: str, warm: Sequence[str] = (), *, most: int = 1, beside: Sequence[Claim] = ()) -> list[Claim]:
+        """The next job, and up to `most` in all that can be run together with it; each begun again with a new fence. beside: jobs
+        that the worker has in hand and makes others in between; those are of other keys and much smaller, and each key's order is
+        kept."""
         with self.database.writing() as db:
             now = self.database.now(db)
             _heartbeat(db, worker, warm, now)
@@ -92,7 +97,7 @@ class Leases:
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return []
             ready = and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now)
-            waiting = select(jobs.c.key_id).where(ready).distinct()
+            waiting = select(jobs.c.key_id).where(ready, *_fits_beside(beside)).distinct()
             turns = (
                 db.execute(select(keys.c.id).where(keys.c.id.in_(waiting)).order_by(keys.c.served, keys.c.id))
                 .scalars()
@@ -101,18 +106,23 @@ class Leases:
             if not turns:
                 return []
             ordering = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
-            first = db.execute(select(jobs).where(ready, jobs.c.key_id == turns[0]).order_by(*ordering).limit(1)).first()
+            heads = (
+                db.execute(select(jobs).where(ready, jobs.c.key_id == key).order_by(*ordering).limit(1)).first()
+                for key in turns
+            )
+            first = next((job for job in heads if job is not None and _is_small(job, beside)), None)
             if first is None:
                 return []
             if first.model not in warm and now - first.created_at < WARM_S:
                 better = and_(
-                    ready, jobs.c.key_id == turns[0], jobs.c.model.in_(list(warm)), jobs.c.priority == first.priority
-                )
+                    ready, *_fits_beside(beside), jobs.c.key_id == first.key_id, jobs.c.model.in_(list(warm)),
+                    jobs.c.priority == first.priority,
+                )  # fmt: skip
                 first = db.execute(select(jobs).where(better).order_by(*ordering).limit(1)).first() or first
             claimed = [first]
             if most > 1 and first.shape is not None:
                 fair = select(jobs).join(keys, keys.c.id == jobs.c.key_id)
-                same = and_(ready, jobs.c.shape == first.shape, jobs.c.id != first.id)
+                same = and_(ready, *_fits_beside(beside), jobs.c.shape == first.shape, jobs.c.id != first.id)
                 claimed += db.execute(fair.where(same).order_by(keys.c.served, *ordering).limit(most - 1)).all()
             return [self._begin(db, job, worker, now) for job in claimed]
 
@@ -256,6 +266,25 @@ class Leases:
                 values["shape"] = None
             db.execute(jobs.update().where(jobs.c.id == claim.id).values(**values))
             return True
+
+
+def _most_beside(beside: Sequence[Claim]) -> float:
+    """Pixel-seconds of a job that may be made in between others."""
+    return min((claim.pixel_seconds for claim in beside), default=math.inf) / BETWEEN
+
+
+def _is_small(job: Row[Any], beside: Sequence[Claim]) -> bool:
+    return bool(job.pixel_seconds <= _most_beside(beside))
+
+
+def _fits_beside(beside: Sequence[Claim]) -> list[ColumnElement[bool]]:
+    """Conditions of jobs that may be made in between others: of other keys, and small."""
+    if not beside:
+        return []
+    return [
+        jobs.c.key_id.not_in({claim.key_id for claim in beside}),
+        jobs.c.pixel_seconds <= _most_beside(beside),
+    ]
 
 
 def _held(claim: Claim) -> Any:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Text, and_, cast, func, o
 
 from kinema.errors import ApiError
 from kinema.server.api.errors import not_found
+from kinema.server.jobs.leases import BETWEEN
 from kinema.server.jobs.listing import Filters, page_of
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import (
@@ -131,13 +132,15 @@ class Queue:
             others = db.execute(
                 select(func.sum(jobs.c.pixel_seconds)).where(waits, jobs.c.key_id != job.key_id).group_by(jobs.c.key_id)
             ).all()
-            busy = db.scalar(
-                select(func.coalesce(func.sum(jobs.c.pixel_seconds * (1 - jobs.c.progress / 100)), 0.0)).where(
-                    jobs.c.status == "in_progress"
-                )
-            )
-        fair = sum(min(float(other[0]), float(own[1]) + float(job.pixel_seconds)) for other in others)
-        return int(own[0]), float(own[1]) + fair + float(busy or 0.0)
+            left = jobs.c.pixel_seconds * (1 - jobs.c.progress / 100)
+            busy = db.execute(
+                select(jobs.c.key_id, jobs.c.pixel_seconds, left.label("left")).where(jobs.c.status == "in_progress")
+            ).all()
+        mine = float(own[1]) + float(job.pixel_seconds)
+        lends = [row.key_id != job.key_id and job.pixel_seconds <= row.pixel_seconds / BETWEEN for row in busy]
+        begun = sum(min(row.left, mine) if turns else row.left for row, turns in zip(busy, lends, strict=True))
+        fair = sum(min(float(other[0]), mine) for other in others)
+        return int(own[0]), float(own[1]) + fair + float(begun)
 
     def cancel(self, id: str, key_id: str | None) -> Row[Any]:
         """Cancel a job: at once if it is queued, within a step if it is in progress. One that has ended is not changed."""

@@ -11,6 +11,7 @@ import numpy as np
 from kinema import api
 from kinema.errors import InputError
 from kinema.inference import limits
+from kinema.inference.checkpoint import WindowCheckpoint
 from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
@@ -62,19 +63,23 @@ def options_of(request: dict[str, Any]) -> SamplingConfig | None:
 
 
 def make_together(
-    model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: OnFrames | None = None
-) -> list[Clip]:
-    """Render jobs of one shape in one pass."""
+    model: Model, requests: Sequence[dict[str, Any]], progress: Progress, watch: OnFrames | None = None,
+    checkpoint: WindowCheckpoint | None = None,
+) -> list[Clip]:  # fmt: skip
+    """Render jobs of one shape in one pass. checkpoint: of all of them."""
     first = requests[0]
     return api.films(
         [request["prompt"] for request in requests], [request["seed"] for request in requests], model=model,
         seconds=first["seconds"], size=first["size"], fps=first["fps"], options=options_of(first),
-        strict=bool(first.get("strict")), progress=progress, watch=watch,
+        strict=bool(first.get("strict")), progress=progress, watch=watch, checkpoint=checkpoint,
     )  # fmt: skip
 
 
-def render_job(kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress) -> Clip:
-    """Render one job alone."""
+def render_job(
+    kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress,
+    checkpoint: WindowCheckpoint | None = None,
+) -> Clip:  # fmt: skip
+    """Render one job alone. checkpoint: of a film that is generated."""
     common: dict[str, Any] = {
         "model": model,
         "seed": request["seed"],
@@ -84,7 +89,7 @@ def render_job(kind: str, model: Model, request: dict[str, Any], load: Load, pro
     arguments: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
     prompt = request.get("prompt", "")
     if kind == "generate":
-        return _generate(request, load, arguments)
+        return _generate(request, load, {**arguments, "checkpoint": checkpoint})
     if kind in ("edit", "remix"):
         mask = load(request["mask"]) if request.get("mask") else None
         return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **arguments)

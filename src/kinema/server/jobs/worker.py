@@ -25,12 +25,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
-from kinema.errors import InputError, KinemaError, OutputError
+from kinema.errors import InputError, KinemaError, OutputError, SizeError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.provenance import Ingredient
 from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
+from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
+from kinema.server.jobs.checkpoint import FilmCheckpoint, film_digest
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
 from kinema.server.jobs.publish import VIDEO, write_film
 from kinema.server.jobs.queue import Queue
@@ -45,15 +47,17 @@ from kinema.server.storage.tables import files
 
 log = logging.getLogger(__name__)
 
+WINDOWS = "windows"
+"""The point at which some windows of a film are on disk; films of several windows reach it again and again."""
 POINTS = ("claimed", "filmed", "kept", "written", "settled", "published", "cleaned")
 IDLE_S, SEEN_S = 0.03, 3.0
 """How often an idle worker polls the queue, and how often it reports that it is alive."""
-BEAT_S = 0.25
-"""Between the steps of a sampler, progress is reported and cancellation is checked at most this often."""
 PREVIEW_S = 1.0
 """Previews are rendered at most this often."""
 FULL_S = 5.0
 """How long a job waits after the disk was full."""
+DEPTH, LEND_AGAIN_S = 2, 60.0
+"""How many jobs may be interrupted at a time for smaller ones, and how long none is after there was too little memory."""
 
 
 def _described(clip: Clip) -> dict[str, Any]:
@@ -62,69 +66,6 @@ def _described(clip: Clip) -> dict[str, Any]:
     return (
         settings if clip.sound is None else {**settings, SOUND: {"rate": clip.sound.rate, "channels": clip.sound.channels}}
     )
-
-
-class JobsReleased(Exception):
-    """No job of the batch is active any more: all were cancelled, paused, lost or stopped."""
-
-
-class JobTimeout(KinemaError):
-    """A job took longer than the server's settings allow."""
-
-
-class JobBatch:
-    """The jobs that a worker renders together: their progress, and a thread that renews their leases."""
-
-    def __init__(self, leases: Leases, claims: Sequence[Claim], worker: str, timeout_s: float | None = None) -> None:
-        self.leases, self.claims, self.worker, self.timeout_s = leases, list(claims), worker, timeout_s
-        self.begun_at = time.monotonic()
-        self.progress = {claim.id: (0.0, "starting") for claim in claims}
-        self.stop: dict[str, str] = {}
-        self.previewed_at = time.monotonic()
-        """When the last previews were rendered."""
-        self.rendered: set[str] = set()
-        """Ids of jobs that this worker rendered, rather than loaded from an earlier worker's files."""
-        self._last = 0.0
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._renew, daemon=True)
-
-    def __enter__(self) -> JobBatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    @property
-    def active(self) -> list[Claim]:
-        """Claims that have not been stopped."""
-        return [claim for claim in self.claims if claim.id not in self.stop]
-
-    def _renew(self) -> None:
-        while not self._done.wait(self.leases.lease_s / 5):
-            with suppress(Exception):
-                self.beat()
-
-    def beat(self) -> None:
-        with self._lock:
-            self._last = time.monotonic()
-            if self.active:
-                self.stop |= self.leases.beat(self.active, self.progress, self.worker)
-
-    def report(self, stage: str, share: float) -> None:
-        """Called between the steps of a sampler; JobsReleased when no job is active any more, JobTimeout when they took too
-        long."""
-        if self.timeout_s is not None and time.monotonic() - self.begun_at > self.timeout_s * len(self.claims):
-            raise JobTimeout(f"the video took longer than {self.timeout_s:g} s, the limit of this server; ask for less")
-        for claim in self.claims:
-            self.progress[claim.id] = (round(100 * share, 1), stage)
-        if time.monotonic() - self._last >= BEAT_S:
-            with suppress(SQLAlchemyError):  # a failed report is skipped; the lease decides when the job is lost
-                self.beat()
-        if not self.active:
-            raise JobsReleased
 
 
 class Worker:
@@ -148,6 +89,10 @@ class Worker:
         self.identity = identity_of(settings)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.warm: list[str] = []
+        self.in_hand: list[JobBatch] = []
+        """The batches that are being made: each but the first in between the one before it."""
+        self._lends_from = 0.0
+        """No job is made in between others before this time: there was not enough memory for two."""
         self.stopping = threading.Event()
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
@@ -170,29 +115,39 @@ class Worker:
             self.stopping.wait(IDLE_S)
 
     def once(self) -> bool:
-        """Claim and render the next jobs. Returns whether there were any."""
+        """Claim and render the next jobs, in between those in hand if there are any. Returns whether there were any."""
+        beside = [claim for batch in self.in_hand for claim in batch.claims]
         try:
             self.store.check_space()
-            claims = self.leases.claim(self.name, self.warm, most=self.settings.batch)
+            claims = self.leases.claim(self.name, self.warm, most=self.settings.batch, beside=beside)
         except KinemaError as error:
             log.error("%s; waiting", error)
-            self.stopping.wait(FULL_S)
+            if not beside:
+                self.stopping.wait(FULL_S)
             return False
         if not claims:
             return False
         self.reached("claimed")
         with JobBatch(self.leases, claims, self.name, self.settings.job_timeout_s) as batch:
+            self.in_hand.append(batch)
             try:
                 self._make(batch)
             except JobsReleased:
                 pass
+            except (SizeError, MemoryError) as error:
+                if beside:  # there may be enough for it alone
+                    log.info("%s; the job waits for memory", error)
+                    self._lends_from = time.monotonic() + LEND_AGAIN_S
+                    self._requeue(batch, wait_s=1.0, stage="waiting for memory")
+                elif isinstance(error, SizeError):
+                    self._fail(batch, "invalid_request", str(error))
+                else:
+                    self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
             except OutputError as error:
                 log.error("%s; the job goes back to the queue", error)
                 self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
             except OperationalError:
                 raise
-            except MemoryError:
-                self._fail(batch, "out_of_memory", "not enough memory; ask for a shorter or smaller film")
             except JobTimeout as error:
                 self._fail(batch, "timeout", str(error))
             except KinemaError as error:
@@ -208,8 +163,22 @@ class Worker:
                     self._fail(
                         batch, "internal_error", f"the film could not be made ({type(error).__name__}); see the server's log"
                     )
+            finally:
+                self.in_hand.pop()
             self._release_stopped(batch)
         return True
+
+    def _lend(self) -> None:
+        """Make a small job of another key, if one waits, in between those in hand."""
+        batch = self.in_hand[-1]
+        if len(self.in_hand) > DEPTH or time.monotonic() < self._lends_from or not batch.may_lend():
+            return
+        with batch.lent():
+            try:
+                if not self.stopping.is_set() and self.leases.ready([claim for one in self.in_hand for claim in one.claims]):
+                    self.once()
+            except SQLAlchemyError as error:
+                log.error("no job is made in between: %s", str(error).splitlines()[0])
 
     def _requeue(self, batch: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
         for claim in batch.active:
@@ -235,12 +204,13 @@ class Worker:
             if reason == "cancelled":
                 self.leases.fail(claim, "cancelled", "cancelled by its owner")
             elif reason in ("paused", "stopping"):
+                if batch.checkpoint is not None:
+                    batch.checkpoint.write()
                 self.leases.release(claim)
-            if reason in ("cancelled", "paused"):
+            if reason == "cancelled":
                 shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
 
     def _make(self, batch: JobBatch) -> None:
-        begun = time.perf_counter()
         clips = self._render(batch)
         self.reached("filmed")
         for claim in batch.active:
@@ -252,9 +222,10 @@ class Worker:
             elif len(batch.claims) > 1 or claim.pixel_seconds > 1e6:
                 self.store.save_rendered(claim.id, clip)
         self.reached("kept")
-        took_s = (time.perf_counter() - begun) / len(batch.claims)
+        took_s = batch.own_s / len(batch.claims)
         for claim in batch.active:
             batch.report("write", 0.97)
+            self._lend()
             self._publish(batch, claim, clips[claim.id], took_s)
 
     def _render(self, batch: JobBatch) -> dict[str, Clip]:
@@ -271,6 +242,7 @@ class Worker:
                 raise JobsReleased
             share = done / max(of, 1)
             batch.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
+            self._lend()
 
         batch.rendered = {claim.id for claim in remaining}
         first = remaining[0]
@@ -285,14 +257,21 @@ class Worker:
                         self._preview(claim, canvas, i, rendered)
 
             requests = [claim.request for claim in remaining]
-            films = render.make_together(resolve_model(first.model, self.settings.device), requests, progress, watch)
+            model = resolve_model(first.model, self.settings.device)
+            batch.checkpoint = self._checkpoint(remaining)
+            films = render.make_together(model, requests, progress, watch, batch.checkpoint)
             clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
         else:
             for claim in remaining:
                 model = resolve_model(claim.model, self.settings.device)
-                clips[claim.id] = render.render_job(claim.kind, model, claim.request, self._load, progress)
+                batch.checkpoint = self._checkpoint([claim]) if claim.kind == "generate" else None
+                clips[claim.id] = render.render_job(claim.kind, model, claim.request, self._load, progress, batch.checkpoint)
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
+
+    def _checkpoint(self, claims: Sequence[Claim]) -> FilmCheckpoint:
+        folders = {self.store.work_folder(claim.id, make=False): film_digest(claim.model, claim.request) for claim in claims}
+        return FilmCheckpoint(folders, written=lambda: self.reached(WINDOWS))
 
     def _preview(self, claim: Claim, canvas: Canvas, sample: int, rendered: int) -> None:
         """Write a preview of a job: its last rendered frame, or the middle frame of the plan."""
@@ -377,7 +356,8 @@ class Worker:
         batch.stop[claim.id] = "published"
         self.reached("published")
         self.store.remove_others(claim.id, artifact)
-        if claim.id in batch.rendered:
+        resumed = batch.checkpoint is not None and batch.checkpoint.resumed
+        if claim.id in batch.rendered and not resumed:
             self.throughput.measured(claim.model, claim.kind, claim.pixel_seconds, took_s)
         self.reached("cleaned")
         log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})

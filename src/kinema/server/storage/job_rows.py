@@ -106,10 +106,14 @@ def add_deliveries(db: Connection, now: float, job: Row[Any], event: str) -> Non
     """Add an event of a job to the outbox of each webhook of its key that subscribes to it."""
     for webhook in db.execute(select(webhooks).where(webhooks.c.key_id == job.key_id)).all():
         if event in webhook.events:
-            id = f"evt_{secrets.token_hex(12)}"
-            body = {"id": id, "object": "event", "type": event, "created_at": int(now), "data": {"id": job.id}}
+            id, body = event_of(event, job.id, now)
             db.execute(
-                deliveries.insert().values(
-                    id=id, webhook=webhook.id, body=json.dumps(body, separators=(",", ":")), attempts=0, next_at=now
-                )
+                deliveries.insert().values(id=id, webhook=webhook.id, body=body, attempts=0, next_at=now, created_at=now)
             )
+
+
+def event_of(kind: str, about: str, now: float) -> tuple[str, str]:
+    """The id and the JSON of a new event about an object."""
+    id = f"evt_{secrets.token_hex(12)}"
+    event = {"id": id, "object": "event", "type": kind, "created_at": int(now), "data": {"id": about}}
+    return id, json.dumps(event, separators=(",", ":"))

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 AT_ONCE = 0.0
@@ -222,7 +222,10 @@ webhooks = Table(
     Column("url", Text, nullable=False),
     Column("events", JSON, nullable=False),
     Column("secret", String(80), nullable=False),
+    Column("old_secret", String(80)),
+    Column("old_secret_until", Float),
 )
+"""old_secret: signs as well, until old_secret_until."""
 
 deliveries = Table(
     "deliveries",
@@ -233,9 +236,15 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_at", Float, nullable=False),
     Column("done_at", Float),
+    Column("created_at", Float, nullable=False, default=0.0, server_default=text("0")),
+    Column("last_at", Float),
+    Column("last_status", Integer),
+    Column("last_error", String(200)),
     Index("deliveries_due", "done_at", "next_at"),
+    Index("deliveries_of_webhook", "webhook", "created_at", "id"),
 )
-"""An outbox: written in the transaction that ends the job, sent afterwards, again and again until it was received."""
+"""An outbox: written in the transaction that ends the job, sent afterwards, again and again until it was received.
+last_at, last_status, last_error: the latest attempt, the status that the receiver answered with, and why it answered with none."""
 
 repeats = Table(
     "repeats",
