@@ -188,7 +188,7 @@ def generate(
     between = _pictures(engine, pictures)
     shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
     width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
-    if prompt.strip():  # without words the pictures are all that there is
+    if str(prompt).strip():  # without words the pictures are all that there is
         first_picture, last_picture, between, note = _without_foreign(engine, first_picture, last_picture, between)
     else:
         note = foreign_note(shown, engine)
@@ -241,14 +241,14 @@ def _without_foreign(
     note: dict[str, str] = {}
 
     def known(clip: Clip | None) -> Clip | None:
-        found = {} if clip is None else foreign_note([clip], model)
-        if not found:
+        foreign = {} if clip is None else foreign_note([clip], model)
+        if not foreign:
             return clip
-        note[FOREIGN] = f"{found[FOREIGN]}; the film is of the words, and does not show it"
+        note[FOREIGN] = f"{foreign[FOREIGN]}; the film is of the words, and does not show it"
         return None
 
-    kept = [(clip, at_s) for clip, at_s in between if known(clip) is not None]
-    return known(first), known(last), kept, note
+    within = [(clip, at_s) for clip, at_s in between if known(clip) is not None]
+    return known(first), known(last), within, note
 
 
 @float32_default()

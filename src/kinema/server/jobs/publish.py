@@ -82,8 +82,8 @@ def _is_readable(path: Path, clip: Clip, id: int) -> bool:
     can (docs/measurements/watermark.md)."""
     if clip.num_frames >= SURE_FRAMES and min(clip.frames.shape[1:3]) >= SURE_SIDE:
         return True
-    found = detect(Clip.open(path).frames)
-    return found is not None and found.id == id
+    mark_there = detect(Clip.open(path).frames)
+    return mark_there is not None and mark_there.id == id
 
 
 def sheet_shape(frames: int) -> tuple[int, int, int]:

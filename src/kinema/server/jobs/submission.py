@@ -59,7 +59,7 @@ class Attempt:
     trial: bool = False
 
 
-Job = dict[str, Any]
+JobValues = dict[str, Any]
 """The columns of a job that is accepted."""
 Take = Callable[[Attempt], Video]
 
@@ -110,7 +110,7 @@ class Submission:
         """Submit a video made from others: edit, remix, extend, blend, loop, trim."""
         return self._accept(attempt, self._change(kind, given, attempt, remixed_from=remixed_from))
 
-    def try_create(self, given: CreateVideo, caller: Caller) -> Job:
+    def try_create(self, given: CreateVideo, caller: Caller) -> JobValues:
         """The job that a request would become; what `create` refuses is refused, but for what depends on the moment: a used-up
         quota, a full queue, a full disk. Files that came with the request are not kept."""
         attempt = Attempt(caller=caller, trial=True)
@@ -119,7 +119,7 @@ class Submission:
         finally:
             self._delete_files(attempt.stored_files)
 
-    def _film(self, given: CreateVideo, attempt: Attempt) -> Job:
+    def _film(self, given: CreateVideo, attempt: Attempt) -> JobValues:
         """The job of a video from a prompt and pictures."""
         if given.blend is not None:
             shared = {name: value for name, value in given if name in BlendVideos.model_fields}
@@ -171,7 +171,7 @@ class Submission:
             frames.append({"picture": self._resolve(frame.picture, f"keyframes[{i}].picture", attempt), "at": frame.at})
         return frames
 
-    def _change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> Job:
+    def _change(self, kind: str, given: VideoRequest, attempt: Attempt, *, remixed_from: str | None = None) -> JobValues:
         """The job of a video made from others. A trim keeps its source's size and rate,
         whatever the model films."""
         wanted = dict(given)
@@ -286,7 +286,7 @@ class Submission:
     def _job(
         self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> JobValues:  # fmt: skip
         """The job of a request; 400 if moderation refuses its prompt."""
         caller = attempt.caller
         refusal = self.services.moderation.check_prompt(request["prompt"])
@@ -294,7 +294,7 @@ class Submission:
             self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
             raise ApiError(400, refusal, param="prompt", code="content_policy_violation")
         width, height = limits.parse_size(size)
-        job: Job = {
+        job: JobValues = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
             "seconds": f"{seconds:g}", "size": size, "request": request, "sources": sources, "remixed_from": remixed_from,
             "priority": given.priority, "shape": shape_of(kind, model, request),
@@ -302,7 +302,7 @@ class Submission:
         }  # fmt: skip
         return job | self.services.library.labels(caller.key_id, given.given_labels())
 
-    def _accept(self, attempt: Attempt, job: Job) -> Video:
+    def _accept(self, attempt: Attempt, job: JobValues) -> Video:
         """Put a job into the queue."""
         caller = attempt.caller
         self.services.store.check_space()
