@@ -18,6 +18,7 @@ import shlex
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,8 @@ class Reader:
     def run(self, block: Block) -> None:
         if block.language == "python":
             self.python(block)
+        if block.language == "toml":
+            self.settings(block)
         for words in block.commands if block.language == "sh" else []:
             self.shell(words, block)
 
@@ -127,6 +130,16 @@ class Reader:
         if words[1] in ("generate", "image", "edit") and output is not None and "--from" not in words:
             self.looked(next(word for word in words[2:] if " " in word), Clip.open(output))
         return None
+
+    def settings(self, block: Block) -> None:
+        """A file of settings is one that the server takes, with each of its lines."""
+        file = Path("settings.toml")
+        file.write_text(block.text)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert main(["serve", "--config", str(file), "--show-settings"]) == 0
+        for name in tomllib.loads(block.text):
+            assert re.search(rf"{name} .*{re.escape(str(file))}", printed.getvalue()), printed.getvalue()
 
     def serve(self, options: list[str]) -> None:
         """Start the server on a free port; its key is in the folder, since nobody reads it on a terminal."""

@@ -77,7 +77,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_runs_or_says_why_not(page: str) -> None:
     blocks = blocks_of(ROOT / page)
-    assert {block.language for block in blocks} <= {"sh", "python", *SHOWN}
+    assert {block.language for block in blocks} <= {"sh", "python", "toml", *SHOWN}
     for block in blocks:
         lonely = f"{page}, line {block.line}: a block that is not run says why"
         assert block.kind != "not run" or len(block.why.split()) > 3, lonely

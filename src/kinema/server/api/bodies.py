@@ -236,7 +236,8 @@ async def _value(value: UploadFile | str) -> Any:
 
 
 def unbracket(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """[("a[b]", 1), ("c[]", 2), ("d[0][e]", 3)] -> {"a": {"b": 1}, "c": [2], "d": [{"e": 3}]}; the last of equals counts."""
+    """[("a[b]", 1), ("c[]", 2), ("d[0][e]", 3)] -> {"a": {"b": 1}, "c": [2], "d": [{"e": 3}]}; the last of equals counts. Of lists
+    of objects without numbers, as the official client sends them, an item ends where one of its fields comes again."""
     tree: dict[str, Any] = {}
     for name, value in pairs:
         head, *rest = re.split(r"\[", name)
@@ -244,8 +245,8 @@ def unbracket(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         if len(path) > DEPTH or not head:
             raise ApiError(400, f"the field {name[:60]!r} is nested too deeply or has no name", code="invalid_form")
         node = tree
-        for part in path[:-1]:
-            child = node.setdefault(part if part != "" else str(len(node)), {})
+        for depth, part in enumerate(path[:-1], 1):
+            child = node.setdefault(part if part != "" else _item(node, path[depth:]), {})
             if not isinstance(child, dict):
                 raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
             node = child
@@ -254,6 +255,18 @@ def unbracket(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             raise ApiError(400, f"the fields {name[:60]!r} contradict each other", code="invalid_form")
         node[last] = value
     return {name: _lists(value) for name, value in tree.items()}
+
+
+def _item(items: dict[str, Any], path: Sequence[str]) -> str:
+    """The item of a list that a field without a number belongs to: the last one, or the next if that has the field already."""
+    node: Any = items.get(str(len(items) - 1))
+    for part in path:
+        if not isinstance(node, dict) or part == "" or part not in node:
+            break
+        node = node[part]
+    else:
+        return str(len(items))
+    return str(max(len(items) - 1, 0))
 
 
 def _lists(value: Any) -> Any:
