@@ -10,7 +10,6 @@ import json
 import pickle
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from tests.server.served_worlds import PROMPT, serving
+from tests.simulation.saved_worlds import OUTSIDE, Evil, Tensors, changed, header_of, torch_saved, with_header
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -34,7 +35,9 @@ from kinema.server.worlds.executor import Executor
 from kinema.server.worlds.live import MAX_CATCH_UP, FrameClock
 from kinema.server.worlds.manager import WorldManager
 from kinema.server.worlds.session import WorldSession, step_of
+from kinema.server.worlds.uploaded import OLD_FORMAT, rewrite_world
 from kinema.simulation.world import World
+from kinema.simulation.world_file import is_torch_format, read_header
 
 
 @pytest.fixture(scope="module")
@@ -240,82 +243,77 @@ def test_states_that_are_none_are_refused(ann: httpx.Client, scene: Callable[...
     assert "\n" not in answer.json()["error"]["message"]
 
 
-class Evil:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return eval, ("__import__('pathlib').Path('/tmp/kinema-was-here').touch()",)
-
-
-def endless() -> list[Any]:
-    """Small in a file, without end when printed."""
-    inner: list[Any] = [0]
-    for _ in range(60):
-        inner = [inner, inner]
-    return inner
-
-
-def hostile(good: bytes, folder: Path) -> dict[str, bytes]:
+def hostile(good: bytes) -> dict[str, bytes]:
     """Files that are no worlds, by what is wrong with them."""
 
-    def changed(change: Callable[[dict[str, Any]], None]) -> bytes:
-        data = torch.load(io.BytesIO(good), weights_only=True)
-        change(data)
-        made = io.BytesIO()
-        torch.save(data, made)
-        return made.getvalue()
+    def entry(**entries: Any) -> bytes:
+        return changed(good, lambda e, x: e.update(entries))
 
-    def set_track(name: str, value: torch.Tensor) -> bytes:
-        return changed(lambda data: data["moments"]["tracks"].update({name: value}))
+    def track(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
+        return changed(good, lambda e, x: x.update({name: change(x["tracks.state"]).clone().contiguous()}))
 
-    evil = io.BytesIO()
+    evil, plain = io.BytesIO(), header_of(good)
     torch.save({"format": 2, "kind": "world", "model": Evil()}, evil)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(good)) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
-        for part in source.infolist():
-            target.writestr(part.filename, source.read(part))
-    state = torch.load(io.BytesIO(good), weights_only=True)["moments"]["tracks"]["state"]
+    numbers = good[8 + int.from_bytes(good[:8], "little") :]
+    claimed = {**plain, "tracks.state": {**plain["tracks.state"], "shape": [1, 1, 10**6, 10**6]}}
     return {
         "empty": b"",
         "text": b"hello",
         "cut": good[: len(good) // 2],
         "pickle": pickle.dumps(Evil()),
         "evil": evil.getvalue(),
-        "packed": packed.getvalue(),
-        "nan": set_track("state", state * float("nan")),
-        "huge": set_track("state", torch.zeros(1).expand(len(state), 1, 1_000_000, 1_000_000)),
-        "shape": set_track("state", state[:, :, :1].clone()),
-        "double": set_track("state", state.double()),
-        "sparse": set_track("state", state.to_sparse()),
-        "more": set_track("more", state),
-        "no moments": changed(lambda data: data.update(moments=[])),
-        "none": changed(lambda data: data["moments"].update(time_s=[], acted=[])),
-        "many": changed(lambda data: data["moments"].update(time_s=[float(i) for i in range(10**5)])),
-        "acted": changed(lambda data: data["moments"]["acted"].append(True)),
-        "remembered": changed(lambda data: data["moments"].update(remembered=[10**9])),
-        "tracked": set_track("state", state.clone().requires_grad_()),
-        "meta": changed(lambda data: data["moments"].update(memory=[[torch.zeros(3, device="meta")] * 2], remembered=[])),
-        "format": changed(lambda data: data.update(format=torch.tensor([2, 2]))),
-        "memory": changed(lambda data: data["moments"].update(memory=[[torch.zeros(1), "x"]])),
-        "words": changed(lambda data: data.update(moments="x")),
-        "fps": changed(lambda data: data.update(fps=1e9)),
-        "steps": changed(lambda data: data.update(steps=10**6)),
-        "seed": changed(lambda data: data.update(seed="x")),
-        "size": changed(lambda data: data.update(size=[100_000, 100_000])),
-        "task": changed(lambda data: data.update(task="x" * 10_000)),
-        "model": changed(lambda data: data.update(model="/etc")),
-        "kind": changed(lambda data: data.update(kind=endless())),
-        "endless": changed(lambda data: data.update(fps=endless())),
-        "order": changed(lambda data: data["moments"]["time_s"].reverse()),
-        "time": changed(lambda data: data["moments"]["time_s"].append(float("nan"))),
+        "nan": track("tracks.state", lambda state: state * float("nan")),
+        "beyond": track("tracks.state", lambda state: state + 1e5),
+        "huge": with_header(claimed, numbers),
+        "shape": track("tracks.state", lambda state: state[:, :, :1]),
+        "double": track("tracks.state", lambda state: state.double()),
+        "half": track("tracks.state", lambda state: state.bfloat16()),
+        "more": track("tracks.more", lambda state: state),
+        "unknown": track("weights", lambda state: state),
+        "memory": changed(good, lambda e, x: x.update({"memory.0.keys": x["memory.0.keys"] * float("inf")})),
+        "no metadata": with_header({name: part for name, part in plain.items() if name != "__metadata__"}, numbers),
+        "no json": with_header({**plain, "__metadata__": {"kinema": "{"}}, numbers),
+        "deep json": with_header({**plain, "__metadata__": {"kinema": "[" * 100_000}}, numbers),
+        "other metadata": with_header({**plain, "__metadata__": {**plain["__metadata__"], "x": "y"}}, numbers),
+        "none": entry(time_s=[], acted=[]),
+        "many": changed(
+            good,
+            lambda e, x: (
+                e.update(time_s=[float(i) for i in range(3000)], acted=[False] * 3000, remembered=[]),
+                [x.pop(name) for name in list(x) if name.startswith("memory.")],
+                x.update({name: part[:1].repeat(3000, *[1] * (part.ndim - 1)) for name, part in x.items()}),
+            ),
+        ),
+        "acted": changed(good, lambda e, x: e["acted"].append(True)),
+        "remembered": entry(remembered=[10**9]),
+        "format": entry(format=[3, 3]),
+        "later": entry(format=4),
+        "kind": entry(kind="dream"),
+        "lacks": changed(good, lambda e, x: e.pop("seed")),
+        "fps": entry(fps=1e9),
+        "endless": entry(fps=float("inf")),
+        "rate": entry(fps=33),
+        "steps": entry(steps=10**6),
+        "seed": entry(seed="x"),
+        "large seed": entry(seed=10**300),
+        "size": entry(size=[100_000, 100_000]),
+        "other size": entry(size=[3, 5]),
+        "task": entry(task="x" * 10_000),
+        "other task": entry(task="make me a coffee \ud800"),
+        "model": entry(model="/etc"),
+        "model's name": entry(model="\ud800\n"),
+        "order": changed(good, lambda e, x: e["time_s"].reverse()),
+        "time": changed(good, lambda e, x: e["time_s"].__setitem__(-1, 1e9)),
     }
 
 
-def test_files_from_strangers_are_refused_in_one_line(ann: httpx.Client, world: str, tmp_path: Path) -> None:
+def test_files_from_strangers_are_refused_in_one_line(ann: httpx.Client, world: str) -> None:
     good = ann.get(f"/v1/worlds/{world}/file").content
-    for what, data in hostile(good, tmp_path).items():
+    for what, data in hostile(good).items():
         answer = ann.post("/v1/worlds/open", files={"file": ("x.world", data)})
         assert answer.status_code == 400, (what, answer.text)
         assert "\n" not in answer.json()["error"]["message"] and "/tmp" not in answer.json()["error"]["message"], what
-    assert not Path("/tmp/kinema-was-here").exists()
+    assert not OUTSIDE.exists()
     assert ann.post("/v1/worlds/open", files={"other": ("x.world", good)}).status_code == 400
     line = http.client.HTTPConnection(ann.base_url.host, ann.base_url.port or 0)
     line.putrequest("POST", "/v1/worlds/open")
@@ -327,15 +325,66 @@ def test_files_from_strangers_are_refused_in_one_line(ann: httpx.Client, world: 
 
 
 def test_what_a_file_remembers_wrongly_is_looked_at_anew(ann: httpx.Client, world: str) -> None:
-    data = torch.load(io.BytesIO(ann.get(f"/v1/worlds/{world}/file").content), weights_only=True)
-    count = len(data["moments"]["remembered"])
-    data["moments"]["memory"] = [[torch.zeros(count, 3), torch.zeros(1).expand(count, 1_000_000, 1_000_000)]]
-    made = io.BytesIO()
-    torch.save(data, made)
-    opened = ann.post("/v1/worlds/open", files={"file": ("x.world", made.getvalue())}).json()
+    good = ann.get(f"/v1/worlds/{world}/file").content
+
+    def other(entries: dict[str, Any], tensors: Tensors) -> None:
+        for name in [name for name in tensors if name.startswith("memory.")]:
+            del tensors[name]
+        both = ("memory.0.keys", "memory.0.values")
+        tensors.update({name: torch.zeros(len(entries["remembered"]), 3) for name in both})
+
+    opened = ann.post("/v1/worlds/open", files={"file": ("x.world", changed(good, other))}).json()
     step = {"action": [0.2, 0.0]}
     a, b = (ann.post(f"/v1/worlds/{id}/step", json=step).json()["state"] for id in (opened["id"], world))
     np.testing.assert_allclose([t["x"] for t in a["things"]], [t["x"] for t in b["things"]], atol=0.05)
+
+
+def test_a_file_in_the_format_before_is_refused_with_its_mend(ann: httpx.Client, world: str, tmp_path: Path) -> None:
+    path, anew = tmp_path / "old.world", tmp_path / "new.world"
+    path.write_bytes(ann.get(f"/v1/worlds/{world}/file").content)
+    path.write_bytes(torch_saved(World.open(path)))
+    refused = ann.post("/v1/worlds/open", files={"file": ("old.world", path.read_bytes())})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == OLD_FORMAT and "kinema.World.open(FILE).save(NEW)" in OLD_FORMAT
+    opened = ann.post("/v1/worlds/open", files={"file": ("new.world", World.open(path).save(anew).read_bytes())})
+    assert opened.json()["state"] == ann.get(f"/v1/worlds/{world}").json()["state"]
+
+
+def test_a_file_is_written_anew_before_it_is_opened(ann: httpx.Client, world: str, tmp_path: Path) -> None:
+    """Of a world that began with several frames, before 0 s, as those from videos do."""
+    path, anew = tmp_path / "it.world", tmp_path / "new.world"
+    path.write_bytes(ann.get(f"/v1/worlds/{world}/file").content)
+    early = changed(path.read_bytes(), lambda e, x: e.update(time_s=[at - 1.0 for at in e["time_s"]]))
+    path.write_bytes(early)
+    assert rewrite_world(path, anew) == "kinema-tiny"
+    before, after = read_header(path), read_header(anew)
+    assert before == after
+    with safe_open(path, "pt") as one, safe_open(anew, "pt") as other:
+        assert all(torch.equal(one.get_tensor(name), other.get_tensor(name)) for name in before.shapes)
+    sent = ann.post("/v1/worlds/open", files={"file": ("it.world", early)}).json()
+    assert sent["time_s"] == pytest.approx(3 / 16 - 1.0)
+    there = ann.post(f"/v1/worlds/{sent['id']}/step", json={"action": [1, 0]}).json()
+    with Image.open(io.BytesIO(base64.b64decode(there["frame"].partition(",")[2]))) as opened:
+        assert np.array_equal(np.array(opened), World.open(path).step((1.0, 0.0)).frame)
+
+
+def test_a_stored_world_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    async def run() -> None:
+        manager, session = await begun(tmp_path)
+        world = await manager.private_branch(session)
+        await manager.close()
+        (path,) = session.folder.glob("*.world")
+        path.write_bytes(torch_saved(world))
+        (session.folder / "000001.steps").write_text('["step", [1.0, 0.0]]\n')
+        manager = WorldManager(tmp_path, threads=1)
+        session = manager.sessions[session.meta.id]
+        assert same(await manager.private_branch(session), world._advance(1, (1.0, 0.0)))
+        await manager.execute(session, step_of(None))
+        await manager.close()
+        (path,) = session.folder.glob("*.world")
+        assert not is_torch_format(path) and same(World.open(path), world._advance(1))
+
+    asyncio.run(run())
 
 
 # Live

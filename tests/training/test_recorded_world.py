@@ -30,6 +30,7 @@ from kinema.inference.rollout import sliding_window_mask
 from kinema.models.block import KVCache
 from kinema.models.denoiser import DenoiserInput, cleaned
 from kinema.models.hub import load, read_config, weights_folder
+from kinema.simulation.checkpoint import packed
 from kinema.simulation.world import World
 from kinema.training import checkpoint
 from kinema.training.compiling import can_compile
@@ -197,6 +198,11 @@ def test_a_dream_can_be_played_branched_rewound_and_saved(world: Path, tmp_path:
     with pytest.raises(InputError, match="holds a dream"):
         World.open(tmp_path / "cart.kinema")
     assert isinstance(begin(argparse.Namespace(start=str(tmp_path / "cart.kinema"), device="cpu")), RecordedWorld)
+    parts = {"model": dream.model.source, "seed": dream._seed, "task": dream._task, "count": int(dream._count[0])}
+    moments = {"moments": packed(dream._frame_states)}
+    torch.save({"format": 2, "kind": "dream", **parts, **moments}, tmp_path / "old.kinema")
+    old = RecordedWorld.open(tmp_path / "old.kinema")
+    assert np.array_equal(old.go(1).frame, dream.branch().go(1).frame), "as Kinema 0.2 saved it"
     with pytest.raises(InputError, match="is not in"):
         dream.go(5)
 

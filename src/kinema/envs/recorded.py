@@ -202,7 +202,7 @@ class RecordedWorld(RecordedVectorEnv):
         data = {
             "model": self.model.source,
             "seed": self._seed,
-            "task": self._task,
+            "task": self._task.tolist(),
             "count": int(self._count[0]),
             "moments": packed(self._frame_states),
         }
@@ -216,7 +216,7 @@ class RecordedWorld(RecordedVectorEnv):
         data = read_world_data(Path(path), "dream")
         with checked(path):
             world = RecordedWorld(model or data["model"], device=device)
-            world._seed, world._task = data["seed"], data["task"]
+            world._seed, world._task = data["seed"], torch.as_tensor(data["task"], dtype=torch.long)
             world._count[:] = data["count"]
             world._text = world._condition(world._task)
             world._frame_states = unpacked(data["moments"], world.model.device)

@@ -1,4 +1,7 @@
-"""Checkpoints of worlds: one file each, written atomically and loaded without executing code (`weights_only`)."""
+"""Checkpoints of worlds: one file each (`kinema.simulation.world_file`), written atomically.
+
+Files of format 2, which torch wrote, are still opened, by its `weights_only` loader: no code in them is executed.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from kinema.errors import InputError, ModelError, OutputError
 from kinema.inference.rollout import FrameState
 from kinema.media.write import replace_file
+from kinema.models.hub import Model
+from kinema.simulation.world_file import METADATA, OF_FRAMES, WorldHeader, header_text, is_torch_format, read_header
 
-FORMAT = 2
+TORCH_FORMAT = 2
 
 
 def packed(frame_states: Sequence[FrameState]) -> dict[str, Any]:
@@ -54,11 +61,15 @@ def write_world_data(path: Path, kind: str, data: dict[str, Any], *, force: bool
     OutputError: the path exists and force is False, a full disk, no permission.
     """
 
+    moments = data["moments"]
+    settings = {name: value for name, value in data.items() if name != "moments"}
+    text = header_text(kind, {**settings, **{name: moments[name] for name in OF_FRAMES}})
+    tensors = {f"tracks.{name}": x for name, x in moments["tracks"].items()}
+    for i, (keys, values) in enumerate(moments["memory"]):
+        tensors |= {f"memory.{i}.keys": keys, f"memory.{i}.values": values}
+
     def fill(temporary: Path) -> None:
-        try:
-            torch.save({"format": FORMAT, "kind": kind, **data}, temporary)
-        except RuntimeError as error:
-            raise OSError(0, str(error).splitlines()[0]) from None
+        temporary.write_bytes(save({name: x.cpu().contiguous() for name, x in tensors.items()}, {METADATA: text}))
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,30 +81,83 @@ def write_world_data(path: Path, kind: str, data: dict[str, Any], *, force: bool
 
 def saved_kind(path: Path) -> str:
     """The kind of a saved world."""
-    return str(_read(path).get("kind", "world"))
+    return str(_read(path)["kind"])
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Kind, settings and moments of a saved world of any format that is read."""
     if not path.is_file():
         raise InputError(f"no world at {path}")
+    try:
+        return _read_torch(path) if is_torch_format(path) else _read_tensors(path, read_header(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_tensors(path: Path, header: WorldHeader) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in header.shapes}
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a saved world: {str(error).splitlines()[0]}") from None
+    layers = sum(name.startswith("memory.") for name in tensors) // 2
+    moments = {
+        **{name: header.entries[name] for name in OF_FRAMES},
+        "tracks": {name.removeprefix("tracks."): x for name, x in tensors.items() if name.startswith("tracks.")},
+        "memory": [[tensors[f"memory.{i}.keys"], tensors[f"memory.{i}.values"]] for i in range(layers)],
+    }
+    settings = {name: value for name, value in header.entries.items() if name not in OF_FRAMES}
+    return {"kind": header.kind, **settings, "moments": moments}
+
+
+def _read_torch(path: Path) -> dict[str, Any]:
     try:
         data = torch.load(path, weights_only=True, map_location="cpu")
         stored_format = data["format"]
     except Exception as error:
         raise InputError(f"{path} is not a saved world ({type(error).__name__})") from None
-    if stored_format != FORMAT:
-        raise ModelError(f"{path} was written by another version of Kinema; this one reads format {FORMAT}")
-    return dict(data)
+    if stored_format != TORCH_FORMAT:
+        raise ModelError(f"{path} was written by another version of Kinema; this one reads formats 2 and 3")
+    return {"kind": "world", **data}
 
 
 def read_world_data(path: Path, kind: str) -> dict[str, Any]:
     """The data that `write_world_data` saved; InputError for any other file and for another kind of world."""
     data = _read(path)
-    if data.get("kind", "world") != kind:
+    if data["kind"] != kind:
         raise InputError(
             f"{path} holds a {data['kind']}; expected a {kind} (a dream is a recorded world, open it with RecordedWorld.open)"
         )
     return data
+
+
+def check_tracks(path: str | Path, moments: dict[str, Any], model: Model) -> None:
+    """InputError unless frames have the tracks of a model with slots, in its shapes."""
+    schema, frames = model.config.denoiser.schema, len(moments["time_s"])
+    shapes = {
+        "state": (frames, 1, model.config.denoiser.slots, schema.features),
+        **{name: (frames, 1, width) for name, width in schema.vectors.items()},
+    }
+    tracks = moments["tracks"]
+    if tracks.keys() != shapes.keys():
+        raise InputError(f"{path} holds other tracks than a world of {model.config.name}")
+    for name, shape in shapes.items():
+        if tuple(tracks[name].shape) != shape or tracks[name].dtype != torch.float32:
+            stored = f"{list(tracks[name].shape)} {str(tracks[name].dtype).removeprefix('torch.')}"
+            raise InputError(
+                f"{path} does not fit {model.config.name}: its {name} is {stored}, expected {list(shape)} float32;"
+                " name the model that it was saved with"
+            )
+
+
+def memory_fits(moments: dict[str, Any], model: Model) -> bool:
+    """Whether what frames remember has the shapes and the type of a model with slots."""
+    config, frames = model.config.denoiser, len(moments["remembered"])
+    shape = (frames, config.slots + 1, config.heads, 1, config.width // config.heads)
+    layers = config.depth // 2 if frames else 0
+    return len(moments["memory"]) == layers and all(
+        tuple(x.shape) == shape and x.dtype == model.dtype for pair in moments["memory"] for x in pair
+    )
 
 
 @contextmanager

@@ -38,7 +38,15 @@ from kinema.scene.encoding import (
 )
 from kinema.scene.scene import Scene
 from kinema.scene.schema import IDENTITY
-from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
+from kinema.simulation.checkpoint import (
+    check_tracks,
+    checked,
+    memory_fits,
+    packed,
+    read_world_data,
+    unpacked,
+    write_world_data,
+)
 from kinema.simulation.edits import Change, EditParser, _shift, parse, parse_cause
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.state import State
@@ -189,8 +197,8 @@ class World(Rollout):
         scene = self._first(start, check_options(options), strict)
         scene, _ = sort_slots(scene.frames(slice(-WINDOW, None)))
         tracks = tracks_of(scene, self.model.config.denoiser.slots, self.model.device)
-        begin = -(scene.num_frames - 1) / fps
-        self._frame_states = prefill(self.model, split_frames(tracks, begin, fps), self._text)
+        begin = -(scene.num_frames - 1) / self.fps
+        self._frame_states = prefill(self.model, split_frames(tracks, begin, self.fps), self._text)
         self._before: list[tuple[FrameState, ...]] = []
         """For each of the latest changes, all frame states before it."""
 
@@ -334,8 +342,7 @@ class World(Rollout):
                 self._before = self._before[: -len(undone)]
                 self._frame_states = [m for m in undone[0] if m.time_s <= until]
             self._frame_states[-1] = replace(self._frame_states[-1], acted=False)
-            if any(m.kv is None for m in self._frame_states[-WINDOW - 1 : -1]):
-                self._refresh_cache()
+            self._with_memory()
         return self
 
     def _refresh_cache(self) -> None:
@@ -502,19 +509,27 @@ class World(Rollout):
             ModelError: The file has another format, or its model cannot be loaded.
         """
         data = read_world_data(Path(path), "world")
-        return World._made(data, path, resolve_model(model or data.get("model"), device), parser)
+        return World._made(data, path, resolve_model(model or data.get("model"), device), parser)._with_memory()
 
     @staticmethod
-    def _made(data: dict[str, Any], path: str | Path, model: Model | str | None = None, parser: EditParser = parse) -> World:
-        """The world of a checkpoint's data."""
+    def _made(data: dict[str, Any], path: str | Path, model: Model, parser: EditParser = parse) -> World:
+        """The world of a checkpoint's data; without its memory where that does not fit the model."""
         with checked(path):
             world = object.__new__(World)
-            world.model = resolve_model(model or data["model"])
+            world.model, moments = model, data["moments"]
+            if model.config.world is not None:
+                raise InputError(f"{path} holds a world with slots, which does not fit {model.config.name}")
+            check_tracks(path, moments, model)
+            if not memory_fits(moments, model):
+                moments = {**moments, "remembered": [], "memory": []}
             world.seed, world.fps, world.steps = data["seed"], data["fps"], data["steps"]
             world.size, world.task, world.parser = (data["size"][0], data["size"][1]), data["task"], parser
             world._text = task_condition(world.model, world.task)
-            world._frame_states, world._before = unpacked(data["moments"], world.model.device), []
-            slots = world._frame_states[-1].tracks["state"].shape[1]
-            if slots != world.model.config.denoiser.slots or world.model.config.world is not None:
-                raise InputError(f"{path} holds a world of {slots} slots, which does not fit {world.model.config.name}")
+            world._frame_states, world._before = unpacked(moments, world.model.device), []
         return world
+
+    def _with_memory(self) -> World:
+        """The world itself; keys and values of the last frames are computed again if they are missing."""
+        if any(m.kv is None for m in self._frame_states[-WINDOW - 1 : -1]):
+            self._refresh_cache()
+        return self

@@ -52,10 +52,11 @@ from kinema.server.auth import Caller
 from kinema.server.jobs.submission import Submission
 from kinema.server.services import Services
 from kinema.server.storage.uploads import Sent
-from kinema.server.worlds.files import MAX_BYTES, scene_of
+from kinema.server.worlds.files import scene_of
 from kinema.server.worlds.live import FAILED, LATER, NOT_FOUND, REFUSED, encode_async, error_text, live, to_api_error
 from kinema.server.worlds.manager import WorldManager
 from kinema.server.worlds.session import Command, WorldSession, step_of
+from kinema.server.worlds.uploaded import MAX_BYTES
 from kinema.simulation.world import AHEAD_S
 
 READ, WRITE = ("read", "worlds", "admin"), ("worlds", "admin")
@@ -204,10 +205,8 @@ async def list_worlds(caller: Watcher, manager: ManagerDep) -> Page[WorldRespons
 
 @router.post("/open", summary="Go on with a world from its file", openapi_extra=FILE_FORM)
 async def open_saved_world(caller: Player, manager: ManagerDep, file: Annotated[Sent, Depends(world_file)]) -> WorldResponse:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload.world"
-        path.write_bytes(file.content)
-        session = await manager.open(caller.key_id, path, Path(file.name).stem or "opened", most=caller.max_worlds)
+    name = Path(file.name).stem or "opened"
+    session = await manager.open(caller.key_id, file.content, name, most=caller.max_worlds)
     return WorldResponse.of(session, await manager.now(session))
 
 

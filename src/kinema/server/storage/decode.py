@@ -4,9 +4,10 @@ files but those of this installation and of the folder of the upload; prints one
 python -m kinema.server.storage.decode decode IN OUT MAX_PIXELS MAX_FRAMES ARCHIVE TITLE
                                               verify IN MAX_PIXELS MAX_FRAMES ANCHORS
                                               convert IN OUT
+                                              world IN OUT
 
 The line of `decode` holds width, height, frames and fps, that of `verify` a verdict and small copies of the frames, that of
-`convert` the frames; or an error.
+`convert` the frames, that of `world` the model; or an error.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kinema.media import Clip
 
-MAX_MEMORY_BYTES, MAX_CPU_S, MAX_FILE_BYTES = 3 << 30, {"decode": 30, "verify": 30, "convert": 120}, 1 << 30
+MAX_MEMORY_BYTES, MAX_CPU_S, MAX_FILE_BYTES = 3 << 30, {"decode": 30, "verify": 30, "convert": 120, "world": 30}, 1 << 30
 """Address space, processor time, and the largest file that may be written."""
 LONGEST = 1920
 """The longer side of stored pictures in pixels; larger ones are shrunk while they are read."""
@@ -121,7 +122,15 @@ def _save_frames(clip: Clip, path: Path) -> None:
                 clip.picture(index).save(file, "PNG")
 
 
-VERBS: dict[str, Callable[..., dict[str, Any]]] = {"decode": _decode, "verify": _verify, "convert": _convert}
+def _world(source: Path, target: str) -> dict[str, Any]:
+    from kinema.server.worlds.uploaded import rewrite_world
+
+    return {"model": rewrite_world(source, Path(target))}
+
+
+VERBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "decode": _decode, "verify": _verify, "convert": _convert, "world": _world,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kinema.errors import ApiError
+from kinema.errors import ApiError, InputError
 from kinema.provenance import part_of
 from kinema.server.storage.confine import LACKS
 
@@ -68,6 +68,13 @@ class MediaDecoder:
         except (ApiError, OSError):
             target.unlink(missing_ok=True)
             raise
+
+    def rewrite_world(self, content: bytes, target: Path) -> str:
+        """Check a world file and write it anew to target. Returns the name of its model; InputError if it cannot be opened."""
+        try:
+            return str(self._run("world", content, target.name, made={target.name: target})["model"])
+        except ApiError as error:
+            raise InputError(error.message) from None
 
     def _run(
         self,

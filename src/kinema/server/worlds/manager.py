@@ -12,6 +12,7 @@ import asyncio
 import logging
 import secrets
 import shutil
+import tempfile
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -30,8 +31,9 @@ from kinema.media import Clip
 from kinema.models.hub import DEFAULT, Model, available_models
 from kinema.scene.scene import Scene
 from kinema.server.api.errors import not_found
+from kinema.server.storage.decoder import MediaDecoder
 from kinema.server.worlds.executor import Executor
-from kinema.server.worlds.files import fill_memory, open_world, source_of
+from kinema.server.worlds.files import open_world
 from kinema.server.worlds.session import Command, Meta, Snapshot, StateHistory, WorldSession, now_of, run_command
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
@@ -72,6 +74,7 @@ class WorldManager:
         self.folder, self.alive, self.device = Path(folder), alive, device
         self.models = available_models() if models is None else models
         self.executor = Executor(threads=threads)
+        self._decoder = MediaDecoder()
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loaded: OrderedDict[str, WorldSession] = OrderedDict()
@@ -135,13 +138,14 @@ class WorldManager:
             called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
             return await self._add(world, owner, chosen, called)
 
-    async def open(self, owner: str, path: Path, name: str, *, most: int | None = None) -> WorldSession:
-        """Create a world from an untrusted file."""
-        with self._reserve(owner, most):
-            source = await self._run_io(lambda: source_of(path))
+    async def open(self, owner: str, content: bytes, name: str, *, most: int | None = None) -> WorldSession:
+        """Create a world from the bytes of an untrusted file, which another process reads."""
+        with self._reserve(owner, most), tempfile.TemporaryDirectory(prefix="kinema-world-") as folder:
+            path = Path(folder) / "opened.world"
+            source = await asyncio.to_thread(self._decoder.rewrite_world, content, path)
             model = await self.executor.run(lambda: self._model(source))
             world = await self._run_io(lambda: open_world(path, model))
-            await self.executor.run(lambda: fill_memory(world))
+            await self.executor.run(world._with_memory)
             return await self._add(world, owner, source, name)
 
     async def branch(
