@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ from kinema.inference.keyframes import (
 from kinema.inference.pipeline import OnFrames, Progress, estimate_state
 from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import AnyClip, Clip
+from kinema.media.frame_buffer import each, held
 from kinema.media.sound import joined_sound
 from kinema.models.hub import Model
 from kinema.scene.encoding import (
@@ -358,7 +360,8 @@ def extend(
             strict=strict, layout=layout, progress=progress,
         )  # fmt: skip
     rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
-    joined = np.concatenate([made.frames, rest] if before else [rest, made.frames])
+    order = (made.frames, rest) if before else (rest, made.frames)
+    joined = held(chain.from_iterable(map(each, order)), len(rest) + made.num_frames)
     state = None if made.state is None else join_states(made.state, state_of_clip(clip), len(rest), before)
     heard = [(clip.sound, clip.duration_s), (None, more / clip.fps)]
     return replace(made, frames=joined, state=state, sound=joined_sound(heard[::-1] if before else heard))
@@ -474,7 +477,8 @@ def blend(
         engine, known, scenes, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
         layout=layout, progress=progress,
     )  # fmt: skip
-    frames = np.concatenate([a.frames[:-head], made.frames, b.frames[tail:]])
+    order = (a.frames[:-head], made.frames, b.frames[tail:])
+    frames = held(chain.from_iterable(map(each, order)), sum(map(len, order)))
     heard = [(a.sound, a.duration_s), (None, gap / a.fps), (b.sound, b.duration_s)]
     state = made.state if len(frames) == made.num_frames else None
     return replace(made, frames=frames, state=state, sound=joined_sound(heard))
@@ -644,11 +648,13 @@ def perceive(
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]
     canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = conditioning.condition_perceive(
-        canvas, encode_frames(engine, fitted.frames, *padded_size(engine, height, width))
-    )
-    canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    done = estimate_state(engine, canvas, check_options(options), [seed])
+    canvas = lay_scenes(canvas.without("video"), dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+
+    def encode(index: torch.Tensor) -> torch.Tensor:
+        pictures = held(each(fitted.frames, index.cpu().numpy()), len(index))
+        return encode_frames(engine, pictures, *padded_size(engine, height, width))
+
+    done = estimate_state(engine, canvas, check_options(options), [seed], encode)
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 

@@ -75,6 +75,11 @@ def condition_perceive(canvas: Canvas, video: Tensor) -> Canvas:
     return canvas.write("video", slice(None), video)
 
 
+def with_video(canvas: Canvas, video: Tensor) -> Canvas:
+    """A canvas without a video track, with one that is known."""
+    return canvas.with_track("video", video, torch.zeros_like(video[..., 0]))
+
+
 def known_state(canvas: Canvas, state: Tensor, frames: Sequence[int] | slice = slice(None), level: float = 0.0) -> Canvas:
     """Every field of every slot [B, n, K, F] is known at these frames; at a level above 0, approximately."""
     return canvas.write("state", frames, state, level)

@@ -20,6 +20,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas, TextCondition
 from kinema.canvas.conditioning import fix_identity
 from kinema.diffusion.seeds import candidate_seed, window_seed
@@ -29,7 +30,7 @@ from kinema.inference.keyframes import Named, close_slots, joining_texts, near_a
 from kinema.inference.sampling import SamplingConfig, sample_canvas
 from kinema.inference.velocities import estimate_velocity
 from kinema.models.hub import Model
-from kinema.models.objects.tracking import initial_state
+from kinema.models.objects.tracking import Detection, detect_pictures, initial_state
 from kinema.scene.encoding import project_for_render, project_identity
 from kinema.scene.schema import IDENTITY, StateSchema
 
@@ -52,6 +53,8 @@ FILM_TEMPERATURE = 0.1
 network's own error, and a sample at temperature 1 adds it once more (docs/training-log.md)."""
 
 Progress = Callable[[str, int, int], None]
+EncodeFrames = Callable[[Tensor], Tensor]
+"""Video cells [B, n, h, w, P] of the frames of these numbers [n]."""
 OnFrames = Callable[[Canvas, int], None]
 """Called with a canvas while it is filled, once its state is planned, and with the number of frames that are rendered."""
 
@@ -64,24 +67,35 @@ def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
     return [(s, s + window) for s in dict.fromkeys(starts)]
 
 
-def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int]) -> Canvas:
+def estimate_state(
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], encode: EncodeFrames | None = None
+) -> Canvas:
     """Estimate state and setting of the frames whose video is known, and write them to the canvas at level ROUGHLY.
 
     The detection head first finds objects in all these frames. From these detections the denoiser estimates the whole state, window
-    by window. Velocity stays unknown where no neighboring picture shows it.
+    by window. Velocity stays unknown where no neighboring picture shows it. encode: of a canvas without a video, whose whole video
+    is known, so that never all of it is in memory.
     """
-    shown = (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
     unread = (_without_speed(canvas.levels["state"], canvas.schema).flatten(2) > ROUGHLY).any(-1).any(0)
-    index = (shown & unread).nonzero()[:, 0]
+    if encode is None:
+        unread &= (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
+    index = unread.nonzero()[:, 0]
     if not len(index):
         return canvas
-    part = detect_slots(model, canvas.pick(index))
-    done = []
-    for begin in range(0, len(index), model.config.film_window):
-        chunk = torch.arange(begin, min(begin + model.config.film_window, len(index)))
-        done.append(sample_canvas(model, part.pick(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0))
-    state = torch.where(part.levels["state"] == 0, part.values["state"], torch.cat([d.values["state"] for d in done], 1))
-    values = {name: torch.cat([d.values[name] for d in done], 1) for name in done[0].values}
+    part = canvas.pick(index)
+    chunks = torch.arange(len(index)).split(model.config.film_window)
+
+    def shown(chunk: Tensor) -> Canvas:
+        picked = part.pick(chunk)
+        return picked if encode is None else conditioning.with_video(picked, encode(index[chunk]))
+
+    part = _detect_slots(model, part, [_detect(model, shown(chunk)) for chunk in chunks])
+    names, done = [name for name in part.values if name != "video"], []
+    for chunk in chunks:
+        made = sample_canvas(model, shown(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0).values
+        done.append({name: made[name] for name in names})
+    values = {name: torch.cat([d[name] for d in done], 1) for name in names}
+    state = torch.where(part.levels["state"] == 0, part.values["state"], values["state"])
     values["camera"] = _settled_camera(part, values["camera"])
     place = part.levels["state"][..., part.schema.slice("position")][..., 0]
     state = estimate_velocity(
@@ -99,13 +113,19 @@ def estimate_state(model: Model, canvas: Canvas, options: SamplingConfig, seeds:
 
 
 @torch.inference_mode()
-def detect_slots(model: Model, canvas: Canvas) -> Canvas:
-    """The canvas with the detection head's objects in its state: identities are known, positions are at DETECTION_LEVEL."""
+def _detect(model: Model, canvas: Canvas) -> list[list[list[Detection]]]:
+    """The objects that the detection head finds in each sample's pictures [B, T]."""
     answers, centers, units = model.denoiser.detect_canvas(canvas, dtype=model.dtype)
+    return detect_pictures(answers, centers, units, canvas.schema)
+
+
+def _detect_slots(model: Model, canvas: Canvas, chunks: Sequence[list[list[list[Detection]]]]) -> Canvas:
+    """The canvas with the objects of its pictures, of a chunk of its frames each, in its state: identities are known, positions are
+    at DETECTION_LEVEL."""
+    pictures = [[picture for chunk in chunks for picture in chunk[b]] for b in range(canvas.batch)]
     camera = torch.where(canvas.level_of("camera") == 0, canvas.values["camera"], 0.0)
     detected_state, detected = (
-        x.to(model.device)
-        for x in initial_state(answers, centers, units, camera, model.config.denoiser.slots, canvas.schema)
+        x.to(model.device) for x in initial_state(pictures, camera, model.config.denoiser.slots, canvas.schema)
     )
     level = canvas.levels["state"]
     updated = detected & (level > DETECTION_LEVEL)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinema.errors import InputError, excerpt
+from kinema.media.frame_buffer import each, held
 from kinema.media.sound import Sound
 from kinema.scene.scene import Scene
 from kinema.types import Frames, python_values
@@ -179,7 +180,7 @@ class Clip:
         """Return frames by their numbers [T], in that order, with their state and sound."""
         state = None if self.state is None else self.state.frames(index)
         sound = None if self.sound is None else self.sound.of_frames(index, self.fps)
-        return replace(self, frames=self.frames[index], state=state, sound=sound)
+        return replace(self, frames=held(each(self.frames, index), len(index)), state=state, sound=sound)
 
     def resample(self, fps: float) -> Clip:
         """Change the frame rate: each new frame is the latest old one.
@@ -200,7 +201,7 @@ class Clip:
         index = np.arange(max(round(self.duration_s * fps), 1)) * self.fps / fps
         picks = np.minimum((index + 1e-6).astype(np.int64), self.num_frames - 1)
         state = None if self.state is None else replace(self.state.frames(picks), fps=fps)
-        return replace(self, frames=self.frames[picks], fps=fps, state=state)
+        return replace(self, frames=held(each(self.frames, picks), len(picks)), fps=fps, state=state)
 
     def fit(self, width: int, height: int) -> Clip:
         """Crop the pictures to an aspect from their middle, then resize them.
@@ -224,13 +225,14 @@ class Clip:
         cut_w, cut_h = min(round(width / scale), old_w), min(round(height / scale), old_h)
         left, top = (old_w - cut_w) // 2, (old_h - cut_h) // 2
         box = (left, top, left + cut_w, top + cut_h)
-        resized = [
-            np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS, box=box)) for f in self.frames
-        ]
+        resized = (
+            np.asarray(Image.fromarray(f).resize((width, height), Image.Resampling.LANCZOS, box=box))
+            for f in each(self.frames)
+        )
         state = self.state
         if state is not None and (cut_w, cut_h) != (old_w, old_h):
             state = state.cropped(cut_w / cut_h, old_h / cut_h)
-        return replace(self, frames=np.stack(resized), state=state)
+        return replace(self, frames=held(resized, self.num_frames), state=state)
 
     def _repr_html_(self) -> str:
         """Shown inline in notebooks."""

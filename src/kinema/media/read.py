@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip
-from kinema.media.frame_buffer import FrameBuffer
+from kinema.media.frame_buffer import FrameBuffer, each, held
 from kinema.media.metadata import attach_stored, read_stored
 from kinema.media.soundtrack import read_sound
 from kinema.media.write import CONVERSION, KEY
@@ -340,11 +340,11 @@ def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
 def _upright(frame: Any, size: tuple[int, int]) -> Frames:
     """uint8 [H, W, 3] of a decoded frame at a size (width, height): turned and mirrored as its display matrix says, on white."""
     if any(part.is_alpha for part in frame.format.components):
-        clear = frame.reformat(*size, "rgba", interpolation=CONVERSION).to_ndarray().astype(np.uint16)
+        clear = frame.reformat(*size, "rgba", interpolation=CONVERSION, threads=1).to_ndarray().astype(np.uint16)
         alpha = clear[..., 3:]
         pixels = ((clear[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     else:
-        pixels = frame.reformat(*size, "rgb24", interpolation=CONVERSION).to_ndarray()
+        pixels = frame.reformat(*size, "rgb24", interpolation=CONVERSION, threads=1).to_ndarray()
     stored = frame.side_data.get("DISPLAYMATRIX")
     return np.ascontiguousarray(pixels if stored is None else turned(pixels, np.frombuffer(bytes(stored), np.int32)))
 
@@ -365,9 +365,9 @@ def _on_even_clock(path: Path, frames: Frames, times: list[float], rate: float, 
     steps = np.diff(seconds)
     if len(frames) < 3 or np.abs(steps - 1 / rate).max() <= 0.25 / rate:
         in_order = bool((order == np.arange(len(order))).all())
-        return Clip(frames=frames if in_order else frames[order], fps=rate)
+        return Clip(frames=frames if in_order else held(each(frames, order), len(order)), fps=rate)
     height, width = frames.shape[1:3]
     count = max(round((seconds[-1] + float(np.median(steps))) * rate), 1)
     limits.check_length(path, count, width, height)
     index = np.maximum(np.searchsorted(seconds, np.arange(count) / rate + 1e-6, side="right") - 1, 0)
-    return Clip(frames=frames[order[index]], fps=rate)
+    return Clip(frames=held(each(frames, order[index]), count), fps=rate)

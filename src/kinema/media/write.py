@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from kinema.errors import InputError, KinemaError, OutputError
+from kinema.media.frame_buffer import each
 from kinema.media.soundtrack import SoundWriter
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 KEY = "kinema"
 CONVERSION = 0x2 | 0x2000 | 0x40000
 """How colors are converted, in reading and in writing: swscale's BILINEAR, FULL_CHR_H_INT and ACCURATE_RND. Without accurate
-rounding each round trip darkens a film."""
+rounding each round trip darkens a film. One thread: every frame would start some of its own, each with memory of its own."""
 MOST_PACKED = 1 << 20
 """Characters that are kept beside the pixels at most; a longer state stays out of the file."""
 THUMBNAIL = 8
@@ -51,7 +52,7 @@ def thumbnails(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Frames [T, H, W, 3] as means over a square grid of cells, uint8 [T, n, n, 3]: nearly the same before and after
     compression, and another wherever a thing was moved, removed or recolored."""
     side = min(max(min(frames.shape[1:3]) // THUMBNAIL, 1), THUMBNAIL)
-    small = [Image.fromarray(frame).resize((side, side), Image.Resampling.BOX) for frame in frames]
+    small = [Image.fromarray(frame).resize((side, side), Image.Resampling.BOX) for frame in each(frames)]
     return np.stack([np.asarray(picture) for picture in small])
 
 
@@ -156,7 +157,7 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
     import av
 
     height, width = clip.frames.shape[1:3]
-    frames = np.pad(clip.frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    to_even = ((0, height % 2), (0, width % 2), (0, 0))
     rate = Fraction(clip.fps).limit_denominator(1001) or Fraction(1, 1001)
     options, ending = {"fflags": "+bitexact"}, path.suffix.lower()
     if ending == ".mp4":
@@ -169,13 +170,13 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
             container.metadata[KEY] = pack(clip)
             quality = {"crf": "14", "preset": "fast"} if codec == "libx264" else {"crf": "20", "b": "0", "cpu-used": "5"}
             stream: Any = container.add_stream(codec, rate=rate, options=quality)
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             sound = None if clip.sound is None else SoundWriter(container, clip.sound, ending)
-            for number, frame in enumerate(frames):
+            for number, frame in enumerate(each(clip.frames)):
                 if sound is not None:
                     sound.write((number + 1) / clip.fps)
-                shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                container.mux(stream.encode(shown.reformat(format="yuv420p", interpolation=CONVERSION)))
+                shown = av.VideoFrame.from_ndarray(np.pad(frame, to_even, mode="edge"), format="rgb24")
+                container.mux(stream.encode(shown.reformat(format="yuv420p", interpolation=CONVERSION, threads=1)))
             container.mux(stream.encode())
             if sound is not None:
                 sound.write()

@@ -7,7 +7,7 @@ import torch
 
 from kinema.models.denoiser import cell_centers
 from kinema.models.objects.detection import NEAR, detection_dim
-from kinema.models.objects.tracking import initial_state
+from kinema.models.objects.tracking import detect_pictures, initial_state
 from kinema.scene.scene import KINDS
 from kinema.scene.schema import PLAYGROUND
 
@@ -32,8 +32,12 @@ def eye(actors: list[Actor], frames: int, *, noise: float = 0.0) -> torch.Tensor
     return answers.reshape(1, frames, PLACES, PLACES, detection_dim(PLAYGROUND))
 
 
+def state_of(answers: torch.Tensor, camera: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return initial_state(detect_pictures(answers, CENTERS, UNITS, PLAYGROUND), camera, 4, PLAYGROUND)
+
+
 def read(actors: list[Actor], frames: int, **options: float) -> tuple[torch.Tensor, torch.Tensor]:
-    state, known = initial_state(eye(actors, frames, **options), CENTERS, UNITS, torch.zeros(1, frames, 3), 4, PLAYGROUND)
+    state, known = state_of(eye(actors, frames, **options), torch.zeros(1, frames, 3))
     return state[0], known[0]
 
 
@@ -71,18 +75,18 @@ def test_one_slip_of_the_eye_changes_nobody() -> None:
     answers[0, 3, ..., 3:11] = answers[0, 3, ..., 3:11].roll(1, -1)
     answers[0, 6, 0, 0] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 0]
     answers[0, 6, 0, 1] = eye([(7, 7, [(0.7, 9.3)])], 1)[0, 0, 0, 1]
-    state, _ = initial_state(answers, CENTERS, UNITS, torch.zeros(1, frames, 3), 4, PLAYGROUND)
+    state, _ = state_of(answers, torch.zeros(1, frames, 3))
     assert (state[0, :, 0, PLAYGROUND.slice("kind")].argmax(-1) == 2).all()
     assert (state[0, :, 1:, 0] == -1).all()
 
 
 def test_a_camera_that_is_known_is_taken_out() -> None:
     camera = torch.tensor([0.8, 0.0, 2.0]).expand(1, 3, 3)
-    state, _ = initial_state(eye([(0, 0, [(3.0, 7.0)] * 3)], 3), CENTERS, UNITS, camera, 2, PLAYGROUND)
+    state, _ = state_of(eye([(0, 0, [(3.0, 7.0)] * 3)], 3), camera)
     assert torch.allclose(places(state)[0, :, 0], torch.tensor([6.0, 6.0]), atol=1e-4)
 
 
 def test_an_empty_picture_holds_nobody() -> None:
     answers = torch.full((1, 4, PLACES, PLACES, detection_dim(PLAYGROUND)), -6.0)
-    state, known = initial_state(answers, CENTERS, UNITS, torch.zeros(1, 4, 3), 4, PLAYGROUND)
+    state, known = state_of(answers, torch.zeros(1, 4, 3))
     assert (state[..., 0] == -1).all() and not known[..., PLAYGROUND.slice("position")].any()

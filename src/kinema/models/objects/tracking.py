@@ -136,23 +136,29 @@ def name(paths: list[Track], frames: int, slots: int) -> dict[tuple[int, int], T
     return dict(sorted(named.items()))
 
 
+def detect_pictures(
+    answers: Tensor, centers: Tensor, place_units: float, schema: StateSchema
+) -> list[list[list[Detection]]]:
+    """The objects of each picture [B][T], from answers [B, T, H, W, D] at centers [H * W, 2] (y, x)."""
+    middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
+    return [[detect_objects(picture, middle, place_units, len(schema.kinds)) for picture in sample] for sample in flat]
+
+
 def initial_state(
-    answers: Tensor, centers: Tensor, place_units: float, camera: Tensor, slots: int, schema: StateSchema
+    pictures: list[list[list[Detection]]], camera: Tensor, slots: int, schema: StateSchema
 ) -> tuple[Tensor, Tensor]:
-    """answers [B, T, H, W, D] of pictures under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is
-    known: bool [B, T, K, F]. Existence, kind and color are known everywhere, positions in the pictures that show the object."""
-    batch, frames = answers.shape[:2]
+    """The objects of pictures [B][T] under cameras [B, T, 3] (as tracks) to a state [B, T, K, F] and where it is known: bool
+    [B, T, K, F]. Existence, kind and color are known everywhere, positions in the pictures that show the object."""
+    batch, frames = camera.shape[:2]
     state = torch.zeros(batch, frames, slots, schema.features)
     known = torch.zeros_like(state, dtype=torch.bool)
     camera = camera.cpu()
-    middle, flat = centers.cpu().numpy(), answers.flatten(2, 3).float().cpu().numpy()
     for group in ("exists", "kind", "color"):
         known[..., schema.slice(group)] = True
     state[..., 0] = -1.0
     position = schema.slice("position")
     for b in range(batch):
-        pictures = [detect_objects(flat[b, t], middle, place_units, len(schema.kinds)) for t in range(frames)]
-        for slot, ((kind, color), path) in enumerate(name(track(pictures), frames, slots).items()):
+        for slot, ((kind, color), path) in enumerate(name(track(pictures[b]), frames, slots).items()):
             state[b, :, slot, 0] = 1.0
             for group, which in (("kind", kind), ("color", color)):
                 state[b, :, slot, schema.slice(group)] = -1.0

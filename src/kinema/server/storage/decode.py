@@ -16,6 +16,7 @@ import json
 import logging
 import resource
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def main() -> int:
     ):
         resource.setrlimit(limit, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    tempfile.tempdir = str(source.parent)  # the one folder in which this process may write
     from kinema.errors import KinemaError
     from kinema.server.storage.confine import LACKS, confine
 
