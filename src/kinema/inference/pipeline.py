@@ -83,7 +83,7 @@ def estimate_state(
     if not len(index):
         return canvas
     part = canvas.pick(index)
-    chunks = torch.arange(len(index)).split(model.config.film_window)
+    chunks = torch.arange(len(index)).split(model.config.film_window)  # type: ignore[no-untyped-call]
 
     def shown(chunk: Tensor) -> Canvas:
         picked = part.pick(chunk)
