@@ -15,6 +15,7 @@ import pty
 import re
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -157,7 +158,7 @@ class Reader:
     def close(self) -> None:
         if self.server is not None:
             self.server.terminate()
-            assert self.server.wait(60) == 0
+            assert self.server.wait(60) in (0, -signal.SIGTERM)
             assert self.server.stdout is not None
             self.server.stdout.close()
 
