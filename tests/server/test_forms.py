@@ -33,7 +33,9 @@ def test_brackets() -> None:
     assert unbracket(pairs) == {"prompt": "x", "video": {"id": "v"}, "c": ["1", "2"], "k": [{"at": "0"}, {"at": "2"}]}
     official = [("k[][picture][id]", "p"), ("k[][at]", "0"), ("k[][picture]", "q"), ("k[][at]", "2"), ("k[][at]", "3")]
     assert unbracket(official) == {"k": [{"picture": {"id": "p"}, "at": "0"}, {"picture": "q", "at": "2"}, {"at": "3"}]}
-    assert unbracket([("k[][tags][]", "a"), ("k[][tags][]", "b"), ("k[][at]", "1")]) == {"k": [{"tags": ["a", "b"], "at": "1"}]}
+    assert unbracket([("k[][tags][]", "a"), ("k[][tags][]", "b"), ("k[][at]", "1")]) == {
+        "k": [{"tags": ["a", "b"], "at": "1"}]
+    }
     for bad in ([("a", 1), ("a[b]", 2)], [("a[b]", 1), ("a", 2)], [("[x]", 1)], [("a" + "[b]" * 9, 1)]):
         with pytest.raises(ApiError):
             unbracket(bad)
