@@ -224,9 +224,9 @@ def markdown(figures: dict[str, Any]) -> str:
         f"`python -m benchmarks.foreign --count {figures['count']} --write`, {figures['date']}, {figures['machine']}",
         "",
         "A picture is called foreign when its error (`kinema.inference.familiarity.picture_error`) is above"
-        f" {figures['threshold']:g}. The middle between both worlds would be {figures['proposed']:.3g}, by the even films of each kind; the"
-        " threshold lies higher, since a true picture that is left out of a film is worse than a foreign one that is not. The rates are"
-        f" of the odd films. Looking at a clip takes {figures['seconds']:.2f} s.",
+        f" {figures['threshold']:g}. The middle between both worlds would be {figures['proposed']:.3g}, by the even films of"
+        " each kind; the threshold lies higher, since a true picture that is left out of a film is worse than a foreign one that"
+        f" is not. The rates are of the odd films. Looking at a clip takes {figures['seconds']:.2f} s.",
     ]
     for name, title in (("true", "Of the model's world: false alarms"), ("foreign", "Foreign: hits")):
         lines += ["", f"| {title} | n | called foreign | 95% interval | error: 5%, median, 95% |", "|---|---|---|---|---|"]

@@ -28,8 +28,8 @@ from kinema.models.hub import Model
 log = logging.getLogger(__name__)
 
 THRESHOLDS = {"kinema-tiny": 1.0}
-"""The error above which a clip is foreign, by the model's name. Nothing is foreign to other models. Of kinema-tiny, true pictures have
-0.1 to 0.8; smooth gradients have no more, and are not recognized (docs/measurements/foreign.md)."""
+"""The error above which a clip is foreign, by the model's name. Nothing is foreign to other models. Of kinema-tiny, true
+pictures have 0.1 to 0.8; smooth gradients have no more, and are not recognized (docs/measurements/foreign.md)."""
 FOREIGN = "foreign"
 """The entry of a film's settings that says that what it was made of is foreign to the model."""
 LEVEL = 1.0
