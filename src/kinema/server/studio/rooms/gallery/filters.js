@@ -32,7 +32,7 @@ export function Filters({ filters, set, tags }) {
     ${filmers.value.length > 1 && html`<${Select} label="Model" value=${filters.model} onChange=${(model) => set({ model })} testid="filter-model"
       options=${[["", "All"], ...filmers.value.map((model) => model.id)]} />`}
     <${Select} label="Order" value=${filters.sort} onChange=${(sort) => set({ sort })} testid="sort" options=${SORT_NAMES} />
-    <${Button} icon="star" aria-pressed=${filters.favorite ? "true" : "false"} onClick=${() => set({ favorite: !filters.favorite })} testid="filter-favorite">Favorites<//>
+    <${Button} icon="favorite" aria-pressed=${filters.favorite ? "true" : "false"} onClick=${() => set({ favorite: !filters.favorite })} testid="filter-favorite">Favorites<//>
     <${Button} icon="folder" onClick=${() => setManaging(true)} testid="manage-projects">Projects<//>
     ${isFiltered(filters) && html`<${Button} kind="quiet" onClick=${() => set({ ...ALL, sort: filters.sort })} testid="clear-filters">Show all<//>`}
     ${managing && html`<${Projects} onClose=${() => setManaging(false)} />`}

@@ -27,7 +27,7 @@ export async function relabel(clips, changesOf) {
 export function Favorite({ clip, onChange, kind = "quiet small", children }) {
   const on = clip.kinema.favorite;
   const flip = async () => onChange(await relabel([clip], () => ({ favorite: !on })));
-  return html`<${Button} icon="star" kind=${`${kind} favorite`} label=${`Favorite: ${title(clip)}`} aria-pressed=${on ? "true" : "false"} onClick=${flip} testid="favorite">${children}<//>`;
+  return html`<${Button} icon="favorite" kind=${`${kind} favorite`} label=${`Favorite: ${title(clip)}`} aria-pressed=${on ? "true" : "false"} onClick=${flip} testid="favorite">${children}<//>`;
 }
 
 /** The labels of one clip as fields, each saved when it is left. */

@@ -24,7 +24,7 @@ export function PickedBar({ picked, all, setPicked, onRemove, onChange }) {
   return html`<div class="bar" role="toolbar" aria-label="Chosen clips" data-testid="picked-bar">
     <strong>${plural(picked.length, "clip")} chosen</strong>
     <${Button} kind="quiet" disabled=${picked.length >= all.length} onClick=${() => setPicked(all)} testid="pick-all">Choose all in sight<//>
-    <${Button} icon="star" onClick=${async () => onChange(await relabel(picked, () => ({ favorite })))} testid="favorite-picked">${favorite ? "Favorite" : "No favorite"}<//>
+    <${Button} icon="favorite" onClick=${async () => onChange(await relabel(picked, () => ({ favorite })))} testid="favorite-picked">${favorite ? "Favorite" : "No favorite"}<//>
     <${Button} icon="tag" onClick=${() => setOpen("labels")} testid="label-picked">Tags and project<//>
     <${Button} icon="compare" disabled=${playable.length < 2} onClick=${() => setOpen("compare")} testid="compare">Compare<//>
     <${Button} icon="cut" disabled=${!playable.length} onClick=${join} testid="cut-picked">Cut and join<//>
