@@ -206,7 +206,7 @@ def test_every_kind_of_change(server: Running) -> None:
         rendered = made("/renders", {"state": state})
         changed = client.get(f"/v1/videos/{rendered['id']}/content?variant=state").json()
         assert changed["background"] == "night"
-        assert client.delete(f"/v1/videos/{two['id']}").status_code == 200
+        assert client.delete(f"/v1/videos/{two['id']}?restorable=true").status_code == 200
         assert client.get(f"/v1/videos/{two['id']}").status_code == 404
         assert client.post(f"/v1/videos/{two['id']}/restore").json()["id"] == two["id"]
         content = client.get(f"/v1/videos/{one['id']}/content").content
