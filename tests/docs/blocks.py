@@ -88,6 +88,8 @@ class Reader:
 
     def __init__(self, looked: Looked) -> None:
         self.looked = looked
+        self.ran: list[int] = []
+        """Lines of the blocks that ran to their end."""
         self.names: dict[str, dict[str, Any]] = {}
         self.server: subprocess.Popen[str] | None = None
         self.address, self.key = ADDRESS, KEY
@@ -99,6 +101,7 @@ class Reader:
             self.settings(block)
         for words in block.commands if block.language == "sh" else []:
             self.shell(words, block)
+        self.ran.append(block.line)
 
     def python(self, block: Block) -> None:
         """Execute, and compare what `# prints TEXT` says with what was printed."""
