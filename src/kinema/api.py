@@ -50,7 +50,8 @@ from kinema.inference.editing import (
     picture_level,
     read_mask,
 )
-from kinema.inference.familiarity import FOREIGN, foreign_note
+from kinema.inference.familiarity import foreign_note
+from kinema.inference.given_pictures import lay_pictures, read_given, read_timed_pictures, without_foreign
 from kinema.inference.keyframes import (
     lay_scenes,
     scenes_at,
@@ -185,47 +186,21 @@ def generate(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = resolve_film_model(model)
-    first_picture = None if image is None else Clip.of(image, first=1, sound=False, **limits.reading(engine))
-    last_picture = None if last is None else Clip.of(last, last=1, sound=False, **limits.reading(engine))
-    between = _pictures(engine, pictures)
-    shown = [clip for clip in (first_picture, last_picture, *(clip for clip, _ in between)) if clip is not None]
-    width, height = limits.size_for(engine, shown[0], size) if shown else limits.check_size(engine.config, size)
+    given = read_given(engine, image, last, pictures)
+    width, height = limits.size_for(engine, given[0].clip, size) if given else limits.check_size(engine.config, size)
     if str(prompt).strip():  # without words the pictures are all that there is
-        first_picture, last_picture, between, note = _without_foreign(engine, first_picture, last_picture, between)
+        given, note = without_foreign(engine, given)
     else:
-        note = foreign_note(shown, engine)
+        note = foreign_note([picture.clip for picture in given], engine)
     seconds, fps = python_values(seconds), python_values(fps)
     frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
     canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
     if camera:
         canvas = conditioning.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
-    known: dict[int, Frames] = {}
-    scaled: dict[int, str] = {}
-    scenes: dict[int, Scene | None] = {}
-    given_at = [(round(at_s * fps), at_s, clip) for clip, at_s in between]
-    for index, at_s, _ in given_at:
-        if not 0 <= index < frames:
-            raise InputError(f"a picture at {at_s:g} s: the film goes from 0 to {(frames - 1) / fps:g} s")
-    given_ends = ((0, first_picture), (frames - 1, last_picture))
-    ends = [(index, 0.0, given) for index, given in given_ends if given is not None]
-    for index, _, given in [*ends, *given_at]:
-        if index in known:
-            raise InputError(f"two pictures at {index / fps:g} s: expected one for each frame (1/{fps:g} s)")
-        fitted = given.fit(width, height)
-        which = fitted.num_frames - 1 if given is last_picture and index else 0
-        known[index], scenes[index] = fitted.frames[which], scenes_at(fitted, [which])[0]
-        scaled[index] = given.source_size or given.size
-        cells = encode_frames(engine, known[index][None], *padded_size(engine, height, width))
-        canvas = conditioning.known_frames(canvas, [index], cells.expand(count, -1, -1, -1, -1))
-    canvas = lay_scenes(canvas, scenes)
+    canvas, known, about = lay_pictures(engine, canvas, given, fps=fps, size=(width, height))
     settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
-    if known:
-        settings["pictures"] = sorted(known)
-    resized = sorted({given for given in scaled.values() if given != settings["size"]})
-    if resized:
-        settings["scaled_from"] = ", ".join(resized)
-    settings |= note
+    settings |= about | note
     if camera:
         settings["camera"] = [list(stop) for stop in camera]
     clips = film_canvas(
@@ -233,24 +208,6 @@ def generate(
         progress=progress, closed=bool(known), checkpoint=checkpoint,
     )  # fmt: skip
     return [paste(clip, known) for clip in clips]
-
-
-def _without_foreign(
-    model: Model, first: Clip | None, last: Clip | None, between: list[tuple[Clip, float]]
-) -> tuple[Clip | None, Clip | None, list[tuple[Clip, float]], dict[str, str]]:
-    """The pictures of a film without those that are foreign to the model, from which the film would only jump away; and for the
-    settings, a note of that."""
-    note: dict[str, str] = {}
-
-    def known(clip: Clip | None) -> Clip | None:
-        foreign = {} if clip is None else foreign_note([clip], model)
-        if not foreign:
-            return clip
-        note[FOREIGN] = f"{foreign[FOREIGN]}; the film is of the words, and does not show it"
-        return None
-
-    within = [(clip, at_s) for clip, at_s in between if known(clip) is not None]
-    return known(first), known(last), within, note
 
 
 @float32_default()
@@ -290,18 +247,6 @@ def image(
         engine, canvas, check_options(options), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
         progress=None,
     )[0]  # fmt: skip
-
-
-def _pictures(model: Model, given: Sequence[tuple[AnyClip, float]]) -> list[tuple[Clip, float]]:
-    """Pictures with their seconds; InputError for anything but pairs."""
-    pairs = []
-    for one in given:
-        if not isinstance(one, tuple | list) or len(one) != 2:
-            raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
-        if not limits.is_number(one[1]) or not 0 <= one[1] < 1e6:
-            raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
-        pairs.append((Clip.of(one[0], first=1, sound=False, **limits.reading(model)), float(one[1])))
-    return pairs
 
 
 @float32_default()
@@ -401,7 +346,7 @@ def infill(
     engine = resolve_film_model(model)
     if not isinstance(pictures, list | tuple) or len(pictures) < 2:
         raise InputError("filling in needs at least two pairs (picture, second), such as a.png@0 b.png@1.5")
-    given = _pictures(engine, pictures)
+    given = read_timed_pictures(engine, pictures)
     width, height = limits.size_for(engine, given[0][0], size)
     known: dict[int, Frames] = {}
     pairs: list[tuple[Clip, Clip]] = []
