@@ -133,7 +133,7 @@ class Crop:
         windows[self.frame, self.row, self.column] = patch.add_(0.5).clamp_(max=255.0).to(torch.uint8)
 
 
-def _in_sight(tables: Tables, height: int, width: int, **state: Tensor) -> Things:
+def _visible_things(tables: Tables, height: int, width: int, **state: Tensor) -> Things:
     """The slots that hold something near the picture, with their layers."""
     kind, slots = state["kind"], state["kind"].shape[1]
     pan_x, pan_y, zoom = state["camera"].T[:, :, None]
@@ -253,7 +253,7 @@ def _draw(out: Tensor, tables: Tables, **state: Tensor) -> None:
     setting = torch.cat([state["view"][:, None], state["background"][:, None], state["camera"]], 1)
     distinct, which = torch.unique(setting, dim=0, return_inverse=True)
     canvas = backdrops(distinct[:, 0].long(), distinct[:, 1].long(), distinct[:, 2:], height, width)[which]
-    things = _in_sight(tables, height, width, **state)
+    things = _visible_things(tables, height, width, **state)
     if len(things.frame):
         side = (~things.is_top).nonzero()[:, 0]
         if len(side):
