@@ -75,6 +75,17 @@ def test_sigterm_drains_the_server(own: Running) -> None:
     stop(again)
 
 
+def test_a_server_that_is_stopped_while_it_starts_ends(tmp_path: Path) -> None:
+    """Its address is printed when it can be reached and its key read; SIGTERM from then on is heard."""
+    command = [sys.executable, "-m", "kinema.cli.main", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert "Kinema is at" in process.stdout.readline()
+        process.terminate()
+        assert (tmp_path / "data" / "first-key").read_text().startswith("kinema_")
+        assert process.wait(40) == 0
+
+
 def test_strangers_and_scopes(server: Running) -> None:
     with server.http() as client:
         made = client.post("/v1/keys", json={"name": "reader", "scopes": ["read"], "rate": 5}).json()
@@ -156,9 +167,9 @@ def test_an_owner_controls_the_queue(server: Running) -> None:
         queue = client.get("/v1/queue").json()
         assert queue["paused"] and [job["id"] for job in queue["data"]][:3] == [c["id"], a["id"], b["id"]]
         assert client.post(f"/v1/videos/{b['id']}/pause").json()["kinema"]["paused"]
-        assert client.post("/v1/queue/resume?held=true").json() == {"paused": False}, (
-            "the address says what to do, nothing else"
-        )
+        refused = client.post("/v1/queue/resume?held=true")
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "held"), "the address says what to do"
+        assert client.post("/v1/queue/resume").json() == {"paused": False}
         assert server.wait(a["id"])["status"] == "completed"
         assert client.get(f"/v1/videos/{b['id']}").json()["status"] == "queued"
         client.post(f"/v1/videos/{b['id']}/resume")

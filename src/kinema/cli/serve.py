@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kinema.server.settings import Settings
 
 SPINS = "3000"
+BACKLOG = 2048
 
 
 def settings(arguments: argparse.Namespace) -> Settings:
@@ -75,6 +76,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle on
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # who connects before the app answers waits instead of being refused
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port") from None
     return listener

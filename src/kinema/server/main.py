@@ -52,13 +52,11 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}{settings.root_path}"
-    print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
-    if key is not None:
-        print(hand_over(key, settings, key_file), flush=True)
-    else:
-        print(f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}", flush=True)
-    pool = WorkerPool(settings, workers)
-    pool.start()
+    told = (
+        f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}"
+        if key is None
+        else hand_over(key, settings, key_file)
+    )
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -69,10 +67,20 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
         server_header=False,
         proxy_headers=False,  # the app reads them
     )
-    for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it has drained
-        signal.signal(name, lambda *_: None)
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        """Before uvicorn listens for signals, and once more after it has drained, when it raises them again."""
+        server.should_exit = True
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
+    print(told, flush=True)
+    pool = WorkerPool(settings, workers)
+    pool.start()
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
     finally:
         pool.stop()
     return 0
