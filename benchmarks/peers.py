@@ -4,7 +4,7 @@ The denoiser against diffusers' `WanTransformer3DModel` and `LTXVideoTransformer
 tokens, forward and training step, each eager and compiled, in float32 and bfloat16; a second of video by our sampler against their
 pipelines; our codec against `AutoencoderKLLTXVideo` and `AutoencoderKLWan` at 8 x 8 x 4 compression, each trained for the same
 minutes on the same pictures first (without that their PSNR is that of noise). Runs are interleaved, figures are medians.
-Needs `pip install 'kinema[peers]'`.
+Needs `pip install 'kinema[open-weights]'`.
 
 Axes: B clips, T frames, N tokens of a frame, C latent channels.
 """

@@ -2,7 +2,7 @@
 
 The pipeline here has random weights, so that it runs anywhere; put `LTXImageToVideoPipeline.from_pretrained(...)` in its place.
 From a shell: PYTHONPATH=examples kinema arena run --quick --model arena_of_another_model:make
-Needs pip install 'kinema[peers]'.
+Needs pip install 'kinema[open-weights]'.
 """
 
 import sys

@@ -7,6 +7,7 @@
     │   ├── VocabularyError            words outside the model's world
     │   └── ModelError                 an unknown model, or weights that do not fit their config
     ├── OutputError (OSError)          the result could not be written: exists already, disk full, no permission
+    ├── EngineError                    a model's own code failed: out of memory, crashed, hung, an upstream server gone
     └── ApiError                       a server answered with an error: its status, type, parameter and code
 
 Every message is one line a person can act on. The `kinema` command prints it and ends with exit code 2.
@@ -55,6 +56,20 @@ class ModelError(InputError):
 
 class OutputError(KinemaError, OSError):
     """The result could not be written. Nothing was overwritten."""
+
+
+class EngineError(KinemaError):
+    """A model's own code, or a server that films for this one, failed; the request may be right.
+
+    Args:
+        message: One line that a person can act on.
+        code: A short name of the reason: "out_of_memory", "engine_crashed", "engine_stalled", "engine_failed" or
+            "upstream_failed".
+    """
+
+    def __init__(self, message: str, code: str = "engine_failed") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ApiError(KinemaError):

@@ -1,0 +1,278 @@
+"""Workflows made of others: to extend a film is to film on from its last picture, to blend two is to film between them, and a film
+longer than a model's frames is filmed in parts.
+
+An engine gives what it can do in one pass (its primitives); this gives the rest. A part that goes on from a picture begins with
+that picture as the model redraws it, a little off in color; chained parts add these errors up. So what turns the redrawn picture's
+colors into the given one's is applied to the whole part (`matched`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, FrameRule, Workflow
+from kinema.errors import InputError
+from kinema.inference.pipeline import Progress
+from kinema.media import Clip
+from kinema.media.frame_buffer import each, held
+from kinema.media.sound import joined_sound
+from kinema.types import Frames
+
+Primitive = Callable[[FilmRequest, FilmPlan], Clip]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What an engine can do in one pass. guard: match the colors of later parts to the first."""
+
+    capabilities: Capabilities
+    primitive: Primitive
+    primitives: tuple[Workflow, ...]
+    guard: bool = True
+
+
+def derived_workflows(primitives: Sequence[Workflow], frames: FrameRule) -> tuple[Workflow, ...]:
+    """All that can be made of an engine's primitives, in the order of WORKFLOWS."""
+    have = set(primitives)
+    if "keyframes" in have:
+        have |= {"image", "first_last"}
+    if "image" in have:
+        have.add("extend")
+    if "first_last" in have:
+        have |= {"infill", "blend"}
+    if "generate" in have and frames.at_least(1) <= 9:
+        have.add("still")
+    order: tuple[Workflow, ...] = (
+        "generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "still",
+    )  # fmt: skip
+    return tuple(one for one in order if one in have)
+
+
+def film_workflow(parts: Parts, request: FilmRequest, progress: Progress | None = None) -> Clip:
+    """Film one request by the primitives of an engine."""
+    made = _WORKFLOWS[request.workflow](parts, request)
+    settings = {
+        "model": parts.capabilities.model, "engine": parts.capabilities.engine, "family": parts.capabilities.family,
+        "layout": request.workflow, "prompt": request.prompt, "seed": request.seed, "size": made.size, "fps": made.fps,
+        "seconds": made.duration_s,
+        **{name: value for name in ("steps", "guidance", "strength") if (value := getattr(request, name)) is not None},
+        **({"negative_prompt": request.negative_prompt} if request.negative_prompt else {}),
+        **({"loras": [[lora.source, lora.scale] for lora in request.loras]} if request.loras else {}),
+    }  # fmt: skip
+    return replace(made, caption=request.prompt, settings={**made.settings, **settings})
+
+
+def _noted(clip: Clip, notes: Sequence[str]) -> Clip:
+    return replace(clip, settings={**clip.settings, "notes": list(notes)}) if notes else clip
+
+
+def _generate(parts: Parts, request: FilmRequest) -> Clip:
+    plan = parts.capabilities.plan(request.seconds, request.fps, _size(parts, request))
+    clip = _in_parts(parts, request, plan)
+    return _noted(plan.finish(clip), plan.notes)
+
+
+def _still(parts: Parts, request: FilmRequest) -> Clip:
+    one = replace(request, workflow="generate", seconds=1 / (2 * parts.capabilities.fps), fps=None)
+    return _generate(parts, one)
+
+
+def _size(parts: Parts, request: FilmRequest) -> str | tuple[int, int] | None:
+    """The size asked for, or that of what is given, or the model's own."""
+    if request.size is not None:
+        return request.size
+    given = request.video or (request.pictures[0][0] if request.pictures else None)
+    return None if given is None else parts.capabilities.fitted_size(given.frames.shape[2], given.frames.shape[1])
+
+
+def _in_parts(parts: Parts, request: FilmRequest, plan: FilmPlan) -> Clip:
+    """Film a plan in one pass, or in several where it has more frames than the model films: each part begins with the last picture
+    of the one before."""
+    first = parts.primitive(_pass(parts, request), plan)
+    if plan.kept <= plan.frames:
+        return first
+    if "image" not in derived_workflows(parts.primitives, parts.capabilities.frames):
+        most = plan.frames / plan.fps
+        raise InputError(
+            f"{parts.capabilities.model} films up to {most:g} s at once and cannot go on from a picture: ask for less"
+        )
+    clips, made = [first], first.num_frames
+    while made < plan.kept:
+        last = clips[-1].cut(slice(-1, None))
+        frames = parts.capabilities.frames.at_least(min(plan.kept - made + 1, plan.frames))
+        following = replace(
+            request, workflow="image", pictures=((last, 0.0),), seed=request.seed + len(clips), video=None, mask=None
+        )
+        part = _going_on(parts, parts.primitive(_pass(parts, following), replace(plan, frames=frames)), last)
+        clips.append(part)
+        made += part.num_frames
+    return _joined(clips)
+
+
+def _going_on(parts: Parts, filmed: Clip, known: Clip) -> Clip:
+    """What a film that began with a known picture shows after it."""
+    after = filmed.cut(slice(1, None))
+    if not parts.guard:
+        return after
+    return replace(after, frames=matched(after.frames, filmed.frames[:1], known.fit(*_size_of(filmed)).frames))
+
+
+def _size_of(clip: Clip) -> tuple[int, int]:
+    return clip.frames.shape[2], clip.frames.shape[1]
+
+
+def _pass(parts: Parts, request: FilmRequest) -> FilmRequest:
+    """A request in the words of a primitive that the engine has."""
+    if request.workflow in parts.primitives:
+        return request
+    if request.workflow in ("image", "first_last") and "keyframes" in parts.primitives:
+        return replace(request, workflow="keyframes")
+    raise InputError(f"{parts.capabilities.model} cannot {request.workflow}")
+
+
+def _joined(clips: Sequence[Clip]) -> Clip:
+    """Clips of one size and rate one after another, with their sound."""
+    count = sum(clip.num_frames for clip in clips)
+    frames = held(chain.from_iterable(each(clip.frames) for clip in clips), count)
+    sound = joined_sound([(clip.sound, clip.duration_s) for clip in clips])
+    return replace(clips[0], frames=frames, sound=sound)
+
+
+def _extend(parts: Parts, request: FilmRequest) -> Clip:
+    """The given film as it is, and after it (or before it) what the model films from its edge."""
+    video = _needs_video(request)
+    fps = video.fps
+    if request.before and "keyframes" not in parts.primitives:
+        raise InputError(f"{parts.capabilities.model} films on after a clip, not up to one: leave out before")
+    size = request.size or (video.frames.shape[2], video.frames.shape[1])
+    plan = parts.capabilities.plan(request.seconds, fps, size)
+    edge = video.cut(slice(1)) if request.before else video.cut(slice(-1, None))
+    wanted = replace(plan, kept=plan.kept + 1, frames=parts.capabilities.frames.at_least(plan.kept + 1))
+    if request.before:
+        at = (wanted.frames - 1) / wanted.fps
+        filmed = parts.primitive(replace(request, workflow="keyframes", pictures=((edge, at),), video=None), wanted)
+        backwards = filmed.pick(np.arange(filmed.num_frames)[::-1])
+        new = _going_on(parts, backwards, edge).pick(np.arange(plan.kept)[::-1])
+    else:
+        filmed = _in_parts(parts, replace(request, workflow="image", pictures=((edge, 0.0),), video=None), wanted)
+        new = _going_on(parts, filmed, edge).cut(slice(plan.kept))
+    new = new.resample(fps).fit(*plan.wanted_size)
+    old = video.fit(*plan.wanted_size)
+    joined = _joined([new, old] if request.before else [old, new])
+    return _noted(replace(joined, state=None, settings={"extended": plan.kept / plan.fps}), plan.notes)
+
+
+def _blend(parts: Parts, request: FilmRequest) -> Clip:
+    """The first film, a passage from its last picture to the first of the second, and the second film."""
+    video, second = _needs_video(request), request.second
+    if second is None:
+        raise InputError("a blend leads from one film to another: give both")
+    size = request.size or (video.frames.shape[2], video.frames.shape[1])
+    plan = parts.capabilities.plan(request.seconds, video.fps, size)
+    wanted = parts.capabilities.frames.at_least(plan.kept + 2)
+    if wanted < plan.kept + 2:
+        raise InputError(
+            f"{parts.capabilities.model} leads from one picture to another in up to {(wanted - 2) / plan.fps:g} s: ask for less"
+        )
+    end_s = (wanted - 1) / plan.fps
+    pictures = ((video.cut(slice(-1, None)), 0.0), (second.cut(slice(1)), end_s))
+    between = replace(request, workflow="first_last", pictures=pictures, video=None, second=None)
+    filmed = parts.primitive(_pass(parts, between), replace(plan, frames=wanted))
+    passage = filmed.pick(_spread(filmed.num_frames, plan.kept)).resample(video.fps).fit(*plan.wanted_size)
+    after = second.resample(video.fps).fit(*plan.wanted_size)
+    return _noted(replace(_joined([video.fit(*plan.wanted_size), passage, after]), state=None, settings={}), plan.notes)
+
+
+def _spread(frames: int, kept: int) -> NDArray[np.int64]:
+    """Numbers of `kept` frames strictly between the first and the last of `frames`, evenly spaced."""
+    return np.linspace(0, frames - 1, kept + 2)[1:-1].round().astype(np.int64)
+
+
+def _infill(parts: Parts, request: FilmRequest) -> Clip:
+    """Between each two pictures, one passage."""
+    given = sorted(request.pictures, key=lambda pair: pair[1])
+    if len(given) < 2:
+        raise InputError("infill needs at least two pictures, each with its time")
+    if "keyframes" in parts.primitives:
+        length = given[-1][1] - given[0][1]
+        shifted = tuple((clip, at - given[0][1]) for clip, at in given)
+        return _generate(
+            parts, replace(request, workflow="keyframes", pictures=shifted, seconds=length + 1 / parts.capabilities.fps)
+        )
+    size = _size(parts, request)
+    clips, notes = [], []
+    for i, ((a, start), (b, end)) in enumerate(pairwise(given)):
+        plan = parts.capabilities.plan(end - start, None, size)
+        if plan.kept > plan.frames:
+            raise InputError(
+                f"{end - start:g} s between two pictures: {parts.capabilities.model} fills {plan.frames / plan.fps:g} s"
+            )
+        one = replace(request, workflow="first_last", pictures=((a, 0.0), (b, end - start)), seed=request.seed + i)
+        filmed = parts.primitive(_pass(parts, one), plan)
+        clips.append(
+            filmed.pick(np.linspace(0, filmed.num_frames - 1, plan.kept + 1)[:-1].round().astype(np.int64)).fit(
+                *plan.wanted_size
+            )
+        )
+        notes += [note for note in plan.notes if note not in notes]
+    joined = _joined(clips)
+    return _noted(joined.resample(request.fps or joined.fps), notes)
+
+
+def _edit(parts: Parts, request: FilmRequest) -> Clip:
+    """A film made anew at its own rate, size and length, with its sound; outside a mask its pixels stay."""
+    video = _needs_video(request)
+    size = request.size or (video.frames.shape[2], video.frames.shape[1])
+    plan = parts.capabilities.plan(video.duration_s, video.fps, size)
+    if plan.kept > plan.frames:
+        raise InputError(
+            f"{video.duration_s:g} s: {parts.capabilities.model} edits up to {plan.frames / plan.fps:g} s at once: trim it first"
+        )
+    made = plan.finish(parts.primitive(request, plan))
+    given = video.fit(*plan.wanted_size)
+    frames = made.frames[: given.num_frames]
+    if request.mask is not None:
+        inside = request.mask.fit(*plan.wanted_size).frames[0].mean(-1) > 127
+        frames = np.where(inside[None, ..., None], frames, given.frames[: len(frames)])
+    return _noted(replace(made, frames=frames, fps=given.fps, sound=video.sound, state=None), plan.notes)
+
+
+def _needs_video(request: FilmRequest) -> Clip:
+    if request.video is None:
+        raise InputError(f"{request.workflow} needs a video")
+    return request.video
+
+
+_WORKFLOWS: dict[Workflow, Callable[[Parts, FilmRequest], Clip]] = {
+    "generate": _generate, "image": _generate, "first_last": _generate, "keyframes": _generate, "still": _still,
+    "extend": _extend, "blend": _blend, "infill": _infill, "edit": _edit,
+}  # fmt: skip
+
+
+def matched(frames: Frames, redrawn: Frames, known: Frames) -> Frames:
+    """Frames by the change of color, channel by channel in mean and spread, that turns one picture into another; the spread is at
+    most halved or doubled.
+
+    Args:
+        frames: Pixels uint8 [T, H, W, 3].
+        redrawn: A picture [1, H, W, 3] as the model drew it before these frames.
+        known: The picture [1, H, W, 3] that it was given.
+
+    Returns:
+        Pixels uint8 [T, H, W, 3].
+    """
+    (wanted, wide), (found, spread) = _colors(known), _colors(redrawn)
+    scale = np.clip(wide / np.maximum(spread, 1e-3), 0.5, 2.0)
+    changed = ((frame - found) * scale + wanted for frame in each(frames))
+    return held((np.rint(frame.clip(0, 255)).astype(np.uint8) for frame in changed), len(frames))
+
+
+def _colors(picture: Frames) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel, [3] each."""
+    pixels = picture.astype(np.float64)
+    return pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))

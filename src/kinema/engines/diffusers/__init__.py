@@ -1,0 +1,1 @@
+"""Pipelines of diffusers as engines: any folder in its two formats."""

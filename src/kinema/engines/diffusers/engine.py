@@ -1,0 +1,399 @@
+"""A pipeline of diffusers as an engine: one copy of the weights serves all workflows that its components can do.
+
+Frames are those that the plain pipeline returns for the same seed, rounded to bytes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from kinema.devices import AUTO, resolve_device
+from kinema.engines.compose import Parts, derived_workflows, film_workflow
+from kinema.engines.diffusers.families import Call, Family, family_of, from_signature
+from kinema.engines.diffusers.folder import ModelFolder, read_folder
+from kinema.engines.diffusers.hooks import StepHooks
+from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, Lora, Watch, Workflow, never
+from kinema.engines.registry import ModelEntry
+from kinema.errors import EngineError, InputError, ModelError
+from kinema.inference.pipeline import Progress
+from kinema.media import Clip
+from kinema.media.sound import RATES, Sound
+from kinema.types import Frames
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+OFFLOADS = ("auto", "none", "model", "group")
+
+
+def require_diffusers() -> Any:
+    """The module; InputError with the command that installs it where it is missing."""
+    for name in ("accelerate", "transformers", "diffusers"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(
+                f"{error.name} is not installed; open models need: pip install 'kinema[open-weights]'"
+            ) from None
+    return module
+
+
+class DiffusersEngine:
+    """Films with a folder of diffusers.
+
+    Args:
+        entry: The model's entry; its source is a folder in the standard or modular format.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        ModelError: The folder is not whole, or names a class that this version of diffusers lacks.
+        InputError: A package is missing, or this machine does not have the device.
+    """
+
+    def __init__(self, entry: ModelEntry, *, device: str = AUTO) -> None:
+        self.entry = entry
+        self.folder = read_folder(Path(entry.source))
+        self.family = family_for(self.folder)
+        self.place = resolve_device(entry.device or device)
+        self._pipelines: dict[str, Any] = {}
+        self._first: Any = None
+        self._adapters: tuple[Lora, ...] = ()
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What the folder can film, read without loading its weights."""
+        return capabilities_of(self.entry, self.folder, self.family)
+
+    def film(
+        self, request: FilmRequest, progress: Progress | None = None, cancelled: Callable[[], bool] = never,
+        watch: Watch | None = None,
+    ) -> list[Clip]:  # fmt: skip
+        """Film a request; see `kinema.engines.Engine`."""
+        self.capabilities.check(request)
+        parts = Parts(
+            capabilities=self.capabilities,
+            primitive=lambda one, plan: self._primitive(one, plan, progress, cancelled, watch),
+            primitives=tuple(self._calls),
+        )
+        return [
+            film_workflow(parts, replace(request, count=1, seed=request.seed + i), progress) for i in range(request.count)
+        ]
+
+    def close(self) -> None:
+        """Drop the pipelines, and give their memory back to the device."""
+        self._pipelines.clear()
+        self._first = None
+        if self.place.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @property
+    def _calls(self) -> Mapping[Workflow, Call]:
+        return self.family.bases[self.folder.base]
+
+    def _primitive(
+        self,
+        request: FilmRequest,
+        plan: FilmPlan,
+        progress: Progress | None,
+        cancelled: Callable[[], bool],
+        watch: Watch | None,
+    ) -> Clip:
+        """Film one pass of the pipeline: a workflow that it has a class for."""
+        call = self._calls[request.workflow]
+        pipeline = self._pipeline(call)
+        self._set_loras(pipeline, (*self.entry.loras, *request.loras))
+        steps = request.steps or self.family.steps
+        arguments = self._arguments(pipeline, call, request, plan, steps)
+        with StepHooks(pipeline, steps, progress, cancelled, watch), _reported(self.entry.name):
+            made = pipeline(**arguments)
+        frames, sound = _frames_of(made), _sound_of(made, pipeline)
+        return Clip(frames=frames, fps=plan.fps, caption=request.prompt, sound=sound)
+
+    def _arguments(self, pipeline: Any, call: Call, request: FilmRequest, plan: FilmPlan, steps: int) -> dict[str, Any]:
+        """The arguments of one call, of those that the pipeline takes."""
+        takes = inspect.signature(type(pipeline).__call__).parameters
+        width, height = plan.size
+        given: dict[str, Any] = {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt or None,
+            "height": height,
+            "width": width,
+            self.family.frames_name: plan.frames,
+            "num_inference_steps": steps,
+            self.family.guidance_name: self.family.guidance if request.guidance is None else request.guidance,
+            "generator": torch.Generator("cpu").manual_seed(request.seed),
+            "output_type": "np",
+            **self.family.always,
+            **call.arguments,
+            **self.entry.arguments,
+            **self._pictures(call, request, plan),
+        }
+        if self.family.fps_name is not None:
+            given[self.family.fps_name] = int(plan.fps) if float(plan.fps).is_integer() else plan.fps
+        return {name: value for name, value in given.items() if name in takes and value is not None}
+
+    def _pictures(self, call: Call, request: FilmRequest, plan: FilmPlan) -> dict[str, Any]:
+        """How the known pictures of a request are given to the pipeline."""
+        known = [(_picture(clip, plan), _frame_number(at, plan)) for clip, at in request.pictures]
+        if call.way == "image":
+            return {"image": known[0][0]}
+        if call.way == "ends":
+            return {"image": known[0][0], "last_image": known[-1][0]}
+        if call.way == "conditions":
+            module, _, name = str(self.family.condition).rpartition(".")
+            condition = getattr(importlib.import_module(module), name)
+            return {"conditions": [condition(image=picture, frame_index=index) for picture, index in known]}
+        if call.way == "vace":
+            return _masked_video(request, known, plan)
+        if call.way == "video":
+            assert request.video is not None
+            strength = {} if request.strength is None else {"strength": request.strength}
+            return {"video": _pictures_of(request.video, plan), **strength}
+        if call.way == "reference":
+            return {"reference_images": [picture for picture, _ in known]}
+        return {}
+
+    def _pipeline(self, call: Call) -> Any:
+        """The pipeline of a workflow, of the components of the first one."""
+        if call.pipeline not in self._pipelines:
+            first = self._load() if self._first is None else self._first
+            wanted = getattr(require_diffusers(), call.pipeline, None)
+            if wanted is None:
+                raise ModelError(f"this version of diffusers has no {call.pipeline}; upgrade it: pip install -U diffusers")
+            with _reported(self.entry.name):
+                self._pipelines[call.pipeline] = first if type(first) is wanted else _shared(first, wanted)
+        return self._pipelines[call.pipeline]
+
+    def _load(self) -> Any:
+        """Load the folder once, with the data type and the memory plan of its entry."""
+        diffusers = require_diffusers()
+        diffusers.utils.logging.disable_progress_bar()
+        importlib.import_module("transformers").utils.logging.disable_progress_bar()
+        dtype = (
+            DTYPES[self.entry.dtype] if self.entry.dtype else torch.bfloat16 if self.place.type == "cuda" else torch.float32
+        )
+        with _reported(self.entry.name):
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(
+                self.folder.path, dtype=dtype, local_files_only=True, **_quantized(self.entry, dtype)
+            )
+        self._first = pipeline
+        self._place(pipeline)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _place(self, pipeline: Any) -> None:
+        """Put the weights on the device: all of them where there is room, else part by part as they are used."""
+        offload = self.entry.offload
+        if self.place.type == "cpu":
+            if offload not in ("auto", "none"):
+                raise InputError(f"offload {offload!r} needs a GPU, and {self.entry.name} runs on the CPU; use auto or none")
+        elif offload == "auto":
+            free = torch.cuda.mem_get_info(self.place)[0] if self.place.type == "cuda" else 1 << 60
+            offload = "none" if self.folder.bytes * 1.25 < free else "model"
+            sizes = self.folder.bytes / 1e9, free / 1e9
+            log.info("%s: %.1f GB of weights, %.1f GB free, offload %s", self.entry.name, *sizes, offload)
+        if offload == "model":
+            pipeline.enable_model_cpu_offload(device=self.place)
+        elif offload == "group":
+            pipeline.enable_group_offload(
+                onload_device=self.place, offload_type="leaf_level", use_stream=self.place.type == "cuda"
+            )
+        else:
+            pipeline.to(self.place)
+        if self.entry.compile:
+            for name in ("transformer", "transformer_2", "unet"):
+                if getattr(pipeline, name, None) is not None:
+                    getattr(pipeline, name).compile_repeated_blocks(fullgraph=True)
+        if self.entry.cache == "first-block":
+            pipeline.transformer.enable_cache(require_diffusers().FirstBlockCacheConfig(threshold=0.05))
+
+    def _set_loras(self, pipeline: Any, loras: tuple[Lora, ...]) -> None:
+        """Load and weigh exactly these LoRA files; those of the film before are dropped."""
+        if loras == self._adapters:
+            return
+        if not hasattr(pipeline, "load_lora_weights"):
+            raise InputError(f"{self.entry.name} takes no LoRA: leave it out, or name another model")
+        if self._adapters:
+            pipeline.unload_lora_weights()
+            self._adapters = ()
+        for i, lora in enumerate(loras):
+            try:
+                pipeline.load_lora_weights(lora.source, adapter_name=f"lora{i}")
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                pipeline.unload_lora_weights()
+                raise InputError(f"LoRA {lora.source} cannot be loaded: {str(error).splitlines()[0]}") from None
+        if loras:
+            pipeline.set_adapters([f"lora{i}" for i in range(len(loras))], [lora.scale for lora in loras])
+        self._adapters = loras
+
+
+def family_for(folder: ModelFolder) -> Family:
+    """The rules of a folder, by its class or by its pipeline's signature."""
+    known = family_of(folder.base)
+    if known is not None:
+        return known
+    diffusers = require_diffusers()
+    pipeline = getattr(diffusers, folder.base, None)
+    if pipeline is None:
+        raise ModelError(
+            f"{folder.path} is for {folder.base}, which diffusers {diffusers.__version__} does not have; upgrade it: pip install -U"
+            " diffusers"
+        )
+    return from_signature(folder.base, pipeline.__call__, folder.configs)
+
+
+def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> Capabilities:
+    """The document of a folder, without loading it."""
+    calls = family.bases[folder.base]
+    primitives = tuple(calls)
+    pipeline = getattr(require_diffusers(), next(iter(calls.values())).pipeline, None)
+    takes = {} if pipeline is None else inspect.signature(pipeline.__call__).parameters
+    return Capabilities(
+        model=entry.name, engine="diffusers", family=family.name, workflows=derived_workflows(primitives, family.frames),
+        size=family.size, fps=family.fps, seconds=round(family.usual_frames / family.fps, 3), frames=family.frames,
+        multiple=family.multiple, most_pixels=family.most_pixels,
+        most_seconds=None if "image" in calls or family.frames.most is None else family.frames.most / family.fps,
+        steps=family.steps, guidance=family.guidance, negative_prompt="negative_prompt" in takes, sound=family.sound,
+        strength=0.8 if "edit" in calls else None, masks=any(call.way == "vace" for call in calls.values()),
+        loras=hasattr(pipeline, "load_lora_weights"), license=entry.license or folder.license, memory_bytes=folder.bytes,
+        seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
+    )  # fmt: skip
+
+
+def _shared(first: Any, wanted: Any) -> Any:
+    """A pipeline of another class of the same components. Those that it can do without are left out."""
+    needed, optional = _components_of(wanted)
+    known = {name: part for name, part in first.components.items() if name in needed | optional}
+    known |= {name: value for name, value in dict(first.config).items() if name in optional and name not in known}
+    missing = sorted(needed - known.keys())
+    if missing:
+        raise ModelError(f"{wanted.__name__} needs {', '.join(missing)}, which this folder does not have")
+    made = wanted(**known)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def _components_of(wanted: Any) -> tuple[set[str], set[str]]:
+    """Names that a pipeline's class must be given, and those with a default."""
+    parameters = [p for name, p in inspect.signature(wanted.__init__).parameters.items() if name != "self"]
+    optional = {p.name for p in parameters if p.default is not inspect.Parameter.empty}
+    optional |= set(getattr(wanted, "_optional_components", ()))
+    return {p.name for p in parameters} - optional, optional
+
+
+def _quantized(entry: ModelEntry, dtype: torch.dtype) -> dict[str, Any]:
+    """The arguments of `from_pretrained` for a quantized transformer."""
+    if not entry.quantize:
+        return {}
+    backends: dict[str, tuple[str, dict[str, Any]]] = {
+        "int8": ("bitsandbytes_8bit", {"load_in_8bit": True}),
+        "nf4": ("bitsandbytes_4bit", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}),
+    }
+    backend, arguments = backends[entry.quantize]
+    return {
+        "quantization_config": require_diffusers().PipelineQuantizationConfig(
+            quant_backend=backend, quant_kwargs=arguments, components_to_quantize=["transformer"]
+        )
+    }
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """What goes wrong in a pipeline as one line: memory, a bad value, or an error of the model's own code."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise EngineError(
+            f"{name} ran out of memory; ask for a shorter or smaller film, or add the model with --offload model",
+            "out_of_memory",
+        ) from None
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+        OSError,
+        NotImplementedError,
+        AttributeError,
+        KeyError,
+        ImportError,
+    ) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" in str(error):
+            raise EngineError(f"{name} ran out of memory; ask for a shorter or smaller film", "out_of_memory") from None
+        if isinstance(error, InputError):
+            raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise EngineError(f"{name} failed: {type(error).__name__}: {lines[0][:300]}") from error
+
+
+def _picture(clip: Clip, plan: FilmPlan) -> Image.Image:
+    """The first frame of a clip at the size that is filmed."""
+    return clip.cut(slice(1)).fit(*plan.size).picture()
+
+
+def _frame_number(at_s: float, plan: FilmPlan) -> int:
+    return min(max(round(at_s * plan.fps), 0), plan.frames - 1)
+
+
+def _pictures_of(clip: Clip, plan: FilmPlan) -> list[Image.Image]:
+    """All frames of a clip at the rate and size that are filmed; the last one repeated up to a whole number of frames."""
+    fitted = clip.resample(plan.fps).fit(*plan.size)
+    pictures = [fitted.picture(i) for i in range(min(fitted.num_frames, plan.frames))]
+    return pictures + [pictures[-1]] * (plan.frames - len(pictures))
+
+
+def _masked_video(request: FilmRequest, known: list[tuple[Image.Image, int]], plan: FilmPlan) -> dict[str, Any]:
+    """What VACE is given: gray where nothing is known, and a mask that is white where the model films."""
+    if request.video is not None:
+        video = _pictures_of(request.video, plan)
+        mask = Image.new("L", plan.size, 255) if request.mask is None else _picture(request.mask, plan).convert("L")
+        masks = [mask] * plan.frames
+        return {"video": video, "mask": masks}
+    gray = Image.new("RGB", plan.size, (128, 128, 128))
+    video, masks = [gray] * plan.frames, [Image.new("L", plan.size, 255)] * plan.frames
+    for picture, index in known:
+        video[index], masks[index] = picture, Image.new("L", plan.size, 0)
+    return {"video": video, "mask": masks}
+
+
+def _frames_of(made: Any) -> Frames:
+    """Pixels uint8 [T, H, W, 3] of what a pipeline returned."""
+    frames = made.frames if hasattr(made, "frames") else made.images
+    first = frames[0] if isinstance(frames, list) or np.ndim(frames) == 5 else frames
+    if isinstance(first, list):
+        first = np.stack([np.asarray(picture) for picture in first])
+    if isinstance(first, torch.Tensor):
+        first = first.float().cpu().numpy()
+    array: NDArray[Any] = np.asarray(first)
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if not np.isfinite(array).all():
+        raise EngineError("the model made pixels that are no numbers; use --dtype fp32 or bf16")
+    pixels: Frames = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+    return pixels
+
+
+def _sound_of(made: Any, pipeline: Any) -> Sound | None:
+    """The sound of what a pipeline returned, if it made some."""
+    audio = getattr(made, "audio", None)
+    if audio is None:
+        return None
+    samples = audio[0] if np.ndim(audio) == 3 or isinstance(audio, list) else audio
+    array = samples.float().cpu().numpy() if isinstance(samples, torch.Tensor) else np.asarray(samples)
+    array = array[:, None] if array.ndim == 1 else array.T if array.shape[0] in (1, 2) else array
+    rate = int(getattr(getattr(pipeline, "vocoder", None), "config", {}).get("output_sampling_rate", 24_000))
+    if rate not in RATES:
+        raise EngineError(f"the model made sound of {rate} samples a second; expected one of {', '.join(map(str, RATES))}")
+    return Sound(samples=np.rint(array.clip(-1, 1) * 32767).astype(np.int16), rate=rate)

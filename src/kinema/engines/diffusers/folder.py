@@ -1,0 +1,124 @@
+"""Reads a diffusers folder without loading it: which class it is, what it is made of, how large it is, and its license."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kinema.engines.protocol import License
+from kinema.errors import ModelError
+
+INDEX, MODULAR_INDEX = "model_index.json", "modular_model_index.json"
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")
+
+
+def is_diffusers_folder(path: Path) -> bool:
+    """Whether a folder has one of the two indexes."""
+    return (path / INDEX).is_file() or (path / MODULAR_INDEX).is_file()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """A folder in one of diffusers' two formats.
+
+    base: the class that the index names. components: names of the components that are there. configs: their config.json. bytes: of
+    all weights.
+    """
+
+    path: Path
+    modular: bool
+    base: str
+    components: tuple[str, ...]
+    configs: Mapping[str, Mapping[str, Any]]
+    bytes: int
+    license: License
+
+
+def read_folder(path: Path) -> ModelFolder:
+    """Read and check a folder.
+
+    Raises:
+        ModelError: It has no index, the index cannot be read, or a component that the index names is missing or half there.
+    """
+    if not path.is_dir():
+        raise ModelError(f"no folder {path}: expected one with {INDEX} or {MODULAR_INDEX}")
+    modular = not (path / INDEX).is_file()
+    index_path = path / (MODULAR_INDEX if modular else INDEX)
+    if not index_path.is_file():
+        inside = sorted(p.name for p in path.iterdir())[:6]
+        found = f"{path} has neither {INDEX} nor {MODULAR_INDEX} (it has {', '.join(inside) or 'nothing'})"
+        raise ModelError(f"{found}: expected a model in diffusers' format")
+    index = _json(index_path)
+    base = index.get("_class_name")
+    if not isinstance(base, str):
+        raise ModelError(f"{index_path} names no _class_name; fetch the model again")
+    names = [
+        name for name, value in index.items()
+        if not name.startswith("_") and isinstance(value, list) and value[:2] != [None, None]
+    ]  # fmt: skip
+    components, configs = [], {}
+    for name in names:
+        spec = index[name][2] if modular and len(index[name]) > 2 and isinstance(index[name][2], dict) else {}
+        folder = path / (spec.get("subfolder") or name)
+        if modular and not folder.is_dir():
+            continue  # made from its config, or fetched from elsewhere
+        _check_component(path, name, folder)
+        components.append(name)
+        config = next(
+            (folder / file for file in ("config.json", "scheduler_config.json") if (folder / file).is_file()), None
+        )
+        configs[name] = _json(config) if config else {}
+    return ModelFolder(
+        path=path, modular=modular, base=base, components=tuple(components), configs=configs, license=_license(path),
+        bytes=sum(file.stat().st_size for pattern in WEIGHT_FILES for file in path.rglob(pattern)),
+    )  # fmt: skip
+
+
+def _check_component(path: Path, name: str, folder: Path) -> None:
+    """ModelError for a component that is missing, or whose index of shards names a file that is not there."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise ModelError(
+            f"{path} is not whole: its index names {name!r}, but there is no folder {folder}; fetch the model again"
+        )
+    for shards in folder.glob("*.index.json"):
+        for file in sorted(set(_json(shards).get("weight_map", {}).values())):
+            if not (folder / file).is_file():
+                raise ModelError(f"{path} is not whole: {folder.name}/{file} is missing; fetch the model again")
+    incomplete = [file.name for pattern in ("*.incomplete", "*.part") for file in folder.glob(pattern)]
+    if incomplete:
+        raise ModelError(f"{path} is not whole: {folder.name}/{incomplete[0]} is half there; fetch the model again")
+    for pattern in WEIGHT_FILES:
+        for file in folder.glob(pattern):
+            with file.open("rb") as opened:
+                if opened.read(24).startswith(b"version https://git-lfs"):
+                    raise ModelError(
+                        f"{file} holds a pointer, not weights: fetch them with `git lfs pull`, or by the model's name on the hub"
+                    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); fetch the model again") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is no JSON object; fetch the model again")
+    return value
+
+
+def _license(path: Path) -> License:
+    """What the head of the model's card says: `license`, `license_name`, `license_link`."""
+    card = path / "README.md"
+    if not card.is_file():
+        return License()
+    text = card.read_text(encoding="utf-8", errors="replace")
+    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    if head is None:
+        return License()
+    said = dict(re.findall(r"^(license(?:_name|_link)?):\s*(.+?)\s*$", head[1], re.MULTILINE))
+    name = said.get("license_name") or said.get("license", "")
+    return License(name=name.strip("'\""), link=said.get("license_link", "").strip("'\""))

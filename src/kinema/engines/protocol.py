@@ -1,0 +1,311 @@
+"""What an engine is: something that films requests, and a document that says what it can film.
+
+Kinema's own models, pipelines of diffusers in a folder, and other servers are engines. Library, command line, server and Studio
+know nothing else of a model.
+
+Axes: T frames, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+
+from kinema.errors import InputError, SizeError
+from kinema.inference.pipeline import Progress
+from kinema.inference.sampling import SamplingConfig
+from kinema.media import Clip
+from kinema.types import Frames
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+Workflow = Literal["generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "still"]
+WORKFLOWS: tuple[Workflow, ...] = get_args(Workflow)
+"""generate: from words. image: from a first picture. first_last: between two pictures. keyframes: from pictures at given times.
+extend: longer, at its end or before its beginning. infill: what happens between pictures. blend: from one film to another. edit:
+a film made anew. still: one picture."""
+Watch = Callable[[Frames], None]
+"""Called with a small picture uint8 [H, W, 3] of what is being filmed."""
+
+
+class Cancelled(Exception):
+    """Raised out of `Engine.film` when its `cancelled` returned True."""
+
+
+def never() -> bool:
+    """For films that nobody cancels."""
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A file of low-rank weights, or a name on the hub, and how much of them is added."""
+
+    source: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilmRequest:
+    """What is to be filmed. None: as the engine does it usually.
+
+    seconds: of what is made anew, in seconds. pictures: known pictures and their times in seconds. video: what is extended, edited
+    or led away from; second: what a blend leads to. mask: white where an edit may change, a picture. strength: of an edit, near 0
+    keeps all, 1 nothing. before: extend before the beginning. camera: stops (second, x, y, zoom) in room units. strict: refuse
+    words that the model does not know. options: details that only Kinema's own models have.
+    """
+
+    workflow: Workflow
+    prompt: str = ""
+    negative_prompt: str = ""
+    seconds: float | None = None
+    size: str | Size | None = None
+    fps: float | None = None
+    seed: int = 0
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    pictures: tuple[tuple[Clip, float], ...] = ()
+    video: Clip | None = None
+    second: Clip | None = None
+    mask: Clip | None = None
+    strength: float | None = None
+    before: bool = False
+    camera: tuple[tuple[float, float, float, float], ...] = ()
+    strict: bool = False
+    loras: tuple[Lora, ...] = ()
+    options: SamplingConfig | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRule:
+    """How many frames a model films: offset + step * k, at least `least`; longer films than `most` are made in several parts."""
+
+    step: int = 1
+    offset: int = 0
+    least: int = 1
+    most: int | None = None
+
+    def at_least(self, frames: int) -> int:
+        """The fewest frames that the model films and that are not fewer than these, or `most`."""
+        legal = self.offset + self.step * max(math.ceil((frames - self.offset) / self.step), 0)
+        legal = max(legal, self.offset + self.step * math.ceil((self.least - self.offset) / self.step))
+        return legal if self.most is None else min(legal, self.most)
+
+    def __str__(self) -> str:
+        times = "k" if self.step == 1 else f"{self.step}k"
+        return times if not self.offset else f"{times}+{self.offset}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class License:
+    """What a model's folder says of its license. attribution: a line to show beside films; territory, revenue: what it limits."""
+
+    name: str = ""
+    link: str = ""
+    attribution: str = ""
+    territory: str = ""
+    revenue: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmPlan:
+    """How a request is filmed: the size and number of frames that the model films, and what is then made of them.
+
+    frames: T of the model, at `fps`; kept: how many of them are kept. wanted: size and rate of the result.
+    """
+
+    size: Size
+    frames: int
+    fps: float
+    kept: int
+    wanted_size: Size
+    wanted_fps: float
+    notes: tuple[str, ...] = ()
+
+    def finish(self, clip: Clip) -> Clip:
+        """What the model filmed, cut, at the rate and of the size that was asked for."""
+        cut = clip if clip.num_frames <= self.kept else clip.cut(slice(self.kept))
+        return cut.resample(self.wanted_fps).fit(*self.wanted_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a model can film, in numbers; made from its folder, shown by `kinema models show` and `/v1/models/{id}`.
+
+    engine: "kinema", "diffusers" or "upstream". size: the usual (width, height) in pixels. multiple: sides are whole multiples of
+    so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them. seconds:
+    the usual length. memory_bytes: of the loaded weights. seconds_per_second: measured on this machine, of the usual size and
+    steps.
+    """
+
+    model: str
+    engine: str
+    family: str
+    workflows: tuple[Workflow, ...]
+    size: Size
+    fps: float
+    seconds: float
+    frames: FrameRule = field(default_factory=FrameRule)
+    multiple: int = 1
+    most_pixels: int | None = None
+    sizes: tuple[Size, ...] = ()
+    most_seconds: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative_prompt: bool = False
+    strength: float | None = None
+    camera: bool = False
+    masks: bool = False
+    sound: bool = False
+    loras: bool = False
+    state: bool = False
+    license: License = field(default_factory=License)
+    memory_bytes: int | None = None
+    seconds_per_second: float | None = None
+    weights_sha256: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document as plain JSON."""
+        return {**asdict(self), "frames": {**asdict(self.frames), "rule": str(self.frames)}}
+
+    def check(self, request: FilmRequest) -> None:
+        """InputError for a request that names something that this model cannot do."""
+        if request.workflow not in self.workflows:
+            raise InputError(f"{self.model} has no workflow {request.workflow!r}; it has {', '.join(self.workflows)}")
+        lacks = {
+            "a negative prompt": bool(request.negative_prompt) and not self.negative_prompt,
+            "LoRA": bool(request.loras) and not self.loras,
+            "a camera's way": bool(request.camera) and not self.camera,
+            "a mask": request.mask is not None and not self.masks,
+        }
+        for what, asked in lacks.items():
+            if asked:
+                raise InputError(f"{self.model} takes no {what.removeprefix('a ')}: leave it out, or name another model")
+
+    def nearest_size(self, width: int, height: int) -> Size:
+        """The size that the model films and that shows most of a picture of this shape and about this size."""
+        if self.sizes:
+            shape = math.log(width / height)
+            return min(self.sizes, key=lambda s: (abs(math.log(s[0] / s[1]) - shape), abs(s[0] * s[1] - width * height)))
+        scale = 1.0
+        if self.most_pixels is not None and width * height > self.most_pixels:
+            scale = math.sqrt(self.most_pixels / (width * height))
+
+        def side(pixels: int) -> int:
+            whole = pixels * scale / self.multiple
+            return max(math.floor(whole) if scale < 1 else math.ceil(whole - 1e-9), 1) * self.multiple
+
+        return side(width), side(height)
+
+    def check_size(self, size: str | Size | None) -> Size:
+        """(width, height) of the result, by default the model's own. SizeError for what is no size."""
+        if size is None:
+            return self.size
+        width, height = parsed_size(size)
+        if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
+            raise SizeError(f"size {width}x{height}: expected sides of 1 to {MOST_SIDE} pixels")
+        return width, height
+
+    def fitted_size(self, width: int, height: int) -> Size:
+        """The size at which a given picture or clip is filmed: its own shape, of about as many pixels as the model's usual size."""
+        if (width, height) == self.nearest_size(width, height):
+            return width, height
+        scale = math.sqrt(self.size[0] * self.size[1] / (width * height))
+        return self.nearest_size(max(round(width * scale), 1), max(round(height * scale), 1))
+
+    def check_length(self, seconds: float | None, fps: float | None) -> tuple[float, float]:
+        """(seconds, frames a second) of the result, by default the model's own. SizeError for what cannot be filmed."""
+        length, rate = self.seconds if seconds is None else seconds, self.fps if fps is None else fps
+        for name, value in (("seconds", length), ("fps", rate)):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+                raise InputError(f"{name} {value!r}: expected a number")
+        if not 0 < length <= (self.most_seconds or MOST_SECONDS):
+            most = self.most_seconds or MOST_SECONDS
+            raise SizeError(f"{length:g} seconds: {self.model} films more than 0, up to {most:g}")
+        if not 1 <= rate <= MOST_FPS:
+            raise SizeError(f"{rate:g} frames a second: expected 1 to {MOST_FPS:g}")
+        return float(length), float(rate)
+
+    def plan(self, seconds: float | None, fps: float | None, size: str | Size | None) -> FilmPlan:
+        """Fit a length, a rate and a size to what the model films: the nearest legal frames and size, then cut and resized to what
+        was asked for, with a note for each difference."""
+        wanted_size = self.check_size(size)
+        length, rate = self.check_length(seconds, fps)
+        kept = max(round(length * self.fps), 1)
+        filmed, frames = self.nearest_size(*wanted_size), self.frames.at_least(kept)
+        notes = []
+        if filmed != wanted_size:
+            notes.append(f"filmed at {filmed[0]}x{filmed[1]}, shown at {wanted_size[0]}x{wanted_size[1]}")
+        if frames > kept:
+            notes.append(f"filmed in {frames} frames ({self.frames}), {kept} are kept")
+        if frames < kept:
+            notes.append(f"filmed in parts of {frames} frames at most, {kept} in all")
+        if rate != self.fps:
+            notes.append(f"filmed at {self.fps:g} frames a second, shown at {rate:g}")
+        return FilmPlan(
+            size=filmed, frames=frames, fps=self.fps, kept=kept, wanted_size=wanted_size, wanted_fps=rate, notes=tuple(notes)
+        )
+
+
+MOST_SIDE, MOST_FPS, MOST_SECONDS = 8192, 120.0, 3600.0
+
+
+def parsed_size(size: str | Size) -> Size:
+    """(width, height) of "WIDTHxHEIGHT" or a pair of whole numbers."""
+    from kinema.inference.limits import is_whole, parse_size
+
+    if isinstance(size, str):
+        return parse_size(size)
+    if isinstance(size, Sequence | np.ndarray) and len(size) == 2 and all(is_whole(side) for side in size):
+        return int(size[0]), int(size[1])
+    raise SizeError(f"size {size!r}: expected 'WIDTHxHEIGHT' or (width, height) in whole pixels, such as '64x64'")
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A model that films.
+
+    `capabilities` is cheap, `film` takes as long as a film takes. Engines are used by one thread at a time.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine films."""
+        ...
+
+    def film(
+        self, request: FilmRequest, progress: Progress | None = None, cancelled: Callable[[], bool] = never,
+        watch: Watch | None = None,
+    ) -> list[Clip]:  # fmt: skip
+        """Film a request.
+
+        Args:
+            request: What is to be filmed.
+            progress: Called with (stage, steps done, steps in all).
+            cancelled: Asked before each step; once it returns True, `Cancelled` is raised.
+            watch: Called with small pictures of what is being filmed, where the engine has some.
+
+        Returns:
+            `request.count` clips of the size, length and rate asked for. Their settings hold "model", "prompt", "seed" and, under
+            "notes", what was done otherwise than it was asked for.
+
+        Raises:
+            InputError: The engine cannot film this.
+            EngineError: It failed on the way: out of memory, no answer, an error of the model's own code.
+            Cancelled: `cancelled` returned True.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back memory and devices; the engine is not used afterwards."""
+        ...
+
+
+def still(request: FilmRequest) -> FilmRequest:
+    """A request for one picture, as one for the shortest film."""
+    return replace(request, workflow="generate", seconds=1e-6)

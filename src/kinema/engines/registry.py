@@ -1,0 +1,214 @@
+"""The open models that a user added, kept in one TOML file that a person can edit.
+
+[models.wan]
+source = "/models/Wan2.1-T2V-1.3B-Diffusers"     # a folder, a name on the hub, or the address of a server
+dtype = "bf16"                                    # fp32, fp16 or bf16; by default what the device does best
+aliases = ["sora-2"]
+loras = ["/models/film.safetensors=0.8"]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from kinema.engines.protocol import License, Lora
+from kinema.errors import InputError, ModelError, OutputError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+CHOICES = {
+    "dtype": ("", "fp32", "fp16", "bf16"),
+    "quantize": ("", "int8", "nf4"),
+    "offload": ("auto", "none", "model", "group"),
+    "cache": ("", "first-block"),
+}
+VARIABLE = "KINEMA_MODELS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """One model of the file.
+
+    source: a folder of diffusers, or the address of a server with /v1/videos. aliases: other names by which requests may ask for
+    it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
+    environment variable that holds the key for it. arguments: further arguments of the pipeline's call. weights_sha256,
+    seconds_per_second, memory_bytes: as `kinema models check` measured them.
+    """
+
+    name: str
+    source: str
+    dtype: str = ""
+    quantize: str = ""
+    offload: str = "auto"
+    compile: bool = False
+    cache: str = ""
+    device: str = ""
+    aliases: tuple[str, ...] = ()
+    loras: tuple[Lora, ...] = ()
+    license: License | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    upstream_model: str = ""
+    key_variable: str = ""
+    weights_sha256: str = ""
+    seconds_per_second: float | None = None
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise InputError(f"model name {self.name[:80]!r}: expected letters, digits, '.', '_' and '-', such as wan-1.3b")
+        for alias in self.aliases:
+            if not NAME.fullmatch(alias):
+                raise InputError(f"alias {alias[:80]!r} of {self.name}: expected letters, digits, '.', '_' and '-'")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name} {getattr(self, name)!r} of {self.name}: expected {', '.join(filter(None, allowed))}"
+                )
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether another server films."""
+        return self.source.startswith(("http://", "https://"))
+
+    def to_toml(self) -> str:
+        """Its table, without what is as usual."""
+        lines = [f"[models.{_quoted(self.name) if '.' in self.name else self.name}]"]
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in ("name", "license", "arguments") or value in ("", None, (), False) or value == one.default:
+                continue
+            if one.name == "loras":
+                value = [f"{lora.source}={lora.scale:g}" for lora in value]
+            lines.append(f"{one.name} = {_value(value)}")
+        if self.license is not None:
+            said = {one.name: getattr(self.license, one.name) for one in fields(License) if getattr(self.license, one.name)}
+            lines.append(f"license = {_value(said)}")
+        if self.arguments:
+            lines.append(f"arguments = {_value(dict(self.arguments))}")
+        return "\n".join(lines) + "\n"
+
+
+def parse_lora(text: str) -> Lora:
+    """'film.safetensors=0.8' -> the file and its scale, by default 1."""
+    source, sign, scale = text.rpartition("=")
+    try:
+        return Lora(source=source, scale=float(scale)) if sign and source else Lora(source=text)
+    except ValueError:
+        raise InputError(f"LoRA {text!r}: expected FILE or FILE=SCALE, such as film.safetensors=0.8") from None
+
+
+def registry_file() -> Path:
+    """KINEMA_MODELS, or models.toml in the user's folder of settings."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Path(given)
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return settings / "kinema" / "models.toml"
+
+
+def entries(file: Path | None = None) -> dict[str, ModelEntry]:
+    """All models of the file by name; none if there is no file.
+
+    Raises:
+        InputError: The file cannot be read, or holds something that is no model: its table and key are named.
+    """
+    path = file or registry_file()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    try:
+        tables = tomllib.loads(text).get("models", {})
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML: {error}") from None
+    if not isinstance(tables, dict):
+        raise InputError(f"{path}: expected tables [models.NAME]")
+    return {name: _entry(path, name, table) for name, table in tables.items()}
+
+
+def _entry(path: Path, name: str, table: Any) -> ModelEntry:
+    if not isinstance(table, dict) or not isinstance(table.get("source"), str):
+        raise InputError(f"{path}: [models.{name}] has no source; expected a folder or an address")
+    known = {one.name for one in fields(ModelEntry)} - {"name"}
+    strange = sorted(set(table) - known)
+    if strange:
+        raise InputError(f"{path}: [models.{name}] has an unknown key {strange[0]!r}; there are {', '.join(sorted(known))}")
+    values = dict(table)
+    try:
+        values["aliases"] = tuple(values.get("aliases", ()))
+        values["loras"] = tuple(parse_lora(text) for text in values.get("loras", ()))
+        if "license" in values:
+            values["license"] = License(**values["license"])
+        return ModelEntry(name=name, **values)
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"{path}: [models.{name}] holds a value of the wrong kind: {error}") from None
+
+
+def find_entry(name: str, file: Path | None = None) -> ModelEntry | None:
+    """The model of this name or alias; None if the file has none."""
+    known = entries(file)
+    return known.get(name) or next((entry for entry in known.values() if name in entry.aliases), None)
+
+
+def save_entry(entry: ModelEntry, file: Path | None = None) -> Path:
+    """Write a model into the file, in place of one of the same name; returns the file."""
+    known = entries(file)
+    taken = {
+        alias: other.name for other in known.values() if other.name != entry.name for alias in (*other.aliases, other.name)
+    }
+    for name in (entry.name, *entry.aliases):
+        if name in taken:
+            raise InputError(f"the name {name!r} is taken by {taken[name]}; choose another")
+    return _write({**known, entry.name: entry}, file)
+
+
+def remove_entry(name: str, file: Path | None = None) -> ModelEntry:
+    """Take a model out of the file. Its folder stays."""
+    known = entries(file)
+    if name not in known:
+        raise ModelError(f"no model {name!r} was added; there are {', '.join(known) or 'none'}")
+    gone = known.pop(name)
+    _write(known, file)
+    return gone
+
+
+def _write(known: Mapping[str, ModelEntry], file: Path | None) -> Path:
+    path = file or registry_file()
+    text = "# Models that films are made with; see docs/engines.md.\n\n" + "\n".join(one.to_toml() for one in known.values())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror or error}") from None
+    return path
+
+
+def with_measured(entry: ModelEntry, **measured: Any) -> ModelEntry:
+    """The entry with what `check` measured."""
+    return replace(entry, **measured)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c >= " " else f"\\u{ord(c):04x}" for c in escaped) + '"'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_quoted(str(name))} = {_value(one)}" for name, one in value.items()) + " }"
+    return repr(value)
