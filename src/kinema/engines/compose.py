@@ -94,7 +94,7 @@ def _in_parts(parts: Parts, request: FilmRequest, plan: FilmPlan) -> Clip:
     """Film a plan in one pass, or in several where it has more frames than the model films: each part begins with the last picture
     of the one before."""
     first = parts.primitive(_pass(parts, request), plan)
-    if plan.kept <= plan.frames:
+    if plan.wanted_frames <= plan.frames:
         return first
     if "image" not in derived_workflows(parts.primitives, parts.capabilities.frames):
         most = plan.frames / plan.fps
@@ -102,9 +102,9 @@ def _in_parts(parts: Parts, request: FilmRequest, plan: FilmPlan) -> Clip:
             f"{parts.capabilities.model} films up to {most:g} s at once and cannot go on from a picture: ask for less"
         )
     clips, made = [first], first.num_frames
-    while made < plan.kept:
+    while made < plan.wanted_frames:
         last = clips[-1].cut(slice(-1, None))
-        frames = parts.capabilities.frames.at_least(min(plan.kept - made + 1, plan.frames))
+        frames = parts.capabilities.frames.at_least(min(plan.wanted_frames - made + 1, plan.frames))
         following = replace(
             request, workflow="image", pictures=((last, 0.0),), seed=request.seed + len(clips), video=None, mask=None
         )
@@ -152,19 +152,21 @@ def _extend(parts: Parts, request: FilmRequest) -> Clip:
     size = request.size or (video.frames.shape[2], video.frames.shape[1])
     plan = parts.capabilities.plan(request.seconds, fps, size)
     edge = video.cut(slice(1)) if request.before else video.cut(slice(-1, None))
-    wanted = replace(plan, kept=plan.kept + 1, frames=parts.capabilities.frames.at_least(plan.kept + 1))
+    wanted = replace(
+        plan, wanted_frames=plan.wanted_frames + 1, frames=parts.capabilities.frames.at_least(plan.wanted_frames + 1)
+    )
     if request.before:
         at = (wanted.frames - 1) / wanted.fps
         filmed = parts.primitive(replace(request, workflow="keyframes", pictures=((edge, at),), video=None), wanted)
         backwards = filmed.pick(np.arange(filmed.num_frames)[::-1])
-        new = _going_on(parts, backwards, edge).pick(np.arange(plan.kept)[::-1])
+        new = _going_on(parts, backwards, edge).pick(np.arange(plan.wanted_frames)[::-1])
     else:
         filmed = _in_parts(parts, replace(request, workflow="image", pictures=((edge, 0.0),), video=None), wanted)
-        new = _going_on(parts, filmed, edge).cut(slice(plan.kept))
+        new = _going_on(parts, filmed, edge).cut(slice(plan.wanted_frames))
     new = new.resample(fps).fit(*plan.wanted_size)
     old = video.fit(*plan.wanted_size)
     joined = _joined([new, old] if request.before else [old, new])
-    return _noted(replace(joined, state=None, settings={"extended": plan.kept / plan.fps}), plan.notes)
+    return _noted(replace(joined, state=None, settings={"extended": plan.wanted_frames / plan.fps}), plan.notes)
 
 
 def _blend(parts: Parts, request: FilmRequest) -> Clip:
@@ -174,8 +176,8 @@ def _blend(parts: Parts, request: FilmRequest) -> Clip:
         raise InputError("a blend leads from one film to another: give both")
     size = request.size or (video.frames.shape[2], video.frames.shape[1])
     plan = parts.capabilities.plan(request.seconds, video.fps, size)
-    wanted = parts.capabilities.frames.at_least(plan.kept + 2)
-    if wanted < plan.kept + 2:
+    wanted = parts.capabilities.frames.at_least(plan.wanted_frames + 2)
+    if wanted < plan.wanted_frames + 2:
         raise InputError(
             f"{parts.capabilities.model} leads from one picture to another in up to {(wanted - 2) / plan.fps:g} s: ask for less"
         )
@@ -183,14 +185,14 @@ def _blend(parts: Parts, request: FilmRequest) -> Clip:
     pictures = ((video.cut(slice(-1, None)), 0.0), (second.cut(slice(1)), end_s))
     between = replace(request, workflow="first_last", pictures=pictures, video=None, second=None)
     filmed = parts.primitive(_pass(parts, between), replace(plan, frames=wanted))
-    passage = filmed.pick(_spread(filmed.num_frames, plan.kept)).resample(video.fps).fit(*plan.wanted_size)
+    passage = filmed.pick(_spread(filmed.num_frames, plan.wanted_frames)).resample(video.fps).fit(*plan.wanted_size)
     after = second.resample(video.fps).fit(*plan.wanted_size)
     return _noted(replace(_joined([video.fit(*plan.wanted_size), passage, after]), state=None, settings={}), plan.notes)
 
 
-def _spread(frames: int, kept: int) -> NDArray[np.int64]:
-    """Numbers of `kept` frames strictly between the first and the last of `frames`, evenly spaced."""
-    return np.linspace(0, frames - 1, kept + 2)[1:-1].round().astype(np.int64)
+def _spread(frames: int, count: int) -> NDArray[np.int64]:
+    """Numbers of `count` frames strictly between the first and the last of `frames`, evenly spaced."""
+    return np.linspace(0, frames - 1, count + 2)[1:-1].round().astype(np.int64)
 
 
 def _infill(parts: Parts, request: FilmRequest) -> Clip:
@@ -208,14 +210,14 @@ def _infill(parts: Parts, request: FilmRequest) -> Clip:
     clips, notes = [], []
     for i, ((a, start), (b, end)) in enumerate(pairwise(given)):
         plan = parts.capabilities.plan(end - start, None, size)
-        if plan.kept > plan.frames:
+        if plan.wanted_frames > plan.frames:
             raise InputError(
                 f"{end - start:g} s between two pictures: {parts.capabilities.model} fills {plan.frames / plan.fps:g} s"
             )
         one = replace(request, workflow="first_last", pictures=((a, 0.0), (b, end - start)), seed=request.seed + i)
         filmed = parts.primitive(_pass(parts, one), plan)
         clips.append(
-            filmed.pick(np.linspace(0, filmed.num_frames - 1, plan.kept + 1)[:-1].round().astype(np.int64)).fit(
+            filmed.pick(np.linspace(0, filmed.num_frames - 1, plan.wanted_frames + 1)[:-1].round().astype(np.int64)).fit(
                 *plan.wanted_size
             )
         )
@@ -229,7 +231,7 @@ def _edit(parts: Parts, request: FilmRequest) -> Clip:
     video = _needs_video(request)
     size = request.size or (video.frames.shape[2], video.frames.shape[1])
     plan = parts.capabilities.plan(video.duration_s, video.fps, size)
-    if plan.kept > plan.frames:
+    if plan.wanted_frames > plan.frames:
         raise InputError(
             f"{video.duration_s:g} s: {parts.capabilities.model} edits up to {plan.frames / plan.fps:g} s at once: trim it first"
         )
@@ -266,9 +268,9 @@ def matched(frames: Frames, redrawn: Frames, known: Frames) -> Frames:
     Returns:
         Pixels uint8 [T, H, W, 3].
     """
-    (wanted, wide), (found, spread) = _colors(known), _colors(redrawn)
+    (wanted, wide), (drawn, spread) = _colors(known), _colors(redrawn)
     scale = np.clip(wide / np.maximum(spread, 1e-3), 0.5, 2.0)
-    changed = ((frame - found) * scale + wanted for frame in each(frames))
+    changed = ((frame - drawn) * scale + wanted for frame in each(frames))
     return held((np.rint(frame.clip(0, 255)).astype(np.uint8) for frame in changed), len(frames))
 
 

@@ -16,13 +16,12 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from kinema.errors import InputError, SizeError
+from kinema.inference.limits import Size, is_whole, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.types import Frames
 
-Size = tuple[int, int]
-"""(width, height) in pixels."""
 Workflow = Literal["generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "still"]
 WORKFLOWS: tuple[Workflow, ...] = get_args(Workflow)
 """generate: from words. image: from a first picture. first_last: between two pictures. keyframes: from pictures at given times.
@@ -116,20 +115,20 @@ class License:
 class FilmPlan:
     """How a request is filmed: the size and number of frames that the model films, and what is then made of them.
 
-    frames: T of the model, at `fps`; kept: how many of them are kept. wanted: size and rate of the result.
+    frames: T of the model, at `fps`; wanted_frames: how many of them are taken. wanted_size, wanted_fps: of the result.
     """
 
     size: Size
     frames: int
     fps: float
-    kept: int
+    wanted_frames: int
     wanted_size: Size
     wanted_fps: float
     notes: tuple[str, ...] = ()
 
     def finish(self, clip: Clip) -> Clip:
         """What the model filmed, cut, at the rate and of the size that was asked for."""
-        cut = clip if clip.num_frames <= self.kept else clip.cut(slice(self.kept))
+        cut = clip if clip.num_frames <= self.wanted_frames else clip.cut(slice(self.wanted_frames))
         return cut.resample(self.wanted_fps).fit(*self.wanted_size)
 
 
@@ -183,8 +182,8 @@ class Capabilities:
             "a camera's way": bool(request.camera) and not self.camera,
             "a mask": request.mask is not None and not self.masks,
         }
-        for what, asked in lacks.items():
-            if asked:
+        for what, is_given in lacks.items():
+            if is_given:
                 raise InputError(f"{self.model} takes no {what.removeprefix('a ')}: leave it out, or name another model")
 
     def nearest_size(self, width: int, height: int) -> Size:
@@ -236,19 +235,25 @@ class Capabilities:
         was asked for, with a note for each difference."""
         wanted_size = self.check_size(size)
         length, rate = self.check_length(seconds, fps)
-        kept = max(round(length * self.fps), 1)
-        filmed, frames = self.nearest_size(*wanted_size), self.frames.at_least(kept)
+        wanted = max(round(length * self.fps), 1)
+        filmed, frames = self.nearest_size(*wanted_size), self.frames.at_least(wanted)
         notes = []
         if filmed != wanted_size:
             notes.append(f"filmed at {filmed[0]}x{filmed[1]}, shown at {wanted_size[0]}x{wanted_size[1]}")
-        if frames > kept:
-            notes.append(f"filmed in {frames} frames ({self.frames}), {kept} are kept")
-        if frames < kept:
-            notes.append(f"filmed in parts of {frames} frames at most, {kept} in all")
+        if frames > wanted:
+            notes.append(f"filmed in {frames} frames ({self.frames}), {wanted} are kept")
+        if frames < wanted:
+            notes.append(f"filmed in parts of {frames} frames at most, {wanted} in all")
         if rate != self.fps:
             notes.append(f"filmed at {self.fps:g} frames a second, shown at {rate:g}")
         return FilmPlan(
-            size=filmed, frames=frames, fps=self.fps, kept=kept, wanted_size=wanted_size, wanted_fps=rate, notes=tuple(notes)
+            size=filmed,
+            frames=frames,
+            fps=self.fps,
+            wanted_frames=wanted,
+            wanted_size=wanted_size,
+            wanted_fps=rate,
+            notes=tuple(notes),
         )
 
 
@@ -257,8 +262,6 @@ MOST_SIDE, MOST_FPS, MOST_SECONDS = 8192, 120.0, 3600.0
 
 def parsed_size(size: str | Size) -> Size:
     """(width, height) of "WIDTHxHEIGHT" or a pair of whole numbers."""
-    from kinema.inference.limits import is_whole, parse_size
-
     if isinstance(size, str):
         return parse_size(size)
     if isinstance(size, Sequence | np.ndarray) and len(size) == 2 and all(is_whole(side) for side in size):

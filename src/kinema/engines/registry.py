@@ -86,8 +86,8 @@ class ModelEntry:
                 value = [f"{lora.source}={lora.scale:g}" for lora in value]
             lines.append(f"{one.name} = {_value(value)}")
         if self.license is not None:
-            said = {one.name: getattr(self.license, one.name) for one in fields(License) if getattr(self.license, one.name)}
-            lines.append(f"license = {_value(said)}")
+            named = {one.name: getattr(self.license, one.name) for one in fields(License) if getattr(self.license, one.name)}
+            lines.append(f"license = {_value(named)}")
         if self.arguments:
             lines.append(f"arguments = {_value(dict(self.arguments))}")
         return "\n".join(lines) + "\n"
@@ -174,9 +174,9 @@ def remove_entry(name: str, file: Path | None = None) -> ModelEntry:
     known = entries(file)
     if name not in known:
         raise ModelError(f"no model {name!r} was added; there are {', '.join(known) or 'none'}")
-    gone = known.pop(name)
+    removed = known.pop(name)
     _write(known, file)
-    return gone
+    return removed
 
 
 def _write(known: Mapping[str, ModelEntry], file: Path | None) -> Path:

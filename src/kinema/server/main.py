@@ -52,7 +52,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}{settings.root_path}"
-    told = (
+    key_line = (
         f"Sign in with an API key; make another with: kinema keys add NAME --data {settings.data}"
         if key is None
         else hand_over(key, settings, key_file)
@@ -76,7 +76,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop)
     print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
-    print(told, flush=True)
+    print(key_line, flush=True)
     pool = WorkerPool(settings, workers)
     pool.start()
     try:

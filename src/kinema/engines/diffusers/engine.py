@@ -148,21 +148,21 @@ class DiffusersEngine:
     def _pictures(self, call: Call, request: FilmRequest, plan: FilmPlan) -> dict[str, Any]:
         """How the known pictures of a request are given to the pipeline."""
         known = [(_picture(clip, plan), _frame_number(at, plan)) for clip, at in request.pictures]
-        if call.way == "image":
+        if call.inputs == "image":
             return {"image": known[0][0]}
-        if call.way == "ends":
+        if call.inputs == "ends":
             return {"image": known[0][0], "last_image": known[-1][0]}
-        if call.way == "conditions":
+        if call.inputs == "conditions":
             module, _, name = str(self.family.condition).rpartition(".")
             condition = getattr(importlib.import_module(module), name)
             return {"conditions": [condition(image=picture, frame_index=index) for picture, index in known]}
-        if call.way == "vace":
+        if call.inputs == "vace":
             return _masked_video(request, known, plan)
-        if call.way == "video":
+        if call.inputs == "video":
             assert request.video is not None
             strength = {} if request.strength is None else {"strength": request.strength}
             return {"video": _pictures_of(request.video, plan), **strength}
-        if call.way == "reference":
+        if call.inputs == "reference":
             return {"reference_images": [picture for picture, _ in known]}
         return {}
 
@@ -267,7 +267,7 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         multiple=family.multiple, most_pixels=family.most_pixels,
         most_seconds=None if "image" in calls or family.frames.most is None else family.frames.most / family.fps,
         steps=family.steps, guidance=family.guidance, negative_prompt="negative_prompt" in takes, sound=family.sound,
-        strength=0.8 if "edit" in calls else None, masks=any(call.way == "vace" for call in calls.values()),
+        strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
         loras=hasattr(pipeline, "load_lora_weights"), license=entry.license or folder.license, memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip

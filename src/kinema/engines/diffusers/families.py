@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kinema.engines.protocol import FrameRule, License, Size, Workflow
+from kinema.engines.protocol import FrameRule, License, Workflow
+from kinema.inference.limits import Size
 
-Way = Literal["words", "image", "ends", "conditions", "vace", "video", "reference"]
+Inputs = Literal["words", "image", "ends", "conditions", "vace", "video", "reference"]
 """How pictures are given to a pipeline. words: not at all. image: `image=`. ends: `image=` and `last_image=`. conditions: a list of
 pictures with frame numbers. vace: a video with a mask of what is to be made. video: `video=` and `strength=`. reference: a picture
 of what is shown, which is not the first frame."""
@@ -24,7 +25,7 @@ class Call:
     """How one workflow is called: a pipeline's class, how pictures are given to it, and arguments that are always given."""
 
     pipeline: str
-    way: Way = "words"
+    inputs: Inputs = "words"
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -33,7 +34,7 @@ class Family:
     """The rules of one family of models.
 
     bases: classes that `model_index.json` names, each with the workflows that its components can do. usual_frames: T at default.
-    frames_name: the argument that takes T. condition: the class of a condition, for the way "conditions".
+    frames_name: the argument that takes T. condition: the class of a condition, for inputs by "conditions".
     """
 
     name: str
@@ -56,19 +57,19 @@ class Family:
 
 
 def _wan(*, image: str = "WanImageToVideoPipeline") -> dict[str, dict[Workflow, Call]]:
-    vace = Call(pipeline="WanVACEPipeline", way="vace")
+    vace = Call(pipeline="WanVACEPipeline", inputs="vace")
     return {
         "WanPipeline": {
             "generate": Call(pipeline="WanPipeline"),
-            "edit": Call(pipeline="WanVideoToVideoPipeline", way="video"),
+            "edit": Call(pipeline="WanVideoToVideoPipeline", inputs="video"),
         },
         "WanVideoToVideoPipeline": {
             "generate": Call(pipeline="WanPipeline"),
-            "edit": Call(pipeline="WanVideoToVideoPipeline", way="video"),
+            "edit": Call(pipeline="WanVideoToVideoPipeline", inputs="video"),
         },
         "WanImageToVideoPipeline": {
-            "image": Call(pipeline=image, way="image"),
-            "first_last": Call(pipeline=image, way="ends"),
+            "image": Call(pipeline=image, inputs="image"),
+            "first_last": Call(pipeline=image, inputs="ends"),
         },
         "WanVACEPipeline": {
             "generate": Call(pipeline="WanVACEPipeline"),
@@ -79,9 +80,9 @@ def _wan(*, image: str = "WanImageToVideoPipeline") -> dict[str, dict[Workflow, 
 
 _LTX: dict[Workflow, Call] = {
     "generate": Call(pipeline="LTXPipeline"),
-    "image": Call(pipeline="LTXConditionPipeline", way="conditions"),
-    "first_last": Call(pipeline="LTXConditionPipeline", way="conditions"),
-    "keyframes": Call(pipeline="LTXConditionPipeline", way="conditions"),
+    "image": Call(pipeline="LTXConditionPipeline", inputs="conditions"),
+    "first_last": Call(pipeline="LTXConditionPipeline", inputs="conditions"),
+    "keyframes": Call(pipeline="LTXConditionPipeline", inputs="conditions"),
 }
 
 FAMILIES: tuple[Family, ...] = (
@@ -117,12 +118,12 @@ def from_signature(base: str, call: Any, configs: Mapping[str, Mapping[str, Any]
     patch = configs.get("transformer", {}).get("patch_size", 1)
     patch = patch[-1] if isinstance(patch, list) else patch
     frames_name = next((name for name in ("num_frames", "frames", "video_length") if name in parameters), "num_frames")
-    way: Way = "image" if "image" in parameters else "video" if "video" in parameters else "words"
-    workflow: Workflow = "image" if way == "image" else "edit" if way == "video" else "generate"
+    inputs: Inputs = "image" if "image" in parameters else "video" if "video" in parameters else "words"
+    workflow: Workflow = "image" if inputs == "image" else "edit" if inputs == "video" else "generate"
     multiple = space * int(patch or 1)
     guidance = default("guidance_scale", None)
     return Family(
-        name=base.removesuffix("Pipeline"), bases={base: {workflow: Call(pipeline=base, way=way)}},
+        name=base.removesuffix("Pipeline"), bases={base: {workflow: Call(pipeline=base, inputs=inputs)}},
         frames=FrameRule(step=time, offset=1 if time > 1 else 0), multiple=multiple,
         size=(default("width", 64 * multiple // 2), default("height", 32 * multiple // 2)), fps=16.0,
         usual_frames=default(frames_name, 16), steps=default("num_inference_steps", 50), guidance=guidance, frames_name=frames_name,

@@ -50,8 +50,8 @@ def read_folder(path: Path) -> ModelFolder:
     index_path = path / (MODULAR_INDEX if modular else INDEX)
     if not index_path.is_file():
         inside = sorted(p.name for p in path.iterdir())[:6]
-        found = f"{path} has neither {INDEX} nor {MODULAR_INDEX} (it has {', '.join(inside) or 'nothing'})"
-        raise ModelError(f"{found}: expected a model in diffusers' format")
+        lacks = f"{path} has neither {INDEX} nor {MODULAR_INDEX} (it has {', '.join(inside) or 'nothing'})"
+        raise ModelError(f"{lacks}: expected a model in diffusers' format")
     index = _json(index_path)
     base = index.get("_class_name")
     if not isinstance(base, str):
@@ -119,6 +119,6 @@ def _license(path: Path) -> License:
     head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
     if head is None:
         return License()
-    said = dict(re.findall(r"^(license(?:_name|_link)?):\s*(.+?)\s*$", head[1], re.MULTILINE))
-    name = said.get("license_name") or said.get("license", "")
-    return License(name=name.strip("'\""), link=said.get("license_link", "").strip("'\""))
+    named = dict(re.findall(r"^(license(?:_name|_link)?):\s*(.+?)\s*$", head[1], re.MULTILINE))
+    name = named.get("license_name") or named.get("license", "")
+    return License(name=name.strip("'\""), link=named.get("license_link", "").strip("'\""))
