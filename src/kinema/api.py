@@ -1,91 +1,35 @@
-"""The public functions, which take and return clips.
+"""The public functions, which take and return clips. Films are made by engines (`kinema.engines`): Kinema's own models, which the
+other functions need, or any open model that was added.
 
-Each builds a canvas, fills it, and decodes it. The clip holds the settings that reproduce it.
-
-Axes: T frames, H x W pixels, h x w video cells.
+Axes: T frames, H x W pixels.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
-import numpy as np
-import torch
-
-from kinema.canvas import conditioning
-from kinema.canvas.canvas import stack
-from kinema.devices import float32_default
-from kinema.errors import InputError, SizeError
-from kinema.inference import limits, pipeline
-from kinema.inference.canvas_io import (
-    blank_canvas,
-    camera_path,
-    check_seed,
-    decode_clips,
-    encode_frames,
-    encode_prompt,
-    padded_size,
-    resolve_film_model,
-)
+from kinema.engines import Engine, FilmRequest, Lora, Workflow, native_films
+from kinema.engines.native import NativeEngine, engine_for
+from kinema.engines.native_films import AnySize
+from kinema.engines.registry import parse_lora
+from kinema.errors import InputError
 from kinema.inference.checkpoint import WindowCheckpoint
-from kinema.inference.clips import (
-    changes_of,
-    extend_by_rollout,
-    film_between,
-    film_canvas,
-    join_states,
-    paste,
-    settings_of,
-)
-from kinema.inference.editing import (
-    EDIT_STRENGTH,
-    check_strength,
-    compose,
-    masked_state,
-    picture_level,
-    read_mask,
-)
-from kinema.inference.familiarity import foreign_note
-from kinema.inference.given_pictures import lay_pictures, read_given, read_timed_pictures, without_foreign
-from kinema.inference.keyframes import (
-    lay_scenes,
-    scenes_at,
-    state_of_clip,
-)
-from kinema.inference.pipeline import OnFrames, Progress, estimate_state
-from kinema.inference.sampling import SamplingConfig, check_options
+from kinema.inference.editing import EDIT_STRENGTH
+from kinema.inference.limits import ReadOptions, is_number
+from kinema.inference.pipeline import OnFrames, Progress
+from kinema.inference.sampling import SamplingConfig
 from kinema.media import AnyClip, Clip
-from kinema.media.frame_buffer import each, held
-from kinema.media.sound import joined_sound
 from kinema.models.hub import Model
-from kinema.scene.encoding import (
-    Fields,
-    decode_scene,
-    encode_camera,
-    encode_setting,
-    encode_state,
-)
 from kinema.scene.scene import Scene
-from kinema.types import Frames, python_values
 
-log = logging.getLogger(__name__)
-
-AnySize = str | tuple[int, int] | None
-"""(width, height) or "WIDTHxHEIGHT"; None: of what is given, or the model's own."""
-CONTEXT = 16
-"""Known frames that a clip is extended from, at most."""
-MOVING = 3
-"""Least number of frames of a clip from which velocities are known."""
+AnyModel = Engine | Model | str | None
+"""A model, an engine, or a name, folder or address of one. None: `kinema-tiny`."""
 
 
-@float32_default()
 def films(
-    prompts: Sequence[str], seeds: Sequence[int], *, model: Model | str | None = None, seconds: float = 4.0,
+    prompts: Sequence[str], seeds: Sequence[int], *, model: AnyModel = None, seconds: float = 4.0,
     size: AnySize = None, fps: float = 16.0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None, watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
@@ -94,7 +38,7 @@ def films(
     Args:
         prompts: N descriptions, one for each film.
         seeds: N seeds, one for each prompt.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         seconds: Duration of each film, in seconds.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
         fps: Frames per second.
@@ -114,33 +58,28 @@ def films(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine, options = resolve_film_model(model), check_options(options)
+    engine = engine_for(model)
+    if isinstance(engine, NativeEngine):
+        return native_films.film_prompts(
+            prompts, seeds, model=engine.model, seconds=seconds, size=size, fps=fps, options=options, strict=strict,
+            progress=progress, watch=watch, checkpoint=checkpoint,
+        )  # fmt: skip
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
-    width, height = limits.check_size(engine.config, size)
-    seconds, fps = python_values(seconds), python_values(fps)
-    count = limits.check_duration(engine.config, seconds, fps, width, height, len(prompts))
-    canvas = blank_canvas(engine, count=len(prompts), frames=count, fps=fps, height=height, width=width)
-    texts = [encode_prompt(engine, canvas.sample(i), prompt, strict).text for i, prompt in enumerate(prompts)]
-    canvas = replace(canvas, text=stack(texts, canvas.time_s))
-    filled = pipeline.fill_canvas(
-        engine, canvas, options, [check_seed(seed) for seed in seeds], progress, watch, checkpoint=checkpoint
-    )
-    layout: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
-    records = [
-        {**settings_of(engine, options, prompt), **layout, "seed": seed} for prompt, seed in zip(prompts, seeds, strict=True)
+    request = FilmRequest(workflow="generate", size=size, seconds=seconds, fps=fps, options=options, strict=strict)
+    return [
+        engine.film(replace(request, prompt=prompt, seed=seed), progress)[0]
+        for prompt, seed in zip(prompts, seeds, strict=True)
     ]
-    return decode_clips(engine, filled, fps=fps, height=height, width=width, captions=prompts, settings=records)
 
 
-@float32_default()
 def generate(
     prompt: str,
     *,
-    model: Model | str | None = None,
-    seconds: float = 4.0,
+    model: AnyModel = None,
+    seconds: float | None = None,
     size: AnySize = None,
-    fps: float = 16.0,
+    fps: float | None = None,
     image: AnyClip | None = None,
     last: AnyClip | None = None,
     pictures: Sequence[tuple[AnyClip, float]] = (),
@@ -149,6 +88,10 @@ def generate(
     count: int = 1,
     options: SamplingConfig | None = None,
     strict: bool = False,
+    negative_prompt: str = "",
+    steps: int | None = None,
+    guidance: float | None = None,
+    loras: Sequence[Lora | str] = (),
     progress: Progress | None = None,
     checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:
@@ -156,11 +99,11 @@ def generate(
 
     Args:
         prompt: What happens, or a storyboard such as "0-2: a red ball rolls right | 2-4: a red ball stands still".
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
-        seconds: Duration in seconds.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
+        seconds: Duration in seconds. None: the model's usual, 4 s of `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the first picture given, or the nearest one that the
             model films; without pictures, the model's own.
-        fps: Frames per second.
+        fps: Frames per second. None: those that the model films, 16 of `kinema-tiny`.
         image: The known first picture: the first frame of this clip. A picture that shows nothing that the model knows
             (`kinema.inference.familiarity`) is left out of a film with a prompt, which would jump away from it; a warning says so.
         last: The known last picture: the last frame of this clip.
@@ -171,6 +114,10 @@ def generate(
         count: Number of clips.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        negative_prompt: What is not to be seen, for models that take it.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
+        loras: LoRA files, each with its scale, such as "film.safetensors=0.8".
         progress: Called with (stage, steps done, steps in all).
         checkpoint: Keeps each window of the clips; those that it has are not made again. None: nothing is kept.
 
@@ -185,36 +132,23 @@ def generate(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_film_model(model)
-    given = read_given(engine, image, last, pictures)
-    width, height = limits.size_for(engine, given[0].clip, size) if given else limits.check_size(engine.config, size)
-    if str(prompt).strip():  # without words the pictures are all that there is
-        given, note = without_foreign(engine, given)
-    else:
-        note = foreign_note([picture.clip for picture in given], engine)
-    seconds, fps = python_values(seconds), python_values(fps)
-    frames = limits.check_duration(engine.config, seconds, fps, width, height, count)
-    canvas = blank_canvas(engine, count=count, frames=frames, fps=fps, height=height, width=width)
-    canvas = encode_prompt(engine, canvas, prompt, strict)
-    if camera:
-        canvas = conditioning.known_vector(canvas, "camera", camera_path(camera, canvas.time_s))
-    canvas, known, about = lay_pictures(engine, canvas, given, fps=fps, size=(width, height))
-    settings: dict[str, Any] = {"layout": "generate", "seconds": seconds, "size": f"{width}x{height}", "fps": fps}
-    settings |= about | note
-    if camera:
-        settings["camera"] = [list(stop) for stop in camera]
-    clips = film_canvas(
-        engine, canvas, check_options(options), seed=seed, fps=fps, size=(width, height), prompt=prompt, settings=settings,
-        progress=progress, closed=bool(known), checkpoint=checkpoint,
+    engine = engine_for(model)
+    read = engine.capabilities.reading
+    request = FilmRequest(
+        workflow=_workflow(image, last, pictures), prompt=prompt, negative_prompt=negative_prompt, seconds=seconds, size=size,
+        fps=fps, seed=seed, count=count, steps=steps, guidance=guidance, strict=strict, camera=tuple(camera), options=options,
+        loras=tuple(parse_lora(one) if isinstance(one, str) else one for one in loras), checkpoint=checkpoint,
+        first=None if image is None else Clip.of(image, first=1, sound=False, **read),
+        last=None if last is None else Clip.of(last, last=1, sound=False, **read),
+        pictures=_timed(pictures, read),
     )  # fmt: skip
-    return [paste(clip, known) for clip in clips]
+    return engine.film(request, progress)
 
 
-@float32_default()
 def image(
     prompt: str,
     *,
-    model: Model | str | None = None,
+    model: AnyModel = None,
     size: AnySize = None,
     seed: int = 0,
     options: SamplingConfig | None = None,
@@ -224,7 +158,7 @@ def image(
 
     Args:
         prompt: What the picture shows.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
@@ -238,20 +172,13 @@ def image(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_film_model(model)
-    width, height = limits.check_size(engine.config, size)
-    canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
-    canvas = encode_prompt(engine, canvas, prompt, strict)
-    settings = {"layout": "image", "size": f"{width}x{height}"}
-    return film_canvas(
-        engine, canvas, check_options(options), seed=seed, fps=16.0, size=(width, height), prompt=prompt, settings=settings,
-        progress=None,
-    )[0]  # fmt: skip
+    engine = engine_for(model)
+    request = FilmRequest(workflow="still", prompt=prompt, size=size, seed=seed, options=options, strict=strict)
+    return engine.film(request)[0]
 
 
-@float32_default()
 def extend(
-    clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: Model | str | None = None,
+    clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: AnyModel = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
@@ -266,7 +193,7 @@ def extend(
         prompt: What happens. Empty: the caption of the clip, if it has one.
         seconds: Duration that is added, in seconds.
         before: Add frames before the clip instead of after it.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
@@ -284,37 +211,16 @@ def extend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_film_model(model)
-    given = Clip.of(clip, **limits.reading(engine))
-    clip = limits.fit_to_model(engine, given, size)
-    more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
-    overlap = min(clip.num_frames, CONTEXT)
-    edge = clip.frames[:overlap] if before else clip.frames[-overlap:]
-    known = {(more + i if before else i): frame for i, frame in enumerate(edge)}
-    first = 0 if before else clip.num_frames - overlap
-    scenes = dict(zip(known, scenes_at(clip, range(first, first + overlap)), strict=True))
-    layout = {"layout": "extend", "seconds": seconds, "before": before, "size": clip.size, "fps": clip.fps}
-    layout |= changes_of((given, clip)) | foreign_note([given], engine)
-    if options is None and not before and clip.num_frames >= MOVING and not (prompt or clip.caption):
-        made = extend_by_rollout(
-            engine, edge, scenes, more, clip.fps, seed, {**layout, "model": engine.source, "stepped": True}, progress
-        )
-    else:
-        made = film_between(
-            engine, known, scenes, frames=more + overlap, fps=clip.fps, prompt=prompt or clip.caption, seed=seed, options=options,
-            strict=strict, layout=layout, progress=progress,
-        )  # fmt: skip
-    rest = clip.frames[overlap:] if before else clip.frames[:-overlap]
-    order = (made.frames, rest) if before else (rest, made.frames)
-    joined = held(chain.from_iterable(map(each, order)), len(rest) + made.num_frames)
-    state = None if made.state is None else join_states(made.state, state_of_clip(clip), len(rest), before)
-    heard = [(clip.sound, clip.duration_s), (None, more / clip.fps)]
-    return replace(made, frames=joined, state=state, sound=joined_sound(heard[::-1] if before else heard))
+    engine = engine_for(model)
+    request = FilmRequest(
+        workflow="extend", prompt=prompt, seconds=seconds, before=before, size=size, seed=seed, options=options, strict=strict,
+        video=Clip.of(clip, **engine.capabilities.reading),
+    )  # fmt: skip
+    return engine.film(request, progress)[0]
 
 
-@float32_default()
 def infill(
-    pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float = 16.0, model: Model | str | None = None,
+    pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float | None = None, model: AnyModel = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
@@ -323,8 +229,8 @@ def infill(
     Args:
         pictures: Two or more pairs (picture, time in seconds). The first frame of each picture is used.
         prompt: What happens.
-        fps: Frames per second.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        fps: Frames per second. None: those that the model films, 16 of `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels, to which all pictures are fitted. None: that of the first, or the
             nearest one that the model films.
         seed: Same seed, machine and device: same output.
@@ -342,36 +248,18 @@ def infill(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    fps = python_values(fps)
-    engine = resolve_film_model(model)
+    engine = engine_for(model)
     if not isinstance(pictures, list | tuple) or len(pictures) < 2:
         raise InputError("filling in needs at least two pairs (picture, second), such as a.png@0 b.png@1.5")
-    given = read_timed_pictures(engine, pictures)
-    width, height = limits.size_for(engine, given[0][0], size)
-    known: dict[int, Frames] = {}
-    pairs: list[tuple[Clip, Clip]] = []
-    scenes: dict[int, Scene | None] = {}
-    if not limits.is_number(fps) or not 0 < fps <= 1000:
-        raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
-    for picture, second in given:
-        index = round(second * fps)
-        if index in known:
-            raise InputError(f"two pictures at {second} s: expected times at least one frame (1/{fps:g} s) apart")
-        fitted = picture.fit(width, height)
-        known[index], scenes[index] = fitted.frames[0], scenes_at(fitted, [0])[0]
-        pairs.append((picture, fitted))
-    frames = max(known) + 1
-    limits.check_duration(engine.config, frames / fps, fps, width, height, 1)
-    layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **changes_of(*pairs)}
-    return film_between(
-        engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
-        options=options, strict=strict, layout=layout, progress=progress,
+    request = FilmRequest(
+        workflow="infill", prompt=prompt, fps=fps, size=size, seed=seed, options=options, strict=strict,
+        pictures=_timed(pictures, engine.capabilities.reading),
     )  # fmt: skip
+    return engine.film(request, progress)[0]
 
 
-@float32_default()
 def blend(
-    a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: Model | str | None = None, size: AnySize = None,
+    a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: AnyModel = None, size: AnySize = None,
     seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
@@ -382,7 +270,7 @@ def blend(
         b: The second clip, which is resampled and fitted to the first.
         prompt: What happens in the passage.
         seconds: Duration of the passage, in seconds.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
@@ -400,38 +288,17 @@ def blend(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_film_model(model)
-    given = tuple(Clip.of(one, **limits.reading(engine)) for one in (a, b))
-    a = limits.fit_to_model(engine, given[0], size)
-    b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
-    gap = limits.check_duration(engine.config, seconds, a.fps, a.frames.shape[2], a.frames.shape[1], 1)
-    head, tail = min(a.num_frames, CONTEXT // 2), min(b.num_frames, CONTEXT // 2)
-    known = dict(enumerate(a.frames[-head:]))
-    known |= {head + gap + i: frame for i, frame in enumerate(b.frames[:tail])}
-    shown = [*scenes_at(a, range(a.num_frames - head, a.num_frames)), *scenes_at(b, range(tail))]
-    scenes = dict(zip(known, shown, strict=True))
-    layout = {
-        "layout": "blend",
-        "seconds": seconds,
-        "size": a.size,
-        "fps": a.fps,
-        **changes_of((given[0], a), (given[1], b)),
-        **foreign_note(given, engine),
-    }
-    made = film_between(
-        engine, known, scenes, frames=head + gap + tail, fps=a.fps, prompt=prompt, seed=seed, options=options, strict=strict,
-        layout=layout, progress=progress,
+    engine = engine_for(model)
+    first, second = (Clip.of(one, **engine.capabilities.reading) for one in (a, b))
+    request = FilmRequest(
+        workflow="blend", prompt=prompt, seconds=seconds, video=first, second=second, size=size, seed=seed, options=options,
+        strict=strict,
     )  # fmt: skip
-    order = (a.frames[:-head], made.frames, b.frames[tail:])
-    frames = held(chain.from_iterable(map(each, order)), sum(map(len, order)))
-    heard = [(a.sound, a.duration_s), (None, gap / a.fps), (b.sound, b.duration_s)]
-    state = made.state if len(frames) == made.num_frames else None
-    return replace(made, frames=frames, state=state, sound=joined_sound(heard))
+    return engine.film(request, progress)[0]
 
 
-@float32_default()
 def interpolate(
-    clip: AnyClip, *, fps: float, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
+    clip: AnyClip, *, fps: float, model: AnyModel = None, size: AnySize = None, seed: int = 0,
     options: SamplingConfig | None = None,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
@@ -440,7 +307,7 @@ def interpolate(
     Args:
         clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
         fps: Frames per second of the result: a whole multiple of those of the clip.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
@@ -456,32 +323,13 @@ def interpolate(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    fps = python_values(fps)
-    engine = resolve_film_model(model)
-    given = Clip.of(clip, **limits.reading(engine))
-    if not limits.is_number(fps) or not 0 < fps <= 1000:
-        raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
-    clip = limits.fit_size(engine, given, size)
-    factor = round(fps / clip.fps)
-    if factor < 2 or abs(factor * clip.fps - fps) > 0.01 * fps:
-        raise InputError(
-            f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
-        )
-    frames = (clip.num_frames - 1) * factor + 1
-    limits.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
-    known = {i * factor: frame for i, frame in enumerate(clip.frames)}
-    scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
-    layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
-    made = film_between(
-        engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
-        layout=layout, progress=progress,
-    )  # fmt: skip
-    return replace(made, sound=clip.sound)
+    return native_films.film_frames_between(
+        clip, fps=fps, model=native(model), size=size, seed=seed, options=options, progress=progress
+    )
 
 
-@float32_default()
 def edit(
-    clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: Model | str | None = None,
+    clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: AnyModel = None,
     size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
@@ -496,7 +344,7 @@ def edit(
         prompt: What the new clip shows.
         strength: How much may change, above 0 and up to 1: near 0 keeps what happens, 1 keeps nothing of it.
         mask: One picture of the clip's size, white where the clip may change. None: everywhere.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: that of the clip, or the nearest one that the model films.
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
@@ -513,47 +361,19 @@ def edit(
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_film_model(model)
-    strength = check_strength(strength)
-    given = Clip.of(clip, **limits.reading(engine))
-    drawn = None if mask is None else Clip.of(mask, first=2, sound=False)
-    white = None if drawn is None else read_mask(drawn, given)
-    clip = limits.fit_to_model(engine, given, size)
-    height, width = clip.frames.shape[1:3]
-    if drawn is not None and (clip is not given or drawn.size != clip.size):
-        white = read_mask(drawn.fit(width, height), clip)
-    limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
-    note = foreign_note([given], engine)
-    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    whole = padded_size(engine, height, width)
-    cells = encode_frames(engine, clip.frames, *whole)
-    perceived = conditioning.condition_perceive(canvas, cells)
-    perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    perceived = estimate_state(engine, perceived, check_options(options), [seed])
-    canvas = encode_prompt(engine, canvas, prompt, strict)
-    canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
-    if white is None:
-        canvas = conditioning.condition_edit(canvas, cells, strength=picture_level(strength))
-        canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
-        canvas = canvas.write("scene", slice(None), perceived.values["scene"], strength)
-    else:
-        canvas = conditioning.known_vector(canvas, "scene", perceived.values["scene"])
-        canvas = masked_state(canvas, perceived, white, prompt, strength, clip.fps)
-    layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
-    layout |= changes_of((given, clip)) | note
-    made = film_canvas(
-        engine, canvas, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
-        progress=progress,
-    )[0]  # fmt: skip
-    frames = made.frames if white is None else compose(clip.frames, made.frames, white)
-    return replace(made, frames=frames, sound=clip.sound)
+    engine = engine_for(model)
+    request = FilmRequest(
+        workflow="edit", prompt=prompt, strength=strength, video=Clip.of(clip, **engine.capabilities.reading),
+        mask=None if mask is None else Clip.of(mask, first=2, sound=False), size=size, seed=seed, options=options,
+        strict=strict,
+    )  # fmt: skip
+    return engine.film(request, progress)[0]
 
 
-@float32_default()
 def perceive(
     clip: AnyClip,
     *,
-    model: Model | str | None = None,
+    model: AnyModel = None,
     size: AnySize = None,
     seed: int = 0,
     options: SamplingConfig | None = None,
@@ -566,7 +386,7 @@ def perceive(
 
     Args:
         clip: A clip, a path, a PIL picture, or uint8 pixels [T, H, W, 3].
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels at which the pictures are read. None: the model's own height, where the
             estimate is most accurate.
         seed: Same seed, machine and device: same output.
@@ -582,31 +402,11 @@ def perceive(
         MediaError: A file that cannot be read.
         ModelError: There is no such model, or its weights do not fit.
     """
-    engine = resolve_film_model(model)
-    clip = Clip.of(clip, **limits.reading(engine), sound=False)
-    if clip.state is None and clip.num_frames > 1 and clip.fps > engine.config.fps[1]:
-        every = math.ceil(clip.fps / engine.config.fps[1])
-        fewer = replace(clip, frames=clip.frames[::every], fps=clip.fps / every)
-        return perceive(fewer, model=engine, size=size, seed=seed, options=options).between(every, clip.num_frames)
-    foreign_note([clip], engine)
-    own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
-    fitted = limits.fit_size(engine, clip, size or own)
-    height, width = fitted.frames.shape[1:3]
-    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = lay_scenes(canvas.without("video"), dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-
-    def encode(index: torch.Tensor) -> torch.Tensor:
-        pictures = held(each(fitted.frames, index.cpu().numpy()), len(index))
-        return encode_frames(engine, pictures, *padded_size(engine, height, width))
-
-    done = estimate_state(engine, canvas, check_options(options), [seed], encode)
-    tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
-    return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
+    return native_films.perceive_scene(clip, model=native(model), size=size, seed=seed, options=options)
 
 
-@float32_default()
 def render(
-    scene: Scene, *, model: Model | str | None = None, size: AnySize = None, seed: int = 0,
+    scene: Scene, *, model: AnyModel = None, size: AnySize = None, seed: int = 0,
     options: SamplingConfig | None = None,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
@@ -614,7 +414,7 @@ def render(
 
     Args:
         scene: The state over T frames.
-        model: A model, or the name or folder of one. None: the default, `kinema-tiny`.
+        model: A model, or the name, folder or address of one. None: the default, `kinema-tiny`.
         size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
@@ -628,26 +428,31 @@ def render(
         SizeError: A size that the model does not film, or more objects than it has slots.
         ModelError: There is no such model, or its weights do not fit.
     """
-    if not isinstance(scene, Scene):
-        raise InputError(f"{type(scene).__name__} was given for a state: expected a kinema.Scene")
-    engine = resolve_film_model(model)
-    width, height = limits.check_size(engine.config, size)
-    slots = engine.config.denoiser.slots
-    if scene.num_slots > slots and any(k >= slots for k in scene.entities):
-        raise SizeError(f"the state has entities in {scene.num_slots} slots; {engine.config.name} films up to {slots}")
-    canvas = blank_canvas(engine, count=1, frames=scene.num_frames, fps=scene.fps, height=height, width=width)
-    fields = Fields.of(scene)
-    state = np.zeros((1, scene.num_frames, slots, canvas.values["state"].shape[-1]), np.float32)
-    state[..., 0] = -1.0
-    encoded = encode_state(fields)
-    shared = min(slots, scene.num_slots)
-    state[:, :, :shared] = encoded[:, :, :shared]
-    setting = encode_setting(fields.view, fields.background, scene.num_frames)
-    canvas = conditioning.condition_render(
-        canvas, torch.from_numpy(state), torch.from_numpy(encode_camera(fields.camera)), torch.from_numpy(setting)
-    )
-    layout = {"layout": "render", "size": f"{width}x{height}", "fps": scene.fps}
-    return film_canvas(
-        engine, canvas, check_options(options), seed=seed, fps=scene.fps, size=(width, height), prompt="", settings=layout,
-        progress=progress,
-    )[0]  # fmt: skip
+    return native_films.film_scene(scene, model=native(model), size=size, seed=seed, options=options, progress=progress)
+
+
+def native(model: AnyModel) -> Model | str | None:
+    """A model for what only Kinema's own models do."""
+    if model is None or isinstance(model, str | Model):
+        return model
+    if isinstance(model, NativeEngine):
+        return model.model
+    raise InputError(f"{model.capabilities.model} only films; for this, name a Kinema model")
+
+
+def _workflow(image: AnyClip | None, last: AnyClip | None, pictures: Sequence[Any]) -> Workflow:
+    if pictures or (last is not None and image is None):
+        return "keyframes"
+    return "first_last" if last is not None else "image" if image is not None else "generate"
+
+
+def _timed(pictures: Sequence[tuple[AnyClip, float]], read: ReadOptions) -> tuple[tuple[Clip, float], ...]:
+    """Pictures with their seconds; InputError for anything but pairs."""
+    pairs = []
+    for one in pictures:
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise InputError(f"a picture given as {type(one).__name__}: expected pairs (picture, second)")
+        if not is_number(one[1]) or not 0 <= one[1] < 1e6:
+            raise InputError(f"a picture at {one[1]!r} s: expected a time from 0 on")
+        pairs.append((Clip.of(one[0], first=1, sound=False, **read), float(one[1])))
+    return tuple(pairs)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from kinema.errors import InputError, SizeError
-from kinema.inference.limits import Size, is_whole, parse_size
+from kinema.inference.checkpoint import WindowCheckpoint
+from kinema.inference.limits import ReadOptions, Size, is_whole, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
@@ -52,10 +53,11 @@ class Lora:
 class FilmRequest:
     """What is to be filmed. None: as the engine does it usually.
 
-    seconds: of what is made anew, in seconds. pictures: known pictures and their times in seconds. video: what is extended, edited
+    seconds: of what is made anew, in seconds. first, last: the known first and last picture; pictures: further ones and their times
+    in seconds. video: what is extended, edited
     or led away from; second: what a blend leads to. mask: white where an edit may change, a picture. strength: of an edit, near 0
     keeps all, 1 nothing. before: extend before the beginning. camera: stops (second, x, y, zoom) in room units. strict: refuse
-    words that the model does not know. options: details that only Kinema's own models have.
+    words that the model does not know. options, checkpoint: details that only Kinema's own models have.
     """
 
     workflow: Workflow
@@ -68,6 +70,8 @@ class FilmRequest:
     count: int = 1
     steps: int | None = None
     guidance: float | None = None
+    first: Clip | None = None
+    last: Clip | None = None
     pictures: tuple[tuple[Clip, float], ...] = ()
     video: Clip | None = None
     second: Clip | None = None
@@ -78,6 +82,7 @@ class FilmRequest:
     strict: bool = False
     loras: tuple[Lora, ...] = ()
     options: SamplingConfig | None = None
+    checkpoint: WindowCheckpoint | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +144,7 @@ class Capabilities:
     engine: "kinema", "diffusers" or "upstream". size: the usual (width, height) in pixels. multiple: sides are whole multiples of
     so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them. seconds:
     the usual length. memory_bytes: of the loaded weights. seconds_per_second: measured on this machine, of the usual size and
-    steps.
+    steps. reading: how files are read for it.
     """
 
     model: str
@@ -167,6 +172,7 @@ class Capabilities:
     memory_bytes: int | None = None
     seconds_per_second: float | None = None
     weights_sha256: str = ""
+    reading: ReadOptions = field(default_factory=lambda: ReadOptions(longest=4096, within=1 << 30))
 
     def to_dict(self) -> dict[str, Any]:
         """The document as plain JSON."""
@@ -307,8 +313,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back memory and devices; the engine is not used afterwards."""
         ...
-
-
-def still(request: FilmRequest) -> FilmRequest:
-    """A request for one picture, as one for the shortest film."""
-    return replace(request, workflow="generate", seconds=1e-6)

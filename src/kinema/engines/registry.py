@@ -26,6 +26,7 @@ CHOICES = {
     "quantize": ("", "int8", "nf4"),
     "offload": ("auto", "none", "model", "group"),
     "cache": ("", "first-block"),
+    "lost": ("fail", "resubmit"),
 }
 VARIABLE = "KINEMA_MODELS"
 
@@ -36,8 +37,9 @@ class ModelEntry:
 
     source: a folder of diffusers, or the address of a server with /v1/videos. aliases: other names by which requests may ask for
     it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
-    environment variable that holds the key for it. arguments: further arguments of the pipeline's call. weights_sha256,
-    seconds_per_second, memory_bytes: as `kinema models check` measured them.
+    environment variable that holds the key for it; lost: what happens to a video that it lost or may have lost; idempotent: whether
+    it knows idempotency keys. arguments: further arguments of the pipeline's call. weights_sha256, seconds_per_second,
+    memory_bytes: as `kinema models check` measured them.
     """
 
     name: str
@@ -54,6 +56,8 @@ class ModelEntry:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     upstream_model: str = ""
     key_variable: str = ""
+    lost: str = "fail"
+    idempotent: bool = False
     weights_sha256: str = ""
     seconds_per_second: float | None = None
     memory_bytes: int | None = None

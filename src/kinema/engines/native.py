@@ -1,0 +1,187 @@
+"""Kinema's own models as an engine, and which engine a model's name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kinema.engines import native_films
+from kinema.engines.opening import entry_of_source, open_engine
+from kinema.engines.protocol import (
+    WORKFLOWS,
+    Cancelled,
+    Capabilities,
+    Engine,
+    FilmRequest,
+    FrameRule,
+    Watch,
+    never,
+    parsed_size,
+)
+from kinema.engines.registry import find_entry
+from kinema.errors import InputError
+from kinema.inference import limits
+from kinema.inference.canvas_io import resolve_film_model
+from kinema.inference.editing import EDIT_STRENGTH
+from kinema.inference.limits import Size
+from kinema.inference.pipeline import Progress
+from kinema.inference.sampling import SamplingConfig
+from kinema.media import Clip
+from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, find, read_config, weights_folder
+
+SECONDS, FPS = 4.0, 16.0
+"""Length and rate of a film that is asked for without them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeCapabilities(Capabilities):
+    """What a Kinema model films: sizes and rates are those that it was trained at, and others are refused with the nearest one."""
+
+    config: ModelConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document as plain JSON."""
+        return {name: value for name, value in super().to_dict().items() if name != "config"}
+
+    def nearest_size(self, width: int, height: int) -> Size:
+        """The size that the model films and that is nearest in shape and height."""
+        return limits.nearest(self.config, width, height)
+
+    def check_size(self, size: str | Size | None) -> Size:
+        """(width, height), by default the model's own. SizeError names the nearest size that it films."""
+        return limits.check_size(self.config, None if size is None else parsed_size(size))
+
+    def fitted_size(self, width: int, height: int) -> Size:
+        """The size at which a given picture or clip is filmed."""
+        return limits.fitted_size(self.config, width, height)
+
+
+def native_capabilities(config: ModelConfig, name: str) -> NativeCapabilities:
+    """What a Kinema model films, by its config alone."""
+    world = config.world is not None
+    return NativeCapabilities(
+        config=config, model=name, engine="kinema", family="Kinema", workflows=() if world else WORKFLOWS,
+        size=limits.default_size(config), fps=min(max(FPS, config.fps[0]), config.fps[1]), seconds=SECONDS, frames=FrameRule(),
+        multiple=config.cell_px, sizes=tuple(map(limits.parse_size, limits.sizes_of(config))), steps=16, guidance=2.0,
+        strength=EDIT_STRENGTH, camera=True, masks=True, state=True,
+        reading={"longest": 2 * config.max_side, "within": limits.READING_BYTES},
+    )  # fmt: skip
+
+
+class NativeEngine:
+    """Films with one of Kinema's own models.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @property
+    def capabilities(self) -> NativeCapabilities:
+        """What the model films."""
+        return native_capabilities(self.model.config, self.model.source)
+
+    def film(
+        self, request: FilmRequest, progress: Progress | None = None, cancelled: Callable[[], bool] = never,
+        watch: Watch | None = None,
+    ) -> list[Clip]:  # fmt: skip
+        """Film a request; see `kinema.engines.Engine`."""
+        self.capabilities.check(request)
+        if request.count != 1 and request.workflow not in ("generate", "image", "first_last", "keyframes"):
+            raise InputError(f"count {request.count}: {request.workflow} makes one film at a time")
+
+        def step(stage: str, done: int, of: int) -> None:
+            if cancelled():
+                raise Cancelled
+            if progress is not None:
+                progress(stage, done, of)
+
+        common: dict[str, Any] = {
+            "model": self.model,
+            "size": request.size,
+            "seed": request.seed,
+            "options": sampling_of(request),
+        }
+        if request.workflow == "still":
+            return [native_films.film_still(request.prompt, strict=request.strict, **common)]
+        common |= {"progress": step, "strict": request.strict}
+        return self._film(request, common)
+
+    def _film(self, request: FilmRequest, common: dict[str, Any]) -> list[Clip]:
+        if request.workflow == "infill":
+            fps = FPS if request.fps is None else request.fps
+            return [native_films.film_through(request.pictures, request.prompt, fps=fps, **common)]
+        if request.workflow in ("extend", "blend", "edit"):
+            return [self._change(request, common)]
+        return native_films.film_prompt(
+            request.prompt, image=request.first, last=request.last, pictures=request.pictures, camera=request.camera,
+            seconds=SECONDS if request.seconds is None else request.seconds, fps=FPS if request.fps is None else request.fps,
+            count=request.count, checkpoint=request.checkpoint, **common,
+        )  # fmt: skip
+
+    def _change(self, request: FilmRequest, common: dict[str, Any]) -> Clip:
+        if request.video is None:
+            raise InputError(f"{request.workflow} needs a video")
+        seconds = 2.0 if request.seconds is None else request.seconds
+        if request.workflow == "extend":
+            return native_films.film_longer(request.video, request.prompt, seconds=seconds, before=request.before, **common)
+        if request.workflow == "blend":
+            if request.second is None:
+                raise InputError("a blend leads from one film to another: give both")
+            return native_films.film_passage(request.video, request.second, request.prompt, seconds=seconds, **common)
+        strength = EDIT_STRENGTH if request.strength is None else request.strength
+        return native_films.film_edited(request.video, request.prompt, strength=strength, mask=request.mask, **common)
+
+    def close(self) -> None:
+        """Nothing: models stay loaded for the next that asks."""
+
+
+def sampling_of(request: FilmRequest) -> SamplingConfig | None:
+    """The sampler options of a request; None if it sets none."""
+    named = {"num_plan_steps": request.steps, "guidance_scale": request.guidance}
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if not given:
+        return request.options
+    return SamplingConfig(**given) if request.options is None else replace(request.options, **given)
+
+
+_opened: dict[str, Engine] = {}
+
+
+def engine_for(model: Engine | Model | str | Path | None) -> Engine:
+    """The engine of a model.
+
+    Args:
+        model: An engine or a model; the name of a shipped or added model; a folder, or the address of a server. None: the default.
+
+    Returns:
+        The engine, opened once per process.
+
+    Raises:
+        ModelError: There is no such model.
+        InputError: Something that is no model.
+    """
+    if not (model is None or isinstance(model, Model | str | Path)) and isinstance(model, Engine):
+        return model
+    if isinstance(model, str | Path) and not is_native(model):
+        entry = find_entry(str(model)) or entry_of_source(str(model))
+        if entry is not None:
+            key = entry.to_toml()
+            if key not in _opened:
+                _opened[key] = open_engine(entry)
+            return _opened[key]
+    return NativeEngine(resolve_film_model(model))
+
+
+def is_native(model: str | Path) -> bool:
+    """Whether a name or folder is of a Kinema model."""
+    return any((path / CONFIG).exists() and (path / WEIGHTS).exists() for path in (Path(model), weights_folder() / model))
+
+
+def capabilities_named(name: str) -> NativeCapabilities:
+    """What the Kinema model of this name films, without loading it."""
+    return native_capabilities(read_config(find(name)), name)

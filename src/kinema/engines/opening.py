@@ -1,0 +1,73 @@
+"""From a model's entry to its engine and its capabilities. What a source is decides which engine it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from kinema.devices import AUTO
+from kinema.engines.diffusers.engine import DiffusersEngine, capabilities_of, family_for
+from kinema.engines.diffusers.folder import INDEX, MODULAR_INDEX, is_diffusers_folder, read_folder
+from kinema.engines.ledger import Ledger
+from kinema.engines.protocol import Capabilities, Engine
+from kinema.engines.registry import ModelEntry
+from kinema.errors import ModelError
+
+
+def open_engine(entry: ModelEntry, *, device: str = AUTO, ledger: Ledger | None = None) -> Engine:
+    """The engine of an entry, in this process. Weights are loaded with the first film.
+
+    Args:
+        entry: The model's entry.
+        device: Where it computes, unless the entry says.
+        ledger: Of a model on another server: where what was asked of it is written down.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ModelError: The source is no model.
+        InputError: A package that it needs is not installed.
+    """
+    if entry.is_upstream:
+        from kinema.engines.upstream import UpstreamEngine
+
+        return UpstreamEngine(entry, ledger=ledger)
+    _check_folder(entry)
+    return DiffusersEngine(entry, device=device)
+
+
+def capabilities_for(entry: ModelEntry) -> Capabilities:
+    """What an entry's model can film, without loading it; of another server, what it says."""
+    if entry.is_upstream:
+        from kinema.engines.upstream import upstream_capabilities
+
+        return upstream_capabilities(entry)
+    _check_folder(entry)
+    folder = read_folder(Path(entry.source))
+    return capabilities_of(entry, folder, family_for(folder))
+
+
+def entry_of_source(source: str) -> ModelEntry | None:
+    """An entry for a folder or address that was not added under a name; None if it is neither."""
+    if source.startswith(("http://", "https://")):
+        return ModelEntry(name="upstream", source=source)
+    path = Path(source)
+    if not is_diffusers_folder(path):
+        return None
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.resolve().name).lstrip("._-")[:64] or "model"
+    return ModelEntry(name=name, source=str(path))
+
+
+def _check_folder(entry: ModelEntry) -> None:
+    path = Path(entry.source)
+    if not is_diffusers_folder(path):
+        raise ModelError(
+            f"{entry.name}: {entry.source} is no folder with {INDEX} or {MODULAR_INDEX}; fetch it, or add the model anew:"
+            f" kinema models add FOLDER --name {entry.name}"
+        )
+
+
+def absolute(entry: ModelEntry) -> ModelEntry:
+    """The entry with the whole path of its folder, so that it is found from everywhere."""
+    return entry if entry.is_upstream else replace(entry, source=str(Path(entry.source).resolve()))
