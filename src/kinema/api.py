@@ -153,6 +153,8 @@ def image(
     seed: int = 0,
     options: SamplingConfig | None = None,
     strict: bool = False,
+    steps: int | None = None,
+    guidance: float | None = None,
 ) -> Clip:
     """Make one still picture: a film of one frame.
 
@@ -163,6 +165,8 @@ def image(
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
 
     Returns:
         A clip of one frame, with its state.
@@ -173,13 +177,16 @@ def image(
         ModelError: There is no such model, or its weights do not fit.
     """
     engine = engine_for(model)
-    request = FilmRequest(workflow="still", prompt=prompt, size=size, seed=seed, options=options, strict=strict)
+    request = FilmRequest(
+        workflow="still", prompt=prompt, size=size, seed=seed, options=options, strict=strict, steps=steps, guidance=guidance
+    )
     return engine.film(request)[0]
 
 
 def extend(
     clip: AnyClip, prompt: str = "", *, seconds: float = 2.0, before: bool = False, model: AnyModel = None,
-    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None,
+    strict: bool = False, steps: int | None = None, guidance: float | None = None,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Make a clip longer, after its end or before its beginning. The given frames stay as they are.
@@ -198,6 +205,8 @@ def extend(
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
@@ -213,6 +222,7 @@ def extend(
     """
     engine = engine_for(model)
     request = FilmRequest(
+        steps=steps, guidance=guidance,
         workflow="extend", prompt=prompt, seconds=seconds, before=before, size=size, seed=seed, options=options, strict=strict,
         video=Clip.of(clip, **engine.capabilities.reading),
     )  # fmt: skip
@@ -221,7 +231,8 @@ def extend(
 
 def infill(
     pictures: Sequence[tuple[AnyClip, float]], prompt: str = "", *, fps: float | None = None, model: AnyModel = None,
-    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None,
+    strict: bool = False, steps: int | None = None, guidance: float | None = None,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Fill in the film between given pictures.
@@ -236,6 +247,8 @@ def infill(
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
@@ -252,6 +265,7 @@ def infill(
     if not isinstance(pictures, list | tuple) or len(pictures) < 2:
         raise InputError("filling in needs at least two pairs (picture, second), such as a.png@0 b.png@1.5")
     request = FilmRequest(
+        steps=steps, guidance=guidance,
         workflow="infill", prompt=prompt, fps=fps, size=size, seed=seed, options=options, strict=strict,
         pictures=_timed(pictures, engine.capabilities.reading),
     )  # fmt: skip
@@ -260,7 +274,8 @@ def infill(
 
 def blend(
     a: AnyClip, b: AnyClip, prompt: str = "", *, seconds: float = 2.0, model: AnyModel = None, size: AnySize = None,
-    seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    seed: int = 0, options: SamplingConfig | None = None,
+    strict: bool = False, steps: int | None = None, guidance: float | None = None,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Join two clips by a passage that leads from one to the other.
@@ -275,6 +290,8 @@ def blend(
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
@@ -291,6 +308,7 @@ def blend(
     engine = engine_for(model)
     first, second = (Clip.of(one, **engine.capabilities.reading) for one in (a, b))
     request = FilmRequest(
+        steps=steps, guidance=guidance,
         workflow="blend", prompt=prompt, seconds=seconds, video=first, second=second, size=size, seed=seed, options=options,
         strict=strict,
     )  # fmt: skip
@@ -330,7 +348,8 @@ def interpolate(
 
 def edit(
     clip: AnyClip, prompt: str, *, strength: float = EDIT_STRENGTH, mask: AnyClip | None = None, model: AnyModel = None,
-    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None, strict: bool = False,
+    size: AnySize = None, seed: int = 0, options: SamplingConfig | None = None,
+    strict: bool = False, steps: int | None = None, guidance: float | None = None,
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """Make a clip again by a new prompt.
@@ -349,6 +368,8 @@ def edit(
         seed: Same seed, machine and device: same output.
         options: How to sample. None: the usual `Options()`.
         strict: Refuse a prompt that holds words or wishes that the model cannot film, instead of logging a warning.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
         progress: Called with (stage, steps done, steps in all).
 
     Returns:
@@ -363,6 +384,7 @@ def edit(
     """
     engine = engine_for(model)
     request = FilmRequest(
+        steps=steps, guidance=guidance,
         workflow="edit", prompt=prompt, strength=strength, video=Clip.of(clip, **engine.capabilities.reading),
         mask=None if mask is None else Clip.of(mask, first=2, sound=False), size=size, seed=seed, options=options,
         strict=strict,

@@ -12,7 +12,7 @@ from kinema.cli.options import (
     add_output,
     add_size,
     check_output,
-    model_from,
+    engine_from,
     number,
     options,
     parse_at,
@@ -78,11 +78,14 @@ def _make(arguments: argparse.Namespace) -> Clip:
     from kinema import api
 
     common = {
-        "model": model_from(arguments),
+        "model": engine_from(arguments),
         "size": arguments.size,
         "seed": arguments.seed,
-        "options": options(arguments),
     }
+    if arguments.verb == "interpolate":
+        common["options"] = options(arguments)
+    else:
+        common |= {"options": options(arguments, steps=False), "steps": arguments.steps, "guidance": arguments.guidance}
     if arguments.verb == "image":
         return api.image(arguments.prompt, strict=arguments.strict, **common)
     with progress_bar() as progress:

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 from kinema.cli.options import (
+    add_engine,
     add_model,
     add_output,
     add_size,
     check_output,
-    model_from,
+    engine_from,
     number,
     numbered,
     options,
@@ -29,14 +30,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "prompt", nargs="?", type=words, help="what happens; 'START-END: text | ...' in seconds is a storyboard"
     )
     add_output(parser, "out.mp4")
-    parser.add_argument("--seconds", type=number, default=None, help="length of the clip (default: 4)")
+    parser.add_argument(
+        "--seconds", type=number, default=None, help="length of the clip (default: 4, or as the model films)"
+    )
     add_size(parser, "that of the picture given, else the model's own")
-    parser.add_argument("--fps", type=number, default=None, help="frames a second (default: 16)")
+    parser.add_argument("--fps", type=number, default=None, help="frames a second (default: 16, or as the model films)")
     parser.add_argument("--image", type=Path, help="the first picture")
     parser.add_argument("--last", type=Path, help="the last picture")
     parser.add_argument("--count", type=whole, default=1, help="how many clips, with seeds SEED, SEED + 1, ...")
     parser.add_argument("--from", dest="source", type=Path, metavar="CLIP", help="repeat with the settings kept in a clip")
     add_model(parser)
+    add_engine(parser)
     parser.set_defaults(run=run, seed=None)
 
 
@@ -82,8 +86,10 @@ def run(arguments: argparse.Namespace) -> int:
         _repeat(arguments)
     if not (arguments.prompt or "").strip() and arguments.image is None and arguments.last is None:
         raise InputError('nothing to film: give a prompt, such as "a red ball rolls right and hits a blue box"')
-    seconds = 4.0 if arguments.seconds is None else arguments.seconds
-    fps = 16.0 if arguments.fps is None else arguments.fps
+    engine = engine_from(arguments)
+    usual = engine.capabilities
+    seconds = usual.seconds if arguments.seconds is None else arguments.seconds
+    fps = usual.fps if arguments.fps is None else arguments.fps
     if not 1 <= arguments.count <= 1000:
         raise InputError(f"--count {arguments.count}: expected at least 1 and up to 1000")
     paths = numbered(arguments.output, arguments.count)
@@ -93,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     with progress_bar() as progress:
         clips = api.generate(
             arguments.prompt or "",
-            model=model_from(arguments),
+            model=engine,
             seconds=seconds,
             size=arguments.size,
             fps=fps,
@@ -101,8 +107,12 @@ def run(arguments: argparse.Namespace) -> int:
             last=Path(arguments.last) if arguments.last else None,
             seed=arguments.seed or 0,
             count=arguments.count,
-            options=options(arguments),
+            options=options(arguments, steps=False),
+            steps=arguments.steps,
+            guidance=arguments.guidance,
             strict=arguments.strict,
+            negative_prompt=arguments.negative,
+            loras=arguments.lora,
             progress=progress,
         )
     for clip, path in zip(clips, paths, strict=True):

@@ -17,6 +17,7 @@ VERBS = (
     "generate",
     "change",
     "state",
+    "models",
     "play",
     "agent",
     "arena",

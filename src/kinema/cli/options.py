@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
+    from kinema.engines import Engine
     from kinema.inference.pipeline import Progress
     from kinema.inference.sampling import SamplingConfig
     from kinema.media import Clip
@@ -88,11 +89,36 @@ def model_from(arguments: argparse.Namespace) -> Model:
     return resolve_model(arguments.model, arguments.device)
 
 
+def engine_from(arguments: argparse.Namespace) -> Engine:
+    """The engine of --model, on the device of --device."""
+    from kinema.engines.native import engine_for
+
+    return engine_for(arguments.model, device=arguments.device)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """What open models take besides."""
+    parser.add_argument(
+        "--negative", type=words, default="", metavar="TEXT", help="what is not to be seen, for models that take it"
+    )
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE=SCALE",
+        help="a LoRA file, for models that take some; may be repeated",
+    )
+
+
 def add_model(
     parser: argparse.ArgumentParser, steps: str = "steps of the plan (default: 16, to extend without words 1; 4 is fast)"
 ) -> None:
     """steps: the help of --steps."""
-    parser.add_argument("--model", default=None, help="a shipped model's name or a folder (default: kinema-tiny)")
+    parser.add_argument(
+        "--model",
+        default=None,
+        help="the name of a model (kinema models), a folder or a server's address (default: kinema-tiny)",
+    )
     add_device(parser)
     parser.add_argument("--seed", type=seed, default=0, help="the same seed on the same machine gives the same clip")
     parser.add_argument("--steps", type=whole, default=None, help=steps)
@@ -103,8 +129,9 @@ def add_model(
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")
 
 
-def options(arguments: argparse.Namespace) -> SamplingConfig | None:
-    """The sampler options that were given; None if none were, so that each command uses its own defaults."""
+def options(arguments: argparse.Namespace, *, steps: bool = True) -> SamplingConfig | None:
+    """The sampler options that were given; None if none were, so that each command uses its own defaults. steps: with the steps
+    and the guidance, which all models know."""
     from kinema.inference.sampling import SamplingConfig
 
     names = {
@@ -113,7 +140,8 @@ def options(arguments: argparse.Namespace) -> SamplingConfig | None:
         "film_steps": "num_render_steps",
         "guidance": "guidance_scale",
     }
-    given = {new: getattr(arguments, name, None) for name, new in names.items()}
+    taken = names if steps else {name: new for name, new in names.items() if name not in ("steps", "guidance")}
+    given = {new: getattr(arguments, name, None) for name, new in taken.items()}
     chosen = {name: value for name, value in given.items() if value is not None}
     return SamplingConfig(**chosen) if chosen else None
 

@@ -1,4 +1,4 @@
-"""perceive: the state of a clip as JSON. render: a clip from such a state. models: what is installed."""
+"""perceive: the state of a clip as JSON. render: a clip from such a state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from kinema.cli.options import add_model, add_output, add_size, check_output, model_from, options, progress_bar, tell
-from kinema.errors import InputError, KinemaError, MediaError
+from kinema.errors import KinemaError, MediaError
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,9 +23,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add_output(parser, "out.mp4")
     add_model(parser)
     parser.set_defaults(run=run_render)
-    parser = subparsers.add_parser("models", help="list the models installed", description="List models and their cards.")
-    parser.add_argument("name", nargs="?", help="show this model's card")
-    parser.set_defaults(run=run_models)
 
 
 def run_perceive(arguments: argparse.Namespace) -> int:
@@ -74,29 +71,4 @@ def run_render(arguments: argparse.Namespace) -> int:
         )
     clip.save(arguments.output, force=arguments.force)
     tell(clip, arguments.output, time.perf_counter() - begun)
-    return 0
-
-
-def run_models(arguments: argparse.Namespace) -> int:
-    from kinema.inference.limits import sizes_of
-    from kinema.models.hub import CARD, WEIGHTS, available_models, find, read_config, weights_folder
-
-    if arguments.name:
-        card = find(arguments.name) / CARD
-        print(card.read_text(encoding="utf-8") if card.exists() else f"{arguments.name} has no card")
-        return 0
-    names = available_models()
-    if not names:
-        raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
-    for name in names:
-        folder = find(name)
-        config = read_config(folder)
-        megabytes = (folder / WEIGHTS).stat().st_size / 2**20
-        trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
-        heights, aspects = ", ".join(map(str, config.heights)), ", ".join(config.aspects)
-        print(f"{name}  {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}")
-        print(
-            f"  heights {heights} px (default: {config.height}), shapes {aspects}, up to {config.max_side} px a side: "
-            + " ".join(sizes_of(config))
-        )
     return 0

@@ -73,8 +73,20 @@ def _noted(clip: Clip, notes: Sequence[str]) -> Clip:
 
 def _generate(parts: Parts, request: FilmRequest) -> Clip:
     plan = parts.capabilities.plan(request.seconds, request.fps, _size(parts, request))
-    clip = _in_parts(parts, request, plan)
+    placed = _placed(request, plan)
+    clip = _in_parts(parts, placed, plan)
+    if (
+        request.last is not None and clip.num_frames > plan.wanted_frames
+    ):  # its end is what it leads to, so it is not cut off
+        clip = clip.pick(np.linspace(0, clip.num_frames - 1, plan.wanted_frames).round().astype(np.int64))
     return _noted(plan.finish(clip), plan.notes)
+
+
+def _placed(request: FilmRequest, plan: FilmPlan) -> FilmRequest:
+    """A request with its first and last picture among the others, at the times of the frames that are filmed."""
+    first = () if request.first is None else ((request.first, 0.0),)
+    last = () if request.last is None else ((request.last, (plan.frames - 1) / plan.fps),)
+    return replace(request, first=None, last=None, pictures=(*first, *request.pictures, *last))
 
 
 def _still(parts: Parts, request: FilmRequest) -> Clip:
@@ -86,7 +98,7 @@ def _size(parts: Parts, request: FilmRequest) -> str | tuple[int, int] | None:
     """The size asked for, or that of what is given, or the model's own."""
     if request.size is not None:
         return request.size
-    given = request.video or (request.pictures[0][0] if request.pictures else None)
+    given = request.video or request.first or request.last or (request.pictures[0][0] if request.pictures else None)
     return None if given is None else parts.capabilities.fitted_size(given.frames.shape[2], given.frames.shape[1])
 
 

@@ -35,7 +35,7 @@ STALL_S = 1800.0
 """The longest silence: loading and the first step of a large model take minutes."""
 POLL_S, CANCEL_S = 0.1, 60.0
 """How often the pipe is looked at, and how long a cancelled film may take to end before its process is killed."""
-PARENT_S = 1.0
+PARENT_S, CLOSE_S = 1.0, 5.0
 
 
 class EngineProcess:
@@ -89,6 +89,7 @@ class EngineProcess:
         if pipe is not None:
             pipe.close()
         if process is not None:
+            process.join(CLOSE_S)
             process.kill()
             process.join(10)
 
@@ -179,13 +180,16 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
             try:
                 message = pipe.recv()
             except (EOFError, OSError):
-                os._exit(0)
-            if message[0] == "cancel":
+                message = ("close",)
+            if message[0] in ("cancel", "close"):
                 stopped.set()
+            if message[0] == "cancel":
                 continue
             with arrived:
                 waiting.append(message)
                 arrived.notify()
+            if message[0] == "close":
+                return
 
     threading.Thread(target=listen, daemon=True).start()
     engine = None
@@ -193,7 +197,10 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
         with arrived:
             while not waiting:
                 arrived.wait()
-            _, request, folder = waiting.pop(0)
+            message = waiting.pop(0)
+        if message[0] == "close":
+            return
+        _, request, folder = message
         stopped.clear()
         try:
             if engine is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kinema.devices import AUTO
 from kinema.engines import native_films
-from kinema.engines.opening import entry_of_source, open_engine
+from kinema.engines.opening import capabilities_for, entry_of_source, open_engine
 from kinema.engines.protocol import (
     WORKFLOWS,
     Cancelled,
@@ -17,10 +19,11 @@ from kinema.engines.protocol import (
     FilmRequest,
     FrameRule,
     Watch,
+    Workflow,
     never,
     parsed_size,
 )
-from kinema.engines.registry import find_entry
+from kinema.engines.registry import entries, find_entry
 from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import resolve_film_model
@@ -29,7 +32,7 @@ from kinema.inference.limits import Size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
-from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, find, read_config, weights_folder
+from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, available_models, find, read_config, weights_folder
 
 SECONDS, FPS = 4.0, 16.0
 """Length and rate of a film that is asked for without them."""
@@ -152,11 +155,12 @@ def sampling_of(request: FilmRequest) -> SamplingConfig | None:
 _opened: dict[str, Engine] = {}
 
 
-def engine_for(model: Engine | Model | str | Path | None) -> Engine:
+def engine_for(model: Engine | Model | str | Path | None, *, device: str = AUTO) -> Engine:
     """The engine of a model.
 
     Args:
         model: An engine or a model; the name of a shipped or added model; a folder, or the address of a server. None: the default.
+        device: "auto", "cpu", "cuda" or "mps", of models that are opened by name.
 
     Returns:
         The engine, opened once per process.
@@ -170,11 +174,11 @@ def engine_for(model: Engine | Model | str | Path | None) -> Engine:
     if isinstance(model, str | Path) and not is_native(model):
         entry = find_entry(str(model)) or entry_of_source(str(model))
         if entry is not None:
-            key = entry.to_toml()
+            key = device + entry.to_toml()
             if key not in _opened:
-                _opened[key] = open_engine(entry)
+                _opened[key] = open_engine(entry, device=device)
             return _opened[key]
-    return NativeEngine(resolve_film_model(model))
+    return NativeEngine(resolve_film_model(model, device))
 
 
 def is_native(model: str | Path) -> bool:
@@ -185,3 +189,13 @@ def is_native(model: str | Path) -> bool:
 def capabilities_named(name: str) -> NativeCapabilities:
     """What the Kinema model of this name films, without loading it."""
     return native_capabilities(read_config(find(name)), name)
+
+
+def models_for(workflow: Workflow) -> list[str]:
+    """Names of the installed models that have a workflow; those whose folder cannot be read are left out."""
+    names = [name for name in available_models() if workflow in capabilities_named(name).workflows]
+    for name, entry in entries().items():
+        with suppress(InputError):
+            if workflow in capabilities_for(entry).workflows:
+                names.append(name)
+    return names

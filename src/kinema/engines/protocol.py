@@ -181,7 +181,9 @@ class Capabilities:
     def check(self, request: FilmRequest) -> None:
         """InputError for a request that names something that this model cannot do."""
         if request.workflow not in self.workflows:
-            raise InputError(f"{self.model} has no workflow {request.workflow!r}; it has {', '.join(self.workflows)}")
+            raise InputError(
+                f"{self.model} cannot do {request.workflow!r}; it can {', '.join(self.workflows)}{_others(request)}"
+            )
         lacks = {
             "a negative prompt": bool(request.negative_prompt) and not self.negative_prompt,
             "LoRA": bool(request.loras) and not self.loras,
@@ -261,6 +263,14 @@ class Capabilities:
             wanted_fps=rate,
             notes=tuple(notes),
         )
+
+
+def _others(request: FilmRequest) -> str:
+    """Which installed models can do what one cannot."""
+    from kinema.engines.native import models_for
+
+    names = models_for(request.workflow)
+    return f"; installed models that can: {', '.join(names)}" if names else ""
 
 
 MOST_SIDE, MOST_FPS, MOST_SECONDS = 8192, 120.0, 3600.0

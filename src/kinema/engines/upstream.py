@@ -110,9 +110,9 @@ class UpstreamEngine:
             raise EngineError(f"{self.entry.name}: {lost}; ask again to pay again", "upstream_lost")
         known = {name: value for name, value in fields.items() if value}
         files: dict[str, Any] = {}
-        if request.pictures:
+        if request.first is not None:
             with tempfile.TemporaryDirectory() as folder:
-                picture = request.pictures[0][0].cut(slice(1)).save(Path(folder) / "picture.png")
+                picture = request.first.cut(slice(1)).save(Path(folder) / "picture.png")
                 files = {"input_reference": ("picture.png", picture.read_bytes(), "image/png")}
                 self.ledger.begin()
         token = {"idempotency-key": self.ledger.token} if self.ledger.token else {}
@@ -259,9 +259,9 @@ def _rate(rates: Any) -> float:
 
 
 def _given_size(request: FilmRequest, capabilities: Capabilities) -> tuple[int, int] | None:
-    if not request.pictures:
+    if request.first is None:
         return None
-    frames = request.pictures[0][0].frames
+    frames = request.first.frames
     return capabilities.fitted_size(frames.shape[2], frames.shape[1])
 
 

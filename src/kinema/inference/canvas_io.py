@@ -53,9 +53,9 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
     return _loaded[key]
 
 
-def resolve_film_model(model: Model | str | Path | None) -> Model:
+def resolve_film_model(model: Model | str | Path | None, device: str | torch.device = AUTO) -> Model:
     """`resolve_model` for what films, edits and perceives; InputError for a recorded world, saying what that is for."""
-    loaded = resolve_model(model)
+    loaded = resolve_model(model, device)
     if loaded.config.world is not None:
         source, recorded = loaded.source or loaded.config.name, loaded.config.world.get("env") or "a recording"
         raise InputError(

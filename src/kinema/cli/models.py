@@ -1,0 +1,266 @@
+"""kinema models: the models installed; add, show, check or remove an open one.
+
+kinema models add /models/Wan2.1-T2V-1.3B-Diffusers --name wan --alias sora-2
+kinema models check wan
+kinema generate "a lighthouse at dawn" --model wan
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinema.cli.options import DEVICE_HELP, words
+from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from kinema.engines.protocol import Capabilities
+    from kinema.engines.registry import ModelEntry
+
+VERBS = ("add", "show", "remove", "check")
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "models", help="list the models installed; add open ones", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(run=run, verb=None)
+    verbs = parser.add_subparsers(dest="verb", metavar="{add,show,remove,check}")
+    one = verbs.add_parser("add", help="add an open model under a name", description=_add.__doc__)
+    one.add_argument("source", type=words, help="a folder in diffusers' format, a name on the hub, or a server's address")
+    one.add_argument("--name", help="what to call it (default: the folder's name)")
+    one.add_argument(
+        "--alias", action="append", default=[], metavar="NAME", help="another name, such as sora-2; may be repeated"
+    )
+    one.add_argument("--dtype", default="", choices=("fp32", "fp16", "bf16"), help="of the weights (default: bf16 on a GPU)")
+    one.add_argument("--quantize", default="", choices=("int8", "nf4"), help="weights of the transformer in 8 or 4 bits")
+    one.add_argument(
+        "--offload", default="auto", choices=("auto", "none", "model", "group"),
+        help="what waits in memory until it is used (default: auto, by the memory free on the GPU)",
+    )  # fmt: skip
+    one.add_argument("--compile", action="store_true", help="compile the transformer, minutes at its first film")
+    one.add_argument("--cache", default="", choices=("first-block",), help="skip steps that change little")
+    one.add_argument("--lora", action="append", default=[], metavar="FILE=SCALE", help="a LoRA file; may be repeated")
+    one.add_argument("--device", default="", help=f"{DEVICE_HELP} (default: as the command says that films)")
+    one.add_argument("--upstream-model", default="", metavar="NAME", help="its name on the other server")
+    one.add_argument(
+        "--key-variable", default="", metavar="VARIABLE", help="environment variable with the other server's key"
+    )
+    one.add_argument(
+        "--lost", default="fail", choices=("fail", "resubmit"), help="what happens to a video that the other server lost"
+    )
+    one.add_argument("--idempotent", action="store_true", help="the other server knows idempotency keys, as Kinema does")
+    one.add_argument("--hash", action="store_true", help="also keep the SHA-256 of the weights, for the films' manifests")
+    one.add_argument("--force", action="store_true", help="replace a model of this name")
+    one.set_defaults(run=_add)
+    for name, action, about in (
+        ("show", _show, "what a model can film, as JSON, or its card"),
+        ("remove", _remove, "take a model out of the list; its folder stays"),
+        ("check", _check, "film two frames, and keep the time and memory that it took"),
+    ):
+        one = verbs.add_parser(name, help=about, description=about)
+        one.add_argument("name", help="a model's name")
+        if name == "check":
+            one.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
+            one.add_argument("--steps", type=int, default=2, help="steps of the sampler (default: 2)")
+            one.add_argument("--device", default="auto", help=f"{DEVICE_HELP} (default: auto)")
+        one.set_defaults(run=action)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List what is installed."""
+    from kinema.engines.registry import entries
+    from kinema.inference.limits import sizes_of
+    from kinema.models.hub import WEIGHTS, available_models, find, read_config, weights_folder
+
+    names, added = available_models(), entries()
+    if not names and not added:
+        raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
+    for name in names:
+        folder = find(name)
+        config = read_config(folder)
+        megabytes = (folder / WEIGHTS).stat().st_size / 2**20
+        trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
+        heights, aspects = ", ".join(map(str, config.heights)), ", ".join(config.aspects)
+        print(f"{name}  {config.denoiser.slots} slots, {megabytes:.1f} MiB; {trained}")
+        print(
+            f"  heights {heights} px (default: {config.height}), shapes {aspects}, up to {config.max_side} px a side: "
+            + " ".join(sizes_of(config))
+        )
+    for entry in added.values():
+        print(_line(entry))
+    return 0
+
+
+def _line(entry: ModelEntry) -> str:
+    """A model of the list in one line, also when its folder is gone."""
+    from kinema.engines.opening import capabilities_for
+
+    aliases = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
+    if entry.is_upstream:
+        return f"{entry.name}{aliases}  on {entry.source}"
+    try:
+        one = capabilities_for(entry)
+    except InputError as error:
+        return f"{entry.name}{aliases}  cannot be used: {error}"
+    return f"{entry.name}{aliases}  {_summary(one)}"
+
+
+def _summary(one: Capabilities) -> str:
+    width, height = one.size
+    weights = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
+    return (
+        f"{one.family}{weights}: {', '.join(one.workflows)}; {width}x{height}, {one.frames} frames at {one.fps:g} fps,"
+        f" {one.steps} steps" + (", with sound" if one.sound else "")
+    )
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    """Add a model: a folder of diffusers, a name on the Hugging Face hub (fetched where there is a network), or the address of a
+    server with /v1/videos."""
+    from kinema.engines.opening import absolute, capabilities_for, entry_of_source
+    from kinema.engines.registry import ModelEntry, entries, parse_lora, save_entry
+
+    source = arguments.source
+    if entry_of_source(source) is None and not Path(source).exists() and source.count("/") == 1:
+        source = _fetched(source)
+    simple = entry_of_source(source)
+    name = arguments.name or (simple.name if simple is not None else Path(source).name)
+    if name in entries() and not arguments.force:
+        raise InputError(f"there is a model {name!r}; choose another --name, or replace it with --force")
+    entry = ModelEntry(
+        name=name, source=source, dtype=arguments.dtype, quantize=arguments.quantize, offload=arguments.offload,
+        compile=arguments.compile, cache=arguments.cache, device=arguments.device, aliases=tuple(arguments.alias),
+        loras=tuple(parse_lora(text) for text in arguments.lora), upstream_model=arguments.upstream_model,
+        key_variable=arguments.key_variable, lost=arguments.lost, idempotent=arguments.idempotent,
+    )  # fmt: skip
+    entry = absolute(entry)
+    one = capabilities_for(entry)
+    if arguments.hash and not entry.is_upstream:
+        from kinema.engines.registry import with_measured
+
+        entry = with_measured(entry, weights_sha256=_digest(Path(entry.source)))
+    path = save_entry(entry)
+    print(f"{entry.name} is added to {path}: {_summary(one)}")
+    if one.license.name:
+        print(f"its license: {one.license.name} {one.license.link}".rstrip())
+    print(f"try it: kinema models check {entry.name}")
+    return 0
+
+
+def _fetched(name: str) -> str:
+    """The folder of a model of the hub, fetched if it is not there yet."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise InputError(f"{error.name} is not installed; open models need: pip install 'kinema[open-weights]'") from None
+    try:
+        return str(snapshot_download(name))
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        gated = type(error).__name__ == "GatedRepoError"
+        mend = "accept its license on the hub and log in: hf auth login" if gated else "give a folder instead, or try again"
+        raise InputError(f"{name} could not be fetched: {lines[0][:200]}; {mend}") from None
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the names and the bytes of all weights."""
+    from kinema.engines.diffusers.folder import WEIGHT_FILES
+
+    digest = hashlib.sha256()
+    for file in sorted(path for pattern in WEIGHT_FILES for path in folder.rglob(pattern)):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _entry(name: str) -> ModelEntry:
+    from kinema.engines.opening import entry_of_source
+    from kinema.engines.registry import entries, find_entry
+
+    entry = find_entry(name) or entry_of_source(name)
+    if entry is None:
+        known = ", ".join(entries()) or "none"
+        raise InputError(f"no model {name!r} was added; there are {known}")
+    return entry
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from kinema.engines.native import capabilities_named, is_native
+    from kinema.engines.opening import capabilities_for
+    from kinema.models.hub import CARD, find
+
+    if is_native(arguments.name):
+        card = find(arguments.name) / CARD
+        print(card.read_text(encoding="utf-8") if card.exists() else f"{arguments.name} has no card")
+        document = capabilities_named(arguments.name).to_dict()
+    else:
+        document = capabilities_for(_entry(arguments.name)).to_dict()
+    print(json.dumps(document, indent=1, default=str))
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from kinema.engines.registry import remove_entry
+
+    removed = remove_entry(arguments.name)
+    print(f"{removed.name} is removed from the list; {removed.source} stays as it is")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from kinema.engines.host import EngineProcess
+    from kinema.engines.opening import capabilities_for
+    from kinema.engines.protocol import FilmRequest
+    from kinema.engines.registry import entries, save_entry, with_measured
+
+    entry = _entry(arguments.name)
+    one = capabilities_for(entry)
+    workflow = "generate" if "generate" in one.workflows else one.workflows[0]
+    if workflow == "edit":
+        raise InputError(f"{entry.name} only edits films; try it with kinema edit CLIP PROMPT --model {entry.name}")
+    given: dict[str, Any] = {}
+    if workflow != "generate":
+        from PIL import Image
+
+        from kinema.media import Clip
+
+        given["first"] = Clip.of(Image.new("RGB", one.size, (96, 128, 160)))
+    request = FilmRequest(
+        workflow=workflow, prompt="a red ball", seconds=2 / one.fps, size=arguments.size, steps=arguments.steps, **given
+    )
+    engine = EngineProcess(entry, device=arguments.device)
+    try:
+        begun = time.perf_counter()
+        clip = engine.film(request)[0]
+        loaded_s = time.perf_counter() - begun
+        begun = time.perf_counter()
+        engine.film(request)
+        took_s = time.perf_counter() - begun
+        memory = _peak_of(engine.process_id)
+    finally:
+        engine.close()
+    frames = one.frames.at_least(2)
+    per_second = took_s / arguments.steps * (one.steps or arguments.steps) / frames * one.fps
+    print(
+        f"{entry.name} films: {clip.size}, {clip.num_frames} frames; {loaded_s:.1f} s with loading, {took_s:.1f} s without"
+    )
+    print(f"at most {memory / 1e9:.2f} GB of memory; about {per_second:.1f} s for a second of film with {one.steps} steps")
+    if entry.name in entries():
+        save_entry(with_measured(entry, memory_bytes=memory, seconds_per_second=round(per_second, 3)))
+    return 0
+
+
+def _peak_of(process_id: int | None) -> int:
+    """The most memory that a process held, in bytes; 0 where the system does not say."""
+    try:
+        lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        return 0
