@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from kinema.engines import Engine, FilmRequest, Lora, Workflow, native_films
+from kinema.engines import Engine, FilmRequest, Lora, native_films
 from kinema.engines.native import NativeEngine, engine_for
 from kinema.engines.native_films import AnySize
+from kinema.engines.protocol import workflow_of
 from kinema.engines.registry import parse_lora
 from kinema.errors import InputError
 from kinema.inference.checkpoint import WindowCheckpoint
@@ -135,7 +135,8 @@ def generate(
     engine = engine_for(model)
     read = engine.capabilities.reading
     request = FilmRequest(
-        workflow=_workflow(image, last, pictures), prompt=prompt, negative_prompt=negative_prompt, seconds=seconds, size=size,
+        workflow=workflow_of(image is not None, last is not None, bool(pictures)), prompt=prompt,
+        negative_prompt=negative_prompt, seconds=seconds, size=size,
         fps=fps, seed=seed, count=count, steps=steps, guidance=guidance, strict=strict, camera=tuple(camera), options=options,
         loras=tuple(parse_lora(one) if isinstance(one, str) else one for one in loras), checkpoint=checkpoint,
         first=None if image is None else Clip.of(image, first=1, sound=False, **read),
@@ -460,12 +461,6 @@ def native(model: AnyModel) -> Model | str | None:
     if isinstance(model, NativeEngine):
         return model.model
     raise InputError(f"{model.capabilities.model} only films; for this, name a Kinema model")
-
-
-def _workflow(image: AnyClip | None, last: AnyClip | None, pictures: Sequence[Any]) -> Workflow:
-    if pictures or (last is not None and image is None):
-        return "keyframes"
-    return "first_last" if last is not None else "image" if image is not None else "generate"
 
 
 def _timed(pictures: Sequence[tuple[AnyClip, float]], read: ReadOptions) -> tuple[tuple[Clip, float], ...]:

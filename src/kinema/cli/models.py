@@ -192,7 +192,8 @@ def _entry(name: str) -> ModelEntry:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from kinema.engines.native import capabilities_named, is_native
+    from kinema.engines.catalog import capabilities_named
+    from kinema.engines.native import is_native
     from kinema.engines.opening import capabilities_for
     from kinema.models.hub import CARD, find
 

@@ -112,6 +112,10 @@ SETTINGS = (
         option="job-timeout", help="seconds after which a video that is being made fails", parse=number, metavar="S",
         worker=True, field="job_timeout_s",
     ),
+    Setting(
+        option="stall", help="seconds after which an open model that says nothing is stopped (default: 1800)", parse=number,
+        default=1800.0, metavar="S", worker=True, field="stall_s",
+    ),
     Setting(option="label", help="a visible mark on every film", flag=True, worker=True, field="label"),
     Setting(
         option="blocked-words", help="words that prompts must not hold, one a line", parse=Path, metavar="FILE", worker=True,

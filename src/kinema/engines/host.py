@@ -49,6 +49,10 @@ class EngineProcess:
 
     def __init__(self, entry: ModelEntry, *, device: str = AUTO, stall_s: float = STALL_S) -> None:
         self.entry, self.device, self.stall_s = entry, device, stall_s
+        self.tick: Callable[[], None] = lambda: None
+        """Called many times a second during a film; what it raises ends the film."""
+        self.watch: Watch | None = None
+        """Called with pictures, where `film` is given no other."""
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -71,7 +75,7 @@ class EngineProcess:
         with tempfile.TemporaryDirectory(prefix="kinema-engine-") as folder:
             try:
                 pipe.send(("film", request, folder))
-                return self._listen(pipe, progress, cancelled, watch)
+                return self._listen(pipe, progress, cancelled, watch or self.watch)
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise self._died() from None
             except EngineError:
@@ -112,6 +116,7 @@ class EngineProcess:
         """Pass on what the process says until it has filmed."""
         last, cancelled_at = time.monotonic(), 0.0
         while True:
+            self.tick()
             if not cancelled_at and cancelled():
                 cancelled_at = time.monotonic()
                 pipe.send(("cancel",))

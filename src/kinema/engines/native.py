@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kinema.devices import AUTO
 from kinema.engines import native_films
-from kinema.engines.opening import capabilities_for, entry_of_source, open_engine
+from kinema.engines.opening import entry_of_source, open_engine
 from kinema.engines.protocol import (
     WORKFLOWS,
     Cancelled,
@@ -19,12 +18,11 @@ from kinema.engines.protocol import (
     FilmRequest,
     FrameRule,
     Watch,
-    Workflow,
     never,
     parsed_size,
 )
-from kinema.engines.registry import entries, find_entry
-from kinema.errors import InputError
+from kinema.engines.registry import find_entry
+from kinema.errors import InputError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import resolve_film_model
 from kinema.inference.editing import EDIT_STRENGTH
@@ -32,7 +30,12 @@ from kinema.inference.limits import Size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
-from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, available_models, find, read_config, weights_folder
+from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, weights_folder
+from kinema.playground import VOCABULARY
+from kinema.playground.vocabulary import article, listing
+from kinema.text.prompt_check import check_limits, check_rewrite, check_words, names_something, rewrite
+from kinema.text.storyboard import parse_storyboard
+from kinema.text.vocabulary import suggest, unknown_words
 
 SECONDS, FPS = 4.0, 16.0
 """Length and rate of a film that is asked for without them."""
@@ -59,6 +62,45 @@ class NativeCapabilities(Capabilities):
     def fitted_size(self, width: int, height: int) -> Size:
         """The size at which a given picture or clip is filmed."""
         return limits.fitted_size(self.config, width, height)
+
+    def offered_size(self, width: int, height: int) -> Size:
+        """The size for a client that does not know this model's sizes."""
+        return limits.fitted_size(self.config, width, height)
+
+    def check_film(self, seconds: float, fps: float, size: Size, mend: str = "") -> None:
+        """SizeError for a length, a rate or a size that cannot be filmed. mend: what to do about the rate, with {fps:g} where one
+        that the model films stands."""
+        low, high = self.config.fps
+        if not low <= fps <= high:
+            raise SizeError(f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}")
+        limits.check_duration(self.config, seconds, fps, *size, 1)
+
+    def check_prompt(self, prompt: str, *, strict: bool) -> None:
+        """A storyboard that can be read; if strict, VocabularyError for words and wishes that the model cannot film."""
+        lacks, schema = self.config.lacks, self.config.denoiser.schema
+        spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=lacks, schema=schema))
+        for text, _, _ in spans:
+            check_words(text, strict=strict, model=self.model, lacks=lacks, schema=schema)
+        check_limits(spans, strict=strict, model=self.model, slots=self.config.denoiser.slots, schema=schema)
+
+    def unknown_words(self, prompt: str) -> tuple[list[str], str | None]:
+        """Words of a prompt that the model does not know, and a hint with similar words."""
+        known = VOCABULARY - set(self.config.lacks)
+        strange = unknown_words(prompt, known)
+        meant = {word: suggest(word, known) for word in strange}
+        hints = [f"{word} → {near}" for word, near in meant.items() if near]
+        return strange, ", ".join(hints) or None
+
+    def films_something(self, prompt: str) -> bool:
+        """Whether a prompt names something that the model films."""
+        filmed, _ = rewrite(prompt, self.config.lacks, self.config.denoiser.schema)
+        return names_something(filmed, self.config.lacks, self.config.denoiser.schema)
+
+    @property
+    def filmed(self) -> str:
+        """What the model films, in words."""
+        kinds = self.config.denoiser.schema.kinds
+        return listing([article(kind) for kind in kinds if kind not in self.config.lacks])
 
 
 def native_capabilities(config: ModelConfig, name: str) -> NativeCapabilities:
@@ -184,18 +226,3 @@ def engine_for(model: Engine | Model | str | Path | None, *, device: str = AUTO)
 def is_native(model: str | Path) -> bool:
     """Whether a name or folder is of a Kinema model."""
     return any((path / CONFIG).exists() and (path / WEIGHTS).exists() for path in (Path(model), weights_folder() / model))
-
-
-def capabilities_named(name: str) -> NativeCapabilities:
-    """What the Kinema model of this name films, without loading it."""
-    return native_capabilities(read_config(find(name)), name)
-
-
-def models_for(workflow: Workflow) -> list[str]:
-    """Names of the installed models that have a workflow; those whose folder cannot be read are left out."""
-    names = [name for name in available_models() if workflow in capabilities_named(name).workflows]
-    for name, entry in entries().items():
-        with suppress(InputError):
-            if workflow in capabilities_for(entry).workflows:
-                names.append(name)
-    return names

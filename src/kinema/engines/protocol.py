@@ -225,6 +225,31 @@ class Capabilities:
         scale = math.sqrt(self.size[0] * self.size[1] / (width * height))
         return self.nearest_size(max(round(width * scale), 1), max(round(height * scale), 1))
 
+    def offered_size(self, width: int, height: int) -> Size:
+        """The size for a client that does not know this model's sizes."""
+        return width, height
+
+    def check_film(self, seconds: float, fps: float, size: Size, mend: str = "") -> None:
+        """SizeError for a length, a rate or a size that cannot be filmed. mend: what to do about the rate, with {fps:g} where one
+        that the model films stands."""
+        self.plan(seconds, fps, size)
+
+    def check_prompt(self, prompt: str, *, strict: bool) -> None:
+        """VocabularyError for words that the model does not know, if strict; open models know all words."""
+
+    def unknown_words(self, prompt: str) -> tuple[list[str], str | None]:
+        """Words of a prompt that the model does not know, and a hint with similar words."""
+        return [], None
+
+    def films_something(self, prompt: str) -> bool:
+        """Whether a prompt names something that the model films."""
+        return bool(prompt.strip())
+
+    @property
+    def filmed(self) -> str:
+        """What the model films, in words."""
+        return "anything"
+
     def check_length(self, seconds: float | None, fps: float | None) -> tuple[float, float]:
         """(seconds, frames a second) of the result, by default the model's own. SizeError for what cannot be filmed."""
         length, rate = self.seconds if seconds is None else seconds, self.fps if fps is None else fps
@@ -265,9 +290,16 @@ class Capabilities:
         )
 
 
+def workflow_of(first: bool, last: bool, between: bool) -> Workflow:
+    """The workflow of a film from words and pictures, by which pictures there are."""
+    if between or (last and not first):
+        return "keyframes"
+    return "first_last" if last else "image" if first else "generate"
+
+
 def _others(request: FilmRequest) -> str:
     """Which installed models can do what one cannot."""
-    from kinema.engines.native import models_for
+    from kinema.engines.catalog import models_for
 
     names = models_for(request.workflow)
     return f"; installed models that can: {', '.join(names)}" if names else ""

@@ -25,7 +25,7 @@ from kinema.inference.limits import parse_size
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 
-POLL_S, POLL_MOST_S = 0.5, 5.0
+POLL_S, POLL_MOST_S, TICK_S = 0.5, 5.0, 0.1
 TIMEOUT_S = 60.0
 PATIENCE_S = 600.0
 """How long a server may answer nothing that helps before a film is given up."""
@@ -44,10 +44,11 @@ class UpstreamEngine:
     Args:
         entry: The model's entry; its source is the address, with or without /v1.
         ledger: Where it is written down what was asked of the server. What a ledger has is not asked for again.
+        tick: Called many times a second while it waits; what it raises ends the film, here and there.
     """
 
-    def __init__(self, entry: ModelEntry, *, ledger: Ledger | None = None) -> None:
-        self.entry, self.ledger = entry, ledger or Ledger()
+    def __init__(self, entry: ModelEntry, *, ledger: Ledger | None = None, tick: Callable[[], None] = lambda: None) -> None:
+        self.entry, self.ledger, self.tick = entry, ledger or Ledger(), tick
         self._http = client_of(entry)
 
     @property
@@ -132,12 +133,9 @@ class UpstreamEngine:
         return id
 
     def _wait(self, id: str, progress: Progress | None, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        """The video once it is made."""
         pause = POLL_S
         while True:
-            if cancelled():
-                with suppress(EngineError, InputError):
-                    self._ask("DELETE", f"/videos/{id}", patience_s=5)
-                raise Cancelled
             video = self._ask("GET", f"/videos/{id}")
             status = video.get("status")
             if status == DONE:
@@ -149,8 +147,20 @@ class UpstreamEngine:
             if progress is not None:
                 share = video.get("progress")
                 progress("film", int(share) if isinstance(share, int | float) else 0, 100)
-            time.sleep(pause)
+            end = time.monotonic() + pause
+            while time.monotonic() < end:
+                self.tick()
+                if cancelled():
+                    self.stop(id)
+                    raise Cancelled
+                time.sleep(TICK_S)
             pause = min(pause * 1.5, POLL_MOST_S)
+
+    def stop(self, id: str) -> None:
+        """Tell the other server that a video is not wanted any more; by deletion, which all servers know."""
+        with suppress(EngineError, InputError, _Lost):
+            self._ask("DELETE", f"/videos/{id}", patience_s=5)
+        self.ledger.clear()
 
     def _fetch(self, id: str) -> Clip:
         content = self._bytes(f"/videos/{id}/content")

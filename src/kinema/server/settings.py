@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from kinema.engines.catalog import model_names
+from kinema.engines.host import STALL_S
 from kinema.errors import InputError
-from kinema.models.hub import available_models
 from kinema.server.proxies import check_origin_name, check_root_path, network_of
 from kinema.server.storage.engine import sqlite_url
 
@@ -23,7 +24,8 @@ class Settings:
     of the audit log are. threads: of each worker; None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or
     "mps". aliases: other names for installed models, by which requests may ask for them. any_prompt: whether prompts are filmed
     that name nothing a model knows. max_seconds, max_steps: the longest video and the most steps of a plan that may be asked for.
-    job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes. root_path: the path below
+    job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes. stall_s: how long an open
+    model may say nothing while it films before it is stopped. root_path: the path below
     which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
     cors_origins: pages of other servers that may call the API with a key; "*": all.
     """
@@ -47,6 +49,7 @@ class Settings:
     max_seconds: float = 600.0
     max_steps: int = 200
     job_timeout_s: float | None = None
+    stall_s: float = STALL_S
     root_path: str = ""
     trusted_proxies: list[str] = field(default_factory=lambda: ["127.0.0.1", "::1"])
     cors_origins: list[str] = field(default_factory=list)
@@ -56,7 +59,12 @@ class Settings:
             raise InputError(f"batch {self.batch}: expected at least 1")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads {self.threads}: expected at least 1")
-        for what, limit in (("seconds", self.max_seconds), ("steps", self.max_steps), ("job timeout", self.job_timeout_s)):
+        for what, limit in (
+            ("seconds", self.max_seconds),
+            ("steps", self.max_steps),
+            ("job timeout", self.job_timeout_s),
+            ("stall", self.stall_s),
+        ):
             if limit is not None and not limit > 0:
                 raise InputError(f"{what} {limit}: expected more than 0")
         for what, days in (("videos", self.retention_days), ("the audit log", self.audit_days)):
@@ -65,8 +73,8 @@ class Settings:
         if (self.chain is None) != (self.key is None):
             raise InputError("a certificate chain and its key belong together; give both or neither")
         for alias, model in self.aliases.items():
-            if model not in available_models():
-                raise InputError(f"alias {alias}={model}: there is no such model; there are {', '.join(available_models())}")
+            if model not in model_names():
+                raise InputError(f"alias {alias}={model}: there is no such model; there are {', '.join(model_names())}")
         check_root_path(self.root_path)
         for proxy in self.trusted_proxies:
             network_of(proxy)

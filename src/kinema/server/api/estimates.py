@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
+from kinema.engines.catalog import capabilities_named
 from kinema.server.api.bodies import Route
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
 from kinema.server.api.usage import Quota, quota
-from kinema.server.api.video_schema import CreateVideo, is_heavy, words_of
+from kinema.server.api.video_schema import CreateVideo, is_heavy
 from kinema.server.jobs.submission import Submission
 
 router = APIRouter(prefix="/v1/estimate", tags=["videos"], responses=ERRORS, route_class=Route)
@@ -40,7 +41,7 @@ async def estimate(
         model, pixels = job["model"], job["pixel_seconds"]
         speed = services.throughput.speed(model, job["kind"])
         before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in services.queue.waiting(None) if not job.paused)
-        unknown, hint = words_of(given.prompt, model)
+        unknown, hint = capabilities_named(model).unknown_words(given.prompt)
         return Estimate(
             model=model, size=job["size"], pixel_seconds=pixels, run_s=None if speed is None else round(speed * pixels, 2),
             wait_s=None if speed is None else round(speed * before / max(services.throughput.num_workers(), 1), 2),

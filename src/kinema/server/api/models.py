@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from safetensors import safe_open
 
+from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names
+from kinema.engines.protocol import MOST_FPS
+from kinema.engines.registry import ModelEntry
+from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import CARD, WEIGHTS, available_models, find
+from kinema.models.hub import CARD, WEIGHTS, find, read_config
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
-from kinema.server.api.video_schema import MOST_SECONDS, default_model, find_config
+from kinema.server.api.video_schema import MOST_SECONDS
 from kinema.text.prompt_check import known_words
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
@@ -46,7 +51,9 @@ class Vocabulary(BaseModel):
 
 
 class ModelDetails(BaseModel):
-    """size: the default. sizes: all that it films, WIDTHxHEIGHT. parameters: how many weights. lacks: words it does not know."""
+    """size: the default. sizes: all that it films, or the usual ones, WIDTHxHEIGHT. parameters: how many weights; 0 where they were
+    not counted. lacks: words it does not know. capabilities: what it films, the rule of its frames, its license, what it takes in
+    memory and time."""
 
     default: bool
     size: str
@@ -62,13 +69,14 @@ class ModelDetails(BaseModel):
     card: str
     lacks: list[str]
     vocabulary: Vocabulary
+    capabilities: dict[str, Any]
 
 
 class ModelInfo(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int
-    owned_by: Literal["kinema"] = "kinema"
+    owned_by: str = "kinema"
     kinema: ModelDetails
 
 
@@ -121,7 +129,30 @@ def parameters(folder: Path) -> int:
 
 
 def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
-    config, folder = find_config(name), find(name)
+    entry = entry_named(name)
+    return _native_shown(name, most_seconds) if entry is None else _open_shown(entry, most_seconds)
+
+
+def _open_shown(entry: ModelEntry, most_seconds: float) -> ModelInfo:
+    """An open model, of whose world nothing is known."""
+    usual = capabilities_named(entry.name)
+    card = Path(entry.source) / CARD
+    width, height = usual.size
+    sizes = usual.sizes or tuple(usual.nearest_size(*size) for size in ((width, height), (height, width), (height, height)))
+    details = ModelDetails(
+        default=entry.name == default_model(), size=f"{width}x{height}",
+        sizes=list(dict.fromkeys(f"{w}x{h}" for w, h in sizes)), heights=sorted({h for _, h in sizes}), aspects=[],
+        fps=(1.0, MOST_FPS), max_side=max(max(size) for size in sizes), max_seconds=min(MOST_SECONDS, most_seconds),
+        edit_strength=usual.strength or EDIT_STRENGTH, parameters=0, world=False,
+        card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "", lacks=[],
+        vocabulary=Vocabulary(kinds=[], colors=[], words=[], verbs=[], examples=[]), capabilities=usual.to_dict(),
+    )  # fmt: skip
+    return ModelInfo(id=entry.name, created=0, owned_by=usual.engine, kinema=details)
+
+
+def _native_shown(name: str, most_seconds: float) -> ModelInfo:
+    folder = find(name)
+    config = read_config(folder)
     card, schema = folder / CARD, config.denoiser.schema
     known = known_words(schema)
     details = ModelDetails(
@@ -134,19 +165,29 @@ def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
             kinds=list(schema.kinds), colors=list(schema.colors), words=sorted(known - set(config.lacks)),
             verbs=[verb for verb in VERBS if verb in known], examples=list(EXAMPLES),
         ),
+        capabilities=capabilities_named(name).to_dict(),
     )  # fmt: skip
     return ModelInfo(id=name, created=int((folder / "config.json").stat().st_mtime), kinema=details)
+
+
+def _all_shown(most_seconds: float) -> list[ModelInfo]:
+    """All models that can be used; one whose folder is gone is left out."""
+    shown = []
+    for name in model_names():
+        with suppress(InputError):
+            shown.append(model_shown(name, most_seconds))
+    return shown
 
 
 @router.get("", summary="Models that film, and what scenes are made of")
 async def list_models(caller: Reader, services: ServicesDep) -> ModelList:
     most_s = services.settings.max_seconds
-    data = await run_in_threadpool(lambda: [model_shown(name, most_s) for name in available_models()])
+    data = await run_in_threadpool(_all_shown, most_s)
     return ModelList(data=data, kinema=ModelListDetails(scene=scene_facts()))
 
 
 @router.get("/{model_id}", summary="One model")
 async def get_model(caller: Reader, services: ServicesDep, model_id: str) -> ModelInfo:
-    if model_id not in available_models():
+    if model_id not in await run_in_threadpool(model_names):
         raise not_found("model", model_id)
     return await run_in_threadpool(model_shown, model_id, services.settings.max_seconds)

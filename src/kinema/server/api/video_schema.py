@@ -10,23 +10,18 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from kinema.errors import ApiError, SizeError
+from kinema.engines.catalog import capabilities_named, default_model, model_names, models_for
+from kinema.engines.registry import find_entry
+from kinema.errors import ApiError
 from kinema.inference import limits
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import DEFAULT, ModelConfig, available_models, find, read_config
-from kinema.playground import VOCABULARY
-from kinema.playground.vocabulary import article, listing
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
 from kinema.server.billing import USUAL_FPS
 from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.storage.uploads import Sent
-from kinema.simulation.world import usual_fps
-from kinema.text.prompt_check import check_limits, check_rewrite, check_words, names_something, rewrite
-from kinema.text.storyboard import parse_storyboard
-from kinema.text.vocabulary import suggest, unknown_words
 
 OFFICIAL_NAME = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
 OFFICIAL_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920", "1920x1080")
@@ -105,6 +100,7 @@ class CreateVideo(VideoRequest):
     prompt: Text = Field("", description="what happens; '0-2: text | 2-4: text' in seconds is a storyboard")
     seconds: Length = None
     fps: float | None = Field(None, ge=1, le=120, description="frames a second")
+    negative_prompt: Text = Field("", description="what is not to be seen, for models that take it")
     input_reference: Reference | None = Field(None, description="the first picture")
     last: Reference | None = Field(None, description="the last picture")
     keyframes: list[Keyframe] | None = Field(
@@ -176,15 +172,6 @@ class RenderState(VideoRequest):
     prompt: Text = Field("", description="a note for the gallery")
 
 
-def default_model() -> str:
-    names = available_models()
-    return DEFAULT if DEFAULT in names else names[0]
-
-
-def find_config(name: str) -> ModelConfig:
-    return read_config(find(name))
-
-
 def model_for(given: str | None, aliases: Mapping[str, str]) -> tuple[str, list[str]]:
     """The model for a request, and notes for the client. Only shipped or installed models have names here, and the server's own
     aliases for them; folders do not."""
@@ -192,11 +179,14 @@ def model_for(given: str | None, aliases: Mapping[str, str]) -> tuple[str, list[
         return default_model(), []
     if given in aliases:
         return aliases[given], [f"{given} is {aliases[given]} on this server"]
-    if OFFICIAL_NAME.fullmatch(given):
+    if OFFICIAL_NAME.fullmatch(given) and find_entry(given) is None:
         return default_model(), [f"{given} does not exist any more; {default_model()} films instead"]
-    if given not in available_models():
+    added = find_entry(given)
+    if added is not None and added.name != given:
+        return added.name, [f"{given} is {added.name} on this server"]
+    if given not in model_names():
         raise ApiError(
-            404, f"no model {given[:80]!r}; there are {', '.join(available_models())}", type="invalid_request_error", param="model",
+            404, f"no model {given[:80]!r}; there are {', '.join(model_names())}", type="invalid_request_error", param="model",
             code="model_not_found",
         )  # fmt: skip
     return given, []
@@ -207,12 +197,12 @@ def normalize(
 ) -> tuple[str, dict[str, Any], list[str]]:
     """The model, the request with defaults filled in, and notes. Nothing is uploaded or accepted yet."""
     model, notes = model_for(given.model, services.settings.aliases)
-    config = find_config(model)
-    width, height = limits.check_size(config, requested_size(given.size, given.model, model, notes))
-    seconds, fps = seconds or 4.0, fps or 16.0
-    check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
+    usual = capabilities_named(model)
+    width, height = usual.check_size(requested_size(given.size, given.model, model, notes))
+    seconds, fps = seconds or usual.seconds, fps or usual.fps
+    usual.check_film(seconds, fps, (width, height), mend="pass fps={fps:g}")
     check_allowed(services.settings, seconds, given.steps)
-    check_prompt(given.prompt, model, given.strict)
+    usual.check_prompt(given.prompt, strict=given.strict)
     services.check_prompt(given.prompt)
     note_unknown_words(given.prompt, model, notes)
     request = {
@@ -224,16 +214,6 @@ def normalize(
 
 def seed_of(given: VideoRequest) -> int:
     return secrets.randbelow(2**31) if given.seed is None else given.seed
-
-
-def check_length(config: ModelConfig, seconds: float, fps: float, width: int, height: int, *, mend: str) -> None:
-    """SizeError for a length or a frame rate that cannot be filmed. mend: what to do about the rate, with
-    {fps:g} where one that the model films stands."""
-    low, high = config.fps
-    if not low <= fps <= high:
-        advice = mend.format(fps=usual_fps(config))
-        raise SizeError(f"{fps:g} frames a second: {config.name} films {low:g} to {high:g}; {advice}")
-    limits.check_duration(config, seconds, fps, width, height, 1)
 
 
 def check_allowed(settings: Settings, seconds: float, steps: int | None) -> None:
@@ -253,40 +233,28 @@ def requested_size(size: str | None, requested_model: str | None, model: str, no
     width, height = limits.parse_size(size)
     if width < 1 or height < 1:
         raise refuse("size", size, "WIDTHxHEIGHT in pixels")
-    near = "x".join(map(str, limits.fitted_size(find_config(model), width, height)))
+    near = "x".join(map(str, capabilities_named(model).offered_size(width, height)))
     if near != f"{width}x{height}":
         notes.append(f"{model} does not film {size}; {near} instead")
     return near
 
 
-def check_prompt(prompt: str, model: str, strict: bool) -> None:
-    """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known."""
-    config = find_config(model)
-    spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks, schema=config.denoiser.schema))
-    for text, _, _ in spans:
-        check_words(text, strict=strict, model=model, lacks=config.lacks, schema=config.denoiser.schema)
-    check_limits(spans, strict=strict, model=model, slots=config.denoiser.slots, schema=config.denoiser.schema)
-
-
 def note_unknown_words(prompt: str, model: str, notes: list[str]) -> None:
     """Add a note with the words of a prompt that the model does not know."""
-    unknown, hint = words_of(prompt, model)
+    unknown, hint = capabilities_named(model).unknown_words(prompt)
     if unknown:
         notes.append(f"{model} does not know: {', '.join(unknown)}" + (f" ({hint})" if hint else ""))
 
 
 def check_names_something(prompt: str, model: str) -> None:
     """ApiError where a prompt names nothing that the model could film; what it films stands in the message."""
-    config = find_config(model)
-    schema = config.denoiser.schema
-    filmed, _ = rewrite(prompt, config.lacks, schema)
-    if names_something(filmed, config.lacks, schema):
+    usual = capabilities_named(model)
+    if usual.films_something(prompt):
         return
-    others = [name for name in available_models() if name != model and find_config(name).world is None]
-    kinds = listing([article(kind) for kind in schema.kinds if kind not in config.lacks])
+    others = [name for name in models_for("generate") if name != model]
     more = f"; installed as well: {', '.join(others)}" if others else ""
     raise ApiError(
-        400, f"the prompt names nothing that {model} films: expected such as {kinds}{more}",
+        400, f"the prompt names nothing that {model} films: expected such as {usual.filmed}{more}",
         param="prompt", code="nothing_to_film",
     )  # fmt: skip
 
@@ -295,15 +263,6 @@ def cost(width: int, height: int, seconds: float, fps: float = USUAL_FPS, steps:
     """Pixel-seconds, as at the usual frame rate and number of steps; more of either costs more, and one frame is the least."""
     frames = max(round(seconds * fps), 1)
     return float(width * height * max(seconds, frames / USUAL_FPS) * max((steps or USUAL_STEPS) / USUAL_STEPS, 1.0))
-
-
-def words_of(prompt: str, model: str) -> tuple[list[str], str | None]:
-    """Words that a model does not know, and a hint with similar words."""
-    known = VOCABULARY - set(find_config(model).lacks)
-    strange = unknown_words(prompt, known)
-    meant = {word: suggest(word, known) for word in strange}
-    hints = [f"{word} → {near}" for word, near in meant.items() if near]
-    return strange, ", ".join(hints) or None
 
 
 def is_heavy(given: Any) -> bool:

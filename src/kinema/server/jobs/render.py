@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kinema import api
+from kinema.engines.protocol import Engine
 from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.checkpoint import WindowCheckpoint
@@ -17,10 +18,12 @@ from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
 from kinema.media.sound import joined_sound
-from kinema.models.hub import Model
+from kinema.models.hub import Model, available_models
 from kinema.provenance import Making
 from kinema.scene.scene import Scene
 
+WITHOUT_MODEL = ("trim", "join", "record")
+"""Kinds of jobs that no model is needed for."""
 Load = Callable[[dict[str, Any]], Clip]
 """Loads the clip of a reference {"file": id} or {"video": id}."""
 
@@ -29,7 +32,11 @@ KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join",
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
     """A key that is equal for jobs that can be rendered in one pass; None: the job is rendered alone."""
-    if kind != "generate" or any(request.get(name) for name in ("image", "last", "keyframes", "camera")):
+    if (
+        kind != "generate"
+        or model not in available_models()
+        or any(request.get(name) for name in ("image", "last", "keyframes", "camera"))
+    ):
         return None
     parts = [model, *(request.get(name) for name in ("seconds", "size", "fps", "steps", "guidance", "strict"))]
     return "|".join(str(part) for part in parts)
@@ -84,17 +91,15 @@ def make_together(
 
 
 def render_job(
-    kind: str, model: Model, request: dict[str, Any], load: Load, progress: Progress,
+    kind: str, engine: Engine, request: dict[str, Any], load: Load, progress: Progress,
     checkpoint: WindowCheckpoint | None = None,
 ) -> Clip:  # fmt: skip
     """Render one job alone. checkpoint: of a film that is generated."""
-    common: dict[str, Any] = {
-        "model": model,
-        "seed": request["seed"],
-        "options": options_of(request),
-        "progress": progress,
-    }
-    arguments: dict[str, Any] = {**common, "size": request["size"], "strict": bool(request.get("strict"))}
+    common: dict[str, Any] = {"model": engine, "seed": request["seed"], "progress": progress}
+    arguments: dict[str, Any] = {
+        **common, "size": request["size"], "strict": bool(request.get("strict")), "steps": request.get("steps"),
+        "guidance": request.get("guidance"),
+    }  # fmt: skip
     prompt = request.get("prompt", "")
     if kind == "generate":
         return _generate(request, load, {**arguments, "checkpoint": checkpoint})
@@ -122,7 +127,7 @@ def render_job(
     if kind == "record":
         return load(request["video"])
     if kind == "render":
-        return api.render(Scene.from_dict(request["state"]), size=request.get("size"), **common)
+        return api.render(Scene.from_dict(request["state"]), size=request.get("size"), options=options_of(request), **common)
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
 
@@ -133,7 +138,7 @@ def _generate(request: dict[str, Any], load: Load, arguments: dict[str, Any]) ->
     return api.generate(
         request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
-        pictures=pictures, **arguments,
+        pictures=pictures, negative_prompt=request.get("negative_prompt", ""), **arguments,
     )[0]  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from kinema.engines.catalog import capabilities_named
+from kinema.engines.protocol import FilmRequest, Workflow, workflow_of
 from kinema.errors import ApiError
 from kinema.inference import limits
 from kinema.media import Clip
@@ -25,12 +27,9 @@ from kinema.server.api.video_schema import (
     VideoRequest,
     camera_of,
     check_allowed,
-    check_length,
     check_names_something,
-    check_prompt,
     cost,
     cuts_of,
-    find_config,
     model_for,
     normalize,
     note_unknown_words,
@@ -59,6 +58,8 @@ class Attempt:
     trial: bool = False
 
 
+WORKFLOW_OF: dict[str, Workflow] = {"edit": "edit", "remix": "edit", "extend": "extend", "blend": "blend", "loop": "blend"}
+"""What an engine must be able to do for a kind of job."""
 JobValues = dict[str, Any]
 """The columns of a job that is accepted."""
 Take = Callable[[Attempt], Video]
@@ -151,7 +152,11 @@ class Submission:
         if shown and not given.size:
             request["size"] = _fitted(model, _source(self.services, shown[0])["size"])
             width, height = limits.parse_size(request["size"])
-            check_length(find_config(model), request["seconds"], request["fps"], width, height, mend="pass fps={fps:g}")
+            usual = capabilities_named(model)
+            usual.check_film(request["seconds"], request["fps"], (width, height), mend="pass fps={fps:g}")
+        if given.negative_prompt:
+            request["negative_prompt"] = given.negative_prompt
+        capabilities_named(model).check(_asked_of_engine(request))
         sources = [reference["video"] for reference in shown if "video" in reference]
         return self._job(
             attempt, "generate", model, request, sources=sources, given=given, seconds=request["seconds"],
@@ -177,7 +182,8 @@ class Submission:
         wanted = dict(given)
         prompt: str = wanted.get("prompt", "")
         model, notes = model_for(given.model, self.services.settings.aliases)
-        check_prompt(prompt, model, given.strict)
+        usual = capabilities_named(model)
+        usual.check_prompt(prompt, strict=given.strict)
         note_unknown_words(prompt, model, notes)
         if not attempt.trial:
             self.services.queue.check(attempt.caller.key_id, 0.0, attempt.caller.concurrency)
@@ -190,12 +196,14 @@ class Submission:
         named_size = requested_size(given.size, given.model, model, notes)
         size = named_size or (first["size"] if kind == "trim" else _fitted(model, first["size"]))
         if size != first["size"] or kind != "trim":
-            size = "x".join(map(str, limits.check_size(find_config(model), size)))
+            size = "x".join(map(str, usual.check_size(size)))
         sources_known = [_source(self.services, reference) for name, reference in known.items() if name != "mask"]
         notes += [note for source in sources_known for note in source["notes"]]
         if kind in ("extend", "blend", "loop") and any(source["has_sound"] for source in sources_known):
             notes.append("the sound is kept; the new part is silent")
         width, height = limits.parse_size(size)
+        if kind in WORKFLOW_OF:
+            usual.check(FilmRequest(workflow=WORKFLOW_OF[kind]))
         seconds: float = first["seconds"]
         extra_s = wanted.get("seconds") or (1.0 if kind == "loop" else 2.0)
         if kind in ("extend", "loop", "blend"):
@@ -206,10 +214,7 @@ class Submission:
             wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"])
             seconds = sum(end - start for start, end in wanted["cuts"])
         else:
-            check_length(
-                find_config(model), seconds, first["fps"], width, height,
-                mend="resample the video first: clip.resample({fps:g})",
-            )  # fmt: skip
+            usual.check_film(seconds, first["fps"], (width, height), mend="resample the video first: clip.resample({fps:g})")
         check_allowed(self.services.settings, seconds, given.steps)
         request = {
             **{name: wanted.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
@@ -238,7 +243,7 @@ class Submission:
         first = sources[0]
         size = requested_size(given.size, given.model, model, notes) or first["size"]
         if size != first["size"]:
-            size = "x".join(map(str, limits.check_size(find_config(model), size)))
+            size = "x".join(map(str, capabilities_named(model).check_size(size)))
         seconds = sum(part["end"] - part["start"] for part in parts)
         check_allowed(self.services.settings, seconds, None)
         request = {
@@ -276,9 +281,10 @@ class Submission:
         scene = scene_of(given.state)
         seconds = scene.num_frames / scene.fps
         width, height = limits.parse_size(request["size"])
-        check_length(
-            find_config(model), seconds, scene.fps, width, height, mend="resample the state first: scene.resample({fps:g})"
-        )
+        usual = capabilities_named(model)
+        if not usual.state:
+            raise refuse("model", model, "one with a state, such as kinema-tiny, to film a state")
+        usual.check_film(seconds, scene.fps, (width, height), mend="resample the state first: scene.resample({fps:g})")
         wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
         job = self._job(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
         return self._accept(attempt, job)
@@ -338,6 +344,13 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _asked_of_engine(request: dict[str, Any]) -> FilmRequest:
+    """What an engine is asked for by a request of words and pictures, without the pictures."""
+    workflow = workflow_of(bool(request.get("image")), bool(request.get("last")), bool(request.get("keyframes")))
+    camera = tuple(tuple(stop) for stop in request.get("camera") or ())
+    return FilmRequest(workflow=workflow, negative_prompt=request.get("negative_prompt", ""), camera=camera)
+
+
 def _fitted(model: str, size: str) -> str:
     """The model's size that fits a source of this size best."""
-    return "x".join(map(str, limits.fitted_size(find_config(model), *limits.parse_size(size))))
+    return "x".join(map(str, capabilities_named(model).fitted_size(*limits.parse_size(size))))

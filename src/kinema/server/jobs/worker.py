@@ -25,7 +25,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
-from kinema.errors import InputError, KinemaError, OutputError, SizeError
+from kinema.engines.catalog import default_model
+from kinema.errors import EngineError, InputError, KinemaError, OutputError, SizeError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.provenance import Ingredient
@@ -33,6 +34,7 @@ from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
 from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
 from kinema.server.jobs.checkpoint import FilmCheckpoint, film_digest
+from kinema.server.jobs.engines import EngineBusy, EngineLease, EnginePool
 from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
 from kinema.server.jobs.publish import UNREADABLE, VIDEO, write_film
 from kinema.server.jobs.queue import Queue
@@ -44,6 +46,7 @@ from kinema.server.storage.artifacts import ArtifactStore
 from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.tables import files
+from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class Worker:
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
+        self.engines = EnginePool(settings.device, stall_s=settings.stall_s)
         self.warm: list[str] = []
         self.in_hand: list[JobBatch] = []
         """The batches that are being made: each but the first in between the one before it."""
@@ -148,6 +152,11 @@ class Worker:
                 self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
             except OperationalError:
                 raise
+            except EngineBusy:
+                self._requeue(batch, wait_s=1.0, stage="waiting for its model")
+            except EngineError as error:
+                log.error("%s", error, extra={"code": error.code})
+                self._fail(batch, error.code, str(error))
             except JobTimeout as error:
                 self._fail(batch, "timeout", str(error))
             except KinemaError as error:
@@ -263,11 +272,34 @@ class Worker:
             clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
         else:
             for claim in remaining:
-                model = resolve_model(claim.model, self.settings.device)
                 batch.checkpoint = self._checkpoint([claim]) if claim.kind == "generate" else None
-                clips[claim.id] = render.render_job(claim.kind, model, claim.request, self._load, progress, batch.checkpoint)
+                with self._engine(claim, batch) as engine:
+                    clips[claim.id] = render.render_job(
+                        claim.kind, engine, claim.request, self._load, progress, batch.checkpoint
+                    )
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
+
+    def _engine(self, claim: Claim, batch: JobBatch) -> EngineLease:
+        """The engine of a job; while it films elsewhere, the job's lease and its owner's wishes are seen to here."""
+
+        def tick() -> None:
+            if self.stopping.is_set():
+                batch.stop |= {one.id: "stopping" for one in batch.active}
+                raise JobsReleased
+            share, stage = batch.progress[claim.id]
+            batch.report(stage, share / 100)
+            self._lend()
+
+        def watch(picture: Frames) -> None:
+            if time.monotonic() - batch.previewed_at < PREVIEW_S:
+                return
+            batch.previewed_at = time.monotonic()
+            with suppress(OSError):  # a failed preview must not fail the job
+                self._write_preview(claim, picture)
+
+        model = default_model() if claim.kind in render.WITHOUT_MODEL else claim.model
+        return self.engines.film_with(model, self.store.work_folder(claim.id, make=False), claim.id, tick, watch)
 
     def _checkpoint(self, claims: Sequence[Claim]) -> FilmCheckpoint:
         folders = {self.store.work_folder(claim.id, make=False): film_digest(claim.model, claim.request) for claim in claims}
@@ -287,13 +319,16 @@ class Worker:
             frame = render_video(model, frame, SamplingConfig(), [0])
         height, width = (cells * model.config.cell_px for cells in one.values["video"].shape[2:4])
         clip = decode_clips(model, frame, fps=1.0, height=height, width=width, captions=[""], settings=[{}])[0]
+        self._write_preview(claim, clip.frames[0])
+
+    def _write_preview(self, claim: Claim, frame: Frames) -> None:
+        """Write a picture uint8 [H, W, 3] as the preview of a job, small ones enlarged."""
+        height, width = frame.shape[:2]
         path = self.store.preview(claim.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         by = max(256 // max(height, width), 1)
-        picture = Image.fromarray(np.ascontiguousarray(clip.frames[0])).resize(
-            (width * by, height * by), Image.Resampling.NEAREST
-        )
+        picture = Image.fromarray(np.ascontiguousarray(frame)).resize((width * by, height * by), Image.Resampling.NEAREST)
         picture.save(temporary, "JPEG", quality=85)
         temporary.replace(path)
 
@@ -364,4 +399,5 @@ class Worker:
         log.info("published", extra={"job": claim.id, "took_s": round(took_s, 2), "worker": self.name})
 
     def close(self) -> None:
+        self.engines.close()
         self.database.close()

@@ -1,0 +1,79 @@
+"""All models that this installation has, by name: those that are shipped and those that were added."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from kinema.engines.native import native_capabilities
+from kinema.engines.opening import capabilities_for
+from kinema.engines.protocol import Capabilities, Workflow
+from kinema.engines.registry import ModelEntry, entries, find_entry
+from kinema.errors import InputError, ModelError
+from kinema.models.hub import DEFAULT, available_models, find, read_config
+
+FRESH_S = 60.0
+"""What another server said of its model is asked again after so long."""
+_known: dict[str, tuple[float, Capabilities]] = {}
+_lock = threading.Lock()
+
+
+def model_names() -> list[str]:
+    """Names of all installed models; a shipped model goes before an added one of the same name."""
+    shipped = available_models()
+    return [*shipped, *(name for name in entries() if name not in shipped)]
+
+
+def default_model() -> str:
+    """The model that films where none is named. ModelError if there is none."""
+    names = model_names()
+    if not names:
+        raise ModelError(
+            "no model is installed; set KINEMA_WEIGHTS, make one: kinema train tiny, or add one: kinema models add"
+        )
+    return DEFAULT if DEFAULT in names else names[0]
+
+
+def entry_named(name: str) -> ModelEntry | None:
+    """The entry of an added model by its name or alias; None for a shipped one. ModelError if there is no such model."""
+    if name in available_models():
+        return None
+    entry = find_entry(name)
+    if entry is None:
+        raise ModelError(f"no model {name[:80]!r}; there are {', '.join(model_names())}")
+    return entry
+
+
+def capabilities_named(name: str) -> Capabilities:
+    """What an installed model films, without loading it. ModelError if there is no such model or its folder is not whole."""
+    entry = entry_named(name)
+    if entry is None:
+        return native_capabilities(read_config(find(name)), name)
+    key = f"{entry.to_toml()}{_changed_at(entry)}"
+    with _lock:
+        then, known = _known.get(key, (0.0, None))
+    if known is not None and (not entry.is_upstream or time.monotonic() - then < FRESH_S):
+        return known
+    made = capabilities_for(entry)
+    with _lock:
+        _known[key] = (time.monotonic(), made)
+    return made
+
+
+def _changed_at(entry: ModelEntry) -> float:
+    if entry.is_upstream:
+        return 0.0
+    times = [path.stat().st_mtime for path in Path(entry.source).glob("*.json")] if Path(entry.source).is_dir() else []
+    return max(times, default=0.0)
+
+
+def models_for(workflow: Workflow) -> list[str]:
+    """Names of the installed models that have a workflow; those that cannot be read are left out."""
+    names = []
+    for name in model_names():
+        with suppress(InputError):
+            if workflow in capabilities_named(name).workflows:
+                names.append(name)
+    return names

@@ -1,0 +1,114 @@
+"""The engines of a worker: Kinema's own models in its process, open models in processes of their own, other servers by HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinema.engines.catalog import entry_named
+from kinema.engines.host import EngineProcess
+from kinema.engines.ledger import Ledger
+from kinema.engines.native import NativeEngine
+from kinema.engines.opening import capabilities_for
+from kinema.errors import EngineError
+from kinema.inference import limits
+from kinema.inference.canvas_io import resolve_model
+
+if TYPE_CHECKING:
+    from kinema.engines.protocol import Engine, Watch
+    from kinema.engines.registry import ModelEntry
+
+log = logging.getLogger(__name__)
+
+BESIDE_WEIGHTS = 1.3
+"""A process takes so many times the bytes of its weights."""
+
+
+class EngineBusy(Exception):
+    """The engine films something else for the same worker at this moment."""
+
+
+class EnginePool:
+    """Opens engines and keeps their processes for the next job, as long as there is memory for all of them.
+
+    Args:
+        device: Where models compute, unless their entry says.
+        most: How many processes are kept at most.
+        stall_s: How long a process may say nothing before it is killed.
+    """
+
+    def __init__(self, device: str, *, most: int = 2, stall_s: float) -> None:
+        self.device, self.most, self.stall_s = device, most, stall_s
+        self._processes: dict[str, EngineProcess] = {}
+        self._busy: set[str] = set()
+
+    def film_with(
+        self, model: str, folder: Path, token: str, tick: Callable[[], None], watch: Watch | None = None
+    ) -> EngineLease:
+        """The engine of a model, for the time of one job.
+
+        Args:
+            model: The name of an installed model.
+            folder: Where the job keeps what must outlive this process.
+            token: The job's id.
+            tick: Called many times a second while the engine films; what it raises ends the film.
+            watch: Called with small pictures of what is being filmed.
+
+        Raises:
+            EngineBusy: It films something else at this moment.
+            EngineError: There is not enough memory for it.
+            ModelError: There is no such model any more.
+        """
+        entry = entry_named(model)
+        if entry is None:
+            return EngineLease(NativeEngine(resolve_model(model, self.device)))
+        if entry.is_upstream:
+            from kinema.engines.upstream import UpstreamEngine
+
+            return EngineLease(UpstreamEngine(entry, ledger=Ledger(folder, token), tick=tick), close=True)
+        key = entry.to_toml()
+        if key in self._busy:
+            raise EngineBusy
+        engine = self._processes.pop(key, None) or self._opened(entry)
+        self._processes[key] = engine  # the last one used is the last one closed
+        engine.tick, engine.watch = tick, watch
+        self._busy.add(key)
+        return EngineLease(engine, ended=lambda: self._busy.discard(key))
+
+    def _opened(self, entry: ModelEntry) -> EngineProcess:
+        """A process for a model, after others have made room for it."""
+        needed = int((capabilities_for(entry).memory_bytes or 0) * BESIDE_WEIGHTS)
+        idle = [key for key in self._processes if key not in self._busy]
+        while idle and (len(self._processes) >= self.most or limits.memory_free() < needed):
+            log.info("an idle model is put away for another", extra={"model": self._processes[idle[0]].entry.name})
+            self._processes.pop(idle.pop(0)).close()
+        free = limits.memory_free()
+        if self.device in ("cpu", "auto") and needed > free:
+            raise EngineError(
+                f"{entry.name} needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on this machine",
+                "out_of_memory",
+            )
+        return EngineProcess(entry, device=self.device, stall_s=self.stall_s)
+
+    def close(self) -> None:
+        """End all processes."""
+        for engine in self._processes.values():
+            engine.close()
+        self._processes.clear()
+
+
+class EngineLease:
+    """An engine while one job uses it."""
+
+    def __init__(self, engine: Engine, *, ended: Callable[[], None] = lambda: None, close: bool = False) -> None:
+        self.engine, self._ended, self._close = engine, ended, close
+
+    def __enter__(self) -> Engine:
+        return self.engine
+
+    def __exit__(self, *_: object) -> None:
+        self._ended()
+        if self._close:
+            self.engine.close()
