@@ -350,3 +350,20 @@ def test_a_long_title_is_a_file_name_that_every_system_takes(title: str) -> None
     name = file_name(title, new_id("video"), ".webm", set())
     assert len(name.encode()) <= 255 and name.startswith(title[:40])
     assert len(file_name(title, new_id("video"), ".webm", {name.lower()}).encode()) <= 255
+
+
+def test_a_part_after_the_end_stands_in_the_notes(app: TestClient) -> None:
+    prompt = "0-1: a red ball rolls right | 5-6: the ball stops"
+    made = app.post("/v1/videos", json={"prompt": prompt, "seconds": "1"}).json()
+    assert made["kinema"]["notes"] == [
+        "'the ball stops' begins at 5 s, but the film ends at 1 s; ask for more seconds, or move the part"
+    ]
+    assert app.post("/v1/videos", json={"prompt": prompt, "seconds": "6"}).json()["kinema"]["notes"] == []
+    refused = app.post("/v1/videos", json={"prompt": prompt, "seconds": "1", "strict": True})
+    assert refused.status_code == 400 and "begins at 5 s" in refused.json()["error"]["message"]
+
+
+def test_what_is_missing_or_empty_is_said_without_gaps(app: TestClient) -> None:
+    assert app.get("/v1/videos/archive").json()["error"]["message"] == "ids is missing: it is needed"
+    id = app.post("/v1/videos", json={"prompt": "a red ball", "seconds": "1"}).json()["id"]
+    assert app.post(f"/v1/videos/{id}", json={"tags": [" "]}).json()["error"]["message"] == "tags[0] is empty: expected text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.storage.uploads import Sent
 from kinema.simulation.world import usual_fps
-from kinema.text.prompt_check import check_limits, check_rewrite, check_words, names_something, rewrite
+from kinema.text.prompt_check import check_limits, check_rewrite, check_words, late_parts, names_something, rewrite
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
 
@@ -212,7 +213,7 @@ def normalize(
     seconds, fps = seconds or 4.0, fps or 16.0
     check_length(config, seconds, fps, width, height, mend="pass fps={fps:g}")
     check_allowed(services.settings, seconds, given.steps)
-    check_prompt(given.prompt, model, given.strict)
+    notes += check_prompt(given.prompt, model, given.strict, seconds if isinstance(given, CreateVideo) else math.inf)
     services.check_prompt(given.prompt)
     note_unknown_words(given.prompt, model, notes)
     request = {
@@ -259,13 +260,17 @@ def requested_size(size: str | None, requested_model: str | None, model: str, no
     return near
 
 
-def check_prompt(prompt: str, model: str, strict: bool) -> None:
-    """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known."""
+def check_prompt(prompt: str, model: str, strict: bool, duration_s: float = math.inf) -> list[str]:
+    """What the library will check, now: that a storyboard can be read, and, if strict, that all words are known. Returns a line for
+    each part that begins when the film has ended."""
     config = find_config(model)
     spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks, schema=config.denoiser.schema))
     for text, _, _ in spans:
         check_words(text, strict=strict, model=model, lacks=config.lacks, schema=config.denoiser.schema)
-    check_limits(spans, strict=strict, model=model, slots=config.denoiser.slots, schema=config.denoiser.schema)
+    check_limits(
+        spans, strict=strict, model=model, slots=config.denoiser.slots, schema=config.denoiser.schema, duration_s=duration_s
+    )
+    return late_parts(spans, duration_s)
 
 
 def note_unknown_words(prompt: str, model: str, notes: list[str]) -> None:
