@@ -24,7 +24,19 @@ LAYERS = (
         "models",
         "diffusion",
     ),
-    *("inference", "engines", "api", "simulation", "client", "envs", "datasets", "agents", "training", "evaluation", "provenance"),
+    *(
+        "inference",
+        "engines",
+        "api",
+        "simulation",
+        "client",
+        "envs",
+        "datasets",
+        "agents",
+        "training",
+        "evaluation",
+        "provenance",
+    ),
     *("server", "cli"),
 )
 """From the bottom up."""

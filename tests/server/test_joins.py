@@ -87,7 +87,13 @@ def test_a_join_is_published_as_an_edit_of_its_sources(client: TestClient) -> No
     [
         ([], "parts", "parts"),
         ([{"video": "A", "start": 0.5, "end": 0.25}], "parts[0]", "a part of the 1 s that there are"),
-        ([{"video": "A"}, {"video": "A", "end": 1.5}], "parts[1]", "a part of the 1 s that there are"),
+        (
+            [{"video": "A"}, {"video": "A", "end": 1.5}],
+            "parts[1]",
+            "from 0 to 1.5 s: expected a part of the 1 s that there are",
+        ),
+        ([{"video": "A", "start": 0.5, "end": 0.51}], "parts[0]", "parts[0] from 0.5 to 0.51 s holds no frame"),
+        ([{"video": "A", "start": 0.99, "end": 1.04}], "parts[0]", "expected at least 0.0625 s, one frame"),
         ([{"video": "video_0123456789abcdef01234567"}], "parts[0].video", "video"),
         ([{"video": "A"}] * 101, "parts", "parts"),
     ],

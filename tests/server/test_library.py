@@ -14,10 +14,13 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from kinema.media import Clip
+from kinema.server.api.handlers import add_error_handlers
+from kinema.server.api.served_file import ServedFile
 from kinema.server.app import create_app
 from kinema.server.jobs.leases import Finished, Leases
 from kinema.server.jobs.publish import VIDEO
@@ -26,6 +29,7 @@ from kinema.server.settings import Settings
 from kinema.server.storage import formats
 from kinema.server.storage.artifacts import new_id
 from kinema.server.storage.uploads import Sent
+from kinema.server.storage.zip_stream import file_name
 
 
 @pytest.fixture
@@ -300,3 +304,66 @@ def test_the_page_of_routes_names_labels_and_filters(app: TestClient) -> None:
     names = {one["name"] for one in page["paths"]["/v1/videos"]["get"]["parameters"]}
     assert {"tag", "project", "favorite", "model", "status", "search", "sort", "order", "after", "limit"} <= names
     assert "LabelVideo" in json.dumps(page["paths"]["/v1/videos/{video_id}"]["post"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "length"),
+    [
+        ("bytes=0-3", 206, 4),
+        ("bytes=-5", 206, 5),
+        ("bytes=999999999-", 416, None),
+        ("bytes=5-1", 200, None),
+        ("bytes=-0", 200, None),
+        ("pages=1", 200, None),
+        ("x", 200, None),
+        ("bytes=", 200, None),
+        ("bytes=" + "9" * 5000 + "-", 200, None),
+    ],
+)
+def test_a_range_is_sent_ignored_or_refused_as_an_error(
+    app: TestClient, services: Services, wanted: str, status: int, length: int | None
+) -> None:
+    id = film(services)
+    answer = app.get(f"/v1/videos/{id}/content", headers={"range": wanted})
+    assert answer.status_code == status
+    if status == 416:
+        size = len(app.get(f"/v1/videos/{id}/content").content)
+        assert answer.json()["error"]["code"] == "invalid_range" and answer.headers["content-range"] == f"bytes */{size}"
+    elif length is not None:
+        assert len(answer.content) == length
+
+
+def test_a_file_that_is_deleted_while_it_is_asked_for_is_not_found(tmp_path: Path) -> None:
+    made = FastAPI()
+    add_error_handlers(made)
+
+    @made.get("/gone")
+    async def gone() -> ServedFile:
+        return ServedFile(tmp_path / "gone.mp4")
+
+    answer = TestClient(made).get("/gone")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "file_not_found")
+
+
+@pytest.mark.parametrize("title", ["🎈" * 80, "映" * 80, "x" * 200])
+def test_a_long_title_is_a_file_name_that_every_system_takes(title: str) -> None:
+    name = file_name(title, new_id("video"), ".webm", set())
+    assert len(name.encode()) <= 255 and name.startswith(title[:40])
+    assert len(file_name(title, new_id("video"), ".webm", {name.lower()}).encode()) <= 255
+
+
+def test_a_part_after_the_end_stands_in_the_notes(app: TestClient) -> None:
+    prompt = "0-1: a red ball rolls right | 5-6: the ball stops"
+    made = app.post("/v1/videos", json={"prompt": prompt, "seconds": "1"}).json()
+    assert made["kinema"]["notes"] == [
+        "'the ball stops' begins at 5 s, but the film ends at 1 s; ask for more seconds, or move the part"
+    ]
+    assert app.post("/v1/videos", json={"prompt": prompt, "seconds": "6"}).json()["kinema"]["notes"] == []
+    refused = app.post("/v1/videos", json={"prompt": prompt, "seconds": "1", "strict": True})
+    assert refused.status_code == 400 and "begins at 5 s" in refused.json()["error"]["message"]
+
+
+def test_what_is_missing_or_empty_is_said_without_gaps(app: TestClient) -> None:
+    assert app.get("/v1/videos/archive").json()["error"]["message"] == "ids is missing: it is needed"
+    id = app.post("/v1/videos", json={"prompt": "a red ball", "seconds": "1"}).json()["id"]
+    assert app.post(f"/v1/videos/{id}", json={"tags": [" "]}).json()["error"]["message"] == "tags[0] is empty: expected text"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,26 @@ def test_both_secrets_sign_while_they_overlap(app: TestClient, hooks: Webhooks, 
     assert not ear.signed_with(hook["secret"]) and ear.signed_with(rotated["secret"])
     refused = app.post(f"/v1/webhooks/{hook['id']}/rotate", json={"overlap_hours": 1000}).json()["error"]["message"]
     assert refused == "overlap_hours 1000: expected a number from 0 to 168"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", "http://127.0.0.1:0/", "http://a b/x", "http://127.0.0.1:x/"])
+def test_an_address_that_cannot_be_reached_is_refused(app: TestClient, url: str) -> None:
+    refused = app.post("/v1/webhooks", json={"url": url})
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "url", refused.text
+
+
+def test_tests_of_a_receiver_that_hangs_hold_up_nobody(app: TestClient) -> None:
+    """Of one key, one test waits at a time; other requests are answered before it has ended."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(60) as pool, app:
+        hook = app.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{silent.getsockname()[1]}/"}).json()["id"]
+        tests = [pool.submit(app.post, f"/v1/webhooks/{hook}/test") for _ in range(60)]
+        connection, _ = silent.accept()
+        assert app.get("/v1/projects").status_code == 200
+        assert 200 not in {one.result().status_code for one in tests if one.done()}
+        connection.close()
+        answers = [one.result() for one in tests]
+    assert {one.status_code for one in answers} == {200, 409}
+    assert {one.json()["error"]["code"] for one in answers if one.status_code == 409} == {"test_under_way"}
 
 
 def test_a_test_is_sent_once_and_says_what_came_back(app: TestClient, hooks: Webhooks, ear: Ear) -> None:

@@ -153,3 +153,19 @@ def test_what_is_filmed_is_what_was_meant(model: Model) -> None:
     canvas = blank_canvas(model, count=1, frames=4, fps=8.0, height=64, width=64)
     wrong, right = (encode_prompt(model, canvas, prompt, False).text for prompt in ("a rde bal", "a red ball"))
     assert wrong is not None and right is not None and torch.equal(wrong.states, right.states)
+
+
+def test_a_part_that_begins_after_the_film_is_named() -> None:
+    spans = parse_storyboard("0-1: a red ball rolls right | 1-2: the ball falls | 5-: the ball stops")
+    (line,) = limits_of(spans, 4, duration_s=2.0)
+    assert line == "'the ball stops' begins at 5 s, but the film ends at 2 s; ask for more seconds, or move the part"
+    assert limits_of(spans, 4, duration_s=5.5) == limits_of(spans, 4) == []
+
+
+def test_a_canvas_knows_when_its_film_ends(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    canvas = blank_canvas(model, count=1, frames=24, fps=24.0, height=64, width=64)
+    encode_prompt(model, canvas, "0-0.9: a red ball rolls right | 0.9-: the ball stops", True)
+    with pytest.raises(VocabularyError, match="'the ball stops' begins at 1 s, but the film ends at 1 s"):
+        encode_prompt(model, canvas, "0-1: a red ball rolls right | 1-: the ball stops", True)
+    encode_prompt(model, canvas, "0-1: a red ball rolls right | 1-: the ball stops", False)
+    assert "but the film ends at 1 s" in caplog.text

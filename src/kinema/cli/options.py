@@ -32,7 +32,7 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not abs(value) <= MOST:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {-MOST:,.0f} to {MOST:,.0f}")
     return value
 
 

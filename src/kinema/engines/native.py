@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from kinema.media import Clip
 from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, weights_folder
 from kinema.playground import VOCABULARY
 from kinema.playground.vocabulary import article, listing
-from kinema.text.prompt_check import check_limits, check_rewrite, check_words, names_something, rewrite
+from kinema.text.prompt_check import check_limits, check_rewrite, check_words, late_parts, names_something, rewrite
 from kinema.text.storyboard import parse_storyboard
 from kinema.text.vocabulary import suggest, unknown_words
 
@@ -75,13 +76,16 @@ class NativeCapabilities(Capabilities):
             raise SizeError(f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}")
         limits.check_duration(self.config, seconds, fps, *size, 1)
 
-    def check_prompt(self, prompt: str, *, strict: bool) -> None:
-        """A storyboard that can be read; if strict, VocabularyError for words and wishes that the model cannot film."""
+    def check_prompt(self, prompt: str, *, strict: bool, duration_s: float = math.inf) -> list[str]:
+        """A storyboard that can be read; if strict, VocabularyError for words and wishes that the model cannot film. Returns a line
+        for each part that begins when the film, of duration_s seconds, has ended."""
         lacks, schema = self.config.lacks, self.config.denoiser.schema
         spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=lacks, schema=schema))
         for text, _, _ in spans:
             check_words(text, strict=strict, model=self.model, lacks=lacks, schema=schema)
-        check_limits(spans, strict=strict, model=self.model, slots=self.config.denoiser.slots, schema=schema)
+        slots = self.config.denoiser.slots
+        check_limits(spans, strict=strict, model=self.model, slots=slots, schema=schema, duration_s=duration_s)
+        return late_parts(spans, duration_s)
 
     def unknown_words(self, prompt: str) -> tuple[list[str], str | None]:
         """Words of a prompt that the model does not know, and a hint with similar words."""

@@ -234,8 +234,10 @@ class Capabilities:
         that the model films stands."""
         self.plan(seconds, fps, size)
 
-    def check_prompt(self, prompt: str, *, strict: bool) -> None:
-        """VocabularyError for words that the model does not know, if strict; open models know all words."""
+    def check_prompt(self, prompt: str, *, strict: bool, duration_s: float = math.inf) -> list[str]:
+        """VocabularyError for words that the model does not know, if strict; open models know all words. Returns notes, such as of
+        parts of a storyboard after the end of the film, of duration_s seconds."""
+        return []
 
     def unknown_words(self, prompt: str) -> tuple[list[str], str | None]:
         """Words of a prompt that the model does not know, and a hint with similar words."""

@@ -110,7 +110,11 @@ def encode_prompt(model: Model, canvas: Canvas, prompt: str, strict: bool) -> Ca
     spans = parse_storyboard(check_rewrite(prompt, strict=strict, lacks=config.lacks, schema=config.denoiser.schema))
     for text, _, _ in spans:
         check_words(text, strict=strict, model=config.name, lacks=config.lacks, schema=config.denoiser.schema)
-    check_limits(spans, strict=strict, model=config.name, slots=config.denoiser.slots, schema=config.denoiser.schema)
+    frame_s = float(canvas.time_s[0, 1] - canvas.time_s[0, 0]) if canvas.num_frames > 1 else 0.0
+    check_limits(
+        spans, strict=strict, model=config.name, slots=config.denoiser.slots, schema=config.denoiser.schema,
+        duration_s=max(float(canvas.time_s.max()) + frame_s, 1e-6),
+    )  # fmt: skip
     return replace(canvas, text=model.condition(with_cast(spans, config.denoiser.schema), canvas.time_s))
 
 

@@ -30,7 +30,7 @@ from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.formats import Formats
 from kinema.server.storage.uploads import Uploads
-from kinema.server.webhooks import Webhooks
+from kinema.server.webhooks import MOST_TESTS, Webhooks
 from kinema.types import T
 
 HEAVY, QUEUED = 3, 24
@@ -67,6 +67,8 @@ class Services:
         """Root certificates that this server trusts when it verifies manifests."""
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
+        self.webhook_tests = CapacityLimiter(MOST_TESTS)
+        """Threads that wait for receivers of webhooks, apart from those that answer requests."""
         self._waiting, self._strangers = 0, 0
 
     async def caller(self, connection: HTTPConnection) -> Caller:

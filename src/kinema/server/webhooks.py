@@ -39,6 +39,8 @@ MAX_WEBHOOKS, MAX_URL = 10, 1000
 AT_ONCE = 32
 RETAINED_S, MOST_LOGGED = 7 * 86400.0, 1000
 """How long finished deliveries are stored, and how many of a webhook at most."""
+MOST_TESTS = 8
+"""Tests of webhooks at a time: each holds a thread until the receiver has answered."""
 TEST = "webhook.test"
 """The event that a webhook is tried with."""
 
@@ -83,10 +85,16 @@ class Webhooks:
         self.database, self.private = database, private
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._testing: set[str] = set()
+        """Keys of which a webhook is being tested."""
+        self._testing_lock = threading.Lock()
 
     def make(self, key_id: str, url: str, events: list[Any]) -> Row[Any]:
         try:
-            if len(url) > MAX_URL or httpx.URL(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            parts = urlsplit(url)
+            if len(url) > MAX_URL or httpx.URL(url).scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError
+            if any(c.isspace() for c in parts.netloc) or parts.port == 0:  # `port` is a ValueError beyond 65535
                 raise ValueError
         except (httpx.InvalidURL, ValueError):
             raise refuse("url", url, f"an address with http:// or https:// and a host, up to {MAX_URL} characters") from None
@@ -148,14 +156,29 @@ class Webhooks:
             return _delivery(db, id, delivery)
 
     def test(self, id: str, key_id: str | None) -> Row[Any]:
-        """Post a TEST event to a webhook, once and now. Returns the row of the delivery."""
+        """Post a TEST event to a webhook, once and now. Returns the row of the delivery; 409 while another test of the key waits
+        for its answer."""
         with self.database.reading() as db:
             webhook, now = _webhook(db, id, key_id), self.database.now(db)
+        with self._testing_lock:
+            if webhook.key_id in self._testing:
+                raise ApiError(
+                    409, "a test waits for its answer already; try again when it has ended", code="test_under_way"
+                )
+            self._testing.add(webhook.key_id)
+        try:
+            return self._test(webhook, now)
+        finally:
+            with self._testing_lock:
+                self._testing.discard(webhook.key_id)
+
+    def _test(self, webhook: Row[Any], now: float) -> Row[Any]:
+        id = webhook.id
         event, body = event_of(TEST, id, now)
         outgoing = Outgoing(id=event, webhook=id, url=webhook.url, body=body, secrets=_secrets(webhook, now))
         (outcome,) = asyncio.run(self._send_all([outgoing]))
         with self.database.writing() as db:
-            _webhook(db, id, key_id)
+            _webhook(db, id, webhook.key_id)
             row = {
                 "id": event,
                 "webhook": id,

@@ -7,6 +7,7 @@ from the model's state schema; other words are those of the Playground's caption
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,9 +129,21 @@ def names_something(text: str, lacks: Sequence[str] = (), schema: StateSchema = 
     return bool(things) or bool(_PLACE_NOUNS & set(re.findall(r"[a-z]+", text.lower())))
 
 
-def limits_of(spans: Sequence[TextSpan], slots: int, schema: StateSchema = PLAYGROUND) -> list[str]:
-    """What of a prompt will not be filmed as it is told: one plain line each. slots: how many things the model films at once."""
-    notes: list[str] = []
+def late_parts(spans: Sequence[TextSpan], duration_s: float) -> list[str]:
+    """A line for each part of a storyboard that begins when the film has ended."""
+    return [
+        f"{excerpt(text)!r} begins at {start_s:g} s, but the film ends at {duration_s:g} s; ask for more seconds, or move the part"
+        for text, start_s, _ in spans
+        if start_s >= duration_s
+    ]
+
+
+def limits_of(
+    spans: Sequence[TextSpan], slots: int, schema: StateSchema = PLAYGROUND, duration_s: float = math.inf
+) -> list[str]:
+    """What of a prompt will not be filmed as it is told: one plain line each. slots: how many things the model films at once.
+    duration_s: length of the film."""
+    notes = late_parts(spans, duration_s)
     names: set[tuple[str, str | None]] = set()
     for text, _, _ in spans:
         things = things_in(text, schema)
@@ -205,10 +218,11 @@ def check_words(
 
 
 def check_limits(
-    spans: Sequence[TextSpan], *, strict: bool, model: str, slots: int, schema: StateSchema = PLAYGROUND
-) -> list[str]:
+    spans: Sequence[TextSpan], *, strict: bool, model: str, slots: int, schema: StateSchema = PLAYGROUND,
+    duration_s: float = math.inf,
+) -> list[str]:  # fmt: skip
     """What `limits_of` finds; with `strict` an error, else a warning each."""
-    notes = limits_of(spans, slots, schema)
+    notes = limits_of(spans, slots, schema, duration_s)
     for note in notes:
         _say(f"{model} films this otherwise than it is told: {note}", strict)
     return notes

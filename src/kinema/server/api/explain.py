@@ -22,6 +22,8 @@ def explain(error: RequestValidationError) -> ApiError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:]) or None
     came = "" if first.get("input") is None else f" {shown(first['input'])}"
+    if first["type"] == "missing":
+        return ApiError(422, f"{name or 'the request'} is missing: it is needed", param=name, code="missing_value")
     message = f"{name or 'the request'}{came}: {first['msg'].replace('Input should', 'it should')}"
     return ApiError(422, message, type="invalid_request_error", param=name, code="invalid_value")
 
@@ -41,9 +43,9 @@ def _explain_body(error: dict[str, Any], schema: dict[str, Any]) -> ApiError:
 
     match kind, came, part.get("type"):
         case "missing", _, _:
-            return bad(f"{name} is missing: {about}", "missing_value")
+            return bad(f"{name} is missing: {about or 'it is needed'}", "missing_value")
         case "string_pattern_mismatch", _, _:
-            return bad(f"{name} is empty: {about}", "missing_value")
+            return bad(f"{name} is empty: {about or 'expected text'}", "missing_value")
         case "string_too_long", str(), _:
             return bad(f"{name} has {len(came)} characters; {error['ctx']['max_length']} are allowed", "too_long")
         case "no_text" | "string_unicode", _, _:

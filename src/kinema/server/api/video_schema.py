@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -202,7 +203,8 @@ def normalize(
     seconds, fps = seconds or usual.seconds, fps or usual.fps
     usual.check_film(seconds, fps, (width, height), mend="pass fps={fps:g}")
     check_allowed(services.settings, seconds, given.steps)
-    usual.check_prompt(given.prompt, strict=given.strict)
+    length_s = seconds if isinstance(given, CreateVideo) else math.inf
+    notes += usual.check_prompt(given.prompt, strict=given.strict, duration_s=length_s)
     services.check_prompt(given.prompt)
     note_unknown_words(given.prompt, model, notes)
     request = {
@@ -280,9 +282,20 @@ def camera_of(stops: list[Stop]) -> list[list[float]]:
     return [list(stop) for stop in stops]
 
 
-def cuts_of(given: Sequence[Cut], seconds: float, param: str = "cuts[{}]") -> list[list[float]]:
-    """Cuts within a video of this length. param: what an error names, with {} where the number of the cut stands."""
+def cuts_of(given: Sequence[Cut], seconds: float, fps: float, param: str = "cuts[{}]") -> list[list[float]]:
+    """Cuts within a video of this length and frame rate, each of one frame at least. param: what an error names, with {} where the
+    number of the cut stands."""
     for i, (start, end) in enumerate(given):
+        name, came = param.format(i), f"from {start:g} to {end:g} s"
         if not start < end or end > seconds + 0.05:
-            raise refuse(param.format(i), [start, end], f"a part of the {seconds:g} s that there are")
+            raise ApiError(
+                400, f"{name} {came}: expected a part of the {seconds:g} s that there are", param=name, code="invalid_value"
+            )
+        if round(start * fps) >= min(round(end * fps), round(seconds * fps)):
+            raise ApiError(
+                400,
+                f"{name} {came} holds no frame: expected at least {1 / fps:.3g} s, one frame",
+                param=name,
+                code="invalid_value",
+            )
     return [[start, min(end, seconds)] for start, end in given]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, WithJsonSchema
@@ -97,7 +98,8 @@ async def rotate_secret(
 
 @router.post("/{hook_id}/test", summary="Post an event to try it, now and once")
 async def test_hook(caller: Filmer, services: ServicesDep, hook_id: str) -> Delivery:
-    return Delivery.of(await run_in_threadpool(services.webhooks.test, hook_id, caller.key_id))
+    row = await to_thread.run_sync(services.webhooks.test, hook_id, caller.key_id, limiter=services.webhook_tests)
+    return Delivery.of(row)
 
 
 @router.get("/{hook_id}/deliveries", summary="What was sent to it, newest first")

@@ -211,7 +211,7 @@ class Submission:
         if kind == "blend":
             seconds += _source(self.services, known["b"])["seconds"]
         if kind == "trim":
-            wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"])
+            wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"], first["fps"])
             seconds = sum(end - start for start, end in wanted["cuts"])
         else:
             usual.check_film(seconds, first["fps"], (width, height), mend="resample the video first: clip.resample({fps:g})")
@@ -236,7 +236,7 @@ class Submission:
             reference = self._resolve(part.video, f"parts[{i}].video", attempt)
             source = _source(self.services, reference)
             end = source["seconds"] if part.end is None else part.end
-            ((start, end),) = cuts_of([(part.start, end)], source["seconds"], f"parts[{i}]")
+            ((start, end),) = cuts_of([(part.start, end)], source["seconds"], source["fps"], f"parts[{i}]")
             parts.append({"video": reference, "start": start, "end": end})
             sources.append(source)
             notes += [note for note in source["notes"] if note not in notes]

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 CHUNK = 256 << 10
+MOST_NAME_BYTES = 200
+"""Of the part of a file's name that is a title; file systems take 255 bytes in all."""
 
 
 class _Sink:
@@ -49,7 +51,8 @@ def zip_stream(files: Sequence[tuple[str, BinaryIO]]) -> Iterator[bytes]:
 
 def file_name(title: str | None, id: str, ending: str, taken: set[str]) -> str:
     """A name for a download: the title where there is one and no other file has it, in characters that every system takes."""
-    plain = "".join(c for c in title or "" if c.isprintable() and c not in '\\/:*?"<>|').strip(" .")[:80].strip(" .")
+    plain = "".join(c for c in title or "" if c.isprintable() and c not in '\\/:*?"<>|').strip(" .")[:80]
+    plain = plain.encode()[:MOST_NAME_BYTES].decode(errors="ignore").strip(" .")
     name = f"{plain}{ending}" if plain and f"{plain}{ending}".lower() not in taken else ""
     name = name or (f"{plain} {id[-6:]}{ending}" if plain else f"{id}{ending}")
     taken.add(name.lower())
