@@ -7,6 +7,7 @@ by itself when the process that started it has ended. Frames come back through a
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -170,6 +171,8 @@ class EngineProcess:
 def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) -> None:
     """What the process does: film requests that come through the pipe until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
+    with contextlib.suppress(ImportError):  # else a killed process leaves a semaphore, of which Python warns
+        importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     stopped = threading.Event()
     lock = threading.Lock()

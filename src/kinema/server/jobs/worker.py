@@ -26,6 +26,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.engines.catalog import default_model
+from kinema.engines.native import NativeEngine
 from kinema.errors import EngineError, InputError, KinemaError, OutputError, SizeError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
@@ -272,8 +273,9 @@ class Worker:
             clips |= {claim.id: clip for claim, clip in zip(remaining, films, strict=True)}
         else:
             for claim in remaining:
-                batch.checkpoint = self._checkpoint([claim]) if claim.kind == "generate" else None
                 with self._engine(claim, batch) as engine:
+                    windows = claim.kind == "generate" and isinstance(engine, NativeEngine)
+                    batch.checkpoint = self._checkpoint([claim]) if windows else None
                     clips[claim.id] = render.render_job(
                         claim.kind, engine, claim.request, self._load, progress, batch.checkpoint
                     )
