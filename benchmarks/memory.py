@@ -94,7 +94,7 @@ def commands(file: Path, folder: Path, *, slow: bool) -> Iterator[tuple[str, lis
 
 def peaks_of(command: list[str], folder: Path) -> tuple[float, float, str]:
     """Bytes of resident memory and of anonymous memory at the peaks of a process, and its last line if it refused. Both are read
-    each POLL_S; the first is a peak that the system counts. (`ru_maxrss` would count this process too, which it was forked from.)"""
+    each POLL_S; the first is a peak that the system counts. (`ru_maxrss` would count this process too, as its parent.)"""
     with (folder / "output.txt").open("w") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
         resident = anonymous = 0.0

@@ -78,7 +78,7 @@ def test_decoded_surfaces_are_let_go_one_by_one(tmp_path: Path, monkeypatch: pyt
     upright = reading_module._upright
 
     def counting(*given: Any) -> Any:
-        alive.append(sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()))
+        alive.append(sum(type(one) is av.VideoFrame for one in gc.get_objects()))
         return upright(*given)
 
     monkeypatch.setattr(reading_module, "_upright", counting)

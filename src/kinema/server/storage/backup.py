@@ -76,7 +76,7 @@ def clear_leftovers(folder: Path) -> list[str]:
     """Delete the hidden files and folders that killed backups, or other writes of Kinema, left in a folder; returns their names.
     A write that is under way touches its files all the time, so nothing is deleted as long as any of them is younger than
     LEFTOVER_S; nor what another user owns, and no links."""
-    found: list[Path] = []
+    leftovers: list[Path] = []
     newest = 0.0
     for path in folder.iterdir():
         if not LEFTOVER.fullmatch(path.name) or path.is_symlink():
@@ -87,15 +87,15 @@ def clear_leftovers(folder: Path) -> list[str]:
         except FileNotFoundError:  # finished at this moment, so a write is under way
             return []
         newest = max(newest, *times)
-        found += [path] if own else []
+        leftovers += [path] if own else []
     if time.time() - newest < LEFTOVER_S:
         return []
-    for path in found:
+    for path in leftovers:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return [path.name for path in found]
+    return [path.name for path in leftovers]
 
 
 def _save(path: Path, store: ArtifactStore, database: Database) -> Contents:
