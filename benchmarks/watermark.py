@@ -240,7 +240,11 @@ def page(rows: dict[str, dict[str, Any]], none: dict[str, Any], command: str) ->
         "|---|" + "---|" * len(names),
         "| clips | " + " | ".join(str(rows[name]["clips"]) for name in names) + " |",
         "| PSNR, mean (least) | "
-        + " | ".join(f"{rows[name]['psnr']:.1f} dB ({rows[name]['least_psnr']:.1f})" for name in names)
+        + " | ".join(
+            f"{rows[name]['psnr']:.1f} dB ({'**' * (rows[name]['least_psnr'] < LOUD)}{rows[name]['least_psnr']:.1f}"
+            f"{'**' * (rows[name]['least_psnr'] < LOUD)})"
+            for name in names
+        )
         + " |",
     ]
     for number, attack in enumerate(ATTACKS):
@@ -283,7 +287,7 @@ def main() -> int:
     none: dict[str, Any] = {}
     for none in unmarked(clips):
         if given.write:
-            folder, command = ROOT / "docs" / "measurements", "python -m benchmarks.watermark" + " --quick" * given.quick
+            folder, command = ROOT / "docs" / "measurements", " ".join(["python -m benchmarks.watermark", *sys.argv[1:]])
             (folder / "watermark.md").write_text(page(rows, none, command))
             (folder / "watermark.json").write_text(json.dumps({"marked": rows, "unmarked": none}, indent=1) + "\n")
     met = none["found"] == FALSE and all(

@@ -5,15 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import kinema
 from kinema.api import SamplingConfig
+from kinema.canvas import conditioning
 from kinema.cli.main import main
 from kinema.errors import InputError
-from kinema.inference import editing
+from kinema.inference import canvas_io, editing, limits
+from kinema.inference.canvas_io import blank_canvas
+from kinema.inference.clips import film_by_window, film_canvas
 from kinema.inference.editing import EDIT_STRENGTH, FEATHER, compose, middle_of, picture_level, read_mask, share_inside
 from kinema.media import Clip
 from kinema.models.hub import Model
@@ -155,3 +160,46 @@ def test_a_mask_and_a_clip_that_were_shrunk_differently_fit_by_the_sizes_of_thei
     assert read_mask(white, clip).shape == (96, 128)
     with pytest.raises(InputError, match="expected one picture of 2560x1920"):
         read_mask(replace(white, source_size="2560x1440"), clip)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_a_film_that_is_made_by_window_is_the_one_made_whole(model: Model, strength: float) -> None:
+    """Also where its last window shares frames with the one before. Each window of its video is asked for once."""
+    frames, size = 2 * model.config.film_window + 5, (64, 32)
+    canvas = blank_canvas(model, count=1, frames=frames, fps=16.0, height=size[1], width=size[0])
+    cells = torch.randn(canvas.values["video"].shape, generator=torch.Generator().manual_seed(0))
+    whole = conditioning.condition_edit(canvas, cells, strength=strength)
+    whole = conditioning.known_state(whole, torch.zeros_like(canvas.values["state"]), level=strength)
+    asked: list[int] = []
+
+    def video(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.extend(index.tolist())
+        return cells[:, index], torch.full_like(cells[:, index, ..., 0], strength)
+
+    arguments: dict[str, Any] = {"seed": 3, "fps": 16.0, "size": size, "prompt": "", "settings": {}, "progress": None}
+    first = film_canvas(model, whole, FAST, **arguments)[0]
+    second = film_by_window(model, whole.without("video"), video, FAST, **arguments)
+    assert np.array_equal(first.frames, second.frames) and first.settings == second.settings
+    assert first.state is not None and second.state is not None and np.array_equal(first.state.x, second.state.x)
+    assert sorted(set(asked)) == list(range(frames)) and len(asked) == 3 * model.config.film_window
+
+
+def test_a_long_clip_is_edited_as_a_short_one(model: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of long clips are encoded when they are needed, a window at a time."""
+    long = Clip(frames=np.concatenate([clip.frames] * 4), fps=clip.fps)
+    known = kinema.edit(long, "a pink star", mask=mask_of(*BALL), model=model, options=FAST)
+    shown: list[int] = []
+    encode = canvas_io.encode_frames
+    monkeypatch.setattr(canvas_io, "AT_ONCE", 4)
+    monkeypatch.setattr(
+        canvas_io, "encode_frames", lambda model, frames, *size: (shown.append(len(frames)), encode(model, frames, *size))[1]
+    )
+    made = kinema.edit(long, "a pink star", mask=mask_of(*BALL), model=model, options=FAST)
+    assert max(shown) <= model.config.film_window < long.num_frames
+    close = np.abs(made.frames.astype(int) - known.frames) <= 1
+    assert close.mean() > 0.999, "passes of other sizes round differently"
+
+
+def test_pictures_of_an_edit_in_memory_do_not_grow_with_its_length(model: Model) -> None:
+    minute, ten = (limits.memory_needed(model.config, frames, 224, 128, 1, by_window=True) for frames in (1800, 18_000))
+    assert ten - minute < 0.1e9 < limits.memory_needed(model.config, 18_000, 224, 128, 1) - ten

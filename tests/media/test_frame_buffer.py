@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,6 +70,44 @@ def test_too_long_a_film_is_refused_before_it_is_decoded(tmp_path: Path, monkeyp
         read_clip(path, Limits(max_frames=20, max_bytes=4 * 16 * 16 * 3))
     assert len(shown) == 1, "by the first picture it is known how much memory all of them take"
     assert read_clip(path, Limits(max_bytes=4 * 16 * 16 * 3), Wanted(first=3)).num_frames == 3
+
+
+def test_decoded_surfaces_are_let_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Python's garbage collector, which runs late: in 4K a hundred surfaces take more than a gigabyte."""
+    path, alive = write_video(tmp_path / "a.mp4", levels(40)), []
+    upright = reading_module._upright
+
+    def counting(*given: Any) -> Any:
+        alive.append(sum(type(one) is av.VideoFrame for one in gc.get_objects()))
+        return upright(*given)
+
+    monkeypatch.setattr(reading_module, "_upright", counting)
+    gc.collect()
+    gc.disable()
+    try:
+        Clip.open(path)
+    finally:
+        gc.enable()
+    assert len(alive) == 40 and max(alive) < min(alive) + 10
+
+
+def test_a_part_of_a_film_takes_the_room_of_that_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `verify` reads it: of a long film some seconds, whatever the file says of its length."""
+    path, rooms = write_video(tmp_path / "a.mp4", levels(600)), []
+    room = frame_buffer._room
+    monkeypatch.setattr(frame_buffer, "_room", lambda shape: (rooms.append(shape[0]), room(shape))[1])
+    part = read_clip(path, wanted=Wanted(max_bytes=100 * 16 * 16 * 3, sound=False))
+    assert part.num_frames == 100 and max(rooms) <= 150
+
+
+def test_large_films_have_few_decoder_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds surfaces of its own."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    counts = [reading_module._threads(*size) for size in ((320, 180), (1920, 1080), (3840, 2160), (16384, 8192))]
+    assert counts[0] == 64 and counts == sorted(counts, reverse=True) and counts[-1] == 1
+    assert all(3 * 1920 * 1080 * counts[1] <= most and 3 * 3840 * 2160 * counts[2] <= most for most in (128 << 20,))
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert reading_module._threads(0, 0) == 1
 
 
 def test_what_a_model_reads_of_large_files(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

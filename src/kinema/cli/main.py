@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NoReturn
 
+from kinema.cli.cores import share_cores
 from kinema.errors import InputError, KinemaError
 
 VERBS = (
@@ -52,6 +53,7 @@ def build_parser() -> CommandLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; user errors are one line on stderr and exit code 2."""
+    share_cores()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few letters shows the others as escapes
             stream.reconfigure(errors="backslashreplace")

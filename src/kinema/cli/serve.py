@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from kinema.errors import InputError
 if TYPE_CHECKING:
     from kinema.server.settings import Settings
 
-SPINS = "3000"
 BACKLOG = 2048
 
 
@@ -23,12 +21,6 @@ def settings(arguments: argparse.Namespace) -> Settings:
 
     given = {s.field: getattr(arguments, s.name) for s in SETTINGS if s.field and hasattr(arguments, s.name)}
     return Settings(**{**given, "aliases": dict(given.get("aliases", []))})
-
-
-def share_cores() -> None:
-    """The server and its workers use the same cores. A thread that waits for its team by spinning, as OpenMP's do by default, takes
-    the core from the process that the others wait for: they spin only briefly. Read when torch is loaded, so called before."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def check_installed() -> None:
@@ -56,7 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show_settings:
         print(table(arguments, sources))
         return 0
-    share_cores()
     check_installed()
     if not 0 <= arguments.port <= 65535:
         raise InputError(f"port {arguments.port}: expected 0 to 65535")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from kinema.cli.serve import check_installed, settings, share_cores
+from kinema.cli.serve import check_installed, settings
 from kinema.cli.settings import SETTINGS, add_settings, fill
 
 
@@ -16,7 +16,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     fill(arguments)
-    share_cores()
     check_installed()
     from kinema.devices import resolve_device
     from kinema.server.jobs.process import work

@@ -24,18 +24,20 @@ from kinema.inference import limits, pipeline
 from kinema.inference.canvas_io import (
     blank_canvas,
     camera_path,
+    cells_of,
     check_seed,
     decode_clips,
-    encode_frames,
     encode_prompt,
     padded_size,
     resolve_film_model,
+    unknown_cells,
 )
 from kinema.inference.checkpoint import WindowCheckpoint
 from kinema.inference.clips import (
     changes_of,
     extend_by_rollout,
     film_between,
+    film_by_window,
     film_canvas,
     join_states,
     paste,
@@ -326,18 +328,15 @@ def film_edited(
     height, width = clip.frames.shape[1:3]
     if drawn is not None and (clip is not given or drawn.size != clip.size):
         white = read_mask(drawn.fit(width, height), clip)
-    limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1)
+    limits.check_duration(engine.config, clip.duration_s, clip.fps, width, height, 1, by_window=True)
     note = foreign_note([given], engine)
-    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    whole = padded_size(engine, height, width)
-    cells = encode_frames(engine, clip.frames, *whole)
-    perceived = conditioning.condition_perceive(canvas, cells)
-    perceived = lay_scenes(perceived, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-    perceived = estimate_state(engine, perceived, check_options(options), [seed])
+    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width, video=False)
+    cells = cells_of(engine, clip.frames, *padded_size(engine, height, width))
+    perceived = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+    perceived = estimate_state(engine, perceived, check_options(options), [seed], cells)
     canvas = encode_prompt(engine, canvas, prompt, strict)
     canvas = conditioning.known_vector(canvas, "camera", perceived.values["camera"])
     if white is None:
-        canvas = conditioning.condition_edit(canvas, cells, strength=picture_level(strength))
         canvas = conditioning.known_state(canvas, perceived.values["state"], level=strength)
         canvas = canvas.write("scene", slice(None), perceived.values["scene"], strength)
     else:
@@ -345,10 +344,16 @@ def film_edited(
         canvas = masked_state(canvas, perceived, white, prompt, strength, clip.fps)
     layout = {"layout": "edit", "strength": strength, "masked": mask is not None, "size": clip.size, "fps": clip.fps}
     layout |= changes_of((given, clip)) | note
-    made = film_canvas(
-        engine, canvas, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt, settings=layout,
-        progress=progress,
-    )[0]  # fmt: skip
+    level = picture_level(strength) if white is None else 1.0
+
+    def video(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values = cells(index) if white is None else unknown_cells(engine, len(index), height, width)
+        return values, torch.full_like(values[..., 0], level)
+
+    made = film_by_window(
+        engine, canvas, video, check_options(options), seed=seed, fps=clip.fps, size=(width, height), prompt=prompt,
+        settings=layout, progress=progress,
+    )  # fmt: skip
     frames = made.frames if white is None else compose(clip.frames, made.frames, white)
     return replace(made, frames=frames, sound=clip.sound)
 
@@ -373,14 +378,10 @@ def perceive_scene(
     own = limits.at_own_height(engine.config, clip.frames.shape[2], clip.frames.shape[1])
     fitted = limits.fit_size(engine, clip, size or own)
     height, width = fitted.frames.shape[1:3]
-    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width)
-    canvas = lay_scenes(canvas.without("video"), dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
-
-    def encode(index: torch.Tensor) -> torch.Tensor:
-        pictures = held(each(fitted.frames, index.cpu().numpy()), len(index))
-        return encode_frames(engine, pictures, *padded_size(engine, height, width))
-
-    done = estimate_state(engine, canvas, check_options(options), [seed], encode)
+    canvas = blank_canvas(engine, count=1, frames=clip.num_frames, fps=clip.fps, height=height, width=width, video=False)
+    canvas = lay_scenes(canvas, dict(enumerate(scenes_at(clip, range(clip.num_frames)))))
+    cells = cells_of(engine, fitted.frames, *padded_size(engine, height, width))
+    done = estimate_state(engine, canvas, check_options(options), [seed], cells)
     tracks = {name: done.values[name][0].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return decode_scene(tracks["state"], tracks["camera"], tracks["scene"], fps=clip.fps)
 

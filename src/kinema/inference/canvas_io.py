@@ -5,7 +5,7 @@ Axes: T frames, H x W pixels, h x w video cells, P numbers per cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from kinema.devices import AUTO, resolve_device
 from kinema.diffusion.seeds import LIMIT
 from kinema.errors import InputError
 from kinema.media import Clip
+from kinema.media.frame_buffer import FrameBuffer, each, held
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.scene.geometry import MIDDLE, cell_units
@@ -77,22 +78,42 @@ def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tens
     return torch.cat(parts, 1)
 
 
+def cells_of(model: Model, frames: Frames, height: int, width: int) -> Callable[[Tensor], Tensor]:
+    """What encodes pictures [T, H, W, 3] at the frames of given numbers [n], as `encode_frames` does. Short clips are encoded once;
+    of long ones only those frames are read and encoded, each time, so that their cells are never in memory together."""
+    if len(frames) <= AT_ONCE or model.autoencoder.time_factor != 1:
+        cells = encode_frames(model, frames, height, width)
+        return lambda index: cells[:, index]
+    return lambda index: encode_frames(model, held(each(frames, index.cpu().numpy()), len(index)), height, width)
+
+
 def _at_once(model: Model, frames: int) -> int:
     """How many of so many frames are encoded or decoded in one pass: all of them where latents depend on those before."""
     return AT_ONCE if model.autoencoder.time_factor == 1 else frames
 
 
 def blank_canvas(
-    model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0
+    model: Model, *, count: int, frames: int, fps: float, height: int, width: int, start_s: float = 0.0, video: bool = True
 ) -> Canvas:
-    """A canvas of this model on which nothing is known."""
+    """A canvas of this model on which nothing is known. video: whether it has a video track."""
     cell = model.config.cell_px
-    grid = (-(-height // cell), -(-width // cell))
+    grid = video_grid(model, height, width) if video else None
     config = model.config.denoiser
     return blank(
         batch=count, frames=frames, fps=fps, slots=config.slots, schema=config.schema, vectors=config.vectors, grid=grid,
         cell_values=config.cell_values, cell_units=cell_units(height / cell), start_s=start_s, device=model.device,
     )  # fmt: skip
+
+
+def video_grid(model: Model, height: int, width: int) -> tuple[int, int]:
+    """Video cells (down, across) of pictures of a size in pixels."""
+    cell = model.config.cell_px
+    return -(-height // cell), -(-width // cell)
+
+
+def unknown_cells(model: Model, frames: int, height: int, width: int) -> Tensor:
+    """The video [1, T, h, w, P] of a blank canvas."""
+    return torch.zeros(1, frames, *video_grid(model, height, width), model.config.denoiser.cell_values, device=model.device)
 
 
 def padded_size(model: Model, height: int, width: int) -> tuple[int, int]:
@@ -148,14 +169,45 @@ def decode_clips(
     settings: Sequence[dict[str, Any]],
 ) -> list[Clip]:
     """The finished canvas as clips, one for each sample: pixels from the video track, the scene from the others."""
-    with torch.inference_mode():
-        latents = from_cells(canvas.values["video"], model.config.denoiser.patch)
-        parts = torch.split(latents, _at_once(model, latents.shape[1]), 1)
-        pictures = np.concatenate([to_uint8(model.autoencoder.decode(part))[:, :, :height, :width] for part in parts], 1)
+    return clips_of(
+        canvas, decode_cells(model, [canvas.values["video"]], canvas.num_frames, height, width),
+        fps=fps, captions=captions, settings=settings,
+    )  # fmt: skip
+
+
+def decode_cells(model: Model, parts: Iterable[Tensor], frames: int, height: int, width: int) -> list[Frames]:
+    """Video cells as pixels uint8 [T, H, W, 3], one array for each sample.
+
+    Args:
+        model: The model with the autoencoder.
+        parts: Cells [B, n, h, w, P] of frames that follow one another. Each part is decoded as it comes, where pictures do not
+            depend on those before.
+        frames: T, the frames of all parts together.
+        height, width: H and W; what the cells show beyond is cut off.
+    """
+    if model.autoencoder.time_factor != 1:
+        parts = [torch.cat(list(parts), 1)]
+    buffers: list[FrameBuffer] = []
+    for part in parts:
+        latents = from_cells(part, model.config.denoiser.patch)
+        buffers = buffers or [FrameBuffer(frames) for _ in range(len(part))]
+        for piece in torch.split(latents, _at_once(model, latents.shape[1]), 1):
+            with torch.inference_mode():
+                pictures = to_uint8(model.autoencoder.decode(piece))[:, :, :height, :width]
+            for buffer, shown in zip(buffers, pictures, strict=True):
+                for picture in shown:
+                    buffer.append(picture)
+    return [buffer.take() for buffer in buffers]
+
+
+def clips_of(
+    canvas: Canvas, pictures: Sequence[Frames], *, fps: float, captions: Sequence[str], settings: Sequence[dict[str, Any]]
+) -> list[Clip]:
+    """Pictures [T, H, W, 3] of each sample as clips, with the scenes of a finished canvas."""
     tracks = {name: canvas.values[name].float().cpu().numpy() for name in ("state", "camera", "scene")}
     return [
         Clip(
-            frames=np.ascontiguousarray(pictures[i]),
+            frames=pictures[i],
             fps=fps,
             state=decode_scene(tracks["state"][i], tracks["camera"][i], tracks["scene"][i], fps=fps),
             caption=captions[i],

@@ -17,7 +17,17 @@ from kinema.canvas import conditioning
 from kinema.canvas.canvas import Canvas
 from kinema.diffusion.seeds import frame_seed
 from kinema.inference import pipeline
-from kinema.inference.canvas_io import blank_canvas, check_seed, decode_clips, encode_frames, encode_prompt, padded_size
+from kinema.inference.canvas_io import (
+    blank_canvas,
+    check_seed,
+    clips_of,
+    decode_cells,
+    decode_clips,
+    encode_frames,
+    encode_prompt,
+    padded_size,
+    video_grid,
+)
 from kinema.inference.checkpoint import WindowCheckpoint
 from kinema.inference.keyframes import MOVING as MOVING_FIELDS
 from kinema.inference.keyframes import Named, known_identities, lay_scenes, named_objects
@@ -25,9 +35,11 @@ from kinema.inference.pipeline import Progress, estimate_state
 from kinema.inference.rollout import prefill, render_frames, split_frames, step
 from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import Clip
+from kinema.media.frame_buffer import each, held
 from kinema.models.hub import Model
 from kinema.playground.vocabulary import article, listing
 from kinema.scene.encoding import decode_scene
+from kinema.scene.geometry import cell_units
 from kinema.scene.scene import Scene
 from kinema.text.prompt_check import rewrite
 from kinema.types import Frames
@@ -40,10 +52,8 @@ AT_ONCE = 64
 
 def paste(clip: Clip, known: dict[int, Frames]) -> Clip:
     """The clip with the known pictures themselves at their frames, in place of their reconstructions by the autoencoder."""
-    frames = clip.frames.copy()
-    for index, picture in known.items():
-        frames[index] = picture
-    return replace(clip, frames=frames)
+    shown = (known.get(index, frame) for index, frame in enumerate(each(clip.frames)))
+    return replace(clip, frames=held(shown, clip.num_frames))
 
 
 def film_canvas(
@@ -62,6 +72,21 @@ def film_canvas(
         model, filled, fps=fps, height=size[1], width=size[0], captions=[prompt] * canvas.batch,
         settings=[{**record, "seed": seed} for seed in seeds],
     )  # fmt: skip
+
+
+def film_by_window(
+    model: Model, canvas: Canvas, video: pipeline.Video, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int],
+    prompt: str, settings: dict[str, Any], progress: Progress | None,
+) -> Clip:  # fmt: skip
+    """As `film_canvas` with one sample, of whose video no frame is known entirely: a canvas without a video, and what gives the
+    video of some of its frames. However long the film is, only a window of its video is in memory."""
+    seeds, (width, height) = [check_seed(seed)], size
+    units = video_grid(model, height, width)[1] * cell_units(height / model.config.cell_px)
+    canvas = pipeline.plan_state(model, pipeline.propagate_identity(canvas), options, seeds, progress, half_width=units / 2)
+    parts = pipeline.render_windows(model, canvas, video, options, seeds, progress)
+    pictures = decode_cells(model, parts, canvas.num_frames, height, width)
+    record = {**settings_of(model, options, prompt), **settings, "seed": seed}
+    return clips_of(canvas, pictures, fps=fps, captions=[prompt], settings=[record])[0]
 
 
 def _warn_of_absent(filled: Canvas, named: Named | None) -> None:

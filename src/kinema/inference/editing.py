@@ -16,6 +16,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.inference.keyframes import count_new_objects, named_objects, new_identities
 from kinema.media import Clip
+from kinema.media.frame_buffer import each, held
 from kinema.scene.encoding import decode_scene, encode_camera, project_identity
 from kinema.scene.scene import Scene
 from kinema.types import Frames
@@ -90,9 +91,13 @@ def compose(old: Frames, new: Frames, mask: Mask) -> Frames:
         depth += inner
         near = np.pad(inner, 1, constant_values=True)
         inner = inner & near[:-2, 1:-1] & near[2:, 1:-1] & near[1:-1, :-2] & near[1:-1, 2:]
-    share = (depth / (FEATHER + 1))[None, ..., None]
-    mixed = np.round(old + share * (new.astype(np.float64) - old)).astype(np.uint8)
-    return np.where(mask[None, ..., None], mixed, old)
+    share = (depth / (FEATHER + 1))[..., None]
+
+    def composed(before: Frames, after: Frames) -> Frames:
+        mixed = np.round(before + share * (after.astype(np.float64) - before)).astype(np.uint8)
+        return np.where(mask[..., None], mixed, before)
+
+    return held(map(composed, each(old), each(new)), len(old))
 
 
 def masked_state(canvas: Canvas, perceived: Canvas, mask: Mask, prompt: str, strength: float, fps: float) -> Canvas:

@@ -151,12 +151,15 @@ def check_size(config: ModelConfig, size: str | Size | None) -> Size:
 MEMORY, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
-def memory_needed(config: ModelConfig, frames: int, width: int, height: int, count: int) -> int:
-    """Bytes that filming takes at its peak, by the pixels and the activations of one window."""
-    pixels = frames * width * height * 3 * (1 + 4 + 4) * count
+def memory_needed(config: ModelConfig, frames: int, width: int, height: int, count: int, *, by_window: bool = False) -> int:
+    """Bytes that filming takes at its peak, by the pixels and the activations of one window. by_window: the pictures are made
+    window by window and held in a file; of all frames only the states are in memory."""
+    shown = min(frames, config.film_window) if by_window else frames
+    pixels = shown * width * height * 3 * (1 + 4 + 4) * count
     cells = (width / config.cell_px) * (height / config.cell_px) + config.denoiser.slots + 1
     window = min(frames, config.window) * cells * config.denoiser.width * 4 * 24 * count
-    return int(pixels + window + 0.6e9)
+    states = frames * config.denoiser.slots * config.denoiser.schema.features * 4 * 12 * count if by_window else 0
+    return int(pixels + states + window + 0.6e9)
 
 
 def memory_free() -> int:
@@ -171,8 +174,10 @@ def memory_free() -> int:
     return max(min(available), 0)
 
 
-def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int) -> int:
-    """The number of frames; SizeError for what cannot be filmed."""
+def check_duration(
+    config: ModelConfig, seconds: float, fps: float, width: int, height: int, count: int, *, by_window: bool = False
+) -> int:
+    """The number of frames; SizeError for what cannot be filmed. by_window: as in `memory_needed`."""
     for name, value in (("seconds", seconds), ("fps", fps)):
         if not is_number(value):
             raise InputError(f"{name} {value!r}: expected a number")
@@ -186,7 +191,7 @@ def check_duration(config: ModelConfig, seconds: float, fps: float, width: int, 
     if not is_whole(count) or count < 1:
         raise InputError(f"count {count!r}: expected a whole number from 1 on")
     frames = max(round(seconds * fps), 1)
-    needed, free = memory_needed(config, frames, width, height, count), memory_free()
+    needed, free = memory_needed(config, frames, width, height, count, by_window=by_window), memory_free()
     if needed > 0.9 * free:
         most = seconds * 0.9 * free / needed
         raise SizeError(

@@ -14,7 +14,7 @@ Axes: B batch, T frames, h x w video cells, K slots, F features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -55,6 +55,8 @@ network's own error, and a sample at temperature 1 adds it once more (docs/train
 Progress = Callable[[str, int, int], None]
 EncodeFrames = Callable[[Tensor], Tensor]
 """Video cells [B, n, h, w, P] of the frames of these numbers [n]."""
+Video = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Values [B, n, h, w, P] and levels [B, n, h, w] of the video at the frames of these numbers [n]."""
 OnFrames = Callable[[Canvas, int], None]
 """Called with a canvas while it is filled, once its state is planned, and with the number of frames that are rendered."""
 
@@ -90,11 +92,11 @@ def estimate_state(
         return picked if encode is None else conditioning.with_video(picked, encode(index[chunk]))
 
     part = _detect_slots(model, part, [_detect(model, shown(chunk)) for chunk in chunks])
-    names, done = [name for name in part.values if name != "video"], []
+    values = {name: x.clone() for name, x in part.values.items() if name != "video"}
     for chunk in chunks:
         made = sample_canvas(model, shown(chunk), options, seeds, steps=PERCEIVE_STEPS, guidance=1.0).values
-        done.append({name: made[name] for name in names})
-    values = {name: torch.cat([d[name] for d in done], 1) for name in names}
+        for name, value in values.items():
+            value[:, chunk] = made[name].to(value)
     state = torch.where(part.levels["state"] == 0, part.values["state"], values["state"])
     values["camera"] = _settled_camera(part, values["camera"])
     place = part.levels["state"][..., part.schema.slice("position")][..., 0]
@@ -236,10 +238,12 @@ def _spread(x: Tensor, index: Tensor, frames: int) -> Tensor:
 
 def plan_state(
     model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], progress: Progress | None = None,
-    checkpoint: WindowCheckpoint | None = None,
+    checkpoint: WindowCheckpoint | None = None, half_width: float | None = None,
 ) -> Canvas:  # fmt: skip
     """Sample every track but the video, window by window; identities are decided in the first window. Where only the text is known,
-    the best of several candidates is finished (`kinema.inference.candidates`)."""
+    the best of several candidates is finished (`kinema.inference.candidates`). half_width: half the width of the picture in units;
+    None: that of the canvas's video."""
+    half_width = _half_width(canvas) if half_width is None else half_width
     names = ["state", *canvas.schema.vectors]
     windows = _windows(canvas.num_frames, model.config.window, OVERLAP)
     identity: Tensor | None = None
@@ -254,7 +258,7 @@ def plan_state(
         tracks = None if checkpoint is None else checkpoint.load("plan", number)
         if tracks is None:
             window_seeds = [window_seed(seed, number) for seed in seeds]
-            planned = _plan_window(model, part, options, window_seeds, _half_width(canvas), report)
+            planned = _plan_window(model, part, options, window_seeds, half_width, report)
             tracks = {name: planned.values[name] for name in names}
             if checkpoint is not None:
                 checkpoint.save("plan", number, tracks)
@@ -299,27 +303,15 @@ def render_video(
     watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> Canvas:  # fmt: skip
     """Sample the video of a planned canvas, window by window; known pictures stay as they are."""
-    pending = (canvas.levels["video"].flatten(2) > 0).any(-1).any(0)
+    pending = _pending(canvas.levels["video"])
     planned = canvas.values["state"]
     canvas = canvas.with_values({"state": project_for_render(planned, canvas.schema)})
     windows = _windows(canvas.num_frames, model.config.film_window, 0)
     for number, (begin, stop) in enumerate(windows):
         index = torch.arange(begin, stop)
         if bool(pending[index].any()):
-            render = model.denoiser.renders and _known(canvas, index)
-            index = index[pending[index]] if render else index
-            part = canvas.pick(index)
-            tracks = None if checkpoint is None else checkpoint.load("film", number)
-            if tracks is None:
-                window_seeds = [window_seed(seed, number, video=True) for seed in seeds]
-                made = sample_canvas(
-                    model, part, options, window_seeds, steps=options.num_render_steps, guidance=1.0,
-                    temperature=FILM_TEMPERATURE, render=render,
-                )  # fmt: skip
-                tracks = {"video": made.values["video"]}
-                if checkpoint is not None:
-                    checkpoint.save("film", number, tracks)
-            canvas = canvas.write_part(part.with_values(tracks), index, ["video"], 0.0)
+            made, index = _render_window(model, canvas.pick(index), pending[index], options, seeds, number, checkpoint)
+            canvas = canvas.write_part(made, begin + index, ["video"], 0.0)
         if progress is not None:
             progress("film", number + 1, len(windows))
         if watch is not None:
@@ -327,9 +319,65 @@ def render_video(
     return canvas.with_values({"state": planned})
 
 
-def _known(canvas: Canvas, index: Tensor) -> bool:
-    """Whether all that a picture is drawn from is known in these frames."""
-    return all(bool((canvas.levels[name][:, index] == 0).all()) for name in ("state", "scene", "camera"))
+def render_windows(
+    model: Model,
+    canvas: Canvas,
+    video: Video,
+    options: SamplingConfig,
+    seeds: Sequence[int],
+    progress: Progress | None = None,
+) -> Iterator[Tensor]:
+    """Sample the video of a planned canvas without one as `render_video` does, and give it window by window, [B, n, h, w, P], so
+    that never all of it is in memory. video: what is known of it."""
+    canvas = canvas.with_values({"state": project_for_render(canvas.values["state"], canvas.schema)})
+    windows = _windows(canvas.num_frames, model.config.film_window, 0)
+    rendered, shown = 0, torch.zeros(0)
+    for number, (begin, stop) in enumerate(windows):
+        values, levels = video(torch.arange(begin, stop))
+        pending, shared = _pending(levels), rendered - begin
+        if shared > 0:  # frames that the window before this one has rendered
+            values = torch.cat([shown[:, -shared:], values[:, shared:]], 1)
+            levels = torch.cat([torch.zeros_like(levels[:, :shared]), levels[:, shared:]], 1)
+        part = canvas.pick(torch.arange(begin, stop)).with_track("video", values, levels)
+        if bool(pending.any()):
+            made, index = _render_window(model, part, pending, options, seeds, number)
+            part = part.write_part(made, index, ["video"], 0.0)
+        shown, rendered = part.values["video"], stop
+        yield shown[:, shared:]
+        if progress is not None:
+            progress("film", number + 1, len(windows))
+
+
+def _pending(levels: Tensor) -> Tensor:
+    """Frames [T] of which something is unknown, by levels [B, T, h, w]."""
+    return (levels.flatten(2) > 0).any(-1).any(0)
+
+
+def _render_window(
+    model: Model, part: Canvas, pending: Tensor, options: SamplingConfig, seeds: Sequence[int], number: int,
+    checkpoint: WindowCheckpoint | None = None,
+) -> tuple[Canvas, Tensor]:  # fmt: skip
+    """Frames of one window with their video, and which of the window's they are [n]: where each is drawn from its own state those
+    that are pending, else all."""
+    render = model.denoiser.renders and _known(part)
+    index = torch.arange(part.num_frames)
+    index = index[pending] if render else index
+    part = part.pick(index)
+    tracks = None if checkpoint is None else checkpoint.load("film", number)
+    if tracks is None:
+        made = sample_canvas(
+            model, part, options, [window_seed(seed, number, video=True) for seed in seeds], steps=options.num_render_steps,
+            guidance=1.0, temperature=FILM_TEMPERATURE, render=render,
+        )  # fmt: skip
+        tracks = {"video": made.values["video"]}
+        if checkpoint is not None:
+            checkpoint.save("film", number, tracks)
+    return part.with_values(tracks), index
+
+
+def _known(canvas: Canvas) -> bool:
+    """Whether all that a picture is drawn from is known in every frame."""
+    return all(bool((canvas.levels[name] == 0).all()) for name in ("state", "scene", "camera"))
 
 
 def fill_canvas(

@@ -8,6 +8,7 @@ decoded. Transparent pixels are put on white.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ MOVING = ("PNG", "GIF", "WEBP", "AVIF")
 """Pictures whose frames follow one another in time; in other kinds they are pages or previews, of which the first counts."""
 LEAST_SIDE = 128
 """Pixels of the shorter side below which pictures are not shrunk to save memory."""
+DECODER_BYTES = 96 << 20
+"""Decoder threads hold a frame or more each; there are as many threads as frames of so many bytes, and of cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +237,7 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
             raise MediaError(f"{path} holds a kind of video that is not known here; try converting it to MP4")
         limits.check_picture(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = _threads(stream.codec_context.width, stream.codec_context.height)
         stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         tags = {name.lower(): value for name, value in container.metadata.items()}
         settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
@@ -257,6 +261,11 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
         clip = replace(clip, sound=sound)
     shrunk = wanted.size(width, height, expected) != (width, height)
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
+
+
+def _threads(width: int, height: int) -> int:
+    """With how many threads a film is decoded."""
+    return max(min(os.cpu_count() or 1, DECODER_BYTES // (3 * max(width * height, 1))), 1)
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
@@ -286,16 +295,18 @@ def _decode(
     """Frames [T, H, W, 3] and their times in seconds. expected: about how many there are."""
     import av
 
-    frames = FrameBuffer(expected, wanted.last)
+    frames = FrameBuffer(expected if wanted.max_bytes is None else 0, wanted.last)
     times: deque[float] = deque(maxlen=wanted.last)
     reason, number, stopped = "", 0, False
     stretch = float(stream.sample_aspect_ratio or 1) or 1.0
+    orientation = _Orientation()
     try:
         for frame in _decoded(container, stream):
             if number == wanted.first:
                 stopped = True
                 break
-            pixels = _upright(frame, wanted.size(max(round(frame.width * stretch), 1), frame.height, expected))
+            size = wanted.size(max(round(frame.width * stretch), 1), frame.height, expected)
+            pixels = _upright(frame, size, orientation.of(frame))
             if wanted.max_bytes is not None and number and (number + 1) * pixels.nbytes > wanted.max_bytes:
                 stopped = True
                 break
@@ -337,16 +348,33 @@ def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
     return promised - (times[-1] - times[0] + step) - max(1.5 * step, 0.05)
 
 
-def _upright(frame: Any, size: tuple[int, int]) -> Frames:
-    """uint8 [H, W, 3] of a decoded frame at a size (width, height): turned and mirrored as its display matrix says, on white."""
+class _Orientation:
+    """The display matrices of the frames of one film. Reading `frame.side_data` makes PyAV's frame and its side data refer to each
+    other, so that the frame's surface (12 MB in 4K) stays until Python's garbage collector runs, a hundred frames later. So the
+    matrix is read of the first frame, and again only where the angle differs."""
+
+    def __init__(self) -> None:
+        self._angle: int | None = None
+        self._matrix: NDArray[np.int32] | None = None
+
+    def of(self, frame: Any) -> NDArray[np.int32] | None:
+        """The matrix, 3 x 3 numbers in a row; None if the frame is shown as it is stored."""
+        if frame.rotation != self._angle:
+            stored = frame.side_data.get("DISPLAYMATRIX")
+            self._angle = frame.rotation
+            self._matrix = None if stored is None else np.frombuffer(bytes(stored), np.int32)
+        return self._matrix
+
+
+def _upright(frame: Any, size: tuple[int, int], matrix: NDArray[np.int32] | None) -> Frames:
+    """uint8 [H, W, 3] of a decoded frame at a size (width, height): turned and mirrored as a display matrix says, on white."""
     if any(part.is_alpha for part in frame.format.components):
         clear = frame.reformat(*size, "rgba", interpolation=CONVERSION, threads=1).to_ndarray().astype(np.uint16)
         alpha = clear[..., 3:]
         pixels = ((clear[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     else:
         pixels = frame.reformat(*size, "rgb24", interpolation=CONVERSION, threads=1).to_ndarray()
-    stored = frame.side_data.get("DISPLAYMATRIX")
-    return np.ascontiguousarray(pixels if stored is None else turned(pixels, np.frombuffer(bytes(stored), np.int32)))
+    return np.ascontiguousarray(pixels if matrix is None else turned(pixels, matrix))
 
 
 def turned(pixels: Frames, matrix: NDArray[np.int32]) -> Frames:

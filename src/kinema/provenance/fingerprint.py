@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kinema.media.frame_buffer import each
 from kinema.types import Frames
 
 SIDE = 16
@@ -29,7 +30,7 @@ def small_copies(frames: Frames, most: int = MOST_STORED) -> Copies:
     """Small copies [n, S, S, 3] of up to `most` of the frames [T, H, W, 3], evenly spread."""
     index = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
     box = Image.Resampling.BOX
-    return np.stack([np.asarray(Image.fromarray(frames[i]).resize((SIDE, SIDE), box)) for i in index])
+    return np.stack([np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), box)) for frame in each(frames, index)])
 
 
 def same_content(shown: Copies, stored: Copies) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kinema.errors import InputError
+from kinema.media.frame_buffer import each, held
 from kinema.types import Frames
 
 SHARE = 8
@@ -28,7 +29,11 @@ def label(frames: Frames, text: str = "AI") -> Frames:
     plate = Image.new("L", (wide, high))
     ImageDraw.Draw(plate).text((pad - left, pad - top), text, fill=255, font=font)
     ink = np.asarray(plate, np.float32)[..., None] / 255
-    out = frames.copy()
-    corner = out[:, height - high :, width - wide :]
-    corner[:] = (corner * (1 - PLATE) * (1 - ink) + INK * ink + 0.5).astype(np.uint8)
-    return out
+
+    def labelled(frame: Frames) -> Frames:
+        out = frame.copy()
+        corner = out[height - high :, width - wide :]
+        corner[:] = (corner * (1 - PLATE) * (1 - ink) + INK * ink + 0.5).astype(np.uint8)
+        return out
+
+    return held(map(labelled, each(frames)), len(frames))

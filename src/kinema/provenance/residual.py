@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kinema.media.frame_buffer import each
 from kinema.types import Floats, Frames
 
 CALM_REACH, RESTLESS_REACH = 24, 6
@@ -36,9 +37,9 @@ def luma(frames: Frames, largest: int) -> Floats:
     """Brightness [T, H, W], 0 to 255, halved until the short side is no longer than `largest`."""
     times = _halvings(frames.shape[1:3], largest)
     out = []
-    for frame in frames:
+    for frame in each(frames):
         red, green, blue = (frame[..., channel].astype(np.uint16) for channel in range(3))
-        bright = ((77 * red + 150 * green + 29 * blue).astype(np.float32) / 256)[None]
+        bright: Floats = (77 * red + 150 * green + 29 * blue)[None].astype(np.float32) / np.float32(256)
         for _ in range(times):
             bright = halved(bright)
         out.append(bright[0])

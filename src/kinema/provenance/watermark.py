@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError
+from kinema.media.frame_buffer import each, held
 from kinema.provenance import pattern
 from kinema.provenance.code import ID_BITS, decode_id, encode_id
 from kinema.provenance.pattern import HOLD, PERIOD, SIDE, SLOTS
@@ -102,15 +103,17 @@ def mark(frames: Frames, id: int, key: bytes = PUBLIC_KEY) -> Frames:
     drawn = pattern.render_pattern(chips[: slots.max() + 1], height, width, chip)
     drawn *= 255 / 10 ** (strength_db(count, height, width) / 20) / np.sqrt(np.square(drawn).mean())
     dither = _dither(height, width)
-    out = np.empty_like(frames)
-    for begin in range(0, count, HOLD):
-        shown = frames[begin : begin + HOLD]
-        strength = (
-            1.0 if count < FEWEST else _strength(luma(shown[len(shown) // 2, None], LARGEST)[0], chip, (height, width))
-        )
-        shift = np.floor(drawn[slots[begin]] * strength + dither).astype(np.int16)[..., None]
-        np.clip(shown + shift, 0, 255, out=out[begin : begin + HOLD], casting="unsafe")
-    return out
+
+    def marked() -> Iterator[Frames]:
+        shift = np.zeros((height, width, 1), np.int16)
+        for number, frame in enumerate(each(frames)):
+            if number % HOLD == 0:
+                middle = frames[number + min(HOLD, count - number) // 2]
+                strength = 1.0 if count < FEWEST else _strength(luma(middle[None], LARGEST)[0], chip, (height, width))
+                shift = np.floor(drawn[slots[number]] * strength + dither).astype(np.int16)[..., None]
+            yield np.clip(frame + shift, 0, 255).astype(np.uint8)
+
+    return held(marked(), count)
 
 
 def _strength(bright: Floats, chip: int, size: tuple[int, int]) -> Floats:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +235,26 @@ def damaged(file: Path, kind: str) -> Path:
     wrong = file.with_name("wrong.tar")
     wrong.write_bytes(changed)
     return wrong
+
+
+@pytest.mark.parametrize(("age_h", "cleared"), [(7, True), (5, False)])
+def test_what_killed_backups_left_is_cleared_once_it_is_old(tmp_path: Path, age_h: float, cleared: bool) -> None:
+    """Names that are nobody's temporary files, and links, stay; while one is young all stay, for its backup may be running."""
+    folder, then = tmp_path / "backups", time.time() - 3600 * age_h
+    left = [folder / ".kinema-0123456789ab.tmp", folder / ".kinema-0123456789ab.tmp.backup"]
+    others = [folder / ".kinema-notes.tmp", folder / "kinema.backup", folder / ".kinema-0123456789ab.tmp.d.e", folder / "b"]
+    staging = folder / ".kinema-a1_b2c3d.tmp"
+    staging.mkdir(parents=True)
+    for path in (*left, *others, staging / "kinema.db"):
+        path.write_bytes(b"half")
+        os.utime(path, (1.0, 1.0))
+    (folder / ".kinema-0123456789ac.tmp").symlink_to(folder / "b")
+    os.utime(staging, (1.0, 1.0))
+    os.utime(staging / "kinema.db", (then, then))
+    Store(tmp_path / "data", None).save(folder / "new.backup")
+    assert (folder / "new.backup").is_file() and all(path.exists() for path in others)
+    assert (folder / ".kinema-0123456789ac.tmp").is_symlink()
+    assert [path.exists() for path in (*left, staging)] == 3 * [not cleared]
 
 
 @pytest.mark.parametrize("kind", ["a byte of a film", "cut off", "its end missing", "empty", "a film"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from kinema.inference.familiarity import FOREIGN
 from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
+from kinema.media.frame_buffer import each, held
 from kinema.media.sound import joined_sound
 from kinema.models.hub import Model, available_models
 from kinema.provenance import Making
@@ -160,4 +162,6 @@ def join_parts(parts: Sequence[tuple[Clip, float, float]], *, size: str, fps: fl
     pieces = [trim(clip, [(start, end)]).resample(fps).fit(*limits.parse_size(size)) for clip, start, end in parts]
     sound = joined_sound([(piece.sound, piece.duration_s) for piece in pieces])
     settings = {"layout": "join", "size": size, "cuts": [[start, end] for _, start, end in parts]}
-    return Clip(frames=np.concatenate([piece.frames for piece in pieces]), fps=fps, sound=sound, settings=settings)
+    shown = chain.from_iterable(each(piece.frames) for piece in pieces)
+    frames = held(shown, sum(piece.num_frames for piece in pieces))
+    return Clip(frames=frames, fps=fps, sound=sound, settings=settings)

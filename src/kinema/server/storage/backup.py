@@ -7,8 +7,10 @@ and never change afterwards. What is deleted while the backup is made is left ou
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ from kinema.server.storage.tables import facts, files, jobs, keys
 
 DATABASE, STORE_ID, FIRST_KEY = "kinema.db", "store-id", "first-key"
 STAGING = ".restoring"
+LEFTOVER = re.compile(r"\.kinema-(?:[0-9a-f]{12}\.tmp(?:\.[A-Za-z0-9]+)?|[a-z0-9_]{8}\.tmp)")
+"""Names of files and folders that are being written (`kinema.media.write.replace_file`, `_save`)."""
+LEFTOVER_S = 6 * 3600.0
 IGNORED = {STAGING, "lost+found"}
 """What a folder may hold that a backup is restored into: what a killed restore left, and what file systems put there."""
 
@@ -58,12 +63,39 @@ def backup(file: Path, *, data: Path, url: str | None = None, force: bool = Fals
     database = Database(url or sqlite_url(data))
     try:
         database.check_data_folder(data.absolute())
+        clear_leftovers(file.absolute().parent)
         counted: list[Contents] = []
         replace_file(file, lambda path: counted.append(_save(path, ArtifactStore(data), database)), force=force)
     finally:
         database.close()
     sync(file.absolute().parent)
     return counted[0]
+
+
+def clear_leftovers(folder: Path) -> list[str]:
+    """Delete the hidden files and folders that killed backups, or other writes of Kinema, left in a folder; returns their names.
+    A write that is under way touches its files all the time, so nothing is deleted as long as any of them is younger than
+    LEFTOVER_S; nor what another user owns, and no links."""
+    leftovers: list[Path] = []
+    newest = 0.0
+    for path in folder.iterdir():
+        if not LEFTOVER.fullmatch(path.name) or path.is_symlink():
+            continue
+        try:
+            times = [one.lstat().st_mtime for one in (path, *(path.rglob("*") if path.is_dir() else ()))]
+            own = path.lstat().st_uid == os.geteuid()
+        except FileNotFoundError:  # finished at this moment, so a write is under way
+            return []
+        newest = max(newest, *times)
+        leftovers += [path] if own else []
+    if time.time() - newest < LEFTOVER_S:
+        return []
+    for path in leftovers:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return [path.name for path in leftovers]
 
 
 def _save(path: Path, store: ArtifactStore, database: Database) -> Contents:

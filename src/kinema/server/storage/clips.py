@@ -8,13 +8,16 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from kinema.errors import OutputError
 from kinema.media import Clip, Sound
+from kinema.media.frame_buffer import held
 from kinema.scene.scene import Scene
+from kinema.types import Frames
 
 SAMPLES, RATE = "samples", "sample_rate"
 """Names of the sound's parts in a file, where the clip has sound."""
@@ -56,7 +59,28 @@ def load_clip(path: Path) -> Clip:
         attributes.pop("notes", None)
         sound = Sound(samples=archive[SAMPLES], rate=int(archive[RATE])) if SAMPLES in archive.files else None
         scene = None if state is None else Scene.from_dict(state)
-        return Clip(frames=archive["frames"], state=scene, sound=sound, **attributes)
+        frames = _frames(archive)
+    return Clip(frames=frames, state=scene, sound=sound, **attributes)
+
+
+def _frames(archive: np.lib.npyio.NpzFile) -> Frames:
+    """The frames uint8 [T, H, W, 3] of a stored clip, one after another, so that large ones are in a file and not in memory."""
+    assert archive.zip is not None
+    with archive.zip.open("frames.npy") as file:
+        read_header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}[read_magic(file)]
+        shape, fortran_order, dtype = read_header(file)
+        if len(shape) != 4 or 0 in shape or fortran_order or dtype != np.uint8:
+            raise ValueError(f"frames stored as {dtype} {shape}, expected uint8 [T, H, W, 3]")
+        size = int(np.prod(shape[1:]))
+        return held((np.frombuffer(_exactly(file, size), np.uint8).reshape(shape[1:]) for _ in range(shape[0])), shape[0])
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    """So many bytes; ValueError if the file ends before."""
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes of a frame, expected {size}")
+    return data
 
 
 @dataclass(frozen=True, kw_only=True)
