@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from kinema.autoencoder import Autoencoder, AutoencoderConfig
-from kinema.datasets.episode_cache import SHARD, EpisodeCache, Order, build_shards
+from kinema.datasets.episode_cache import EpisodeCache, simulate_shard
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.scene_distribution import meeting
 from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.training.caches import build_caches, open_caches
+from kinema.training.recipes import smoke
 
 torch.set_num_threads(1)
 
@@ -69,8 +72,26 @@ def scene() -> Callable[..., Scene]:
 
 
 @pytest.fixture(scope="session")
+def smoke_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for KINEMA_CACHE that holds the episodes of the smoke recipe."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINEMA_CACHE", str(folder))
+        build_caches(smoke(), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_caches(smoke_folder: Path) -> dict[str, EpisodeCache]:
+    """The episodes of the smoke recipe by the names of its phases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINEMA_CACHE", str(smoke_folder))
+        return open_caches(smoke(), workers=1)
+
+
+@pytest.fixture(scope="session")
 def meetings(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
     """Episodes in which things meet, or hide behind a screen."""
     folder = tmp_path_factory.mktemp("meetings")
-    build_shards([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
+    np.savez(folder / "shard-00000.npz", **simulate_shard(meeting(), 40, 80))  # type: ignore[arg-type]
     return EpisodeCache(folder)
