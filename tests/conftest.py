@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,30 @@ from kinema.training.caches import build_caches, open_caches
 from kinema.training.recipes import smoke
 
 torch.set_num_threads(1)
+
+TOGETHER = {
+    "tests/e2e/test_studio": "studio", "tests/e2e/": "server", "tests/golden/": "golden",
+    "tests/training/test_trainer.py": "smoke", "tests/training/test_devices.py": "smoke",
+    "tests/training/test_recorded_world.py": "recorded",
+    "tests/datasets/test_episode_cache.py": "meetings", "tests/models/objects/test_occlusion.py": "meetings",
+    "tests/client/": "client",
+}  # fmt: skip
+"""Tests that share what takes long to make, by how their paths begin: those of a group run in one process."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Groups first, the largest of them before all, then single tests. (xdist's own marks have no effect from pytest 9.1 on.)"""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for path, group in TOGETHER.items() if nodeid.startswith(path)), nodeid)
+
+    return Grouped(config, log)
+
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 
