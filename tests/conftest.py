@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from kinema.autoencoder import Autoencoder, AutoencoderConfig
-from kinema.datasets.episode_cache import SHARD, EpisodeCache, Order, build_shards
+from kinema.datasets.episode_cache import EpisodeCache, simulate_shard
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import Model, ModelConfig
 from kinema.playground.scene_distribution import meeting
 from kinema.scene.scene import COLORS, KINDS, Scene
+from kinema.training.caches import build_caches, open_caches
+from kinema.training.recipes import smoke
 
 torch.set_num_threads(1)
+
+TOGETHER = {
+    "tests/e2e/test_studio": "studio", "tests/e2e/": "server", "tests/golden/": "golden",
+    "tests/training/test_trainer.py": "smoke", "tests/training/test_devices.py": "smoke",
+    "tests/training/test_recorded_world.py": "recorded",
+    "tests/datasets/test_episode_cache.py": "meetings", "tests/models/objects/test_occlusion.py": "meetings",
+    "tests/client/": "client",
+}  # fmt: skip
+"""Tests that share what takes long to make, by how their paths begin: those of a group run in one process."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Groups first, the largest of them before all, then single tests. (xdist's own marks have no effect from pytest 9.1 on.)"""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for path, group in TOGETHER.items() if nodeid.startswith(path)), nodeid)
+
+    return Grouped(config, log)
+
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
 
@@ -69,8 +97,26 @@ def scene() -> Callable[..., Scene]:
 
 
 @pytest.fixture(scope="session")
+def smoke_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for KINEMA_CACHE that holds the episodes of the smoke recipe."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINEMA_CACHE", str(folder))
+        build_caches(smoke(), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_caches(smoke_folder: Path) -> dict[str, EpisodeCache]:
+    """The episodes of the smoke recipe by the names of its phases."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KINEMA_CACHE", str(smoke_folder))
+        return open_caches(smoke(), workers=1)
+
+
+@pytest.fixture(scope="session")
 def meetings(tmp_path_factory: pytest.TempPathFactory) -> EpisodeCache:
     """Episodes in which things meet, or hide behind a screen."""
     folder = tmp_path_factory.mktemp("meetings")
-    build_shards([Order(folder=folder, source=meeting(), episodes=SHARD, base_seed=40)], workers=1)
+    np.savez(folder / "shard-00000.npz", **simulate_shard(meeting(), 40, 80))  # type: ignore[arg-type]
     return EpisodeCache(folder)

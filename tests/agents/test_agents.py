@@ -187,8 +187,8 @@ def test_an_agent_learns_in_a_recorded_world_and_is_scored_in_its_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record_env("CartPole-v1", tmp_path / "d", episodes_wanted=2, size=(48, 64))
-    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
-    folder = str(train_world(tmp_path / "d", out=tmp_path / "run", steps=8, recipe=recipe))
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2, autoencoder_share=0)
+    folder = str(train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=recipe))
     out = str(tmp_path / "agent")
     assert main(["agent", "train", "--inside", folder, "--frames", "64", "--horizon", "4", "-o", out]) == 0
     assert main(["agent", "score", out, "--episodes", "2"]) == 0

@@ -84,11 +84,13 @@ def begun(*words: str) -> World:
 
 
 def test_options_of_the_plan_reach_the_first_frame() -> None:
-    plain = begun("a red ball and a blue box")
-    assert len(begun("a red ball and a blue box", "--strict").state.entities) == len(plain.state.entities)
-    for option in (["--guidance", "1"], ["--candidates", "1"], ["--steps", "2"]):
-        other = begun("a red ball and a blue box", *option)
-        assert not np.array_equal(other.scene.x[0], plain.scene.x[0]), option
+    words, few = ["a red ball and a blue box"], ["a red ball and a blue box", "--steps", "4"]
+    plain = begun(*few)
+    assert len(begun(*few, "--strict").state.entities) == len(plain.state.entities)
+    for given, than in (([*few, "--guidance", "1"], plain), ([*words, "--candidates", "1"], begun(*words))):
+        assert not np.array_equal(begun(*given).scene.x[0], than.scene.x[0]), given
+    other = begun(*words, "--steps", "2")
+    assert not np.array_equal(other.scene.x[0], plain.scene.x[0])
     assert other.steps == 2
 
 

@@ -37,9 +37,11 @@ def alike(a: State, b: State) -> None:
         assert local.dtype == remote.dtype and np.array_equal(local, remote), name
 
 
-def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_most_sessions_steps_go_over_http(
+    url: str, scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kinema.server.api.worlds.MAX_SESSIONS", 1)
-    with RemoteWorld(url, PROMPT, key="ann") as a, RemoteWorld(url, PROMPT, key="ann") as b:
+    with RemoteWorld(url, scene(), key="ann") as a, RemoteWorld(url, scene(), key="ann") as b:
         for _ in range(2):
             assert np.array_equal(a.step(None).frame, b.step(None).frame)
         a.delete()
@@ -47,9 +49,10 @@ def test_beyond_the_most_sessions_steps_go_over_http(url: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("by_socket", [True, False])
-def test_remote_equals_local_bit_for_bit(url: str, by_socket: bool) -> None:
-    local = World(None, PROMPT, seed=7, task="reach the flag")
-    with RemoteWorld(url, PROMPT, key="ann", seed=7, task="reach the flag") as remote:
+def test_remote_equals_local_bit_for_bit(url: str, scene: Callable[..., Scene], by_socket: bool) -> None:
+    start = PROMPT if by_socket else scene()
+    local = World(None, start, seed=7, task="reach the flag")
+    with RemoteWorld(url, start, key="ann", seed=7, task="reach the flag") as remote:
         remote._sockets = by_socket
         alike(local.state, remote.state)
         assert np.array_equal(local.frame, remote.frame)
@@ -66,9 +69,9 @@ def test_remote_equals_local_bit_for_bit(url: str, by_socket: bool) -> None:
         remote.delete()
 
 
-def test_all_that_a_world_does(url: str, tmp_path: Path) -> None:
-    local = World(None, PROMPT, seed=2)._advance(3, (0.5, 0.0))
-    remote = RemoteWorld(url, PROMPT, key="ann", seed=2)
+def test_all_that_a_world_does(url: str, scene: Callable[..., Scene], tmp_path: Path) -> None:
+    local = World(None, scene(1), seed=2)._advance(3, (0.5, 0.0))
+    remote = RemoteWorld(url, scene(1), key="ann", seed=2)
     for _ in range(3):
         remote.step((0.5, 0.0))
     for question in ("where is the red ball?", "what is there?", "how fast is the robot?"):
@@ -120,8 +123,8 @@ def test_it_begins_from_pictures_and_states(url: str, scene: Callable[..., Scene
         assert local.past_frames == remote.past_frames
 
 
-def test_errors_equal_local_errors(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    local, remote = World(None, PROMPT, seed=2), RemoteWorld(url, PROMPT, key="ann", seed=2)
+def test_errors_equal_local_errors(url: str, scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    local, remote = World(None, scene(), seed=2), RemoteWorld(url, scene(), key="ann", seed=2)
     mistakes: list[Callable[[Any], Any]] = [
         lambda world: world.step((2.0, 0.0)),
         lambda world: world.step("left"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,14 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-MODULES = {module_of(path): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
-CLASSES = {node.name: node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+@cache
+def modules() -> dict[str, ast.Module]:
+    return {module_of(path): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+
+
+@cache
+def classes() -> dict[str, ast.ClassDef]:
+    return {node.name: node for tree in modules().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
 def names_in(tree: ast.AST) -> set[str]:
@@ -47,23 +54,23 @@ def names_in(tree: ast.AST) -> set[str]:
 
 def attributes(name: str) -> set[str]:
     """Names of a class and of its base classes in the package."""
-    bases = {base.id for base in CLASSES[name].bases if isinstance(base, ast.Name) and base.id in CLASSES}
-    return names_in(CLASSES[name]).union(*(attributes(base) for base in bases))
+    bases = {base.id for base in classes()[name].bases if isinstance(base, ast.Name) and base.id in classes()}
+    return names_in(classes()[name]).union(*(attributes(base) for base in bases))
 
 
 def exists(dotted: str) -> bool:
     """Whether `kinema.a.b.C.d` or `C.d` is a name of the package; no file is imported."""
     parts = dotted.split(".")
     if parts[0] == "kinema":
-        length = max(n for n in range(1, len(parts) + 1) if ".".join(parts[:n]) in MODULES)
+        length = max(n for n in range(1, len(parts) + 1) if ".".join(parts[:n]) in modules())
         module, parts = ".".join(parts[:length]), parts[length:]
         if not parts:
             return True
-        if parts[0] not in names_in(MODULES[module]):
+        if parts[0] not in names_in(modules()[module]):
             return False
     if len(parts) == 1:
-        return parts[0] in CLASSES or dotted.startswith("kinema.")
-    return parts[0] in CLASSES and parts[1] in attributes(parts[0])
+        return parts[0] in classes() or dotted.startswith("kinema.")
+    return parts[0] in classes() and parts[1] in attributes(parts[0])
 
 
 def codes(path: Path) -> list[str]:

@@ -24,14 +24,6 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 import httpx
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests against the server in one process of those that run side by side: they share it, and the browser."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("server"))
-
-
 @dataclass
 class Running:
     """A server process, where it is and its first key."""

@@ -25,6 +25,7 @@ SPACES = [
     gym.spaces.Discrete(5),
     gym.spaces.Discrete(3, start=-1),
     gym.spaces.MultiDiscrete([2, 4, 3]),
+    gym.spaces.MultiDiscrete([2, 3], start=[1, -1]),
     gym.spaces.MultiBinary(4),
     gym.spaces.Box(-2.0, 5.0, (3,), np.float32),
     gym.spaces.Box(-np.inf, np.inf, (2, 2), np.float64),

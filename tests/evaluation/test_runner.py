@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     kept = tmp_path / "run" / RESULTS
     while running.poll() is None and (not kept.exists() or len(kept.read_text().splitlines()) < 6):
-        pass
+        time.sleep(0.02)
     running.kill()
     running.wait()
     before = len(kept.read_text().splitlines())

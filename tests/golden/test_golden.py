@@ -20,7 +20,6 @@ KEPT = Path(__file__).parent / "results.npz"
 GRAY, NUMBER = 2, 1e-3
 
 
-@pytest.mark.xdist_group("golden")
 @pytest.mark.parametrize("name", RESULTS)
 def test_answers_are_as_before(name: str) -> None:
     kept = np.load(KEPT)

@@ -308,3 +308,15 @@ def test_a_held_queue_begins_nothing(harness: Harness) -> None:
     assert harness.claim() == [] and harness.queue.is_held()
     harness.queue.hold(False)
     assert harness.claim()
+
+
+def test_what_is_ahead_counts_what_is_left_and_the_turns_of_other_keys(harness: Harness) -> None:
+    begun = harness.job(pixel_seconds=4000.0, shape=None)
+    harness.leases.beat(harness.claim(), {begun: (75.0, "plan")})
+    harness.job(pixel_seconds=100.0)
+    mine = harness.job(pixel_seconds=200.0)
+    large = harness.job(key=harness.make_key("other"), pixel_seconds=5000.0)
+    assert harness.queue.ahead(harness.queue.get(mine, None)) == (1, 100 + 300 + 1000), "the own, a turn, a quarter of 4000"
+    assert harness.queue.ahead(harness.queue.get(large, None)) == (0, 300 + 1000)
+    small = harness.job(key=harness.make_key("third"), pixel_seconds=10.0)
+    assert harness.queue.ahead(harness.queue.get(small, None)) == (0, 10 + 10 + 10), "as much as its own of each"

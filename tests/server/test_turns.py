@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +12,8 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from tests.server.conftest import Harness
-from tests.server.test_worker import KILLED, Yard
+from tests.server.killed import killed
+from tests.server.test_worker import Yard
 
 from kinema import api
 from kinema.inference.sampling import SamplingConfig
@@ -87,8 +85,7 @@ def test_a_killed_worker_loses_no_window(tmp_path: Path) -> None:
     yard, other = Yard(tmp_path / "data"), Yard(tmp_path / "other")
     given = {"seconds": 3.0, "size": "48x48", "seed": 5}
     id, again = yard.film(**given), other.film(**given)
-    done = subprocess.run([sys.executable, str(KILLED), str(yard.settings.data), "windows", "3"], check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert killed(yard.settings.data, "windows", 3)
     assert len(list((yard.settings.data / "work" / id).glob("windows-*"))) == 3
     yard.work()
     other.work()

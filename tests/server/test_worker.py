@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +17,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
+
+from tests.server.killed import killed
 
 from kinema.errors import OutputError
 from kinema.media import Clip, Sound
@@ -33,8 +34,6 @@ from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore, new_id
 from kinema.server.storage.clips import load_clip, save_clip
 from kinema.server.storage.database import Database
-
-KILLED = Path(__file__).with_name("killed.py")
 
 
 class Yard:
@@ -96,8 +95,7 @@ def yard(tmp_path: Path) -> Yard:
 def test_killed_at_every_point(yard: Yard, point: str) -> None:
     """kill -9: the job is taken over, published once, paid once; nothing of the dead is left."""
     ids = [yard.job(), yard.job()]
-    done = subprocess.run([sys.executable, str(KILLED), str(yard.settings.data), point], check=False)
-    assert done.returncode == -signal.SIGKILL
+    assert killed(yard.settings.data, point)
     yard.work()
     for id in ids:
         yard.check_published(id)

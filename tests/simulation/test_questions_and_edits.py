@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kinema.errors import InputError
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
+from kinema.simulation.edits import Change, parse
 from kinema.simulation.questions import answer
 from kinema.simulation.state import State
 from kinema.simulation.world import World
@@ -137,6 +139,29 @@ def test_changes_do_what_they_say_and_nothing_else(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "factor"),
+    [
+        ("make the ball bigger", 1.3),
+        ("make the ball smaller", 1 / 1.3),
+        ("make the ball 1.5 times larger", 1.5),
+        ("make the ball 2 times smaller", 0.5),
+    ],
+)
+def test_sizes_change_by_what_is_said(scene: MakeScene, text: str, factor: float) -> None:
+    before = scene(3)
+    after = parse(text, State.of(before, 0.0)).apply(before)
+    np.testing.assert_allclose(after.size, before.size * [factor, 1, 1, 1], rtol=1e-6)
+    np.testing.assert_array_equal(after.x, before.x)
+
+
+def test_what_is_moved_is_in_sight_in_every_frame(scene: MakeScene) -> None:
+    before = replace(scene(3), visible=0.5 * scene(3).visible)
+    after = parse("move the ball up by 3", State.of(before, 0.0)).apply(before)
+    np.testing.assert_allclose(after.y - before.y, [[3, 0, 0, 0]] * 3)
+    np.testing.assert_allclose(after.visible, [[1.0, 0.5, 0.5, 0.0]] * 3)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("move the car left", "there is no car here; there is the red ball"),
@@ -169,8 +194,6 @@ def test_what_is_not_understood_is_said_and_changes_nothing(world: World, text: 
 
 
 def test_another_parser_takes_the_place_of_the_grammar(model: Model, scene: MakeScene) -> None:
-    from kinema.simulation.edits import Change, parse
-
     def robotic(text: str, now: State) -> Change:
         return parse({"weg damit": "remove the ball"}[text], now)
 

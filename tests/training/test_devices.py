@@ -17,22 +17,14 @@ from kinema.diffusion.losses import total
 from kinema.diffusion.shortcut import shortcut_batch
 from kinema.training import trainer as training
 from kinema.training.batches import make_batch
-from kinema.training.caches import open_caches
 from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, smoke
 from kinema.training.scheduled_sampling import Training, scheduled_sampling
 from kinema.training.trainer import Trainer
 
 
-@pytest.fixture(scope="module")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EpisodeCache]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KINEMA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return open_caches(smoke(), workers=1)
-
-
 @pytest.fixture
-def run(caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+def run(smoke_caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
     monkeypatch.setattr(training, "measured_peak", lambda device, dtype: 1e15)
     autoencoder = (
         Autoencoder(AutoencoderConfig(channels=24, depth=3))
@@ -41,7 +33,7 @@ def run(caches: dict[str, EpisodeCache], tmp_path: Path, monkeypatch: pytest.Mon
         .eval()
         .requires_grad_(False)
     )
-    yield Trainer(smoke(), tmp_path, caches, autoencoder, device="meta")
+    yield Trainer(smoke(), tmp_path, smoke_caches, autoencoder, device="meta")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -39,6 +39,8 @@ from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch
 from kinema.training.world_report import LEAST_ENDS, evaluate
 
 RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
+PLAIN = replace(RECIPE, autoencoder_share=0.0)
+"""Without the training of an autoencoder, which takes longer than all else."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_world(recorded, out=tmp_path_factory.mktemp("run"), steps=8, recipe=RECIPE)
+    return train_world(recorded, out=tmp_path_factory.mktemp("run"), steps=4, recipe=RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +270,7 @@ def test_short_episodes_and_a_change_of_mind_do_not_lose_a_run(recorded: Path, t
 
 
 def test_a_world_is_trained_for_the_steps_that_were_given(world: Path) -> None:
-    assert read_config(world).trained["steps"] == checkpoint.load_checkpoint(world.parent)["step"] == 8
+    assert read_config(world).trained["steps"] == checkpoint.load_checkpoint(world.parent)["step"] == 4
 
 
 def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
@@ -341,11 +343,11 @@ def test_a_run_goes_on_from_before_its_first_checkpoint_with_what_was_asked(reco
 def test_a_run_does_not_go_on_with_other_data(recorded: Path, tmp_path: Path) -> None:
     data = tmp_path / "cart"
     shutil.copytree(recorded, data)
-    train_world(data, out=tmp_path / "r", steps=2, recipe=RECIPE)
+    train_world(data, out=tmp_path / "r", steps=2, recipe=PLAIN)
     record("CartPole-v1", data, episodes_wanted=1, size=(32, 48))
     with pytest.raises(InputError, match=r"has changed since the run .*4 episodes, now 5"):
-        train_world(data, out=tmp_path / "r", steps=3, resume=True, recipe=RECIPE)
-    train_world(recorded, out=tmp_path / "r", steps=3, resume=True, recipe=RECIPE)
+        train_world(data, out=tmp_path / "r", steps=3, resume=True, recipe=PLAIN)
+    train_world(recorded, out=tmp_path / "r", steps=3, resume=True, recipe=PLAIN)
 
 
 def test_a_world_is_trained_in_any_thread_and_leaves_torch_as_it_was(recorded: Path, tmp_path: Path) -> None:
@@ -382,7 +384,7 @@ def test_without_a_compiler_a_world_is_trained_all_the_same(
 
     can_compile.cache_clear()
     monkeypatch.setattr(torch, "compile", none)
-    train_world(recorded, out=tmp_path / "r", steps=1, recipe=replace(RECIPE, compile=True))
+    train_world(recorded, out=tmp_path / "r", steps=1, recipe=replace(PLAIN, compile=True))
     can_compile.cache_clear()
     assert "No working C++ compiler found" in caplog.text and "slower" in caplog.text
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,22 @@ from kinema.models.hub import load
 from kinema.scene.schema import PLAYGROUND
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, batch_kind, draw_live_windows, draw_time_bias, make_batch, seen_at
-from kinema.training.caches import folder_of, open_caches
+from kinema.training.caches import folder_of
+from kinema.training.probes import Probes
 from kinema.training.recipes import KINDS, RECIPES, Shape, recipe, smoke
 from kinema.training.run import check_same, open_autoencoder, stored_name, train
-from kinema.training.samples import config_of_recipe
+from kinema.training.samples import PROMPTS, config_of_recipe, draw_prompts
 from kinema.training.trainer import Trainer
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    os.environ["KINEMA_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+@pytest.fixture(autouse=True)
+def cache(smoke_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINEMA_CACHE", str(smoke_folder))
 
 
-@pytest.fixture(scope="module")
-def caches(cache: None) -> dict[str, EpisodeCache]:
-    return open_caches(smoke(), workers=1)
+@pytest.fixture
+def caches(smoke_caches: dict[str, EpisodeCache]) -> dict[str, EpisodeCache]:
+    return smoke_caches
 
 
 def trainer(caches: dict[str, EpisodeCache], out: Path, **changes: object) -> Trainer:
@@ -69,20 +71,20 @@ def moved(run: Trainer, before: dict[str, torch.Tensor]) -> set[str]:
 
 @pytest.mark.parametrize("kind", ["film", "plan", "live"])
 def test_one_batch_is_learned(caches: dict[str, EpisodeCache], tmp_path: Path, kind: str) -> None:
-    """The same batch a hundred times: the loss falls to less than half."""
+    """The same batch 24 times: the loss falls to less than half."""
     run = trainer(caches, tmp_path, warmup=1, precision="float32")
     batch = drawn(run, kind, 1)
-    losses = repeated(run, batch, 100, rate=3.0)
+    losses = repeated(run, batch, 24, rate=3.0)
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_stills_teach_the_local_parts_and_nothing_else(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    """The same stills sixty times: less than half the loss; blocks and slots are as they were."""
+    """The same stills twenty times: less than half the loss; blocks and slots are as they were."""
     few = (Shape(height=64, width=64, share=1.0),)
-    run = trainer(caches, tmp_path, warmup=1, precision="float32", still_pixels=32 * 64 * 64, still_shapes=few)
+    run = trainer(caches, tmp_path, warmup=1, precision="float32", still_pixels=16 * 64 * 64, still_shapes=few)
     stills = drawn(run, "still", 1)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    losses = repeated(run, stills, 60, rate=1.0)
+    losses = repeated(run, stills, 20, rate=1.0)
     assert losses[-1] < 0.5 * losses[0]
     assert moved(run, before) == {"video_in", "splatter", "video_out", "local_head", "detection_head"}
 
@@ -93,7 +95,7 @@ def test_windows_teach_what_draws_known_states_and_nothing_else(caches: dict[str
     crops = drawn(run, "crop", 1)
     assert crops.values["video"].shape[:4] == (8, 1, 8, 8) and crops.cell_units == pytest.approx(160 / 192)
     before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
-    losses = repeated(run, crops, 60, rate=1.0)
+    losses = repeated(run, crops, 24, rate=1.0)
     assert losses[-1] < 0.5 * losses[0]
     assert moved(run, before) == {"video_in", "splatter", "local_head"}
 
@@ -149,13 +151,13 @@ def test_an_upright_picture_does_not_show_what_stands_at_the_side(caches: dict[s
 
 
 def test_resume_equals_uninterrupted(caches: dict[str, EpisodeCache], tmp_path: Path) -> None:
-    whole = trainer(caches, tmp_path / "whole", steps=6)
+    whole = trainer(caches, tmp_path / "whole", steps=6, canary_every=9)
     whole.run()
-    first = trainer(caches, tmp_path / "parts", steps=6)
+    first = trainer(caches, tmp_path / "parts", steps=6, canary_every=9)
     for _ in range(3):
         first.one_step()
     first.save()
-    second = trainer(caches, tmp_path / "parts", steps=6)
+    second = trainer(caches, tmp_path / "parts", steps=6, canary_every=9)
     second.load(checkpoint.load_checkpoint(tmp_path / "parts"))
     second.run()
     assert second.step == whole.step == 6
@@ -197,7 +199,14 @@ def test_worker_processes_make_the_same_batches(caches: dict[str, EpisodeCache],
         ahead.close()
 
 
-def test_whole_run_writes_a_model_that_loads(tmp_path: Path) -> None:
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes of two episodes, and pictures of two short prompts."""
+    monkeypatch.setattr("kinema.training.trainer.Probes", partial(Probes, count=2))
+    monkeypatch.setattr("kinema.training.samples.draw_prompts", partial(draw_prompts, prompts=PROMPTS[:2], frames=8))
+
+
+def test_whole_run_writes_a_model_that_loads(tmp_path: Path, few_samples: None) -> None:
     folder = train("smoke", out=tmp_path / "run", steps=8)
     model = load(folder)
     assert model.config.trained["steps"] == 8
@@ -274,7 +283,7 @@ def test_recipes_have_names_of_their_own_and_share_a_model_s(tmp_path: Path) -> 
         assert config_of_recipe(recipe(name)).name == recipe(name).model_name == f"kinema-{model}"
 
 
-def test_kill_9_loses_nothing_saved(tmp_path: Path, caches: dict[str, EpisodeCache]) -> None:
+def test_kill_9_loses_nothing_saved(tmp_path: Path, caches: dict[str, EpisodeCache], few_samples: None) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "kinema.cli.main", "train", "smoke", "--out", str(out), "--steps", "4000"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)

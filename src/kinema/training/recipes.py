@@ -272,7 +272,7 @@ def base() -> Recipe:
 
 
 def smoke() -> Recipe:
-    """The whole path at the smallest size, for tests and for trying a set-up. One to three minutes from nothing, since episodes
+    """The whole path at the smallest size, for tests and for trying a set-up. Less than a minute from nothing; a few episodes
     are simulated first."""
     small = tiny_recipe()
     return replace(
@@ -283,7 +283,7 @@ def smoke() -> Recipe:
             Phase(
                 name="one shape",
                 distribution=scene_distribution.one_shape(),
-                episodes=500,
+                episodes=64,
                 base_seed=7_000_000,
                 until=1.0,
                 still_share=0.3,
@@ -293,10 +293,10 @@ def smoke() -> Recipe:
         steps=8,
         plan_batch=4,
         plan_frames=12,
-        acting=replace(small.acting, episodes=500, base_seed=8_000_000),
+        acting=replace(small.acting, episodes=64, base_seed=8_000_000),
         own_most=2,
         meeting_frames=6,
-        meeting=replace(small.meeting, episodes=500, base_seed=9_000_000),
+        meeting=replace(small.meeting, episodes=64, base_seed=9_000_000),
         film_cells=2 * 8 * 16,
         film_frames=8,
         still_pixels=8 * 64 * 64,
