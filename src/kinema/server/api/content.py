@@ -14,6 +14,7 @@ from kinema.inference.limits import parse_size
 from kinema.server.api.bodies import Route
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS, not_found, refuse
+from kinema.server.api.responses import StoredFileResponse
 from kinema.server.jobs.publish import SHEET, STATE, THUMBNAIL, VIDEO, sheet_shape
 from kinema.server.services import Services
 from kinema.server.storage.formats import ENDINGS
@@ -116,7 +117,7 @@ async def content(
         columns, rows, frames = sheet_shape(job.frames)
         headers["x-kinema-spritesheet"] = f"columns={columns};rows={rows};frames={frames}"
     given_name = f"{video_id}.mp4" if variant == "download" else None
-    return FileResponse(path, media_type=FILES[variant][1], headers=headers, filename=given_name)
+    return StoredFileResponse(path, media_type=FILES[variant][1], headers=headers, filename=given_name)
 
 
 def _preview(services: Services, id: str) -> Response:
@@ -137,4 +138,6 @@ async def _formatted(services: Services, job: Row[Any], format: str) -> Response
         width, height = parse_size(job.size)
         path = await services.run_apart(services.formats.get, format, job.id, path, 3 * width * height * job.frames)
     headers = {**CACHED, "x-kinema-manifest": "yes" if format == "mp4" else "no"}
-    return FileResponse(path, media_type=media_type, headers=headers, filename=file_name(job.title, job.id, ending, set()))
+    return StoredFileResponse(
+        path, media_type=media_type, headers=headers, filename=file_name(job.title, job.id, ending, set())
+    )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, Self
 
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
+from kinema.errors import ApiError
 from kinema.server.api.errors import refuse
 from kinema.types import T
 
@@ -52,3 +56,27 @@ class Deleted(BaseModel):
     id: str
     object: str
     deleted: Literal[True] = True
+
+
+class StoredFileResponse(FileResponse):
+    """A file, or the part of it that `Range` asks for. A range that there is not is refused with an error object, where Starlette
+    sends plain text."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal: JSONResponse | None = None
+
+        async def pass_on(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                headers, came = Headers(raw=message["headers"]), Headers(scope=scope).get("range", "")
+                content_range = {name: value for name, value in headers.items() if name == "content-range"}
+                size = content_range.get("content-range", "").rpartition("/")[2]
+                expected = f"a range within its {size} bytes" if size else "one such as bytes=0-1023"
+                error = ApiError(message["status"], f"Range {came[:80]!r}: expected {expected}", code="invalid_range")
+                refusal = JSONResponse(error.body(), error.status, headers=content_range)
+            if refusal is None:
+                await send(message)
+
+        await super().__call__(scope, receive, pass_on)
+        if refusal is not None:
+            await refusal(scope, receive, send)

@@ -27,7 +27,7 @@ from kinema.scene.scene import Scene
 from kinema.server.api.bodies import Route, raw_body
 from kinema.server.api.dependencies import FILE_FORM, CallerDep, Filmer, ManagerDep, ServicesDep, caller_who
 from kinema.server.api.errors import ERRORS, refuse
-from kinema.server.api.responses import Deleted, Page
+from kinema.server.api.responses import Deleted, Page, StoredFileResponse
 from kinema.server.api.video_object import Video
 from kinema.server.api.world_schema import (
     START_EXAMPLE,
@@ -293,7 +293,7 @@ async def get_world_file(on: Readable, id: str) -> FileResponse:
     except BaseException:
         folder.cleanup()
         raise
-    return FileResponse(
+    return StoredFileResponse(
         path, media_type="application/octet-stream", filename=f"{id}.world", background=BackgroundTask(folder.cleanup)
     )
 
