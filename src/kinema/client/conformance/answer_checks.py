@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from kinema.client.conformance.answers import error_fault, json_of, outline
-from kinema.client.conformance.check import CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.content_checks import UNKNOWN_ID
 from kinema.client.conformance.target import ServerUnderTest
 
@@ -24,7 +24,7 @@ def _named(answer: httpx.Response) -> str:
     return f"{answer.request.method} {answer.request.url.path[:60]}: {outline(answer)}"
 
 
-@register("run.errors_are_json", "required", "Errors are read as JSON; of an HTML page only the status is left.")
+@add_check("run.errors_are_json", "required", "Errors are read as JSON; of an HTML page only the status is left.")
 def _errors_are_json(server: ServerUnderTest) -> str:
     errors = _errors(server)
     bad = [answer for answer in errors if not isinstance(json_of(answer), dict)]
@@ -32,7 +32,7 @@ def _errors_are_json(server: ServerUnderTest) -> str:
     return f"{len(errors)} errors"
 
 
-@register(
+@add_check(
     "run.error_objects",
     "required",
     "`message`, `type`, `param` and `code` of every exception are read from the answer.",
@@ -45,7 +45,7 @@ def _error_objects(server: ServerUnderTest) -> str:
     return f"{len(errors)} errors"
 
 
-@register(
+@add_check(
     "run.error_param", "optional", "`error.param` names the parameter that was refused, so that a form can mark its field."
 )
 def _error_param(server: ServerUnderTest) -> str:
@@ -54,11 +54,11 @@ def _error_param(server: ServerUnderTest) -> str:
     param = error.get("param") if isinstance(error, dict) else None
     if param is None:
         raise NotOffered("param is null or missing for bad seconds")
-    require(param == "seconds", brief(param), '"seconds"')
+    require(param == "seconds", one_line(param), '"seconds"')
     return "seconds"
 
 
-@register(
+@add_check(
     "run.request_id", "optional", "`error.request_id` is the header x-request-id, which people quote when they ask for help."
 )
 def _request_id(server: ServerUnderTest) -> str:
@@ -68,10 +68,10 @@ def _request_id(server: ServerUnderTest) -> str:
         raise NotOffered("there is no header x-request-id")
     require(len(ids) == len(errors), f"in {len(ids)} of {len(errors)} errors", "in all of them")
     require(len(set(ids)) == len(ids), "the same id twice", "an id for each request")
-    return brief(ids[0])
+    return one_line(ids[0])
 
 
-@register("run.never_5xx", "required", "A status from 500 on is tried again by the client, though the mistake is its own.")
+@add_check("run.never_5xx", "required", "A status from 500 on is tried again by the client, though the mistake is its own.")
 def _never_5xx(server: ServerUnderTest) -> str:
     bad = [answer for answer in server.answers if answer.status_code >= 500]
     if not server.answers:

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import httpx
 
-from kinema.client.conformance.check import CheckFailed, brief, require
+from kinema.client.conformance.check import CheckFailed, one_line, require
 
 STATUSES = ("queued", "in_progress", "completed", "failed")
 LIVE_STATUSES = STATUSES[:2]
@@ -20,7 +20,7 @@ def outline(answer: httpx.Response) -> str:
     """A status and the beginning of the body, on one line."""
     kind = answer.headers.get("content-type", "")
     is_text = "json" in kind or kind.startswith("text/")
-    body = brief(answer.text) if is_text else f"{len(answer.content)} bytes of {kind or 'no content-type'}"
+    body = one_line(answer.text) if is_text else f"{len(answer.content)} bytes of {kind or 'no content-type'}"
     return f"{answer.status_code} {body}".strip()
 
 
@@ -49,7 +49,7 @@ def refused(answer: httpx.Response, *statuses: int) -> str:
     payload = json_of(answer)
     require(isinstance(payload, dict), outline(answer), f"{expected} with an error as a JSON object")
     error = payload.get("error")
-    return f"{answer.status_code} {brief(error['message'])}" if not error_fault(answer) else outline(answer)
+    return f"{answer.status_code} {one_line(error['message'])}" if not error_fault(answer) else outline(answer)
 
 
 def error_fault(answer: httpx.Response) -> str:
@@ -69,7 +69,7 @@ def error_fault(answer: httpx.Response) -> str:
     return f"error.{bad[0]} is neither a text nor null" if bad else ""
 
 
-def is_whole(value: Any) -> TypeGuard[int]:
+def is_integer(value: Any) -> TypeGuard[int]:
     """Whether a value is an integer of JSON."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -82,7 +82,7 @@ def pixels_of(size: Any) -> tuple[int, int]:
     """Width and height of "WIDTHxHEIGHT"."""
     match = SIZE.fullmatch(size) if isinstance(size, str) else None
     if match is None:
-        raise CheckFailed(f"size {brief(size)}", 'a text such as "1280x720"')
+        raise CheckFailed(f"size {one_line(size)}", 'a text such as "1280x720"')
     return int(match[1]), int(match[2])
 
 
@@ -91,4 +91,4 @@ def number_of(text: Any) -> float:
     try:
         return float(text)
     except (TypeError, ValueError):
-        raise CheckFailed(f"seconds {brief(text)}", 'a text such as "4"') from None
+        raise CheckFailed(f"seconds {one_line(text)}", 'a text such as "4"') from None

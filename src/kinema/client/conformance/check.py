@@ -56,7 +56,7 @@ class CheckSkipped(Exception):
     """There was nothing to check it on, such as a film, a key or a limit that was reached."""
 
 
-Body = Callable[["ServerUnderTest"], str]
+CheckBody = Callable[["ServerUnderTest"], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Check:
     name: str
     level: Level
     needed_for: str
-    body: Body
+    body: CheckBody
 
     @property
     def group(self) -> str:
@@ -100,10 +100,10 @@ CHECKS: dict[str, Check] = {}
 """All checks by name; the modules of this package that are imported fill it."""
 
 
-def register(name: str, level: Level, needed_for: str) -> Callable[[Body], Body]:
+def add_check(name: str, level: Level, needed_for: str) -> Callable[[CheckBody], CheckBody]:
     """Make a function the body of a check."""
 
-    def add(body: Body) -> Body:
+    def add(body: CheckBody) -> CheckBody:
         assert name not in CHECKS and name.partition(".")[0] in GROUPS, name
         CHECKS[name] = Check(name=name, level=level, needed_for=needed_for, body=body)
         return body
@@ -117,7 +117,7 @@ def require(holds: bool, came: str, expected: str) -> None:
         raise CheckFailed(came, expected)
 
 
-def brief(value: Any) -> str:
+def one_line(value: Any) -> str:
     """A value on one short line."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())

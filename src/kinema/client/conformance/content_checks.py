@@ -11,7 +11,7 @@ import httpx
 from PIL import Image
 
 from kinema.client.conformance.answers import LIVE_STATUSES, NO_ROUTE, number_of, outline, pixels_of, refused
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.target import ServerUnderTest
 from kinema.errors import KinemaError
 from kinema.media import Clip
@@ -35,26 +35,26 @@ def _clip(server: ServerUnderTest, *, owner: bool = False) -> Clip:
                 return Clip.open(path)
             except KinemaError as error:
                 raise CheckFailed(
-                    f"{len(data)} bytes: {brief(str(error).replace(str(path), 'the film'))}", "an MP4 that decodes"
+                    f"{len(data)} bytes: {one_line(str(error).replace(str(path), 'the film'))}", "an MP4 that decodes"
                 ) from None
 
     return server.share("film that decodes", decode, owner=owner)
 
 
-@register("content.mp4", "required", "`download_content` writes the bytes into a file, which players must be able to show.")
+@add_check("content.mp4", "required", "`download_content` writes the bytes into a file, which players must be able to show.")
 def _mp4(server: ServerUnderTest) -> str:
     clip = _clip(server, owner=True)
     return f"{len(server.content().content)} bytes, {clip.num_frames} frames of {clip.size}"
 
 
-@register("content.type", "required", "Browsers and proxies go by the content-type; the original service sends video/mp4.")
+@add_check("content.type", "required", "Browsers and proxies go by the content-type; the original service sends video/mp4.")
 def _type(server: ServerUnderTest) -> str:
     kind = server.content().headers.get("content-type", "")
-    require(kind.partition(";")[0].strip() == "video/mp4", brief(kind), "video/mp4")
+    require(kind.partition(";")[0].strip() == "video/mp4", one_line(kind), "video/mp4")
     return str(kind)
 
 
-@register("content.length", "required", "Without the length of the body, a download that broke off looks whole.")
+@add_check("content.length", "required", "Without the length of the body, a download that broke off looks whole.")
 def _length(server: ServerUnderTest) -> str:
     answer = server.content()
     length = answer.headers.get("content-length")
@@ -66,7 +66,7 @@ def _length(server: ServerUnderTest) -> str:
     return str(length)
 
 
-@register("content.size", "required", "The film has the size that the video object names.")
+@add_check("content.size", "required", "The film has the size that the video object names.")
 def _size(server: ServerUnderTest) -> str:
     clip, size = _clip(server), server.film().last.get("size")
     for came, wanted in zip(pixels_of(clip.size), pixels_of(size), strict=True):
@@ -74,7 +74,7 @@ def _size(server: ServerUnderTest) -> str:
     return clip.size
 
 
-@register("content.duration", "required", "The film lasts as long as the video object says.")
+@add_check("content.duration", "required", "The film lasts as long as the video object says.")
 def _duration(server: ServerUnderTest) -> str:
     clip, wanted = _clip(server), number_of(server.film().last.get("seconds"))
     near = abs(clip.duration_s - wanted) <= max(0.15 * wanted, 0.25)
@@ -86,7 +86,7 @@ def _range(server: ServerUnderTest, text: str) -> httpx.Response:
     return server.get(server.film().id, "/content", headers={"range": f"bytes={text}"})
 
 
-@register("content.range", "optional", "Players seek, and downloads go on after a break, by the header Range.")
+@add_check("content.range", "optional", "Players seek, and downloads go on after a break, by the header Range.")
 def _ranges(server: ServerUnderTest) -> str:
     whole = server.content().content
     for text, part in (("10-19", whole[10:20]), ("100-", whole[100:]), ("-7", whole[-7:])):
@@ -108,7 +108,7 @@ def _ranges(server: ServerUnderTest) -> str:
     return "206"
 
 
-@register("content.range_past_end", "optional", "A download that goes on behind the end is answered with 416.")
+@add_check("content.range_past_end", "optional", "A download that goes on behind the end is answered with 416.")
 def _range_past_end(server: ServerUnderTest) -> str:
     if _range(server, "10-19").status_code != 206:
         raise NotOffered("there are no ranges")
@@ -117,7 +117,7 @@ def _range_past_end(server: ServerUnderTest) -> str:
     return "416"
 
 
-@register("content.head", "optional", "HEAD tells the length before a download.")
+@add_check("content.head", "optional", "HEAD tells the length before a download.")
 def _head(server: ServerUnderTest) -> str:
     answer = server.request("HEAD", f"/videos/{server.film().id}/content")
     if answer.status_code in NO_ROUTE:
@@ -144,22 +144,22 @@ def _picture(server: ServerUnderTest, variant: str) -> str:
         raise CheckFailed(f"{outline(answer)}: {error}", "a picture that decodes") from None
 
 
-@register("content.thumbnail", "optional", '`download_content(id, variant="thumbnail")` is one picture of the film.')
+@add_check("content.thumbnail", "optional", '`download_content(id, variant="thumbnail")` is one picture of the film.')
 def _thumbnail(server: ServerUnderTest) -> str:
     return _picture(server, "thumbnail")
 
 
-@register("content.spritesheet", "optional", '`download_content(id, variant="spritesheet")` is a picture of many moments.')
+@add_check("content.spritesheet", "optional", '`download_content(id, variant="spritesheet")` is a picture of many moments.')
 def _spritesheet(server: ServerUnderTest) -> str:
     return _picture(server, "spritesheet")
 
 
-@register("content.unknown_variant", "required", "A variant that there is not must not be answered with something else.")
+@add_check("content.unknown_variant", "required", "A variant that there is not must not be answered with something else.")
 def _unknown_variant(server: ServerUnderTest) -> str:
     return refused(server.get(server.film().id, "/content", params={"variant": "hologram"}))
 
 
-@register(
+@add_check(
     "content.before_completion",
     "required",
     "A download that is too early is an error, not a file that no player shows.",
@@ -178,6 +178,6 @@ def _before_completion(server: ServerUnderTest) -> str:
     raise CheckSkipped("films are completed before their content can be asked for")
 
 
-@register("content.unknown_video", "required", "`NotFoundError` stands for status 404.")
+@add_check("content.unknown_video", "required", "NotFoundError stands for status 404.")
 def _unknown_video(server: ServerUnderTest) -> str:
     return refused(server.get(UNKNOWN_ID, "/content"), 404)

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from kinema.client.conformance.answers import LIVE_STATUSES, object_of, outline, pixels_of
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.target import UNICODE_PROMPT, Film, ServerUnderTest
 
 AT_ONCE_S = 2.0
@@ -18,7 +18,7 @@ OFFICIAL = {"model": "sora-2", "size": "720x1280", "seconds": "4"}
 """What unmodified code asks for."""
 
 
-def picture(server: ServerUnderTest) -> bytes:
+def reference_picture(server: ServerUnderTest) -> bytes:
     """A picture of the size of the films, as PNG: a red square on gray."""
     width, height = pixels_of(server.film().last.get("size"))
     image = Image.new("RGB", (width, height), (150, 160, 170))
@@ -28,7 +28,7 @@ def picture(server: ServerUnderTest) -> bytes:
     return sink.getvalue()
 
 
-@register("create.multipart", "required", "The Python client sends every request for a film as multipart/form-data.")
+@add_check("create.multipart", "required", "The Python client sends every request for a film as multipart/form-data.")
 def _multipart(server: ServerUnderTest) -> str:
     with suppress(CheckSkipped):
         server.ended_film()
@@ -38,12 +38,12 @@ def _multipart(server: ServerUnderTest) -> str:
         return film.id
 
 
-@register("create.json", "required", "The JavaScript client sends JSON where no file is sent.")
+@add_check("create.json", "required", "The JavaScript client sends JSON where no file is sent.")
 def _json(server: ServerUnderTest) -> str:
     return f"accepted in {server.json_film(owner=True).create_s:.2f} s"
 
 
-@register(
+@add_check(
     "create.at_once", "required", "`create` answers with a job to poll; one that waits for the film runs into a timeout."
 )
 def _at_once(server: ServerUnderTest) -> str:
@@ -54,23 +54,23 @@ def _at_once(server: ServerUnderTest) -> str:
     return came
 
 
-@register("create.defaults", "required", "Only `prompt` is required; model, size and seconds have defaults.")
+@add_check("create.defaults", "required", "Only `prompt` is required; model, size and seconds have defaults.")
 def _defaults(server: ServerUnderTest) -> str:
     with server.passing(size=None, seconds=None) as film:
         return f"{film.created.get('seconds')} s at {film.created.get('size')}"
 
 
-@register("create.unmodified", "optional", "Code written for the original service names sora-2 and its sizes.")
+@add_check("create.unmodified", "optional", "Code written for the original service names sora-2 and its sizes.")
 def _unmodified(server: ServerUnderTest) -> str:
     answer = server.post(server.fields(**OFFICIAL))
     if 400 <= answer.status_code < 500:
         raise NotOffered(outline(answer))
     video = object_of(answer)
     server.delete(str(video.get("id")))
-    return f"{brief(video.get('model'))} at {brief(video.get('size'))}"
+    return f"{one_line(video.get('model'))} at {one_line(video.get('size'))}"
 
 
-@register("create.unicode", "required", "`video.prompt` is shown to people and used to make the film again.")
+@add_check("create.unicode", "required", "`video.prompt` is shown to people and used to make the film again.")
 def _unicode(server: ServerUnderTest) -> str:
     films: list[Film] = []
     with suppress(CheckSkipped):
@@ -83,20 +83,20 @@ def _unicode(server: ServerUnderTest) -> str:
         prompt = film.created.get("prompt")
         if prompt is None:
             raise NotOffered("the video object has no prompt")
-        require(prompt == UNICODE_PROMPT, f"by {film.form}: {brief(prompt)}", brief(UNICODE_PROMPT))
-    return brief(UNICODE_PROMPT)
+        require(prompt == UNICODE_PROMPT, f"by {film.form}: {one_line(prompt)}", one_line(UNICODE_PROMPT))
+    return one_line(UNICODE_PROMPT)
 
 
-@register("create.reference_file", "optional", "`input_reference` may be an open file, which comes as a file part.")
+@add_check("create.reference_file", "optional", "`input_reference` may be an open file, which comes as a file part.")
 def _reference_file(server: ServerUnderTest) -> str:
-    film = _with_reference(server, ("first.png", picture(server), "image/png"))
+    film = _with_reference(server, ("first.png", reference_picture(server), "image/png"))
     server.watch(film)
     status = film.last.get("status")
-    require(status == "completed", f"{status}: {brief(film.last.get('error'))}", "completed, as the request was accepted")
+    require(status == "completed", f"{status}: {one_line(film.last.get('error'))}", "completed, as the request was accepted")
     return f"completed in {film.took_s:.1f} s"
 
 
-@register(
+@add_check(
     "create.reference_object",
     "optional",
     "An object with `image_url` comes as `input_reference[image_url]` of a form.",
@@ -105,18 +105,18 @@ def _reference_object(server: ServerUnderTest) -> str:
     return _accepted(server, _with_reference(server, {"image_url": _data_url(server)}))
 
 
-@register("create.reference_json", "optional", "The JavaScript client sends `input_reference` as an object of the JSON.")
+@add_check("create.reference_json", "optional", "The JavaScript client sends `input_reference` as an object of the JSON.")
 def _reference_json(server: ServerUnderTest) -> str:
     answer = server.post_json(server.fields(input_reference={"image_url": _data_url(server)}))
     if 400 <= answer.status_code < 500:
         raise NotOffered(outline(answer))
     video = object_of(answer)
     server.delete(str(video.get("id")))
-    return f"accepted: {brief(video.get('id'))}"
+    return f"accepted: {one_line(video.get('id'))}"
 
 
 def _data_url(server: ServerUnderTest) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture(server)).decode()
+    return "data:image/png;base64," + base64.b64encode(reference_picture(server)).decode()
 
 
 def _with_reference(server: ServerUnderTest, reference: Any) -> Film:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from kinema.client.conformance.answers import LIVE_STATUSES, NO_ROUTE, ids_of, object_of, outline, refused
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.content_checks import UNKNOWN_ID
 from kinema.client.conformance.target import PROMPT, Film, ServerUnderTest
 
@@ -31,18 +31,18 @@ def _deleted(server: ServerUnderTest) -> tuple[Film, Any]:
     return server.share("deleted film", delete, owner=True)
 
 
-@register(
-    "delete.answer", "required", 'The type `VideoDeleteResponse` is {"id", "object": "video.deleted", "deleted": true}.'
+@add_check(
+    "delete.answer", "required", 'The type VideoDeleteResponse is {"id", "object": "video.deleted", "deleted": true}.'
 )
 def _answer(server: ServerUnderTest) -> str:
     film, answer = _deleted(server)
     payload = object_of(answer)
     expected = {"id": film.id, "object": "video.deleted", "deleted": True}
-    require({name: payload.get(name) for name in expected} == expected, brief(payload), brief(expected))
-    return brief(expected)
+    require({name: payload.get(name) for name in expected} == expected, one_line(payload), one_line(expected))
+    return one_line(expected)
 
 
-@register("delete.gone", "required", "A deleted video raises `NotFoundError`, has no content and is in no list.")
+@add_check("delete.gone", "required", "A deleted video raises NotFoundError, has no content and is in no list.")
 def _gone(server: ServerUnderTest) -> str:
     film, answer = _deleted(server)
     require(answer.is_success, outline(answer), "2xx from DELETE")
@@ -53,12 +53,12 @@ def _gone(server: ServerUnderTest) -> str:
     return "404"
 
 
-@register("delete.unknown_video", "required", "`NotFoundError` stands for status 404.")
+@add_check("delete.unknown_video", "required", "NotFoundError stands for status 404.")
 def _unknown_video(server: ServerUnderTest) -> str:
     return refused(server.delete(UNKNOWN_ID), 404)
 
 
-@register("delete.stops", "required", "A film that nobody wants any more must not keep the others waiting.")
+@add_check("delete.stops", "required", "A film that nobody wants any more must not keep the others waiting.")
 def _stops(server: ServerUnderTest) -> str:
     usual_s = server.film().took_s
     if usual_s < SHORTEST_S:
@@ -82,7 +82,7 @@ def _stops(server: ServerUnderTest) -> str:
     raise CheckFailed(came, f"at most {most_s:.1f} s")
 
 
-@register("delete.cancel", "optional", "Some servers stop a film, and keep its record, with POST /v1/videos/{id}/cancel.")
+@add_check("delete.cancel", "optional", "Some servers stop a film, and keep its record, with POST /v1/videos/{id}/cancel.")
 def _cancel(server: ServerUnderTest) -> str:
     server.film()
     with server.passing() as film:
@@ -97,8 +97,8 @@ def _cancel(server: ServerUnderTest) -> str:
             time.sleep(0.1)
         status, error = film.last.get("status"), film.last.get("error")
         require(status == "failed", f"{status}", "failed, the status that ends `poll`")
-        require(isinstance(error, dict), f"error {brief(error)}", "an object with code and message")
-        return f"failed: {brief(error)}"
+        require(isinstance(error, dict), f"error {one_line(error)}", "an object with code and message")
+        return f"failed: {one_line(error)}"
 
 
 def _from_other(server: ServerUnderTest, path: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -109,26 +109,28 @@ def _from_other(server: ServerUnderTest, path: str, fields: dict[str, Any]) -> t
         raise NotOffered(outline(answer))
     video = object_of(answer)
     server.delete(str(video.get("id")))
-    require(video.get("object") == "video" and bool(video.get("id")), brief(video), "a video object")
+    require(video.get("object") == "video" and bool(video.get("id")), one_line(video), "a video object")
     require(video["id"] != source, "the same id", "a new video")
     return source, video
 
 
-@register("change.remix", "optional", "`remix` makes a video anew by other words; `remixed_from_video_id` names its source.")
+@add_check(
+    "change.remix", "optional", "`remix` makes a video anew by other words; `remixed_from_video_id` names its source."
+)
 def _remix(server: ServerUnderTest) -> str:
     source, video = _from_other(server, "/videos/{id}/remix", {"prompt": OTHER_PROMPT})
-    came = brief(video.get("remixed_from_video_id"))
+    came = one_line(video.get("remixed_from_video_id"))
     require(video.get("remixed_from_video_id") == source, f"remixed_from_video_id {came}", source)
-    return f"{brief(video['id'])} from {came}"
+    return f"{one_line(video['id'])} from {came}"
 
 
-@register("change.edit", "optional", "`edit` changes a video by words.")
+@add_check("change.edit", "optional", "`edit` changes a video by words.")
 def _edit(server: ServerUnderTest) -> str:
     fields = {"prompt": OTHER_PROMPT, "video": {"id": server.film().id}}
-    return brief(_from_other(server, "/videos/edits", fields)[1]["id"])
+    return one_line(_from_other(server, "/videos/edits", fields)[1]["id"])
 
 
-@register("change.extend", "optional", "`extend` goes on after a video.")
+@add_check("change.extend", "optional", "`extend` goes on after a video.")
 def _extend(server: ServerUnderTest) -> str:
     fields = {"prompt": PROMPT, "seconds": server.options.seconds, "video": {"id": server.film().id}}
-    return brief(_from_other(server, "/videos/extensions", fields)[1]["id"])
+    return one_line(_from_other(server, "/videos/extensions", fields)[1]["id"])

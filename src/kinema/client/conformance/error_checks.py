@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kinema.client.conformance.answers import object_of, outline, refused
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.content_checks import UNKNOWN_ID
 from kinema.client.conformance.target import PROMPT, ServerUnderTest
 
@@ -20,24 +20,26 @@ def _refuses(server: ServerUnderTest, *requests: dict[str, Any]) -> str:
     return shown[0]
 
 
-@register("errors.missing_prompt", "required", "A forgotten prompt raises `BadRequestError` at once, not a film of nothing.")
+@add_check("errors.missing_prompt", "required", "A forgotten prompt raises BadRequestError at once, not a film of nothing.")
 def _missing_prompt(server: ServerUnderTest) -> str:
     bare = {name: value for name, value in server.fields(seconds=server.options.seconds).items() if name != "prompt"}
     return _refuses(server, bare, {**bare, "prompt": ""})
 
 
-@register("errors.bad_size", "required", "A size that cannot be filmed is refused before the film, not in the middle of it.")
+@add_check(
+    "errors.bad_size", "required", "A size that cannot be filmed is refused before the film, not in the middle of it."
+)
 def _bad_size(server: ServerUnderTest) -> str:
     return _refuses(server, *(server.fields(size=size) for size in ("huge", "0x0", "-64x64", "64x")))
 
 
-@register("errors.bad_seconds", "required", "Seconds that are no number are refused before the film.")
+@add_check("errors.bad_seconds", "required", "Seconds that are no number are refused before the film.")
 def _bad_seconds(server: ServerUnderTest) -> str:
     return _refuses(server, *(server.fields(seconds=seconds) for seconds in ("soon", "-1", "0")))
 
 
-@register(
-    "errors.wrong_type", "required", "A value of another type raises `BadRequestError`, as programs without types send them."
+@add_check(
+    "errors.wrong_type", "required", "A value of another type raises BadRequestError, as programs without types send them."
 )
 def _wrong_type(server: ServerUnderTest) -> str:
     shown = [
@@ -46,18 +48,18 @@ def _wrong_type(server: ServerUnderTest) -> str:
     return shown[0]
 
 
-@register("errors.unknown_model", "required", "A client that asks for one model must not get another one under its name.")
+@add_check("errors.unknown_model", "required", "A client that asks for one model must not get another one under its name.")
 def _unknown_model(server: ServerUnderTest) -> str:
     answer = server.post(server.fields(model=UNKNOWN_MODEL))
     if answer.is_success:
         model = object_of(answer).get("model")
         server.delete(str(object_of(answer).get("id")))
         require(model != UNKNOWN_MODEL, f"a film by {UNKNOWN_MODEL}", "a refusal, or the name of the model that films")
-        return f"films by {brief(model)}, and says so"
+        return f"films by {one_line(model)}, and says so"
     return refused(answer)
 
 
-@register("errors.long_prompt", "required", "A prompt that is too long is refused or used, but never cut in silence.")
+@add_check("errors.long_prompt", "required", "A prompt that is too long is refused or used, but never cut in silence.")
 def _long_prompt(server: ServerUnderTest) -> str:
     prompt = (PROMPT + ", ") * (LONG // len(PROMPT))
     answer = server.post(server.fields(prompt))
@@ -77,29 +79,29 @@ def _raw(server: ServerUnderTest, content: bytes, kind: str) -> str:
     return refused(answer)
 
 
-@register("errors.malformed_json", "required", "A body that is not JSON raises `BadRequestError`.")
+@add_check("errors.malformed_json", "required", "A body that is not JSON raises BadRequestError.")
 def _malformed_json(server: ServerUnderTest) -> str:
     _raw(server, b'["a red ball"]', "application/json")
     return _raw(server, b'{"prompt": "a red ball rolls right', "application/json")
 
 
-@register("errors.malformed_form", "required", "A form that is cut off raises `BadRequestError`.")
+@add_check("errors.malformed_form", "required", "A form that is cut off raises BadRequestError.")
 def _malformed_form(server: ServerUnderTest) -> str:
     body = b'--abc\r\nContent-Disposition: form-data; name="prompt'
     return _raw(server, body, "multipart/form-data; boundary=abc")
 
 
-@register("errors.content_type", "required", "A body of another kind is refused, not read as an empty request.")
+@add_check("errors.content_type", "required", "A body of another kind is refused, not read as an empty request.")
 def _content_type(server: ServerUnderTest) -> str:
     return _raw(server, b"a red ball rolls right", "text/plain")
 
 
-@register("errors.unknown_video", "required", "`NotFoundError` stands for status 404.")
+@add_check("errors.unknown_video", "required", "NotFoundError stands for status 404.")
 def _unknown_video(server: ServerUnderTest) -> str:
     return refused(server.get(UNKNOWN_ID), 404)
 
 
-@register(
+@add_check(
     "errors.odd_ids", "required", "An id is a part of a path; odd ones must not reach anything else, nor crash the server."
 )
 def _odd_ids(server: ServerUnderTest) -> str:
@@ -108,10 +110,10 @@ def _odd_ids(server: ServerUnderTest) -> str:
         answer = server.request("GET", f"/videos/{id}")
         require(400 <= answer.status_code < 500, f"{id[:20]!r}: {outline(answer)}", "a status from 400 to 499")
         shown.append(answer.status_code)
-    return brief(shown)
+    return one_line(shown)
 
 
-@register("errors.broken_picture", "optional", "A file that is no picture is refused, or its film fails with a reason.")
+@add_check("errors.broken_picture", "optional", "A file that is no picture is refused, or its film fails with a reason.")
 def _broken_picture(server: ServerUnderTest) -> str:
     try:
         film = server.create(form="multipart", input_reference=("first.png", b"this is no picture", "image/png"))
@@ -123,5 +125,5 @@ def _broken_picture(server: ServerUnderTest) -> str:
     if status == "completed":
         raise NotOffered("the file was not looked at")
     holds = isinstance(error, dict) and bool(error.get("message"))
-    require(holds, f"{status}: {brief(error)}", "failed, with an error that has a message")
-    return f"{status}: {brief(error)}"
+    require(holds, f"{status}: {one_line(error)}", "failed, with an error that has a message")
+    return f"{status}: {one_line(error)}"

@@ -10,7 +10,7 @@ import time
 import httpx
 
 from kinema.client.conformance.answers import error_fault, ids_of, object_of, outline
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.delete_checks import OTHER_PROMPT
 from kinema.client.conformance.target import PROMPT, ServerUnderTest
 
@@ -31,7 +31,7 @@ def _repeat(server: ServerUnderTest, prompts: tuple[str, str]) -> tuple[httpx.Re
     return first, second
 
 
-@register(
+@add_check(
     "load.idempotency", "optional", "A client that tries again after a lost answer names the request by Idempotency-Key."
 )
 def _idempotency(server: ServerUnderTest) -> str:
@@ -39,10 +39,10 @@ def _idempotency(server: ServerUnderTest) -> str:
     ids = [object_of(answer).get("id") for answer in (first, second)]
     if ids[0] != ids[1]:
         raise NotOffered("the header is ignored: two films")
-    return brief(ids[0])
+    return one_line(ids[0])
 
 
-@register("load.idempotency_other", "optional", "A key that was used for another request must not hand out the other film.")
+@add_check("load.idempotency_other", "optional", "A key that was used for another request must not hand out the other film.")
 def _idempotency_other(server: ServerUnderTest) -> str:
     first, second = _repeat(server, (PROMPT, OTHER_PROMPT))
     if not second.is_success:
@@ -52,24 +52,24 @@ def _idempotency_other(server: ServerUnderTest) -> str:
     return "another film"
 
 
-@register("load.distinct_ids", "required", "Requests at the same moment are different films.")
+@add_check("load.distinct_ids", "required", "Requests at the same moment are different films.")
 def _distinct_ids(server: ServerUnderTest) -> str:
     films = server.crowd(owner=True)
     ids = [film.id for film in films]
-    require(len(set(ids)) == len(ids), brief(ids), f"{len(ids)} different ids")
+    require(len(set(ids)) == len(ids), one_line(ids), f"{len(ids)} different ids")
     return f"{len(ids)} ids"
 
 
-@register("load.none_lost", "required", "Every request that was accepted ends, also where several come at the same moment.")
+@add_check("load.none_lost", "required", "Every request that was accepted ends, also where several come at the same moment.")
 def _none_lost(server: ServerUnderTest) -> str:
     films = server.crowd()
     for film in films:
         status = film.last.get("status")
-        require(status == "completed", f"{status}: {brief(film.last.get('error'))}", "completed")
+        require(status == "completed", f"{status}: {one_line(film.last.get('error'))}", "completed")
     return f"{len(films)} completed, the last after {max(film.took_s for film in films):.1f} s"
 
 
-@register(
+@add_check(
     "load.lost_upload",
     "required",
     "A client that leaves in the middle of an upload leaves no film that nobody knows of.",
@@ -84,7 +84,7 @@ def _lost_upload(server: ServerUnderTest) -> str:
         orphans = [one for one in ids_of(server.page(limit=100, order="desc")["data"])[:20] if one not in before]
         for id in orphans:
             server.made.setdefault(id, False)
-        require(not orphans, f"a film {brief(orphans[0] if orphans else '')}", "none, as its request never arrived whole")
+        require(not orphans, f"a film {one_line(orphans[0] if orphans else '')}", "none, as its request never arrived whole")
     return f"no film after {SENT_BYTES} of {UPLOAD_BYTES} bytes"
 
 
@@ -119,7 +119,7 @@ def _leave_in_upload(server: ServerUnderTest) -> None:
         raise CheckFailed(f"no connection: {error}", "a connection") from None
 
 
-@register(
+@add_check(
     "load.retry_after",
     "optional",
     "After 429 the client waits as long as Retry-After says, and tries again.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from kinema.client.conformance.answers import LIVE_STATUSES, STATUSES, is_whole
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.answers import LIVE_STATUSES, STATUSES, is_integer
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.target import Film, ServerUnderTest
 
 SHORT_S = 0.5
@@ -20,15 +20,15 @@ def _films(server: ServerUnderTest) -> list[Film]:
     return [server.ended_film(), *server.crowd()]
 
 
-@register("polling.ends", "required", "`create_and_poll` returns only when the status is completed or failed.")
+@add_check("polling.ends", "required", "`create_and_poll` returns only when the status is completed or failed.")
 def _ends(server: ServerUnderTest) -> str:
     film = server.ended_film(owner=True)
     status = film.last.get("status")
-    require(status == "completed", f"{status}: {brief(film.last.get('error'))}", "completed")
+    require(status == "completed", f"{status}: {one_line(film.last.get('error'))}", "completed")
     return f"completed after {film.took_s:.1f} s and {len(film.polls)} looks"
 
 
-@register("polling.forward", "required", "A status that goes back makes a program download too early, or wait again.")
+@add_check("polling.forward", "required", "A status that goes back makes a program download too early, or wait again.")
 def _forward(server: ServerUnderTest) -> str:
     for film in _films(server):
         order = [video.get("status") for video in film.objects]
@@ -37,18 +37,18 @@ def _forward(server: ServerUnderTest) -> str:
     return ", ".join(dict.fromkeys(str(video.get("status")) for video in server.ended_film().objects))
 
 
-@register("polling.progress", "required", "Programs show progress as a bar, which must not run backwards.")
+@add_check("polling.progress", "required", "Programs show progress as a bar, which must not run backwards.")
 def _progress(server: ServerUnderTest) -> str:
     for film in _films(server):
-        values = [value for value in (video.get("progress") for video in film.objects) if is_whole(value)]
+        values = [value for value in (video.get("progress") for video in film.objects) if is_integer(value)]
         falls = [(a, b) for a, b in pairwise(values) if b < a]
         require(not falls, f"{falls[0][0]} and then {falls[0][1]}" if falls else "", "progress that never falls")
     last = server.film().last.get("progress")
-    require(last == 100, f"progress {brief(last)} when completed", "100")
+    require(last == 100, f"progress {one_line(last)} when completed", "100")
     return f"up to {last}"
 
 
-@register(
+@add_check(
     "polling.queued",
     "required",
     "A film that waits is queued, not in_progress: people are told whether it has begun.",
@@ -69,7 +69,7 @@ def _queued(server: ServerUnderTest) -> str:
     return came
 
 
-@register("polling.in_progress", "required", "A film that is being made is in_progress, not queued until it is completed.")
+@add_check("polling.in_progress", "required", "A film that is being made is in_progress, not queued until it is completed.")
 def _in_progress(server: ServerUnderTest) -> str:
     film = server.film()
     if any(video.get("status") == "in_progress" for video in film.objects):
@@ -79,7 +79,7 @@ def _in_progress(server: ServerUnderTest) -> str:
     raise CheckFailed(f"queued for {film.took_s:.1f} s and then {film.last.get('status')}", "in_progress in between")
 
 
-@register(
+@add_check(
     "polling.final", "required", "What `retrieve` says of a completed film stays, or a program downloads what is not there."
 )
 def _final(server: ServerUnderTest) -> str:
@@ -87,13 +87,13 @@ def _final(server: ServerUnderTest) -> str:
     names = ("status", "progress", "completed_at", "seconds", "size", "error")
     before = film.last
     after = server.poll(film).video
-    differ = [f"{name} {brief(before.get(name))} and then {brief(after.get(name))}" for name in names
+    differ = [f"{name} {one_line(before.get(name))} and then {one_line(after.get(name))}" for name in names
               if before.get(name) != after.get(name)]  # fmt: skip
     require(not differ, ", ".join(differ), "the same values")
     return "unchanged"
 
 
-@register(
+@add_check(
     "polling.unwatched", "required", "A film goes on without looks and without a webhook; a client may come back later."
 )
 def _unwatched(server: ServerUnderTest) -> str:
@@ -108,11 +108,11 @@ def _unwatched(server: ServerUnderTest) -> str:
     return came
 
 
-@register("polling.poll_after", "optional", "`poll` waits as long as the header openai-poll-after-ms says, else 1 s.")
+@add_check("polling.poll_after", "optional", "`poll` waits as long as the header openai-poll-after-ms says, else 1 s.")
 def _poll_after(server: ServerUnderTest) -> str:
     name = "openai-poll-after-ms"
     values = [poll.headers[name] for poll in server.ended_film().polls if name in poll.headers]
     if not values:
         raise NotOffered(f"there is no header {name}")
-    require(all(value.isdecimal() and int(value) > 0 for value in values), brief(values), "whole milliseconds above 0")
-    return f"{brief(values[0])} ms"
+    require(all(value.isdecimal() and int(value) > 0 for value in values), one_line(values), "whole milliseconds above 0")
+    return f"{one_line(values[0])} ms"

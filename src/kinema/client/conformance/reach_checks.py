@@ -5,36 +5,36 @@ from __future__ import annotations
 import httpx
 
 from kinema.client.conformance.answers import NO_ROUTE, error_fault, object_of, outline, refused
-from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, brief, register, require
+from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
 from kinema.client.conformance.target import ServerUnderTest
 
 UNKNOWN_KEY = "not-a-key-of-this-server"
 
 
-@register("reach.answers", "required", "Every call of the client goes to the paths below /v1.")
+@add_check("reach.answers", "required", "Every call of the client goes to the paths below /v1.")
 def _answers(server: ServerUnderTest) -> str:
     answer = server.request("GET", "/videos", params={"limit": 1})
     require(answer.status_code == 200, outline(answer), "200 from GET /v1/videos")
     return f"200 in {1000 * answer.elapsed.total_seconds():.0f} ms"
 
 
-@register("reach.json", "required", "The client parses an answer only if its content-type is JSON.")
+@add_check("reach.json", "required", "The client parses an answer only if its content-type is JSON.")
 def _json(server: ServerUnderTest) -> str:
     answer = server.request("GET", "/videos", params={"limit": 1})
     object_of(answer)
     return str(answer.headers["content-type"])
 
 
-@register("reach.models", "optional", "`client.models.list()` says which models may be asked for.")
+@add_check("reach.models", "optional", "`client.models.list()` says which models may be asked for.")
 def _models(server: ServerUnderTest) -> str:
     names = _model_names(server)
-    return f"{len(names)} models: {brief(', '.join(names))}"
+    return f"{len(names)} models: {one_line(', '.join(names))}"
 
 
-@register("reach.model_listed", "optional", "A program finds the model that filmed in the list of models.")
+@add_check("reach.model_listed", "optional", "A program finds the model that filmed in the list of models.")
 def _model_listed(server: ServerUnderTest) -> str:
     names, model = _model_names(server), server.film().last.get("model")
-    require(model in names, f"model {brief(model)}, listed: {brief(', '.join(names))}", "the film's model in the list")
+    require(model in names, f"model {one_line(model)}, listed: {one_line(', '.join(names))}", "the film's model in the list")
     return str(model)
 
 
@@ -43,10 +43,10 @@ def _model_names(server: ServerUnderTest) -> list[str]:
     if answer.status_code in NO_ROUTE:
         raise NotOffered(outline(answer))
     models = object_of(answer).get("data")
-    require(isinstance(models, list), f"data {brief(models)}", "a list of models")
+    require(isinstance(models, list), f"data {one_line(models)}", "a list of models")
     assert isinstance(models, list)
     bad = [one for one in models if not (isinstance(one, dict) and one.get("object") == "model" and one.get("id"))]
-    require(not bad, brief(bad[:1]), 'each with an id and object "model"')
+    require(not bad, one_line(bad[:1]), 'each with an id and object "model"')
     return [str(one["id"]) for one in models]
 
 
@@ -63,26 +63,26 @@ def _with_header(server: ServerUnderTest, header: str | None) -> httpx.Response:
     return answer
 
 
-@register("auth.missing", "required", "A forgotten key must raise `AuthenticationError`, which stands for status 401.")
+@add_check("auth.missing", "required", "A forgotten key must raise AuthenticationError, which stands for status 401.")
 def _missing(server: ServerUnderTest) -> str:
     return refused(_with_header(server, None), 401)
 
 
-@register(
-    "auth.unknown", "required", "A mistyped or revoked key must raise `AuthenticationError`, which stands for status 401."
+@add_check(
+    "auth.unknown", "required", "A mistyped or revoked key must raise AuthenticationError, which stands for status 401."
 )
 def _unknown(server: ServerUnderTest) -> str:
     return refused(_with_header(server, f"Bearer {UNKNOWN_KEY}"), 401)
 
 
-@register("auth.bearer", "required", "The client sends the key as `Authorization: Bearer KEY`, and in no other form.")
+@add_check("auth.bearer", "required", "The client sends the key as `Authorization: Bearer KEY`, and in no other form.")
 def _bearer(server: ServerUnderTest) -> str:
     answer = _with_header(server, f"Bearer {server.options.key}")
     require(answer.status_code == 200, outline(answer), "200")
     return "200"
 
 
-@register(
+@add_check(
     "auth.other_form", "required", "A header of another form must be an error of the client, not a crash of the server."
 )
 def _other_form(server: ServerUnderTest) -> str:
@@ -91,13 +91,13 @@ def _other_form(server: ServerUnderTest) -> str:
         answer = _with_header(server, header)
         require(400 <= answer.status_code < 500, f"{header[:12]!r}: {outline(answer)}", "a status from 400 to 499")
         shown.append(answer.status_code)
-    return brief(shown)
+    return one_line(shown)
 
 
-@register(
+@add_check(
     "auth.error_object",
     "required",
-    "`message`, `type`, `param` and `code` of `AuthenticationError` are read from it.",
+    "`message`, `type`, `param` and `code` of AuthenticationError are read from it.",
 )
 def _error_object(server: ServerUnderTest) -> str:
     answer = _with_header(server, None)
