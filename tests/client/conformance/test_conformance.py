@@ -17,6 +17,7 @@ from kinema.cli.main import main
 from kinema.client.conformance import ConformanceRun, RunOptions, all_checks, checks_table, json_report, run_checks
 from kinema.client.conformance.check import GROUPS
 from kinema.errors import InputError, KinemaError
+from kinema.media import Clip
 
 ROOT = Path(__file__).parents[3]
 FAULTS = {
@@ -119,6 +120,25 @@ def test_sglang_diffusion() -> None:
         "list.last_id", "list.has_more", "delete.answer", "delete.stops", "errors.unknown_model", "run.error_objects",
     }, failed(run)  # fmt: skip
     assert not run.conforms
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_official_client_works_with_what_passes(tmp_path: Path) -> None:
+    """The server that passes all checks is one that the official client can use."""
+    openai = pytest.importorskip("openai", reason="needs the openai package")
+    with serving(StandIn(key=KEY)) as url:
+        client: Any = openai.OpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0)
+        videos = [client.videos.create_and_poll(prompt=f"a ball, {i}", seconds="1", size=SIZE) for i in range(3)]
+        assert [video.status for video in videos] == 3 * ["completed"]
+        assert [video.id for video in client.videos.list(limit=1)] == [video.id for video in reversed(videos)]
+        client.videos.download_content(videos[0].id).write_to_file(tmp_path / "film.mp4")
+        assert Clip.open(tmp_path / "film.mp4").size == SIZE
+        assert client.videos.delete(videos[0].id).deleted
+        with pytest.raises(openai.NotFoundError, match="no such video"):
+            client.videos.retrieve(videos[0].id)
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.videos.create(prompt="a ball", seconds="soon")
+        assert refused.value.param == "seconds" and refused.value.request_id
 
 
 def test_json_has_the_published_shape(correct: ConformanceRun) -> None:

@@ -22,7 +22,6 @@ UNICODE_PROMPT = "a red ball rolls right — «très vite», 红色的球 🎈"
 CROWD = 3
 MOST_RETRIES, LONGEST_RETRY_S = 2, 30.0
 REQUEST_TIMEOUT_S = 60.0
-MOST_DELETE_S = 10.0
 NOT_NOW = (409, 423, 425, 429)
 
 
@@ -211,22 +210,22 @@ class ServerUnderTest:
         film.polls.append(poll)
         return poll
 
-    def watch(self, *films: Film) -> None:
-        """Look at films in turn until all have ended.
+    def watch(self, *films: Film, timeout_s: float | None = None) -> None:
+        """Look at films in turn until all have ended. timeout_s: by default that of the options.
 
         Raises:
             CheckFailed: One did not end in time.
         """
-        began = time.monotonic()
+        began, most_s = time.monotonic(), self.options.timeout_s if timeout_s is None else timeout_s
         while live := [film for film in films if film.is_live]:
             for film in live:
                 self.poll(film)
             waited = time.monotonic() - began
-            if waited > self.options.timeout_s and any(film.is_live for film in films):
+            if waited > most_s and any(film.is_live for film in films):
                 last = ", ".join(
                     f"{film.last.get('status')} at {film.last.get('progress')}%" for film in films if film.is_live
                 )
-                raise CheckFailed(f"{last} after {waited:.0f} s", f"an end within {self.options.timeout_s:g} s (--timeout)")
+                raise CheckFailed(f"{last} after {waited:.0f} s", f"an end within {most_s:g} s (--timeout)")
             time.sleep(min(max(waited / 20, 0.04), 2.0))
 
     def share(self, name: str, make: Callable[[], T], *, owner: bool = False) -> T:
@@ -324,7 +323,7 @@ class ServerUnderTest:
 
     def clean(self) -> list[str]:
         """Delete every film that was made, and try those again that may not be deleted yet. Returns the ids that are left."""
-        end = time.monotonic() + MOST_DELETE_S
+        end = time.monotonic() + self.options.timeout_s
         busy = [id for id, deleted in self.made.items() if not deleted]
         while busy:
             refusals = {id: self._try_delete(id) for id in busy}
