@@ -3,8 +3,8 @@
     run = run_checks(RunOptions(url="http://127.0.0.1:8000", key="kinema_...", size="64x64", seconds="1"))
     print(run.conforms, run.counts)
 
-`check.py` says what a check is, `target.py` sends the requests and makes the films that checks share, the modules `..._checks.py`
-hold the checks by what they are about, `runner.py` runs them, and `report.py` writes their results.
+`check.py` says what a check is, `target.py` sends the requests and makes the films that checks share, `checks/` holds the checks by
+what they are about, `runner.py` runs them, and `report.py` writes their results.
 """
 
 from __future__ import annotations

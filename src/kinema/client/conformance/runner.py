@@ -8,20 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kinema.client.conformance import (
-    answer_checks,
-    content_checks,
-    create_checks,
-    delete_checks,
-    error_checks,
-    list_checks,
-    load_checks,
-    object_checks,
-    polling_checks,
-    reach_checks,
-)
 from kinema.client.conformance.check import (
-    CHECKS,
     ENDINGS,
     GROUPS,
     Check,
@@ -31,14 +18,9 @@ from kinema.client.conformance.check import (
     Ending,
     NotOffered,
 )
+from kinema.client.conformance.checks import CHECKS
 from kinema.client.conformance.target import RunOptions, ServerUnderTest
 from kinema.errors import InputError, KinemaError
-
-REGISTERED = (
-    *(reach_checks, create_checks, object_checks, polling_checks, content_checks, list_checks, delete_checks, error_checks),
-    *(load_checks, answer_checks),
-)
-"""The modules whose import has filled `CHECKS`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ from kinema.types import T
 
 PROMPT = "a red ball rolls right and hits a blue box"
 UNICODE_PROMPT = "a red ball rolls right — «très vite», 红色的球 🎈"
+OTHER_PROMPT = "a blue ball rolls left"
+UNKNOWN_ID = "video_" + 24 * "0"
 CROWD = 3
 MOST_RETRIES, LONGEST_RETRY_S = 2, 30.0
 REQUEST_TIMEOUT_S = 60.0

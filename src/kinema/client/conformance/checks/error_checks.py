@@ -6,8 +6,7 @@ from typing import Any
 
 from kinema.client.conformance.answers import object_of, outline, refused
 from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
-from kinema.client.conformance.content_checks import UNKNOWN_ID
-from kinema.client.conformance.target import PROMPT, ServerUnderTest
+from kinema.client.conformance.target import PROMPT, UNKNOWN_ID, ServerUnderTest
 
 LONG = 100_000
 UNKNOWN_MODEL = "no-such-model-9"

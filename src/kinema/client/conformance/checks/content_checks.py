@@ -12,11 +12,10 @@ from PIL import Image
 
 from kinema.client.conformance.answers import LIVE_STATUSES, NO_ROUTE, number_of, outline, pixels_of, refused
 from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
-from kinema.client.conformance.target import ServerUnderTest
+from kinema.client.conformance.target import UNKNOWN_ID, ServerUnderTest
 from kinema.errors import KinemaError
 from kinema.media import Clip
 
-UNKNOWN_ID = "video_" + 24 * "0"
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 MOST_TRIES = 3
 

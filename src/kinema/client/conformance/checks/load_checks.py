@@ -11,8 +11,7 @@ import httpx
 
 from kinema.client.conformance.answers import error_fault, ids_of, object_of, outline
 from kinema.client.conformance.check import CheckFailed, CheckSkipped, NotOffered, add_check, one_line, require
-from kinema.client.conformance.delete_checks import OTHER_PROMPT
-from kinema.client.conformance.target import PROMPT, ServerUnderTest
+from kinema.client.conformance.target import OTHER_PROMPT, PROMPT, ServerUnderTest
 
 UPLOAD_BYTES, SENT_BYTES = 400_000, 60_000
 ORPHAN_S = 1.0

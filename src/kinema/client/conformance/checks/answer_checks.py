@@ -6,8 +6,7 @@ import httpx
 
 from kinema.client.conformance.answers import error_fault, json_of, outline
 from kinema.client.conformance.check import CheckSkipped, NotOffered, add_check, one_line, require
-from kinema.client.conformance.content_checks import UNKNOWN_ID
-from kinema.client.conformance.target import ServerUnderTest
+from kinema.client.conformance.target import UNKNOWN_ID, ServerUnderTest
 
 
 def _errors(server: ServerUnderTest) -> list[httpx.Response]:

@@ -8,9 +8,8 @@ from typing import Any
 
 from kinema.client.conformance.answers import ids_of, is_integer, object_of, outline
 from kinema.client.conformance.check import NotOffered, add_check, one_line, require
-from kinema.client.conformance.target import ServerUnderTest
+from kinema.client.conformance.target import UNKNOWN_ID, ServerUnderTest
 
-UNKNOWN_CURSOR = "video_" + 24 * "0"
 MOST_PAGES = 40
 
 
@@ -137,7 +136,7 @@ def _before(server: ServerUnderTest) -> str:
 )
 def _unknown_cursor(server: ServerUnderTest) -> str:
     _own_ids(server)
-    answer = server.request("GET", "/videos", params={"after": UNKNOWN_CURSOR, "limit": 2})
+    answer = server.request("GET", "/videos", params={"after": UNKNOWN_ID, "limit": 2})
     require(answer.status_code < 500, outline(answer), "a status below 500")
     if answer.status_code >= 400:
         return outline(answer)
