@@ -45,6 +45,7 @@ VERBS = (
     "models",
     "play",
     "train",
+    "conform",
 )
 
 

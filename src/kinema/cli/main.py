@@ -30,6 +30,7 @@ VERBS = (
     "backup",
     "restore",
     "verify",
+    "conform",
     "doctor",
 )
 USER_ERROR, STOPPED, PIPE_CLOSED = 2, 130, 141
