@@ -189,7 +189,7 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert output.startswith("kinema-tiny  4 slots, ") and "heights 32, 48, 64, 96, 128 px (default: 64)" in output
     offered = sizes_of(read_config(weights / "kinema-tiny"))
     assert output.strip().endswith(" ".join(offered)) and {"64x64", "112x64", "80x64"} <= set(offered)
-    assert main(["models", "kinema-tiny"]) == 0
+    assert main(["models", "show", "kinema-tiny"]) == 0
     assert "An untrained model." in capsys.readouterr().out
     assert main(["image", "a ball", "--steps", "1", "--model", str(weights / "kinema-tiny")]) == 0
     monkeypatch.setenv("KINEMA_WEIGHTS", "nowhere")
@@ -290,7 +290,7 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["render", "text.json"], "not a state file"),
         (["render", "list.json"], "not a state file"),
         (["render", "old.json"], "state format 99"),
-        (["models", "kinema-huge"], "no model 'kinema-huge'"),
+        (["models", "show", "kinema-huge"], "no model 'kinema-huge'"),
         (["train", "huge"], "no recipe 'huge'; there are tiny"),
         (["train", "smoke", "--resume", "."], "holds no checkpoint"),
         (["train", "smoke", "--device", "abacus"], "no device 'abacus': expected auto, cpu, cuda or mps"),
@@ -424,7 +424,9 @@ def test_letters_that_a_terminal_does_not_know_stop_nothing(
 
 def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "kinema.cli.main", "models", "kinema-tiny"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "kinema.cli.main", "models", "show", "kinema-tiny"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
+from kinema.engines.catalog import capabilities_named
 from kinema.errors import ApiError, InputError, SizeError
 from kinema.server.api.bodies import Body, InvalidBody, unbracket
 from kinema.server.api.explain import explain
@@ -17,9 +18,7 @@ from kinema.server.api.video_schema import (
     ExtendVideo,
     TrimVideo,
     check_allowed,
-    check_length,
     check_names_something,
-    find_config,
     model_for,
     requested_size,
 )
@@ -42,10 +41,10 @@ def test_brackets() -> None:
 
 
 def test_a_rate_that_the_model_does_not_film_has_its_mend() -> None:
-    config = find_config("kinema-tiny")
-    check_length(config, 1.0, 16.0, 64, 64, mend="pass fps={fps:g}")
+    usual = capabilities_named("kinema-tiny")
+    usual.check_film(1.0, 16.0, (64, 64), mend="pass fps={fps:g}")
     with pytest.raises(SizeError, match=r"^33 frames a second: kinema-tiny films 8 to 32; resample it to 16$"):
-        check_length(config, 1.0, 33.0, 64, 64, mend="resample it to {fps:g}")
+        usual.check_film(1.0, 33.0, (64, 64), mend="resample it to {fps:g}")
 
 
 def test_a_size_of_another_service_becomes_one_of_this_model() -> None:

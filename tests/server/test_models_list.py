@@ -8,7 +8,7 @@ import pytest
 
 from kinema.errors import SizeError
 from kinema.inference import limits
-from kinema.models.hub import available_models
+from kinema.models.hub import available_models, find, read_config
 from kinema.scene.geometry import OUTLINE
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, SIZES
 from kinema.server.api.models import model_shown, scene_facts
@@ -21,14 +21,13 @@ from kinema.server.api.video_schema import (
     RemixVideo,
     RenderState,
     TrimVideo,
-    find_config,
     requested_size,
 )
 
 
 @pytest.mark.parametrize("name", available_models())
 def test_sizes_listed_are_those_of_the_config(name: str) -> None:
-    config, shown = find_config(name), model_shown(name).kinema.model_dump()
+    config, shown = read_config(find(name)), model_shown(name).kinema.model_dump()
     assert shown["sizes"] == limits.sizes_of(config) and shown["size"] in shown["sizes"]
     assert (shown["heights"], shown["aspects"]) == (list(config.heights), list(config.aspects))
     assert shown["size"] == "x".join(map(str, limits.check_size(config, None)))
@@ -44,7 +43,7 @@ def test_every_kind_of_video_takes_a_size() -> None:
 
 
 def test_clients_of_the_service_that_ended_get_the_nearest_and_a_note() -> None:
-    config, notes = find_config("kinema-tiny"), list[str]()
+    config, notes = read_config(find("kinema-tiny")), list[str]()
     near = requested_size("720x1280", "sora-2", "kinema-tiny", notes)
     assert near is not None and limits.check_size(config, near)[1] == config.height
     assert notes == [f"kinema-tiny does not film 720x1280; {near} instead"]
