@@ -214,7 +214,7 @@ def _spread(frames: int, count: int) -> NDArray[np.int64]:
 
 
 def _infill(parts: Parts, request: FilmRequest) -> Clip:
-    """Between each two pictures, one passage."""
+    """From the first picture to the last, with one passage between each two."""
     given = sorted(request.pictures, key=lambda pair: pair[1])
     if len(given) < 2:
         raise InputError("infill needs at least two pictures, each with its time")
@@ -233,12 +233,11 @@ def _infill(parts: Parts, request: FilmRequest) -> Clip:
                 f"{end - start:g} s between two pictures: {parts.capabilities.model} fills {plan.frames / plan.fps:g} s"
             )
         one = replace(request, workflow="first_last", pictures=((a, 0.0), (b, end - start)), seed=request.seed + i)
-        filmed = parts.primitive(_pass(parts, one), plan)
-        clips.append(
-            filmed.pick(np.linspace(0, filmed.num_frames - 1, plan.wanted_frames + 1)[:-1].round().astype(np.int64)).fit(
-                *plan.wanted_size
-            )
-        )
+        frames = parts.capabilities.frames.at_least(plan.wanted_frames + 1)
+        filmed = parts.primitive(_pass(parts, one), replace(plan, frames=frames))
+        shown = np.linspace(0, filmed.num_frames - 1, plan.wanted_frames + 1).round().astype(np.int64)
+        last = i == len(given) - 2
+        clips.append(filmed.pick(shown if last else shown[:-1]).fit(*plan.wanted_size))
         notes += [note for note in plan.notes if note not in notes]
     joined = _joined(clips)
     return _noted(joined.resample(request.fps or joined.fps), notes)

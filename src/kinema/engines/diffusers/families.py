@@ -298,7 +298,6 @@ FAMILIES: tuple[Family, ...] = (
         name="Cosmos-Predict2.5", bases={"Cosmos2_5_PredictBasePipeline": _COSMOS}, frames=FrameRule(step=4, offset=1,
         most=93),
         multiple=16, size=(1280, 704), fps=16.0, usual_frames=93, steps=36, guidance=7.0, most_pixels=1280 * 704,
-        tiny=("cosmos25",),
     ),
     Family(
         name="Cosmos-Predict2", bases={"Cosmos2VideoToWorldPipeline": _one("Cosmos2VideoToWorldPipeline", image="image")},

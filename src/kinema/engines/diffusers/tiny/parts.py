@@ -36,7 +36,7 @@ def ltx_vae() -> Any:
 def ltx2_vae() -> Any:
     """32 pixels a side, 8 frames."""
     return diffusers.AutoencoderKLLTX2Video(
-        latent_channels=LATENT, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8),
+        latent_channels=LATENT, block_out_channels=(8, 16, 32, 64), decoder_block_out_channels=(8, 16, 32),
         layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1), spatial_compression_ratio=32,
         temporal_compression_ratio=8,
     )  # fmt: skip
