@@ -14,9 +14,13 @@ import torch
 from tests.engines.conftest import noise
 
 from kinema.engines import Cancelled, FilmRequest, Workflow
+from kinema.engines.compose import Parts, film_workflow
+from kinema.engines.diffusers import engine as engine_module
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.engines.diffusers.families import FAMILIES
 from kinema.engines.diffusers.tiny.models import MODELS
+from kinema.engines.protocol import FilmPlan
+from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 
 diffusers: Any = importlib.import_module("diffusers")
@@ -64,7 +68,19 @@ def test_every_class_of_the_table_is_in_diffusers() -> None:
 
 
 @pytest.mark.parametrize("name", models())
-def test_every_workflow_films(engine_of: Engines, name: str) -> None:
+def test_every_workflow_films(engine_of: Engines, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In frames of the number planned: a history is not among them twice, nor are frames lost."""
+    passes: list[tuple[int, int]] = []
+
+    def counted(parts: Parts, asked: FilmRequest, progress: Progress | None) -> Clip:
+        def primitive(one: FilmRequest, plan: FilmPlan) -> Clip:
+            clip = parts.primitive(one, plan)
+            passes.append((clip.num_frames, plan.frames))
+            return clip
+
+        return film_workflow(replace(parts, primitive=primitive), asked, progress)
+
+    monkeypatch.setattr(engine_module, "film_workflow", counted)
     engine = engine_of(name)
     able = engine.capabilities
     workflows = able.workflows[:1] if name in SLOW_TEXT else able.workflows
@@ -78,8 +94,28 @@ def test_every_workflow_films(engine_of: Engines, name: str) -> None:
         assert clip.frames[-1].std() > 1
         assert clip.settings["model"] == name and clip.settings["family"] == able.family
         assert steps[-1][1] == steps[-1][2] > 0 and all(done <= total for _, done, total in steps), workflow
+        more = 4 if name == "framepack" else 0  # it films 37 frames where 33 are asked for
+        assert all(filmed == planned + more for filmed, planned in passes), passes
         if workflow == "extend":
             assert (clip.frames[:18] == noise(18, able.fps, SIZES.get(name, (32, 32))).frames).all()
+
+
+@pytest.mark.parametrize("name", models(*SLOW_TEXT, "helios-modular", "framepack"))
+def test_words_and_pictures_matter(engine_of: Engines, name: str) -> None:
+    """Another prompt is another film, and so is another last picture or another video."""
+    engine = engine_of(name)
+    for workflow, call in engine.family.bases[engine.folder.base].items():
+        asked = request(engine, workflow, guidance=2.0)
+        (film,) = engine.film(asked)
+        if name != "svd":
+            (other,) = engine.film(replace(asked, prompt="two robots wave at the sea"))
+            assert (film.frames != other.frames).any(), f"{workflow}: the prompt"
+        if call.inputs != "words":
+            changed = noise(18 if workflow == "extend" else 5, engine.capabilities.fps, SIZES.get(name, (32, 32)), 7)
+            pictures = (*asked.pictures[:-1], (changed, asked.pictures[-1][1])) if asked.pictures else ()
+            (other,) = engine.film(replace(asked, pictures=pictures, video=asked.video and changed))
+            new = slice(18, None) if workflow == "extend" else slice(None)
+            assert (film.frames[new] != other.frames[new]).any(), f"{workflow}: what is given"
 
 
 def plain_arguments(engine: DiffusersEngine, workflow: Workflow, takes: Any) -> dict[str, Any]:
@@ -125,7 +161,9 @@ def test_cancelled_within_a_step(engine_of: Engines, name: str) -> None:
 
     def count(module: torch.nn.Module, *_: Any) -> None:
         name = type(module).__name__
-        if isinstance(module, diffusers.ModelMixin) and ("Transformer" in name or name.startswith("UNet")):
+        if isinstance(module, diffusers.ModelMixin) and name.endswith(
+            ("Transformer3DModel", "OmniTransformer", "ConditionModel", "MotionModel")
+        ):
             calls.append(module)
 
     workflow = engine.capabilities.workflows[0]
@@ -230,6 +268,18 @@ def test_films_longer_than_the_most_are_made_in_parts(engine_of: Engines, name: 
     assert clip.num_frames == 16
     assert (clip.frames[:9] == short.frames).all()
     assert any("filmed in parts of 9 frames" in note for note in clip.settings["notes"])
+
+
+@pytest.mark.parametrize("name", ["wan22-5b", "cosmos3", "ltx"])
+def test_a_clip_of_another_size_and_rate_is_extended(engine_of: Engines, name: str) -> None:
+    engine = engine_of(name)
+    video = noise(9, 12.0, (50, 38))
+    for before in (False, True) if name == "ltx" else (False,):
+        (clip,) = engine.film(request(engine, "extend", size=None, video=video, before=before))
+        new = round(round(5 / engine.capabilities.fps * engine.capabilities.fps) / engine.capabilities.fps * 12)
+        assert clip.size == "50x38" and clip.fps == 12.0 and abs(clip.num_frames - 9 - new) <= 1
+        kept = clip.frames[-9:] if before else clip.frames[:9]
+        assert (kept == video.frames).all()
 
 
 def test_diffusion_forcing_films_long_with_a_history(engine_of: Engines) -> None:

@@ -117,7 +117,7 @@ def _in_parts(parts: Parts, request: FilmRequest, plan: FilmPlan) -> Clip:
 
 def _following(parts: Parts, request: FilmRequest, plan: FilmPlan, known: Clip, wanted: int) -> list[Clip]:
     """So many frames or more that go on from the end of a clip, in as many parts as it takes."""
-    rule, clips = parts.capabilities.frames, list[Clip]()
+    rule, clips, known = parts.capabilities.frames, list[Clip](), known.fit(*plan.size)
     while wanted > 0:
         history = parts.history if "extend" in parts.primitives and known.num_frames >= parts.history else 1
         end = known.cut(slice(-history, None))
@@ -126,9 +126,10 @@ def _following(parts: Parts, request: FilmRequest, plan: FilmPlan, known: Clip, 
             mask=None, seed=request.seed + len(clips) + 1,
         )  # fmt: skip
         filmed = parts.primitive(_pass(parts, one), replace(plan, frames=rule.at_least(wanted + history)))
-        known = _going_on(parts, filmed.cut(slice(history - 1, None)), end.cut(slice(-1, None)))
-        clips.append(known)
-        wanted -= known.num_frames
+        new = _going_on(parts, filmed.cut(slice(history - 1, None)), end.cut(slice(-1, None)))
+        clips.append(new)
+        known = _joined([replace(end, sound=None), replace(new, sound=None)])
+        wanted -= new.num_frames
     return clips
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,7 +122,7 @@ class DiffusersEngine:
         passes = self.family.passes(plan.frames)
         with StepHooks(pipeline, steps, passes, progress, cancelled, watch), _reported(self.entry.name):
             made = pipeline(**arguments)
-        frames, sound = _frames_of(made), _sound_of(made, pipeline)
+        frames, sound = _frames_of(made)[call.echoed :], _sound_of(made, pipeline)
         return Clip(frames=frames, fps=plan.fps, caption=request.prompt, sound=sound)
 
     def _arguments(self, pipeline: Any, call: Call, request: FilmRequest, plan: FilmPlan, steps: int) -> dict[str, Any]:
@@ -169,11 +170,12 @@ class DiffusersEngine:
         if call.inputs == "ends":
             return {"image": known[0][0], "last_image": known[-1][0]}
         if call.inputs == "conditions":
-            assert self.family.condition is not None
-            path, picture_name, number_name = self.family.condition
-            module, _, name = path.rpartition(".")
-            condition = getattr(importlib.import_module(module), name)
-            return {"conditions": [condition(**{picture_name: picture, number_name: i}) for picture, i in known]}
+            rule = self.family.condition
+            assert rule is not None
+            module, _, name = rule.kind.rpartition(".")
+            kind = getattr(importlib.import_module(module), name)
+            numbered = [(picture, math.ceil(i / rule.step)) for picture, i in known]
+            return {"conditions": [kind(**{rule.picture: picture, rule.number: i}) for picture, i in numbered]}
         if call.inputs == "vace":
             return _masked_video(request, known, plan)
         if call.inputs == "video":

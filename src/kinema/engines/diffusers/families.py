@@ -28,14 +28,26 @@ frame. animate: `image=` of somebody, moved as in `pose_video=` and `face_video=
 class Call:
     """How one workflow is called.
 
-    pipeline: the class. inputs: how pictures are given to it. history: of how many frames a film goes on. arguments: those
-    that are always given.
+    pipeline: the class. inputs: how pictures are given to it. history: of how many frames a film goes on. echoed: of how many
+    of them there is a copy before what the pipeline returns. arguments: those that are always given.
     """
 
     pipeline: str
     inputs: Inputs = "words"
     history: int = 0
+    echoed: int = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """How one known picture is given in a list of conditions: their class, the names of its picture and of its number, which counts
+    every `step` frames."""
+
+    kind: str
+    picture: str
+    number: str
+    step: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +61,8 @@ class Family:
     overlap: a pipeline that films in passes of so
     many frames,
     each with so many of the one before; chunk_name: the argument that takes it. dropped: frames that the pipeline
-    cuts off its films. tiled: its autoencoder works in tiles only. frames_name: the argument that takes T. condition: the class of
-    a condition, with the names of its picture and its frame number,
-    for inputs by "conditions". always: arguments where a request
-    says nothing. tiny: tiny models of the tests.
+    cuts off its films. tiled: its autoencoder works in tiles only. frames_name: the argument that takes T. condition: for inputs by
+    "conditions". always: arguments where a request says nothing. tiny: tiny models of the tests.
     """
 
     name: str
@@ -76,7 +86,7 @@ class Family:
     frames_name: str = "num_frames"
     fps_name: str | None = None
     guidance_name: str = "guidance_scale"
-    condition: tuple[str, str, str] | None = None
+    condition: Condition | None = None
     sound: bool = False
     license: License = field(default_factory=License)
     always: Mapping[str, Any] = field(default_factory=dict)
@@ -129,7 +139,7 @@ _FORCING: dict[Workflow, Call] = {
     **_one("SkyReelsV2DiffusionForcingPipeline", generate="words"),
     **_one("SkyReelsV2DiffusionForcingImageToVideoPipeline", image="image", first_last="ends"),
     "extend": Call(
-        pipeline="SkyReelsV2DiffusionForcingVideoToVideoPipeline", inputs="history", history=17,
+        pipeline="SkyReelsV2DiffusionForcingVideoToVideoPipeline", inputs="history", history=17, echoed=17,
         arguments={"overlap_history": 17},
     ),
 }  # fmt: skip
@@ -201,14 +211,18 @@ FAMILIES: tuple[Family, ...] = (
         modular=("LTXModularPipeline",), frames=FrameRule(step=8, offset=1, most=257), multiple=32, size=(704, 512),
         fps=25.0,
         usual_frames=161, steps=50, guidance=3.0, fps_name="frame_rate",
-        condition=("diffusers.pipelines.ltx.pipeline_ltx_condition.LTXVideoCondition", "image", "frame_index"),
+        condition=Condition(
+            kind="diffusers.pipelines.ltx.pipeline_ltx_condition.LTXVideoCondition", picture="image", number="frame_index"
+        ),
         tiny=("ltx", "ltx-modular"),
     ),
     Family(
         name="LTX-2", bases=_shared("LTX2Pipeline LTX2ImageToVideoPipeline LTX2ConditionPipeline", _LTX2),
         modular=("LTX2ModularPipeline", "LTX25ModularPipeline"), frames=FrameRule(step=8, offset=1, most=481), multiple=32,
         size=(768, 512), fps=24.0, usual_frames=121, steps=30, guidance=3.0, fps_name="frame_rate", sound=True,
-        condition=("diffusers.pipelines.ltx2.pipeline_ltx2_condition.LTX2VideoCondition", "frames", "index"), tiny=("ltx2",),
+        condition=Condition(
+            kind="diffusers.pipelines.ltx2.pipeline_ltx2_condition.LTX2VideoCondition", picture="frames", number="index", step=8
+        ), tiny=("ltx2",),
     ),
     Family(
         name="MiniMax-H3", bases={}, modular=("MiniMaxH3ModularPipeline",),

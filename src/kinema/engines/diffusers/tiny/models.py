@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from kinema.engines.diffusers.tiny.packages import diffusers, transformers
 from kinema.engines.diffusers.tiny.parts import (
     LATENT,
     WIDTH,
@@ -47,9 +48,6 @@ from kinema.engines.diffusers.tiny.words import (
 )  # fmt: skip
 from kinema.errors import InputError
 
-diffusers: Any = importlib.import_module("diffusers")
-transformers: Any = importlib.import_module("transformers")
-
 HEADS: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2}
 
 
@@ -69,12 +67,23 @@ def make_tiny(name: str, folder: Path, seed: int = 0) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipeline = MODELS[name]()
+        for part in pipeline.components.values():
+            if isinstance(part, torch.nn.Module):
+                _without_zeros(part)
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(pipeline, diffusers.ModularPipeline):
         pipeline.save_pretrained(str(folder), overwrite_modular_index=True)
     else:
         pipeline.save_pretrained(folder)
     return folder
+
+
+@torch.no_grad()
+def _without_zeros(network: torch.nn.Module) -> None:
+    """Random values for layers that begin as zeros, so that words and pictures have an effect without training."""
+    for weights in network.parameters():
+        if weights.ndim > 1 and not weights.any():
+            weights.normal_(std=0.1)
 
 
 def _flow(**options: Any) -> Any:
@@ -89,7 +98,11 @@ def _unipc(shift: float = 3.0) -> Any:
 
 def _wan_network(kind: str = "WanTransformer3DModel", **options: Any) -> Any:
     sizes = {**HEADS, "in_channels": LATENT, "out_channels": LATENT, "text_dim": WIDTH, "freq_dim": 32, "ffn_dim": 32}
-    return getattr(diffusers, kind)(**{**sizes, **options})
+    network = getattr(diffusers, kind)(**{**sizes, **options})
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.mul_(2.5)  # so that words are seen in pictures of bytes
+    return network
 
 
 def _umt5() -> dict[str, Any]:

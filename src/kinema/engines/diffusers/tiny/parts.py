@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-diffusers: Any = importlib.import_module("diffusers")
-transformers: Any = importlib.import_module("transformers")
+from kinema.engines.diffusers.tiny.packages import diffusers, transformers
 
 WIDTH = 32
 LATENT = 16

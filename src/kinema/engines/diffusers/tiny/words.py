@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from typing import Any
 
 from tokenizers import Tokenizer, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
-transformers: Any = importlib.import_module("transformers")
+from kinema.engines.diffusers.tiny.packages import transformers
 
 WIDTH = 32
 TEXT = """You are a helpful assistant. Describe the video by detailing the following aspects: 1. The main content and theme of the
