@@ -138,7 +138,7 @@ def test_license_of_the_card_and_of_the_table(tiny: Tiny, copy: Path) -> None:
 
 def test_wrong_requests(tiny: Tiny) -> None:
     made = engine(tiny("svd"))
-    with pytest.raises(InputError, match="has no workflow 'generate'"):
+    with pytest.raises(InputError, match="'generate'"):
         made.film(FilmRequest(workflow="generate"))
     with pytest.raises(InputError, match="takes no negative prompt"):
         made.film(FilmRequest(workflow="image", negative_prompt="a"))
