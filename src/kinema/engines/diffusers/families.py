@@ -273,7 +273,7 @@ FAMILIES: tuple[Family, ...] = (
         multiple=16, size=(1360, 768), fps=16.0, usual_frames=81, steps=50, guidance=6.0, most_pixels=1360 * 768,
     ),
     Family(
-        name="CogVideoX", bases=_COGVIDEOX, frames=FrameRule(step=4, offset=1, most=49), multiple=16, size=(720, 480),
+        name="CogVideoX", bases=_COGVIDEOX, frames=FrameRule(step=8, offset=1, most=49), multiple=16, size=(720, 480),
         fps=8.0,
         configs={
             "width": ("transformer.sample_width", 8), "height": ("transformer.sample_height", 8),
