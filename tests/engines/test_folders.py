@@ -120,6 +120,40 @@ def test_an_unknown_family_is_served_by_its_signature(tiny: Tiny, monkeypatch: p
     assert clip.num_frames == 5 and clip.settings["family"] == "Wan"
 
 
+INDEXES = {
+    ("MiniMaxH3ModularPipeline", "MiniMaxH3Blocks"): ("MiniMax-H3", "generate image first_last extend infill blend", "17k+5"),
+    ("LTX2ModularPipeline", "LTX2AutoBlocks"): ("LTX-2", "generate image extend still", "8k+1"),
+    ("HunyuanVideo15ModularPipeline", "HunyuanVideo15AutoBlocks"): ("HunyuanVideo 1.5", "generate image extend still", "4k+1"),
+    ("Cosmos3OmniModularPipeline", "Cosmos3OmniBlocks"): ("Cosmos 3", "generate image extend still", "4k+1"),
+    ("WanImage2VideoModularPipeline", "WanImage2VideoAutoBlocks"): (
+        "Wan", "image first_last extend infill blend", "4k+1",
+    ),
+    ("Wan22VaceModularPipeline", "Wan22VaceBlocks"): (
+        "Wan", "generate image first_last keyframes extend infill blend edit still", "4k+1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "blocks"), INDEXES)
+def test_modular_folders_say_what_their_blocks_can_do(tmp_path: Path, base: str, blocks: str) -> None:
+    """An index alone is enough to know it."""
+    index = {"_class_name": base, "_blocks_class_name": blocks}
+    (tmp_path / "modular_model_index.json").write_text(json.dumps(index))
+    made = engine(tmp_path)
+    family, workflows, frames = INDEXES[base, blocks]
+    assert made.family.name == family and " ".join(made.capabilities.workflows) == workflows
+    assert str(made.capabilities.frames) == frames
+
+
+def test_a_second_of_minimax_h3_is_cut_from_its_shortest_film(tmp_path: Path) -> None:
+    index = {"_class_name": "MiniMaxH3ModularPipeline", "_blocks_class_name": "MiniMaxH3Blocks"}
+    (tmp_path / "modular_model_index.json").write_text(json.dumps(index))
+    able = engine(tmp_path).capabilities
+    assert able.sound and not able.negative_prompt and able.guidance is None
+    plans = [able.plan(seconds, None, (1344, 768)) for seconds in (1.0, 5.0, 6.0)]
+    assert [plan.frames for plan in plans] == [124, 124, 158] and plans[0].wanted_frames == 24
+
+
 def test_families_are_told_apart_by_their_configs(tiny: Tiny) -> None:
     names = {"wan": "Wan", "wan22": "Wan 2.2 A14B", "wan22-5b": "Wan 2.2 5B", "wan-ends": "Wan FLF2V", "wan-image": "Wan"}
     for model, family in names.items():

@@ -189,6 +189,7 @@ FAMILIES: tuple[Family, ...] = (
         },
         modular=(
             "WanModularPipeline", "Wan22ModularPipeline", "WanImage2VideoModularPipeline", "Wan22Image2VideoModularPipeline",
+            "Wan22VaceModularPipeline",
         ),
         frames=FrameRule(step=4, offset=1, most=81), multiple=16, size=(832, 480), fps=16.0, usual_frames=81, steps=50,
         guidance=5.0,
@@ -460,7 +461,9 @@ def calls_of_blocks(base: str, blocks: Any) -> dict[Workflow, Call]:
     try:
         names: Iterable[str] = blocks.available_workflows
     except NotImplementedError:
-        return {"image": Call(pipeline=base, inputs="image")} if "image" in inputs else {"generate": Call(pipeline=base)}
+        if {"video", "mask"} <= inputs:
+            return {workflow: replace(call, pipeline=base) for workflow, call in _WAN_VACE.items()}
+        names = ["image2video" if "image" in inputs else "text2video"]
     known = [BLOCKS[name] for name in names if name in BLOCKS]
     if ("first_last", "ends") in known and "image" in inputs:
         known.append(("image", "image"))
