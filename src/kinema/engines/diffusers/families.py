@@ -193,7 +193,7 @@ FAMILIES: tuple[Family, ...] = (
         ),
         frames=FrameRule(step=4, offset=1, most=81), multiple=16, size=(832, 480), fps=16.0, usual_frames=81, steps=50,
         guidance=5.0,
-        most_pixels=1280 * 720, license=APACHE, tiny=("wan", "wan-image", "wan-vace", "wan-modular"),
+        most_pixels=1280 * 720, license=APACHE, tiny=("wan", "wan-image", "wan-vace", "wan-modular", "wan-vace-modular"),
     ),
     Family(
         name="Wan Animate", bases={"WanAnimatePipeline": _one("WanAnimatePipeline", edit="animate")},

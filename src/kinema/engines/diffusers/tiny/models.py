@@ -173,6 +173,16 @@ def wan_vace() -> Any:
     return diffusers.WanVACEPipeline(**_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=network)
 
 
+def wan_vace_modular() -> Any:
+    """Wan 2.2 VACE in the modular format, with two networks."""
+    first, second = (
+        _wan_network("WanVACETransformer3DModel", vace_layers=[0], vace_in_channels=2 * LATENT + 64) for _ in range(2)
+    )
+    pipeline = diffusers.Wan22VaceBlocks().init_pipeline()
+    pipeline.update_components(**_umt5(), vae=wan_vae(), scheduler=_unipc(), transformer=first, transformer_2=second)
+    return pipeline
+
+
 def wan_animate() -> Any:
     """Wan Animate: a picture of somebody, moved by videos of a pose and a face."""
     network = _wan_network(
@@ -593,7 +603,8 @@ def lucy() -> Any:
 MODELS: dict[str, Callable[[], Any]] = {
     maker.__name__.replace("_", "-"): maker
     for maker in (
-        wan, wan_image, wan_ends, wan22, wan22_image, wan22_5b, wan_vace, wan_animate, wan_modular, ltx, ltx_modular, ltx2,
+        wan, wan_image, wan_ends, wan22, wan22_image, wan22_5b, wan_vace, wan_vace_modular, wan_animate, wan_modular,
+        ltx, ltx_modular, ltx2,
         hunyuan, hunyuan_image,
         hunyuan15, hunyuan15_image, framepack, cogvideox, cogvideox_image, mochi, skyreels, skyreels_forcing, cosmos25,
         cosmos3, helios,
