@@ -78,6 +78,11 @@ def _noted(clip: Clip, notes: Sequence[str]) -> Clip:
 
 def _generate(parts: Parts, request: FilmRequest) -> Clip:
     plan = parts.capabilities.plan(request.seconds, request.fps, _size(parts, request))
+    if request.last is not None and plan.wanted_frames > plan.frames:
+        most = plan.frames / plan.fps
+        raise InputError(
+            f"{parts.capabilities.model} leads to a last picture in up to {most:g} s: ask for less, or leave it out"
+        )
     placed = _placed(request, plan)
     clip = _in_parts(parts, placed, plan)
     if (

@@ -75,7 +75,7 @@ def film_canvas(
 
 
 def film_by_window(
-    model: Model, canvas: Canvas, video: pipeline.VideoCells, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int],
+    model: Model, canvas: Canvas, video: pipeline.CellsAt, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int],
     prompt: str, settings: dict[str, Any], progress: Progress | None,
 ) -> Clip:  # fmt: skip
     """As `film_canvas` with one sample, of whose video no frame is known entirely: a canvas without a video, and what gives the

@@ -54,8 +54,8 @@ network's own error, and a sample at temperature 1 adds it once more (docs/train
 
 Progress = Callable[[str, int, int], None]
 EncodeFrames = Callable[[Tensor], Tensor]
-"""VideoCells cells [B, n, h, w, P] of the frames of these numbers [n]."""
-VideoCells = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Video cells [B, n, h, w, P] of the frames of these numbers [n]."""
+CellsAt = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Values [B, n, h, w, P] and levels [B, n, h, w] of the video at the frames of these numbers [n]."""
 OnFrames = Callable[[Canvas, int], None]
 """Called with a canvas while it is filled, once its state is planned, and with the number of frames that are rendered."""
@@ -322,7 +322,7 @@ def render_video(
 def film_windows(
     model: Model,
     canvas: Canvas,
-    video: VideoCells,
+    video: CellsAt,
     options: SamplingConfig,
     seeds: Sequence[int],
     progress: Progress | None = None,

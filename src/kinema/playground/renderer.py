@@ -225,7 +225,8 @@ def _drop_shadow(things: Things, crop: Crop, tables: Tables) -> Tensor:
 
 
 def _bodies(canvas: Tensor, things: Things, tables: Tables, *, flat: bool = False) -> None:
-    """Paint every thing, then lay the patches down from the lowest layer to the highest. flat: without light and shadow, each pixel wholly of one thing."""
+    """Paint every thing, then lay the patches down from the lowest layer to the highest. flat: without light and shadow, each pixel
+    wholly of one thing."""
     spans = _ladder(2.0 * (tables.bound[things.code] + 0.35 * things.is_top) * things.radius + 3.0)
     keys, order = (spans * len(PAINTERS) + things.code).sort(stable=True)
     things = things[order]

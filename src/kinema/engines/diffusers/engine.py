@@ -32,6 +32,7 @@ from kinema.errors import EngineError, InputError, ModelError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.media.sound import RATES, Sound
+from kinema.playground.controls import Control
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -294,6 +295,13 @@ def family_for(folder: ModelFolder) -> Family:
     return from_signature(folder.base, getattr(diffusers, folder.base).__call__, folder.configs)
 
 
+def controls_of(calls: Mapping[Workflow, Call]) -> tuple[Control, ...]:
+    """What of a scene can steer a pipeline: one that fills masks takes depth and outlines, one that goes by a film that film."""
+    if "edit" not in calls:
+        return ()
+    return ("depth", "edges", "coarse") if calls["edit"].inputs == "vace" else ("coarse",)
+
+
 def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> Capabilities:
     """The document of a folder, without loading it."""
     calls = family.bases[folder.base]
@@ -312,6 +320,7 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         most_seconds=None if goes_on or family.frames.most is None else family.frames.most / family.fps,
         steps=family.steps, guidance=family.guidance, negative_prompt="negative_prompt" in takes, sound=family.sound,
         strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
+        controls=controls_of(calls),
         loras=hasattr(pipeline, "load_lora_weights"), license=entry.license or license, memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip
