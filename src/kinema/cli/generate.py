@@ -86,23 +86,20 @@ def run(arguments: argparse.Namespace) -> int:
         _repeat(arguments)
     if not (arguments.prompt or "").strip() and arguments.image is None and arguments.last is None:
         raise InputError('nothing to film: give a prompt, such as "a red ball rolls right and hits a blue box"')
-    engine = engine_from(arguments)
-    usual = engine.capabilities
-    seconds = usual.seconds if arguments.seconds is None else arguments.seconds
-    fps = usual.fps if arguments.fps is None else arguments.fps
     if not 1 <= arguments.count <= 1000:
         raise InputError(f"--count {arguments.count}: expected at least 1 and up to 1000")
+    still = arguments.seconds is not None and arguments.seconds * (arguments.fps or 16.0) < 1.5
     paths = numbered(arguments.output, arguments.count)
     for path in paths:
-        check_output(path, arguments.force, still=seconds * fps < 1.5)
+        check_output(path, arguments.force, still=still)
     begun = time.perf_counter()
     with progress_bar() as progress:
         clips = api.generate(
             arguments.prompt or "",
-            model=engine,
-            seconds=seconds,
+            model=engine_from(arguments),
+            seconds=arguments.seconds,
             size=arguments.size,
-            fps=fps,
+            fps=arguments.fps,
             image=Path(arguments.image) if arguments.image else None,
             last=Path(arguments.last) if arguments.last else None,
             seed=arguments.seed or 0,

@@ -54,8 +54,8 @@ log = logging.getLogger(__name__)
 WINDOWS = "windows"
 """The point at which some windows of a film are on disk; films of several windows reach it again and again."""
 POINTS = ("claimed", "filmed", "kept", "written", "settled", "published", "cleaned")
-IDLE_S, SEEN_S = 0.03, 3.0
-"""How often an idle worker polls the queue, and how often it reports that it is alive."""
+IDLE_S, LONG_IDLE_S, SEEN_S = 0.03, 0.1, 3.0
+"""How often an idle worker polls the queue, how often after a minute without a job, and how often it reports that it is alive."""
 PREVIEW_S = 1.0
 """Previews are rendered at most this often."""
 FULL_S = 5.0
@@ -104,10 +104,11 @@ class Worker:
 
     def run(self, *, idle: Callable[[], bool] = lambda: False) -> None:
         """Run until `stopping` is set, or until `idle` returns True while the queue is empty."""
-        seen = 0.0
+        seen, busy_at = 0.0, time.monotonic()
         while not self.stopping.is_set():
             try:
                 if self.leases.ready() and self.once():
+                    busy_at = time.monotonic()
                     continue
                 if time.monotonic() - seen > SEEN_S:
                     self.leases.heartbeat(self.name, self.warm)
@@ -117,7 +118,7 @@ class Worker:
                 self.stopping.wait(SEEN_S)
             if idle():
                 return
-            self.stopping.wait(IDLE_S)
+            self.stopping.wait(IDLE_S if time.monotonic() - busy_at < 60 else LONG_IDLE_S)
 
     def once(self) -> bool:
         """Claim and render the next jobs, in between those in hand if there are any. Returns whether there were any."""

@@ -1,0 +1,42 @@
+"""A state steers another model: the film is painted from it, and it stands beside the film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.conftest import make_scene
+
+import kinema
+from kinema.engines.diffusers.engine import DiffusersEngine
+from kinema.errors import InputError
+
+Engines = Callable[[str], DiffusersEngine]
+
+
+def test_a_state_is_painted_and_kept(engine_of: Engines) -> None:
+    scene = make_scene(9)
+    film = kinema.restyle(scene, "a bowling alley", model=engine_of("wan-vace"), size="32x32", steps=1, seed=1)
+    assert (film.num_frames, film.size, film.fps) == (9, "32x32", 16.0)
+    assert film.settings["control"] == "depth" and film.settings["layout"] == "restyle"
+    assert film.state is not None and np.array_equal(film.state.x, scene.x)
+    elsewhere = replace(scene, x=scene.x + 2)
+    moved = kinema.restyle(elsewhere, "a bowling alley", model=engine_of("wan-vace"), size="32x32", steps=1, seed=1)
+    assert not np.array_equal(moved.frames, film.frames), "what the model paints goes by the state"
+    coarse = kinema.restyle(scene, "x", model=engine_of("wan"), size="32x32", steps=2, strength=0.5)
+    assert coarse.settings["control"] == "coarse" and coarse.state is not None
+
+
+def test_a_clip_brings_its_state(engine_of: Engines) -> None:
+    clip = kinema.render(make_scene(5), size="64x64")
+    film = kinema.restyle(clip, "snow", model=engine_of("wan-vace"), control="edges", size="32x32", steps=1)
+    assert film.num_frames == 5 and film.state is not None
+
+
+def test_models_that_cannot_be_steered_are_refused(engine_of: Engines) -> None:
+    with pytest.raises(InputError, match="kinema-tiny cannot be steered by a state"):
+        kinema.restyle(make_scene(2), "snow", model="kinema-tiny")
+    with pytest.raises(InputError, match="control 'segments': wan-vace can be steered by depth, edges, coarse"):
+        kinema.restyle(make_scene(2), "snow", model=engine_of("wan-vace"), control="segments")

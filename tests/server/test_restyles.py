@@ -1,0 +1,53 @@
+"""A video's state painted by an open model: refused where it cannot be, made where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs kinema[serve]")
+pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
+
+from fastapi.testclient import TestClient
+from tests.conftest import make_scene
+
+from kinema.engines.diffusers.tiny.models import make_tiny
+from kinema.engines.registry import ModelEntry, save_entry
+from kinema.server.app import create_app
+from kinema.server.jobs.worker import Worker
+from kinema.server.settings import Settings
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setenv("KINEMA_MODELS", str(tmp_path / "models.toml"))
+    folder = make_tiny("wan-vace", tmp_path / "vace")
+    save_entry(ModelEntry(name="vace", source=str(folder), arguments={"max_sequence_length": 16}))
+    app = create_app(Settings(data=tmp_path / "data", threads=1))
+    with TestClient(app, headers={"authorization": f"Bearer {app.state.services.auth.first()}"}) as made:
+        yield made
+
+
+def test_a_state_is_painted_by_an_open_model(client: TestClient) -> None:
+    state = make_scene(5).to_dict()
+    body = {"state": state, "prompt": "a bowling alley", "model": "vace", "size": "32x32", "steps": 1}
+    for change, status, message in (
+        ({"model": "kinema-tiny"}, 400, "one that a state can steer; installed models that can: vace"),
+        ({"control": "segments"}, 400, "depth or edges or coarse"),
+        ({"state": None}, 400, "either a video or a state"),
+        ({"prompt": " "}, 400, "prompt"),
+    ):
+        answer = client.post("/v1/videos/restyles", json={**body, **change})
+        assert answer.status_code == status and message in answer.json()["error"]["message"], answer.text
+    id = client.post("/v1/videos/restyles", json=body).json()["id"]
+    services = client.app.state.services  # type: ignore[attr-defined]
+    worker = Worker(services.settings)
+    worker.run(idle=lambda: not services.queue.waiting(None))
+    worker.close()
+    video = client.get(f"/v1/videos/{id}").json()
+    assert video["status"] == "completed", video["error"]
+    assert video["kinema"]["has_state"] and video["kinema"]["settings"]["control"] == "depth"
+    shown = client.get(f"/v1/videos/{id}/content?variant=state").json()
+    assert [one["kind"] for one in shown["entities"]] == [one["kind"] for one in state["entities"]]
