@@ -28,6 +28,8 @@ diffusers: Any = importlib.import_module("diffusers")
 Engines = Callable[[str], DiffusersEngine]
 SLOW_TEXT = {"hunyuan15", "hunyuan15-image", "allegro"}
 """More than 1,000 tokens of text, or tiles of 24 frames: these film once a test."""
+EACH_WAY = ("wan", "wan-image", "wan-vace", "ltx", "skyreels-forcing", "svd", "animatediff")
+"""One model for each way in which pictures are given."""
 SIZES = {"allegro": (128, 128), "ltx2": (64, 64), "hunyuan15-image": (64, 64)}
 
 
@@ -100,7 +102,10 @@ def test_every_workflow_films(engine_of: Engines, name: str, monkeypatch: pytest
             assert (clip.frames[:18] == noise(18, able.fps, SIZES.get(name, (32, 32))).frames).all()
 
 
-@pytest.mark.parametrize("name", models(*SLOW_TEXT, "helios-modular", "framepack"))
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[] if name in EACH_WAY else pytest.mark.slow)
+    for name in models(*SLOW_TEXT, "helios-modular", "framepack")
+])  # fmt: skip
 def test_words_and_pictures_matter(engine_of: Engines, name: str) -> None:
     """Another prompt is another film, and so is another last picture or another video."""
     engine = engine_of(name)
