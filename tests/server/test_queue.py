@@ -320,3 +320,13 @@ def test_what_is_ahead_counts_what_is_left_and_the_turns_of_other_keys(harness: 
     assert harness.queue.ahead(harness.queue.get(large, None)) == (0, 300 + 1000)
     small = harness.job(key=harness.make_key("third"), pixel_seconds=10.0)
     assert harness.queue.ahead(harness.queue.get(small, None)) == (0, 10 + 10 + 10), "as much as its own of each"
+
+
+def test_a_worker_of_some_models_leaves_the_others(harness: Harness) -> None:
+    """Also where a video of another model is the first in the queue of its key; what needs no model is made by all."""
+    first, second = harness.job(model="wan"), harness.job(model="kinema-tiny")
+    cut = harness.job(model="wan", kind="trim")
+    leases = Leases(harness.queue.database, models=["kinema-tiny"])
+    assert leases.ready() and [claim.id for _ in range(3) for claim in leases.claim("w")] == [second, cut]
+    assert not leases.ready() and leases.claim("w") == []
+    assert [claim.id for claim in harness.leases.claim("w2")] == [first]

@@ -116,6 +116,10 @@ SETTINGS = (
         option="stall", help="seconds after which an open model that says nothing is stopped (default: 1800)", parse=number,
         default=1800.0, metavar="S", worker=True, field="stall_s",
     ),
+    Setting(
+        option="only-model", help="a model whose videos workers make; the others are left to other workers", default=[],
+        metavar="NAME", repeated=True, worker=True, field="models",
+    ),
     Setting(option="label", help="a visible mark on every film", flag=True, worker=True, field="label"),
     Setting(
         option="blocked-words", help="words that prompts must not hold, one a line", parse=Path, metavar="FILE", worker=True,

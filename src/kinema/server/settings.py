@@ -25,8 +25,8 @@ class Settings:
     "mps". aliases: other names for installed models, by which requests may ask for them. any_prompt: whether prompts are filmed
     that name nothing a model knows. max_seconds, max_steps: the longest video and the most steps of a plan that may be asked for.
     job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes. stall_s: how long an open
-    model may say nothing while it films before it is stopped. root_path: the path below
-    which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
+    model may say nothing while it films before it is stopped. models: those that workers film with; none: all. root_path: the path
+    below which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
     cors_origins: pages of other servers that may call the API with a key; "*": all.
     """
 
@@ -50,6 +50,7 @@ class Settings:
     max_steps: int = 200
     job_timeout_s: float | None = None
     stall_s: float = STALL_S
+    models: list[str] = field(default_factory=list)
     root_path: str = ""
     trusted_proxies: list[str] = field(default_factory=lambda: ["127.0.0.1", "::1"])
     cors_origins: list[str] = field(default_factory=list)
@@ -75,6 +76,9 @@ class Settings:
         for alias, model in self.aliases.items():
             if model not in model_names():
                 raise InputError(f"alias {alias}={model}: there is no such model; there are {', '.join(model_names())}")
+        for name in self.models:
+            if name not in model_names():
+                raise InputError(f"model {name}: there is no such model; there are {', '.join(model_names())}")
         check_root_path(self.root_path)
         for proxy in self.trusted_proxies:
             network_of(proxy)

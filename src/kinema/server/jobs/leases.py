@@ -61,11 +61,25 @@ class Finished:
     seconds: str
 
 
+WITHOUT_MODEL = ("trim", "join", "record")
+"""Kinds of jobs that no model is needed for."""
+
+
 class Leases:
     """Claims, renews, publishes, fails and releases jobs, for workers."""
 
-    def __init__(self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S) -> None:
-        self.database, self.lease_s, self.retained_s = database, lease_s, retained_s
+    def __init__(
+        self, database: Database, *, lease_s: float = LEASE_S, retained_s: float = RETAINED_S, models: Sequence[str] = ()
+    ) -> None:
+        self.database, self.lease_s, self.retained_s, self.models = database, lease_s, retained_s, tuple(models)
+
+    def _own(self) -> list[ColumnElement[bool]]:
+        """The condition of jobs that this worker may make at all: of its models, or of none."""
+        return [or_(jobs.c.model.in_(self.models), jobs.c.kind.in_(WITHOUT_MODEL))] if self.models else []
+
+    def _fits(self, beside: Sequence[Claim]) -> list[ColumnElement[bool]]:
+        """Conditions of jobs that this worker may make, also beside those that it has in hand."""
+        return [*self._own(), *_fits_beside(beside)]
 
     def ready(self, beside: Sequence[Claim] = ()) -> bool:
         """Whether a claim may return a job; reads without a lock, many times a second."""
@@ -79,7 +93,7 @@ class Leases:
                     and_(jobs.c.status == "in_progress", jobs.c.lease_until < now),
                 )
             )
-            return db.execute(query.where(*_fits_beside(beside)).limit(1)).first() is not None
+            return db.execute(query.where(*self._fits(beside)).limit(1)).first() is not None
 
     def heartbeat(self, worker: str, warm: Sequence[str] = ()) -> None:
         """Record that an idle worker is alive."""
@@ -97,7 +111,7 @@ class Leases:
             if db.scalar(select(facts.c.value).where(facts.c.name == "paused")):
                 return []
             ready = and_(jobs.c.status == "queued", jobs.c.paused.is_(False), jobs.c.not_before <= now)
-            waiting = select(jobs.c.key_id).where(ready, *_fits_beside(beside)).distinct()
+            waiting = select(jobs.c.key_id).where(ready, *self._fits(beside)).distinct()
             turns = (
                 db.execute(select(keys.c.id).where(keys.c.id.in_(waiting)).order_by(keys.c.served, keys.c.id))
                 .scalars()
@@ -107,7 +121,9 @@ class Leases:
                 return []
             ordering = (jobs.c.priority.desc(), jobs.c.place.asc(), jobs.c.id.asc())
             heads = (
-                db.execute(select(jobs).where(ready, jobs.c.key_id == key).order_by(*ordering).limit(1)).first()
+                db.execute(
+                    select(jobs).where(ready, *self._own(), jobs.c.key_id == key).order_by(*ordering).limit(1)
+                ).first()
                 for key in turns
             )
             first = next((job for job in heads if job is not None and _is_small(job, beside)), None)
@@ -115,14 +131,14 @@ class Leases:
                 return []
             if first.model not in warm and now - first.created_at < WARM_S:
                 better = and_(
-                    ready, *_fits_beside(beside), jobs.c.key_id == first.key_id, jobs.c.model.in_(list(warm)),
+                    ready, *self._fits(beside), jobs.c.key_id == first.key_id, jobs.c.model.in_(list(warm)),
                     jobs.c.priority == first.priority,
                 )  # fmt: skip
                 first = db.execute(select(jobs).where(better).order_by(*ordering).limit(1)).first() or first
             claimed = [first]
             if most > 1 and first.shape is not None:
                 fair = select(jobs).join(keys, keys.c.id == jobs.c.key_id)
-                same = and_(ready, *_fits_beside(beside), jobs.c.shape == first.shape, jobs.c.id != first.id)
+                same = and_(ready, *self._fits(beside), jobs.c.shape == first.shape, jobs.c.id != first.id)
                 claimed += db.execute(fair.where(same).order_by(keys.c.served, *ordering).limit(most - 1)).all()
             return [self._begin(db, job, worker, now) for job in claimed]
 

@@ -24,8 +24,6 @@ from kinema.models.hub import Model, available_models
 from kinema.provenance import Making
 from kinema.scene.scene import Scene
 
-WITHOUT_MODEL = ("trim", "join", "record")
-"""Kinds of jobs that no model is needed for."""
 Load = Callable[[dict[str, Any]], Clip]
 """Loads the clip of a reference {"file": id} or {"video": id}."""
 

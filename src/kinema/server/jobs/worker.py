@@ -36,7 +36,7 @@ from kinema.server.jobs import render
 from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
 from kinema.server.jobs.checkpoint import FilmCheckpoint, film_digest
 from kinema.server.jobs.engines import EngineBusy, EngineLease, EnginePool
-from kinema.server.jobs.leases import LEASE_S, Claim, Finished, Leases
+from kinema.server.jobs.leases import LEASE_S, WITHOUT_MODEL, Claim, Finished, Leases
 from kinema.server.jobs.publish import UNREADABLE, VIDEO, write_film
 from kinema.server.jobs.queue import Queue
 from kinema.server.jobs.throughput import ThroughputStats
@@ -87,7 +87,9 @@ class Worker:
         self.store = ArtifactStore(settings.data)
         self.database = Database(settings.url, upgrade=True)
         self.database.check_data_folder(self.store.root)
-        self.leases = Leases(self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days)
+        self.leases = Leases(
+            self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days, models=settings.models
+        )
         self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
@@ -301,7 +303,7 @@ class Worker:
             with suppress(OSError):  # a failed preview must not fail the job
                 self._write_preview(claim, picture)
 
-        model = default_model() if claim.kind in render.WITHOUT_MODEL else claim.model
+        model = default_model() if claim.kind in WITHOUT_MODEL else claim.model
         return self.engines.film_with(model, self.store.work_folder(claim.id, make=False), claim.id, tick, watch)
 
     def _checkpoint(self, claims: Sequence[Claim]) -> FilmCheckpoint:
