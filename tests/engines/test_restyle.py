@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import make_scene
 
 import kinema
+from kinema.engines import FilmRequest, License
 from kinema.engines.diffusers.engine import DiffusersEngine
 from kinema.errors import InputError
 
@@ -40,3 +41,19 @@ def test_models_that_cannot_be_steered_are_refused(engine_of: Engines) -> None:
         kinema.restyle(make_scene(2), "snow", model="kinema-tiny")
     with pytest.raises(InputError, match="control 'segments': wan-vace can be steered by depth, edges, coarse"):
         kinema.restyle(make_scene(2), "snow", model=engine_of("wan-vace"), control="segments")
+
+
+def test_settings_say_what_the_weights_are_and_whose(engine_of: Engines) -> None:
+    """They go into the manifest of the film."""
+    entry = replace(engine_of("wan").entry, weights_sha256="ab" * 32, license=License(name="apache-2.0", attribution="Wan"))
+    film = DiffusersEngine(entry, device="cpu").film(
+        FilmRequest(workflow="generate", prompt="x", seconds=0.2, size="36x32", fps=8.0, steps=1)
+    )[0]
+    named = {name: film.settings[name] for name in ("weights_sha256", "license", "attribution", "notes")}
+    assert named == {
+        "weights_sha256": "ab" * 32, "license": "apache-2.0", "attribution": "Wan",
+        "notes": [
+            "filmed at 48x32, shown at 36x32", "filmed in 5 frames (4k+1), 3 are kept",
+            "filmed at 16 frames a second, shown at 8",
+        ],
+    }  # fmt: skip

@@ -96,6 +96,7 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
             eta_s = round(speed * left / max(services.throughput.num_workers() if place is not None else 1, 1), 2)
     request = job.request
     notes, mark = list(request.get("notes") or []), job.mark
+    notes += (job.settings or {}).get("notes", [])
     if FOREIGN in (job.settings or {}):
         notes.append(job.settings[FOREIGN])
     if mark is not None and (job.settings or {}).items() >= UNREADABLE.items():
