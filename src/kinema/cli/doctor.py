@@ -22,6 +22,8 @@ PACKAGES = (
     "stable-baselines3",
     "fastapi",
     "c2pa-python",
+    "diffusers",
+    "transformers",
 )
 GIB = 1 << 30
 
@@ -87,3 +89,13 @@ def _models() -> Iterator[tuple[str, str]]:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         steps = read_config(file.parent).trained.get("steps", "unknown")
         yield "", f"{name}, step {steps}, {file.stat().st_size / (1 << 20):.1f} MiB, SHA-256 {digest}"
+    yield from _open_models()
+
+
+def _open_models() -> Iterator[tuple[str, str]]:
+    from kinema.cli.models import line_of
+    from kinema.engines.registry import entries, registry_file
+
+    yield "open models", f"{registry_file()}; KINEMA_MODELS names another"
+    for entry in entries().values():
+        yield "", line_of(entry)

@@ -93,11 +93,11 @@ def run(arguments: argparse.Namespace) -> int:
             + " ".join(sizes_of(config))
         )
     for entry in added.values():
-        print(_line(entry))
+        print(line_of(entry))
     return 0
 
 
-def _line(entry: ModelEntry) -> str:
+def line_of(entry: ModelEntry) -> str:
     """A model of the list in one line, also when its folder is gone."""
     from kinema.engines.opening import capabilities_for
 
