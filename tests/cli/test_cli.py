@@ -390,7 +390,7 @@ def test_the_doctor_names_what_it_finds(weights: Path, capsys: pytest.CaptureFix
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:8]] == [
-        "kinema", "packages", "devices", "compiler", "memory", "disk", "cache", "models", "open models",
+        "kinema", "packages", "devices", "compiler", "memory", "disk", "cache", "models",
     ]  # fmt: skip
     digest = hashlib.sha256((weights / "kinema-tiny" / "model.safetensors").read_bytes()).hexdigest()
     assert any("kinema-tiny" in line and digest in line for line in lines)
