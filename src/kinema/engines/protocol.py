@@ -291,6 +291,10 @@ class Capabilities:
             notes=tuple(notes),
         )
 
+    def fitting(self, seconds: float, fps: float, size: Size) -> tuple[str, ...]:
+        """What is filmed, where the model films other frames or another size than asked for: a line for each difference."""
+        return self.plan(seconds, fps, size).notes
+
 
 def workflow_of(first: bool, last: bool, between: bool) -> Workflow:
     """The workflow of a film from words and pictures, by which pictures there are."""
