@@ -289,6 +289,7 @@ def test_pages_are_accessible_and_fit(
     page = signed_in(opens(**options), server)
     choose_wan(page)
     page.get_by_test_id("prompt").fill("a lighthouse")
+    choose(page, "seconds", "2 s")
     page.get_by_test_id("more-settings").locator("summary").click()
     expect(page.get_by_test_id("fitting")).to_be_visible()
     clip = filmed["wan"]["id"]
