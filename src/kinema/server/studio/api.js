@@ -281,6 +281,7 @@ export const files = {
 export const models = {
   /** @returns {Promise<{data: Object[], kinema: {scene: SceneFacts}}>} */
   list: () => call("GET", "/v1/models"),
+  arenaUrl: (id) => ROOT + at("models", id, "/arena"),
 };
 
 export const worlds = {

@@ -143,8 +143,9 @@ export async function loadModels() {
   modelsError.value = null;
   try {
     const answer = await modelCalls.list();
-    sceneFacts.value = answer.kinema.scene;
+    // The rooms are shown once the facts are known, and need the models then.
     models.value = answer.data;
+    sceneFacts.value = answer.kinema.scene;
   } catch (wrong) {
     modelsError.value = wrong;
   }

@@ -1,5 +1,6 @@
 /** Models: what each can film, what it was trained on, and how true it is. */
 import { html, classes, useEffect, useRef } from "../ui.js";
+import { models as calls } from "../api.js";
 import { USUAL, abilities, can, described, hasVocabulary, listing, modelsFor, workflowNames, written } from "../capabilities.js";
 import { draft, loadModels, models } from "../store.js";
 import { go } from "../router.js";
@@ -48,6 +49,8 @@ function Use({ model }) {
   return html`<div class="row">
     ${!model.kinema.world && html`<${Button} icon="create" onClick=${film} label=${`Film with it: ${model.id}`} testid="use-model">Film with it<//>`}
     ${(model.kinema.world || abilities(model).state) && html`<${Button} icon="world" onClick=${step} label=${`Step into a world: ${model.id}`} testid="enter-model">Step into a world<//>`}
+    ${model.kinema.has_arena && html`<a class="button" href=${calls.arenaUrl(model.id)} target="_blank" rel="noopener noreferrer"
+      data-testid="arena-page">Arena's page<span class="visually-hidden">: ${model.id}, in a new tab</span></a>`}
   </div>`;
 }
 
