@@ -57,8 +57,8 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def start(data: Path, *flags: str, port: int = 0, key: str = "") -> Running:
-    """`kinema serve`, and what it says when it is there."""
+def start(data: Path, *flags: str, port: int = 0, key: str = "", env: dict[str, str] | None = None) -> Running:
+    """`kinema serve`, and what it says when it is there. env: further variables."""
     data.parent.mkdir(parents=True, exist_ok=True)
     log = data.parent / f"{data.name}.log"
     command = [
@@ -76,7 +76,11 @@ def start(data: Path, *flags: str, port: int = 0, key: str = "") -> Running:
     ]
     with log.open("a") as sink:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=sink, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         )
     assert process.stdout is not None
     url = (re.findall(r"http://[\d.]+:\d+", process.stdout.readline()) or [""])[0]

@@ -245,7 +245,7 @@ def test_browsers_are_signed_out(opens: Opens, server: Running) -> None:
     other.page.get_by_test_id("session-yes").click()
     expect(other.page.get_by_test_id("signin")).to_be_visible()
     assert re.search("#key=", other.page.url) is None
-    assert signed_in(opens(), server).get_by_test_id("prompt").is_visible()
+    expect(signed_in(opens(), server).get_by_test_id("prompt")).to_be_visible()
 
 
 class Receiver(BaseHTTPRequestHandler):

@@ -13,6 +13,7 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from kinema.engines.protocol import Capabilities, FrameRule
 from kinema.server.app import create_app
 from kinema.server.settings import Settings
 
@@ -51,6 +52,31 @@ def test_a_form_says_what_json_says(client: TestClient) -> None:
     assert answers[0].json() == answers[1].json() == answers[2].json()
     assert answers[0].json()["pixel_seconds"] == 128 * 128 * 2
     assert [file["id"] for file in client.get("/v1/files").json()["data"]] == [picture], "an estimate keeps no file"
+
+
+def test_a_video_names_the_files_that_it_was_made_from(client: TestClient) -> None:
+    files = [client.post("/v1/files", files={"file": PICTURE}).json()["id"] for _ in range(2)]
+    given = {"prompt": "a star", "seconds": 2, "input_reference": files[0], "keyframes": [{"picture": files[1], "at": 1}]}
+    video = client.post("/v1/videos", json=given).json()
+    assert video["kinema"]["files"] == [
+        {"field": "input_reference", "file_id": files[0], "at": None},
+        {"field": "keyframes", "file_id": files[1], "at": 1.0},
+    ]
+    assert client.delete(f"/v1/videos/{video['id']}").status_code == 200
+
+
+def test_an_estimate_says_what_is_cut_and_fitted(client: TestClient) -> None:
+    """Kinema's own models film what is asked for; an open one the nearest that it can."""
+    assert client.post("/v1/estimate", json={"prompt": "a star", "fps": 8}).json()["fitting"] == []
+    open_model = Capabilities(
+        model="open", engine="diffusers", family="Open", workflows=("generate",), size=(64, 48), fps=16, seconds=2,
+        frames=FrameRule(step=4, offset=1), multiple=16,
+    )  # fmt: skip
+    assert open_model.fitting(1, 8, (60, 48)) == (
+        "filmed at 64x48, shown at 60x48",
+        "filmed in 17 frames (4k+1), 16 are kept",
+        "filmed at 16 frames a second, shown at 8",
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
 from kinema.errors import SizeError
 from kinema.inference import limits
@@ -23,6 +26,8 @@ from kinema.server.api.video_schema import (
     TrimVideo,
     requested_size,
 )
+from kinema.server.app import create_app
+from kinema.server.settings import Settings
 
 
 @pytest.mark.parametrize("name", available_models())
@@ -35,6 +40,23 @@ def test_sizes_listed_are_those_of_the_config(name: str) -> None:
         limits.check_size(config, requested_size(size, None, name, []))
     with pytest.raises(SizeError, match=r"the nearest is|films 64x64 only"):
         limits.check_size(config, requested_size("9999x9999", None, name, []))
+
+
+def test_the_page_of_an_arena_run_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody has put one into the model's folder."""
+    shutil.copytree(find("kinema-tiny"), tmp_path / "weights/kinema-tiny")
+    monkeypatch.setenv("KINEMA_WEIGHTS", str(tmp_path / "weights"))
+    app = create_app(Settings(data=tmp_path / "data"))
+    with TestClient(app, headers={"authorization": f"Bearer {app.state.services.auth.first()}"}) as client:
+        assert client.get("/v1/models/kinema-tiny").json()["kinema"]["has_arena"] is False
+        missing = [client.get(f"/v1/models/{name}/arena") for name in ("kinema-tiny", "nothing", "..%2Fkinema-tiny")]
+        assert [one.status_code for one in missing] == [404, 404, 404]
+        (tmp_path / "weights/kinema-tiny/arena.html").write_text("<h1>Arena</h1>")
+        page = client.get("/v1/models/kinema-tiny/arena")
+        assert (page.status_code, page.text) == (200, "<h1>Arena</h1>")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert client.get("/v1/models/kinema-tiny").json()["kinema"]["has_arena"] is True
 
 
 def test_every_kind_of_video_takes_a_size() -> None:

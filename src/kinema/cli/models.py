@@ -248,11 +248,15 @@ def _check(arguments: argparse.Namespace) -> int:
     finally:
         engine.close()
     frames = one.frames.at_least(2)
-    per_second = took_s / arguments.steps * (one.steps or arguments.steps) / frames * one.fps
+    width, height = one.nearest_size(*one.check_size(arguments.size))
+    share = one.size[0] * one.size[1] / (width * height)
+    per_second = took_s * share / arguments.steps * (one.steps or arguments.steps) / frames * one.fps
     print(
         f"{entry.name} films: {clip.size}, {clip.num_frames} frames; {loaded_s:.1f} s with loading, {took_s:.1f} s without"
     )
-    print(f"at most {memory / 1e9:.2f} GB of memory; about {per_second:.1f} s for a second of film with {one.steps} steps")
+    print(
+        f"at most {memory / 1e9:.2f} GB of memory; about {per_second:.1f} s for a second of film of the usual size and steps"
+    )
     if entry.name in entries():
         save_entry(with_measured(entry, memory_bytes=memory, seconds_per_second=round(per_second, 3)))
     return 0

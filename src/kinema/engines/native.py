@@ -76,6 +76,10 @@ class NativeCapabilities(Capabilities):
             raise SizeError(f"{fps:g} frames a second: {self.model} films {low:g} to {high:g}; {mend.format(fps=self.fps)}")
         limits.check_duration(self.config, seconds, fps, *size, 1)
 
+    def fitting(self, seconds: float, fps: float, size: Size) -> tuple[str, ...]:
+        """Nothing: what these models do not film as it is asked for, they refuse."""
+        return ()
+
     def check_prompt(self, prompt: str, *, strict: bool, duration_s: float = math.inf) -> list[str]:
         """A storyboard that can be read; if strict, VocabularyError for words and wishes that the model cannot film. Returns a line
         for each part that begins when the film, of duration_s seconds, has ended."""

@@ -254,6 +254,13 @@ class Capabilities:
         """What the model films, in words."""
         return "anything"
 
+    def time_of(self, seconds: float, size: Size, steps: int | None) -> float | None:
+        """About how many seconds a film takes on this machine, by what `kinema models check` measured; None if it did not."""
+        if self.seconds_per_second is None:
+            return None
+        pixels = size[0] * size[1] / (self.size[0] * self.size[1])
+        return self.seconds_per_second * seconds * pixels * (steps or self.steps or 1) / (self.steps or 1)
+
     def check_length(self, seconds: float | None, fps: float | None) -> tuple[float, float]:
         """(seconds, frames a second) of the result, by default the model's own. SizeError for what cannot be filmed."""
         length, rate = self.seconds if seconds is None else seconds, self.fps if fps is None else fps
@@ -292,6 +299,10 @@ class Capabilities:
             wanted_fps=rate,
             notes=tuple(notes),
         )
+
+    def fitting(self, seconds: float, fps: float, size: Size) -> tuple[str, ...]:
+        """What is filmed, where the model films other frames or another size than asked for: a line for each difference."""
+        return self.plan(seconds, fps, size).notes
 
 
 def workflow_of(first: bool, last: bool, between: bool) -> Workflow:

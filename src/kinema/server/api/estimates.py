@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from kinema.engines.catalog import capabilities_named
+from kinema.inference import limits
 from kinema.server.api.bodies import Route
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS
@@ -19,7 +20,8 @@ router = APIRouter(prefix="/v1/estimate", tags=["videos"], responses=ERRORS, rou
 
 
 class Estimate(BaseModel):
-    """run_s, wait_s: None until the server has filmed something to go by. hint: words that the model knows instead."""
+    """run_s, wait_s: None until the server has filmed something to go by. hint: words that the model knows instead. fitting: what
+    the model films, and what is then cut, resampled or resized to what was asked for."""
 
     model: str
     size: str
@@ -29,6 +31,7 @@ class Estimate(BaseModel):
     unknown_words: list[str]
     hint: str | None
     notes: list[str]
+    fitting: list[str]
     quota: Quota
 
 
@@ -41,11 +44,20 @@ async def estimate(
         model, pixels = job["model"], job["pixel_seconds"]
         speed = services.throughput.speed(model, job["kind"])
         before = sum(job.pixel_seconds * (1 - job.progress / 100) for job in services.queue.waiting(None) if not job.paused)
-        unknown, hint = capabilities_named(model).unknown_words(given.prompt)
+        usual, request = capabilities_named(model), job["request"]
+        unknown, hint = usual.unknown_words(given.prompt)
+        fitting = (
+            usual.fitting(request["seconds"], request["fps"], limits.parse_size(job["size"]))
+            if job["kind"] == "generate"
+            else ()
+        )
+        measured_s = usual.time_of(request["seconds"], limits.parse_size(job["size"]), request["steps"])
+        run_s = measured_s if measured_s is not None else None if speed is None else speed * pixels
         return Estimate(
-            model=model, size=job["size"], pixel_seconds=pixels, run_s=None if speed is None else round(speed * pixels, 2),
+            model=model, size=job["size"], pixel_seconds=pixels, run_s=None if run_s is None else round(run_s, 2),
             wait_s=None if speed is None else round(speed * before / max(services.throughput.num_workers(), 1), 2),
-            unknown_words=unknown, hint=hint, notes=job["request"]["notes"], quota=quota(services, caller.key_id),
+            unknown_words=unknown, hint=hint, notes=request["notes"], fitting=list(fitting),
+            quota=quota(services, caller.key_id),
         )  # fmt: skip
 
     return await services.run_apart(compute, heavy=is_heavy(given))

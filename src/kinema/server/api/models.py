@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from safetensors import safe_open
 
 from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names
 from kinema.engines.protocol import MOST_FPS
 from kinema.engines.registry import ModelEntry
-from kinema.errors import InputError
+from kinema.errors import ApiError, InputError
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.models.hub import CARD, WEIGHTS, find, read_config
@@ -25,11 +26,14 @@ from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
 from kinema.server.api.dependencies import Reader, ServicesDep
 from kinema.server.api.errors import ERRORS, not_found
 from kinema.server.api.responses import Listing
+from kinema.server.api.served_file import ServedFile
 from kinema.server.api.video_schema import MOST_SECONDS
 from kinema.text.prompt_check import known_words
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
 
+ARENA = "arena.html"
+"""The page of a run of the arena, which whoever keeps the server may put into a model's folder."""
 EXAMPLES = (
     "a red ball rolls right and hits a blue box",
     "a yellow car drives left behind a screen on a field",
@@ -53,7 +57,7 @@ class Vocabulary(BaseModel):
 class ModelDetails(BaseModel):
     """size: the default. sizes: all that it films, or the usual ones, WIDTHxHEIGHT. parameters: how many weights; 0 where they were
     not counted. lacks: words it does not know. capabilities: what it films, the rule of its frames, its license, what it takes in
-    memory and time."""
+    memory and time. has_arena: whether `GET /v1/models/{id}/arena` has a page."""
 
     default: bool
     size: str
@@ -70,6 +74,7 @@ class ModelDetails(BaseModel):
     lacks: list[str]
     vocabulary: Vocabulary
     capabilities: dict[str, Any]
+    has_arena: bool
 
 
 class ModelInfo(BaseModel):
@@ -146,6 +151,7 @@ def _open_shown(entry: ModelEntry, most_seconds: float) -> ModelInfo:
         edit_strength=usual.strength or EDIT_STRENGTH, parameters=0, world=False,
         card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "", lacks=[],
         vocabulary=Vocabulary(kinds=[], colors=[], words=[], verbs=[], examples=[]), capabilities=usual.to_dict(),
+        has_arena=(Path(entry.source) / ARENA).is_file(),
     )  # fmt: skip
     return ModelInfo(id=entry.name, created=0, owned_by=usual.engine, kinema=details)
 
@@ -165,7 +171,7 @@ def _native_shown(name: str, most_seconds: float) -> ModelInfo:
             kinds=list(schema.kinds), colors=list(schema.colors), words=sorted(known - set(config.lacks)),
             verbs=[verb for verb in VERBS if verb in known], examples=list(EXAMPLES),
         ),
-        capabilities=capabilities_named(name).to_dict(),
+        capabilities=capabilities_named(name).to_dict(), has_arena=(folder / ARENA).is_file(),
     )  # fmt: skip
     return ModelInfo(id=name, created=int((folder / "config.json").stat().st_mtime), kinema=details)
 
@@ -191,3 +197,20 @@ async def get_model(caller: Reader, services: ServicesDep, model_id: str) -> Mod
     if model_id not in await run_in_threadpool(model_names):
         raise not_found("model", model_id)
     return await run_in_threadpool(model_shown, model_id, services.settings.max_seconds)
+
+
+@router.get(
+    "/{model_id}/arena", summary="How a model did in the arena: the page of a run", response_class=FileResponse,
+    responses={200: {"content": {"text/html": {}}}},
+)  # fmt: skip
+async def get_arena(caller: Reader, services: ServicesDep, model_id: str) -> ServedFile:
+    def find_page() -> Path:
+        if model_id not in model_names():
+            raise not_found("model", model_id)
+        entry = entry_named(model_id)
+        page = (find(model_id) if entry is None else Path(entry.source)) / ARENA
+        if not page.is_file():
+            raise ApiError(404, f"{model_id} has no {ARENA} in its folder", code="arena_not_found")
+        return page
+
+    return ServedFile(await run_in_threadpool(find_page), media_type="text/html; charset=utf-8")

@@ -21,10 +21,18 @@ class VideoError(BaseModel):
     message: str | None
 
 
+class GivenFile(BaseModel):
+    """A file that a video was made from. field: of the request, such as "input_reference". at: in seconds, of a keyframe."""
+
+    field: str
+    file_id: str
+    at: float | None = None
+
+
 class VideoDetails(BaseModel):
-    """What the official service does not have. position: place in the queue, 0 next. sources: ids of the videos that it was made
-    from. settings: what it was made with. watermark: the id in its pixels, if it can be read there. notes: what was done otherwise
-    than asked for. title, favorite, tags, project: what `POST /v1/videos/{id}` changes."""
+    """What the official service does not have. position: place in the queue, 0 next. sources, files: ids of the videos and the
+    uploaded files that it was made from. settings: what it was made with. watermark: the id in its pixels, if it can be read there.
+    notes: what was done otherwise than asked for. title, favorite, tags, project: what `POST /v1/videos/{id}` changes."""
 
     kind: str
     fps: float | None
@@ -32,6 +40,7 @@ class VideoDetails(BaseModel):
     steps: int | None
     guidance: float | None
     strength: float | None
+    negative_prompt: str | None
     priority: int
     paused: bool
     cancelled: bool
@@ -42,6 +51,7 @@ class VideoDetails(BaseModel):
     pixel_seconds: float
     frames: int | None
     sources: list[str]
+    files: list[GivenFile]
     attempts: int
     has_preview: bool
     has_state: bool
@@ -103,10 +113,11 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         notes.append("too short or small for an invisible mark that can be read; the manifest alone says who made it")
         mark = None
     details = VideoDetails(
-        **{name: request.get(name) for name in ("fps", "seed", "steps", "guidance", "strength")}, kind=job.kind,
+        **{name: request.get(name) for name in ("fps", "seed", "steps", "guidance", "strength", "negative_prompt")}, kind=job.kind,
         priority=job.priority, paused=job.paused, cancelled=job.error_code == "cancelled" or (live and job.cancelled),
         stage=job.stage, position=None if place is None else place[0], eta_s=eta_s, started_at=job.started_at,
-        pixel_seconds=job.pixel_seconds, frames=job.frames, sources=job.sources, attempts=job.attempts,
+        pixel_seconds=job.pixel_seconds, frames=job.frames, sources=job.sources, files=_given_files(request),
+        attempts=job.attempts,
         has_preview=job.status == "in_progress" and services.store.preview(job.id).exists(), has_state=job.has_state,
         has_sound=SOUND in (job.settings or {}),
         deleted=job.deleted_at is not None, bytes=job.bytes, took_s=job.took_s, settings=job.settings, watermark=mark,
@@ -119,3 +130,19 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         progress=round(job.progress), prompt=job.prompt, remixed_from_video_id=job.remixed_from, seconds=job.seconds,
         size=job.size, status=job.status, kinema=details,
     )  # fmt: skip
+
+
+FILE_FIELDS = {"image": "input_reference", "last": "last", "video": "video", "a": "a", "b": "b", "mask": "mask"}
+"""By which field of the API a job's request names a file."""
+
+
+def _given_files(request: dict[str, Any]) -> list[GivenFile]:
+    """The uploaded files that a job's request names."""
+    named = [(field, request.get(name), None) for name, field in FILE_FIELDS.items()]
+    named += [("keyframes", frame.get("picture"), frame.get("at")) for frame in request.get("keyframes") or ()]
+    named += [("parts", part.get("video"), None) for part in request.get("parts") or ()]
+    return [
+        GivenFile(field=field, file_id=reference["file"], at=at)
+        for field, reference, at in named
+        if isinstance(reference, dict) and "file" in reference
+    ]

@@ -17,6 +17,8 @@
  * @property {number} pixel_seconds
  * @property {number|null} frames
  * @property {string[]} sources ids of the videos that it was made from
+ * @property {{field: string, file_id: string, at: number|null}[]} files uploaded files that it was made from
+ * @property {string|null} negative_prompt
  * @property {boolean} has_preview
  * @property {boolean} has_state
  * @property {boolean} deleted
@@ -96,7 +98,8 @@
  * @property {number|null} wait_s
  * @property {string[]} unknown_words
  * @property {string|null} hint
- * @property {string[]} [notes]
+ * @property {string[]} notes
+ * @property {string[]} fitting what the model films, and what is then cut or fitted
  * @property {{limit: number|null, used: number, reserved: number}} quota
  */
 
@@ -213,7 +216,8 @@ export const videos = {
   estimate: (body, options) => call("POST", "/v1/estimate", body, options),
   remove: (id) => call("DELETE", at("videos", id, "?restorable=true")),
   restore: (id) => call("POST", at("videos", id, "/restore")),
-  remix: (id, prompt) => call("POST", at("videos", id, "/remix"), { prompt }),
+  /** @param {{prompt: string, model?: string}} body */
+  remix: (id, body) => call("POST", at("videos", id, "/remix"), body),
   /** @param {{prompt: string, video: Reference, strength?: number, mask?: Reference}} body */
   edit: (body) => call("POST", "/v1/videos/edits", body),
   /** @param {{video: Reference, seconds: string, prompt?: string, before?: boolean}} body */
@@ -277,6 +281,7 @@ export const files = {
 export const models = {
   /** @returns {Promise<{data: Object[], kinema: {scene: SceneFacts}}>} */
   list: () => call("GET", "/v1/models"),
+  arenaUrl: (id) => ROOT + at("models", id, "/arena"),
 };
 
 export const worlds = {

@@ -5,6 +5,7 @@
 import { signal, computed, effect } from "./ui.js";
 import { isAway, retryDelay } from "./connection.js";
 import { stageName } from "./format.js";
+import { reasonOf } from "./reasons.js";
 import { remembered } from "./kept.js";
 import { hooks, session as sessions, models as modelCalls, videos, account } from "./api.js";
 
@@ -52,9 +53,12 @@ effect(() => {
   else document.documentElement.dataset.theme = theme.value;
 });
 
-/** The form of Create; the gallery's "reuse settings" fills it. keptSeed: null where each film has a seed of its own. */
+/**
+ * The form of Create; the gallery's "reuse settings" fills it. null: as the model films usually. keptSeed: null where each film has
+ * a seed of its own.
+ */
 export const draft = remembered("create", {
-  prompt: "", model: null, seconds: 4, size: null, fps: 16, keptSeed: null, steps: null, guidance: null, count: 1, label: false, strict: false,
+  prompt: "", negative: "", model: null, seconds: null, size: null, fps: null, keptSeed: null, steps: null, guidance: null, count: 1, label: false, strict: false,
   priority: 0, pictures: [], characters: [], camera: null,
 });
 
@@ -139,8 +143,9 @@ export async function loadModels() {
   modelsError.value = null;
   try {
     const answer = await modelCalls.list();
-    sceneFacts.value = answer.kinema.scene;
+    // The rooms are shown once the facts are known, and need the models then.
     models.value = answer.data;
+    sceneFacts.value = answer.kinema.scene;
   } catch (wrong) {
     modelsError.value = wrong;
   }
@@ -222,7 +227,8 @@ async function tellEnded(jobs) {
     ended.value = video;
     if (video.status === "completed") spoken.value = `Finished: ${video.prompt || "clip"}`;
     else if (video.status === "failed" && !video.kinema.cancelled) {
-      toast(video.error?.message ?? "The clip could not be filmed.", {
+      const { message, advice } = reasonOf(video);
+      toast([message, advice].filter(Boolean).join(". ").replace(/([.!?])\. /, "$1 "), {
         kind: "bad",
         action: { label: "Retry", run: () => attempt(() => videos.retry(video.id)).then(refreshQueue) },
       });

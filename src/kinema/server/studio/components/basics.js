@@ -12,18 +12,18 @@ export function Field({ label, hint, children, class: extra, id, hideLabel }) {
   </div>`;
 }
 
-/** A number that may be left open. Sends null when empty. */
-export function NumberField({ label, value, onChange, min, max, step = 1, placeholder, hint, testid, suffix, hideLabel }) {
+/** A number that may be left open. Sends null when empty: with each key (onChange), or when the field is left (onLeave). */
+export function NumberField({ label, value, onChange, onLeave, min, max, step = 1, placeholder, hint, testid, suffix, hideLabel }) {
   const id = useId();
-  const take = (event) => {
+  const take = (send) => (event) => {
     const text = event.currentTarget.value;
-    if (text === "") onChange(null);
-    else if (Number.isFinite(Number(text))) onChange(Number(text));
+    if (text === "") send(null);
+    else if (Number.isFinite(Number(text))) send(Number(text));
   };
   return html`<${Field} label=${label} hint=${hint} id=${id} class="number" hideLabel=${hideLabel}>
     <span class="with-suffix">
       <input id=${id} type="number" inputmode="decimal" min=${min} max=${max} step=${step} placeholder=${placeholder}
-        value=${value ?? ""} onInput=${take} data-testid=${testid} aria-describedby=${hint ? `${id}-hint` : undefined} />
+        value=${value ?? ""} onInput=${onChange && take(onChange)} onChange=${onLeave && take(onLeave)} data-testid=${testid} aria-describedby=${hint ? `${id}-hint` : undefined} />
       ${suffix && html`<span class="suffix" aria-hidden="true">${suffix}</span>`}
     </span>
   <//>`;

@@ -57,7 +57,7 @@ export function insertWord(field, text, word) {
 /** @param {{vocabulary: {kinds: string[], colors: string[], verbs: string[], examples: string[]}, onWord: (word: string) => void, onExample: (prompt: string) => void}} props */
 export function Vocabulary({ vocabulary, lacks = [], onWord, onExample }) {
   const [open, setOpen] = useState(false);
-  if (!vocabulary) return null;
+  if (!vocabulary?.kinds.length) return null;
   const examples = open ? (vocabulary.examples ?? []) : (vocabulary.examples ?? []).slice(0, 3);
   const group = (name, words, swatch) => html`<div class="words" role="group" aria-label=${name}>
     <span class="words-name" aria-hidden="true">${name}</span>

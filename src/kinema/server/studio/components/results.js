@@ -5,7 +5,8 @@ import { attempt, ended, queue } from "../store.js";
 import { go, href } from "../router.js";
 import { slate, stageName, title } from "../format.js";
 import { Compare } from "../rooms/gallery/compare.js";
-import { Button, Note, Progress } from "./basics.js";
+import { Button, Progress } from "./basics.js";
+import { Failure } from "./failure.js";
 import { Preview } from "./queue.js";
 import { Thumb } from "./thumb.js";
 
@@ -29,7 +30,7 @@ function Result({ first, clip }) {
     ${done ? html`<${Thumb} video=${video} onOpen=${() => go("gallery", video.id)} />` : html`<${Preview} job=${video} />`}
     <div class="stack" style=${{ gap: "6px" }}>
       <p>${title(video)}</p><p class="mono quiet">${slate(video)}</p>
-      ${video.status === "failed" && html`<${Note} error=${video.error?.message ?? "It failed."} />`}
+      ${video.status === "failed" && html`<${Failure} clip=${video} />`}
       ${job && html`<p class="mono quiet">${stageName(video.kinema.stage)}</p><${Progress} value=${video.progress} label="Progress" />`}
       ${done && html`<div class="row"><a class="button small" href=${href("edit", video.id)}
         data-testid="go-on">Go on with this</a>${clip && html`<${Button} kind="small" onClick=${() => setComparing(true)}

@@ -5,7 +5,7 @@
 import { html, classes, useRef, useState } from "../ui.js";
 import { toast } from "../store.js";
 import { trim } from "../format.js";
-import { Button, FileButton, NumberField } from "./basics.js";
+import { Button, Choice, FileButton, NumberField } from "./basics.js";
 import { droppedFrame } from "./thumb.js";
 import { FrameDialog, droppedFile, frameOf, upload } from "./pictures.js";
 
@@ -13,19 +13,27 @@ import { FrameDialog, droppedFile, frameOf, upload } from "./pictures.js";
 
 const QUARTER_S = 0.25;
 
-/** @param {{seconds: number, fps: number, pictures: Pinned[], onChange: (pictures: Pinned[]) => void}} props */
-export function Timeline({ seconds, fps, pictures, onChange }) {
+const ANYWHERE = { first: true, last: true, between: true };
+
+/**
+ * @param {{seconds: number, fps: number, pictures: Pinned[], onChange: (pictures: Pinned[]) => void,
+ *   places?: {first: boolean, last: boolean, between: boolean}}} props places: where the model can have pictures
+ */
+export function Timeline({ seconds, fps, pictures, onChange, places = ANYWHERE }) {
   const track = useRef(null);
   const [over, setOver] = useState(null);
   const [at, setAt] = useState(0);
   const [choosing, setChoosing] = useState(false);
   const [busy, setBusy] = useState(false);
-  const snap = (value) => Math.min(Math.max(Math.round(value * fps) / fps, 0), seconds);
+  const snap = (value) => {
+    if (!places.between) return places.last && value > seconds / 2 ? seconds : 0;
+    return Math.min(Math.max(Math.round(value * fps) / fps, 0), seconds);
+  };
   const placeOf = (event) => {
     const box = track.current.getBoundingClientRect();
     const value = ((event.clientX - box.left) / box.width) * seconds;
     const edge = seconds * 0.03;
-    return value < edge ? 0 : value > seconds - edge ? seconds : snap(Math.round(value / QUARTER_S) * QUARTER_S);
+    return value < edge ? 0 : value > seconds - edge ? snap(seconds) : snap(Math.round(value / QUARTER_S) * QUARTER_S);
   };
   const put = (key, value) => onChange(pictures.map((one) => (one.key === key ? { ...one, at: snap(value) } : one)));
   const remove = (key) => {
@@ -55,20 +63,25 @@ export function Timeline({ seconds, fps, pictures, onChange }) {
         style=${{ left: `${(100 * tick) / seconds}%` }}>${tick}</span>`)}</div>
       ${over !== null && html`<div class="drop-line" style=${{ left: `${(100 * over) / seconds}%` }}><b>${trim(over)} s</b></div>`}
       ${!pictures.length && over === null && html`<p
-        class="track-note">${busy ? "Taking the picture in …" : "Drop a picture, or a frame of a clip, on a second"}</p>`}
+        class="track-note">${busy ? "Taking the picture in …" : places.between ? "Drop a picture, or a frame of a clip, on a second" : `Drop a picture, or a frame of a clip, ${places.last ? "at the start or the end" : "to start with"}`}</p>`}
       ${pictures.map((one) => html`<${Pin} key=${one.key} pinned=${one} seconds=${seconds} placeOf=${placeOf}
         onMove=${(value) => put(one.key, value)} onRemove=${() => remove(one.key)} />`)}
     </div>
     <div class="track-tools">
-      <${NumberField} label="Add a picture at" value=${at} min=${0} max=${seconds} step=${QUARTER_S} suffix="s"
-        onChange=${(value) => setAt(value ?? 0)} testid="picture-at" />
+      ${places.between
+        ? html`<${NumberField} label="Add a picture at" value=${at} min=${0} max=${seconds} step=${QUARTER_S} suffix="s"
+          onChange=${(value) => setAt(value ?? 0)} testid="picture-at" />`
+        : places.last
+          ? html`<${Choice} label="Add a picture" value=${snap(at) === 0} options=${[[true, "First"], [false, "Last"]]}
+            onChange=${(first) => setAt(first ? 0 : seconds)} testid="picture-end" />`
+          : html`<span class="label">First picture</span>`}
       <${FileButton} accept="image/*,video/*" icon="picture" busy=${busy} onFile=${(file) => add(snap(at), upload(file))}
         testid="add-picture">From a file<//>
       <${Button} icon="gallery" onClick=${() => setChoosing(true)} testid="add-frame">From a clip<//>
-      <div class="quick">
+      ${places.between && html`<div class="quick">
         <button type="button" class="link" onClick=${() => setAt(0)}>start</button>
         <button type="button" class="link" onClick=${() => setAt(seconds)}>end</button>
-      </div>
+      </div>`}
     </div>
     ${choosing && html`<${FrameDialog} onClose=${() => setChoosing(false)} onPick=${(picture) => (setChoosing(false), add(snap(at), picture))} />`}
   </section>`;

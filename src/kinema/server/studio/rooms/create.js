@@ -2,44 +2,56 @@
 import { html, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { compact, videos } from "../api.js";
 import { stopsOf } from "../camera.js";
+import { USUAL, abilities, canStepInto, hasVocabulary, lengthened, missing, placesOf, settled, usable, whoCan } from "../capabilities.js";
 import { rememberPrompt } from "../notebook.js";
-import { attempt, draft, ended, modelOf, queue, recent, refreshQueue, running, session, submit, toast } from "../store.js";
+import { attempt, draft, ended, filmers, modelOf, queue, recent, refreshQueue, running, session, submit, toast } from "../store.js";
 import { go, href } from "../router.js";
-import { slate, title } from "../format.js";
+import { plural, slate, title } from "../format.js";
 import { Button, Empty, Skeleton } from "../components/basics.js";
+import { ModelLine, ModelSelect } from "../components/model.js";
 import { PromptField, Vocabulary, insertWord } from "../components/prompt.js";
 import { Timeline, pictureFields } from "../components/timeline.js";
 import { Queue, Preview } from "../components/queue.js";
+import { FailureText } from "../components/failure.js";
 import { Player } from "../components/player.js";
 import { Thumb } from "../components/thumb.js";
 import { Notebook, replacePrompt } from "./create/notebook.js";
 import { Slate, useEstimate } from "./create/slate.js";
 import { Takes } from "./create/takes.js";
+import { reuse } from "./gallery/detail.js";
 
-/** The body of POST /v1/videos for the form. Without a seed the server takes a random one. */
-export function requestOf(form) {
-  const size = form.size ?? modelOf(form.model)?.kinema.size;
-  const camera = stopsOf(form.camera, form.seconds);
+/** The body of POST /v1/videos for a form that is settled for a model: only what the model takes. Without a seed the server takes a random one. */
+export function requestOf(form, model) {
+  const about = model && abilities(model);
+  const words = hasVocabulary(model);
+  const camera = about?.camera ? stopsOf(form.camera, form.seconds) : null;
   return compact({
-    prompt: form.prompt.trim(), model: form.model ?? modelOf(null)?.id, seconds: String(form.seconds), size, fps: form.fps, seed: form.keptSeed,
-    steps: form.steps, guidance: form.guidance, priority: form.priority || null, label: form.label || null, strict: form.strict || null,
-    characters: form.characters.length ? form.characters.map((id) => ({ id })) : null,
-    guides: camera && { camera }, ...pictureFields(form.pictures, form.seconds),
+    prompt: form.prompt.trim(), negative_prompt: about?.negative_prompt ? form.negative.trim() : null, model: model?.id, seconds: String(form.seconds),
+    size: form.size, fps: form.fps, seed: form.keptSeed, steps: about?.steps ? form.steps : null, guidance: about?.guidance != null ? form.guidance : null,
+    priority: form.priority || null, label: form.label || null, strict: (words && form.strict) || null,
+    characters: words && form.characters.length ? form.characters.map((id) => ({ id })) : null,
+    guides: camera && { camera }, ...pictureFields(model ? usable(form.pictures, model, form.seconds) : [], form.seconds),
   });
 }
 
 export function Create() {
-  const form = draft.value;
+  const model = modelOf(draft.value.model);
+  const form = settled(draft.value, model);
   const set = (changes) => (draft.value = { ...draft.value, ...changes });
   const field = useRef(null);
-  const model = modelOf(form.model);
-  const body = requestOf(form);
-  const { estimate, error } = useEstimate(body, Boolean(model && form.prompt.trim()));
+  const pictures = model ? usable(form.pictures, model, form.seconds) : [];
+  const lacking = missing(model, pictures, form.seconds);
+  const body = requestOf(form, model);
+  const { estimate, error } = useEstimate(body, Boolean(model && form.prompt.trim() && !lacking));
   const [sending, setSending] = useState(false);
   const film = async () => {
     if (!form.prompt.trim()) {
       field.current?.focus();
       toast("Say what to film first.");
+      return;
+    }
+    if (lacking) {
+      toast(lacking);
       return;
     }
     setSending(true);
@@ -51,19 +63,34 @@ export function Create() {
     }
     setSending(false);
   };
+  if (!model) return html`<${NoModel} />`;
+  /** Another model films with its own length, rate and size; the pictures at the ends stay there. */
+  const change = (id) => {
+    const next = settled({ ...form, ...USUAL, model: id }, modelOf(id));
+    set({ ...USUAL, model: id, pictures: lengthened(form.pictures, form.seconds, next.seconds) });
+  };
+  const places = placesOf(model);
+  const unused = form.pictures.length - pictures.length;
   return html`<div class="create">
     <section class="composer panel" aria-label="What to film">
       <h1 class="visually-hidden">Create</h1>
+      <div class="model-choice"><${ModelSelect} models=${filmers.value} value=${model.id} onChange=${change} testid="model" />
+        <${ModelLine} model=${model} /></div>
       <${PromptField} value=${form.prompt} onChange=${(prompt) => set({ prompt })} unknown=${estimate?.unknown_words}
         hint=${estimate?.hint} field=${field} onSubmit=${film}
         rows=${2} placeholder="What happens in the film?" />
-      <${Vocabulary} vocabulary=${model?.kinema.vocabulary} lacks=${model?.kinema.lacks}
+      ${abilities(model).negative_prompt && html`<div class="field"><label for="negative">What not to show <span class="quiet">(may be left open)</span></label>
+        <textarea id="negative" rows="1" value=${form.negative} placeholder="blurry, text" onInput=${(event) => set({ negative: event.currentTarget.value })}
+          data-testid="negative"></textarea></div>`}
+      <${Vocabulary} vocabulary=${model.kinema.vocabulary} lacks=${model.kinema.lacks}
         onExample=${replacePrompt}
         onWord=${(word) => set({ prompt: insertWord(field.current, draft.value.prompt, word) })} />
       <${Notebook} />
-      <${Timeline} seconds=${form.seconds} fps=${form.fps} pictures=${form.pictures} onChange=${(pictures) => set({ pictures })} />
+      ${places.first && html`<${Timeline} seconds=${form.seconds} fps=${form.fps} pictures=${form.pictures} places=${places} onChange=${(next) => set({ pictures: next })} />`}
+      ${unused > 0 && html`<p class="hint" data-testid="unused-pictures">${plural(unused, "picture")} of the timeline ${unused === 1 ? "is" : "are"} not used: ${model.id}
+        ${places.first ? "takes none there" : "films from words alone"}. ${whoCan(places.first ? "keyframes" : "image")}.</p>`}
       <${Takes} form=${form} set=${set} model=${model} />
-      <${Slate} form=${form} set=${set} body=${body} estimate=${estimate} error=${error} onFilm=${film} sending=${sending} />
+      <${Slate} form=${form} set=${set} body=${body} estimate=${estimate} error=${error} lacking=${lacking} onFilm=${film} sending=${sending} />
     </section>
     <aside class="monitor" aria-label="Monitor and queue">
       <${Monitor} />
@@ -72,6 +99,11 @@ export function Create() {
     </aside>
     <${Latest} />
   </div>`;
+}
+
+function NoModel() {
+  return html`<h1 class="visually-hidden">Create</h1><${Empty} title="No model that films">Add one on the server: <code>kinema models add FOLDER --name NAME</code>,
+    then <a href=${href("models")}>look again</a>.<//>`;
 }
 
 /** The queue's title; whoever keeps the server can hold all of it. */
@@ -104,7 +136,7 @@ function Monitor() {
       <span class="row">
         <a class="button small" href=${href("gallery", shown.id)}>Open</a>
         <a class="button small" href=${href("edit", shown.id)}>Edit</a>
-        <${Button} kind="small" onClick=${() => go("world", "new", shown.id)}>Step into it<//>
+        ${canStepInto(shown) && html`<${Button} kind="small" onClick=${() => go("world", "new", shown.id)}>Step into it<//>`}
       </span>
     </figcaption>
   </figure>`;
@@ -118,15 +150,16 @@ function Latest() {
   return html`<section class="latest" aria-label="Latest takes">
     <h2 class="section-title">Latest takes <a class="link" href=${href("gallery")}>All clips</a></h2>
     ${clips === null && html`<${Skeleton} count=${6} />`}
-    ${clips?.length === 0 && !queue.value.data.length && html`<${Empty} title="Nothing filmed yet">Choose one of the
-      examples above and press Film it. The first clip takes a few seconds.<//>`}
+    ${clips?.length === 0 && !queue.value.data.length && html`<${Empty} title="Nothing filmed yet">Say what happens, above,
+      and press Film it.<//>`}
     <div class="strip">
       ${shown.map((clip) => clip.status === "completed"
         ? html`<figure class="clip-card" key=${clip.id}><${Thumb} video=${clip} onOpen=${() => go("gallery", clip.id)} />
           <figcaption>${title(clip)}</figcaption></figure>`
         : html`<figure class="clip-card failed" key=${clip.id} data-testid="failed">
-            <div class="failure"><p>${clip.kinema.cancelled ? "Canceled" : (clip.error?.message ?? "Failed")}</p><${Button}
+            <div class="failure"><${FailureText} clip=${clip} /><div class="row"><${Button}
               icon="retry" kind="small" label=${`Retry ${title(clip)}`} onClick=${() => retry(clip)} testid="retry">Retry<//>
+              ${clip.kinema.kind === "generate" && html`<${Button} kind="small" label=${`Settings of ${title(clip)}`} onClick=${() => reuse(clip)} testid="failed-reuse">Settings<//>`}</div>
               </div>
             <figcaption>${title(clip)}</figcaption></figure>`)}
     </div>

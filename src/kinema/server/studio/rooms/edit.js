@@ -2,11 +2,13 @@
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { files, videos } from "../api.js";
 import { ended, recent, submit } from "../store.js";
-import { go, href, place } from "../router.js";
+import { abilities, canStepInto, listing, modelsFor, stateModels } from "../capabilities.js";
+import { go, href, place, route } from "../router.js";
 import { slate, title } from "../format.js";
 import { Button, Empty, FileButton, Note, Skeleton, useLoaded } from "../components/basics.js";
 import { ClipDialog, ClipGrid } from "../components/pictures.js";
 import { Icon } from "../components/icons.js";
+import { makersOf } from "../components/model.js";
 import { Player } from "../components/player.js";
 import { Results } from "../components/results.js";
 import { Extend, Blend, Loop } from "./edit/longer.js";
@@ -14,14 +16,32 @@ import { Recut } from "./edit/recut.js";
 import { MaskOverlay, Repaint, useMask } from "./edit/repaint.js";
 import { Background, Motion, SceneOverlay, useScene } from "./edit/scene.js";
 
+/** Name, title, what shows it, and the workflow that a model must have for it; "state": keep the state of scenes. */
 const TOOLS = [
-  ["extend", "Extend", Extend], ["recut", "Trim", Recut], ["blend", "Blend", Blend], ["loop", "Loop", Loop],
-  ["repaint", "Repaint", Repaint], ["background", "Background", Background], ["motion", "Motion", Motion],
+  ["extend", "Extend", Extend, "extend"], ["recut", "Trim", Recut, null], ["blend", "Blend", Blend, "blend"], ["loop", "Loop", Loop, "blend"],
+  ["repaint", "Repaint", Repaint, "edit"], ["background", "Background", Background, "state"], ["motion", "Motion", Motion, "state"],
 ];
+
+/** Whether some installed model can do what a tool needs with a clip. */
+function isOffered(needs, clip) {
+  if (needs === "state") return canStepInto(clip);
+  return needs === null || modelsFor(needs).length > 0;
+}
 
 export function Edit({ id }) {
   if (!id) return html`<${Choose} />`;
-  return html`<${Open} id=${id} key=${id} />`;
+  return html`<${Open} id=${id} key=${id} first=${route.value.sub} />`;
+}
+
+/** "extend, blend: no installed model can. background: kinema-tiny can, of clips that it filmed." */
+function whyNot(tools) {
+  const names = (state) => tools.filter(([, , , needs]) => (needs === "state") === state).map(([, text]) => text.toLowerCase());
+  const [state, other] = [names(true), names(false)];
+  const keepers = stateModels().map((model) => model.id);
+  return [
+    other.length && `${listing(other)}, as no installed model can.`,
+    state.length && `${listing(state)}, as ${keepers.length ? `only ${listing(keepers)} can, of what they filmed` : "no installed model keeps the state of scenes"}.`,
+  ].filter(Boolean).join(" Nor ");
 }
 
 /** Takes a clip of one's own into the gallery: uploaded, then kept from its beginning to its end. */
@@ -52,18 +72,23 @@ function Choose() {
       : html`<${ClipGrid} onPick=${(clip) => go("edit", clip.id)} label="Edit" />`}`;
 }
 
-function Open({ id }) {
+function Open({ id, first }) {
   const { data: clip, error, reload } = useLoaded(() => videos.get(id), [id]);
   useEffect(() => {
     if (clip) place.value = title(clip);
   }, [clip]);
   if (error) return html`<h1>Edit</h1><br /><${Note} error=${error} retry=${reload} />`;
   if (!clip) return html`<${Skeleton} count=${1} />`;
-  return html`<${Bench} clip=${clip} />`;
+  return html`<${Bench} clip=${clip} first=${first} />`;
 }
 
-function Bench({ clip }) {
-  const [tool, setTool] = useState("extend");
+/** @param {{clip: import("../api.js").Video, first: string|null}} props first: the tool that is open first */
+function Bench({ clip, first }) {
+  const tools = TOOLS.filter(([, , , needs]) => isOffered(needs, clip));
+  const others = TOOLS.filter((one) => !tools.includes(one));
+  const [tool, setTool] = useState((tools.find(([name]) => name === first) ?? tools[0])[0]);
+  const [painter, setPainter] = useState(null);
+  const painters = makersOf("edit", clip, painter);
   const [made, setMade] = useState([]);
   const [other, setOther] = useState(false);
   const handle = useRef(null);
@@ -76,22 +101,22 @@ function Bench({ clip }) {
     return video;
   };
   const overlay = (at) =>
-    tool === "repaint" ? html`<${MaskOverlay} mask=${mask} onStart=${() => handle.current?.pause()} />`
+    tool === "repaint" && abilities(painters.model).masks ? html`<${MaskOverlay} mask=${mask} onStart=${() => handle.current?.pause()} />`
       : tool === "motion" && scene.state ? html`<${SceneOverlay} scene=${scene} frame=${at} clip=${clip}
         onStart=${() => handle.current?.pause()} />` : null;
-  const Tool = TOOLS.find(([name]) => name === tool)[2];
+  const Tool = (tools.find(([name]) => name === tool) ?? tools[0])[2];
   const keys = (event) => {
     const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!way) return;
     event.preventDefault();
-    const next = (TOOLS.findIndex(([name]) => name === tool) + way + TOOLS.length) % TOOLS.length;
-    setTool(TOOLS[next][0]);
+    const next = (tools.findIndex(([name]) => name === tool) + way + tools.length) % tools.length;
+    setTool(tools[next][0]);
     event.currentTarget.children[next].focus();
   };
   return html`<header class="room-head">
       <div><h1>${title(clip)}</h1><p class="mono">${slate(clip)}</p></div>
-      <div class="row"><${Button} icon="gallery" onClick=${() => setOther(true)} testid="other-clip">Other clip<//><${Button}
-        icon="world" onClick=${() => go("world", "new", clip.id)}>Step into it<//></div>
+      <div class="row"><${Button} icon="gallery" onClick=${() => setOther(true)} testid="other-clip">Other clip<//>${canStepInto(clip)
+        && html`<${Button} icon="world" onClick=${() => go("world", "new", clip.id)}>Step into it<//>`}</div>
     </header>
     <div class="edit">
       <div class="edit-stage">
@@ -101,13 +126,16 @@ function Bench({ clip }) {
       </div>
       <section class="panel" aria-label="Tools">
         <div class="tabs" role="tablist" aria-label="Tools" onKeyDown=${keys}>
-          ${TOOLS.map(([name, text]) => html`<button type="button" role="tab" class="tab" key=${name} id=${`tab-${name}`}
+          ${tools.map(([name, text]) => html`<button type="button" role="tab" class="tab" key=${name} id=${`tab-${name}`}
             aria-selected=${tool === name ? "true" : "false"} aria-controls="tool" tabindex=${tool === name ? 0 : -1}
             onClick=${() => setTool(name)} data-testid=${`tool-${name}`}>${text}</button>`)}
         </div>
         <div class="tool" id="tool" role="tabpanel" aria-labelledby=${`tab-${tool}`}>
-          <${Tool} clip=${clip} send=${send} mask=${mask} scene=${scene} handle=${handle} frame=${frame} />
+          <${Tool} clip=${clip} send=${send} mask=${mask} scene=${scene} handle=${handle} frame=${frame}
+            painters=${painters} onPainter=${setPainter} />
         </div>
+        ${others.length > 0 && html`<p class="hint not-offered" data-testid="not-offered">Not for this clip: ${whyNot(others)}${" "}
+          <a href=${href("models")}>What the models can do</a></p>`}
       </section>
     </div>
     ${other && html`<${ClipDialog} onClose=${() => setOther(false)}

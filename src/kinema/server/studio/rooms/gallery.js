@@ -4,6 +4,7 @@ import { videos } from "../api.js";
 import { ended, removeWithUndo } from "../store.js";
 import { go } from "../router.js";
 import { ago, title, trim } from "../format.js";
+import { reasonOf } from "../reasons.js";
 import { projectName } from "../projects.js";
 import { Button, Empty, Note, Skeleton } from "../components/basics.js";
 import { Thumb } from "../components/thumb.js";
@@ -116,7 +117,7 @@ function Card({ clip, picked, onPick, onChange, onTag }) {
     <span class=${classes("star", { on: clip.kinema.favorite })}><${Favorite} clip=${clip} onChange=${onChange} /></span>
     ${clip.status === "failed"
       ? html`<button type="button" class="failure" onClick=${open} aria-label=${`Open ${name}`}>
-        <span>${clip.error?.message ?? "Failed"}</span></button>`
+        <span>${reasonOf(clip).message}</span></button>`
       : html`<${Thumb} video=${clip} onOpen=${open} active=${picked} />`}
     <figcaption>${name}</figcaption>
     <p class="card-foot mono">${short(clip)}<br />${ago(clip.created_at)}${project ? ` · ${project}` : ""}</p>

@@ -2,12 +2,14 @@
 import { html, classes, useRef, useState } from "../ui.js";
 import { compact, videos } from "../api.js";
 import { remembered } from "../kept.js";
-import { draft, modelOf, recent, submit, toast } from "../store.js";
+import { USUAL, hasVocabulary, pick, settled } from "../capabilities.js";
+import { draft, filmers, modelOf, recent, submit, toast } from "../store.js";
 import { go } from "../router.js";
 import { count, duration, trim } from "../format.js";
-import { Button, FileButton, NumberField } from "../components/basics.js";
+import { Button, Empty, FileButton, NumberField } from "../components/basics.js";
 import { FrameDialog, droppedFile, frameOf, upload } from "../components/pictures.js";
 import { droppedFrame } from "../components/thumb.js";
+import { ModelSelect } from "../components/model.js";
 import { SeedField } from "../components/seed.js";
 import { useEstimate } from "./create/slate.js";
 
@@ -16,7 +18,7 @@ const FIRST = [
   { key: 1, text: "", seconds: 2, picture: null },
   { key: 2, text: "", seconds: 2, picture: null },
 ];
-const EMPTY = { cards: FIRST, keptSeed: null };
+const EMPTY = { cards: FIRST, keptSeed: null, model: null };
 const board = remembered("storyboard", EMPTY);
 
 /** Where each card begins and ends. */
@@ -33,18 +35,23 @@ export function boardPrompt(cards) {
     .join(" | ");
 }
 
-export function boardRequest({ cards, keptSeed }) {
+/** Models that read a storyboard: those with words of their own. */
+const readers = () => filmers.value.filter(hasVocabulary);
+
+/** The size and rate of Create's form hold for its own model alone. @param {import("../capabilities.js").Model|null} model */
+export function boardRequest({ cards, keptSeed }, model) {
   const timed = spans(cards);
   const reference = (card) => ({ file_id: card.picture.file_id });
   const later = timed.filter((card) => card.picture && card.from > 0);
   const keyframes = later.map((card) => ({ picture: reference(card), at: card.from }));
-  const model = modelOf(draft.value.model);
+  const isOther = modelOf(draft.value.model)?.id !== model?.id;
+  const { size, fps } = settled({ ...draft.value, ...(isOther ? USUAL : {}) }, model);
   return compact({
     prompt: boardPrompt(cards),
     seconds: trim(timed[timed.length - 1]?.to ?? 0, 3),
     model: model?.id,
-    size: draft.value.size ?? model?.kinema.size,
-    fps: draft.value.fps,
+    size,
+    fps,
     seed: keptSeed,
     input_reference: timed[0]?.picture ? reference(timed[0]) : null,
     keyframes: keyframes.length ? keyframes : null,
@@ -69,8 +76,10 @@ export function Storyboard() {
   };
   const timed = spans(cards);
   const total = timed[timed.length - 1]?.to ?? 0;
-  const body = boardRequest(board.value);
-  const { estimate, error } = useEstimate(body, Boolean(body.prompt && total));
+  const chosen = modelOf(draft.value.model);
+  const model = pick(readers(), board.value.model, draft.value.model);
+  const body = boardRequest(board.value, model);
+  const { estimate, error } = useEstimate(body, Boolean(model && body.prompt && total));
   const [sending, setSending] = useState(false);
   const film = async () => {
     setSending(true);
@@ -78,10 +87,16 @@ export function Storyboard() {
     setSending(false);
     if (sent) go("create");
   };
+  if (!model) {
+    return html`<header class="room-head"><div><h1>Storyboard</h1></div></header><${Empty} title="No model here reads storyboards">
+      Only Kinema's own models go from card to card. <a href="#/models">What the models can do</a><//>`;
+  }
   return html`<header class="room-head"><div><h1>Storyboard</h1>
     <p>Each card holds for its seconds. All of them are filmed as one clip, so things go on from card to card.</p></div>
-      <div class="row"><${Button} kind="quiet" onClick=${() => replace(EMPTY, "The cards are empty")}
+      <div class="row"><${ModelSelect} models=${readers()} value=${model.id} onChange=${(id) => (board.value = { ...board.value, model: id })} testid="board-model" />
+        <${Button} kind="quiet" onClick=${() => replace(EMPTY, "The cards are empty")}
         testid="clear-board">Start over<//></div></header>
+    ${chosen && !hasVocabulary(chosen) && html`<p class="hint" data-testid="board-note">${chosen.id} takes a prompt as one text; the cards are filmed by ${model.id}.</p>`}
     <div class="story-line" aria-hidden="true">${timed.map((card, i) => html`<span key=${card.key}
       style=${{ flex: card.seconds }}>${i + 1}</span>`)}</div>
     <ol class="cards" aria-label="Cards" data-testid="cards">

@@ -2,7 +2,8 @@
 import { html, useEffect, useState } from "../ui.js";
 import { compact, files, videos, worlds } from "../api.js";
 import { remembered } from "../kept.js";
-import { attempt, modelOf, models, toast } from "../store.js";
+import { abilities, pick, stateModels } from "../capabilities.js";
+import { attempt, models, toast } from "../store.js";
 import { go, place, route } from "../router.js";
 import { title } from "../format.js";
 import { Button, Choice, Empty, Field, FileButton, NumberField, Note, Select, Skeleton, useLoaded } from "../components/basics.js";
@@ -30,7 +31,7 @@ function Inside({ id }) {
   return html`<${Play} first=${world} />`;
 }
 
-const form = remembered("world", { prompt: "", keptSeed: null, fps: 16, task: "", model: null });
+export const form = remembered("world", { prompt: "", keptSeed: null, fps: 16, task: "", model: null });
 const TASKS = ["reach the flag", "touch the blue box", "push the red ball to the flag"];
 const EXAMPLES = [
   "a green robot and a red ball on a field",
@@ -55,7 +56,8 @@ function Begin({ clipId }) {
   const [own, setOwn] = useState(null);
   const [picture, setPicture] = useState(null);
   const [busy, setBusy] = useState(false);
-  const about = (models.value ?? []).find((one) => one.id === model) ?? modelOf(null);
+  const steppable = (models.value ?? []).filter((one) => one.kinema.world || abilities(one).state);
+  const about = steppable.find((one) => one.id === model) ?? pick(stateModels()) ?? steppable[0] ?? null;
   const recorded = Boolean(about?.kinema.world);
   useEffect(() => {
     if (clipId) attempt(() => videos.get(clipId)).then((found) => found && setClip(found));
@@ -90,7 +92,7 @@ function Begin({ clipId }) {
       takeClip(await videos.get(frame.id));
     }
   };
-  const options = (models.value ?? []).map((one) => [one.id, one.kinema.world ? `${one.id} (recorded)` : one.id]);
+  const options = steppable.map((one) => [one.id, one.kinema.world ? `${one.id} (recorded)` : one.id]);
   return html`<header class="room-head">
       <div><h1>World</h1><p>The model goes on frame by frame, for as long as you like, and does what you say.</p></div>
       <${FileButton} accept=".world,.kinema" icon="world" onFile=${open} testid="open-world">Open a .world file<//>
@@ -101,6 +103,8 @@ function Begin({ clipId }) {
           <${Select} label="Model" value=${about?.id} options=${options} onChange=${(value) => set({ model: value })}
             testid="world-model" />
         </div>`}
+        ${!about && html`<p class="quiet" data-testid="no-world-model">No installed model keeps the state of a scene, so there is nothing to step into.
+          <a href="#/models">What the models can do</a></p>`}
         ${recorded && html`<p class="quiet">${about.id} was recorded from another environment.
           It can be stepped and watched, not told in words.</p>`}
         ${!recorded && html`<${Choice} label="Start from" value=${source} options=${SOURCES} onChange=${setSource}
@@ -119,7 +123,7 @@ function Begin({ clipId }) {
             <datalist id="tasks">${TASKS.map((text) => html`<option value=${text} />`)}</datalist>
           <//>
         </div>
-        <div><${Button} kind="film" disabled=${!from} busy=${busy} onClick=${start} testid="start-world">Step into it<//></div>
+        <div><${Button} kind="film" disabled=${!from || !about} busy=${busy} onClick=${start} testid="start-world">Step into it<//></div>
       </section>
       <${All} />
     </div>`;

@@ -5,7 +5,7 @@ import { ended, filmers, modelOf } from "../../store.js";
 import { count, duration } from "../../format.js";
 import { aspect } from "../../room.js";
 import { Button } from "../../components/basics.js";
-import { STEPS } from "./takes.js";
+import { offers, takesAnySize } from "../../capabilities.js";
 
 /** What the server says that the form will take, asked when typing rests. */
 export function useEstimate(body, wanted = true) {
@@ -33,19 +33,21 @@ export function useEstimate(body, wanted = true) {
 }
 
 /** What it will take, and the button. */
-export function Slate({ form, set, body, estimate, error, onFilm, sending }) {
+export function Slate({ form, set, body, estimate, error, lacking, onFilm, sending }) {
   const left = estimate?.quota.limit ? estimate.quota.limit - estimate.quota.used - estimate.quota.reserved : null;
   const cost = estimate && estimate.pixel_seconds * form.count;
   return html`<div class="slate" data-testid="slate">
     <div class="slate-text" aria-live="polite" data-testid="estimate">
-      ${error && html`<p class="error-text" role="alert">${error.message}</p>`}
-      ${!error && !estimate && html`<p class="quiet-note">Write a prompt to see what it takes.</p>`}
+      ${lacking && html`<p class="hint" data-testid="lacking">${lacking}</p>`}
+      ${error && !lacking && html`<p class="error-text" role="alert">${error.message}</p>`}
+      ${!error && !lacking && !estimate && html`<p class="quiet-note">Write a prompt to see what it takes.</p>`}
       ${estimate && html`<dl>
         <div><dt>Filming</dt><dd>${timeOf(estimate, form.count)}</dd></div>
         <div><dt>Wait</dt><dd>${estimate.wait_s ? duration(estimate.wait_s) : "none"}</dd></div>
         <div><dt>Cost</dt><dd title="pixel-seconds">${count(cost)}<small> px·s</small></dd></div>
         <div><dt>Left</dt><dd class=${left !== null && cost > left ? "over" : ""}>${left === null ? "no limit" : count(Math.max(left, 0))}</dd></div>
-      </dl>${(estimate.notes ?? []).map((note) => html`<p class="hint" key=${note}>${note}</p>`)}`}
+      </dl>${estimate.fitting.length > 0 && html`<p class="hint" data-testid="fitting">${sentence(estimate.fitting)}</p>`}
+      ${estimate.notes.map((note) => html`<p class="hint" key=${note}>${note}</p>`)}`}
       ${estimate && html`<${Comparison} form=${form} set=${set} body=${body} />`}
     </div>
     <${Button} kind="film" onClick=${onFilm} busy=${sending}
@@ -53,6 +55,9 @@ export function Slate({ form, set, body, estimate, error, onFilm, sending }) {
       <//>
   </div>`;
 }
+
+/** ["filmed at 16", "17 are kept"] -> "Filmed at 16; 17 are kept." */
+const sentence = (parts) => `${parts.join("; ")}.`.replaceAll(/(\d)x(\d)/g, "$1×$2").replace(/^./, (first) => first.toUpperCase());
 
 const timeOf = (estimate, takes) => (estimate.run_s === null ? "not known yet" : duration(estimate.run_s * takes));
 
@@ -68,10 +73,13 @@ function alternatives(form, body) {
   const others = filmers.value.length > 1 ? filmers.value : [];
   return [
     ["Size", sizes.map((size) => [size.replace("x", "×"), { size }, body.size === size])],
-    ["Care", STEPS.map(([steps, name]) => [name, { steps }, form.steps === steps])],
-    ["Model", others.map(({ id, kinema }) => [id, { model: id, size: kinema.sizes.includes(body.size) ? body.size : kinema.size }, model?.id === id])],
+    ["Care", (model ? offers(model).care : []).map(([steps, name]) => [name, { steps }, form.steps === steps])],
+    ["Model", others.map(({ id }) => [id, { model: id, ...sizeFor(modelOf(id), body.size) }, model?.id === id])],
   ].filter(([, rows]) => rows.length > 1);
 }
+
+/** The same size where a model films it, else its own. */
+const sizeFor = (model, size) => ({ size: takesAnySize(model) || model.kinema.sizes.includes(size) ? size : model.kinema.size });
 
 /** Estimates by request, asked for one after the other. @param {Object[]} bodies @returns {Map<string, Object>} null where the server refuses */
 function useEstimates(bodies) {

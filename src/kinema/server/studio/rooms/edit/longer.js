@@ -3,6 +3,7 @@ import { html, useState } from "../../ui.js";
 import { videos } from "../../api.js";
 import { title, trim } from "../../format.js";
 import { Button, Choice, NumberField } from "../../components/basics.js";
+import { Maker, makersOf } from "../../components/model.js";
 import { ClipDialog } from "../../components/pictures.js";
 import { Thumb, droppedFrame } from "../../components/thumb.js";
 
@@ -36,22 +37,28 @@ export function Extend({ clip, send }) {
   const [before, setBefore] = useState(false);
   const [seconds, setSeconds] = useState(2);
   const [prompt, setPrompt] = useState("");
+  const [chosen, setChosen] = useState(null);
+  const makers = makersOf("extend", clip, chosen);
   return html`<p>What came before, or what comes next. The clip itself stays as it is.</p>
     <${Choice} label="Where" value=${before} options=${[[true, "Before it begins"], [false, "After it ends"]]}
       onChange=${setBefore} testid="extend-where" />
     <${Length} label="How long" value=${seconds} onChange=${setSeconds} testid="extend-seconds" />
     <${Words} value=${prompt} onChange=${setPrompt} placeholder="a red ball stops" testid="extend-prompt" />
-    <${Send} onSend=${() => send(() => videos.extend({ video: { id: clip.id }, seconds: String(seconds), prompt: prompt.trim(), before }))}
+    <${Maker} makers=${makers} clip=${clip} does="make it longer" onChange=${setChosen} testid="extend-model" />
+    <${Send} onSend=${() => send(() => videos.extend({ video: { id: clip.id }, seconds: String(seconds), prompt: prompt.trim(), before, model: makers.model.id }))}
       testid="extend">Extend to ${trim(Number(clip.seconds) + seconds)} s<//>`;
 }
 
 export function Loop({ clip, send }) {
   const [seconds, setSeconds] = useState(1);
   const [prompt, setPrompt] = useState("");
+  const [chosen, setChosen] = useState(null);
+  const makers = makersOf("blend", clip, chosen);
   return html`<p>A passage is filmed that leads from the last frame back to the first, so that the clip can run forever.</p>
     <${Length} label="Length of the passage" value=${seconds} onChange=${setSeconds} testid="loop-seconds" />
     <${Words} value=${prompt} onChange=${setPrompt} placeholder="the ball comes back" testid="loop-prompt" />
-    <${Send} onSend=${() => send(() => videos.loop({ video: { id: clip.id }, seconds: String(seconds), prompt: prompt.trim() }))}
+    <${Maker} makers=${makers} clip=${clip} does="film passages" onChange=${setChosen} testid="loop-model" />
+    <${Send} onSend=${() => send(() => videos.loop({ video: { id: clip.id }, seconds: String(seconds), prompt: prompt.trim(), model: makers.model.id }))}
       testid="loop">Make a loop<//>`;
 }
 
@@ -61,6 +68,8 @@ export function Blend({ clip, send }) {
   const [choosing, setChoosing] = useState(false);
   const [seconds, setSeconds] = useState(2);
   const [prompt, setPrompt] = useState("");
+  const [chosen, setChosen] = useState(null);
+  const makers = makersOf("blend", clip, chosen);
   const drop = async (event) => {
     event.preventDefault();
     const frame = droppedFrame(event);
@@ -81,8 +90,9 @@ export function Blend({ clip, send }) {
       onChange=${setFirst} testid="blend-order" />
     <${Length} label="Length of the passage" value=${seconds} onChange=${setSeconds} testid="blend-seconds" />
     <${Words} value=${prompt} onChange=${setPrompt} placeholder="the ball rolls on" testid="blend-prompt" />
+    <${Maker} makers=${makers} clip=${clip} does="film passages" onChange=${setChosen} testid="blend-model" />
     <${Send} disabled=${!other}
-      onSend=${() => send(() => videos.blend({ a: { id: a.id }, b: { id: b.id }, prompt: prompt.trim(), seconds: String(seconds) }))}
+      onSend=${() => send(() => videos.blend({ a: { id: a.id }, b: { id: b.id }, prompt: prompt.trim(), seconds: String(seconds), model: makers.model.id }))}
       testid="blend">Blend<//>
     ${choosing && html`<${ClipDialog} title="Blend with which clip?" onClose=${() => setChoosing(false)}
       onPick=${(picked) => (setOther(picked), setChoosing(false))} exclude=${[clip.id]} />`}`;

@@ -1,6 +1,7 @@
 /** Trim and re-cut: mark parts on the filmstrip, put them in order, join them. */
 import { html, useState } from "../../ui.js";
 import { videos } from "../../api.js";
+import { modelNamed } from "../../capabilities.js";
 import { toast } from "../../store.js";
 import { trim } from "../../format.js";
 import { Button, NumberField } from "../../components/basics.js";
@@ -61,6 +62,6 @@ export function Recut({ clip, send, handle }) {
             onClick=${() => takeOut(i)} testid="part-remove" />
         </div></li>`)}
     </ol>
-    <${Send} onSend=${() => send(() => videos.trim({ video: { id: clip.id }, cuts: parts.map((part) => [part.from, part.to]) }))}
+    <${Send} onSend=${() => send(() => videos.trim({ video: { id: clip.id }, cuts: parts.map((part) => [part.from, part.to]), ...(modelNamed(clip.model) && { model: clip.model }) }))}
       testid="recut">Cut to ${trim(total)} s<//>`;
 }

@@ -1,10 +1,12 @@
 /** Repaint: say what should be there instead, and paint over where. White in the mask may change, black stays. */
 import { html, useEffect, useRef, useState, useId } from "../../ui.js";
-import { files, videos } from "../../api.js";
-import { modelOf, toast } from "../../store.js";
+import { compact, files, videos } from "../../api.js";
+import { abilities } from "../../capabilities.js";
+import { toast } from "../../store.js";
 import { pointerShare } from "../../room.js";
 import { trim } from "../../format.js";
 import { Button, Check, Choice } from "../../components/basics.js";
+import { Maker } from "../../components/model.js";
 import { toPng } from "../../components/player.js";
 import { Send } from "./longer.js";
 
@@ -103,21 +105,34 @@ export function MaskOverlay({ mask, onStart }) {
 
 const REGIONS = [["Left half", [0, 0, 0.5, 1]], ["Right half", [0.5, 0, 1, 1]], ["Upper half", [0, 0, 1, 0.5]], ["Lower half", [0, 0.5, 1, 1]], ["Middle", [0.25, 0.25, 0.75, 0.75]]];
 
-export function Repaint({ clip, send, mask }) {
+export function Repaint({ clip, send, mask, painters, onPainter }) {
   const [prompt, setPrompt] = useState(clip.prompt);
-  const [strength, setStrength] = useState(modelOf(null)?.kinema.edit_strength ?? 1);
+  const about = abilities(painters.model);
+  const [ownStrength, setStrength] = useState(null);
+  const strength = ownStrength ?? about.strength;
   const id = useId();
   const painted = mask.share();
   const run = () =>
     send(async () => {
-      const body = { prompt: prompt.trim(), video: { id: clip.id }, strength };
-      if (painted > 0) body.mask = { file_id: (await files.upload(await mask.png(), "mask.png")).id };
+      const body = compact({ prompt: prompt.trim(), video: { id: clip.id }, strength, model: painters.model.id });
+      if (about.masks && painted > 0) body.mask = { file_id: (await files.upload(await mask.png(), "mask.png")).id };
       return videos.edit(body);
     });
-  return html`<p>Say what the clip should show, and paint over the picture where it may change. Nothing painted: all of it may.</p>
+  return html`<p>Say what the clip should show${about.masks ? ", and paint over the picture where it may change. Nothing painted: all of it may." : "; all of it may change."}</p>
+    <${Maker} makers=${painters} clip=${clip} does="film it anew" onChange=${onPainter} testid="repaint-model" />
     <div class="field"><label for=${`${id}-p`}>What it should show</label><textarea id=${`${id}-p`} rows="2" value=${prompt}
       onInput=${(event) => setPrompt(event.currentTarget.value)} data-testid="repaint-prompt"></textarea></div>
-    <div class="row" style=${{ alignItems: "end" }}>
+    ${about.masks && html`<${MaskTools} mask=${mask} painted=${painted} />`}
+    ${strength !== null && html`<div class="field"><label for=${`${id}-s`}>Strength <span class="mono">${strength}</span></label>
+      <input id=${`${id}-s`} type="range" min="0.05" max="1" step="0.05" value=${strength}
+        style=${{ "--share": `${strength * 100}%` }} onInput=${(event) => setStrength(Number(event.currentTarget.value))}
+        aria-valuetext=${`${strength}: 0 keeps all, 1 nothing`} data-testid="strength" />
+      <p class="hint">0 keeps all of the clip, 1 nothing.</p></div>`}
+    <${Send} onSend=${run} disabled=${!prompt.trim()} testid="repaint">Repaint<//>`;
+}
+
+function MaskTools({ mask, painted }) {
+  return html`<div class="row" style=${{ alignItems: "end" }}>
       <${Choice} label="Brush" value=${mask.brush} options=${BRUSHES} onChange=${mask.setBrush} testid="brush" />
       <${Check} label="Erase" checked=${mask.erase} onChange=${mask.setErase} testid="erase" />
     </div>
@@ -128,11 +143,5 @@ export function Repaint({ clip, send, mask }) {
     </div>
     <p class="quiet" aria-live="polite"
       data-testid="mask-share">${painted ? `${trim(painted * 100, 0)}% of the picture may change` : "All of the picture may change"}
-      </p>
-    <div class="field"><label for=${`${id}-s`}>Strength <span class="mono">${strength}</span></label>
-      <input id=${`${id}-s`} type="range" min="0.05" max="1" step="0.05" value=${strength}
-        style=${{ "--share": `${strength * 100}%` }} onInput=${(event) => setStrength(Number(event.currentTarget.value))}
-        aria-valuetext=${`${strength}: 0 keeps all, 1 nothing`} data-testid="strength" />
-      <p class="hint">0 keeps all of the clip, 1 nothing.</p></div>
-    <${Send} onSend=${run} disabled=${!prompt.trim()} testid="repaint">Repaint<//>`;
+      </p>`;
 }

@@ -4,6 +4,7 @@
  */
 import { html, classes, useEffect, useRef, useState } from "../../ui.js";
 import { videos } from "../../api.js";
+import { pick, stateModels } from "../../capabilities.js";
 import { sceneFacts } from "../../store.js";
 import { aspect, colorOf, pointerShare, thingAt, toPicture, toRoom } from "../../room.js";
 import { href } from "../../router.js";
@@ -162,7 +163,7 @@ function Ready({ scene, clip, children }) {
 }
 
 function Film({ clip, send, scene, children, testid }) {
-  const run = () => send(() => videos.render({ state: scene.state, size: clip.size, seed: clip.kinema.seed }));
+  const run = () => send(() => videos.render({ state: scene.state, size: clip.size, seed: clip.kinema.seed, model: pick(stateModels(), clip.model)?.id }));
   return html`<div class="row between"><${Send} onSend=${run} disabled=${!scene.changed} testid=${testid}>${children}<//>
     <span class="row"><${Button} onClick=${scene.undo} disabled=${!scene.undoable} testid="scene-undo">Undo<//><${Button}
       kind="quiet" onClick=${scene.reset} disabled=${!scene.changed} testid="scene-reset">Reset<//></span></div>`;
