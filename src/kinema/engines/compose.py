@@ -63,6 +63,7 @@ def film_workflow(parts: Parts, request: FilmRequest, progress: Progress | None 
         **{name: value for name in ("steps", "guidance", "strength") if (value := getattr(request, name)) is not None},
         **({"negative_prompt": request.negative_prompt} if request.negative_prompt else {}),
         **({"loras": [[lora.source, lora.scale] for lora in request.loras]} if request.loras else {}),
+        **parts.capabilities.origin(),
     }  # fmt: skip
     return replace(made, caption=request.prompt, settings={**made.settings, **settings})
 
