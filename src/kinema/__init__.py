@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render
+    from kinema.api import blend, edit, extend, films, generate, image, infill, interpolate, perceive, render, restyle
     from kinema.client import RemoteWorld
     from kinema.datasets.lerobot import Dataset
     from kinema.datasets.recorder import record
@@ -31,7 +31,7 @@ __version__ = "0.2.0"
 
 _HOME = {
     **dict.fromkeys(
-        ("blend", "edit", "extend", "films", "generate", "image", "infill", "interpolate", "perceive", "render"),
+        ("blend", "edit", "extend", "films", "generate", "image", "infill", "interpolate", "perceive", "render", "restyle"),
         "kinema.api",
     ),
     "Scene": "kinema.scene.scene",
@@ -68,6 +68,7 @@ __all__ = [
     "perceive",
     "record",
     "render",
+    "restyle",
     "surprise",
     "train_world",
 ]

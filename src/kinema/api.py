@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kinema.engines import Engine, FilmRequest, Lora, native_films
+from kinema.engines.catalog import others_with_controls
 from kinema.engines.native import NativeEngine, engine_for
 from kinema.engines.native_films import AnySize
 from kinema.engines.protocol import workflow_of
@@ -22,6 +23,7 @@ from kinema.inference.pipeline import OnFrames, Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
+from kinema.playground.controls import Control, control_film
 from kinema.scene.scene import Scene
 
 AnyModel = Engine | Model | str | None
@@ -452,6 +454,63 @@ def render(
         ModelError: There is no such model, or its weights do not fit.
     """
     return native_films.film_scene(scene, model=native(model), size=size, seed=seed, options=options, progress=progress)
+
+
+def restyle(
+    source: Scene | AnyClip, prompt: str, *, model: AnyModel, control: Control | None = None, strength: float | None = None,
+    size: AnySize = None, seed: int = 0, steps: int | None = None, guidance: float | None = None, negative_prompt: str = "",
+    loras: Sequence[Lora | str] = (), progress: Progress | None = None,
+) -> Clip:  # fmt: skip
+    """Film a state anew with another model: Kinema keeps the physics and the truth, the other model paints.
+
+    Args:
+        source: A state, or a clip whose state is known or is perceived by `kinema-tiny`.
+        prompt: What the new film shows.
+        model: A model that can be steered (`capabilities.controls`), such as one with VACE.
+        control: What of the state steers it: "depth", "edges", "segments", or "coarse", the film as Kinema draws it. None: the
+            first of those that the model takes.
+        strength: Of models that go by a film: near 0 keeps its pixels, 1 nothing of them. None: the model's usual.
+        size: "WIDTHxHEIGHT" or (width, height) in pixels. None: the model's own.
+        seed: Same seed, machine and device: same output.
+        steps: Steps of the sampler. None: the model's usual.
+        guidance: How hard the words pull; 1: not at all. None: the model's usual.
+        negative_prompt: What is not to be seen, for models that take it.
+        loras: LoRA files, each with its scale, such as "film.safetensors=0.8".
+        progress: Called with (stage, steps done, steps in all).
+
+    Returns:
+        The film, with the state that it was made from: where things are is known, whatever they look like.
+
+    Raises:
+        InputError: The model cannot be steered, or not by this control.
+        SizeError: A size or length that the model cannot film.
+        EngineError: The model failed on the way.
+    """
+    engine = engine_for(model)
+    usual = engine.capabilities
+    if not usual.controls:
+        raise InputError(f"{usual.model} cannot be steered by a state{others_with_controls()}")
+    chosen = control or usual.controls[0]
+    if chosen not in usual.controls:
+        raise InputError(f"control {chosen!r}: {usual.model} can be steered by {', '.join(usual.controls)}")
+    scene = source if isinstance(source, Scene) else _scene_of(source)
+    width, height = usual.check_size(size)
+    drawn = control_film(scene, chosen, *usual.nearest_size(width, height))
+    request = FilmRequest(
+        workflow="edit", prompt=prompt, negative_prompt=negative_prompt, video=drawn, strength=strength, size=(width, height),
+        seed=seed, steps=steps, guidance=guidance,
+        loras=tuple(parse_lora(one) if isinstance(one, str) else one for one in loras),
+    )  # fmt: skip
+    film = engine.film(request, progress)[0]
+    settings = {**film.settings, "layout": "restyle", "control": chosen}
+    seen = scene.resample(film.fps) if scene.fps != film.fps else scene
+    state = seen.frames(slice(film.num_frames)) if seen.num_frames >= film.num_frames else None
+    return replace(film, settings=settings, state=state)
+
+
+def _scene_of(source: AnyClip) -> Scene:
+    clip = Clip.of(source, sound=False)
+    return clip.state or perceive(clip)
 
 
 def native(model: AnyModel) -> Model | str | None:

@@ -77,3 +77,13 @@ def models_for(workflow: Workflow) -> list[str]:
             if workflow in capabilities_named(name).workflows:
                 names.append(name)
     return names
+
+
+def others_with_controls() -> str:
+    """For an error: which installed models can be steered by a state."""
+    names = []
+    for name in model_names():
+        with suppress(InputError):
+            if capabilities_named(name).controls:
+                names.append(name)
+    return f"; installed models that can: {', '.join(names)}" if names else "; add one that can, such as Wan VACE"

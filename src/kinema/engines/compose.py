@@ -28,11 +28,16 @@ Primitive = Callable[[FilmRequest, FilmPlan], Clip]
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What an engine can do in one pass. guard: match the colors of later parts to the first."""
+    """What an engine can do in one pass.
+
+    history: how many frames of a film its primitive "extend" goes on from, and returns before the new ones. guard: match the colors
+    of later parts to the first.
+    """
 
     capabilities: Capabilities
     primitive: Primitive
     primitives: tuple[Workflow, ...]
+    history: int = 0
     guard: bool = True
 
 
@@ -74,6 +79,11 @@ def _noted(clip: Clip, notes: Sequence[str]) -> Clip:
 
 def _generate(parts: Parts, request: FilmRequest) -> Clip:
     plan = parts.capabilities.plan(request.seconds, request.fps, _size(parts, request))
+    if request.last is not None and plan.wanted_frames > plan.frames:
+        most = plan.frames / plan.fps
+        raise InputError(
+            f"{parts.capabilities.model} leads to a last picture in up to {most:g} s: ask for less, or leave it out"
+        )
     placed = _placed(request, plan)
     clip = _in_parts(parts, placed, plan)
     if (
@@ -106,25 +116,39 @@ def _size(parts: Parts, request: FilmRequest) -> str | tuple[int, int] | None:
 def _in_parts(parts: Parts, request: FilmRequest, plan: FilmPlan) -> Clip:
     """Film a plan in one pass, or in several where it has more frames than the model films: each part begins with the last picture
     of the one before."""
+    late = [at for _, at in request.pictures if round(at * plan.fps) >= plan.frames]
+    if late and plan.wanted_frames > plan.frames:
+        most = plan.frames / plan.fps
+        raise InputError(
+            f"a picture at {late[0]:g} s: {parts.capabilities.model} films up to {most:g} s at once: ask for less"
+        )
     first = parts.primitive(_pass(parts, request), plan)
     if plan.wanted_frames <= plan.frames:
         return first
-    if "image" not in derived_workflows(parts.primitives, parts.capabilities.frames):
+    if not {"image", "extend"} & {*derived_workflows(parts.primitives, parts.capabilities.frames)}:
         most = plan.frames / plan.fps
         raise InputError(
             f"{parts.capabilities.model} films up to {most:g} s at once and cannot go on from a picture: ask for less"
         )
-    clips, made = [first], first.num_frames
-    while made < plan.wanted_frames:
-        last = clips[-1].cut(slice(-1, None))
-        frames = parts.capabilities.frames.at_least(min(plan.wanted_frames - made + 1, plan.frames))
-        following = replace(
-            request, workflow="image", pictures=((last, 0.0),), seed=request.seed + len(clips), video=None, mask=None
-        )
-        part = _going_on(parts, parts.primitive(_pass(parts, following), replace(plan, frames=frames)), last)
-        clips.append(part)
-        made += part.num_frames
-    return _joined(clips)
+    return _joined([first, *_following(parts, request, plan, first, plan.wanted_frames - first.num_frames)])
+
+
+def _following(parts: Parts, request: FilmRequest, plan: FilmPlan, known: Clip, wanted: int) -> list[Clip]:
+    """So many frames or more that go on from the end of a clip, in as many parts as it takes."""
+    rule, clips, known = parts.capabilities.frames, list[Clip](), known.fit(*plan.size)
+    while wanted > 0:
+        history = parts.history if "extend" in parts.primitives and known.num_frames >= parts.history else 1
+        end = known.cut(slice(-history, None))
+        one = replace(
+            request, workflow="extend" if history > 1 else "image", pictures=((known.cut(slice(-1, None)), 0.0),), video=end,
+            mask=None, seed=request.seed + len(clips) + 1,
+        )  # fmt: skip
+        filmed = parts.primitive(_pass(parts, one), replace(plan, frames=rule.at_least(wanted + history)))
+        new = _going_on(parts, filmed.cut(slice(history - 1, None)), end.cut(slice(-1, None)))
+        clips.append(new)
+        known = _joined([replace(end, sound=None), replace(new, sound=None)])
+        wanted -= new.num_frames
+    return clips
 
 
 def _going_on(parts: Parts, filmed: Clip, known: Clip) -> Clip:
@@ -165,17 +189,17 @@ def _extend(parts: Parts, request: FilmRequest) -> Clip:
     size = request.size or (video.frames.shape[2], video.frames.shape[1])
     plan = parts.capabilities.plan(request.seconds, fps, size)
     edge = video.cut(slice(1)) if request.before else video.cut(slice(-1, None))
-    wanted = replace(
-        plan, wanted_frames=plan.wanted_frames + 1, frames=parts.capabilities.frames.at_least(plan.wanted_frames + 1)
-    )
     if request.before:
-        at = (wanted.frames - 1) / wanted.fps
-        filmed = parts.primitive(replace(request, workflow="keyframes", pictures=((edge, at),), video=None), wanted)
+        frames = parts.capabilities.frames.at_least(plan.wanted_frames + 1)
+        pictures = ((edge, (frames - 1) / plan.fps),)
+        filmed = parts.primitive(
+            replace(request, workflow="keyframes", pictures=pictures, video=None), replace(plan, frames=frames)
+        )
         backwards = filmed.pick(np.arange(filmed.num_frames)[::-1])
         new = _going_on(parts, backwards, edge).pick(np.arange(plan.wanted_frames)[::-1])
     else:
-        filmed = _in_parts(parts, replace(request, workflow="image", pictures=((edge, 0.0),), video=None), wanted)
-        new = _going_on(parts, filmed, edge).cut(slice(plan.wanted_frames))
+        known = edge if not parts.history else replace(video, sound=None, state=None).resample(plan.fps)
+        new = _joined(_following(parts, request, plan, known, plan.wanted_frames)).cut(slice(plan.wanted_frames))
     new = new.resample(fps).fit(*plan.wanted_size)
     old = video.fit(*plan.wanted_size)
     joined = _joined([new, old] if request.before else [old, new])
@@ -209,7 +233,7 @@ def _spread(frames: int, count: int) -> NDArray[np.int64]:
 
 
 def _infill(parts: Parts, request: FilmRequest) -> Clip:
-    """Between each two pictures, one passage."""
+    """From the first picture to the last, with one passage between each two."""
     given = sorted(request.pictures, key=lambda pair: pair[1])
     if len(given) < 2:
         raise InputError("infill needs at least two pictures, each with its time")
@@ -228,12 +252,11 @@ def _infill(parts: Parts, request: FilmRequest) -> Clip:
                 f"{end - start:g} s between two pictures: {parts.capabilities.model} fills {plan.frames / plan.fps:g} s"
             )
         one = replace(request, workflow="first_last", pictures=((a, 0.0), (b, end - start)), seed=request.seed + i)
-        filmed = parts.primitive(_pass(parts, one), plan)
-        clips.append(
-            filmed.pick(np.linspace(0, filmed.num_frames - 1, plan.wanted_frames + 1)[:-1].round().astype(np.int64)).fit(
-                *plan.wanted_size
-            )
-        )
+        frames = parts.capabilities.frames.at_least(plan.wanted_frames + 1)
+        filmed = parts.primitive(_pass(parts, one), replace(plan, frames=frames))
+        shown = np.linspace(0, filmed.num_frames - 1, plan.wanted_frames + 1).round().astype(np.int64)
+        last = i == len(given) - 2
+        clips.append(filmed.pick(shown if last else shown[:-1]).fit(*plan.wanted_size))
         notes += [note for note in plan.notes if note not in notes]
     joined = _joined(clips)
     return _noted(joined.resample(request.fps or joined.fps), notes)

@@ -21,6 +21,7 @@ from kinema.inference.limits import ReadOptions, Size, is_whole, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
+from kinema.playground.controls import Control
 from kinema.types import Frames
 
 Workflow = Literal["generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit", "still"]
@@ -143,8 +144,8 @@ class Capabilities:
 
     engine: "kinema", "diffusers" or "upstream". size: the usual (width, height) in pixels. multiple: sides are whole multiples of
     so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them. seconds:
-    the usual length. memory_bytes: of the loaded weights. seconds_per_second: measured on this machine, of the usual size and
-    steps. reading: how files are read for it.
+    the usual length. controls: what of a scene can steer it. memory_bytes: of the loaded weights. seconds_per_second: measured on
+    this machine, of the usual size and steps. reading: how files are read for it.
     """
 
     model: str
@@ -165,6 +166,7 @@ class Capabilities:
     strength: float | None = None
     camera: bool = False
     masks: bool = False
+    controls: tuple[Control, ...] = ()
     sound: bool = False
     loras: bool = False
     state: bool = False

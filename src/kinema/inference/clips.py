@@ -75,7 +75,7 @@ def film_canvas(
 
 
 def film_by_window(
-    model: Model, canvas: Canvas, video: pipeline.Video, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int],
+    model: Model, canvas: Canvas, video: pipeline.CellsAt, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int],
     prompt: str, settings: dict[str, Any], progress: Progress | None,
 ) -> Clip:  # fmt: skip
     """As `film_canvas` with one sample, of whose video no frame is known entirely: a canvas without a video, and what gives the
@@ -83,7 +83,7 @@ def film_by_window(
     seeds, (width, height) = [check_seed(seed)], size
     units = video_grid(model, height, width)[1] * cell_units(height / model.config.cell_px)
     canvas = pipeline.plan_state(model, pipeline.propagate_identity(canvas), options, seeds, progress, half_width=units / 2)
-    parts = pipeline.render_windows(model, canvas, video, options, seeds, progress)
+    parts = pipeline.film_windows(model, canvas, video, options, seeds, progress)
     pictures = decode_cells(model, parts, canvas.num_frames, height, width)
     record = {**settings_of(model, options, prompt), **settings, "seed": seed}
     return clips_of(canvas, pictures, fps=fps, captions=[prompt], settings=[record])[0]

@@ -55,7 +55,7 @@ network's own error, and a sample at temperature 1 adds it once more (docs/train
 Progress = Callable[[str, int, int], None]
 EncodeFrames = Callable[[Tensor], Tensor]
 """Video cells [B, n, h, w, P] of the frames of these numbers [n]."""
-Video = Callable[[Tensor], tuple[Tensor, Tensor]]
+CellsAt = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Values [B, n, h, w, P] and levels [B, n, h, w] of the video at the frames of these numbers [n]."""
 OnFrames = Callable[[Canvas, int], None]
 """Called with a canvas while it is filled, once its state is planned, and with the number of frames that are rendered."""
@@ -319,10 +319,10 @@ def render_video(
     return canvas.with_values({"state": planned})
 
 
-def render_windows(
+def film_windows(
     model: Model,
     canvas: Canvas,
-    video: Video,
+    video: CellsAt,
     options: SamplingConfig,
     seeds: Sequence[int],
     progress: Progress | None = None,

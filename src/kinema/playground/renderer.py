@@ -10,7 +10,7 @@ Axes: N frames, K slots, E things in sight, H and W pixels, h and w pixels of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from kinema.playground.visibility import visible_share
 from kinema.scene.geometry import BOUND, FLOOR, OUTLINE, ROOM_HEIGHT, SHADOW, TURNING
 from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS, PALETTE, VIEWS, Scene
 
-__all__ = ["render_batch", "render_scene", "visible_share"]
+__all__ = ["render_batch", "render_scene", "render_values", "visible_share"]
 
 SMALLEST, LARGEST = 32, 2048
 
@@ -73,6 +73,7 @@ class Things:
     """
 
     frame: Tensor
+    slot: Tensor
     layer: Tensor
     code: Tensor
     base: Tensor
@@ -151,6 +152,7 @@ def _visible_things(tables: Tables, height: int, width: int, **state: Tensor) ->
     angle = angle * tables.turns[kind]
     return Things(
         frame=frame,
+        slot=slot,
         layer=layer[frame, slot],
         code=torch.where(is_top & (kind == CAR), CAR_TOP, kind),
         base=tables.base[state["color"][frame, slot]],
@@ -222,8 +224,9 @@ def _drop_shadow(things: Things, crop: Crop, tables: Tables) -> Tensor:
     return shade
 
 
-def _bodies(canvas: Tensor, things: Things, tables: Tables) -> None:
-    """Paint every thing, then lay the patches down from the lowest layer to the highest."""
+def _bodies(canvas: Tensor, things: Things, tables: Tables, *, flat: bool = False) -> None:
+    """Paint every thing, then lay the patches down from the lowest layer to the highest. flat: without light and shadow, each pixel
+    wholly of one thing."""
     spans = _ladder(2.0 * (tables.bound[things.code] + 0.35 * things.is_top) * things.radius + 3.0)
     keys, order = (spans * len(PAINTERS) + things.code).sort(stable=True)
     things = things[order]
@@ -233,10 +236,13 @@ def _bodies(canvas: Tensor, things: Things, tables: Tables) -> None:
         crop = Crop.around(some.frame, some.top, some.left, span, span, canvas)
         paints = [_paint(some[rows], crop[rows], code) for code, rows in _runs(some.code)]
         alpha = torch.cat([paint.alpha for paint in paints])
-        tint = torch.cat([paint.tint for paint in paints]).mul_(alpha)
-        gray = torch.cat([torch.zeros_like(p.tint) if p.gray is None else p.gray for p in paints]).mul_(alpha * 255.0)
+        alpha = (alpha > 0.5).float() if flat else alpha
+        tint = torch.cat([torch.ones_like(p.tint) if flat else p.tint for p in paints]).mul_(alpha)
+        gray = torch.cat([torch.zeros_like(p.tint) if flat or p.gray is None else p.gray for p in paints]).mul_(
+            alpha * 255.0
+        )
         keep = 1.0 - alpha
-        if bool(some.is_top.any()):
+        if not flat and bool(some.is_top.any()):
             keep *= 1.0 - _drop_shadow(some, crop, tables)
         add = (tint[:, None] * some.base[:, :, None, None]).add_(gray[:, None])
         ready.append((some.layer, crop, keep[:, None], add))
@@ -261,6 +267,51 @@ def _draw(out: Tensor, tables: Tables, **state: Tensor) -> None:
         _bodies(canvas, things, tables)
     for channel in range(3):
         out[..., channel] = canvas[:, channel]
+
+
+def render_values(scene: Scene, values: NDArray[np.float32], beyond: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Draw a value for each slot in the shapes of a scene, each pixel wholly of one thing or of none.
+
+    Args:
+        scene: T frames with K slots.
+        values: What is drawn for each slot, 0 to 255 [K].
+        beyond: What is drawn behind all things, 0 to 255 [T, H, W].
+
+    Returns:
+        uint8 [T, H, W].
+    """
+    frames, height, width = beyond.shape
+    drawn = np.empty(beyond.shape, np.uint8)
+    tables = Tables.on(torch.device("cpu"))
+    step = max(1, CHUNK_PIXELS // (height * width))
+    for at in range(0, frames, step):
+        part = slice(at, at + step)
+        state = _state_of(scene, part)
+        canvas = torch.from_numpy(np.rint(beyond[part])).to(torch.uint8)[:, None].repeat(1, 3, 1, 1).contiguous()
+        things = _visible_things(tables, height, width, **state)
+        if len(things.frame):
+            flat = torch.from_numpy(values)[things.slot][:, None].repeat(1, 3)
+            _bodies(canvas, replace(things, base=flat), tables, flat=True)
+        drawn[part] = canvas[:, 0].numpy()
+    return drawn
+
+
+def _state_of(scene: Scene, part: slice) -> dict[str, Tensor]:
+    """Frames of a scene as the renderer takes them."""
+    x = torch.from_numpy(scene.x[part])
+    count = len(x)
+
+    def steady(values: ArrayLike, dtype: torch.dtype) -> Tensor:
+        fixed = torch.as_tensor(values, dtype=dtype)
+        return fixed.expand(count, *fixed.shape)
+
+    return {
+        "kind": steady(scene.kind, torch.int64), "color": steady(scene.color, torch.int64),
+        "size": steady(scene.size, torch.float32), "x": x, "y": torch.from_numpy(scene.y[part]),
+        "angle": torch.from_numpy(scene.angle[part]), "view": steady(VIEWS.index(scene.view), torch.int64),
+        "background": steady(BACKGROUNDS.index(scene.background), torch.int64),
+        "camera": torch.from_numpy(scene.camera[part]),
+    }  # fmt: skip
 
 
 def render_batch(

@@ -57,6 +57,8 @@ GATE = 5.0
 """Standard deviations by which a place must stand out to be tried."""
 FLAT, BUSY = 0.4, 1.65
 """Strength of a mark where a frame is flat, and where it is busy, as shares of that of an even one: seen least, found as often."""
+LOUDEST = 1.04
+"""The most that a mark may be of an even one, in the root mean square over a frame, so that busy films keep 38 dB."""
 BUSY_LEVELS = 12.0
 """Standard deviation of the brightness around a pixel, in gray levels, from which on it is busy."""
 FEWEST_RIGHT = 0.7
@@ -122,6 +124,7 @@ def _strength(bright: Floats, chip: int, size: tuple[int, int]) -> Floats:
     mean, square = _around(bright, reach), _around(np.square(bright), reach)
     spread = np.sqrt(np.maximum(square - np.square(mean), 0))
     strength: Floats = (FLAT + (BUSY - FLAT) * np.minimum(spread / BUSY_LEVELS, 1)).astype(np.float32)
+    strength *= min(LOUDEST / float(np.sqrt(np.square(strength).mean())), 1.0)
     rows, columns = (np.minimum(np.arange(n) * m // n, m - 1) for n, m in zip(size, bright.shape, strict=True))
     return strength if bright.shape == size else strength[np.ix_(rows, columns)]
 

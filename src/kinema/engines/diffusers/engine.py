@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from PIL import Image
 
 from kinema.devices import AUTO, resolve_device
 from kinema.engines.compose import Parts, derived_workflows, film_workflow
-from kinema.engines.diffusers.families import Call, Family, family_of, from_signature
+from kinema.engines.diffusers.families import Call, Family, family_of, from_blocks, from_signature
 from kinema.engines.diffusers.folder import ModelFolder, read_folder
 from kinema.engines.diffusers.hooks import StepHooks
 from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, Lora, Watch, Workflow, never
@@ -31,6 +32,7 @@ from kinema.errors import EngineError, InputError, ModelError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.media.sound import RATES, Sound
+from kinema.playground.controls import Control
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -87,6 +89,7 @@ class DiffusersEngine:
             capabilities=self.capabilities,
             primitive=lambda one, plan: self._primitive(one, plan, progress, cancelled, watch),
             primitives=tuple(self._calls),
+            history=max((call.history for call in self._calls.values()), default=0),
         )
         return [
             film_workflow(parts, replace(request, count=1, seed=request.seed + i), progress) for i in range(request.count)
@@ -117,33 +120,48 @@ class DiffusersEngine:
         self._set_loras(pipeline, (*self.entry.loras, *request.loras))
         steps = request.steps or self.family.steps
         arguments = self._arguments(pipeline, call, request, plan, steps)
-        with StepHooks(pipeline, steps, progress, cancelled, watch), _reported(self.entry.name):
+        passes = self.family.passes(plan.frames)
+        with StepHooks(pipeline, steps, passes, progress, cancelled, watch), _reported(self.entry.name):
             made = pipeline(**arguments)
-        frames, sound = _frames_of(made), _sound_of(made, pipeline)
+        frames, sound = _frames_of(made)[call.echoed :], _sound_of(made, pipeline)
         return Clip(frames=frames, fps=plan.fps, caption=request.prompt, sound=sound)
 
     def _arguments(self, pipeline: Any, call: Call, request: FilmRequest, plan: FilmPlan, steps: int) -> dict[str, Any]:
         """The arguments of one call, of those that the pipeline takes."""
-        takes = inspect.signature(type(pipeline).__call__).parameters
+        takes = self._takes(pipeline)
+        guidance = self.family.guidance if request.guidance is None else request.guidance
         width, height = plan.size
         given: dict[str, Any] = {
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt or None,
             "height": height,
             "width": width,
-            self.family.frames_name: plan.frames,
+            self.family.frames_name: plan.frames + self.family.dropped,
             "num_inference_steps": steps,
-            self.family.guidance_name: self.family.guidance if request.guidance is None else request.guidance,
+            self.family.guidance_name: guidance,
             "generator": torch.Generator("cpu").manual_seed(request.seed),
             "output_type": "np",
-            **self.family.always,
             **call.arguments,
             **self.entry.arguments,
             **self._pictures(call, request, plan),
         }
+        if self.family.chunk_name is not None and self.family.chunk is not None:
+            given[self.family.chunk_name] = min(self.family.chunk, plan.frames)
         if self.family.fps_name is not None:
             given[self.family.fps_name] = int(plan.fps) if float(plan.fps).is_integer() else plan.fps
-        return {name: value for name, value in given.items() if name in takes and value is not None}
+        if self.family.guidance_name not in takes and getattr(pipeline, "guider", None) is not None and guidance is not None:
+            _guide(pipeline, guidance)
+        if self.folder.modular:
+            outputs = [one.name for one in pipeline.blocks.outputs]
+            given["output"] = [name for name in ("videos", "audio", "sound", "sampling_rate") if name in outputs]
+        given = {**self.family.always, **{name: value for name, value in given.items() if value is not None}}
+        return {name: value for name, value in given.items() if name in takes}
+
+    def _takes(self, pipeline: Any) -> set[str]:
+        """The names of the arguments of a pipeline's call."""
+        if self.folder.modular:
+            return {one.name for one in pipeline.blocks.inputs} | {"output"}
+        return set(inspect.signature(type(pipeline).__call__).parameters)
 
     def _pictures(self, call: Call, request: FilmRequest, plan: FilmPlan) -> dict[str, Any]:
         """How the known pictures of a request are given to the pipeline."""
@@ -153,15 +171,26 @@ class DiffusersEngine:
         if call.inputs == "ends":
             return {"image": known[0][0], "last_image": known[-1][0]}
         if call.inputs == "conditions":
-            module, _, name = str(self.family.condition).rpartition(".")
-            condition = getattr(importlib.import_module(module), name)
-            return {"conditions": [condition(image=picture, frame_index=index) for picture, index in known]}
+            rule = self.family.condition
+            assert rule is not None
+            module, _, name = rule.kind.rpartition(".")
+            kind = getattr(importlib.import_module(module), name)
+            numbered = [(picture, math.ceil(i / rule.step)) for picture, i in known]
+            return {"conditions": [kind(**{rule.picture: picture, rule.number: i}) for picture, i in numbered]}
         if call.inputs == "vace":
             return _masked_video(request, known, plan)
         if call.inputs == "video":
             assert request.video is not None
             strength = {} if request.strength is None else {"strength": request.strength}
             return {"video": _pictures_of(request.video, plan), **strength}
+        if call.inputs == "history":
+            assert request.video is not None
+            return {"video": _pictures_of(request.video, replace(plan, frames=call.history))}
+        if call.inputs == "animate":
+            assert request.video is not None
+            somebody = known[0][0] if known else _picture(request.video, plan)
+            face = _pictures_of(request.second or request.video, plan)
+            return {"image": somebody, "pose_video": _pictures_of(request.video, plan), "face_video": face}
         if call.inputs == "reference":
             return {"reference_images": [picture for picture, _ in known]}
         return {}
@@ -186,12 +215,20 @@ class DiffusersEngine:
             DTYPES[self.entry.dtype] if self.entry.dtype else torch.bfloat16 if self.place.type == "cuda" else torch.float32
         )
         with _reported(self.entry.name):
-            pipeline = diffusers.DiffusionPipeline.from_pretrained(
-                self.folder.path, dtype=dtype, local_files_only=True, **_quantized(self.entry, dtype)
-            )
+            if self.folder.modular:
+                pipeline = diffusers.ModularPipeline.from_pretrained(self.folder.path, local_files_only=True)
+                pipeline.load_components(
+                    names=list(self.folder.components), pretrained_model_name_or_path=str(self.folder.path), dtype=dtype,
+                    local_files_only=True,
+                )  # fmt: skip
+            else:
+                pipeline = diffusers.DiffusionPipeline.from_pretrained(
+                    self.folder.path, dtype=dtype, local_files_only=True, **_quantized(self.entry, dtype)
+                )
         self._first = pipeline
         self._place(pipeline)
-        pipeline.set_progress_bar_config(disable=True)
+        if self.family.tiled:
+            pipeline.vae.enable_tiling()
         return pipeline
 
     def _place(self, pipeline: Any) -> None:
@@ -242,33 +279,49 @@ class DiffusersEngine:
 
 def family_for(folder: ModelFolder) -> Family:
     """The rules of a folder, by its class or by its pipeline's signature."""
-    known = family_of(folder.base)
+    diffusers = require_diffusers()
+    for name in filter(None, (folder.base, folder.blocks)):
+        if getattr(diffusers, name, None) is None:
+            raise ModelError(
+                f"{folder.path} is for {name}, which diffusers {diffusers.__version__} does not have; upgrade it: pip install -U"
+                " diffusers"
+            )
+    blocks = getattr(diffusers, folder.blocks)() if folder.modular and folder.blocks else None
+    known = family_of(folder.base, folder.settings, folder.configs, blocks)
     if known is not None:
         return known
-    diffusers = require_diffusers()
-    pipeline = getattr(diffusers, folder.base, None)
-    if pipeline is None:
-        raise ModelError(
-            f"{folder.path} is for {folder.base}, which diffusers {diffusers.__version__} does not have; upgrade it: pip install -U"
-            " diffusers"
-        )
-    return from_signature(folder.base, pipeline.__call__, folder.configs)
+    if blocks is not None:
+        return from_blocks(folder.base, blocks, folder.configs)
+    return from_signature(folder.base, getattr(diffusers, folder.base).__call__, folder.configs)
+
+
+def controls_of(calls: Mapping[Workflow, Call]) -> tuple[Control, ...]:
+    """What of a scene can steer a pipeline: one that fills masks takes depth and outlines, one that goes by a film that film."""
+    if "edit" not in calls:
+        return ()
+    return ("depth", "edges", "coarse") if calls["edit"].inputs == "vace" else ("coarse",)
 
 
 def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> Capabilities:
     """The document of a folder, without loading it."""
     calls = family.bases[folder.base]
     primitives = tuple(calls)
-    pipeline = getattr(require_diffusers(), next(iter(calls.values())).pipeline, None)
-    takes = {} if pipeline is None else inspect.signature(pipeline.__call__).parameters
+    diffusers = require_diffusers()
+    pipeline = getattr(diffusers, next(iter(calls.values())).pipeline, None)
+    takes = set() if pipeline is None else set(inspect.signature(pipeline.__call__).parameters)
+    if folder.modular and folder.blocks:
+        takes = {one.name for one in getattr(diffusers, folder.blocks)().inputs}
+    goes_on = bool({"image", "keyframes", "extend"} & calls.keys())
+    license = folder.license if folder.license.name else family.license
     return Capabilities(
         model=entry.name, engine="diffusers", family=family.name, workflows=derived_workflows(primitives, family.frames),
         size=family.size, fps=family.fps, seconds=round(family.usual_frames / family.fps, 3), frames=family.frames,
         multiple=family.multiple, most_pixels=family.most_pixels,
-        most_seconds=None if "image" in calls or family.frames.most is None else family.frames.most / family.fps,
+        most_seconds=None if goes_on or family.frames.most is None else family.frames.most / family.fps,
         steps=family.steps, guidance=family.guidance, negative_prompt="negative_prompt" in takes, sound=family.sound,
         strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
-        loras=hasattr(pipeline, "load_lora_weights"), license=entry.license or folder.license, memory_bytes=folder.bytes,
+        controls=controls_of(calls),
+        loras=hasattr(pipeline, "load_lora_weights"), license=entry.license or license, memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip
 
@@ -282,8 +335,16 @@ def _shared(first: Any, wanted: Any) -> Any:
     if missing:
         raise ModelError(f"{wanted.__name__} needs {', '.join(missing)}, which this folder does not have")
     made = wanted(**known)
-    made.set_progress_bar_config(disable=True)
     return made
+
+
+def _guide(pipeline: Any, scale: float) -> None:
+    """Set the strength of guidance of a pipeline that has it in a component."""
+    guider = pipeline.guider.new(guidance_scale=scale)
+    if hasattr(pipeline, "update_components"):
+        pipeline.update_components(guider=guider)
+    else:
+        pipeline.guider = guider
 
 
 def _components_of(wanted: Any) -> tuple[set[str], set[str]]:
@@ -320,6 +381,8 @@ def _reported(name: str) -> Iterator[None]:
             f"{name} ran out of memory; ask for a shorter or smaller film, or add the model with --offload model",
             "out_of_memory",
         ) from None
+    except NameError as error:
+        raise EngineError(f"{name} needs a package that is missing ({error}); try: pip install torchvision") from error
     except (
         ValueError,
         TypeError,
@@ -368,10 +431,20 @@ def _masked_video(request: FilmRequest, known: list[tuple[Image.Image, int]], pl
     return {"video": video, "mask": masks}
 
 
+def _output(made: Any, *names: str) -> Any:
+    """What a pipeline returned under one of these names; None if there is none."""
+    for name in names:
+        value = made.get(name) if isinstance(made, dict) else getattr(made, name, None)
+        if value is not None:
+            return value
+    return None
+
+
 def _frames_of(made: Any) -> Frames:
     """Pixels uint8 [T, H, W, 3] of what a pipeline returned."""
-    frames = made.frames if hasattr(made, "frames") else made.images
-    first = frames[0] if isinstance(frames, list) or np.ndim(frames) == 5 else frames
+    frames = _output(made, "frames", "videos", "video", "images")
+    whole = isinstance(frames, list) and not isinstance(frames[0], list | np.ndarray)
+    first = frames[0] if (isinstance(frames, list) and not whole) or (not whole and np.ndim(frames) == 5) else frames
     if isinstance(first, list):
         first = np.stack([np.asarray(picture) for picture in first])
     if isinstance(first, torch.Tensor):
@@ -387,13 +460,17 @@ def _frames_of(made: Any) -> Frames:
 
 def _sound_of(made: Any, pipeline: Any) -> Sound | None:
     """The sound of what a pipeline returned, if it made some."""
-    audio = getattr(made, "audio", None)
+    audio = _output(made, "audio", "sound")
     if audio is None:
         return None
     samples = audio[0] if np.ndim(audio) == 3 or isinstance(audio, list) else audio
     array = samples.float().cpu().numpy() if isinstance(samples, torch.Tensor) else np.asarray(samples)
     array = array[:, None] if array.ndim == 1 else array.T if array.shape[0] in (1, 2) else array
-    rate = int(getattr(getattr(pipeline, "vocoder", None), "config", {}).get("output_sampling_rate", 24_000))
+    rates = [getattr(getattr(pipeline, name, None), "config", {}) for name in ("vocoder", "sound_tokenizer", "audio_vae")]
+    rate = int(
+        _output(made, "sampling_rate")
+        or next((one[key] for one in rates for key in ("output_sampling_rate", "sampling_rate") if key in one), 24_000)
+    )
     if rate not in RATES:
         raise EngineError(f"the model made sound of {rate} samples a second; expected one of {', '.join(map(str, RATES))}")
     return Sound(samples=np.rint(array.clip(-1, 1) * 32767).astype(np.int16), rate=rate)

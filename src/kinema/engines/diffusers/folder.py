@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ def is_diffusers_folder(path: Path) -> bool:
 class ModelFolder:
     """A folder in one of diffusers' two formats.
 
-    base: the class that the index names. components: names of the components that are there. configs: their config.json. bytes: of
-    all weights.
+    base: the class that the index names; blocks: that of a modular folder's blocks. components: names of the components that are
+    there. configs: their config.json. settings: further values of the index. bytes: of all weights.
     """
 
     path: Path
@@ -36,6 +36,8 @@ class ModelFolder:
     configs: Mapping[str, Mapping[str, Any]]
     bytes: int
     license: License
+    blocks: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -75,6 +77,8 @@ def read_folder(path: Path) -> ModelFolder:
     return ModelFolder(
         path=path, modular=modular, base=base, components=tuple(components), configs=configs, license=_license(path),
         bytes=sum(file.stat().st_size for pattern in WEIGHT_FILES for file in path.rglob(pattern)),
+        blocks=str(index.get("_blocks_class_name") or ""),
+        settings={name: value for name, value in index.items() if not name.startswith("_") and not isinstance(value, list)},
     )  # fmt: skip
 
 

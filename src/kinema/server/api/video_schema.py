@@ -17,6 +17,7 @@ from kinema.errors import ApiError
 from kinema.inference import limits
 from kinema.inference.canvas_io import camera_path
 from kinema.inference.editing import EDIT_STRENGTH
+from kinema.playground.controls import Control
 from kinema.server.api.bodies import MOST_LIST, Body, Filled, Reference, Text
 from kinema.server.api.errors import refuse
 from kinema.server.billing import USUAL_FPS
@@ -171,6 +172,21 @@ class JoinVideos(VideoRequest):
 class RenderState(VideoRequest):
     state: dict[str, Any] = Field(description="a scene, as variant=state tells it")
     prompt: Text = Field("", description="a note for the gallery")
+
+
+class RestyleVideo(VideoRequest):
+    """A video's state, or one that is given, painted by another model."""
+
+    prompt: Filled = Field(description="what the new video shows")
+    video: Reference | None = Field(None, description="the video whose state it is")
+    state: dict[str, Any] | None = Field(None, description="a scene, as variant=state tells it, instead of a video")
+    control: Control | None = Field(
+        None, description="what of the state steers the model; by default the first that it takes"
+    )
+    strength: float | None = Field(
+        None, ge=0.01, le=1, description="of models that go by a film: near 0 keeps it, 1 nothing"
+    )
+    negative_prompt: Text = Field("", description="what is not to be seen, for models that take it")
 
 
 def model_for(given: str | None, aliases: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -29,6 +29,7 @@ from kinema.server.api.video_schema import (
     LoopVideo,
     RemixVideo,
     RenderState,
+    RestyleVideo,
     TrimVideo,
     VideoRequest,
     is_heavy,
@@ -134,6 +135,11 @@ async def join_videos(submit: Submit, given: Annotated[JoinVideos, Depends(JoinV
 @router.post("/renders", summary="Film a scene state, such as a changed one")
 async def render_state(submit: Submit, given: Annotated[RenderState, Depends(RenderState.read)]) -> Video:
     return await submit(given, partial(submit.submission.render, given))
+
+
+@router.post("/restyles", summary="Paint a video's state, or one that is given, with another model")
+async def restyle_video(submit: Submit, given: Annotated[RestyleVideo, Depends(RestyleVideo.read)]) -> Video:
+    return await submit(given, partial(submit.submission.restyle, given))
 
 
 @router.post("/{video_id}/remix", summary="Remake a video by other words")

@@ -29,7 +29,7 @@ WITHOUT_MODEL = ("trim", "join", "record")
 Load = Callable[[dict[str, Any]], Clip]
 """Loads the clip of a reference {"file": id} or {"video": id}."""
 
-KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join", "render", "record")
+KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join", "render", "restyle", "record")
 
 
 def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
@@ -46,8 +46,8 @@ def shape_of(kind: str, model: str, request: dict[str, Any]) -> str | None:
 
 def sources_of(kind: str, request: dict[str, Any]) -> list[dict[str, str]]:
     """References to the videos and pictures whose pixels stand in what a job makes, the one it is mostly made of first. A recorded
-    world has none: all its pixels are the model's."""
-    if kind == "record":
+    world and a painted state have none: all their pixels are the model's."""
+    if kind in ("record", "restyle"):
         return []
     if kind == "join":
         return [dict(one) for one in dict.fromkeys(tuple(part["video"].items()) for part in request["parts"])]
@@ -130,6 +130,12 @@ def render_job(
         return load(request["video"])
     if kind == "render":
         return api.render(Scene.from_dict(request["state"]), size=request.get("size"), options=options_of(request), **common)
+    if kind == "restyle":
+        source = Scene.from_dict(request["state"]) if request.get("state") else load(request["video"])
+        return api.restyle(
+            source, prompt, control=request["control"], strength=request["strength"], size=request["size"],
+            steps=request["steps"], guidance=request["guidance"], negative_prompt=request["negative_prompt"], **common,
+        )  # fmt: skip
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from kinema.engines.catalog import capabilities_named
+from kinema.engines.catalog import capabilities_named, others_with_controls
 from kinema.engines.protocol import FilmRequest, Workflow, workflow_of
 from kinema.errors import ApiError
 from kinema.inference import limits
@@ -24,6 +24,7 @@ from kinema.server.api.video_schema import (
     JoinVideos,
     Keyframe,
     RenderState,
+    RestyleVideo,
     VideoRequest,
     camera_of,
     check_allowed,
@@ -287,6 +288,38 @@ class Submission:
         usual.check_film(seconds, scene.fps, (width, height), mend="resample the state first: scene.resample({fps:g})")
         wanted = {**request, "state": scene.to_dict(), "fps": scene.fps, "seconds": seconds}
         job = self._job(attempt, "render", model, wanted, sources=[], given=given, seconds=seconds, size=request["size"])
+        return self._accept(attempt, job)
+
+    def restyle(self, given: RestyleVideo, attempt: Attempt) -> Video:
+        """Submit a state painted by another model."""
+        model, notes = model_for(given.model, self.services.settings.aliases)
+        usual = capabilities_named(model)
+        if not usual.controls:
+            raise refuse("model", model, f"one that a state can steer{others_with_controls()}")
+        if given.control is not None and given.control not in usual.controls:
+            raise refuse("control", given.control, f"{' or '.join(usual.controls)}, by which {model} can be steered")
+        if (given.video is None) == (given.state is None):
+            raise ApiError(400, "restyle needs either a video or a state", param="video", code="missing_value")
+        usual.check(FilmRequest(workflow="edit", negative_prompt=given.negative_prompt))
+        request: dict[str, Any] = {}
+        if given.state is not None:
+            scene = scene_of(given.state)
+            seconds, request["state"] = scene.num_frames / scene.fps, scene.to_dict()
+        else:
+            request["video"] = self._resolve(given.video, "video", attempt)
+            seconds = _source(self.services, request["video"])["seconds"]
+        width, height = usual.check_size(requested_size(given.size, given.model, model, notes))
+        usual.check_film(seconds, usual.fps, (width, height))
+        check_allowed(self.services.settings, seconds, given.steps)
+        request |= {
+            "prompt": given.prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": usual.fps, "seed": seed_of(given),
+            "steps": given.steps, "guidance": given.guidance, "label": given.label, "notes": notes, "control": given.control,
+            "strength": given.strength, "negative_prompt": given.negative_prompt,
+        }  # fmt: skip
+        sources = [request["video"]["video"]] if "video" in request.get("video", {}) else []
+        job = self._job(
+            attempt, "restyle", model, request, sources=sources, given=given, seconds=seconds, size=request["size"]
+        )
         return self._accept(attempt, job)
 
     def _job(

@@ -1,0 +1,75 @@
+"""LoRA: loaded and weighed for one film, and dropped for the next."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kinema.engines import FilmRequest
+from kinema.engines.diffusers.engine import DiffusersEngine
+from kinema.engines.protocol import Lora
+from kinema.engines.registry import ModelEntry
+from kinema.errors import InputError
+
+diffusers: Any = importlib.import_module("diffusers")
+peft: Any = importlib.import_module("peft")
+
+
+@pytest.fixture(scope="module")
+def lora(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file of low-rank weights for the tiny Wan, with random values."""
+    transformer = diffusers.WanTransformer3DModel.from_pretrained(tiny("wan") / "transformer")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformer.add_adapter(peft.LoraConfig(r=2, lora_alpha=8, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    folder = tmp_path_factory.mktemp("lora")
+    layers = peft.utils.get_peft_model_state_dict(transformer)
+    diffusers.WanPipeline.save_lora_weights(folder, transformer_lora_layers=layers)
+    return str(folder / "pytorch_lora_weights.safetensors")
+
+
+def film(engine: DiffusersEngine, *loras: Lora) -> np.ndarray[Any, Any]:
+    request = FilmRequest(workflow="generate", prompt="A red ball", seconds=0.3, size=(32, 32), steps=2, loras=loras)
+    (clip,) = engine.film(request)
+    assert clip.settings.get("loras", []) == [[one.source, one.scale] for one in loras]
+    return clip.frames
+
+
+def test_a_lora_is_loaded_weighed_and_dropped(tiny: Callable[[str], Path], lora: str) -> None:
+    engine = DiffusersEngine(ModelEntry(name="wan", source=str(tiny("wan"))), device="cpu")
+    plain = film(engine)
+    strong, weak = film(engine, Lora(source=lora)), film(engine, Lora(source=lora, scale=0.3))
+    both = film(engine, Lora(source=lora, scale=0.5), Lora(source=lora, scale=0.5))
+    none = film(engine, Lora(source=lora, scale=0.0))
+    change = [np.abs(one.astype(int) - plain).mean() for one in (strong, weak, both, none)]
+    assert change[0] > change[1] > 0 and change[3] == 0
+    assert np.abs(both.astype(int) - strong).max() <= 2  # twice a half is a whole
+    assert (film(engine) == plain).all()
+
+
+def test_loras_of_the_entry_are_always_there(tiny: Callable[[str], Path], lora: str) -> None:
+    entry = ModelEntry(name="wan", source=str(tiny("wan")), loras=(Lora(source=lora),))
+    with_entry = film(DiffusersEngine(entry, device="cpu"))
+    engine = DiffusersEngine(ModelEntry(name="wan", source=str(tiny("wan"))), device="cpu")
+    assert (film(engine, Lora(source=lora)) == with_entry).all()
+
+
+def test_a_lora_that_is_not_there_or_is_none(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    engine = DiffusersEngine(ModelEntry(name="wan", source=str(tiny("wan"))), device="cpu")
+    plain = film(engine)
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    for source in (str(tmp_path / "missing.safetensors"), str(tmp_path / "bad.safetensors")):
+        with pytest.raises(InputError, match="cannot be loaded") as error:
+            film(engine, Lora(source=source))
+        assert "\n" not in str(error.value)
+    assert (film(engine) == plain).all()
+    with pytest.raises(InputError, match="takes no LoRA"):
+        DiffusersEngine(ModelEntry(name="latte", source=str(tiny("latte"))), device="cpu").film(
+            FilmRequest(workflow="generate", loras=(Lora(source="a"),))
+        )
