@@ -195,13 +195,14 @@ def test_films_in_between_while_an_open_model_films(
             stages.add(f"{row.stage}, {row.attempts} attempts")
         time.sleep(0.02)
     thread.join(60)
-    assert order[0] == small and sorted(order) == sorted({small, busy, long}), "each once"
+    yard.work()
+    assert order.index(small) < order.index(long) and yard.queue.get(busy, None).status == "completed"
     assert stages == {"waiting for its model, 0 attempts"} and yard.queue.get(busy, None).attempts == 1
     with yard.database.reading() as db:
         from kinema.server.storage.tables import keys
 
         served = dict(db.execute(keys.select().with_only_columns(keys.c.id, keys.c.served)).tuples().all())
-    assert served[other] == 612.0, "turns that it did not get do not count"
+    assert served[other] - served[mine] == 612.0, "turns that it did not get do not count"
 
 
 def test_too_little_memory_for_two_is_no_failure(
