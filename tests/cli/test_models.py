@@ -39,14 +39,14 @@ def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 def test_a_model_from_adding_to_removing(wan: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "add", str(wan), "--alias", "sora-2", "--hash", "--dtype", "fp32"]) == 0
-    assert capsys.readouterr().out.startswith(f"wan is added to {file}: wan")
+    assert capsys.readouterr().out.startswith(f"wan is added to {file}: Wan")
     (entry,) = entries().values()
     assert (entry.source, entry.aliases, entry.dtype, len(entry.weights_sha256)) == (str(wan), ("sora-2",), "fp32", 64)
     assert "taken by wan" in error_of(capsys, "add", str(wan), "--name", "sora-2")
     assert "there is a model 'wan'" in error_of(capsys, "add", str(wan))
     assert main(["models", "add", str(wan), "--alias", "sora-2", "--force"]) == 0
     assert main(["models"]) == 0
-    assert "wan (also sora-2)  wan" in capsys.readouterr().out
+    assert "wan (also sora-2)  Wan" in capsys.readouterr().out
     assert main(["models", "show", "sora-2"]) == 0
     assert json.loads(capsys.readouterr().out)["engine"] == "diffusers"
     assert "no model 'sora-2' was added; it is another name of wan" in error_of(capsys, "remove", "sora-2")
