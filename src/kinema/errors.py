@@ -63,8 +63,8 @@ class EngineError(KinemaError):
 
     Args:
         message: One line that a person can act on.
-        code: A short name of the reason: "out_of_memory", "engine_crashed", "engine_stalled", "engine_failed" or
-            "upstream_failed".
+        code: A short name of the reason: "out_of_memory", "engine_crashed", "engine_stalled", "engine_failed",
+            "upstream_failed", "upstream_lost".
     """
 
     def __init__(self, message: str, code: str = "engine_failed") -> None:

@@ -18,7 +18,8 @@ from kinema.cli.options import DEVICE_HELP, words
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
-    from kinema.engines.protocol import Capabilities
+    from kinema.engines.host import EngineProcess
+    from kinema.engines.protocol import Capabilities, FilmRequest
     from kinema.engines.registry import ModelEntry
 
 VERBS = ("add", "show", "remove", "check")
@@ -115,8 +116,9 @@ def _summary(one: Capabilities) -> str:
     width, height = one.size
     weights = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
     return (
-        f"{one.family}{weights}: {', '.join(one.workflows)}; {width}x{height}, {one.frames} frames at {one.fps:g} fps,"
-        f" {one.steps} steps" + (", with sound" if one.sound else "")
+        f"{one.family}{weights}: {', '.join(one.workflows)}; {width}x{height}, {one.frames} frames at {one.fps:g} fps"
+        + (f", {one.steps} steps" if one.steps else "")
+        + (", with sound" if one.sound else "")
     )
 
 
@@ -125,12 +127,16 @@ def _add(arguments: argparse.Namespace) -> int:
     server with /v1/videos."""
     from kinema.engines.opening import absolute, capabilities_for, entry_of_source
     from kinema.engines.registry import ModelEntry, entries, parse_lora, save_entry
+    from kinema.models.hub import available_models
 
     source = arguments.source
     if entry_of_source(source) is None and not Path(source).exists() and source.count("/") == 1:
         source = _fetched(source)
     simple = entry_of_source(source)
     name = arguments.name or (simple.name if simple is not None else Path(source).name)
+    shipped = next((one for one in (name, *arguments.alias) if one in available_models()), None)
+    if shipped is not None:
+        raise InputError(f"{shipped!r} is the name of a model that Kinema ships; choose another")
     if name in entries() and not arguments.force:
         raise InputError(f"there is a model {name!r}; choose another --name, or replace it with --force")
     entry = ModelEntry(
@@ -221,6 +227,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from kinema.engines.protocol import FilmRequest
     from kinema.engines.registry import entries, save_entry, with_measured
 
+    if arguments.steps < 1:
+        raise InputError(f"{arguments.steps} steps: expected at least 1")
     entry = _entry(arguments.name)
     one = capabilities_for(entry)
     workflow = "generate" if "generate" in one.workflows else one.workflows[0]
@@ -237,6 +245,8 @@ def _check(arguments: argparse.Namespace) -> int:
         workflow=workflow, prompt="a red ball", seconds=2 / one.fps, size=arguments.size, steps=arguments.steps, **given
     )
     engine = EngineProcess(entry, device=arguments.device)
+    if entry.is_upstream:  # each film may cost money, and memory is taken elsewhere
+        return _check_upstream(engine, request)
     try:
         begun = time.perf_counter()
         clip = engine.film(request)[0]
@@ -257,8 +267,19 @@ def _check(arguments: argparse.Namespace) -> int:
     print(
         f"at most {memory / 1e9:.2f} GB of memory; about {per_second:.1f} s for a second of film of the usual size and steps"
     )
-    if entry.name in entries():
+    if entries().get(entry.name) == entry:
         save_entry(with_measured(entry, memory_bytes=memory, seconds_per_second=round(per_second, 3)))
+    return 0
+
+
+def _check_upstream(engine: EngineProcess, request: FilmRequest) -> int:
+    begun = time.perf_counter()
+    try:
+        clip = engine.film(request)[0]
+    finally:
+        engine.close()
+    took_s = time.perf_counter() - begun
+    print(f"{engine.entry.name} films: {clip.size}, {clip.num_frames} frames in {took_s:.1f} s on {engine.entry.source}")
     return 0
 
 

@@ -62,10 +62,6 @@ def derived_workflows(primitives: Sequence[Workflow], frames: FrameRule) -> tupl
 def film_workflow(parts: Parts, request: FilmRequest, progress: Progress | None = None) -> Clip:
     """Film one request by the primitives of an engine."""
     made = _WORKFLOWS[request.workflow](parts, request)
-    usual = parts.capabilities
-    known = {
-        "weights_sha256": usual.weights_sha256, "license": usual.license.name, "attribution": usual.license.attribution,
-    }  # fmt: skip
     settings = {
         "model": parts.capabilities.model, "engine": parts.capabilities.engine, "family": parts.capabilities.family,
         "layout": request.workflow, "prompt": request.prompt, "seed": request.seed, "size": made.size, "fps": made.fps,
@@ -73,7 +69,7 @@ def film_workflow(parts: Parts, request: FilmRequest, progress: Progress | None 
         **{name: value for name in ("steps", "guidance", "strength") if (value := getattr(request, name)) is not None},
         **({"negative_prompt": request.negative_prompt} if request.negative_prompt else {}),
         **({"loras": [[Path(lora.source).name, lora.scale] for lora in request.loras]} if request.loras else {}),
-        **{name: value for name, value in known.items() if value},
+        **parts.capabilities.origin(),
     }  # fmt: skip
     return replace(made, caption=request.prompt, settings={**made.settings, **settings})
 

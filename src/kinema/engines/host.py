@@ -1,7 +1,8 @@
 """An engine in a process of its own, so that what goes wrong in a model's code ends one film and nothing else.
 
 The process is started with the first film and kept for the next. It is killed when it says nothing for `stall_s` seconds, and ends
-by itself when the process that started it has ended. Frames come back through a file, not through the pipe.
+by itself when the process that started it has ended. Requests and frames go through files, not through the pipe, which would hold
+up both sides while one of them is busy.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -27,7 +29,7 @@ from kinema.devices import AUTO
 from kinema.engines.opening import capabilities_for, open_engine
 from kinema.engines.protocol import Cancelled, Capabilities, FilmRequest, Watch, never
 from kinema.engines.registry import ModelEntry
-from kinema.errors import EngineError, InputError, KinemaError
+from kinema.errors import EngineError, KinemaError, OutputError
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.media.sound import Sound
@@ -35,8 +37,9 @@ from kinema.media.sound import Sound
 STALL_S = 1800.0
 """The longest silence: loading and the first step of a large model take minutes."""
 POLL_S, CANCEL_S = 0.1, 60.0
-"""How often the pipe is looked at, and how long a cancelled film may take to end before its process is killed."""
+"""How often the pipe is looked at, and how long a cancelled film usually may take to end."""
 PARENT_S, CLOSE_S = 1.0, 5.0
+REQUEST = "request.pickle"
 
 
 class EngineProcess:
@@ -54,6 +57,8 @@ class EngineProcess:
         """Called many times a second during a film; what it raises ends the film."""
         self.watch: Watch | None = None
         """Called with pictures, where `film` is given no other."""
+        self.cancel_s = CANCEL_S
+        """How long a cancelled film may take to end before its process is killed."""
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -72,21 +77,22 @@ class EngineProcess:
         watch: Watch | None = None,
     ) -> list[Clip]:  # fmt: skip
         """Film a request; see `kinema.engines.Engine`. EngineError ends the process; the next film starts another."""
-        pipe = self._start()
         with tempfile.TemporaryDirectory(prefix="kinema-engine-") as folder:
+            _write_request(request, Path(folder) / REQUEST)
+            pipe = self._start()
             try:
-                pipe.send(("film", request, folder))
-                return self._listen(pipe, progress, cancelled, watch or self.watch)
-            except (EOFError, BrokenPipeError, ConnectionResetError):
+                _send(pipe, "film", folder)
+                made = self._listen(pipe, progress, cancelled, watch or self.watch)
+            except _Ended:
                 raise self._died() from None
-            except EngineError:
-                self.close()
-                raise
-            except (InputError, Cancelled):
-                raise
-            except BaseException:  # the caller's own, out of `progress` or `watch`
+            except BaseException:  # the caller's own, out of `tick`, `progress`, `cancelled` or `watch`
                 self._abandon(pipe)
                 raise
+            if isinstance(made, EngineError):
+                self.close()
+            if isinstance(made, Exception):
+                raise made
+            return [_received(*one) for one in made]
 
     def close(self) -> None:
         """End the process, which gives all its memory back."""
@@ -113,44 +119,48 @@ class EngineProcess:
 
     def _listen(
         self, pipe: Connection, progress: Progress | None, cancelled: Callable[[], bool], watch: Watch | None
-    ) -> list[Clip]:
-        """Pass on what the process says until it has filmed."""
+    ) -> list[tuple[str, Clip, Sound | None]] | Exception:
+        """Pass on what the process says until it has filmed; the clips, with the files of their frames, or how the film ended."""
         last, cancelled_at = time.monotonic(), 0.0
         while True:
             self.tick()
             if not cancelled_at and cancelled():
                 cancelled_at = time.monotonic()
-                pipe.send(("cancel",))
-            if cancelled_at and time.monotonic() - cancelled_at > CANCEL_S:
+                _send(pipe, "cancel")
+            if cancelled_at and time.monotonic() - cancelled_at > self.cancel_s:
                 self.close()
-                raise Cancelled
-            if not pipe.poll(POLL_S):
+                return Cancelled()
+            words = _receive(pipe)
+            if words is None:
                 if time.monotonic() - last > self.stall_s:
-                    raise EngineError(
-                        f"{self.entry.name} said nothing for {self.stall_s:g} s and was stopped; the next film starts it anew",
-                        "engine_stalled",
-                    )
+                    stalled = f"said nothing for {self.stall_s:g} s and was stopped; the next film starts it anew"
+                    return EngineError(f"{self.entry.name} {stalled}", "engine_stalled")
                 continue
-            word, *values = pipe.recv()
+            word, *values = words
             last = time.monotonic()
             if word == "progress" and progress is not None and not cancelled_at:
                 progress(*values)
             elif word == "picture" and watch is not None:
                 watch(values[0])
             elif word == "cancelled":
-                raise Cancelled
+                return Cancelled()
             elif word == "error":
-                raise values[0]
+                error: Exception = values[0]
+                return error
             elif word == "clips":
-                return [_received(*one) for one in values[0]]
+                clips: list[tuple[str, Clip, Sound | None]] = values[0]
+                return clips
 
     def _abandon(self, pipe: Connection) -> None:
         """Let the process end the film that it makes, so that the next begins with warm weights; kill it if it does not."""
-        end = time.monotonic() + CANCEL_S
-        with contextlib.suppress(EOFError, OSError):
-            pipe.send(("cancel",))
+        end = time.monotonic() + self.cancel_s
+        with contextlib.suppress(_Ended):
+            _send(pipe, "cancel")
             while time.monotonic() < end:
-                if pipe.poll(POLL_S) and pipe.recv()[0] in ("cancelled", "clips", "error"):
+                words = _receive(pipe)
+                if words is not None and words[0] in ("cancelled", "clips", "error"):
+                    if words[0] == "error" and isinstance(words[1], EngineError):
+                        break  # it ends
                     return
         self.close()
 
@@ -166,6 +176,28 @@ class EngineProcess:
             return EngineError(f"{self.entry.name} {reason}; ask for a shorter or smaller film", "out_of_memory")
         how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
         return EngineError(f"{self.entry.name} ended {how} while it filmed; see the server's log", "engine_crashed")
+
+
+class _Ended(Exception):
+    """The process has ended: its pipe is closed."""
+
+
+def _send(pipe: Connection, *words: Any) -> None:
+    try:
+        pipe.send(words)
+    except OSError:
+        raise _Ended from None
+
+
+def _receive(pipe: Connection) -> tuple[Any, ...] | None:
+    """What the process says, within POLL_S; None: nothing."""
+    try:
+        if not pipe.poll(POLL_S):
+            return None
+        words: tuple[Any, ...] = pipe.recv()
+    except (EOFError, OSError):  # OSError: it ended in the middle of a word
+        raise _Ended from None
+    return words
 
 
 def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) -> None:
@@ -193,6 +225,8 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
                 stopped.set()
             if message[0] == "cancel":
                 continue
+            if message[0] == "film":  # here, so that a "cancel" right after it counts
+                stopped.clear()
             with arrived:
                 waiting.append(message)
                 arrived.notify()
@@ -208,16 +242,16 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
             message = waiting.pop(0)
         if message[0] == "close":
             return
-        _, request, folder = message
-        stopped.clear()
+        folder = Path(message[1])
         try:
+            request: FilmRequest = pickle.loads((folder / REQUEST).read_bytes())
             if engine is None:
                 say("progress", "load", 0, 1)
                 engine = open_engine(entry, device=device)
             clips = engine.film(
                 request, lambda *step: say("progress", *step), stopped.is_set, lambda picture: say("picture", picture)
             )
-            say("clips", [_sent(clip, Path(folder) / f"{i}.npy") for i, clip in enumerate(clips)])
+            say("clips", [_sent(clip, folder / f"{i}.npy") for i, clip in enumerate(clips)])
         except Cancelled:
             say("cancelled")
         except KinemaError as error:
@@ -225,7 +259,11 @@ def run_engine(pipe: Connection, entry: ModelEntry, device: str, parent: int) ->
             if isinstance(error, EngineError):
                 os._exit(1)  # nobody knows what state the model's code is in; memory goes back whole
         except BaseException as error:
-            say("error", EngineError(f"{entry.name} failed: {type(error).__name__}: {str(error)[:300]}"))
+            short = isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
+            lines = str(error).strip().splitlines() or [""]
+            ran_out = "ran out of memory; ask for a shorter or smaller film"
+            failed = ran_out if short else f"failed: {type(error).__name__}: {lines[0][:300]}"
+            say("error", EngineError(f"{entry.name} {failed}", "out_of_memory" if short else "engine_failed"))
             os._exit(1)
 
 
@@ -235,9 +273,20 @@ def _end_with(parent: int) -> None:
     os._exit(0)
 
 
+def _write_request(request: FilmRequest, path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            pickle.dump(request, file, protocol=pickle.HIGHEST_PROTOCOL)
+    except OSError as error:
+        raise OutputError(f"the request could not be written: {error.strerror or error}") from None
+
+
 def _sent(clip: Clip, path: Path) -> tuple[str, Clip, Sound | None]:
     """A clip whose frames lie in a file beside."""
-    np.save(path, clip.frames)
+    try:
+        np.save(path, clip.frames)
+    except OSError as error:
+        raise OutputError(f"the film could not be written: {error.strerror or error}") from None
     return str(path), replace(clip, frames=np.zeros((1, 1, 1, 3), np.uint8), sound=None), clip.sound
 
 

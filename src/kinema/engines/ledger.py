@@ -9,8 +9,6 @@ from typing import Any
 
 from kinema.errors import OutputError
 
-FILE = "upstream.json"
-
 
 class Ledger:
     """The record of one film.
@@ -19,17 +17,24 @@ class Ledger:
         folder: Where the record is kept; None: in memory.
         token: A name of the film that no other has. Servers that know idempotency keys answer a repeated request with the same
             video.
+        name: Of the record's file, without its ending.
     """
 
-    def __init__(self, folder: Path | None = None, token: str = "") -> None:
-        self.folder, self.token = folder, token
+    def __init__(self, folder: Path | None = None, token: str = "", name: str = "upstream") -> None:
+        self.folder, self.token, self.name = folder, token, name
         self._record: dict[str, Any] = {}
         if folder is not None:
             try:
-                record = json.loads((folder / FILE).read_text(encoding="utf-8"))
+                record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
                 self._record = record if isinstance(record, dict) else {}
             except (OSError, ValueError):
                 pass
+
+    def of_film(self, index: int) -> Ledger:
+        """The record of one of several films of a request; that of the first is this one."""
+        if index == 0:
+            return self
+        return Ledger(self.folder, f"{self.token}-{index}" if self.token else "", f"{self.name}-{index}")
 
     @property
     def video(self) -> str | None:
@@ -42,23 +47,42 @@ class Ledger:
         """Whether a video was asked for without an answer being written down: nobody knows whether it was accepted."""
         return bool(self._record.get("begun")) and self.video is None
 
+    @property
+    def lost(self) -> int:
+        """How many videos of this film the other server lost."""
+        value = self._record.get("lost", 0)
+        return value if isinstance(value, int) else 0
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the video that is asked for: the token, and another one for each video that was lost."""
+        return f"{self.token}-lost-{self.lost}" if self.token and self.lost else self.token
+
     def begin(self) -> None:
         """Write down that a video is asked for now."""
-        self._write({"begun": True})
+        self._write({"begun": True, "lost": self.lost})
 
     def accept(self, video: str) -> None:
         """Write down the id of the video."""
-        self._write({"begun": True, "video": video})
+        self._write({"begun": True, "video": video, "lost": self.lost})
+
+    def withdraw(self) -> None:
+        """Write down that the video was not accepted."""
+        self._write({"lost": self.lost})
+
+    def lose(self) -> None:
+        """Write down that the other server does not know the video any more."""
+        self._write({"lost": self.lost + 1})
 
     def clear(self) -> None:
-        """Forget the video: it is lost there, or was refused."""
+        """Forget the film."""
         self._write({})
 
     def _write(self, record: dict[str, Any]) -> None:
         self._record = record
         if self.folder is None:
             return
-        path = self.folder / FILE
+        path = self.folder / f"{self.name}.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".tmp")

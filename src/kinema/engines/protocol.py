@@ -180,6 +180,13 @@ class Capabilities:
         """The document as plain JSON."""
         return {**asdict(self), "frames": {**asdict(self.frames), "rule": str(self.frames)}}
 
+    def origin(self) -> dict[str, str]:
+        """What is known of the weights, for the settings of a film."""
+        known = {
+            "weights_sha256": self.weights_sha256, "license": self.license.name, "attribution": self.license.attribution,
+        }  # fmt: skip
+        return {name: value for name, value in known.items() if value}
+
     def check(self, request: FilmRequest) -> None:
         """InputError for a request that names something that this model cannot do."""
         if request.workflow not in self.workflows:

@@ -9,6 +9,7 @@ loras = ["/models/film.safetensors=0.8"]
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import tomllib
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kinema.engines.protocol import License, Lora
 from kinema.errors import InputError, ModelError, OutputError
@@ -28,6 +30,17 @@ CHOICES = {
     "cache": ("", "first-block"),
     "lost": ("fail", "resubmit"),
 }
+KINDS: dict[str, tuple[Any, str]] = {
+    "compile": (bool, "true or false"),
+    "idempotent": (bool, "true or false"),
+    "aliases": (list, 'a list of names, such as ["sora-2"]'),
+    "loras": (list, 'a list of files, such as ["film.safetensors=0.8"]'),
+    "license": (dict, 'a table, such as { name = "apache-2.0" }'),
+    "arguments": (dict, "a table, such as { max_sequence_length = 16 }"),
+    "seconds_per_second": ((int, float), "a number"),
+    "memory_bytes": (int, "a whole number"),
+}
+"""The kinds of values of keys that are no texts, and their names in an error."""
 VARIABLE = "KINEMA_MODELS"
 
 
@@ -68,6 +81,8 @@ class ModelEntry:
         for alias in self.aliases:
             if not NAME.fullmatch(alias):
                 raise InputError(f"alias {alias[:80]!r} of {self.name}: expected letters, digits, '.', '_' and '-'")
+        if self.is_upstream:
+            _check_address(self)
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -95,6 +110,21 @@ class ModelEntry:
         if self.arguments:
             lines.append(f"arguments = {_value(dict(self.arguments))}")
         return "\n".join(lines) + "\n"
+
+
+def _check_address(entry: ModelEntry) -> None:
+    """A password in an address would stand in lists and logs."""
+    try:
+        parts = urlsplit(entry.source)
+        host, secret, _ = parts.hostname, parts.username or parts.password, parts.port
+    except ValueError:
+        host = secret = None
+    if secret:
+        raise InputError(
+            f"source of {entry.name}: keys do not belong in an address; name the variable that holds it with key_variable"
+        )
+    if not host:
+        raise InputError(f"source of {entry.name}: expected the address of a server, such as http://127.0.0.1:8000")
 
 
 def parse_lora(text: str) -> Lora:
@@ -134,7 +164,13 @@ def entries(file: Path | None = None) -> dict[str, ModelEntry]:
         raise InputError(f"{path} is no TOML: {error}") from None
     if not isinstance(tables, dict):
         raise InputError(f"{path}: expected tables [models.NAME]")
-    return {name: _entry(path, name, table) for name, table in tables.items()}
+    known = {name: _entry(path, name, table) for name, table in tables.items()}
+    taken: dict[str, str] = {name: name for name in known}
+    for entry in known.values():
+        for alias in entry.aliases:
+            if taken.setdefault(alias, entry.name) != entry.name:
+                raise InputError(f"{path}: aliases of [models.{entry.name}]: {alias!r} is taken by [models.{taken[alias]}]")
+    return known
 
 
 def _entry(path: Path, name: str, table: Any) -> ModelEntry:
@@ -145,14 +181,28 @@ def _entry(path: Path, name: str, table: Any) -> ModelEntry:
     if strange:
         raise InputError(f"{path}: [models.{name}] has an unknown key {strange[0]!r}; there are {', '.join(sorted(known))}")
     values = dict(table)
+    for key, value in table.items():
+        wanted, expected = KINDS.get(key, (str, "a text"))
+        lists = key in ("aliases", "loras")
+        is_right = isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+        if not is_right or (lists and not all(isinstance(one, str) for one in value)):
+            raise InputError(f"{path}: {key} of [models.{name}] is {str(value)[:40]!r}: expected {expected}")
     try:
         values["aliases"] = tuple(values.get("aliases", ()))
         values["loras"] = tuple(parse_lora(text) for text in values.get("loras", ()))
         if "license" in values:
-            values["license"] = License(**values["license"])
+            values["license"] = _license_in(values["license"])
         return ModelEntry(name=name, **values)
-    except (TypeError, AttributeError) as error:
-        raise InputError(f"{path}: [models.{name}] holds a value of the wrong kind: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: [models.{name}]: {error}") from None
+
+
+def _license_in(table: Mapping[str, Any]) -> License:
+    known = [one.name for one in fields(License)]
+    for key, value in table.items():
+        if key not in known or not isinstance(value, str):
+            raise InputError(f"license has {key!r}: expected texts under {', '.join(known)}")
+    return License(**table)
 
 
 def find_entry(name: str, file: Path | None = None) -> ModelEntry | None:
@@ -177,7 +227,9 @@ def remove_entry(name: str, file: Path | None = None) -> ModelEntry:
     """Take a model out of the file. Its folder stays."""
     known = entries(file)
     if name not in known:
-        raise ModelError(f"no model {name!r} was added; there are {', '.join(known) or 'none'}")
+        other = next((entry.name for entry in known.values() if name in entry.aliases), None)
+        more = f"it is another name of {other}" if other else f"there are {', '.join(known) or 'none'}"
+        raise ModelError(f"no model {name!r} was added; {more}")
     removed = known.pop(name)
     _write(known, file)
     return removed
@@ -191,6 +243,8 @@ def _write(known: Mapping[str, ModelEntry], file: Path | None) -> Path:
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
+    except UnicodeEncodeError:
+        raise InputError("a name or path that is no Unicode cannot stand in the list of models; rename it") from None
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror or error}") from None
     return path
@@ -203,7 +257,7 @@ def with_measured(entry: ModelEntry, **measured: Any) -> ModelEntry:
 
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c >= " " else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
 
 
 def _value(value: Any) -> str:
@@ -215,4 +269,8 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_quoted(str(name))} = {_value(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if not isinstance(value, int | float):
+        raise InputError(f"{str(value)[:40]!r} cannot stand in the list of models")
     return repr(value)

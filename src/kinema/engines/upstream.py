@@ -1,34 +1,42 @@
 """Another server with `/v1/videos` as an engine: it films, this machine keeps the job.
 
 That a video is asked for, and its id there, are written down (`kinema.engines.ledger`) before anything else happens, so that a
-worker that takes over after a crash goes on waiting for the same video.
+worker that takes over after a crash goes on waiting for the same video. A video is asked for twice only where the entry allows it:
+`idempotent` (the server knows the key of the first request) or lost = "resubmit".
 """
 
 from __future__ import annotations
 
-import os
+import io
+import math
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import av
+import numpy as np
 
 from kinema.engines.ledger import Ledger
-from kinema.engines.protocol import Cancelled, Capabilities, FilmRequest, FrameRule, Watch, Workflow, never
+from kinema.engines.protocol import Cancelled, Capabilities, FilmRequest, FrameRule, License, Watch, Workflow, never
 from kinema.engines.registry import ModelEntry
-from kinema.errors import EngineError, InputError
-from kinema.inference.limits import parse_size
+from kinema.engines.upstream_http import TICK_S, UpstreamAnswer, UpstreamClient, with_ticks
+from kinema.errors import EngineError, InputError, MediaError
+from kinema.inference.limits import Size, parse_size
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 
-POLL_S, POLL_MOST_S, TICK_S = 0.5, 5.0, 0.1
-TIMEOUT_S = 60.0
+POLL_S, POLL_MOST_S = 0.5, 5.0
 PATIENCE_S = 600.0
 """How long a server may answer nothing that helps before a film is given up."""
+ABOUT_S, STOP_S = 10.0, 5.0
+"""How long a server may take to say what it films, and to stop a film."""
+LOSSES, FETCHES = 3, 3
+"""How often a lost video is asked for again, and an unreadable file fetched again."""
 DONE, FAILED = "completed", ("failed", "cancelled")
 FPS, SECONDS, SIZE = 24.0, 4.0, (1280, 720)
 """What servers of this kind film usually, where they do not say."""
@@ -38,244 +46,334 @@ class _Lost(Exception):
     """The other server does not know the video any more."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What a film shall be: its size, its rate and its length."""
+
+    size: Size
+    fps: float
+    seconds: float
+
+    def made_of(self, clip: Clip) -> tuple[Clip, list[str]]:
+        """A film of another server at this size, rate and length, and notes on what is otherwise."""
+        frames = max(round(self.seconds * self.fps), 1)
+        fitted = clip.resample(self.fps)
+        notes = []
+        if fitted.num_frames < frames:
+            notes.append(f"the other server filmed {fitted.duration_s:g} s of the {self.seconds:g} s asked for")
+        cut = fitted if fitted.num_frames <= frames else fitted.cut(slice(frames))
+        return cut.fit(*self.size), notes
+
+
 class UpstreamEngine:
     """Films on another server.
 
     Args:
         entry: The model's entry; its source is the address, with or without /v1.
-        ledger: Where it is written down what was asked of the server. What a ledger has is not asked for again.
-        tick: Called many times a second while it waits; what it raises ends the film, here and there.
+        ledger: Where it is written down what was asked of the server; a film that it has is not asked for again. None: each film
+            has one of its own, in memory.
+        tick: Called many times a second while it waits. What it raises ends the film here; `stop` ends it there too.
+
+    Raises:
+        InputError: The address or the key cannot be one.
     """
 
     def __init__(self, entry: ModelEntry, *, ledger: Ledger | None = None, tick: Callable[[], None] = lambda: None) -> None:
-        self.entry, self.ledger, self.tick = entry, ledger or Ledger(), tick
-        self._http = client_of(entry)
+        self.entry, self.ledger, self.tick = entry, ledger, tick
+        self._client = UpstreamClient(entry)
+        self._filming: Ledger | None = None
 
     @property
     def capabilities(self) -> Capabilities:
         """What the other server says of its model."""
-        return upstream_capabilities(self.entry, self._http)
+        return _capabilities_in(self.entry, _model_in(self.entry, self._client.send("GET", "/models", timeout=ABOUT_S)))
 
     def film(
         self, request: FilmRequest, progress: Progress | None = None, cancelled: Callable[[], bool] = never,
         watch: Watch | None = None,
     ) -> list[Clip]:  # fmt: skip
         """Film a request; see `kinema.engines.Engine`."""
-        capabilities = self.capabilities
+
+        def tick() -> None:
+            self.tick()
+            if cancelled():
+                raise Cancelled
+
+        document = self._about(tick)
+        capabilities = _capabilities_in(self.entry, document)
         capabilities.check(request)
+        ledger = self.ledger or Ledger(None, uuid.uuid4().hex)
         clips = []
         for i in range(request.count):
+            self._filming = ledger.of_film(i)
             one = replace(request, count=1, seed=request.seed + i)
-            clips.append(self._one(one, capabilities, progress, cancelled))
-            if i + 1 < request.count:
-                self.ledger.clear()
+            try:
+                clips.append(self._film(one, capabilities, bool(document), self._filming, progress, tick))
+            except Cancelled:
+                self.stop()
+                raise
         return clips
 
-    def close(self) -> None:
-        self._http.close()
+    def stop(self) -> None:
+        """Tell the other server that the film is not wanted any more; by deletion, which all servers know."""
+        ledger, self._filming = self._filming, None
+        if ledger is None:
+            return
+        end = time.monotonic() + STOP_S
+        while ledger.video is not None and time.monotonic() < end:
+            answer = self._client.send("DELETE", f"/videos/{ledger.video}", timeout=STOP_S)
+            if answer.outcome not in ("not now", "unclear"):
+                break
+            time.sleep(POLL_S)
+        ledger.clear()
 
-    def _one(
-        self, request: FilmRequest, capabilities: Capabilities, progress: Progress | None, cancelled: Callable[[], bool]
-    ) -> Clip:
-        plan = capabilities.plan(request.seconds, request.fps, request.size or _given_size(request, capabilities))
-        id = self.ledger.video or self._submit(request, plan.wanted_size, plan.wanted_frames / plan.fps)
-        try:
-            video = self._wait(id, progress, cancelled)
-            clip = self._fetch(id)
-        except _Lost as error:
-            self.ledger.clear()
-            if self.entry.lost != "resubmit":
-                raise EngineError(
-                    f"{self.entry.name}: the other server lost the video {id}: {error}", "upstream_lost"
-                ) from None
-            return self._one(request, capabilities, progress, cancelled)
-        if (clip.frames.shape[2], clip.frames.shape[1]) != plan.wanted_size:
-            clip = clip.fit(*plan.wanted_size)
+    def close(self) -> None:
+        self._client.close()
+
+    def _film(
+        self, request: FilmRequest, capabilities: Capabilities, kinema: bool, ledger: Ledger, progress: Progress | None,
+        tick: Callable[[], None],
+    ) -> Clip:  # fmt: skip
+        """One film. kinema: the other server is a Kinema, which has words of its own."""
+        seconds, fps = capabilities.check_length(request.seconds, request.fps)
+        size = capabilities.check_size(request.size or _given_size(request, capabilities))
+        wanted = _Wanted(size=size, fps=fps, seconds=seconds)
+        while True:
+            id = ledger.video or self._submit(request, wanted, kinema, ledger, tick)
+            try:
+                video = self._wait(id, progress, tick)
+                clip = self._fetch(id, capabilities, tick)
+                break
+            except _Lost as error:
+                ledger.lose()
+                if self.entry.lost != "resubmit" or ledger.lost > LOSSES:
+                    raise self._error(f"the other server lost the video {id}: {error}", "upstream_lost") from None
+        clip, notes = wanted.made_of(clip)
         settings = {
-            "model": self.entry.name, "engine": "upstream", "upstream": str(self._http.base_url.host), "upstream_id": id,
+            "model": self.entry.name, "engine": "upstream", "upstream": self._client.host, "upstream_id": id,
             "upstream_model": video.get("model", ""), "layout": request.workflow, "prompt": request.prompt,
             "seed": request.seed, "size": clip.size, "fps": clip.fps, "seconds": clip.duration_s,
+            **({"notes": notes} if notes else {}), **capabilities.origin(),
         }  # fmt: skip
         return replace(clip, caption=request.prompt, settings=settings, state=None)
 
-    def _submit(self, request: FilmRequest, size: tuple[int, int], seconds: float) -> str:
-        """Ask for a video; its id. A key makes a repeated request the same one, where the server knows such keys."""
-        fields = {
-            "prompt": request.prompt, "seconds": f"{seconds:g}", "size": f"{size[0]}x{size[1]}", "seed": str(request.seed),
-            "model": self.entry.upstream_model, "negative_prompt": request.negative_prompt,
-            "num_inference_steps": "" if request.steps is None else str(request.steps),
-            "guidance_scale": "" if request.guidance is None else f"{request.guidance:g}",
-        }  # fmt: skip
-        if self.ledger.is_open and self.entry.lost != "resubmit" and not self.entry.idempotent:
-            lost = "the other server was asked for this video before a crash and may have made it"
-            raise EngineError(f"{self.entry.name}: {lost}; ask again to pay again", "upstream_lost")
-        known = {name: value for name, value in fields.items() if value}
-        files: dict[str, Any] = {}
-        if request.first is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                picture = request.first.cut(slice(1)).save(Path(folder) / "picture.png")
-                files = {"input_reference": ("picture.png", picture.read_bytes(), "image/png")}
-                self.ledger.begin()
-        token = {"idempotency-key": self.ledger.token} if self.ledger.token else {}
-        try:
-            answer = self._ask(
-                "POST", "/videos", data=known, files=files or {"prompt": (None, request.prompt)}, headers=token
-            )
-        except InputError:
-            self.ledger.clear()
-            raise
-        id = answer.get("id")
-        if not isinstance(id, str) or not id:
-            raise EngineError(
-                f"{self.entry.name}: the other server accepted no video: {str(answer)[:200]}", "upstream_failed"
-            )
-        self.ledger.accept(id)
-        return id
+    def _error(self, message: str, code: str = "upstream_failed") -> EngineError:
+        return EngineError(f"{self.entry.name}: {message}", code)
 
-    def _wait(self, id: str, progress: Progress | None, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        """The video once it is made."""
-        pause = POLL_S
+    def _submit(self, request: FilmRequest, wanted: _Wanted, kinema: bool, ledger: Ledger, tick: Callable[[], None]) -> str:
+        """Ask for a video; its id. A key makes a repeated request the same one, where the server knows such keys."""
+        may_repeat = self.entry.idempotent or self.entry.lost == "resubmit"
+        if ledger.is_open and not may_repeat:
+            lost = "the other server was asked for this video before a crash and may have made it"
+            raise self._error(f"{lost}; ask again to pay again", "upstream_lost")
+        files = _picture_of(request) or {"prompt": (None, request.prompt)}
+        headers = {"idempotency-key": ledger.key} if ledger.key else {}
+        fields = _fields_of(request, wanted, self.entry, kinema)
+        patience = _Patience()
         while True:
-            video = self._ask("GET", f"/videos/{id}")
+            ledger.begin()
+            answer = self._client.send("POST", "/videos", data=fields, files=files, headers=headers)
+            id = answer.value.get("id")
+            if isinstance(id, str) and id:
+                ledger.accept(id)
+                return id
+            if answer.outcome not in ("ok", "unclear"):
+                ledger.withdraw()
+                self._check_refusal(answer)
+            elif not may_repeat:
+                problem = answer.problem or "an answer without an id"
+                raise self._error(f"the other server may have accepted the video, and may not: {problem}", "upstream_lost")
+            self._pause(patience, answer, tick)
+
+    def _wait(self, id: str, progress: Progress | None, tick: Callable[[], None]) -> dict[str, Any]:
+        """The video once it is made."""
+        pause, patience = POLL_S, _Patience()
+        while True:
+            answer = self._get(f"/videos/{id}", tick)
+            video = answer.value
             status = video.get("status")
             if status == DONE:
                 return video
             if status in FAILED:
                 error = video.get("error") or {}
-                message = error.get("message") if isinstance(error, dict) else str(error)
-                raise EngineError(f"{self.entry.name}: the other server says: {message or status}", "upstream_failed")
+                message = error.get("message") if isinstance(error, dict) else error
+                raise self._error(f"the other server says: {self._client.clean(str(message or status))}")
+            if not isinstance(status, str):
+                self._pause(patience, UpstreamAnswer(outcome="unclear", problem="an answer without a status"), tick)
+                continue
+            patience = _Patience()
+            share = video.get("progress")
             if progress is not None:
-                share = video.get("progress")
-                progress("film", int(share) if isinstance(share, int | float) else 0, 100)
-            end = time.monotonic() + pause
-            while time.monotonic() < end:
-                self.tick()
-                if cancelled():
-                    self.stop(id)
-                    raise Cancelled
-                time.sleep(TICK_S)
+                known = isinstance(share, int | float) and math.isfinite(share)
+                progress("film", min(max(int(share), 0), 100) if known and share is not None else 0, 100)
+            _sleep(pause, tick)
             pause = min(pause * 1.5, POLL_MOST_S)
 
-    def stop(self, id: str) -> None:
-        """Tell the other server that a video is not wanted any more; by deletion, which all servers know."""
-        with suppress(EngineError, InputError, _Lost):
-            self._ask("DELETE", f"/videos/{id}", patience_s=5)
-        self.ledger.clear()
-
-    def _fetch(self, id: str) -> Clip:
-        content = self._bytes(f"/videos/{id}/content")
-        with tempfile.TemporaryDirectory() as folder:
+    def _fetch(self, id: str, capabilities: Capabilities, tick: Callable[[], None]) -> Clip:
+        """The film. A file that cannot be read was cut off on its way, perhaps, and is fetched again."""
+        patience, unreadable = _Patience(), 0
+        with tempfile.TemporaryDirectory(prefix="kinema-upstream-") as folder:
             path = Path(folder) / "video.mp4"
-            path.write_bytes(content)
-            return Clip.open(path)
+            while True:
+                answer = with_ticks(lambda: self._client.fetch(f"/videos/{id}/content", path), tick)
+                if answer.outcome == "ok":
+                    try:
+                        return _whole(path, capabilities)
+                    except MediaError as error:
+                        unreadable += 1
+                        if unreadable == FETCHES:
+                            raise self._error(f"the other server's film cannot be read: {error}") from None
+                        answer = UpstreamAnswer(outcome="unclear")
+                elif answer.outcome == "gone":
+                    raise _Lost(answer.problem)
+                self._check_refusal(answer)
+                self._pause(patience, answer, tick)
 
-    def _bytes(self, path: str) -> bytes:
-        end = time.monotonic() + PATIENCE_S
+    def _get(self, path: str, tick: Callable[[], None]) -> UpstreamAnswer:
+        """An answer of the other server, which is asked until it gives one."""
+        patience = _Patience()
         while True:
-            try:
-                answer = self._http.get(path)
-                if answer.status_code == 200:
-                    return answer.content
-                problem = f"status {answer.status_code}"
-                if answer.status_code in (404, 410):
-                    raise _Lost(problem)
-                if 400 <= answer.status_code < 500 and answer.status_code not in (408, 409, 425, 429):
-                    break
-            except httpx.HTTPError as error:
-                problem = type(error).__name__
-            if time.monotonic() > end:
-                break
-            time.sleep(POLL_MOST_S)
-        raise EngineError(
-            f"{self.entry.name}: the video could not be fetched from the other server: {problem}", "upstream_failed"
-        )
+            answer = with_ticks(lambda: self._client.send("GET", path), tick)
+            if answer.outcome == "ok":
+                return answer
+            if answer.outcome == "gone":
+                raise _Lost(answer.problem)
+            self._check_refusal(answer)
+            self._pause(patience, answer, tick)
 
-    def _ask(self, method: str, path: str, *, patience_s: float = PATIENCE_S, **arguments: Any) -> dict[str, Any]:
-        """One answer in JSON. Requests that change nothing are repeated while the server is away; one that asks for a video is not,
-        since it may have been accepted."""
-        end = time.monotonic() + patience_s
-        pause = POLL_S
+    def _about(self, tick: Callable[[], None]) -> dict[str, Any]:
+        """What a Kinema says of its model; {} of other servers."""
+        patience = _Patience()
         while True:
-            try:
-                answer = self._http.request(method, path, **arguments)
-                if answer.is_success:
-                    value = answer.json()
-                    if isinstance(value, dict):
-                        return value
-                    problem = "an answer that is no JSON object"
-                else:
-                    problem = _problem(answer)
-                    if answer.status_code in (404, 410) and method == "GET":
-                        raise _Lost(problem)
-                    if answer.status_code in (400, 404, 413, 422):
-                        raise InputError(f"{self.entry.name}: the other server refuses: {problem}")
-                    if answer.status_code in (401, 403):
-                        raise InputError(f"{self.entry.name}: the other server refuses the key: {problem}")
-            except httpx.ConnectError as error:
-                problem = f"no connection ({error})"
-            except httpx.HTTPError as error:
-                problem = type(error).__name__
-                if method == "POST" and not self.entry.idempotent:
-                    lost = f"the other server did not answer ({problem}); it may have accepted the video"
-                    raise EngineError(f"{self.entry.name}: {lost}", "upstream_lost") from None
-            except ValueError:
-                problem = "an answer that is no JSON"
-            if time.monotonic() + pause > end:
-                raise EngineError(f"{self.entry.name}: the other server does not help: {problem}", "upstream_failed")
-            time.sleep(pause)
-            pause = min(2 * pause, POLL_MOST_S)
+            answer = with_ticks(lambda: self._client.send("GET", "/models", timeout=ABOUT_S), tick)
+            if answer.outcome != "not now":
+                return _model_in(self.entry, answer)
+            self._pause(patience, answer, tick)
+
+    def _check_refusal(self, answer: UpstreamAnswer) -> None:
+        """Raise for an answer that would be the same again."""
+        if answer.outcome == "key":
+            raise self._error(f"the other server refuses the key: {answer.problem}")
+        if answer.outcome in ("refused", "gone"):
+            raise InputError(f"{self.entry.name}: the other server refuses: {answer.problem}")
+
+    def _pause(self, patience: _Patience, answer: UpstreamAnswer, tick: Callable[[], None]) -> None:
+        """Wait before the server is asked again; EngineError where it was asked long enough."""
+        wait_s = patience.next_wait(answer.wait_s)
+        if wait_s is None:
+            wish = f"; it asks to wait {answer.wait_s:g} s" if answer.wait_s else ""
+            raise self._error(f"the other server does not help: {answer.problem}{wish}")
+        _sleep(wait_s, tick)
 
 
-def client_of(entry: ModelEntry) -> httpx.Client:
-    """An HTTP client for the server of an entry."""
-    address = entry.source.rstrip("/")
-    base = address if address.endswith("/v1") else f"{address}/v1"
-    key = os.environ.get(entry.key_variable or "KINEMA_UPSTREAM_KEY", "")
-    return httpx.Client(
-        base_url=base, timeout=TIMEOUT_S, follow_redirects=False, headers={"authorization": f"Bearer {key}"} if key else {}
-    )
+class _Patience:
+    """How long a server that does not help is asked again, and after which pauses."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + PATIENCE_S
+        self._pause = POLL_S
+
+    def next_wait(self, asked_s: float) -> float | None:
+        """Seconds to wait, at least those that the server asks for; None once it was asked long enough."""
+        wait_s = max(self._pause, asked_s)
+        self._pause = min(2 * self._pause, POLL_MOST_S)
+        return None if time.monotonic() + wait_s > self._end else wait_s
 
 
-def upstream_capabilities(entry: ModelEntry, http: httpx.Client | None = None) -> Capabilities:
+def _sleep(seconds: float, tick: Callable[[], None]) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        tick()
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, TICK_S))
+
+
+def _whole(path: Path, capabilities: Capabilities) -> Clip:
+    """The film of a file. MediaError also where the file holds less than its head says, which readers pass over."""
+    clip = Clip.open(path, **capabilities.reading)
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        promised_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    if clip.duration_s < 0.9 * promised_s:
+        raise MediaError(f"it holds {clip.duration_s:g} s of {promised_s:g} s")
+    return clip
+
+
+def _fields_of(request: FilmRequest, wanted: _Wanted, entry: ModelEntry, kinema: bool) -> dict[str, str]:
+    """The form of a request. Of steps, guidance and rate servers speak with different words."""
+    steps, guidance = ("steps", "guidance") if kinema else ("num_inference_steps", "guidance_scale")
+    fields = {
+        "prompt": request.prompt, "seconds": f"{wanted.seconds:g}", "size": "{}x{}".format(*wanted.size),
+        "seed": str(request.seed), "model": entry.upstream_model, "negative_prompt": request.negative_prompt,
+        "fps": f"{wanted.fps:g}" if kinema else "", steps: "" if request.steps is None else str(request.steps),
+        guidance: "" if request.guidance is None else f"{request.guidance:g}",
+    }  # fmt: skip
+    return {name: value for name, value in fields.items() if value}
+
+
+def _picture_of(request: FilmRequest) -> dict[str, Any]:
+    """The first picture as a part of the form; {} without one."""
+    first = request.first or next((clip for clip, at_s in request.pictures if at_s == 0), None)
+    if first is None:
+        return {}
+    pixels = io.BytesIO()  # the pixels alone: what the picture was made of is nobody's there
+    first.picture().save(pixels, "PNG")
+    return {"input_reference": ("picture.png", pixels.getvalue(), "image/png")}
+
+
+def upstream_capabilities(entry: ModelEntry) -> Capabilities:
     """What the other server says of its model: of another Kinema its whole document, of others what is usual."""
-    document: dict[str, Any] = {}
-    own = http is None
-    client = client_of(entry) if http is None else http
+    client = UpstreamClient(entry)
     try:
-        with suppress(httpx.HTTPError, ValueError):
-            models = client.get("/models", timeout=10).json().get("data", [])
-            wanted = entry.upstream_model
-            one: dict[str, Any] = next((m for m in models if m.get("id") == wanted or not wanted), {})
-            document = one.get("kinema") or {}
+        return _capabilities_in(entry, _model_in(entry, client.send("GET", "/models", timeout=ABOUT_S)))
     finally:
-        if own:
-            client.close()
-    rates = document.get("fps")
+        client.close()
+
+
+def _model_in(entry: ModelEntry, answer: UpstreamAnswer) -> dict[str, Any]:
+    """What a list of models says of the entry's model beyond its name, as a Kinema does; {} where it says nothing."""
+    models = answer.value.get("data")
+    for model in models if isinstance(models, list) else []:
+        if isinstance(model, dict) and isinstance(model.get("kinema"), dict):
+            document: dict[str, Any] = model["kinema"]
+            if model.get("id") == entry.upstream_model or (not entry.upstream_model and document.get("default", True)):
+                return document
+    return {}
+
+
+def _capabilities_in(entry: ModelEntry, document: dict[str, Any]) -> Capabilities:
     workflows: tuple[Workflow, ...] = ("generate", "image")
-    size = document.get("size")
-    return Capabilities(
-        model=entry.name, engine="upstream", family=entry.upstream_model or "upstream", workflows=workflows,
-        size=parse_size(size) if isinstance(size, str) else SIZE, fps=_rate(rates), seconds=SECONDS, frames=FrameRule(),
-        sizes=tuple(parse_size(one) for one in document.get("sizes") or ()), most_seconds=document.get("max_seconds"),
-        negative_prompt=not document, license=entry.license or Capabilities.license,
+    usual = Capabilities(
+        model=entry.name, engine="upstream", family=entry.upstream_model or "upstream", workflows=workflows, size=SIZE, fps=FPS,
+        seconds=SECONDS, frames=FrameRule(), negative_prompt=True, license=entry.license or License(),
+        weights_sha256=entry.weights_sha256,
     )  # fmt: skip
+    known = document.get("capabilities")
+    known = known if isinstance(known, dict) else {}
+    with suppress(InputError, TypeError, ValueError):  # a document that is none says nothing
+        rate = _rate(known.get("fps", document.get("fps")))
+        size = parse_size(document["size"]) if isinstance(document.get("size"), str) else SIZE
+        most = document.get("max_seconds")
+        return replace(
+            usual, fps=rate, size=size, seconds=float(known.get("seconds") or SECONDS),
+            sizes=tuple(parse_size(one) for one in document.get("sizes") or ()),
+            most_seconds=None if most is None else float(most),
+            negative_prompt=bool(known.get("negative_prompt", not document)),
+        )  # fmt: skip
+    return usual
 
 
 def _rate(rates: Any) -> float:
-    """The usual rate of a model that films between two rates."""
+    """The usual rate of a model, or of one that films between two rates."""
     if isinstance(rates, list | tuple) and len(rates) == 2:
-        return min(max(16.0, float(rates[0])), float(rates[1]))
-    return float(rates) if isinstance(rates, int | float) else FPS
+        return float(np.clip(16.0, float(rates[0]), float(rates[1])))
+    return float(rates) if isinstance(rates, int | float) and rates > 0 else FPS
 
 
-def _given_size(request: FilmRequest, capabilities: Capabilities) -> tuple[int, int] | None:
+def _given_size(request: FilmRequest, capabilities: Capabilities) -> Size | None:
     if request.first is None:
         return None
     frames = request.first.frames
     return capabilities.fitted_size(frames.shape[2], frames.shape[1])
-
-
-def _problem(answer: httpx.Response) -> str:
-    with suppress(ValueError, AttributeError, KeyError, TypeError):
-        return str(answer.json()["error"]["message"])[:300]
-    return f"status {answer.status_code}"

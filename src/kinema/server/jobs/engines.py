@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BESIDE_WEIGHTS = 1.3
 """A process takes so many times the bytes of its weights."""
+HURRY_S = 2.0
 
 
 class EngineBusy(Exception):
@@ -45,8 +46,9 @@ class EnginePool:
         self._busy: set[str] = set()
 
     def film_with(
-        self, model: str, folder: Path, token: str, tick: Callable[[], None], watch: Watch | None = None
-    ) -> EngineLease:
+        self, model: str, folder: Path, token: str, tick: Callable[[], None], watch: Watch | None = None,
+        dropped: Callable[[BaseException | None], bool] = lambda error: False,
+    ) -> EngineLease:  # fmt: skip
         """The engine of a model, for the time of one job.
 
         Args:
@@ -55,6 +57,7 @@ class EnginePool:
             token: The job's id.
             tick: Called many times a second while the engine films; what it raises ends the film.
             watch: Called with small pictures of what is being filmed.
+            dropped: Whether an error that ended the film means that nobody wants it any more; another server is told so.
 
         Raises:
             EngineBusy: It films something else at this moment.
@@ -67,7 +70,14 @@ class EnginePool:
         if entry.is_upstream:
             from kinema.engines.upstream import UpstreamEngine
 
-            return EngineLease(UpstreamEngine(entry, ledger=Ledger(folder, token), tick=tick), close=True)
+            upstream = UpstreamEngine(entry, ledger=Ledger(folder, token), tick=tick)
+
+            def end(error: BaseException | None) -> None:
+                if dropped(error):
+                    upstream.stop()
+                upstream.close()
+
+            return EngineLease(upstream, ended=end)
         key = entry.to_toml()
         if key in self._busy:
             raise EngineBusy
@@ -75,7 +85,7 @@ class EnginePool:
         self._processes[key] = engine  # the last one used is the last one closed
         engine.tick, engine.watch = tick, watch
         self._busy.add(key)
-        return EngineLease(engine, ended=lambda: self._busy.discard(key))
+        return EngineLease(engine, ended=lambda _: self._busy.discard(key))
 
     def _opened(self, entry: ModelEntry) -> EngineProcess:
         """A process for a model, after others have made room for it."""
@@ -92,6 +102,11 @@ class EnginePool:
             )
         return EngineProcess(entry, device=self.device, stall_s=self.stall_s)
 
+    def hurry(self) -> None:
+        """The worker stops: films that are given up now have HURRY_S to end before their processes are killed."""
+        for engine in self._processes.values():
+            engine.cancel_s = HURRY_S
+
     def close(self) -> None:
         """End all processes."""
         for engine in self._processes.values():
@@ -102,13 +117,11 @@ class EnginePool:
 class EngineLease:
     """An engine while one job uses it."""
 
-    def __init__(self, engine: Engine, *, ended: Callable[[], None] = lambda: None, close: bool = False) -> None:
-        self.engine, self._ended, self._close = engine, ended, close
+    def __init__(self, engine: Engine, *, ended: Callable[[BaseException | None], None] = lambda error: None) -> None:
+        self.engine, self._ended = engine, ended
 
     def __enter__(self) -> Engine:
         return self.engine
 
-    def __exit__(self, *_: object) -> None:
-        self._ended()
-        if self._close:
-            self.engine.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._ended(error)

@@ -261,8 +261,8 @@ class Leases:
             return job is not None
 
     def release(self, claim: Claim, *, wait_s: float = 0.0, stage: str = "waiting", alone: bool = False) -> bool:
-        """Return a job to the queue at its old place. alone: it will be rendered alone. A job that was cancelled meanwhile fails.
-        Returns whether the job is queued."""
+        """Return a job to the queue at its old place, and its key its turn. alone: it will be rendered alone. A job that was
+        cancelled meanwhile fails. Returns whether the job is queued."""
         with self.database.writing() as db:
             now = self.database.now(db)
             job = db.execute(select(jobs).where(_held(claim))).first()
@@ -281,6 +281,7 @@ class Leases:
             if alone:
                 values["shape"] = None
             db.execute(jobs.update().where(jobs.c.id == claim.id).values(**values))
+            db.execute(keys.update().where(keys.c.id == job.key_id).values(served=keys.c.served - job.pixel_seconds))
             return True
 
 

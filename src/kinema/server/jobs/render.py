@@ -91,10 +91,10 @@ def make_together(
 
 
 def render_job(
-    kind: str, engine: Engine, request: dict[str, Any], load: Load, progress: Progress,
+    kind: str, engine: Engine | None, request: dict[str, Any], load: Load, progress: Progress,
     checkpoint: WindowCheckpoint | None = None,
 ) -> Clip:  # fmt: skip
-    """Render one job alone. checkpoint: of a film that is generated."""
+    """Render one job alone. engine: None for kinds WITHOUT_MODEL. checkpoint: of a film that is generated."""
     common: dict[str, Any] = {"model": engine, "seed": request["seed"], "progress": progress}
     arguments: dict[str, Any] = {
         **common, "size": request["size"], "strict": bool(request.get("strict")), "steps": request.get("steps"),

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
-from kinema.engines.catalog import default_model
 from kinema.engines.native import NativeEngine
+from kinema.engines.protocol import Engine
 from kinema.errors import EngineError, InputError, KinemaError, OutputError, SizeError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
@@ -35,7 +35,7 @@ from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
 from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
 from kinema.server.jobs.checkpoint import FilmCheckpoint, film_digest
-from kinema.server.jobs.engines import EngineBusy, EngineLease, EnginePool
+from kinema.server.jobs.engines import EngineBusy, EnginePool
 from kinema.server.jobs.leases import LEASE_S, WITHOUT_MODEL, Claim, Finished, Leases
 from kinema.server.jobs.publish import UNREADABLE, VIDEO, write_film
 from kinema.server.jobs.queue import Queue
@@ -143,10 +143,8 @@ class Worker:
             except JobsReleased:
                 pass
             except (SizeError, MemoryError) as error:
-                if beside:  # there may be enough for it alone
-                    log.info("%s; the job waits for memory", error)
-                    self._lends_from = time.monotonic() + LEND_AGAIN_S
-                    self._requeue(batch, wait_s=1.0, stage="waiting for memory")
+                if beside:
+                    self._wait_for_memory(batch, error)
                 elif isinstance(error, SizeError):
                     self._fail(batch, "invalid_request", str(error))
                 else:
@@ -159,8 +157,11 @@ class Worker:
             except EngineBusy:
                 self._requeue(batch, wait_s=1.0, stage="waiting for its model")
             except EngineError as error:
-                log.error("%s", error, extra={"code": error.code})
-                self._fail(batch, error.code, str(error))
+                if beside and error.code == "out_of_memory":
+                    self._wait_for_memory(batch, error)
+                else:
+                    log.error("%s", error, extra={"code": error.code})
+                    self._fail(batch, error.code, str(error))
             except JobTimeout as error:
                 self._fail(batch, "timeout", str(error))
             except KinemaError as error:
@@ -192,6 +193,19 @@ class Worker:
                     self.once()
             except SQLAlchemyError as error:
                 log.error("no job is made in between: %s", str(error).splitlines()[0])
+
+    def _wait_for_memory(self, batch: JobBatch, error: Exception) -> None:
+        """Requeue a job that was made in between others: there may be enough memory for it alone."""
+        log.info("%s; the job waits for memory", error)
+        self._lends_from = time.monotonic() + LEND_AGAIN_S
+        self._requeue(batch, wait_s=1.0, stage="waiting for memory")
+
+    def _check_stopping(self, batch: JobBatch) -> None:
+        """JobsReleased where the worker stops."""
+        if self.stopping.is_set():
+            self.engines.hurry()
+            batch.stop |= {claim.id: "stopping" for claim in batch.active}
+            raise JobsReleased
 
     def _requeue(self, batch: JobBatch, *, wait_s: float = 0.0, stage: str = "waiting") -> None:
         for claim in batch.active:
@@ -250,9 +264,7 @@ class Worker:
             return clips
 
         def progress(stage: str, done: int, of: int) -> None:
-            if self.stopping.is_set():
-                batch.stop |= {claim.id: "stopping" for claim in batch.active}
-                raise JobsReleased
+            self._check_stopping(batch)
             share = done / max(of, 1)
             batch.report(stage, 0.02 + (0.6 * share if stage == "plan" else 0.6 + 0.35 * share))
             self._lend()
@@ -285,13 +297,12 @@ class Worker:
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
 
-    def _engine(self, claim: Claim, batch: JobBatch) -> EngineLease:
-        """The engine of a job; while it films elsewhere, the job's lease and its owner's wishes are seen to here."""
+    def _engine(self, claim: Claim, batch: JobBatch) -> AbstractContextManager[Engine | None]:
+        """The engine of a job, None if it needs none; while it films elsewhere, the job's lease and its owner's wishes are seen to
+        here."""
 
         def tick() -> None:
-            if self.stopping.is_set():
-                batch.stop |= {one.id: "stopping" for one in batch.active}
-                raise JobsReleased
+            self._check_stopping(batch)
             share, stage = batch.progress[claim.id]
             batch.report(stage, share / 100)
             self._lend()
@@ -303,8 +314,14 @@ class Worker:
             with suppress(OSError):  # a failed preview must not fail the job
                 self._write_preview(claim, picture)
 
-        model = default_model() if claim.kind in WITHOUT_MODEL else claim.model
-        return self.engines.film_with(model, self.store.work_folder(claim.id, make=False), claim.id, tick, watch)
+        def dropped(error: BaseException | None) -> bool:
+            return isinstance(error, JobTimeout) or batch.stop.get(claim.id) == "cancelled"
+
+        if claim.kind in WITHOUT_MODEL:
+            return nullcontext()
+        return self.engines.film_with(
+            claim.model, self.store.work_folder(claim.id, make=False), claim.id, tick, watch, dropped
+        )
 
     def _checkpoint(self, claims: Sequence[Claim]) -> FilmCheckpoint:
         folders = {self.store.work_folder(claim.id, make=False): film_digest(claim.model, claim.request) for claim in claims}

@@ -1,0 +1,148 @@
+"""`kinema models`: added, listed, shown, checked and removed; each mistake, also in the file, in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
+
+from kinema.cli.main import main
+from kinema.engines.diffusers.tiny.models import make_tiny
+from kinema.engines.registry import ModelEntry, entries, save_entry
+from kinema.errors import InputError
+
+
+@pytest.fixture(scope="session")
+def wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny("wan", tmp_path_factory.mktemp("open") / "wan")
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KINEMA_MODELS", str(tmp_path / "models.toml"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "models.toml"
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line that a command ends with."""
+    capsys.readouterr()
+    assert main(["models", *argv]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_model_from_adding_to_removing(wan: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "add", str(wan), "--alias", "sora-2", "--hash", "--dtype", "fp32"]) == 0
+    assert capsys.readouterr().out.startswith(f"wan is added to {file}: Wan")
+    (entry,) = entries().values()
+    assert (entry.source, entry.aliases, entry.dtype, len(entry.weights_sha256)) == (str(wan), ("sora-2",), "fp32", 64)
+    assert "taken by wan" in error_of(capsys, "add", str(wan), "--name", "sora-2")
+    assert "there is a model 'wan'" in error_of(capsys, "add", str(wan))
+    assert main(["models", "add", str(wan), "--alias", "sora-2", "--force"]) == 0
+    assert main(["models"]) == 0
+    assert "wan (also sora-2)  Wan" in capsys.readouterr().out
+    assert main(["models", "show", "sora-2"]) == 0
+    assert json.loads(capsys.readouterr().out)["engine"] == "diffusers"
+    assert "no model 'sora-2' was added; it is another name of wan" in error_of(capsys, "remove", "sora-2")
+    assert main(["models", "remove", "wan"]) == 0
+    assert not entries() and (wan / "model_index.json").is_file()
+
+
+def test_checking_keeps_what_it_measured(wan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_entry(ModelEntry(name="wan", source=str(wan), arguments={"max_sequence_length": 16}))
+    assert main(["models", "check", "wan", "--size", "64x48", "--steps", "1"]) == 0
+    assert capsys.readouterr().out.startswith("wan films: 64x48, 2 frames; ")
+    measured = entries()["wan"]
+    assert measured.memory_bytes and measured.seconds_per_second
+    assert measured.arguments == {"max_sequence_length": 16}
+    assert "0 steps: expected at least 1" in error_of(capsys, "check", "wan", "--steps", "0")
+    assert "size" in error_of(capsys, "check", "wan", "--size", "large")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("add", "nothing"), "nothing is no folder with model_index.json"),
+        (("add", "WAN", "--name", "a b"), "model name 'a b'"),
+        (("add", "WAN", "--alias", "a/b"), "alias 'a/b' of wan"),
+        (("add", "WAN", "--name", "kinema-tiny"), "'kinema-tiny' is the name of a model that Kinema ships"),
+        (("add", "WAN", "--alias", "kinema-tiny"), "'kinema-tiny' is the name of a model that Kinema ships"),
+        (("add", "WAN", "--lora", "film=much"), "LoRA 'film=much': expected FILE or FILE=SCALE"),
+        (("add", "http://"), "expected the address of a server"),
+        (("add", "http://[bad/v1"), "expected the address of a server"),
+        (("add", "http://localhost:port"), "expected the address of a server"),
+        (("add", "https://me:sk-secret@host/v1"), "keys do not belong in an address"),
+        (("show", "none"), "no model 'none' was added; there are none"),
+        (("check", "none"), "no model 'none' was added"),
+        (("remove", "none"), "no model 'none' was added"),
+        (("remove", "kinema-tiny"), "no model 'kinema-tiny' was added"),
+    ],
+)
+def test_mistakes_are_one_line(
+    wan: Path, file: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], message: str
+) -> None:
+    line = error_of(capsys, *(str(wan) if word == "WAN" else word for word in argv))
+    assert message in line and "sk-secret" not in line and not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[models.wan", "is no TOML: "),
+        ("models = 3", "expected tables [models.NAME]"),
+        ("[models]\nwan = 3", "[models.wan] has no source"),
+        ("[models.wan]\ndtype = 'fp32'", "[models.wan] has no source"),
+        ("[models.wan]\nsource = 3", "[models.wan] has no source"),
+        ("[models.wan]\nsource = 'a'\nsorce = 'b'", "[models.wan] has an unknown key 'sorce'"),
+        ("[models.wan]\nsource = 'a'\ndtype = 'fp64'", "[models.wan]: dtype 'fp64' of wan: expected fp32, fp16, bf16"),
+        ("[models.wan]\nsource = 'a'\ndtype = 16", "dtype of [models.wan] is '16': expected a text"),
+        ("[models.wan]\nsource = 'a'\naliases = 'sora-2'", "aliases of [models.wan] is 'sora-2': expected a list of names"),
+        ("[models.wan]\nsource = 'a'\naliases = [3]", "aliases of [models.wan] is '[3]': expected a list of names"),
+        ("[models.wan]\nsource = 'a'\ncompile = 'yes'", "compile of [models.wan] is 'yes': expected true or false"),
+        ("[models.wan]\nsource = 'a'\nloras = ['a=b']", "[models.wan]: LoRA 'a=b'"),
+        ("[models.wan]\nsource = 'a'\nlicense = 'mit'", "license of [models.wan] is 'mit': expected a table"),
+        ("[models.wan]\nsource = 'a'\nlicense = { nmae = 'mit' }", "[models.wan]: license has 'nmae'"),
+        ("[models.wan]\nsource = 'a'\narguments = 3", "arguments of [models.wan] is '3': expected a table"),
+        ("[models.wan]\nsource = 'a'\nmemory_bytes = true", "memory_bytes of [models.wan] is 'True': expected a whole number"),
+        ("[models.'a b']\nsource = 'a'", "[models.a b]: model name 'a b'"),
+        ("[models.a]\nsource = 'a'\n[models.b]\nsource = 'b'\naliases = ['a']", "aliases of [models.b]: 'a' is taken by [models"),
+    ],
+)  # fmt: skip
+def test_a_file_with_a_mistake(file: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
+    """The line names the file, the table and the key, whatever the command is."""
+    file.write_text(text)
+    for argv in ((), ("show", "wan"), ("remove", "wan")):
+        line = error_of(capsys, *argv)
+        assert str(file) in line and message in line
+    assert file.read_text() == text, "nothing is written over it"
+
+
+def test_a_file_comes_back_as_it_was_written(file: Path) -> None:
+    file.write_text(
+        "[models.wan]\nsource = 'a'\naliases = ['x', 'y']\nlicense = { name = 'mit' }\n"
+        "[models.wan.arguments]\nshift = 3.0\ndate = 2024-01-01\nwords = ['a\"b', '\\']\nmore = { deep = true }\n"
+    )
+    before = entries()
+    save_entry(ModelEntry(name="other", source="b\x7f"))
+    after = entries()
+    assert after.pop("other").source == "b\x7f" and after == before
+    with pytest.raises(InputError, match="cannot stand in the list"):
+        save_entry(ModelEntry(name="third", source="c", arguments={"x": None}))
+
+
+def test_a_model_whose_folder_is_gone(wan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It stands in the list with what is missing, and can be removed."""
+    copy = shutil.copytree(wan, tmp_path / "copy")
+    assert main(["models", "add", str(copy)]) == 0
+    shutil.rmtree(copy)
+    assert main(["models"]) == 0
+    assert "copy  cannot be used: copy: " in capsys.readouterr().out
+    assert "fetch it, or add the model anew" in error_of(capsys, "show", "copy")
+    assert "fetch it, or add the model anew" in error_of(capsys, "check", "copy")
+    assert main(["models", "remove", "copy"]) == 0
