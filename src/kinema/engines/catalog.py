@@ -62,6 +62,19 @@ def capabilities_named(name: str) -> Capabilities:
     return made
 
 
+def read_ahead() -> threading.Thread:
+    """Read what all models film in a thread, so that who asks first need not wait until diffusers is loaded."""
+
+    def read() -> None:
+        for name in model_names():
+            with suppress(InputError):
+                capabilities_named(name)
+
+    thread = threading.Thread(target=read, name="kinema-models", daemon=True)
+    thread.start()
+    return thread
+
+
 def _changed_at(entry: ModelEntry) -> float:
     if entry.is_upstream:
         return 0.0

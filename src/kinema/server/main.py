@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
+from kinema.engines.catalog import read_ahead
 from kinema.errors import OutputError
 from kinema.server.app import create_app
 from kinema.server.connections import BoundedProtocol, raise_file_limit
@@ -77,6 +78,7 @@ def serve(settings: Settings, listener: socket.socket, *, workers: int = 1, key_
         signal.signal(name, stop)
     print(f"Kinema is at {address}  (Studio; API at {address}/v1, described at {address}/docs)", flush=True)
     print(key_line, flush=True)
+    read_ahead()
     pool = WorkerPool(settings, workers)
     pool.start()
     try:
