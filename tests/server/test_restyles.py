@@ -24,7 +24,7 @@ from kinema.server.settings import Settings
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv("KINEMA_MODELS", str(tmp_path / "models.toml"))
     folder = make_tiny("wan-vace", tmp_path / "vace")
-    save_entry(ModelEntry(name="vace", source=str(folder), arguments={"max_sequence_length": 16}))
+    save_entry(ModelEntry(name="vace", source=str(folder), lora_files={"film": "/nowhere.safetensors"}))
     app = create_app(Settings(data=tmp_path / "data", threads=1))
     with TestClient(app, headers={"authorization": f"Bearer {app.state.services.auth.first()}"}) as made:
         yield made
@@ -51,3 +51,16 @@ def test_a_state_is_painted_by_an_open_model(client: TestClient) -> None:
     assert video["kinema"]["has_state"] and video["kinema"]["settings"]["control"] == "depth"
     shown = client.get(f"/v1/videos/{id}/content?variant=state").json()
     assert [one["kind"] for one in shown["entities"]] == [one["kind"] for one in state["entities"]]
+
+
+def test_only_named_loras_may_be_asked_for(client: TestClient) -> None:
+    """Never a file by its path."""
+    body = {"prompt": "a lighthouse", "model": "vace", "seconds": 0.5, "size": "32x32"}
+    for name in ("/etc/passwd", "other"):
+        answer = client.post("/v1/videos", json={**body, "loras": [{"name": name}]})
+        assert answer.status_code == 400 and "one of vace's: film" in answer.json()["error"]["message"], answer.text
+    answer = client.post("/v1/videos", json={**body, "loras": [{"name": "film", "scale": 0.5}]})
+    services = client.app.state.services  # type: ignore[attr-defined]
+    assert services.queue.get(answer.json()["id"], None).request["loras"] == [["film", 0.5]]
+    refused = client.post("/v1/videos", json={**body, "size": "64x64", "model": "kinema-tiny", "loras": [{"name": "film"}]})
+    assert refused.status_code == 400 and "it has none" in refused.json()["error"]["message"]

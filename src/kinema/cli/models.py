@@ -47,6 +47,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     one.add_argument("--compile", action="store_true", help="compile the transformer, minutes at its first film")
     one.add_argument("--cache", default="", choices=("first-block",), help="skip steps that change little")
     one.add_argument("--lora", action="append", default=[], metavar="FILE=SCALE", help="a LoRA file; may be repeated")
+    one.add_argument(
+        "--offer-lora",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a LoRA that requests may ask for; may be repeated",
+    )
     one.add_argument("--device", default="", help=f"{DEVICE_HELP} (default: as the command says that films)")
     one.add_argument("--upstream-model", default="", metavar="NAME", help="its name on the other server")
     one.add_argument(
@@ -142,7 +149,8 @@ def _add(arguments: argparse.Namespace) -> int:
     entry = ModelEntry(
         name=name, source=source, dtype=arguments.dtype, quantize=arguments.quantize, offload=arguments.offload,
         compile=arguments.compile, cache=arguments.cache, device=arguments.device, aliases=tuple(arguments.alias),
-        loras=tuple(parse_lora(text) for text in arguments.lora), upstream_model=arguments.upstream_model,
+        loras=tuple(parse_lora(text) for text in arguments.lora),
+        lora_files=dict(map(_offered, arguments.offer_lora)), upstream_model=arguments.upstream_model,
         key_variable=arguments.key_variable, lost=arguments.lost, idempotent=arguments.idempotent,
     )  # fmt: skip
     entry = absolute(entry)
@@ -157,6 +165,14 @@ def _add(arguments: argparse.Namespace) -> int:
         print(f"its license: {one.license.name} {one.license.link}".rstrip())
     print(f"try it: kinema models check {entry.name}")
     return 0
+
+
+def _offered(text: str) -> tuple[str, str]:
+    """'film=film.safetensors' -> its name and its whole path."""
+    name, _, file = text.partition("=")
+    if not name or not Path(file).is_file():
+        raise InputError(f"--offer-lora {text!r}: expected NAME=FILE with a file that exists, such as film=film.safetensors")
+    return name, str(Path(file).resolve())
 
 
 def _fetched(name: str) -> str:

@@ -144,8 +144,8 @@ class Capabilities:
 
     engine: "kinema", "diffusers" or "upstream". size: the usual (width, height) in pixels. multiple: sides are whole multiples of
     so many pixels. most_pixels: the largest picture. fps: frames a second that it films; other rates are made of them. seconds:
-    the usual length. controls: what of a scene can steer it. memory_bytes: of the loaded weights. seconds_per_second: measured on
-    this machine, of the usual size and steps. reading: how files are read for it.
+    the usual length. controls: what of a scene can steer it. lora_names: LoRA that it has under a name. memory_bytes: of the
+    loaded weights. seconds_per_second: measured on this machine, of the usual size and steps. reading: how files are read for it.
     """
 
     model: str
@@ -169,6 +169,7 @@ class Capabilities:
     controls: tuple[Control, ...] = ()
     sound: bool = False
     loras: bool = False
+    lora_names: tuple[str, ...] = ()
     state: bool = False
     license: License = field(default_factory=License)
     memory_bytes: int | None = None

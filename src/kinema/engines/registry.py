@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "aliases": (list, 'a list of names, such as ["sora-2"]'),
     "loras": (list, 'a list of files, such as ["film.safetensors=0.8"]'),
     "license": (dict, 'a table, such as { name = "apache-2.0" }'),
+    "lora_files": (dict, 'a table of files by name, such as { film = "film.safetensors" }'),
     "arguments": (dict, "a table, such as { max_sequence_length = 16 }"),
     "seconds_per_second": ((int, float), "a number"),
     "memory_bytes": (int, "a whole number"),
@@ -51,8 +52,8 @@ class ModelEntry:
     source: a folder of diffusers, or the address of a server with /v1/videos. aliases: other names by which requests may ask for
     it. device: of this model alone; "" as the command says. upstream_model: its name on the other server; key_variable: the
     environment variable that holds the key for it; lost: what happens to a video that it lost or may have lost; idempotent: whether
-    it knows idempotency keys. arguments: further arguments of the pipeline's call. weights_sha256, seconds_per_second,
-    memory_bytes: as `kinema models check` measured them.
+    it knows idempotency keys. lora_files: LoRA that requests may ask for by name. arguments: further arguments of the pipeline's
+    call. weights_sha256, seconds_per_second, memory_bytes: as `kinema models check` measured them.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ModelEntry:
     aliases: tuple[str, ...] = ()
     loras: tuple[Lora, ...] = ()
     license: License | None = None
+    lora_files: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     upstream_model: str = ""
     key_variable: str = ""
@@ -99,7 +101,11 @@ class ModelEntry:
         lines = [f"[models.{_quoted(self.name) if '.' in self.name else self.name}]"]
         for one in fields(self):
             value = getattr(self, one.name)
-            if one.name in ("name", "license", "arguments") or value in ("", None, (), False) or value == one.default:
+            if (
+                one.name in ("name", "license", "lora_files", "arguments")
+                or value in ("", None, (), False)
+                or value == one.default
+            ):
                 continue
             if one.name == "loras":
                 value = [f"{lora.source}={lora.scale:g}" for lora in value]
@@ -107,6 +113,8 @@ class ModelEntry:
         if self.license is not None:
             named = {one.name: getattr(self.license, one.name) for one in fields(License) if getattr(self.license, one.name)}
             lines.append(f"license = {_value(named)}")
+        if self.lora_files:
+            lines.append(f"lora_files = {_value(dict(self.lora_files))}")
         if self.arguments:
             lines.append(f"arguments = {_value(dict(self.arguments))}")
         return "\n".join(lines) + "\n"

@@ -117,7 +117,7 @@ class DiffusersEngine:
         """Film one pass of the pipeline: a workflow that it has a class for."""
         call = self._calls[request.workflow]
         pipeline = self._pipeline(call)
-        self._set_loras(pipeline, (*self.entry.loras, *request.loras))
+        self._set_loras(pipeline, (*self.entry.loras, *map(self._lora_file, request.loras)))
         steps = request.steps or self.family.steps
         arguments = self._arguments(pipeline, call, request, plan, steps)
         passes = self.family.passes(plan.frames)
@@ -257,6 +257,10 @@ class DiffusersEngine:
         if self.entry.cache == "first-block":
             pipeline.transformer.enable_cache(require_diffusers().FirstBlockCacheConfig(threshold=0.05))
 
+    def _lora_file(self, lora: Lora) -> Lora:
+        """A LoRA by its name, as its file; by its file, itself."""
+        return replace(lora, source=self.entry.lora_files.get(lora.source, lora.source))
+
     def _set_loras(self, pipeline: Any, loras: tuple[Lora, ...]) -> None:
         """Load and weigh exactly these LoRA files; those of the film before are dropped."""
         if loras == self._adapters:
@@ -321,7 +325,8 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         steps=family.steps, guidance=family.guidance, negative_prompt="negative_prompt" in takes, sound=family.sound,
         strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
         controls=controls_of(calls),
-        loras=hasattr(pipeline, "load_lora_weights"), license=entry.license or license, memory_bytes=folder.bytes,
+        loras=hasattr(pipeline, "load_lora_weights"),
+        lora_names=tuple(entry.lora_files), license=entry.license or license, memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ OFFICIAL_NAME = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
 OFFICIAL_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1080x1920", "1920x1080")
 """Names and sizes that unmodified clients ask for; the default model answers with a size near, and the video says so."""
 MOST_SECONDS = 600.0
-MOST_CHARACTERS, MOST_KEYFRAMES, MOST_PARTS, MOST_TAGS, MOST_TITLE = 16, 64, 100, 32, 200
+MOST_CHARACTERS, MOST_KEYFRAMES, MOST_PARTS, MOST_TAGS, MOST_TITLE, MOST_LORAS = 16, 64, 100, 32, 200, 8
 USUAL_STEPS = 16
 """The number of sampler steps that pixel-seconds are defined at; more frames or steps cost proportionally more."""
 
@@ -93,6 +93,13 @@ class Guides(Body):
     )
 
 
+class NamedLora(Body):
+    """A LoRA that the model has under a name (`lora_names` of its capabilities)."""
+
+    name: Text
+    scale: float = Field(1.0, ge=-4, le=4, description="how much of it is added")
+
+
 class Blend(Body, extra="ignore"):
     a: Reference = Field(description="a video")
     b: Reference = Field(description="a video")
@@ -103,6 +110,9 @@ class CreateVideo(VideoRequest):
     seconds: Length = None
     fps: float | None = Field(None, ge=1, le=120, description="frames a second")
     negative_prompt: Text = Field("", description="what is not to be seen, for models that take it")
+    loras: list[NamedLora] | None = Field(
+        None, max_length=MOST_LORAS, examples=[[{"name": "film", "scale": 0.8}]], description="LoRA of the model, by name"
+    )
     input_reference: Reference | None = Field(None, description="the first picture")
     last: Reference | None = Field(None, description="the last picture")
     keyframes: list[Keyframe] | None = Field(

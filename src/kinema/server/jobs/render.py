@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kinema import api
-from kinema.engines.protocol import Engine
+from kinema.engines.protocol import Engine, Lora
 from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.checkpoint import WindowCheckpoint
@@ -144,7 +144,8 @@ def _generate(request: dict[str, Any], load: Load, arguments: dict[str, Any]) ->
     return api.generate(
         request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
-        pictures=pictures, negative_prompt=request.get("negative_prompt", ""), **arguments,
+        pictures=pictures, negative_prompt=request.get("negative_prompt", ""),
+        loras=[Lora(source=name, scale=scale) for name, scale in request.get("loras") or ()], **arguments,
     )[0]  # fmt: skip
 
 

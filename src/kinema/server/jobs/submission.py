@@ -157,6 +157,12 @@ class Submission:
             usual.check_film(request["seconds"], request["fps"], (width, height), mend="pass fps={fps:g}")
         if given.negative_prompt:
             request["negative_prompt"] = given.negative_prompt
+        names = capabilities_named(model).lora_names
+        for i, lora in enumerate(given.loras or []):
+            if lora.name not in names:
+                raise refuse(f"loras[{i}].name", lora.name, f"one of {model}'s: {', '.join(names) or 'it has none'}")
+        if given.loras:
+            request["loras"] = [[lora.name, lora.scale] for lora in given.loras]
         capabilities_named(model).check(_asked_of_engine(request))
         sources = [reference["video"] for reference in shown if "video" in reference]
         return self._job(
