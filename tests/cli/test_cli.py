@@ -20,8 +20,9 @@ from PIL import Image
 
 from kinema import api
 from kinema.autoencoder import Autoencoder, AutoencoderConfig, save_autoencoder
+from kinema.cli import options
 from kinema.cli.main import main
-from kinema.inference import canvas_io
+from kinema.inference import canvas_io, sampling
 from kinema.inference.limits import sizes_of
 from kinema.media import Clip
 from kinema.models.config import DenoiserConfig
@@ -212,7 +213,8 @@ def test_models(weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         (["--seconds", "1e9"], "GB"),
         (["--seconds", "four"], "expected a number"),
         (["--fps", "1000"], "films 8 to 32"),
-        (["--steps", "0"], "num_plan_steps 0: expected 1 to 1000"),
+        (["--steps", "0"], "--steps: '0': expected 1 to 1000"),
+        (["--candidates", "17"], "--candidates: '17': expected 1 to 16"),
         (["--steps", "2.5"], "expected a whole number"),
         (["--guidance", "-1"], "expected 0 to 20"),
         (["--seed", "-1"], "expected 0 to"),
@@ -431,3 +433,7 @@ def test_a_reader_that_leaves_ends_it_quietly(weights: Path) -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_the_most_steps_and_candidates_are_those_of_the_sampler() -> None:
+    assert (options.MOST_STEPS, options.MOST_CANDIDATES) == (sampling.MOST_STEPS, sampling.MOST_CANDIDATES)

@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kinema.models.hub import Model
 
 
+MOST_STEPS, MOST_CANDIDATES = 1000, 16
+"""As many as a sampler takes (`kinema.inference.sampling`, which a test compares)."""
 MOST = 1e9
 """More than any number that makes sense here, and small enough to count frames with."""
 
@@ -46,6 +48,18 @@ def whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number") from None
+
+
+def up_to(most: int) -> Callable[[str], int]:
+    """A whole number from 1 to `most`."""
+
+    def parse(text: str) -> int:
+        value = whole(text)
+        if not 1 <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected 1 to {most}")
+        return value
+
+    return parse
 
 
 def seed(text: str) -> int:
@@ -121,9 +135,12 @@ def add_model(
     )
     add_device(parser)
     parser.add_argument("--seed", type=seed, default=0, help="the same seed on the same machine gives the same clip")
-    parser.add_argument("--steps", type=whole, default=None, help=steps)
+    parser.add_argument("--steps", type=up_to(MOST_STEPS), default=None, help=steps)
     parser.add_argument(
-        "--candidates", type=whole, default=None, help="plans of which the best is filmed; they share the steps (default: 4)"
+        "--candidates",
+        type=up_to(MOST_CANDIDATES),
+        default=None,
+        help="plans of which the best is filmed; they share the steps (default: 4)",
     )
     parser.add_argument("--guidance", type=number, default=None, help="how hard the text pulls (default: 2; 1: not at all)")
     parser.add_argument("--strict", action="store_true", help="refuse words that the model does not know")

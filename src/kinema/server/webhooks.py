@@ -211,14 +211,16 @@ class Webhooks:
             self._stop.wait(0.5)
 
     def deliver(self) -> bool:
-        """Send all due deliveries concurrently, each within TIMEOUT_S. Returns whether there was any."""
+        """Send due deliveries concurrently, each within TIMEOUT_S, of each webhook in turn, so that one that hangs does not hold up
+        the others. Returns whether there was any."""
         with self.database.reading() as db:
             now = self.database.now(db)
+            turn = func.row_number().over(partition_by=deliveries.c.webhook, order_by=deliveries.c.next_at)
             query = (
                 select(deliveries, *(webhooks.c[name] for name in ("url", "secret", "old_secret", "old_secret_until")))
                 .join(webhooks, webhooks.c.id == deliveries.c.webhook)
                 .where(deliveries.c.done_at.is_(None), deliveries.c.next_at <= now)
-                .order_by(deliveries.c.next_at)
+                .order_by(turn, deliveries.c.next_at)
                 .limit(AT_ONCE)
             )
             due = db.execute(query).all()
