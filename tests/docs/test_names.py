@@ -83,6 +83,7 @@ def codes(path: Path) -> list[str]:
 def test_names_of_a_document_exist(path: Path) -> None:
     found = codes(path)
     dotted = [code for code in found if re.fullmatch(r"kinema(\.\w+)+", code) or CLASS.fullmatch(code)]
+    dotted = [code for code in dotted if not code.endswith("Pipeline")]  # of diffusers; tests/engines looks at those
     missing = sorted({name for name in dotted if not exists(name)})
     assert not missing, f"the package has no {', '.join(missing)}"
     files = {code for code in found if re.fullmatch(r"[\w/]+\.py", code)}
