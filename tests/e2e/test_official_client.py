@@ -17,9 +17,9 @@ from tests.e2e.conftest import Running
 
 from kinema.inference import limits
 from kinema.media import Clip
+from kinema.models.hub import find, read_config
 from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene
-from kinema.server.api.video_schema import find_config
 
 openai = pytest.importorskip("openai", reason="needs the openai package")
 
@@ -59,8 +59,8 @@ def test_what_unmodified_code_asks_for(client: Any) -> None:
     """The defaults of the service that ended: its model's name, its sizes; the answer says what was done instead."""
     video = client.videos.create(prompt="a blue box", model="sora-2", seconds="4", size="1280x720")
     assert video.status == "queued" and video.model == "kinema-tiny"
-    near = limits.fitted_size(find_config("kinema-tiny"), 1280, 720)
-    assert video.size == "x".join(map(str, near)) and near[1] == find_config("kinema-tiny").height
+    near = limits.fitted_size(read_config(find("kinema-tiny")), 1280, 720)
+    assert video.size == "x".join(map(str, near)) and near[1] == read_config(find("kinema-tiny")).height
     assert "sora-2 does not exist any more" in video.model_extra["kinema"]["notes"][0]
     assert client.videos.delete(video.id).deleted
     with pytest.raises(openai.NotFoundError):

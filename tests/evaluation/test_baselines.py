@@ -13,11 +13,15 @@ from kinema.evaluation.tasks.surprise import SURPRISE
 
 JUDGED = [task for task in TASKS.values() if task.gate]
 
+JUDGED_TOGETHER = ("distribution",)
+"""Tasks whose score needs a crowd of examples."""
+
 
 def answers(task: ArenaTask, model: Evaluated) -> list[Result]:
-    """Of half of the examples that the gate takes, which is enough to part truth from baselines."""
+    """Of half of the examples that the gate takes, which is enough to part truth from baselines where each is judged by itself."""
     found = []
-    for item in task.examples("quick")[: -(-task.gate // 2)]:
+    wanted = task.gate if task.name in JUDGED_TOGETHER else -(-task.gate // 2)
+    for item in task.examples("quick")[:wanted]:
         result = task.evaluate(model, item)
         if result is not None:
             found.append({**result, "item": item})
