@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 pytest.importorskip("playwright", reason="needs playwright: pip install -e '.[dev]'")
-pytest.importorskip("diffusers", reason="needs kinema[open]")
+pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
 
 from playwright.sync_api import Page, expect
 from tests.e2e.browser import PHONE, QUICK, choose, go, latest, picture, signed_in
 from tests.e2e.conftest import Opens, Running, start, stop, until
-from tests.e2e.open_model import save_tiny_wan
+
+from kinema.engines.diffusers.tiny.models import make_tiny
 
 LICENSE = {
     "name": "apache-2.0",
@@ -27,7 +28,7 @@ LICENSE = {
     "territory": "everywhere but on the moon",
     "revenue": "up to 10 million dollars a year",
 }
-AXE = os.environ.get("KINEMA_AXE", "/tmp/chr/package/axe.min.js")
+AXE = os.environ.get("KINEMA_AXE", "")
 """A file of axe-core, as the npm package has it."""
 
 
@@ -35,7 +36,7 @@ AXE = os.environ.get("KINEMA_AXE", "/tmp/chr/package/axe.min.js")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that films with Kinema's models and with an open one named wan."""
     folder = tmp_path_factory.mktemp("open")
-    save_tiny_wan(folder / "wan")
+    make_tiny("wan", folder / "wan")
     named = ", ".join(f'{name} = "{text}"' for name, text in LICENSE.items())
     (folder / "models.toml").write_text(
         f'[models.wan]\nsource = "{folder / "wan"}"\nlicense = {{ {named} }}\nseconds_per_second = 12.5\n'
