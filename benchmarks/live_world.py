@@ -30,7 +30,7 @@ from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load
 from kinema.playground import Episode, SceneDistribution, simulate, tiny
-from kinema.playground.physics import Actor, Cast, PhysicsWorld
+from kinema.playground.physics import Actor, EpisodeSetup, PhysicsWorld
 from kinema.playground.policies import push, seek
 from kinema.scene.encoding import encode_reward
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
@@ -288,7 +288,9 @@ def physics_of(scene: Scene) -> PhysicsWorld:
                 angle=float(scene.angle[-1, k]), motor=speed if kind == "car" and abs(speed) > 0.3 else 0.0,
             )
         )  # fmt: skip
-    cast = Cast(view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors)
+    cast = EpisodeSetup(
+        view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors
+    )
     return PhysicsWorld(cast, FPS)
 
 

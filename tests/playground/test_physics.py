@@ -7,7 +7,7 @@ import pytest
 
 from kinema.errors import InputError
 from kinema.playground import Episode, SceneDistribution, full, is_held_out, one_shape, simulate, tiny, two_shapes
-from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, Cast, PhysicsWorld
+from kinema.playground.physics import GRAVITY, SIDE_DAMPING, Actor, EpisodeSetup, PhysicsWorld
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import acting
 from kinema.playground.tasks import pole_gap
@@ -22,8 +22,8 @@ def episodes(request: pytest.FixtureRequest) -> list[Episode]:
     return [simulate(DIETS[request.param], seed, fps=16, num_frames=48) for seed in range(60)]
 
 
-def side_room(*actors: Actor, tumble: bool = False) -> Cast:
-    return Cast(view="side", background="lab", room_width=10.0, scenario="move", actors=list(actors), tumble=tumble)
+def side_room(*actors: Actor, tumble: bool = False) -> EpisodeSetup:
+    return EpisodeSetup(view="side", background="lab", room_width=10.0, scenario="move", actors=list(actors), tumble=tumble)
 
 
 def ball(x: float, y: float, **more: float) -> Actor:
@@ -168,7 +168,7 @@ def test_a_bounce_keeps_the_material_s_share_of_speed(material: str, share: floa
 def test_a_collision_conserves_momentum() -> None:
     light = Actor(kind="ball", color="red", material="plain", size=0.85, x=2.5, y=5.0, vx=5.0)
     heavy = Actor(kind="ball", color="blue", material="heavy", size=0.85, x=6.0, y=5.2)
-    cast = Cast(view="top", background="lab", room_width=10.0, scenario="hit", actors=[light, heavy])
+    cast = EpisodeSetup(view="top", background="lab", room_width=10.0, scenario="hit", actors=[light, heavy])
     world = PhysicsWorld(cast, 128)
     mass = np.array([body.mass for body in world.bodies])
     momentum = []

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kinema.playground import Episode, SceneDistribution, simulate
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import Cast, PhysicsWorld
+from kinema.playground.physics import EpisodeSetup, PhysicsWorld
 from kinema.playground.renderer import render_scene
 from kinema.scene.geometry import DEFAULT_CAMERA
 from kinema.scene.scene import Scene
@@ -72,17 +72,17 @@ def true_frames(scene: Scene) -> Frames:
     return np.asarray(render_scene(scene, height=SIDE, width=SIDE))
 
 
-def enact(cast: Cast, actions: Floats, *, fps: float = FPS, slots: int = 4) -> Scene:
-    """What physics makes of a cast when its robot does this, as many frames as actions."""
-    world = PhysicsWorld(cast, fps)
+def enact(setup: EpisodeSetup, actions: Floats, *, fps: float = FPS, slots: int = 4) -> Scene:
+    """What physics makes of an episode when its robot does this, as many frames as actions."""
+    world = PhysicsWorld(setup, fps)
     path = [world.rows()]
     for action in actions[:-1]:
         world.step((float(action[0]), float(action[1])))
         path.append(world.rows())
     track = np.asarray(path, np.float32)
     camera = np.tile(np.array(DEFAULT_CAMERA, np.float32), (len(track), 1))
-    seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
-    return to_scene(cast, track, seen, camera, fps, slots)
+    seen, _ = visible(setup, track[:, :, 0], track[:, :, 1], camera, 1.0)
+    return to_scene(setup, track, seen, camera, fps, slots)
 
 
 def straight(scene: Scene, known: int) -> tuple[Floats, Floats]:

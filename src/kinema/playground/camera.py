@@ -11,14 +11,14 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.playground.physics import SCENERY, Cast
+from kinema.playground.physics import SCENERY, EpisodeSetup
 from kinema.playground.scene_distribution import SceneDistribution
 from kinema.scene.geometry import HALF_HEIGHT, MIDDLE, MOVER_BODY, ROOM_HEIGHT, SOLID
 from kinema.types import Floats
 
 
 def shoot(
-    distribution: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random
+    distribution: SceneDistribution, cast: EpisodeSetup, x: Floats, y: Floats, fps: float, rng: Random
 ) -> tuple[Floats, tuple[int, ...]]:
     """Camera [T, 3] and the frames at which a new shot starts."""
     frames = len(x)
@@ -36,7 +36,7 @@ def shoot(
 
 
 def _shot(
-    distribution: SceneDistribution, cast: Cast, x: Floats, y: Floats, fps: float, rng: Random, cut_to: bool
+    distribution: SceneDistribution, cast: EpisodeSetup, x: Floats, y: Floats, fps: float, rng: Random, cut_to: bool
 ) -> Floats:
     frames, width, lead = len(x), cast.room_width, cast.lead
     move = "still"
@@ -88,7 +88,7 @@ def _disc() -> NDArray[np.float32]:
 POINTS = _disc()
 
 
-def visible(cast: Cast, x: Floats, y: Floats, camera: Floats, aspect: float) -> tuple[Floats, Floats]:
+def visible(cast: EpisodeSetup, x: Floats, y: Floats, camera: Floats, aspect: float) -> tuple[Floats, Floats]:
     """Share of every entity that is inside the picture and not behind a screen, [T, K]; and inside the picture alone."""
     actors = cast.actors
     rx = np.array([a.size * (SOLID[a.kind].across if a.kind in SCENERY else MOVER_BODY) for a in actors], np.float32)

@@ -11,7 +11,7 @@ from random import Random
 
 from kinema.playground.events import Event
 from kinema.playground.motions import Clause, Motions
-from kinema.playground.physics import Cast
+from kinema.playground.physics import EpisodeSetup
 from kinema.playground.tasks import Task
 from kinema.playground.vocabulary import (
     FROM,
@@ -47,7 +47,7 @@ class Captions:
 
 
 def write_captions(
-    scene: Scene, events: tuple[Event, ...], cast: Cast, cuts: tuple[int, ...], task: Task | None, rng: Random
+    scene: Scene, events: tuple[Event, ...], cast: EpisodeSetup, cuts: tuple[int, ...], task: Task | None, rng: Random
 ) -> Captions:
     """The captions of one clip."""
     writer = _Writer(scene, events, cast, cuts, rng)
@@ -58,7 +58,9 @@ def write_captions(
 class _Writer:
     """One clip's words."""
 
-    def __init__(self, scene: Scene, events: tuple[Event, ...], cast: Cast, cuts: tuple[int, ...], rng: Random) -> None:
+    def __init__(
+        self, scene: Scene, events: tuple[Event, ...], cast: EpisodeSetup, cuts: tuple[int, ...], rng: Random
+    ) -> None:
         self.scene, self.cast, self.cuts, self.rng = scene, cast, cuts, rng
         self.motions = Motions(scene, events, cast, rng)
         self.clauses = self.motions.timeline()

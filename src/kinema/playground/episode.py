@@ -16,7 +16,7 @@ from kinema.errors import InputError
 from kinema.playground.camera import shoot, visible
 from kinema.playground.captions import Captions, write_captions
 from kinema.playground.events import Event, find_events
-from kinema.playground.physics import Cast, PhysicsWorld
+from kinema.playground.physics import EpisodeSetup, PhysicsWorld
 from kinema.playground.policies import choose_policy
 from kinema.playground.scenarios import draw_cast
 from kinema.playground.scene_distribution import SceneDistribution
@@ -82,7 +82,7 @@ def simulate(distribution: SceneDistribution, seed: int, *, fps: float = 32.0, n
     )
 
 
-def find_task(cast: Cast, robot: int | None, rng: Random) -> Task | None:
+def find_task(cast: EpisodeSetup, robot: int | None, rng: Random) -> Task | None:
     """A task that this scene can pose: the one its script has in mind, else one at random; None without a robot. Where the robot
     does now this, now that, every task that can be posed is as likely."""
     if robot is None:
@@ -104,7 +104,7 @@ def find_task(cast: Cast, robot: int | None, rng: Random) -> Task | None:
     return Task(verb="touch", color=cast.actors[thing].color, kind=cast.actors[thing].kind)
 
 
-def to_scene(cast: Cast, track: Floats, seen: Floats, camera: Floats, fps: float, slots: int) -> Scene:
+def to_scene(cast: EpisodeSetup, track: Floats, seen: Floats, camera: Floats, fps: float, slots: int) -> Scene:
     """The scene state with empty slots last; track: [T, entities, 5]."""
     frames, count = track.shape[:2]
     full = np.zeros((5, frames, slots), np.float32)

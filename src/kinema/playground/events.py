@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.playground.physics import SCENERY, Cast, Contact
+from kinema.playground.physics import SCENERY, Contact, EpisodeSetup
 from kinema.playground.tasks import at_flag
 from kinema.scene.geometry import FLOOR, SOLID
 from kinema.types import Floats
@@ -42,7 +42,7 @@ class Event:
 
 
 def find_events(
-    cast: Cast, contacts: list[Contact], path: Floats, visible: Floats, window: Floats, fps: float
+    cast: EpisodeSetup, contacts: list[Contact], path: Floats, visible: Floats, window: Floats, fps: float
 ) -> tuple[Event, ...]:
     """All events in order of time; path: [T, K, 5] of x, y, vx, vy, angle."""
     last = (len(path) - 1) / fps
@@ -57,7 +57,7 @@ def find_events(
     return tuple(events)
 
 
-def _from_contacts(cast: Cast, contacts: list[Contact]) -> list[Event]:
+def _from_contacts(cast: EpisodeSetup, contacts: list[Contact]) -> list[Event]:
     events: list[Event] = []
     recent: dict[tuple[int, int, str], float] = {}
     for c in contacts:
@@ -79,7 +79,7 @@ def _first(mask: NDArray[np.bool_]) -> int | None:
     return at if mask[at] else None
 
 
-def _motion(cast: Cast, slot: int, path: Floats, fps: float) -> list[Event]:
+def _motion(cast: EpisodeSetup, slot: int, path: Floats, fps: float) -> list[Event]:
     """roll, fall and stop."""
     events: list[Event] = []
     actor = cast.actors[slot]
@@ -105,7 +105,7 @@ def _motion(cast: Cast, slot: int, path: Floats, fps: float) -> list[Event]:
     return events
 
 
-def _flags(cast: Cast, slot: int, path: Floats, fps: float) -> list[Event]:
+def _flags(cast: EpisodeSetup, slot: int, path: Floats, fps: float) -> list[Event]:
     """reach_flag: the first time a mover comes to a flag that it did not start at."""
     events = []
     for other, flag in enumerate(cast.actors):
@@ -117,7 +117,7 @@ def _flags(cast: Cast, slot: int, path: Floats, fps: float) -> list[Event]:
     return events
 
 
-def _view(cast: Cast, slot: int, path: Floats, visible: Floats, window: Floats, fps: float) -> list[Event]:
+def _view(cast: EpisodeSetup, slot: int, path: Floats, visible: Floats, window: Floats, fps: float) -> list[Event]:
     """pass_behind and come_out for screens, leave_view and enter_view for the picture's edge."""
     events: list[Event] = []
     inside = window[:, slot]
@@ -144,7 +144,7 @@ def _view(cast: Cast, slot: int, path: Floats, visible: Floats, window: Floats, 
     return events
 
 
-def _pushes(cast: Cast, contacts: list[Contact], path: Floats, fps: float) -> list[Event]:
+def _pushes(cast: EpisodeSetup, contacts: list[Contact], path: Floats, fps: float) -> list[Event]:
     """push: a robot or car stays in touch with a thing and both move along for at least 0.3 s."""
     events: list[Event] = []
     need = max(2, round(0.3 * fps))

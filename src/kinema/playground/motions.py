@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from kinema.playground.events import Event
-from kinema.playground.physics import SCENERY, Cast
+from kinema.playground.physics import SCENERY, EpisodeSetup
 from kinema.playground.vocabulary import FALLS, FLIES, GROUND_VERBS, HITS, LANDS, SLIDES, TOP_VERBS
 from kinema.scene.geometry import FLOOR, SOLID
 from kinema.scene.scene import KINDS, Scene
@@ -29,7 +29,7 @@ class Clause:
 class Motions:
     """Reads the motions of one clip."""
 
-    def __init__(self, scene: Scene, events: tuple[Event, ...], cast: Cast, rng: Random) -> None:
+    def __init__(self, scene: Scene, events: tuple[Event, ...], cast: EpisodeSetup, rng: Random) -> None:
         self.scene, self.events, self.cast, self.rng = scene, events, cast, rng
         self.side = scene.view == "side"
         self.second = max(1, min(scene.num_frames, round(scene.fps)))

@@ -61,7 +61,7 @@ class Actor:
 
 
 @dataclass(kw_only=True)
-class Cast:
+class EpisodeSetup:
     """A scene before the first frame; actors in slot order. lead: the slot the scene is about; load: what the lead meets."""
 
     view: str
@@ -90,7 +90,7 @@ class Contact:
 class PhysicsWorld:
     """The bodies of one scene. `step` moves them by one frame; `row` reads them."""
 
-    cast: Cast
+    cast: EpisodeSetup
     fps: float
     time_s: float = 0.0
     contacts: list[Contact] = field(default_factory=list)

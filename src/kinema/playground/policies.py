@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from random import Random
 
-from kinema.playground.physics import Cast, Rows
+from kinema.playground.physics import EpisodeSetup, Rows
 
 RobotPolicy = Callable[[Rows], tuple[float, float]]
 
@@ -110,7 +110,7 @@ def restless(robot: int, others: list[int], rng: Random, fps: float, side: bool)
     return act
 
 
-def choose_policy(cast: Cast, rng: Random, fps: float) -> tuple[int | None, RobotPolicy]:
+def choose_policy(cast: EpisodeSetup, rng: Random, fps: float) -> tuple[int | None, RobotPolicy]:
     """The robot's slot, if there is one, and what it does."""
     robots = [slot for slot, actor in enumerate(cast.actors) if actor.kind == "robot"]
     if not robots:

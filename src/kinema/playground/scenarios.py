@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from kinema.errors import InputError
-from kinema.playground.physics import SCENERY, Actor, Cast
+from kinema.playground.physics import SCENERY, Actor, EpisodeSetup
 from kinema.playground.scene_distribution import SceneDistribution, is_held_out
 from kinema.playground.scene_sampler import MOVERS, SceneSampler, any_overlap, rank, weighted_choice
 from kinema.playground.tasks import Task
@@ -18,7 +18,7 @@ FREE = ("ball", "box", "triangle", "star")
 """Kinds without an engine."""
 
 
-def draw_cast(distribution: SceneDistribution, rng: Random) -> Cast:
+def draw_cast(distribution: SceneDistribution, rng: Random) -> EpisodeSetup:
     """One scene of the scene distribution, actors in canonical slot order: by kind, then color; no two share both."""
     for _ in range(TRIES):
         cast = _draw(distribution, rng)
@@ -30,7 +30,7 @@ def draw_cast(distribution: SceneDistribution, rng: Random) -> Cast:
     )
 
 
-def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
+def _draw(distribution: SceneDistribution, rng: Random) -> EpisodeSetup | None:
     """One attempt; None when the drawn things do not fit together."""
     view = weighted_choice(rng, distribution.views)
     scenario = weighted_choice(rng, _possible(distribution, view))
@@ -51,7 +51,7 @@ def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
     if script.must or not distribution.min_entities <= len(actors) <= distribution.max_entities or any_overlap(actors):
         return None
     order = sorted(range(len(actors)), key=lambda i: rank(actors[i]))
-    return Cast(
+    return EpisodeSetup(
         view=view,
         background=rng.choice(distribution.backgrounds),
         room_width=width,
@@ -64,7 +64,7 @@ def _draw(distribution: SceneDistribution, rng: Random) -> Cast | None:
     )
 
 
-def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Random) -> Cast:
+def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Random) -> EpisodeSetup:
     """A scene with a robot in which the task can be done; without a task, a robot among some things.
 
     What the task names is in the scene even if the scene distribution would not draw it.
@@ -86,7 +86,7 @@ def draw_task_cast(distribution: SceneDistribution, task: Task | None, rng: Rand
         if not any_overlap(script.actors):
             actors = sorted(script.actors, key=rank)
             lead = next(i for i, actor in enumerate(actors) if actor.kind == "robot")
-            return Cast(
+            return EpisodeSetup(
                 view=view,
                 background=rng.choice(distribution.backgrounds),
                 room_width=ROOM_HEIGHT,

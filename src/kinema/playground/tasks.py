@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kinema.errors import InputError, excerpt
-from kinema.playground.physics import Actor, Cast, Rows
+from kinema.playground.physics import Actor, EpisodeSetup, Rows
 from kinema.scene.geometry import SOLID
 from kinema.scene.scene import COLORS, KINDS
 
@@ -65,7 +65,7 @@ class Task:
             " or 'touch the COLOR KIND'"
         )
 
-    def slots(self, cast: Cast) -> tuple[int, int] | None:
+    def slots(self, cast: EpisodeSetup) -> tuple[int, int] | None:
         """(what moves, where it shall go) in this scene; None when the scene lacks one of them."""
         kinds = [actor.kind for actor in cast.actors]
         robot = kinds.index("robot") if "robot" in kinds else None
@@ -96,7 +96,7 @@ def at_flag(side: bool, dx: Any, dy: Any, mover: Actor, flag: Actor) -> Any:
 class Judge:
     """Rewards one task in one scene."""
 
-    def __init__(self, task: Task, cast: Cast, rows: Rows) -> None:
+    def __init__(self, task: Task, cast: EpisodeSetup, rows: Rows) -> None:
         slots = task.slots(cast)
         if slots is None:
             raise InputError(f"task '{task}' cannot be done in a scene without what it names")

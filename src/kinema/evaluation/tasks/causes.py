@@ -19,7 +19,7 @@ from kinema.evaluation.cases import Case, enact, true_frames
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_method_of, predict
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.scene.geometry import ROOM_HEIGHT, standing_y
 from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.statistics import bootstrap
@@ -41,7 +41,7 @@ def _pair(number: int) -> tuple[Case, Case]:
     load = Actor(kind=kind, color=other, material="plain", size=size, x=at + side * 2.3, y=rest)
     robot = Actor(kind="robot", color=color, material="plain", size=MEDIUM, x=at, y=standing_y("robot", MEDIUM))
     actors = [load, robot]
-    cast = Cast(
+    cast = EpisodeSetup(
         view="side", background=rng.choice(("field", "snow", "lab")), room_width=ROOM_HEIGHT, scenario="act", actors=actors
     )
     branches = []
@@ -128,7 +128,7 @@ def _losing(number: int) -> np.ndarray:
             kind="ball", color=color, material="plain", size=size, x=rng.uniform(2.0, 4.0), y=rng.uniform(4.5, 6.5),
             vx=rng.uniform(0.8, 1.6)
         )  # fmt: skip
-    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
+    cast = EpisodeSetup(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
     return true_frames(enact(cast, np.zeros((FRAMES, 2), np.float32)))
 
 

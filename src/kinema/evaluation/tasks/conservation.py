@@ -18,7 +18,7 @@ from kinema.evaluation.cases import FPS, Case, enact, straight
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.scene.geometry import ROOM_HEIGHT
 from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.types import Floats
@@ -48,7 +48,7 @@ def _meeting(seed: int) -> Case | None:
             colors, sizes, (right, left) if flip else (left, right), fast[::-1] if flip else fast, strict=True
         )
     ]
-    cast = Cast(
+    cast = EpisodeSetup(
         view="side",
         background=rng.choice(("field", "snow", "lab")),
         room_width=ROOM_HEIGHT,

@@ -16,7 +16,7 @@ import numpy as np
 from kinema.evaluation.cases import FPS, Case, enact
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.scene.geometry import ROOM_HEIGHT, standing_y
 from kinema.scene.scene import MEDIUM
 
@@ -27,7 +27,7 @@ ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 def _case(item: str) -> Case:
     robot = Actor(kind="robot", color="red", material="plain", size=MEDIUM, x=3.0, y=standing_y("robot", MEDIUM))
     ball = Actor(kind="ball", color="blue", material="plain", size=MEDIUM, x=7.0, y=standing_y("ball", MEDIUM))
-    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="act", actors=[ball, robot])
+    cast = EpisodeSetup(view="side", background="field", room_width=ROOM_HEIGHT, scenario="act", actors=[ball, robot])
     frames = 8 + round((1 / FPS if item == "first" else SECONDS) * FPS)
     acts = item in ("stepped", "first")
     actions = np.zeros((frames, 2), np.float32)

@@ -21,7 +21,7 @@ from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
 from kinema.playground import Episode, tiny
 from kinema.playground.parser import ParsedObject, parse_clip
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.scene.scene import COLORS, KINDS, MATERIALS, Scene
 from kinema.statistics import bootstrap, frechet_infinity, mmd_test, standardized
 from kinema.types import Frames
@@ -84,7 +84,9 @@ def _again(scene: Scene, rng: np.random.Generator) -> Scene:
                 angle=float(scene.angle[KNOWN - 1, k]),
             )
         )  # fmt: skip
-    cast = Cast(view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors)
+    cast = EpisodeSetup(
+        view=scene.view, background=scene.background, room_width=scene.room_width, scenario="still", actors=actors
+    )
     return enact(cast, np.zeros((FRAMES + 1, 2), np.float32)).frames(slice(1, None))
 
 

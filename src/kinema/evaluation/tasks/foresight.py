@@ -24,7 +24,7 @@ from kinema.evaluation.reading import frames_to_read, read_pictures, visible_thi
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval, skill
 from kinema.media import Clip
 from kinema.playground import Episode, tiny
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.playground.policies import restless
 from kinema.scene.geometry import ROOM_HEIGHT, standing_y
 from kinema.scene.scene import KINDS, MEDIUM, Scene
@@ -254,7 +254,7 @@ def _acting(seed: int) -> Case:
     far = robot.x + (3.0 if robot.x < 5 else -3.0)
     low = standing_y("ball", MEDIUM)
     ball = Actor(kind="ball", color=other, material="plain", size=MEDIUM, x=far, y=low if side else ROOM_HEIGHT - y)
-    cast = Cast(
+    cast = EpisodeSetup(
         view="side" if side else "top", background=rng.choice(("field", "desert", "lab")), room_width=ROOM_HEIGHT, scenario="act",
         actors=[ball, robot]
     )  # fmt: skip

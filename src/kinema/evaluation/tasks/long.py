@@ -19,7 +19,7 @@ from kinema.evaluation.cases import FPS, Case, enact
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.reading import read_pictures
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import KINDS, MEDIUM
 
@@ -42,7 +42,7 @@ def _base(number: int) -> Case:
     flag = Actor(
         kind="flag", color=other, material="plain", size=MEDIUM, x=rng.uniform(3.5, 6.5), y=standing_y("flag", MEDIUM)
     )
-    cast = Cast(
+    cast = EpisodeSetup(
         view="top", background=rng.choice(("field", "lab")), room_width=ROOM_HEIGHT, scenario="act", actors=[robot, flag]
     )
     robot.y, flag.y = rng.uniform(6.0, 8.0), rng.uniform(2.5, 4.5)

@@ -21,7 +21,7 @@ from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_w
 from kinema.playground import Episode, tiny
 from kinema.playground.camera import visible
 from kinema.playground.episode import to_scene
-from kinema.playground.physics import Actor, Cast, PhysicsWorld
+from kinema.playground.physics import Actor, EpisodeSetup, PhysicsWorld
 from kinema.scene.geometry import DEFAULT_CAMERA, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.types import Floats
@@ -46,7 +46,7 @@ def _waiting(gap_s: float, number: int) -> Case:
         Actor(kind="screen", color=dark, material="plain", size=LARGE, x=center, y=standing_y("screen", LARGE)),
     ]
     goal = center - rng.uniform(2.0, 3.2) * side
-    cast = Cast(
+    cast = EpisodeSetup(
         view="side",
         background=rng.choice(("field", "snow", "lab")),
         room_width=ROOM_HEIGHT,
@@ -87,7 +87,7 @@ def _waiting(gap_s: float, number: int) -> Case:
     )
 
 
-def _scene(cast: Cast, track: Floats) -> Scene:
+def _scene(cast: EpisodeSetup, track: Floats) -> Scene:
     camera = np.tile(np.array(DEFAULT_CAMERA, np.float32), (len(track), 1))
     seen, _ = visible(cast, track[:, :, 0], track[:, :, 1], camera, 1.0)
     return to_scene(cast, track, seen, camera, FPS, 4)
@@ -133,7 +133,9 @@ def _leaving(number: int) -> Case:
             kind="ball", color=rng.choice(COLORS), material="plain", size=size, x=rng.uniform(5.0, 7.5), y=standing_y("ball", size),
             vx=rng.uniform(3.0, 5.0)
         )  # fmt: skip
-        cast = Cast(view="side", background="field", room_width=rng.uniform(12.5, 14.0), scenario="leave", actors=[ball])
+        cast = EpisodeSetup(
+            view="side", background="field", room_width=rng.uniform(12.5, 14.0), scenario="leave", actors=[ball]
+        )
         world = PhysicsWorld(cast, FPS)
         path = [world.rows()]
         for _ in range(95):

@@ -51,7 +51,7 @@ def _both_seen(scene: Scene) -> bool:
 def _direction(number: int) -> Case:
     """'a red ball rolls left', and a truth that does it."""
     from kinema.evaluation.cases import enact
-    from kinema.playground.physics import Actor, Cast
+    from kinema.playground.physics import Actor, EpisodeSetup
 
     rng = Random(f"{number}/arena-direction")
     kind = rng.choice(("ball", "box", "star", "car"))
@@ -62,7 +62,7 @@ def _direction(number: int) -> Case:
         kind=kind, color=color, material="plain", size=MEDIUM, x=5 - 2 * sign, y=standing_y(kind, MEDIUM), vx=sign * 2.5,
         motor=sign * 2.5 if kind == "car" else 0.0, angle=0.0 if sign > 0 or kind != "car" else float(np.pi)
     )  # fmt: skip
-    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
+    cast = EpisodeSetup(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=[thing])
     scene = enact(cast, np.zeros((FRAMES, 2), np.float32))
     return Case(
         name=f"prompts/direction/{number}", seed=number, truth=scene, known=0, text=f"a {color} {kind} {VERBS[kind]} {side}",

@@ -20,7 +20,7 @@ import numpy as np
 from kinema.evaluation.cases import enact, true_frames
 from kinema.evaluation.model_under_test import Evaluated, KnowsTruth, loss_method_of
 from kinema.evaluation.task import ArenaTask, Metric, Result, TaskResult, mean_with_interval
-from kinema.playground.physics import Actor, Cast
+from kinema.playground.physics import Actor, EpisodeSetup
 from kinema.scene.geometry import MIDDLE, ROOM_HEIGHT, standing_y
 from kinema.scene.scene import LARGE, MEDIUM, Scene
 from kinema.statistics import auroc, pair_share
@@ -33,11 +33,11 @@ CONTROL = "color"
 COLORS = ("red", "blue", "pink", "cyan", "purple", "yellow")
 
 
-def _cast(*actors: Actor) -> Scene:
+def _enacted(*actors: Actor) -> Scene:
     order = ("ball", "box", "triangle", "star", "car", "robot", "screen", "flag")
     ordered = sorted(actors, key=lambda actor: order.index(actor.kind))
-    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=ordered)
-    return enact(cast, np.zeros((FRAMES, 2), np.float32))
+    setup = EpisodeSetup(view="side", background="field", room_width=ROOM_HEIGHT, scenario="move", actors=ordered)
+    return enact(setup, np.zeros((FRAMES, 2), np.float32))
 
 
 def _roller(kind: str, color: str, x: float, speed: float, size: float = MEDIUM) -> Actor:
@@ -50,11 +50,11 @@ def _behind(rng: Random, other: str) -> tuple[Frames, Frames, int]:
     side, speed = rng.choice((-1.0, 1.0)), rng.uniform(2.0, 2.6)
     screen = Actor(kind="screen", color=dark, material="plain", size=LARGE, x=MIDDLE, y=standing_y("screen", LARGE))
     start = MIDDLE - side * speed * 1.0
-    thing = _cast(_roller("ball", color, start, side * speed), screen)
+    thing = _enacted(_roller("ball", color, start, side * speed), screen)
     if other == "nothing":
-        instead = _cast(screen)
+        instead = _enacted(screen)
     else:
-        instead = _cast(_roller("star", color, start, side * speed), screen)
+        instead = _enacted(_roller("star", color, start, side * speed), screen)
     hidden = int(np.abs(thing.x[:, 0] - MIDDLE).argmin())
     return true_frames(thing), true_frames(instead), hidden
 
@@ -63,8 +63,8 @@ def _elsewhere(rng: Random) -> tuple[Frames, Frames, int]:
     side, speed, color = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 1.8), rng.choice(COLORS)
     near, far = MIDDLE - side * 3.4, MIDDLE - side * 0.8
     return (
-        true_frames(_cast(_roller("ball", color, near, side * speed))),
-        true_frames(_cast(_roller("ball", color, far, side * speed))),
+        true_frames(_enacted(_roller("ball", color, near, side * speed))),
+        true_frames(_enacted(_roller("ball", color, far, side * speed))),
         16,
     )
 
@@ -74,7 +74,9 @@ def _through(rng: Random) -> tuple[Frames, Frames, int]:
     color, dark = rng.sample(COLORS, 2)
     speed = rng.uniform(2.6, 3.2)
     box = Actor(kind="box", color=dark, material="plain", size=LARGE, x=MIDDLE, y=standing_y("box", LARGE))
-    sides = [_cast(_roller("ball", color, MIDDLE - side * (1.9 + 0.9 * speed), side * speed), box) for side in (-1.0, 1.0)]
+    sides = [
+        _enacted(_roller("ball", color, MIDDLE - side * (1.9 + 0.9 * speed), side * speed), box) for side in (-1.0, 1.0)
+    ]
     hit = int(np.abs(sides[0].x[:, 0] - sides[0].x[:, 1]).argmin())
     return true_frames(sides[0]), true_frames(sides[1]), hit
 
@@ -84,15 +86,15 @@ def _turned(rng: Random) -> tuple[Frames, Frames, int]:
     color, height = rng.choice(COLORS), rng.uniform(8.0, 8.8)
     frames = 17
     ball = Actor(kind="ball", color=color, material="plain", size=MEDIUM, x=rng.uniform(3.0, 7.0), y=height)
-    cast = Cast(view="side", background="field", room_width=ROOM_HEIGHT, scenario="drop", actors=[ball])
-    falls = true_frames(enact(cast, np.zeros((frames, 2), np.float32)))
+    setup = EpisodeSetup(view="side", background="field", room_width=ROOM_HEIGHT, scenario="drop", actors=[ball])
+    falls = true_frames(enact(setup, np.zeros((frames, 2), np.float32)))
     return falls, falls[::-1].copy(), frames // 2
 
 
 def _recolored(rng: Random) -> tuple[Frames, Frames, int]:
     one, two = rng.sample(COLORS, 2)
     side, speed = rng.choice((-1.0, 1.0)), rng.uniform(1.2, 2.0)
-    clips = [true_frames(_cast(_roller("ball", color, MIDDLE - 2 * side, side * speed))) for color in (one, two)]
+    clips = [true_frames(_enacted(_roller("ball", color, MIDDLE - 2 * side, side * speed))) for color in (one, two)]
     return clips[0], clips[1], 16
 
 

@@ -124,9 +124,9 @@ def answers(
         trust.append(certain)
 
         n, first, second = (over(near * apart**power, place_weight) for power in (0, 1, 2))
-        middle, moment = (over(near * apart**power, place_weight * clean_place) for power in (0, 1))
+        middle, product = (over(near * apart**power, place_weight * clean_place) for power in (0, 1))
         spread = (second - first.square() / (n + 1e-3)).clamp_min(0.0)
-        slope = (moment - first * middle / (n + 1e-3)) / (spread + EVEN_S**2 * n + 1e-3)
+        slope = (product - first * middle / (n + 1e-3)) / (spread + EVEN_S**2 * n + 1e-3)
         certain = spread / (spread + 0.1)
         estimates.append(output_for(place[:, -now:], place_t[:, -now:], (middle - slope * first) / (n + 1e-3), certain))
         estimates.append(output_for(speed[:, -now:], speed_t[:, -now:], slope / columns.per_second, certain))

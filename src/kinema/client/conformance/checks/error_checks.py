@@ -40,7 +40,7 @@ def _bad_seconds(server: ServerUnderTest) -> str:
 @add_check(
     "errors.wrong_type", "required", "A value of another type raises BadRequestError, as programs without types send them."
 )
-def _wrong_type(server: ServerUnderTest) -> str:
+def _type_mismatch(server: ServerUnderTest) -> str:
     shown = [
         refused(server.post_json({**server.fields(), "prompt": value})) for value in (["a", "b"], {"text": "a ball"}, 7)
     ]
