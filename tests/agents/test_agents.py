@@ -187,7 +187,7 @@ def test_an_agent_learns_in_a_recorded_world_and_is_scored_in_its_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record_env("CartPole-v1", tmp_path / "d", episodes_wanted=2, size=(48, 64))
-    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2, autoencoder_share=0)
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, size="nano", autoencoder_share=0)
     folder = str(train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=recipe))
     out = str(tmp_path / "agent")
     assert main(["agent", "train", "--inside", folder, "--frames", "64", "--horizon", "4", "-o", out]) == 0
@@ -230,7 +230,7 @@ def test_an_agent_acts_in_any_space(tmp_path: Path) -> None:
     gym.registry.pop("Gears-v0", None)
     gym.register("Gears-v0", Gears)
     record_env("Gears-v0", tmp_path / "d", episodes_wanted=3, size=(48, 48))
-    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2, autoencoder_share=0)
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, size="nano", autoencoder_share=0)
     world = load(str(train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=recipe)))
     quick = PPOConfig(frames=8, rooms=2, horizon=4, epochs=1)
     for real in (False, True):

@@ -87,7 +87,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 def _policy(arguments: argparse.Namespace) -> Policy:
     """The untrained policy or the trained agent that the command line names."""
     from kinema.agents import Agent, Imitator, Planner, Random, Still
-    from kinema.models.hub import load
+    from kinema.models.hub import load_slot_model
 
     name, task = arguments.agent, arguments.task
     if name not in POLICIES:
@@ -96,7 +96,7 @@ def _policy(arguments: argparse.Namespace) -> Policy:
         raise InputError(f"{name} has learned no task; name one with --task: {TASKS}")
     if name in ("random", "still"):
         return Random(arguments.seed) if name == "random" else Still()
-    model = load(arguments.model, device=arguments.device)
+    model = load_slot_model(arguments.model, device=arguments.device)
     return Planner(model, task, seed=arguments.seed) if name == "planner" else Imitator(model, task)
 
 
@@ -105,7 +105,7 @@ def run_score(arguments: argparse.Namespace) -> int:
     import_from_here()
     from kinema.agents import Agent, Random, score, score_recorded
     from kinema.cli.train import Line
-    from kinema.models.hub import load
+    from kinema.models.hub import load_slot_model
 
     line, policy = Line(), _policy(arguments)
     agent = policy if isinstance(policy, Agent) else None
@@ -120,7 +120,7 @@ def run_score(arguments: argparse.Namespace) -> int:
             policy,
             task,
             episodes=arguments.episodes,
-            inside=None if arguments.where == REAL else load(arguments.where, device=arguments.device),
+            inside=None if arguments.where == REAL else load_slot_model(arguments.where, device=arguments.device),
             duration_s=arguments.seconds,
             seed=arguments.seed,
             show=show,

@@ -84,14 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
     """List what is installed."""
     from kinema.engines.registry import entries
     from kinema.inference.limits import sizes_of
-    from kinema.models.hub import WEIGHTS, available_models, find, read_config, weights_folder
+    from kinema.models.hub import WEIGHTS, available_models, find, read_slot_config, weights_folder
 
     names, added = available_models(), entries()
     if not names and not added:
         raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
     for name in names:
         folder = find(name)
-        config = read_config(folder)
+        config = read_slot_config(folder)
         megabytes = (folder / WEIGHTS).stat().st_size / 2**20
         trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
         heights, aspects = ", ".join(map(str, config.heights)), ", ".join(config.aspects)

@@ -22,7 +22,7 @@ from kinema.diffusion.seeds import LIMIT
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.media.frame_buffer import FrameBuffer, each, held
-from kinema.models.hub import DEFAULT, Model, load
+from kinema.models.hub import DEFAULT, Model, load_slot_model
 from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.scene.geometry import MIDDLE, cell_units
 from kinema.scene.schema import check_playground
@@ -48,22 +48,10 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
         raise InputError(f"a model that is {type(model).__name__}: expected a kinema.Model, its name or its folder")
     key = str(model or DEFAULT), resolve_device(device)
     if key not in _loaded:
-        loaded = load(key[0], device=key[1])
+        loaded = load_slot_model(key[0], device=key[1])
         check_playground(loaded.config.denoiser.schema, f"clips and worlds of {loaded.config.name}")
         _loaded[key] = loaded
     return _loaded[key]
-
-
-def resolve_film_model(model: Model | str | Path | None, device: str | torch.device = AUTO) -> Model:
-    """`resolve_model` for what films, edits and perceives; InputError for a recorded world, saying what that is for."""
-    loaded = resolve_model(model, device)
-    if loaded.config.world is not None:
-        source, recorded = loaded.source or loaded.config.name, loaded.config.world.get("env") or "a recording"
-        raise InputError(
-            f"{loaded.config.name} is a world model of {recorded}, not one that films: step into it with kinema play {source}, or"
-            f" train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
-        )
-    return loaded
 
 
 def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:
