@@ -8,36 +8,31 @@ decoded. Transparent pixels are put on white.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kinema.errors import InputError, MediaError
 from kinema.media.clip import Clip
+from kinema.media.decoding import FORMATS, Orientation, decoded_frames, decoder_threads, upright_pixels
 from kinema.media.frame_buffer import FrameBuffer, each, held
 from kinema.media.metadata import attach_stored, read_stored
 from kinema.media.soundtrack import read_sound
-from kinema.media.write import CONVERSION, KEY
+from kinema.media.write import KEY
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,m4v,h264,hevc,ivf,y4m,dv,wav,mp3,flac"
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "ICO", "PCX", "QOI")
 MOVING = ("PNG", "GIF", "WEBP", "AVIF")
 """Pictures whose frames follow one another in time; in other kinds they are pages or previews, of which the first counts."""
 LEAST_SIDE = 128
 """Pixels of the shorter side below which pictures are not shrunk to save memory."""
-DECODER_BYTES = 96 << 20
-"""Decoder threads hold a frame or more each; there are as many threads as frames of so many bytes, and of cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +232,7 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
             raise MediaError(f"{path} holds a kind of video that is not known here; try converting it to MP4")
         limits.check_picture(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = _threads(stream.codec_context.width, stream.codec_context.height)
+        stream.codec_context.thread_count = decoder_threads(stream.codec_context.width, stream.codec_context.height)
         stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         tags = {name.lower(): value for name, value in container.metadata.items()}
         settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
@@ -263,24 +258,6 @@ def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
 
 
-def _threads(width: int, height: int) -> int:
-    """With how many threads a film is decoded."""
-    return max(min(os.cpu_count() or 1, DECODER_BYTES // (3 * max(width * height, 1))), 1)
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream; with the alpha of WebM, which FFmpeg's own decoders leave out."""
-    import av
-
-    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if decoder is None or stream.metadata.get("alpha_mode") != "1":
-        yield from container.decode(stream)
-        return
-    context: Any = av.CodecContext.create(decoder, "r")
-    for packet in container.demux(stream):
-        yield from context.decode(packet)
-
-
 def _expected(container: Any, stream: Any, limits: Limits, wanted: Wanted) -> int:
     """About how many frames will be decoded and held, by what the file says; 0: not known."""
     count = int(stream.frames or 0)
@@ -299,14 +276,14 @@ def _decode(
     times: deque[float] = deque(maxlen=wanted.last)
     reason, number, stopped = "", 0, False
     stretch = float(stream.sample_aspect_ratio or 1) or 1.0
-    orientation = _Orientation()
+    orientation = Orientation()
     try:
-        for frame in _decoded(container, stream):
+        for frame in decoded_frames(container, stream):
             if number == wanted.first:
                 stopped = True
                 break
             size = wanted.size(max(round(frame.width * stretch), 1), frame.height, expected)
-            pixels = _upright(frame, size, orientation.of(frame))
+            pixels = upright_pixels(frame, size, orientation.of(frame))
             if wanted.max_bytes is not None and number and (number + 1) * pixels.nbytes > wanted.max_bytes:
                 stopped = True
                 break
@@ -346,44 +323,6 @@ def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
         return 0.0
     step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float(1 / (stream.average_rate or 25))
     return promised - (times[-1] - times[0] + step) - max(1.5 * step, 0.05)
-
-
-class _Orientation:
-    """The display matrices of the frames of one film. Reading `frame.side_data` makes PyAV's frame and its side data refer to each
-    other, so that the frame's surface (12 MB in 4K) stays until Python's garbage collector runs, a hundred frames later. So the
-    matrix is read of the first frame, and again only where the angle differs."""
-
-    def __init__(self) -> None:
-        self._angle: int | None = None
-        self._matrix: NDArray[np.int32] | None = None
-
-    def of(self, frame: Any) -> NDArray[np.int32] | None:
-        """The matrix, 3 x 3 numbers in a row; None if the frame is shown as it is stored."""
-        if frame.rotation != self._angle:
-            stored = frame.side_data.get("DISPLAYMATRIX")
-            self._angle = frame.rotation
-            self._matrix = None if stored is None else np.frombuffer(bytes(stored), np.int32)
-        return self._matrix
-
-
-def _upright(frame: Any, size: tuple[int, int], matrix: NDArray[np.int32] | None) -> Frames:
-    """uint8 [H, W, 3] of a decoded frame at a size (width, height): turned and mirrored as a display matrix says, on white."""
-    if any(part.is_alpha for part in frame.format.components):
-        clear = frame.reformat(*size, "rgba", interpolation=CONVERSION, threads=1).to_ndarray().astype(np.uint16)
-        alpha = clear[..., 3:]
-        pixels = ((clear[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    else:
-        pixels = frame.reformat(*size, "rgb24", interpolation=CONVERSION, threads=1).to_ndarray()
-    return np.ascontiguousarray(pixels if matrix is None else turned(pixels, matrix))
-
-
-def turned(pixels: Frames, matrix: NDArray[np.int32]) -> Frames:
-    """A picture as a display matrix [a, b, u, c, d, v, x, y, w] shows it: a point (x, y) at (a x + c y, b x + d y). Only quarter
-    turns and mirroring are done."""
-    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _on_even_clock(path: Path, frames: Frames, times: list[float], rate: float, limits: Limits) -> Clip:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kinema.media.fingerprint import MOST_COMPARED, Copies, small_copies
 from kinema.media.read import Limits, Wanted, read_clip
 from kinema.provenance.code import ID_BITS
-from kinema.provenance.fingerprint import MOST_COMPARED, Copies, small_copies
 from kinema.provenance.manifest import Manifest, read_manifest
 from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect
 

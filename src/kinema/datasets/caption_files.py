@@ -1,0 +1,58 @@
+"""What is written beside videos: tables and JSON files with captions, licenses and other fields."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kinema.errors import InputError
+
+MAIN = ("caption", "text")
+"""Names of the field of the main caption; others begin with "caption_"."""
+
+
+def parse_json(text: str, where: str) -> dict[str, Any]:
+    """A JSON object. InputError where it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{where} is no JSON ({str(error)[:80]})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{where} holds {type(value).__name__}; expected a JSON object with a caption")
+    return value
+
+
+def parse_table(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of metadata.jsonl or metadata.csv with the numbers of their lines from 1 on; empty cells of CSV are left out."""
+    if where.endswith(".jsonl"):
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield number, parse_json(line, f"{where}, line {number}")
+        return
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    for row in reader:
+        if None in row:
+            raise InputError(f"{where}, line {reader.line_num}: more cells than the first line has names")
+        yield reader.line_num, {name: value for name, value in row.items() if value not in (None, "")}
+
+
+def taken_captions(fields: dict[str, Any], where: str) -> tuple[str, ...]:
+    """The captions among the fields, which are taken out: the main one first, then those whose names begin with "caption_".
+
+    InputError: one that is no text, or others without a main one.
+    """
+    names = [name for name in MAIN if name in fields][:1]
+    others = sorted(name for name in fields if name.startswith("caption_"))
+    captions = []
+    for name in (*names, *others):
+        value = fields.pop(name)
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {name} is {str(value)[:40]!r}; expected a text")
+        if value.strip():
+            captions.append(value.strip())
+    if others and not names and captions:
+        raise InputError(f"{where}: {others[0]} without caption; expected the main caption under the name caption")
+    return tuple(captions)
