@@ -39,20 +39,21 @@ def parse_table(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield reader.line_num, {name: value for name, value in row.items() if value not in (None, "")}
 
 
-def taken_captions(fields: dict[str, Any], where: str) -> tuple[str, ...]:
+def taken_captions(fields: dict[str, Any], where: str, main: str = "") -> tuple[str, ...]:
     """The captions among the fields, which are taken out: the main one first, then those whose names begin with "caption_".
 
+    main: the main one where it stands in a file of its own.
     InputError: one that is no text, or others without a main one.
     """
-    names = [name for name in MAIN if name in fields][:1]
-    others = sorted(name for name in fields if name.startswith("caption_"))
-    captions = []
-    for name in (*names, *others):
-        value = fields.pop(name)
-        if not isinstance(value, str):
-            raise InputError(f"{where}: {name} is {str(value)[:40]!r}; expected a text")
-        if value.strip():
-            captions.append(value.strip())
-    if others and not names and captions:
-        raise InputError(f"{where}: {others[0]} without caption; expected the main caption under the name caption")
-    return tuple(captions)
+    texts: dict[str, str] = {}
+    for name in sorted(fields):
+        if name in MAIN or name.startswith("caption_"):
+            value = fields.pop(name)
+            if not isinstance(value, str):
+                raise InputError(f"{where}: {name} is {str(value)[:40]!r}; expected a text")
+            texts[name] = value.strip()
+    first = main or next((texts[name] for name in MAIN if texts.get(name)), "")
+    others = [text for name, text in texts.items() if name not in MAIN and text]
+    if others and not first:
+        raise InputError(f"{where}: {next(iter(texts))} without caption; expected the main caption under the name caption")
+    return (first, *others) if first else ()

@@ -247,9 +247,8 @@ def _beside(store: Store) -> list[FoundClip]:
             continue
         text, data = f"{_stem(name)}.txt", f"{_stem(name)}.json"
         fields = parse_json(store.text(data), store.where(data)) if data in texts else {}
-        captions = taken_captions(fields, store.where(data))
-        if text in texts:
-            captions = (store.text(text).strip(), *captions[1:])
+        main = store.text(text).strip() if text in texts else ""
+        captions = taken_captions(fields, store.where(data), main)
         clips.append(
             FoundClip(name=_stem(name), where=store.where(name), video=store.video(name), captions=captions, fields=fields)
         )
@@ -314,9 +313,7 @@ def _samples(store: Store, tar: str) -> list[FoundClip]:
             if video is None:
                 raise MediaError(f"{of} has no video (it has {', '.join(sorted(files))}); expected {name}.mp4")
             fields = parse_json(text(files[".json"], of), of) if ".json" in files else {}
-            captions = taken_captions(fields, of)
-            if ".txt" in files:
-                captions = (text(files[".txt"], of).strip(), *captions[1:])
+            captions = taken_captions(fields, of, text(files[".txt"], of).strip() if ".txt" in files else "")
             clips.append(
                 FoundClip(name=name, where=of, video=_in_shard(store, tar, of, video), captions=captions, fields=fields)
             )
