@@ -23,6 +23,7 @@ VERBS = (
     "agent",
     "arena",
     "record",
+    "curate",
     "train",
     "serve",
     "worker",
