@@ -1,7 +1,7 @@
 """One pass over a film: where its shots are, and the measures of each.
 
 A cut is a frame that differs from the one before it by much more than its neighbors do (the adaptive rule of content detectors),
-unless the picture is back three frames later, as after a flash. Slow fades and dissolves are no cuts here.
+unless the picture is back within three frames, as after a flash. Slow fades and dissolves are no cuts here.
 
 Axes: N frames, H x W pixels.
 """
@@ -145,8 +145,11 @@ def find_cuts(change: Sequence[float], grays: Sequence[NDArray[np.uint8]]) -> li
         usual = max(float(np.median(around)), 1.0) if len(around) else 1.0
         if values[index] < CUT_RATIO * usual:
             continue
-        later = min(index + FLASH_FRAMES, len(grays) - 1)
-        if np.abs(grays[later].astype(np.int16) - grays[index - 1]).mean() < values[index] / 2:
+        before, after = (np.stack(grays[part]).astype(np.int16) for part in (
+            slice(max(index - FLASH_FRAMES, 0), index), slice(index, index + FLASH_FRAMES)
+        ))  # fmt: skip
+        nearest = np.abs(before[:, None] - after).mean((2, 3)).min()
+        if nearest < np.abs(before[-1] - after[0]).mean() / 2:
             continue
         if not cuts or index - cuts[-1] > FLASH_FRAMES:
             cuts.append(index)
