@@ -227,7 +227,7 @@ class _ClipWriter:
             row |= {f"caption_{number}": caption for number, caption in enumerate(clip.captions[1:], 2)}
         row |= {name: record[name] for name in ("width", "height", "fps", "frames")}
         row |= {"film": clip.name, "start_s": round(shot.start_s, 4), "stop_s": round(shot.stop_s, 4)}
-        row |= {name: round(float(getattr(shot, name)), 4) for name in ("motion", "shake", "blur", "text")}
+        row |= {f"score_{name}": round(float(getattr(shot, name)), 4) for name in ("motion", "shake", "blur", "text")}
         row |= {"license": clip.fields.get("license"), "faces": clip.fields.get("faces")}
         return row | {name: value for name, value in clip.fields.items() if name not in row}
 

@@ -20,7 +20,8 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding
 h1,h2{font-weight:600} table{border-collapse:collapse} td,th{padding:.2rem .9rem .2rem 0;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums} .shots{display:grid;
 grid-template-columns:repeat(auto-fill,minmax(21rem,1fr));gap:1rem}
-figure{margin:0;border:1px solid #ddd;border-radius:6px;padding:.6rem} figure img{width:32.6%;vertical-align:top;border-radius:3px}
+figure{margin:0;border:1px solid #ddd;border-radius:6px;padding:.6rem}
+.strip{display:flex;gap:3px;margin-bottom:.3rem} .strip img{flex:1;min-width:0;border-radius:3px}
 figcaption{font-size:13px;overflow-wrap:anywhere} .why{color:#a40000;font-weight:600} .dim{color:#666}
 .bar{background:#dbe7f5;height:.9rem}
 .bar.drop{background:#f0cfcf}
@@ -111,7 +112,7 @@ def _section(title: str, shots: Sequence[ReportShot]) -> str:
 
 def _figure(one: ReportShot) -> str:
     shot = one.shot
-    pictures = " ".join(f"<img alt='' src='data:image/jpeg;base64,{data}'>" for data in one.thumbnails())
+    pictures = "".join(f"<img alt='' src='data:image/jpeg;base64,{data}'>" for data in one.thumbnails())
     why = "".join(f"<div class=why>{html.escape(reason)}</div>" for reason in one.reasons)
     captions = "".join(
         f"<div>{html.escape(str(value))}</div>"
@@ -123,6 +124,7 @@ def _figure(one: ReportShot) -> str:
     about = "; ".join([f"{shot.start_s:.2f} to {shot.stop_s:.2f} s{bars}", *notes])
     scores = f"motion {shot.motion:.1f}, shake {shot.shake:.2f}, blur {shot.blur:.2f}, text {shot.text:.3f}"
     return (
-        f"<figure>{pictures}<figcaption>{why}<b>{html.escape(one.name)}</b> <span class=dim>{html.escape(about)}<br>{scores}</span>"
+        f"<figure><div class=strip>{pictures}</div><figcaption>{why}"
+        f"<b>{html.escape(one.name)}</b> <span class=dim>{html.escape(about)}<br>{scores}</span>"
         f"{captions}</figcaption></figure>"
     )

@@ -46,14 +46,17 @@ def taken_captions(fields: dict[str, Any], where: str, main: str = "") -> tuple[
     InputError: one that is no text, or others without a main one.
     """
     texts: dict[str, str] = {}
+    chosen = [name for name in MAIN if fields.get(name) is not None][:1]
     for name in sorted(fields):
-        if name in MAIN or name.startswith("caption_"):
+        if name in chosen or name.startswith("caption_"):
             value = fields.pop(name)
+            if value is None:
+                continue
             if not isinstance(value, str):
                 raise InputError(f"{where}: {name} is {str(value)[:40]!r}; expected a text")
             texts[name] = value.strip()
-    first = main or next((texts[name] for name in MAIN if texts.get(name)), "")
-    others = [text for name, text in texts.items() if name not in MAIN and text]
+    first = main or next((texts[name] for name in chosen), "")
+    others = [text for name, text in texts.items() if name not in chosen and text]
     if others and not first:
         raise InputError(f"{where}: {next(iter(texts))} without caption; expected the main caption under the name caption")
     return (first, *others) if first else ()
