@@ -177,6 +177,14 @@ def test_long_shots_become_pieces_which_are_no_duplicates(tmp_path: Path) -> Non
     ]
 
 
+def test_pieces_of_one_shot_that_repeats_itself_stay(tmp_path: Path) -> None:
+    put(tmp_path / "in", "pendulum", np.concatenate([small_motion(31), small_motion(31)[::-1], small_motion(31)]))
+    made = curate(tmp_path / "in", tmp_path / "out", limits=CurationLimits(longest_s=2.0))
+    assert len(made.kept) == 3 and not made.dropped
+    put(tmp_path / "in", "twin", small_motion(31))
+    assert curate(tmp_path / "in", tmp_path / "out", limits=CurationLimits(longest_s=2.0)).dropped == {"duplicate": 1}
+
+
 class Killed(Exception):
     pass
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.datasets.films import captioned_folder, panning
 
+from kinema.datasets.clip_sources import VideoFile
 from kinema.datasets.clips import CaptionedClips
 from kinema.datasets.writer import Writer
 from kinema.errors import InputError, KinemaError
@@ -195,3 +196,16 @@ def test_the_identity_changes_with_videos_and_captions(folder: Path) -> None:
 def test_names_are_of_one_clip_each(folder: Path) -> None:
     panning(5, 6, 48, 64).save(folder / "a.mkv")
     refused(folder, "have one name, 'a'")
+
+
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_a_fingerprint_changes_with_length_beginning_and_end(tmp_path: Path, place: int) -> None:
+    path, data = tmp_path / "a.mp4", bytearray(200_000)
+    path.write_bytes(data)
+    video = VideoFile(where="a", open=lambda: path)
+    before = video.fingerprint()
+    data[place] = 1
+    path.write_bytes(data)
+    assert video.fingerprint() != before
+    path.write_bytes(bytes(200_001))
+    assert video.fingerprint() != before

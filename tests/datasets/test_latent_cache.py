@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_text_states_are_those_of_a_caption(cache: LatentCache, text: MiniLM, tm
 
 
 def test_a_batch_is_a_pure_function_of_seed_and_step(cache: LatentCache) -> None:
-    again = LatentCache(cache.folder)
+    again = pickle.loads(pickle.dumps(LatentCache(cache.folder)))
     batches = [cache.sample_batch(3, step, 4, 6) for step in range(6)]
     for step in (5, 0, 3):
         assert same(again.sample_batch(3, step, 4, 6), batches[step])

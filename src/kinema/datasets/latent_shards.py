@@ -6,6 +6,7 @@ A build that was killed goes on with what is there: the shards say in their head
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -81,14 +82,15 @@ class ShardWriter:
 
 
 class ShardReader:
-    """Reads slices of tensors from the shards of a folder. It may be pickled; a copy opens the files anew."""
+    """Reads slices of tensors from the shards of a folder, from any thread. It may be pickled; a copy opens the files anew."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder, self._kind = folder, kind
         self._open: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_kind": self._kind, "_open": OrderedDict()}
+    def __reduce__(self) -> tuple[type[ShardReader], tuple[Path, str]]:
+        return ShardReader, (self._folder, self._kind)
 
     def read(self, number: int, name: str, start: int, stop: int) -> Tensor:
         """Rows start to stop of a tensor. MediaError where the shard was changed or deleted."""
@@ -102,11 +104,12 @@ class ShardReader:
     def _slice(self, number: int, name: str) -> Any:
         path = shard_path(self._folder, self._kind, number)
         try:
-            if number not in self._open:
-                self._open[number] = safe_open(path, "pt")
-                if len(self._open) > OPEN_SHARDS:
-                    self._open.popitem(last=False)
-            self._open.move_to_end(number)
-            return self._open[number].get_slice(name)
+            with self._lock:
+                if number not in self._open:
+                    self._open[number] = safe_open(path, "pt")
+                    if len(self._open) > OPEN_SHARDS:
+                        self._open.popitem(last=False)
+                self._open.move_to_end(number)
+                return self._open[number].get_slice(name)
         except (SafetensorError, OSError) as error:
             raise MediaError(f"{path} cannot be read ({str(error)[:80]}); delete the cache and build it again") from None
