@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from tests.datasets.films import panning, scenery
 
 from kinema.curation.decide import picture_hashes
-from kinema.curation.measures import blur, luma_of, picture_box, shake, shift_between, text_share
+from kinema.curation.measures import blur, camera_shift, luma_of, picture_box, shake, shift_between, text_share
 from kinema.curation.shots import find_cuts
 from kinema.media.fingerprint import small_copies
 
@@ -86,6 +86,22 @@ def test_a_pan_is_steady_and_a_trembling_camera_is_not() -> None:
     jump = even.copy()
     jump[20] = 0.3
     assert shake(jump) < 0.1, "one jump makes no shaky camera"
+
+
+def test_things_that_move_before_a_camera_at_rest_are_no_movement_of_the_camera() -> None:
+    wide = luma_of(scenery(4, 120, 120))
+    before, after = wide[12:108, 12:108], wide[10:106, 15:111]
+    assert np.allclose(camera_shift(before, after) or (), (2 / 96, -3 / 96), atol=0.003)
+    with_thing = [before.copy(), before.copy()]
+    for frame, left in zip(with_thing, (30, 39), strict=True):
+        frame[30:50, left : left + 20] = luma_of(scenery(5, 60, 60)[:20, :20])
+    assert np.allclose(camera_shift(*with_thing) or (), (0, 0), atol=0.003)
+    plain = [np.full((96, 96), 120, np.float32) for _ in range(2)]
+    for frame, left in zip(plain, (30, 39), strict=True):
+        frame[70:] = 60
+        frame[30:50, left : left + 20] = luma_of(scenery(5, 60, 60)[:20, :20])
+    assert camera_shift(*plain) is None, "before a plain wall a thing says nothing of the camera"
+    assert camera_shift(before, luma_of(scenery(6, 96, 96))) is None, "two pictures of different things"
 
 
 def test_black_bars_are_found_and_dark_pictures_are_left() -> None:

@@ -26,6 +26,10 @@ TEXT_CELL = 16
 """Pixels along the side of a cell that is text or is not."""
 PEAK = 0.06
 """Of a correlation, below which a shift is not known."""
+LEAST_TEXTURE = 1.5
+"""Mean step between neighbors, in levels, of a block whose shift can be measured."""
+LEAST_BLOCKS, MOST_APART = 5, 0.01
+"""How many blocks have to say how the picture moved, and how far from the median, in shares of the sides, the median of them is."""
 
 
 def luma_of(frame: Frame) -> Floats:
@@ -114,6 +118,35 @@ def shift_between(before: Floats, after: Floats) -> tuple[float, float] | None:
         exact = place + (0.5 * (left - right) / bend if bend < 0 else 0.0)
         shifts.append((exact - side if exact > side / 2 else exact) / side)
     return shifts[0], shifts[1]
+
+
+def camera_shift(before: Floats, after: Floats) -> tuple[float, float] | None:
+    """How far the whole picture moved down and right, as shares of its sides; None where nothing says so.
+
+    It is the median of the shifts of nine overlapping blocks. Blocks without edges in both directions say nothing, as a plain
+    surface or a single horizon does. More than four blocks have to say something, as one thing that moves is in up to four, and
+    half of them nearly the same. The outer eighth is left out, as black bars stay where they are.
+
+    before, after: luma [n, n], n a multiple of 16.
+    """
+    side = before.shape[0]
+    block, step, edge = side * 3 // 8, side * 3 // 16, side // 8
+    shifts = []
+    for top in range(edge, edge + 3 * step, step):
+        for left in range(edge, edge + 3 * step, step):
+            one, other = (values[top : top + block, left : left + block] for values in (before, after))
+            if min(np.abs(np.diff(one, axis=axis)).mean() for axis in (0, 1)) < LEAST_TEXTURE:
+                continue
+            shift = shift_between(one, other)
+            if shift is not None:
+                shifts.append(shift)
+    if len(shifts) < LEAST_BLOCKS:
+        return None
+    moves = np.asarray(shifts) * block / side
+    down, right = np.median(moves, axis=0)
+    if np.median(np.abs(moves - (down, right)).max(1)) > MOST_APART:
+        return None
+    return float(down), float(right)
 
 
 def shake(shifts: NDArray[np.float64]) -> float:

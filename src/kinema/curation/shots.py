@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kinema.curation.measures import blur, luma_of, picture_box, shake, shift_between, text_share
+from kinema.curation.measures import blur, camera_shift, luma_of, picture_box, shake, text_share
 from kinema.datasets.clip_sources import VideoSource
 from kinema.errors import MediaError
 from kinema.media.film_stream import FilmFacts
@@ -28,9 +28,9 @@ from kinema.types import Floats, Frame
 MEASURED_SIDE = 360
 """Pixels of the shorter side at which pictures are measured; smaller films are measured as they are."""
 SMALL = 64
-"""Cells along each side of the copies whose changes and shifts are measured."""
-MIDDLE = slice(8, 56)
-"""Of them, the part whose shift is measured: black bars do not move with the camera."""
+"""Cells along each side of the copies whose changes are measured."""
+SHIFT_SIDE = 96
+"""Cells along each side of the copies by which the camera's movement is measured."""
 SAMPLES_A_SECOND = 3.0
 THUMBNAIL_PX = 160
 CUT_CHANGE, CUT_RATIO, CUT_NEIGHBORS = 12.0, 3.0, 6
@@ -112,11 +112,12 @@ def measure_film(video: VideoSource) -> FilmMeasures:
         film.times.append(time_s)
         film.grays.append(luma.reshape(16, 4, 16, 4).mean((1, 3)).astype(np.uint8))
         film.change.append(0.0 if before is None else float(np.abs(small.astype(np.int16) - before[0]).mean()))
-        shift = None if before is None else shift_between(before[1][MIDDLE, MIDDLE], luma[MIDDLE, MIDDLE])
+        steady = luma_of(np.asarray(Image.fromarray(frame).resize((SHIFT_SIDE, SHIFT_SIDE), Image.Resampling.BOX)))
+        shift = None if before is None else camera_shift(before[1], steady)
         film.shifts.append((np.nan, np.nan) if shift is None else shift)
         if index % every == 0:
             film.samples.append(_sample(index, frame, luma))
-        before = small, luma
+        before = small, steady
     if not film.times:
         raise MediaError("it has no picture that can be decoded")
     return film
