@@ -130,7 +130,7 @@ def test_a_fault_is_dropped_for_itself_alone(result: CurationResult, fault: str)
 
 
 def test_honest_shots_are_kept(result: CurationResult) -> None:
-    assert result.kept == ("barred-0000", "honest-0000", "small-motion-0000", "two-shots-0000", "two-shots-0001")
+    assert result.clips == ("barred-0000", "honest-0000", "small-motion-0000", "two-shots-0000", "two-shots-0001")
     assert result.dropped == {**dict.fromkeys((*FAULTS, "duplicate", "short", "unreadable"), 1)} and result.films == 11
 
 
@@ -147,7 +147,7 @@ def test_the_page_says_why_and_needs_nothing_else(result: CurationResult) -> Non
 def test_the_result_is_a_set_of_captioned_clips(result: CurationResult) -> None:
     clips = CaptionedClips.open(result.out)
     by_name = {Path(entry.name).name: entry for entry in clips.entries}
-    assert set(by_name) == set(result.kept)
+    assert set(by_name) == set(result.clips)
     entry = by_name["honest-0000"]
     assert (entry.caption, entry.license, entry.faces) == ("a pan to the right", "CC-BY-4.0", False)
     assert entry.fields["camera"] == "K1" and entry.fields["film"] == "honest"
@@ -180,7 +180,7 @@ def test_long_shots_become_pieces_which_are_no_duplicates(tmp_path: Path) -> Non
 def test_pieces_of_one_shot_that_repeats_itself_stay(tmp_path: Path) -> None:
     put(tmp_path / "in", "pendulum", np.concatenate([small_motion(31), small_motion(31)[::-1], small_motion(31)]))
     made = curate(tmp_path / "in", tmp_path / "out", limits=CurationLimits(longest_s=2.0))
-    assert len(made.kept) == 3 and not made.dropped
+    assert len(made.clips) == 3 and not made.dropped
     put(tmp_path / "in", "twin", small_motion(31))
     assert curate(tmp_path / "in", tmp_path / "out", limits=CurationLimits(longest_s=2.0)).dropped == {"duplicate": 1}
 
@@ -223,7 +223,7 @@ def test_a_killed_curation_goes_on_where_it_was(
     assert counts == (
         {"measure_film": 11 - 3, "write_shot": 5} if name == "measure_film" else {"measure_film": 0, "write_shot": 5 - 2}
     )
-    assert made.kept == result.kept and made.dropped == result.dropped and rows_of(made.out) == rows_of(result.out)
+    assert made.clips == result.clips and made.dropped == result.dropped and rows_of(made.out) == rows_of(result.out)
     assert not left.exists()
     with monkeypatch.context() as patched:
         kill_at(patched, film_files, "measure_film", 0)
@@ -242,7 +242,7 @@ def test_films_that_change_or_leave_are_noticed(tmp_path: Path) -> None:
     curate(source, out)
     assert sorted(path.name for path in (out / "videos").iterdir()) == ["a-0000.mp4", "c-0000.mp4"]
     assert np.abs(Clip.open(out / "videos" / "a-0000.mp4").frames.astype(int) - honest(43)).mean() < 6
-    assert curate(source, out, limits=parse_limits(["motion=0"], longest_s=1.0)).kept == (
+    assert curate(source, out, limits=parse_limits(["motion=0"], longest_s=1.0)).clips == (
         "a-0000",
         "a-0001",
         "c-0000",
@@ -271,6 +271,16 @@ def test_shards_hold_what_the_folder_holds(
     assert times == {path: path.stat().st_mtime_ns for path in made.out.glob("shard-*.tar")}
     curate(raw, tmp_path / "out")
     assert not list(made.out.glob("shard-*.tar")) and rows_of(made.out) == rows_of(result.out)
+
+
+def test_shards_are_films_too(raw: Path, result: CurationResult, tmp_path: Path) -> None:
+    """What is curated comes from any layout of captioned clips; the captions and fields in shards are carried on."""
+    shards = curate(raw, tmp_path / "shards", shards=True)
+    again = curate(shards.out, tmp_path / "again")
+    assert len(again.clips) == len(result.clips) and not again.dropped
+    row = next(row for name, row in rows_of(again.out).items() if name.startswith("honest"))
+    assert (row["caption"], row["license"], row["faces"], row["camera"]) == ("a pan to the right", "CC-BY-4.0", False, "K1")
+    assert row["film"] == "honest-0000", "of this curation, not of the one before"
 
 
 class VisionServer:
@@ -353,7 +363,7 @@ def test_a_vision_model_writes_three_kinds_of_captions(
 
 def test_a_server_that_is_busy_or_talks_is_asked_again(two: Path, tmp_path: Path, vision: VisionServer) -> None:
     vision.failures = [(503, "busy"), (200, "I see a nice film."), (500, "oops")]
-    assert len(curate(two, tmp_path / "out", captioner=Captioner(vision.address, "eyes")).kept) == 2
+    assert len(curate(two, tmp_path / "out", captioner=Captioner(vision.address, "eyes")).clips) == 2
     assert len(vision.requests) == 5
 
 

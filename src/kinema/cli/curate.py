@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
         show=lambda stage, done, of: line.write(f"{stage}: {done}/{of}", done == of),
     )
     dropped = ", ".join(f"{name} {count}" for name, count in sorted(result.dropped.items(), key=lambda item: -item[1]))
-    print(f"{result.out}  {len(result.kept)} clips of {result.films} films" + (f"; dropped: {dropped}" if dropped else ""))
+    print(f"{result.out}  {len(result.clips)} clips of {result.films} films" + (f"; dropped: {dropped}" if dropped else ""))
     print(f"{result.report}  shows what was kept and what was dropped")
     return 0

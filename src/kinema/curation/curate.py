@@ -18,7 +18,7 @@ from typing import Any
 from kinema.curation.captioner import Captioner
 from kinema.curation.decide import CurationLimits, DuplicateIndex
 from kinema.curation.film_files import MeasuredFilm, measured
-from kinema.curation.output import TABLE, remove_shards, shown_frames, write_shards, write_shot, write_table
+from kinema.curation.output import TABLE, remove_shards, shown_frames, write_metadata, write_shards, write_shot
 from kinema.curation.report import ReportShot, write_report
 from kinema.curation.shots import Shot
 from kinema.datasets.clip_sources import FoundClip, find_clips
@@ -42,7 +42,7 @@ class CurationResult:
         out: Folder of the result, which `CaptionedClips.open` opens.
         report: Page of what was kept and dropped.
         films: How many films there were.
-        kept: Names of the clips.
+        clips: Names of the clips that were kept.
         dropped: How many shots were dropped for each reason; a shot with two reasons counts for both. Films that cannot be read
             count as "unreadable".
     """
@@ -50,7 +50,7 @@ class CurationResult:
     out: Path
     report: Path
     films: int
-    kept: tuple[str, ...]
+    clips: tuple[str, ...]
     dropped: dict[str, int]
 
 
@@ -99,39 +99,39 @@ def curate(
     _check_paths(source, out)
     if short_side < 16:
         raise InputError(f"a shorter side of {short_side} pixels: expected 16 or more")
-    found = find_clips(source)
-    bare = [clip for clip in found if not clip.captions]
+    sources = find_clips(source)
+    bare = [clip for clip in sources if not clip.captions]
     if captioner is None and bare:
         raise InputError(
-            f"{bare[0].where} has no caption ({len(bare)} of {len(found)} films have none); write texts beside them, or name a"
+            f"{bare[0].where} has no caption ({len(bare)} of {len(sources)} films have none); write texts beside them, or name a"
             " vision model: --caption URL --caption-model NAME"
         )
-    for clip in found:
+    for clip in sources:
         parse_faces(clip.fields.get("faces"), clip.where)
     with locked(out, "curation", "OUT"):
         for name in ("films", "clips"):
             (out / STATE / name).mkdir(parents=True, exist_ok=True)
         films = []
-        for done, clip in enumerate(found, 1):
+        for done, clip in enumerate(sources, 1):
             films.append(_without_pictures(measured(out / STATE / "films", clip, limits.longest_s)))
-            show("measuring films", done, len(found))
-        decisions = decide(found, films, limits)
-        kept = [decision for decision in decisions if not decision.reasons]
+            show("measuring films", done, len(sources))
+        decisions = decide(sources, films, limits)
+        retained = [decision for decision in decisions if not decision.reasons]
         writer = _ClipWriter(out, captioner, shards, short_side)
         rows = []
-        for done, decision in enumerate(kept, 1):
+        for done, decision in enumerate(retained, 1):
             rows.append(writer.write(decision))
-            show("writing clips", done, len(kept))
+            show("writing clips", done, len(retained))
         writer.finish(rows)
-        report = _report(out, found, films, decisions, rows, limits)
+        report = _report(out, sources, films, decisions, rows, limits)
     reasons = Counter(reason.partition(":")[0] for decision in decisions for reason in decision.reasons)
     unreadable = sum(bool(film.error) for film in films)
     dropped = dict(reasons) | ({"unreadable": unreadable} if unreadable else {})
-    if not kept:
+    if not retained:
         why = ", ".join(f"{name} {count}" for name, count in dropped.items())
         raise InputError(f"no shot of {source} was kept ({why}); {report} shows why")
     return CurationResult(
-        out=out, report=report, films=len(found), kept=tuple(decision.name for decision in kept), dropped=dropped
+        out=out, report=report, films=len(sources), clips=tuple(decision.name for decision in retained), dropped=dropped
     )
 
 
@@ -156,10 +156,10 @@ def clip_name(film: str, number: int) -> str:
     return f"{plain}{mark}-{number:04d}"
 
 
-def decide(found: Sequence[FoundClip], films: Sequence[MeasuredFilm], limits: CurationLimits) -> list[Decision]:
+def decide(sources: Sequence[FoundClip], films: Sequence[MeasuredFilm], limits: CurationLimits) -> list[Decision]:
     """Decide for every shot of every film, in order: it keeps to the limits, and shows something else than those kept before."""
     index, decisions = DuplicateIndex(), []
-    for clip, film in zip(found, films, strict=True):
+    for clip, film in zip(sources, films, strict=True):
         for number, shot in enumerate(film.shots):
             reasons = limits.reasons(shot, film.width, film.height)
             name = clip_name(film.name, number)
@@ -217,8 +217,8 @@ class _ClipWriter:
         prefix = "" if self.shards else f"{VIDEOS}/"
         row: dict[str, Any] = {"file_name": f"{prefix}{decision.name}.mp4"}
         if self.captioner is not None:
-            said = record["captions"]
-            row |= {"caption": said["detailed"], "caption_short": said["short"], "caption_tags": said["tags"]}
+            captions = record["captions"]
+            row |= {"caption": captions["detailed"], "caption_short": captions["short"], "caption_tags": captions["tags"]}
             row |= {"captioned_by": self.captioner.model}
             if clip.captions:
                 row["film_caption"] = clip.captions[0]
@@ -244,20 +244,20 @@ class _ClipWriter:
             write_shards(self.out, self.videos, rows, self.out / STATE)
             (self.out / TABLE).unlink(missing_ok=True)
         else:
-            write_table(self.out, rows)
+            write_metadata(self.out, rows)
             remove_shards(self.out, self.out / STATE)
 
 
 def _report(
     out: Path,
-    found: Sequence[FoundClip],
+    sources: Sequence[FoundClip],
     films: Sequence[MeasuredFilm],
     decisions: Sequence[Decision],
     rows: Sequence[dict[str, Any]],
     limits: CurationLimits,
 ) -> Path:
     """Write the page; thumbnails are read again of the films that it shows."""
-    clips = {clip.name: clip for clip in found}
+    clips = {clip.name: clip for clip in sources}
     by_name = {str(row["file_name"]).removeprefix(f"{VIDEOS}/").removesuffix(".mp4"): row for row in rows}
 
     last: list[MeasuredFilm] = []

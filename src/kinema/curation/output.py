@@ -66,7 +66,7 @@ def shown_frames(path: Path, count: int = 6) -> list[Frame]:
     return [clip.frames[i] for i in np.unique(np.linspace(0, clip.num_frames - 1, count).round().astype(int))]
 
 
-def write_table(out: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_metadata(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     """metadata.jsonl, one line a clip."""
     write_text(out / TABLE, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), force=True)
 

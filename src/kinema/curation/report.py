@@ -44,18 +44,18 @@ class ReportShot:
 
 def write_report(path: Path, shots: Sequence[ReportShot], errors: Mapping[str, str], limits: CurationLimits) -> Path:
     """Write the page. errors: by film, why it cannot be read."""
-    kept = [shot for shot in shots if not shot.reasons]
+    retained = [shot for shot in shots if not shot.reasons]
     dropped = [shot for shot in shots if shot.reasons]
-    seconds = [sum(shot.shot.duration_s for shot in some) for some in (kept, dropped)]
+    seconds = [sum(shot.shot.duration_s for shot in some) for some in (retained, dropped)]
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         f"<title>Curation</title><style>{STYLE}</style><h1>Curation</h1>",
-        f"<p>{len({shot.film for shot in shots}) + len(errors)} films, {len(shots)} shots: <b>{len(kept)} kept</b>"
+        f"<p>{len({shot.film for shot in shots}) + len(errors)} films, {len(shots)} shots: <b>{len(retained)} kept</b>"
         f" ({_length(seconds[0])}), <b>{len(dropped)} dropped</b> ({_length(seconds[1])}).</p>",
         _reasons_table(shots, errors),
-        _limits_table(kept, limits),
+        _limits_table(retained, limits),
         _section("Dropped", dropped),
-        _section("Kept", kept),
+        _section("Kept", retained),
     ]
     return write_text(path, "\n".join(parts), force=True)
 
@@ -84,7 +84,7 @@ def _reasons_table(shots: Sequence[ReportShot], errors: Mapping[str, str]) -> st
     return f"<h2>Why</h2><table>{''.join(lines)}</table>{unread}"
 
 
-def _limits_table(kept: Sequence[ReportShot], limits: CurationLimits) -> str:
+def _limits_table(retained: Sequence[ReportShot], limits: CurationLimits) -> str:
     """Each measure: its limit, and what the kept shots have."""
     what = {
         "motion": ("at least", "gray levels by which the most changing hundredth of the picture changes"),
@@ -94,7 +94,7 @@ def _limits_table(kept: Sequence[ReportShot], limits: CurationLimits) -> str:
     }
     lines = []
     for name, (which, unit) in what.items():
-        values = sorted(float(getattr(shot.shot, name)) for shot in kept)
+        values = sorted(float(getattr(shot.shot, name)) for shot in retained)
         middle = f"{values[len(values) // 2]:.2f} ({values[0]:.2f} to {values[-1]:.2f})" if values else "-"
         lines.append(f"<tr><td>{name}<td>{which} {getattr(limits, name):g}<td>{middle}<td class=dim>{unit}")
     head = "<tr><th>measure<th>limit<th>kept: median (from, to)<th>unit"
