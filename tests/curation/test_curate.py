@@ -261,7 +261,7 @@ def test_shards_hold_what_the_folder_holds(
     assert not (made.out / "metadata.jsonl").exists() and not list((made.out / "videos").rglob("*.mp4"))
     assert len(list(made.out.glob("shard-*.tar"))) > 1
     loose, sharded = CaptionedClips.open(result.out), CaptionedClips.open(made.out)
-    assert [Path(e.name).name for e in loose.entries] == [e.name for e in sharded.entries]
+    assert [e.name for e in loose.entries] == [e.name for e in sharded.entries], "so the same clips are held out"
     for one, other in zip(loose.entries, sharded.entries, strict=True):
         assert (one.captions, one.license, one.faces) == (other.captions, other.license, other.faces)
         assert (one.num_frames, one.fields) == (other.num_frames, other.fields)
@@ -280,7 +280,7 @@ def test_shards_are_films_too(raw: Path, result: CurationResult, tmp_path: Path)
     assert len(again.clips) == len(result.clips) and not again.dropped
     row = next(row for name, row in rows_of(again.out).items() if name.startswith("honest"))
     assert (row["caption"], row["license"], row["faces"], row["camera"]) == ("a pan to the right", "CC-BY-4.0", False, "K1")
-    assert row["film"] == "honest-0000", "of this curation, not of the one before"
+    assert row["film"] == "videos/honest-0000", "of this curation, not of the one before"
 
 
 class VisionServer:

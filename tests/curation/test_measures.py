@@ -105,14 +105,14 @@ def test_things_that_move_before_a_camera_at_rest_are_no_movement_of_the_camera(
 
 
 def test_black_bars_are_found_and_dark_pictures_are_left() -> None:
-    bright, bars = np.full(90, 200.0), np.full(90, 200.0)
-    bars[:12] = bars[-12:] = 17.0
+    bright, bars = np.full(90, 200, np.uint8), np.full(90, 200, np.uint8)
+    bars[:12] = bars[-12:] = 17
     assert picture_box(bright, bright) == (0.0, 0.0, 1.0, 1.0)
     top, left, bottom, right = picture_box(bars, bright)
     assert (left, right) == (0.0, 1.0) and 12 / 90 <= top <= 14 / 90 and 76 / 90 <= bottom <= 78 / 90
-    assert picture_box(np.full(90, 10.0), np.full(160, 10.0)) == (0.0, 0.0, 1.0, 1.0)
-    lamp = np.full(90, 10.0)
-    lamp[44:46] = 250.0
+    assert picture_box(np.full(90, 10, np.uint8), np.full(160, 10, np.uint8)) == (0.0, 0.0, 1.0, 1.0)
+    lamp = np.full(90, 10, np.uint8)
+    lamp[44:46] = 250
     assert picture_box(lamp, lamp) == (0.0, 0.0, 1.0, 1.0), "a light in the dark is no picture within bars"
 
 

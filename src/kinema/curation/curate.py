@@ -214,8 +214,7 @@ class _ClipWriter:
 
     def _row(self, decision: Decision, record: dict[str, Any]) -> dict[str, Any]:
         shot, clip = decision.shot, decision.clip
-        prefix = "" if self.shards else f"{VIDEOS}/"
-        row: dict[str, Any] = {"file_name": f"{prefix}{decision.name}.mp4"}
+        row: dict[str, Any] = {"file_name": f"{VIDEOS}/{decision.name}.mp4"}
         if self.captioner is not None:
             captions = record["captions"]
             row |= {"caption": captions["detailed"], "caption_short": captions["short"], "caption_tags": captions["tags"]}
@@ -241,7 +240,7 @@ class _ClipWriter:
                 (self.videos / f"{name}.mp4").unlink(missing_ok=True)
                 path.unlink()
         if self.shards:
-            write_shards(self.out, self.videos, rows, self.out / STATE)
+            write_shards(self.out, self.videos.parent, rows, self.out / STATE)
             (self.out / TABLE).unlink(missing_ok=True)
         else:
             write_metadata(self.out, rows)

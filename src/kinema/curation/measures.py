@@ -160,7 +160,7 @@ def shake(shifts: NDArray[np.float64]) -> float:
     return float(np.median(np.hypot(*(known - smooth).T)) * 100)
 
 
-def picture_box(row_peaks: NDArray[np.float64], column_peaks: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def picture_box(row_peaks: NDArray[np.uint8], column_peaks: NDArray[np.uint8]) -> tuple[float, float, float, float]:
     """(top, left, bottom, right) of a picture within black bars, as shares of the sides.
 
     row_peaks, column_peaks: the brightest luma of each row and each column over the shot.

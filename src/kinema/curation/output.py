@@ -71,21 +71,21 @@ def write_metadata(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_text(out / TABLE, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), force=True)
 
 
-def write_shards(out: Path, videos: Path, rows: Sequence[dict[str, Any]], records: Path) -> list[Path]:
+def write_shards(out: Path, folder: Path, rows: Sequence[dict[str, Any]], records: Path) -> list[Path]:
     """WebDataset shards of the clips, each whole or not at all; those that are there with the same clips stay.
 
-    videos: folder of the files that the rows name. records: folder in which it is noted what each shard holds.
+    folder: of the files that the rows name. records: folder in which it is noted what each shard holds.
     """
     noted: dict[str, str] = {}
     if (records / SHARD_LIST).exists():
         noted = json.loads((records / SHARD_LIST).read_text(encoding="utf-8"))
     paths: list[Path] = []
-    for number, group in enumerate(_groups(videos, rows)):
+    for number, group in enumerate(_groups(folder, rows)):
         path = out / f"shard-{number:05d}.tar"
-        holds = json.dumps([[row, (videos / row["file_name"]).stat().st_size] for row in group])
+        holds = json.dumps([[row, (folder / row["file_name"]).stat().st_size] for row in group])
         digest = hashlib.sha256(holds.encode()).hexdigest()
         if not path.exists() or noted.get(path.name) != digest:
-            replace_file(path, partial(_write_tar, videos, group), force=True)
+            replace_file(path, partial(_write_tar, folder, group), force=True)
             noted[path.name] = digest
             write_text(records / SHARD_LIST, json.dumps(noted), force=True)
         paths.append(path)
@@ -104,11 +104,11 @@ def remove_shards(out: Path, records: Path, keep: set[str] | frozenset[str] = fr
     write_text(path, json.dumps({name: digest for name, digest in noted.items() if name in keep}), force=True)
 
 
-def _groups(videos: Path, rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _groups(folder: Path, rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     group: list[dict[str, Any]] = []
     size = 0
     for row in rows:
-        size += (videos / row["file_name"]).stat().st_size
+        size += (folder / row["file_name"]).stat().st_size
         group.append(row)
         if size >= SHARD_BYTES:
             yield group
@@ -117,13 +117,13 @@ def _groups(videos: Path, rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[
         yield group
 
 
-def _write_tar(videos: Path, rows: Sequence[dict[str, Any]], path: Path) -> None:
+def _write_tar(folder: Path, rows: Sequence[dict[str, Any]], path: Path) -> None:
     with tarfile.open(path, "w") as shard:
         for row in rows:
             name = row["file_name"].removesuffix(".mp4")
             fields = {key: value for key, value in row.items() if key != "file_name"}
             texts = {".txt": str(row["caption"]), ".json": json.dumps(fields, ensure_ascii=False)}
-            parts = {".mp4": (videos / row["file_name"]).read_bytes(), **{end: text.encode() for end, text in texts.items()}}
+            parts = {".mp4": (folder / row["file_name"]).read_bytes(), **{end: text.encode() for end, text in texts.items()}}
             for ending, data in parts.items():
                 member = tarfile.TarInfo(f"{name}{ending}")
                 member.size, member.mode = len(data), 0o644

@@ -42,15 +42,16 @@ FLASH_FRAMES = 3
 class Sample:
     """What is kept of a frame that is looked at closely.
 
-    luma: uint8 [SMALL, SMALL]. row_peaks, column_peaks: the brightest luma of each row and column. thumbnail: JPEG.
+    luma: uint8 [SMALL, SMALL]. row_peaks, column_peaks: the brightest luma of each row and column, uint8 [H] and [W]. thumbnail:
+    JPEG.
     """
 
     index: int
     blur: float
     text: float
     luma: NDArray[np.uint8]
-    row_peaks: NDArray[np.float64]
-    column_peaks: NDArray[np.float64]
+    row_peaks: NDArray[np.uint8]
+    column_peaks: NDArray[np.uint8]
     thumbnail: bytes
 
 
@@ -130,7 +131,8 @@ def _sample(index: int, frame: Frame, small: Floats) -> Sample:
     picture.save(thumbnail, "JPEG", quality=80)
     return Sample(
         index=index, blur=blur(luma), text=text_share(luma), luma=small.astype(np.uint8),
-        row_peaks=np.percentile(luma, 98, axis=1), column_peaks=np.percentile(luma, 98, axis=0), thumbnail=thumbnail.getvalue(),
+        row_peaks=np.percentile(luma, 98, axis=1).astype(np.uint8),
+        column_peaks=np.percentile(luma, 98, axis=0).astype(np.uint8), thumbnail=thumbnail.getvalue(),
     )  # fmt: skip
 
 
