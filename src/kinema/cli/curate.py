@@ -21,7 +21,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--caption-model", metavar="NAME", help="the vision model that it shall use")
     parser.add_argument("--shards", action="store_true", help="write WebDataset shards instead of videos and metadata.jsonl")
-    parser.add_argument("--short-side", type=whole, default=720, help="most pixels of the shorter side (default: 720)")
+    parser.add_argument(
+        "--short-side", type=whole, default=720, metavar="PX", help="most pixels of the shorter side (default: 720)"
+    )
     parser.add_argument("--shortest", type=number, metavar="S", help="seconds below which a shot is dropped (default: 1)")
     parser.add_argument(
         "--longest", type=number, metavar="S", help="seconds above which a shot is cut in pieces (default: 20)"
