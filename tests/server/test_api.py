@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
@@ -14,8 +15,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from kinema.engines.protocol import Capabilities, FrameRule
+from kinema.inference.familiarity import FOREIGN
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render_scene
 from kinema.server.app import create_app
+from kinema.server.services import Services
 from kinema.server.settings import Settings
+from kinema.server.storage.tables import jobs
 
 
 def png() -> bytes:
@@ -63,6 +69,34 @@ def test_a_video_names_the_files_that_it_was_made_from(client: TestClient) -> No
         {"field": "keyframes", "file_id": files[1], "at": 1.0},
     ]
     assert client.delete(f"/v1/videos/{video['id']}").status_code == 200
+
+
+def test_a_foreign_picture_is_said_before_filming(client: TestClient) -> None:
+    """By the estimate and by the answer to the request, of a picture that is sent or stored, and of a video that is remade."""
+    made = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)).save(made, "PNG")
+    noise = ("noise.png", made.getvalue(), "image/png")
+    stored = client.post("/v1/files", files={"file": noise}).json()["id"]
+    given = {"prompt": "a red ball", "input_reference": stored}
+    sent = client.post("/v1/estimate", data={"prompt": "a red ball"}, files={"input_reference": noise}).json()["notes"]
+    estimated, video = (client.post(path, json=given).json() for path in ("/v1/estimate", "/v1/videos"))
+    alone = client.post("/v1/videos", json={"prompt": "", "input_reference": stored}).json()
+    longer = client.post("/v1/videos/extensions", json={"video": stored}).json()
+    for notes in (sent, estimated["notes"], video["kinema"]["notes"]):
+        assert len(notes) == 1 and "shows nothing that kinema-tiny knows" in notes[0] and "does not show it" in notes[0]
+    for notes in (alone["kinema"]["notes"], longer["kinema"]["notes"]):
+        assert len(notes) == 1 and "what is made of it will look otherwise" in notes[0]
+    services: Services = client.app.state.services  # type: ignore[attr-defined]
+    with services.database.writing() as db:  # as it is once the film is finished
+        db.execute(jobs.update().where(jobs.c.id == video["id"]).values(settings={FOREIGN: video["kinema"]["notes"][0]}))
+    assert client.get(f"/v1/videos/{video['id']}").json()["kinema"]["notes"] == video["kinema"]["notes"], "said once"
+    scene = simulate(tiny(), 1, fps=16.0, num_frames=1).scene
+    made = io.BytesIO()
+    Image.fromarray(render_scene(scene, height=64, width=64)[0]).save(made, "PNG")
+    given = {"prompt": "a red ball", "input_reference": client.post("/v1/files", files={"file": made.getvalue()}).json()["id"]}
+    assert client.post("/v1/estimate", json=given).json()["notes"] == []
+    for one in (video, alone, longer):
+        client.delete(f"/v1/videos/{one['id']}")
 
 
 def test_an_estimate_says_what_is_cut_and_fitted(client: TestClient) -> None:

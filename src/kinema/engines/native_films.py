@@ -240,6 +240,7 @@ def film_through(
     frames = max(known) + 1
     limits.check_duration(engine.config, frames / fps, fps, width, height, 1)
     layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **changes_of(*pairs)}
+    layout |= foreign_note([picture for picture, _ in given], engine)
     return film_between(
         engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
         options=options, strict=strict, layout=layout, progress=progress,
@@ -305,6 +306,7 @@ def film_frames_between(
     known = {i * factor: frame for i, frame in enumerate(clip.frames)}
     scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
+    layout |= foreign_note([given], engine)
     made = film_between(
         engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
         layout=layout, progress=progress,

@@ -17,6 +17,7 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.server.auth import Auth, Caller
 from kinema.server.billing import Billing, frames_cost
+from kinema.server.jobs.foreign import ForeignNotes
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue, Removed
 from kinema.server.jobs.throughput import ThroughputStats
@@ -65,6 +66,7 @@ class Services:
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""
+        self.foreign_notes = ForeignNotes(self.clip)
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self.webhook_tests = CapacityLimiter(MOST_TESTS)

@@ -338,6 +338,7 @@ class Submission:
         if refusal:
             self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
             raise ApiError(400, refusal, param="prompt", code="content_policy_violation")
+        request["notes"] = [*request["notes"], *self.services.foreign_notes(kind, model, request)]
         width, height = limits.parse_size(size)
         job: JobValues = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
