@@ -93,7 +93,10 @@ def test_a_foreign_picture_is_said_before_filming(client: TestClient) -> None:
     scene = simulate(tiny(), 1, fps=16.0, num_frames=1).scene
     made = io.BytesIO()
     Image.fromarray(render_scene(scene, height=64, width=64)[0]).save(made, "PNG")
-    given = {"prompt": "a red ball", "input_reference": client.post("/v1/files", files={"file": made.getvalue()}).json()["id"]}
+    given = {
+        "prompt": "a red ball",
+        "input_reference": client.post("/v1/files", files={"file": made.getvalue()}).json()["id"],
+    }
     assert client.post("/v1/estimate", json=given).json()["notes"] == []
     for one in (video, alone, longer):
         client.delete(f"/v1/videos/{one['id']}")
@@ -132,6 +135,38 @@ def test_an_estimate_refuses_what_is_refused(client: TestClient, given: Any) -> 
     estimated, made = (client.post(path, json=given) for path in ("/v1/estimate", "/v1/videos"))
     assert estimated.status_code == made.status_code >= 400, (estimated.text, made.text)
     assert estimated.json() == made.json()
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/videos", "/v1/files", "/v1/models", "/v1/worlds", "/v1/videos/video_x", "/v1/keys", "/docs"]
+)
+def test_head_is_answered_wherever_get_is(client: TestClient, path: str) -> None:
+    got, asked = client.get(path), client.head(path)
+    assert asked.status_code == got.status_code and asked.headers["content-type"] == got.headers["content-type"]
+    assert client.head(path, headers={"authorization": ""}).status_code == (200 if path == "/docs" else 401)
+
+
+def test_what_one_key_sent_is_no_start_of_another_keys_world(client: TestClient) -> None:
+    """Nor of its films, nor is it to be read; an upload, a video and a world of one key are not there for another."""
+    file = client.post("/v1/files", files={"file": PICTURE}).json()["id"]
+    video = client.post("/v1/videos", json={"prompt": "a star", "seconds": 1}).json()["id"]
+    world = client.post("/v1/worlds", json={"start": {"picture": file}, "size": "64x64"}).json()["id"]
+    made = client.post("/v1/keys", json={"name": "other", "scopes": ["videos", "worlds"]}).json()
+    other = {"authorization": f"Bearer {made['key']}"}
+    for kind in ("picture", "video"):
+        for id in (file, video, {"file_id": file}, {"id": video}):
+            refused = client.post("/v1/worlds", json={"start": {kind: id}, "size": "64x64"}, headers=other)
+            assert refused.status_code == 404, (kind, id, refused.text)
+    for method, path in (
+        ("GET", f"/v1/files/{file}"), ("GET", f"/v1/files/{file}/content"), ("DELETE", f"/v1/files/{file}"),
+        ("GET", f"/v1/videos/{video}"), ("GET", f"/v1/worlds/{world}"), ("GET", f"/v1/worlds/{world}/frame"),
+        ("GET", f"/v1/worlds/{world}/file"), ("POST", f"/v1/worlds/{world}/branch"), ("GET", f"/v1/worlds/{world}/clip"),
+    ):  # fmt: skip
+        assert client.request(method, path, headers=other).status_code == 404, path
+    assert client.post("/v1/videos/edits", json={"video": file, "prompt": "a star"}, headers=other).status_code == 404
+    assert client.get("/v1/worlds", headers=other).json()["data"] == []
+    client.delete(f"/v1/videos/{video}")
+    client.delete(f"/v1/worlds/{world}")
 
 
 @pytest.mark.parametrize(

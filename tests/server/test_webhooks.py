@@ -123,6 +123,17 @@ def test_logs_are_out_of_reach_for_others_and_bounded(
     ):
         assert app.request(method, f"/v1/webhooks/{hook}/{rest}", headers=other).status_code == 404, rest
     assert not ear.heard
+    theirs = app.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{ear.server.server_port}/y"}, headers=other).json()[
+        "id"
+    ]
+    assert [one["id"] for one in app.get("/v1/webhooks", headers=other).json()["data"]] == [theirs]
+    assert [one["id"] for one in app.get("/v1/webhooks").json()["data"]] == [hook, theirs], (
+        "an administrator sees those of all"
+    )
+    assert app.get(f"/v1/webhooks/{theirs}/deliveries").json()["data"] == []
+    assert app.post(f"/v1/webhooks/{theirs}/rotate", json={}).status_code == 200
+    assert app.delete(f"/v1/webhooks/{hook}", headers=other).status_code == 404
+    assert app.delete(f"/v1/webhooks/{theirs}").status_code == 200
     monkeypatch.setattr(sending, "MOST_LOGGED", 2)
     events = [event, *(post_event(hooks, hook) for _ in range(3))]
     assert hooks.deliver()

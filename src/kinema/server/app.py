@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,12 +75,24 @@ RESOURCES = (
 """Modules with a `router` each; addresses with a word go before those with an id."""
 
 
+def answer_head(answers: bool = True) -> None:
+    """Let HEAD be answered wherever GET is, with its status and headers; the OpenAPI page lists GET alone."""
+    for resource in RESOURCES:
+        for route in resource.router.routes:
+            if isinstance(route, APIRoute) and "GET" in route.methods:
+                (route.methods.add if answers else route.methods.discard)("HEAD")
+
+
 class Api(FastAPI):
     """FastAPI whose OpenAPI page has the schemas of bodies too, which dependencies read (`Body.read`)."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = super().openapi()
+            answer_head(False)
+            try:
+                self.openapi_schema = super().openapi()
+            finally:
+                answer_head()
             self.openapi_schema["components"]["schemas"].update(body_schemas())
         return self.openapi_schema
 
@@ -170,15 +183,16 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
     )  # fmt: skip
     app.state.services, app.state.manager = services, manager
 
+    answer_head()
     for resource in RESOURCES:
         app.include_router(resource.router, dependencies=[Depends(check_query)])
     add_error_handlers(app)
 
-    @app.get("/verify", include_in_schema=False)
+    @app.api_route("/verify", methods=["GET", "HEAD"], include_in_schema=False)
     async def verify_page() -> FileResponse:
         return FileResponse(STUDIO / "verify.html")
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs_page() -> FileResponse:
         return FileResponse(STUDIO / "docs.html")
 

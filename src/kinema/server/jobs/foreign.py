@@ -1,4 +1,4 @@
-"""Whether what a video is to be made of is foreign to its model, said when the video is accepted or estimated, before it is made."""
+"""Whether what a video is to be made of is foreign to its model: said when a video is accepted or estimated, before it is made."""
 
 from __future__ import annotations
 
