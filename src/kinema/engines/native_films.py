@@ -306,9 +306,7 @@ def film_frames_between(
     limits.check_duration(engine.config, frames / fps, fps, width, height, 1, by_window=True)
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
     layout |= foreign_note([given], engine)
-    canvas = blank_canvas(
-        engine, count=1, frames=frames, fps=clip.fps * factor, height=height, width=width, video=False
-    )
+    canvas = blank_canvas(engine, count=1, frames=frames, fps=clip.fps * factor, height=height, width=width, video=False)
     canvas = encode_prompt(engine, canvas, clip.caption, False)
     own = torch.arange(clip.num_frames) * factor
     canvas = lay_scenes(canvas, dict(zip(own.tolist(), scenes_at(clip, range(clip.num_frames)), strict=True)))

@@ -78,7 +78,7 @@ def warnings_of(name: str) -> Iterator[list[str]]:
 
 def _decode(source: Path, target: str, pixels: str, frames: str, archive: str, title: str) -> dict[str, Any]:
     from kinema.media import Limits, read_clip
-    from kinema.media.read import Wanted
+    from kinema.media.wanted import Wanted
     from kinema.provenance import archive_ingredient
     from kinema.server.storage.clips import save_clip
 
