@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from kinema.errors import MediaError
 from kinema.media.clip import Clip
 from kinema.media.metadata import attach_stored, read_stored
-from kinema.media.video import first_line, read_video
+from kinema.media.video import first_line, read_film
 from kinema.media.video_part import read_part
 from kinema.media.wanted import ALL, Limits, Wanted
 from kinema.media.write import KEY
@@ -45,7 +45,7 @@ def read_clip(path: Path, limits: Limits | None = None, wanted: Wanted = ALL) ->
         picture = _read_picture(path, limits, wanted)
         if picture is None and wanted.part is not None:
             return read_part(path, limits, wanted, wanted.part)
-        clip = picture if picture is not None else read_video(path, limits, wanted)
+        clip = picture if picture is not None else read_film(path, limits, wanted)
         return clip.cut(wanted.which(clip.num_frames))
     except PermissionError:
         raise MediaError(f"{path} may not be read: permission denied") from None

@@ -70,7 +70,7 @@ def stored_of(container: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return read_stored(tags.get("comment"), tags.get(KEY))
 
 
-def rate_of(stream: Any, times: Sequence[float]) -> float:
+def film_rate(stream: Any, times: Sequence[float]) -> float:
     """Frames a second, by what the file says, or else by the times of some frames."""
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if not 0 < rate <= 1000:
@@ -78,16 +78,18 @@ def rate_of(stream: Any, times: Sequence[float]) -> float:
     return rate
 
 
-def read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
+def read_film(path: Path, limits: Limits, wanted: Wanted) -> Clip:
     """A video, or what is wanted of it but for a part."""
     with open_video(path, limits) as (container, stream):
         settings, stored = stored_of(container)
         if stored:
-            wanted = Wanted(sound=wanted.sound)
+            wanted = Wanted(sound=wanted.sound, max_bytes=wanted.max_bytes)
         expected = _expected(container, stream, limits, wanted)
         frames, times = _decode(path, container, stream, limits, wanted, expected)
-        rate = rate_of(stream, times)
+        rate = film_rate(stream, times)
         width, height = stream.codec_context.width, stream.codec_context.height
+    if wanted.max_bytes is not None and stored.get("num_frames", 0) > len(frames):
+        stored = {**stored, "state": None}  # of frames that were not read
     if stored.get("num_frames") == len(frames):
         clip = Clip(frames=frames, fps=rate)
     else:

@@ -24,15 +24,15 @@ from kinema.media.video import (
     OPTIONS,
     Orientation,
     decoded_frames,
+    film_rate,
     first_line,
     is_even,
     open_video,
-    rate_of,
     stored_of,
     ticks,
     upright,
 )
-from kinema.media.wanted import Limits, Part, Wanted
+from kinema.media.wanted import FramePart, Limits, Wanted
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ EARLY_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class FilmLength:
     """What a video is without its pictures: how many frames on its even clock, frames a second, and whether it has sound."""
 
     frames: int
@@ -50,23 +50,23 @@ class Measured:
     has_sound: bool
 
 
-def measure(path: Path, limits: Limits) -> Measured:
+def measure_length(path: Path, limits: Limits) -> FilmLength:
     """How long a video is, by the times of its packets; no picture is decoded. MediaError: it is no video, or holds no frames."""
     import av
 
     with open_video(path, limits) as (container, stream):
         try:
-            stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size]
+            shown_at = [packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size]
         except av.error.FFmpegError as error:
             raise MediaError(f"{path} is damaged ({error.strerror or first_line(error)}); convert it to MP4") from None
-        if not stamps:
+        if not shown_at:
             raise MediaError(f"{path} does not say when its frames are shown; convert it to MP4")
-        seconds = np.sort(np.asarray(stamps, np.float64)) * float(stream.time_base)
-        rate = rate_of(stream, seconds.tolist())
-        return Measured(frames=ticks(seconds - seconds[0], rate), fps=rate, has_sound=bool(container.streams.audio))
+        seconds = np.sort(np.asarray(shown_at, np.float64)) * float(stream.time_base)
+        rate = film_rate(stream, seconds.tolist())
+        return FilmLength(frames=ticks(seconds - seconds[0], rate), fps=rate, has_sound=bool(container.streams.audio))
 
 
-def read_part(path: Path, limits: Limits, wanted: Wanted, part: Part) -> Clip:
+def read_part(path: Path, limits: Limits, wanted: Wanted, part: FramePart) -> Clip:
     """Some frames of a video, with their sound and without a state. MediaError: they cannot be decoded."""
     with open_video(path, limits) as (container, stream):
         settings, stored = stored_of(container)
@@ -88,14 +88,15 @@ def read_part(path: Path, limits: Limits, wanted: Wanted, part: Part) -> Clip:
 
 
 def _decode(
-    path: Path, container: Any, stream: Any, limits: Limits, wanted: Wanted, part: Part
+    path: Path, container: Any, stream: Any, limits: Limits, wanted: Wanted, part: FramePart
 ) -> tuple[Frames, list[float], float, str]:
     """Frames [T, H, W, 3] that a part shows, their times in seconds, the time of the video's first frame, and the size of the
     file's pictures if these were shrunk."""
     import av
 
     count, half_s = part.stop - part.first, 0.5 / part.fps
-    buffer, times = FrameBuffer(count), []
+    buffer = FrameBuffer(count)
+    times: list[float] = []
     stretch, orientation = float(stream.sample_aspect_ratio or 1) or 1.0, Orientation()
     reason = source_size = ""
     try:
@@ -132,7 +133,7 @@ def _decode(
     return buffer.take(), times, origin_s, source_size
 
 
-def _from(container: Any, stream: Any, part: Part) -> tuple[float, Iterator[tuple[Any, float]]]:
+def _from(container: Any, stream: Any, part: FramePart) -> tuple[float, Iterator[tuple[Any, float]]]:
     """The time of a video's first frame; and its frames with their times, from the last one before a part on."""
     first = next(decoded_frames(container, stream), None)
     if first is None:
@@ -166,7 +167,7 @@ def _since(head: Any, frames: Iterator[Any], begin_s: float) -> Iterator[tuple[A
         yield last
 
 
-def _on_clock(frames: Frames, seconds: np.ndarray[Any, np.dtype[np.float64]], part: Part) -> Frames:
+def _on_clock(frames: Frames, seconds: np.ndarray[Any, np.dtype[np.float64]], part: FramePart) -> Frames:
     """Frames at these seconds [T], from the video's first frame on, as the even clock of a part shows them."""
     shown = (part.first + np.arange(part.stop - part.first)) / part.fps
     slack = 0.25 / part.fps if is_even(seconds, part.fps) else 1e-6

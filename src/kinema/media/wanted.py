@@ -35,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class FramePart:
     """Frames first to stop - 1 of a video, on an even clock of so many frames a second that begins with its first picture."""
 
     first: int
@@ -70,7 +70,7 @@ class Wanted:
     within: int | None = None
     max_bytes: int | None = None
     sound: bool = True
-    part: Part | None = None
+    part: FramePart | None = None
 
     def __post_init__(self) -> None:
         for name in ("first", "last", "longest", "within", "max_bytes"):

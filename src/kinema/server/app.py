@@ -50,7 +50,8 @@ from kinema.server.settings import Settings
 from kinema.server.worlds.manager import WorldManager
 
 STUDIO = Path(__file__).parent / "studio"
-MOST_BODY = 80 << 20
+BESIDE_FILES = 16 << 20
+"""Bytes of a body beside the largest file that may be sent."""
 SWEEP_S = 600.0
 RESTORABLE_S = 7 * 86400.0
 """How long a deleted video can be restored."""
@@ -79,7 +80,7 @@ def answer_head(answers: bool = True) -> None:
     """Let HEAD be answered wherever GET is, with its status and headers; the OpenAPI page lists GET alone."""
     for resource in RESOURCES:
         for route in resource.router.routes:
-            if isinstance(route, APIRoute) and "GET" in route.methods:
+            if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
                 (route.methods.add if answers else route.methods.discard)("HEAD")
 
 
@@ -110,13 +111,14 @@ class Edge:
         id, started_at, status = f"req_{secrets.token_hex(10)}", time.perf_counter(), 500
         scope["kinema_request"] = id
         received_bytes = 0
+        most_bytes = (self.services.settings.max_upload << 20) + BESIDE_FILES
 
         async def receive_limited() -> Message:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > MOST_BODY:
-                raise ApiError(413, f"the body has more than {MOST_BODY >> 20} MiB; send less", code="too_large")
+            if received_bytes > most_bytes:
+                raise ApiError(413, f"the body has more than {most_bytes >> 20} MiB; send less", code="too_large")
             return message
 
         async def send_response(message: Message) -> None:
@@ -182,6 +184,7 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         description="Films what you describe, and worlds that you can step into. Errors: {error: {message, type, param, code}}.",
     )  # fmt: skip
     app.state.services, app.state.manager = services, manager
+    app.state.most_file_bytes = settings.max_upload << 20
 
     answer_head()
     for resource in RESOURCES:
