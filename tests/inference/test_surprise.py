@@ -32,7 +32,7 @@ def test_the_shipped_model_is_surprised_by_what_cannot_be() -> None:
     for concept in ("permanence", "continuity", "solidity"):
         possible, impossible = quadruplet(concept, 11)
         good, bad = (
-            [kinema.surprise(Clip(frames=frames, fps=16.0), model="kinema-tiny", level=0.55) for frames in pair]
+            [kinema.surprise(Clip(frames=frames, fps=16.0).fit(64, 64), model="kinema-tiny", level=0.55) for frames in pair]
             for pair in (possible, impossible)
         )
         right += [a < b for a in good for b in bad]
