@@ -286,6 +286,18 @@ def test_conversions_are_kept_and_bounded(app: TestClient, services: Services, m
     assert refused.status_code == 413 and "trim it first" in refused.json()["error"]["message"]
 
 
+def test_a_deleted_video_does_not_count_in_its_project(app: TestClient, services: Services) -> None:
+    project = app.post("/v1/projects", json={"name": "one"}).json()["id"]
+    ids = [film(services) for _ in range(2)]
+    for id in ids:
+        app.post(f"/v1/videos/{id}", json={"project": project})
+    assert app.get(f"/v1/projects/{project}").json()["videos"] == 2
+    app.delete(f"/v1/videos/{ids[0]}?restorable=true")
+    assert app.get(f"/v1/projects/{project}").json()["videos"] == 1
+    app.post(f"/v1/videos/{ids[0]}/restore")
+    assert app.get(f"/v1/projects/{project}").json()["videos"] == 2
+
+
 def test_an_archive_holds_the_films_as_they_are(app: TestClient, services: Services) -> None:
     ids = [film(services) for _ in range(3)]
     for id in ids[:2]:
