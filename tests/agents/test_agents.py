@@ -147,6 +147,13 @@ def test_what_an_ended_room_does_while_others_go_on_does_not_count() -> None:
     np.testing.assert_allclose(together.returns, alone, atol=1e-5)
 
 
+def test_each_episode_of_a_score_is_another_however_many_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = score(Toward(), TASK, episodes=4, duration_s=1.0).returns
+    monkeypatch.setattr("kinema.agents.evaluate.SIDE_BY_SIDE", 2)
+    np.testing.assert_allclose(score(Toward(), TASK, episodes=4, duration_s=1.0).returns, together, atol=1e-5)
+    assert len(set(together.round(4).tolist())) == 4
+
+
 def test_planning_and_imitating_act_within_bounds(model: Model) -> None:
     planner = Planner(model, TASK, ahead=4, hold=2, candidates=3, rounds=1, best=1)
     for policy in (planner, Imitator(model, TASK)):

@@ -80,5 +80,19 @@ def test_a_film_that_is_cut_short_is_refused(film: Path, tmp_path: Path, share: 
 
 def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("no film")
-    with pytest.raises(MediaError, match=r"a\.mp4 cannot be read as a video"):
+    with pytest.raises(MediaError, match=r"a\.mp4 is not a video or picture that can be read"):
         film_facts(tmp_path / "a.mp4", "a.mp4")
+
+
+def test_a_film_without_an_index_is_read_from_its_middle(tmp_path: Path) -> None:
+    """A search in MPEG-TS may land after what was looked for; then the film is read from an earlier place."""
+    path = tmp_path / "a.ts"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=10, options={"g": "7", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for frame in counting(40).frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
+    for first in (1, 9, 20, 33):
+        frames = list(film_frames(path, "a", start_s=first / 10 + 1e-3))
+        assert numbers([frame for _, frame in frames]) == list(range(first, 40))

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_device, import_from_here, number, seed, whole
+from kinema.cli.options import add_device, import_from_here, model_name, number, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     score.add_argument("--task", help=f"{TASKS} (default: what the agent learned)")
     score.add_argument("--env", help="of a recorded world, for the policy random: its Gymnasium id")
     score.add_argument("--in", dest="where", default=REAL, help="'real' or a model's name or folder (default: real)")
-    score.add_argument("--model", default="kinema-tiny", help="what planner and imitator think with (default: kinema-tiny)")
+    score.add_argument(
+        "--model", type=model_name, default="kinema-tiny", help="what planner and imitator think with (default: kinema-tiny)"
+    )
     add_device(score)
     score.add_argument("--episodes", type=whole, default=200, help="how many (default: 200)")
     score.add_argument("--seconds", type=number, default=10.0, help="time limit of an episode (default: 10)")

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import DEVICE_HELP, words
+from kinema.cli.options import DEVICE_HELP, model_name, words
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         ("check", _check, "film two frames, and keep the time and memory that it took"),
     ):
         one = verbs.add_parser(name, help=about, description=about)
-        one.add_argument("name", help="a model's name")
+        one.add_argument("name", type=model_name, help="a model's name")
         if name == "check":
             one.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
             one.add_argument("--steps", type=int, default=2, help="steps of the sampler (default: 2)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from kinema.errors import EngineError, InputError, excerpt
-from kinema.types import Frame
+from kinema.types import Frame, parse_json
 
 KEY_VARIABLE = "KINEMA_CAPTION_KEY"
 TRIES = 4
@@ -101,7 +100,7 @@ def parse_captions(completion: dict[str, Any]) -> ShotCaptions | None:
     """The captions in a chat completion, also in a fence of Markdown; None where they are not all there."""
     try:
         text = str(completion["choices"][0]["message"]["content"])
-        value = json.loads(text[text.index("{") : text.rindex("}") + 1])
+        value = parse_json(text[text.index("{") : text.rindex("}") + 1])
         tags = value["tags"]
         words = tags if isinstance(tags, list) else str(tags).split(",")
         parts = {

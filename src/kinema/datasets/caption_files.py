@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from kinema.errors import InputError
+from kinema.types import parse_json
 
 MAIN = ("caption", "text")
 """Names of the field of the main caption; others begin with "caption_"."""
 
 
-def parse_json(text: str, where: str) -> dict[str, Any]:
+def parse_fields(text: str, where: str) -> dict[str, Any]:
     """A JSON object. InputError where it is none."""
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise InputError(f"{where} is no JSON ({str(error)[:80]})") from None
     if not isinstance(value, dict):
@@ -30,7 +30,7 @@ def parse_table(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
     if where.endswith(".jsonl"):
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
-                yield number, parse_json(line, f"{where}, line {number}")
+                yield number, parse_fields(line, f"{where}, line {number}")
         return
     reader = csv.DictReader(io.StringIO(text, newline=""))
     for row in reader:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
-from kinema.datasets.caption_files import parse_json, parse_table, taken_captions
+from kinema.datasets.caption_files import parse_fields, parse_table, taken_captions
 from kinema.datasets.lerobot import Dataset
 from kinema.errors import InputError, MediaError
 from kinema.media.film_stream import FilmFacts, film_facts, film_frames
@@ -246,7 +246,7 @@ def _beside(store: Store) -> list[FoundClip]:
         if not name.lower().endswith(VIDEO_ENDINGS):
             continue
         text, data = f"{_stem(name)}.txt", f"{_stem(name)}.json"
-        fields = parse_json(store.text(data), store.where(data)) if data in texts else {}
+        fields = parse_fields(store.text(data), store.where(data)) if data in texts else {}
         main = store.text(text).strip() if text in texts else ""
         captions = taken_captions(fields, store.where(data), main)
         clips.append(
@@ -312,7 +312,7 @@ def _samples(store: Store, tar: str) -> list[FoundClip]:
             of = f"{where}: {name}"
             if video is None:
                 raise MediaError(f"{of} has no video (it has {', '.join(sorted(files))}); expected {name}.mp4")
-            fields = parse_json(text(files[".json"], of), of) if ".json" in files else {}
+            fields = parse_fields(text(files[".json"], of), of) if ".json" in files else {}
             captions = taken_captions(fields, of, text(files[".txt"], of).strip() if ".txt" in files else "")
             clips.append(
                 FoundClip(name=name, where=of, video=_in_shard(store, tar, of, video), captions=captions, fields=fields)

@@ -23,7 +23,7 @@ from kinema.datasets.latent_shards import ShardReader, ShardWriter, written_shar
 from kinema.errors import InputError, SizeError
 from kinema.media.write import write_text
 from kinema.text import TextEncoder
-from kinema.types import Frame
+from kinema.types import Frame, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def claim_folder(folder: Path, identity: dict[str, Any]) -> None:
     path = folder / PLAN
     if path.exists():
         try:
-            there = dict(json.loads(path.read_text(encoding="utf-8")))
+            there = dict(parse_json(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise InputError(f"{path} cannot be read ({str(error)[:80]}); delete the folder, and it is built anew") from None
         other = [name for name, value in identity.items() if there.get(name) != value]
@@ -222,7 +222,7 @@ class Builder:
             for key, count in note["tokens"].items()
         }
         captions = dict.fromkeys(caption for entry in self.clips.entries for caption in entry.captions)
-        identity = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
+        identity = parse_json((self.folder / PLAN).read_text(encoding="utf-8"))
         index = {
             "format": FORMAT, "config": asdict(self.config), "identity": identity,
             "channels": self.autoencoder.channels, "time_factor": self.autoencoder.time_factor, "text_dim": self.text.dim,

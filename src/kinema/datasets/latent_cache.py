@@ -12,7 +12,6 @@ Axes: T latent frames, C channels, h x w latent cells.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,7 @@ from kinema.datasets.latent_build import (
 from kinema.datasets.latent_shards import ShardReader
 from kinema.errors import InputError, SizeError
 from kinema.text import TextEncoder
+from kinema.types import parse_json
 
 __all__ = ["LatentCache", "LatentCacheConfig"]
 
@@ -73,7 +73,7 @@ class LatentCache:
             )
             raise InputError(f"{self.folder} {state}")
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
+            index = parse_json(path.read_text(encoding="utf-8"))
             self.config, self.identity = LatentCacheConfig(**index["config"]), dict(index["identity"])
             self._clips: list[dict[str, Any]] = index["clips"]
             self.time_factor, self._channels, self._text_dim = (

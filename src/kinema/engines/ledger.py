@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.errors import OutputError
+from kinema.types import parse_json
 
 
 class Ledger:
@@ -25,7 +26,7 @@ class Ledger:
         self._record: dict[str, Any] = {}
         if folder is not None:
             try:
-                record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+                record = parse_json((folder / f"{name}.json").read_text(encoding="utf-8"))
                 self._record = record if isinstance(record, dict) else {}
             except (OSError, ValueError):
                 pass

@@ -25,7 +25,7 @@ from kinema.engines.protocol import (
 from kinema.engines.registry import find_entry
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits
-from kinema.inference.canvas_io import resolve_model
+from kinema.inference.canvas_io import check_named, resolve_model
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.inference.limits import Size
 from kinema.inference.pipeline import Progress
@@ -221,6 +221,7 @@ def engine_for(model: Engine | Model | str | Path | None, *, device: str = AUTO)
     """
     if not (model is None or isinstance(model, Model | str | Path)) and isinstance(model, Engine):
         return model
+    check_named(model)
     if isinstance(model, str | Path) and not is_native(model):
         entry = find_entry(str(model)) or entry_of_source(str(model))
         if entry is not None:

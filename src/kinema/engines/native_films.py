@@ -240,6 +240,7 @@ def film_through(
     frames = max(known) + 1
     limits.check_duration(engine.config, frames / fps, fps, width, height, 1)
     layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **changes_of(*pairs)}
+    layout |= foreign_note([picture for picture, _ in given], engine)
     return film_between(
         engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
         options=options, strict=strict, layout=layout, progress=progress,
@@ -301,15 +302,33 @@ def film_frames_between(
             f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
         )
     frames = (clip.num_frames - 1) * factor + 1
-    limits.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
-    known = {i * factor: frame for i, frame in enumerate(clip.frames)}
-    scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
+    height, width = clip.frames.shape[1:3]
+    limits.check_duration(engine.config, frames / fps, fps, width, height, 1, by_window=True)
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
-    made = film_between(
-        engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
-        layout=layout, progress=progress,
+    layout |= foreign_note([given], engine)
+    canvas = blank_canvas(engine, count=1, frames=frames, fps=clip.fps * factor, height=height, width=width, video=False)
+    canvas = encode_prompt(engine, canvas, clip.caption, False)
+    own = torch.arange(clip.num_frames) * factor
+    canvas = lay_scenes(canvas, dict(zip(own.tolist(), scenes_at(clip, range(clip.num_frames)), strict=True)))
+    cells = cells_of(engine, clip.frames, *padded_size(engine, height, width))
+    canvas = estimate_state(
+        engine, canvas, check_options(options), [check_seed(seed)], lambda index: cells(index // factor), own
+    )
+
+    def video(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, is_own = unknown_cells(engine, len(index), height, width), index % factor == 0
+        levels = torch.ones_like(values[..., 0])
+        if is_own.any():
+            values[:, is_own], levels[:, is_own] = cells(index[is_own] // factor), 0.0
+        return values, levels
+
+    made = film_by_window(
+        engine, canvas, video, check_options(options), seed=seed, fps=clip.fps * factor, size=(width, height),
+        prompt=clip.caption, settings=layout, progress=progress, closed=True,
     )  # fmt: skip
-    return replace(made, sound=clip.sound)
+    given_frames = each(clip.frames)
+    shown = (next(given_frames) if i % factor == 0 else frame for i, frame in enumerate(each(made.frames)))
+    return replace(made, frames=held(shown, frames), sound=clip.sound)
 
 
 @float32_default()

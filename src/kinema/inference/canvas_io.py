@@ -46,12 +46,21 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
         return model
     if model is not None and not isinstance(model, str | Path):
         raise InputError(f"a model that is {type(model).__name__}: expected a kinema.Model, its name or its folder")
+    check_named(model)
     key = str(model or DEFAULT), resolve_device(device)
     if key not in _loaded:
         loaded = load_slot_model(key[0], device=key[1])
         check_playground(loaded.config.denoiser.schema, f"clips and worlds of {loaded.config.name}")
         _loaded[key] = loaded
     return _loaded[key]
+
+
+def check_named(model: object) -> None:
+    """InputError for a blank text in place of a model's name, which is no wish for the default."""
+    if isinstance(model, str) and not model.strip():
+        raise InputError(
+            f"the name of the model is empty: expected one that kinema models lists; leave it out for {DEFAULT}"
+        )
 
 
 def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:

@@ -43,6 +43,12 @@ THUMBNAIL = 8
 """Cells along a side of a frame's thumbnail, of at least as many pixels each; a thing of usual size covers about one cell."""
 GIF_FPS = 50.0
 """Viewers show faster GIFs at ten frames a second."""
+QUALITY = {
+    "libx264": {"crf": "14", "preset": "fast", "mbtree": "0"},
+    "libvpx-vp9": {"crf": "20", "b": "0", "cpu-used": "5"},
+}
+"""Options of the encoders. x264's macroblock tree reads memory that nobody wrote, on processors with AVX-512 and for most widths:
+with it the same clip would become another file each time."""
 
 
 log = logging.getLogger(__name__)
@@ -168,8 +174,7 @@ def _video(clip: Clip, path: Path, codec: str) -> None:
             container.metadata["comment"] = comment
             container.metadata["title"] = clip.caption.replace("\0", " ").encode("utf-8", "replace").decode()
             container.metadata[KEY] = pack(clip)
-            quality = {"crf": "14", "preset": "fast"} if codec == "libx264" else {"crf": "20", "b": "0", "cpu-used": "5"}
-            stream: Any = container.add_stream(codec, rate=rate, options=quality)
+            stream: Any = container.add_stream(codec, rate=rate, options=QUALITY[codec])
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             sound = None if clip.sound is None else SoundWriter(container, clip.sound, ending)
             for number, frame in enumerate(each(clip.frames)):

@@ -30,6 +30,7 @@ from kinema.models.dit import DiT
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.formats import FORMAT, current_config, current_weights
 from kinema.text import TextEncoder, default_encoder
+from kinema.types import parse_json
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DEFAULT = "kinema-tiny"
@@ -205,7 +206,7 @@ def find(name: str | Path) -> Path:
 def read_config(folder: Path) -> AnyConfig:
     """The config of a model in a folder. ModelError: it is none, or of a format that this version does not read."""
     try:
-        stored = json.loads((folder / CONFIG).read_text())
+        stored = parse_json((folder / CONFIG).read_text())
         data = current_config(stored)
         if data is None:
             later = isinstance(stored["format"], int) and stored["format"] > FORMAT

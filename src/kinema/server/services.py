@@ -17,6 +17,7 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.server.auth import Auth, Caller
 from kinema.server.billing import Billing, frames_cost
+from kinema.server.jobs.foreign import ForeignNotes
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue, Removed
 from kinema.server.jobs.throughput import ThroughputStats
@@ -26,7 +27,7 @@ from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
-from kinema.server.storage.clips import load_clip
+from kinema.server.storage.clips import load_clip, stored_about
 from kinema.server.storage.database import Database
 from kinema.server.storage.formats import Formats
 from kinema.server.storage.uploads import Uploads
@@ -58,13 +59,14 @@ class Services:
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
-        self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
+        self.uploads = Uploads(self.store, self.queue, remote=settings.remote, most_bytes=settings.max_upload << 20)
         self.formats = Formats(self.store)
         self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
         self.metrics = Metrics(self.queue, self.throughput, self.store.root)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""
+        self.foreign_notes = ForeignNotes(self.clip)
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self.webhook_tests = CapacityLimiter(MOST_TESTS)
@@ -113,8 +115,17 @@ class Services:
         finally:
             self._strangers -= 1
 
+    def whole_clip(self, reference: dict[str, str]) -> Clip:
+        """Load the clip of a resolved reference; 413 for a long film that was uploaded, of which only parts are read."""
+        if "file" in reference and stored_about(self.store.file(reference["file"])).long:
+            raise ApiError(
+                413, f"{reference['file']} is a long film: cut a part out of it first, by POST /v1/videos/trims, and use that",
+                code="too_long",
+            )  # fmt: skip
+        return self.clip(reference)
+
     def clip(self, reference: dict[str, str]) -> Clip:
-        """Load the clip of a resolved reference."""
+        """Load the clip of a resolved reference, of a long film that was uploaded its first, middle and last frame."""
         if "file" in reference:
             return load_clip(self.store.file(reference["file"]))
         job = self.queue.get(reference["video"], None)
@@ -127,7 +138,7 @@ class Services:
         from kinema import api
 
         with self._describe_lock:
-            clip = self.clip(reference)
+            clip = self.whole_clip(reference)
             scene = clip.state or api.perceive(replace(clip, frames=clip.frames[:SEEN]))
         shown = {slot: float(scene.visible[:, slot].sum() * scene.size[slot]) for slot in scene.entities}
         if not shown:
@@ -138,7 +149,7 @@ class Services:
 
     async def resolve(self, given: Any, caller: Caller) -> Clip:
         """Resolve a reference and load its clip, for worlds."""
-        return await self.run_apart(self.read_reference, given, caller, "start", self.clip)
+        return await self.run_apart(self.read_reference, given, caller, "start", self.whole_clip)
 
     def read_reference(self, given: Any, caller: Caller, param: str, read: Callable[[dict[str, str]], T]) -> T:
         """What `read` makes of a resolved reference; a file that came with it is not kept."""

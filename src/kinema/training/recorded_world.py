@@ -30,7 +30,7 @@ from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.length import check_minutes, check_steps, worth_compiling
 from kinema.training.recordings import SHORTEST, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.world_report import evaluate, save_starts, world_card
-from kinema.types import python_values
+from kinema.types import parse_json, python_values
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _begun(out: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun = parse_json(path.read_text(encoding="utf-8"))
         return {name: begun[name] for name in ("minutes", "steps", "data")}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} cannot be read; begin a new run in another --out") from None

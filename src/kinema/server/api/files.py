@@ -26,8 +26,8 @@ PURPOSES = (UPLOADED, BROUGHT)
 
 
 class File(BaseModel):
-    """bytes: of its pixels, as they are stored. purpose: input if it was sent here; reference if it came with the request of a
-    video, with which it is deleted. notes: what is not as it was in the file that was sent."""
+    """bytes: as it is stored: its pixels, or a long film as it was sent. purpose: input if it was sent here; reference if it came
+    with the request of a video, with which it is deleted. notes: what is not as it was in the file that was sent."""
 
     id: str
     object: Literal["file"] = "file"
@@ -96,7 +96,7 @@ async def get_file(caller: Reader, services: ServicesDep, file_id: str) -> File:
 async def file_content(caller: Reader, services: ServicesDep, file_id: str) -> Response:
     def written() -> Response:
         row = services.uploads.find(file_id, caller.sees)
-        clip = services.clip({"file": row.id})
+        clip = services.whole_clip({"file": row.id})
         ending, media_type = (".png", "image/png") if clip.num_frames == 1 else (".mp4", "video/mp4")
         with tempfile.TemporaryDirectory(prefix="kinema-file-") as folder:
             return Response(clip.save(Path(folder) / f"file{ending}").read_bytes(), media_type=media_type)

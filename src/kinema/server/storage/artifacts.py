@@ -173,11 +173,15 @@ class ArtifactStore:
         """The decoded pixels of an upload."""
         return self.root / "files" / f"{id}.npz"
 
+    def original(self, id: str) -> Path:
+        """A long film that was uploaded, as it was sent; only the decode process reads it."""
+        return self.root / "files" / f"{id}.film"
+
     def ingredient(self, id: str) -> Path:
         """What manifests of films made from an upload say of it (`kinema.provenance.archive_ingredient`)."""
         return self.root / "files" / f"{id}.c2pa"
 
     def drop_file(self, id: str) -> None:
         """Remove all that belongs to an upload."""
-        for path in (self.file(id), self.ingredient(id), part_of(self.ingredient(id))):
+        for path in (self.file(id), self.original(id), self.ingredient(id), part_of(self.ingredient(id))):
             path.unlink(missing_ok=True)
