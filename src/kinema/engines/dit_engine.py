@@ -18,13 +18,12 @@ from torch import Tensor
 
 from kinema.autoencoder import to_uint8, to_unit
 from kinema.devices import AUTO
-from kinema.diffusion.flow import sample, sampling_levels, with_guidance
 from kinema.engines.compose import Parts, derived_workflows, film_workflow
 from kinema.engines.protocol import Cancelled, Capabilities, FilmPlan, FilmRequest, FrameRule, Watch, Workflow, never
 from kinema.errors import InputError, ModelError
+from kinema.inference.dit_films import fill_frames
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
-from kinema.models.dit import DiTInput
 from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import DEFAULT, load, weights_sha256
 
@@ -118,29 +117,11 @@ class DiTEngine:
         unknown = torch.ones(1, frames, device=model.device)
         for at, latent in self._known(request, plan):
             known[0, at], unknown[0, at] = latent, float(request.workflow == "edit")
-        steps = request.steps or STEPS
-        levels = sampling_levels(steps)
-        if request.workflow == "edit":
-            strength = STRENGTH if request.strength is None else request.strength
-            levels = [max(min(strength, 1.0), 0.02) * level for level in levels]
-        generator = torch.Generator().manual_seed(request.seed)
-        noise = torch.randn(shape, generator=generator).to(model.device)
-        time_s = (torch.arange(frames, device=model.device) / plan.fps)[None]
-        guidance = GUIDANCE if request.guidance is None else request.guidance
-        states, mask = model.encode_texts([request.prompt])
-
-        def estimate(noisy: Tensor, level: Tensor) -> Tensor:
-            two = guidance != 1.0 and bool(mask.any())
-            times = 2 if two else 1
-            read = torch.cat([mask, torch.zeros_like(mask)]) if two else mask
-            given = DiTInput(
-                video=noisy.to(model.dtype).repeat(times, 1, 1, 1, 1), level=level.repeat(times, 1),
-                time_s=time_s.repeat(times, 1), text=states.repeat(times, 1, 1), text_mask=read,
-            )  # fmt: skip
-            made = model.network(given)["video"].float()
-            return with_guidance(made[:1], made[1:], guidance) if two else made
-
-        made = sample(estimate, noise, unknown, known, levels, step)
+        strength = (STRENGTH if request.strength is None else request.strength) if request.workflow == "edit" else 1.0
+        made = fill_frames(
+            model, known, unknown, prompt=request.prompt, seed=request.seed, fps=plan.fps, steps=request.steps or STEPS,
+            guidance=GUIDANCE if request.guidance is None else request.guidance, strength=strength, progress=step,
+        )  # fmt: skip
         pixels = to_uint8(ae.decode(made))[0]
         return Clip(frames=np.ascontiguousarray(pixels), fps=plan.fps, caption=request.prompt)
 

@@ -90,6 +90,21 @@ class DiTTrainer(TrainingLoop):
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             return {name: x.float() for name, x in self.model(given).items()}
 
+    def averaged_network(self) -> Estimator:
+        """The network with the averaged weights, for evaluation."""
+        averaged = self._averaged()
+
+        def estimate(given: DiTInput) -> dict[str, Tensor]:
+            return {name: x.float() for name, x in averaged(given).items()}
+
+        return estimate
+
+    def _averaged(self) -> DiT:
+        with seeded(self.recipe.seed):
+            averaged = DiT(self.config.network).to(self.device)
+        averaged.load_state_dict(self.optimizer.average.module.state_dict())
+        return averaged.eval().requires_grad_(False)
+
     def one_step(self) -> None:
         parts = self.lesson.losses(self.network, self.step, self.done, self.device)
         loss = torch.stack(list(parts.values())).sum()
@@ -139,7 +154,4 @@ class DiTTrainer(TrainingLoop):
 
     def finished(self, autoencoder: VideoAutoencoder) -> DiTModel:
         """The averaged weights as a model."""
-        with seeded(self.recipe.seed):
-            averaged = DiT(self.config.network)
-        averaged.load_state_dict(self.optimizer.average.module.state_dict())
-        return DiTModel(self.config, averaged, autoencoder, device=str(self.device))
+        return DiTModel(self.config, self._averaged(), autoencoder, device=str(self.device))
