@@ -15,7 +15,7 @@ from kinema.errors import InputError
 
 if TYPE_CHECKING:
     from kinema.director.direct import Director
-    from kinema.director.planner import PlannedScript
+    from kinema.director.planning.planner import PlannedScript
     from kinema.director.production import Production
     from kinema.director.script import ProductionSettings, Shot
     from kinema.engines import Engine
@@ -26,7 +26,9 @@ GATES = ("script", "stills", "shots")
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("direct", help="film a story in shots that are checked", description=__doc__)
-    parser.add_argument("story", nargs="*", type=words, help="the story, or a file of it (.txt, .fountain), or: resume FOLDER")
+    parser.add_argument(
+        "story", nargs="*", type=words, help="the story, or a file of it (.txt, .fountain), or: resume FOLDER"
+    )
     parser.add_argument("-o", "--output", type=Path, help="the film (default: film.mp4 in the production's folder)")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.add_argument("--folder", type=Path, help="folder of the production (default: the film's name with .production)")
@@ -53,10 +55,14 @@ def _add_planning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title-card", type=number, default=0.0, metavar="S", help="show the title so many seconds first")
     parser.add_argument("--seed", type=seed, default=0, help="added to the seed of every shot")
     parser.add_argument("--budget", type=up_to(100_000), metavar="N", help="takes in all (default: no limit but --takes)")
-    parser.add_argument("--budget-seconds", type=number, metavar="S", help="no further retakes after so many seconds of filming")
+    parser.add_argument(
+        "--budget-seconds", type=number, metavar="S", help="no further retakes after so many seconds of filming"
+    )
     parser.add_argument("--takes", type=up_to(100), default=6, metavar="N", help="takes of a shot at most (default: 6)")
     parser.add_argument("--llm", metavar="URL", help="plan by the language model at an OpenAI-compatible address")
-    parser.add_argument("--llm-model", default="", metavar="NAME", help="its name; its key: KINEMA_LLM_KEY or OPENAI_API_KEY")
+    parser.add_argument(
+        "--llm-model", default="", metavar="NAME", help="its name; its key: KINEMA_LLM_KEY or OPENAI_API_KEY"
+    )
     parser.add_argument("--critic", metavar="URL", help="ask a model that looks at pictures about every take")
     parser.add_argument("--critic-model", default="", metavar="NAME", help="its name")
     parser.add_argument("--unsigned", action="store_true", help="do not sign takes and film (C2PA)")
@@ -69,7 +75,9 @@ def _add_decisions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--accept", action="append", default=[], metavar="SHOT=TAKE", help="use this take of a shot")
     group.add_argument("--lock", action="append", default=[], metavar="SHOT", help="do not film a shot again")
     group.add_argument("--unlock", action="append", default=[], metavar="SHOT", help="take the lock off")
-    group.add_argument("--reword", action="append", default=[], type=words, metavar="SHOT=PROMPT", help="film it by other words")
+    group.add_argument(
+        "--reword", action="append", default=[], type=words, metavar="SHOT=PROMPT", help="film it by other words"
+    )
     group.add_argument("--order", metavar="SHOT,...", help="put the shots into this order")
 
 
@@ -106,9 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
     """The script of --script, or that of the story."""
-    from kinema.director.planner import plan_story, with_notes
+    from kinema.director.planning.planner import plan_story, with_notes
+    from kinema.director.planning.story import read_story
     from kinema.director.script import read_script
-    from kinema.director.story import read_story
 
     text = " ".join(arguments.story).strip()
     if arguments.script is not None:
@@ -125,7 +133,7 @@ def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
     settings = _settings(arguments, arguments.title or story.title)
     if arguments.llm is not None:
         from kinema.director.endpoint import ChatEndpoint
-        from kinema.director.llm import plan_with_llm
+        from kinema.director.planning.llm import plan_with_llm
 
         endpoint = ChatEndpoint(url=arguments.llm, model=arguments.llm_model)
         planned = plan_with_llm(text, endpoint, engine.capabilities, settings)
@@ -134,7 +142,9 @@ def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
     if arguments.seed:
         from dataclasses import replace
 
-        shots = tuple(shot.model_copy(update={"seed": (shot.seed + arguments.seed) % 2**31}) for shot in planned.script.shots)
+        shots = tuple(
+            shot.model_copy(update={"seed": (shot.seed + arguments.seed) % 2**31}) for shot in planned.script.shots
+        )
         planned = replace(planned, script=planned.script.model_copy(update={"shots": shots}))
     return planned
 
@@ -209,7 +219,7 @@ def _pair(text: str, option: str, example: str) -> tuple[str, str]:
 
 
 def _film(arguments: argparse.Namespace, production: Production, engine: Engine, output: Path) -> int:
-    from kinema.director.delivery import archive, deliver
+    from kinema.director.delivery.film import deliver, pack_production
     from kinema.director.direct import Director
 
     identity = None if arguments.unsigned else _identity()
@@ -227,11 +237,13 @@ def _film(arguments: argparse.Namespace, production: Production, engine: Engine,
             return 0
         delivered = deliver(production, output, identity=identity, force=arguments.force)
     seconds = sum(shot.seconds for shot in production.script.shots)
-    print(f"{delivered.film}  {len(production.script.shots)} shots, {seconds:g} s, made in {time.perf_counter() - begun:.1f} s")
+    print(
+        f"{delivered.film}  {len(production.script.shots)} shots, {seconds:g} s, made in {time.perf_counter() - begun:.1f} s"
+    )
     for path in delivered.others:
         print(path)
     if arguments.zip is not None:
-        print(archive(production, arguments.zip, force=arguments.force))
+        print(pack_production(production, arguments.zip, force=arguments.force))
     return 0
 
 
@@ -251,7 +263,7 @@ def _tell_take(shot: Shot, record: Any) -> None:
 def _critic(arguments: argparse.Namespace) -> Any:
     if arguments.critic is None:
         return None
-    from kinema.director.critic import Critic
+    from kinema.director.checking.critic import Critic
     from kinema.director.endpoint import ChatEndpoint
 
     return Critic(ChatEndpoint(url=arguments.critic, model=arguments.critic_model))
@@ -263,7 +275,9 @@ def _identity() -> Identity:
         import c2pa  # noqa: F401
         import cryptography  # noqa: F401
     except ImportError as error:
-        raise InputError(f"signing needs {error.name}; get it with: pip install 'kinema[serve]', or give --unsigned") from None
+        raise InputError(
+            f"signing needs {error.name}; get it with: pip install 'kinema[serve]', or give --unsigned"
+        ) from None
     from kinema.provenance import own_identity
 
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")

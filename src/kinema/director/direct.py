@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from kinema.director.checks import check_take
-from kinema.director.critic import Critic
-from kinema.director.filming import Handover, TakePlan, film_size, film_take, stage_shot
+from kinema.director.checking.critic import Critic
+from kinema.director.checking.take_report import check_take
+from kinema.director.filming.staging import CameraStop
+from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, stage_shot
 from kinema.director.production import Production
 from kinema.director.retakes import TakeRecord, best_take, next_take, refusal, refusals
 from kinema.director.script import Shot
-from kinema.director.staging import CameraStop
 from kinema.engines import Engine, FilmRequest
 from kinema.engines.ledger import Ledger
 from kinema.engines.upstream import UpstreamEngine
@@ -103,9 +102,7 @@ class Director:
             production.save_film(shot.id, plan.number, clip, self.identity)
             production.log("filmed", shot.id, plan.number, _changed(plan))
         clip = production.open_take(shot.id, plan.number)
-        report = check_take(
-            production.script, shot, clip, self.engine.capabilities, before=before, before_shot=before_shot
-        )
+        report = check_take(production.script, shot, clip, self.engine.capabilities, before=before, before_shot=before_shot)
         if self.critic is not None:
             report = self.critic.with_opinion(report, production.script, shot, clip)
         record = TakeRecord(plan=plan, report=report, film_s=time.perf_counter() - begun)
@@ -157,7 +154,7 @@ class Director:
 
 
 def _changed(plan: TakePlan) -> str:
-    words: dict[str, Any] = {
+    words: dict[str, str] = {
         "": "first take", "seed": "another seed", "keyframe": "a planned end", "simpler": "a simpler prompt",
     }  # fmt: skip
     return words[plan.change] + (f", since {plan.reason}" if plan.reason else "")

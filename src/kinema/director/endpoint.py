@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible chat endpoint: one question, one answer as JSON. What endpoints do in practice is expected: they do not know
+"""Any OpenAI-compatible chat endpoint: one question, one answer as JSON. What endpoints do in practice is expected: they know no
 structured output, answer in prose or code fences, are busy, or stall.
 """
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from kinema.datasets.folder_lock import locked
-from kinema.director.checks import TakeReport
-from kinema.director.filming import TakePlan
+from kinema.director.checking.take_report import TakeReport
+from kinema.director.filming.takes import TakePlan
 from kinema.director.retakes import Spent, TakeRecord
 from kinema.director.script import Script, Shot, read_script, script_from
 from kinema.errors import InputError, OutputError
@@ -113,7 +113,7 @@ class Production:
 
     def takes(self, shot: str) -> list[TakeRecord]:
         """The takes of a shot that were filmed and checked, in order."""
-        records = []
+        records: list[TakeRecord] = []
         while True:
             path = self.take_path(shot, len(records) + 1).with_suffix(".json")
             if not path.is_file():

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kinema.director.checks import TakeReport
-from kinema.director.filming import Change, TakePlan
+from kinema.director.checking.take_report import TakeReport
+from kinema.director.filming.takes import TakeChange, TakePlan
 from kinema.director.script import Shot, TakeBudget
 from kinema.engines import Capabilities
 
-_ACTED: tuple[Change, ...] = ("seed", "keyframe", "seed", "keyframe", "simpler")
-_LOOKED: tuple[Change, ...] = ("seed", "seed", "keyframe", "seed", "simpler")
-_PICTURED: tuple[Change, ...] = ("seed",)
-_CHANGES: dict[str, tuple[Change, ...]] = {
+_ACTED: tuple[TakeChange, ...] = ("seed", "keyframe", "seed", "keyframe", "simpler")
+_LOOKED: tuple[TakeChange, ...] = ("seed", "seed", "keyframe", "seed", "simpler")
+_PICTURED: tuple[TakeChange, ...] = ("seed",)
+_CHANGES: dict[str, tuple[TakeChange, ...]] = {
     "event": _ACTED, "where at the cut": ("seed",), "direction across the cut": ("seed", "keyframe"),
     "cast": _LOOKED, "colors": _LOOKED, "count": _LOOKED, "permanence": _LOOKED, "jumps": _LOOKED,
 }  # fmt: skip
@@ -39,8 +39,9 @@ class Spent:
 
 
 def next_take(
-    shot: Shot, takes: Sequence[TakeRecord], budget: TakeBudget, spent: Spent, capabilities: Capabilities, allowed: int | None = None
-) -> TakePlan | None:
+    shot: Shot, takes: Sequence[TakeRecord], budget: TakeBudget, spent: Spent, capabilities: Capabilities,
+    allowed: int | None = None,
+) -> TakePlan | None:  # fmt: skip
     """The next take of a shot.
 
     Args:
@@ -92,5 +93,7 @@ def refusals(takes: Sequence[TakeRecord], used: TakeRecord) -> list[str]:
         if take.plan.number == used.plan.number:
             continue
         reasons = "; ".join(one.saw for one in take.report.failures[:3])
-        lines.append(f"take {take.plan.number} is refused (score {take.report.score:.2f}): {reasons or 'another one is as good'}")
+        lines.append(
+            f"take {take.plan.number} is refused (score {take.report.score:.2f}): {reasons or 'another one is as good'}"
+        )
     return lines

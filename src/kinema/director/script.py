@@ -45,9 +45,9 @@ class _Part(BaseModel):
 class TakeBudget(_Part):
     """What filming may cost. takes: films of shots in all; seconds: of this machine. None: no limit but `per_shot`."""
 
-    takes: int | None = Field(None, ge=1, le=100_000)
-    seconds: float | None = Field(None, gt=0)
-    per_shot: int = Field(6, ge=1, le=100)
+    takes: int | None = Field(default=None, ge=1, le=100_000)
+    seconds: float | None = Field(default=None, gt=0)
+    per_shot: int = Field(default=6, ge=1, le=100)
 
 
 class ProductionSettings(_Part):
@@ -55,13 +55,13 @@ class ProductionSettings(_Part):
     words that stand in every prompt of an open model; sound: a file that is laid under the film; title_card: show the title for so
     many seconds first."""
 
-    title: str = Field("Untitled", min_length=1, max_length=200)
-    aspect: str = Field("1:1", pattern=r"^[1-9]\d{0,3}:[1-9]\d{0,3}$")
-    size: str | None = Field(None, pattern=r"^[1-9]\d{0,3}x[1-9]\d{0,3}$")
-    fps: float | None = Field(None, ge=1, le=120)
-    style: str = Field("", max_length=500)
+    title: str = Field(default="Untitled", min_length=1, max_length=200)
+    aspect: str = Field(default="1:1", pattern=r"^[1-9]\d{0,3}:[1-9]\d{0,3}$")
+    size: str | None = Field(default=None, pattern=r"^[1-9]\d{0,3}x[1-9]\d{0,3}$")
+    fps: float | None = Field(default=None, ge=1, le=120)
+    style: str = Field(default="", max_length=500)
     sound: str | None = None
-    title_card: float = Field(0.0, ge=0, le=20)
+    title_card: float = Field(default=0.0, ge=0, le=20)
     budget: TakeBudget = TakeBudget()
 
 
@@ -75,8 +75,8 @@ class CastIdentity(_Part):
 
 
 class CastMember(_Part):
-    """Who or what is filmed. look: in words, such as "a red ball"; pictures: files that show it; loras: files with their scale, such
-    as "mia.safetensors=0.8"; identity: for models with a state."""
+    """Who or what is filmed. look: in words, such as "a red ball"; pictures: files that show it; loras: files with their scale,
+    such as "mia.safetensors=0.8"; identity: for models with a state."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     name: str = Field(min_length=1, max_length=80)
@@ -86,12 +86,12 @@ class CastMember(_Part):
     identity: CastIdentity | None = None
 
 
-class Place(_Part):
+class FilmPlace(_Part):
     """Where it happens. background, view: the words of a model's state schema, for models with a state."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     name: str = Field(min_length=1, max_length=80)
-    look: str = Field("", max_length=500)
+    look: str = Field(default="", max_length=500)
     background: str | None = None
     view: str | None = None
 
@@ -101,7 +101,7 @@ class DialogueLine(_Part):
 
     who: str = ""
     text: str = Field(min_length=1, max_length=500)
-    start_s: float | None = Field(None, ge=0)
+    start_s: float | None = Field(default=None, ge=0)
 
 
 class ExpectedEvent(_Part):
@@ -123,9 +123,9 @@ class Shot(_Part):
     things move, in words; model: another model than the production's; events: what has to happen, in this order."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
-    scene: str = Field("1", min_length=1, max_length=40)
+    scene: str = Field(default="1", min_length=1, max_length=40)
     prompt: str = Field(min_length=1, max_length=2000)
-    seconds: float = Field(4.0, gt=0, le=600)
+    seconds: float = Field(default=4.0, gt=0, le=600)
     framing: Framing = "wide"
     camera: CameraMove = "still"
     cast: tuple[str, ...] = ()
@@ -133,11 +133,11 @@ class Shot(_Part):
     first_frame: str | None = None
     last_frame: str | None = None
     goes_on_from: str | None = None
-    motion: str = Field("", max_length=500)
+    motion: str = Field(default="", max_length=500)
     dialogue: tuple[DialogueLine, ...] = ()
-    sound: str = Field("", max_length=500)
+    sound: str = Field(default="", max_length=500)
     transition: TransitionKind = "cut"
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     model: str | None = None
     guides: tuple[str, ...] = ()
     events: tuple[ExpectedEvent, ...] = ()
@@ -146,10 +146,10 @@ class Shot(_Part):
 class Script(_Part):
     """A whole film, ready to be filmed."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     production: ProductionSettings = ProductionSettings()
     cast: tuple[CastMember, ...] = ()
-    places: tuple[Place, ...] = ()
+    places: tuple[FilmPlace, ...] = ()
     shots: tuple[Shot, ...] = Field(min_length=1, max_length=MOST_SHOTS)
 
     @property
@@ -161,7 +161,7 @@ class Script(_Part):
         """The member of the cast with an id. KeyError: there is none."""
         return next((member for member in self.cast if member.id == id), None) or _missing(id)
 
-    def place_of(self, shot: Shot) -> Place | None:
+    def place_of(self, shot: Shot) -> FilmPlace | None:
         """Where a shot happens; None where it does not say."""
         return next((place for place in self.places if place.id == shot.place), None)
 
@@ -204,7 +204,8 @@ def read_script(text: str) -> Script:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"the script is no JSON: {error.msg} in line {error.lineno}, column {error.colno}; `kinema direct --schema` has its shape"
+            f"the script is no JSON: {error.msg} in line {error.lineno}, column {error.colno};"
+            " `kinema direct --schema` has its shape"
         ) from None
     return script_from(data)
 
@@ -247,7 +248,7 @@ def _line(data: dict[str, Any], entry: Any) -> str:
         return f"{name}: there is no such field; expected {_known_fields(location)}"
     expected = {
         "literal_error": f"one of {', '.join(re.findall(_QUOTED, str(context.get('expected'))))}",
-        "string_pattern_mismatch": _PATTERNS.get(str(location[-1]), "letters, digits and hyphens, such as \"red-ball\""),
+        "string_pattern_mismatch": _PATTERNS.get(str(location[-1]), 'letters, digits and hyphens, such as "red-ball"'),
     }.get(kind) or re.sub(r"^Input should (?:be )?", "", entry["msg"])
     near = difflib.get_close_matches(str(came), re.findall(_QUOTED, str(context.get("expected"))), 1) if came else []
     return f"{name}: {_came(came)} came, expected {expected}" + (f" (perhaps {near[0]})" if near else "")
@@ -266,7 +267,9 @@ def _where(data: dict[str, Any], location: list[Any]) -> str:
             list_name = words.pop() if words else "entry"
             value = value[part] if isinstance(value, list) and part < len(value) else None
             id = value.get("id") if isinstance(value, dict) else None
-            words.append(f"{_SINGULAR.get(list_name, list_name)} {part + 1}" + (f' ("{excerpt(str(id), 40)}")' if id else ""))
+            words.append(
+                f"{_SINGULAR.get(list_name, list_name)} {part + 1}" + (f' ("{excerpt(str(id), 40)}")' if id else "")
+            )
         else:
             value = value.get(part) if isinstance(value, dict) else None
             words.append(str(part))
@@ -275,7 +278,7 @@ def _where(data: dict[str, Any], location: list[Any]) -> str:
 
 _SINGULAR = {"shots": "shot", "places": "place", "events": "event", "cast": "cast member", "dialogue": "line"}
 _PARTS: dict[str, type[BaseModel]] = {
-    "shots": Shot, "cast": CastMember, "places": Place, "events": ExpectedEvent, "dialogue": DialogueLine,
+    "shots": Shot, "cast": CastMember, "places": FilmPlace, "events": ExpectedEvent, "dialogue": DialogueLine,
     "production": ProductionSettings, "identity": CastIdentity, "budget": TakeBudget,
 }  # fmt: skip
 

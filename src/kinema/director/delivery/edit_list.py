@@ -58,7 +58,8 @@ def otio_of(title: str, edit: Sequence[EditedShot], fps: float, folder: Path) ->
             )  # fmt: skip
         children.append(
             {
-                "OTIO_SCHEMA": "Clip.2", "name": shot.id, "metadata": {"kinema": {"take": shot.take, "transition": shot.transition}},
+                "OTIO_SCHEMA": "Clip.2", "name": shot.id,
+                "metadata": {"kinema": {"take": shot.take, "transition": shot.transition}},
                 "source_range": _range(head, shot.frames - head - tail, fps), "active_media_reference_key": "DEFAULT_MEDIA",
                 "media_references": {
                     "DEFAULT_MEDIA": {
@@ -107,7 +108,7 @@ def timecode(frames: int, fps: float) -> str:
 
 def srt_of(edit: Sequence[EditedShot], script: Script, fps: float) -> str:
     """Subtitles of the dialogue; empty where there is none. A line without a time begins after the one before it."""
-    entries = []
+    entries: list[str] = []
     for shot in edit:
         begin = shot.start / fps
         end = (shot.start + shot.frames) / fps

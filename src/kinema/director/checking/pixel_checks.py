@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kinema.director.results import TakeCheck, spans_of
+from kinema.director.checking.results import TakeCheck, spans_of
 from kinema.media import Clip
 from kinema.media.frame_buffer import each
 from kinema.types import Floats, Frames
@@ -71,7 +71,9 @@ def _small(frames: Frames) -> Floats:
 def _length(clip: Clip, seconds: float) -> TakeCheck:
     off = abs(clip.duration_s - seconds)
     saw = f"{clip.duration_s:.2f} s of {seconds:g} s"
-    return TakeCheck(name="length", passed=off <= max(1.5 / clip.fps, 0.02 * seconds), saw=saw, frames=(clip.num_frames - 1,))
+    return TakeCheck(
+        name="length", passed=off <= max(1.5 / clip.fps, 0.02 * seconds), saw=saw, frames=(clip.num_frames - 1,)
+    )
 
 
 def cut_frames(small: Floats) -> list[int]:
@@ -108,7 +110,11 @@ def _flicker(small: Floats) -> TakeCheck:
     light = small.mean((1, 2, 3))
     off = np.abs(light[1:-1] - (light[:-2] + light[2:]) / 2) if len(light) > 2 else np.zeros(1)
     frames = (np.flatnonzero(off > FLICKER) + 1).tolist()
-    saw = f"brightness jumps in {len(frames)} frames: {spans_of(frames)}" if frames else f"brightness steady to {off.max():.1f}"
+    saw = (
+        f"brightness jumps in {len(frames)} frames: {spans_of(frames)}"
+        if frames
+        else f"brightness steady to {off.max():.1f}"
+    )
     return TakeCheck(name="flicker", passed=len(frames) < 3, saw=saw, frames=tuple(frames[:20]))
 
 

@@ -1,28 +1,30 @@
 """From a story to a script without any language model.
 
-For a model with a state and a vocabulary, sentences are understood by a small grammar (`kinema.director.grammar`): who is in a scene,
-what happens, what is expected to be seen. For others each sentence is a shot. What the model cannot film is noted before anything
-is filmed.
+For a model with a state and a vocabulary, sentences are understood by a small grammar (`kinema.director.planning.grammar`):
+who is in a scene, what happens, what is expected to be seen. For others each sentence is a shot. What the model cannot film is
+noted before anything is filmed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from kinema.director.filming import film_size
-from kinema.director.grammar import CAMERAS, FRAMINGS, Memory, event_words, events_of
+from kinema.director.filming.staging import TALL
+from kinema.director.filming.takes import film_size
+from kinema.director.planning.grammar import CAMERAS, FRAMINGS, NamedThings, event_words, events_of
+from kinema.director.planning.story import Beat, Story, StoryScene
 from kinema.director.script import (
     CastIdentity,
     CastMember,
+    DialogueLine,
     ExpectedEvent,
-    Place,
+    FilmPlace,
     ProductionSettings,
     Script,
     Shot,
 )
-from kinema.director.story import Beat, Story, StoryScene
 from kinema.engines import Capabilities
 from kinema.errors import InputError
 from kinema.playground.vocabulary import PLACES, listing
@@ -38,8 +40,8 @@ UNFILMED_CAMERA = ("follow", "tilt up", "tilt down")
 
 @dataclass(frozen=True, kw_only=True)
 class FilmEstimate:
-    """What a script costs to film. seconds: of this machine for one take of each shot, by `kinema models check`; None: not measured.
-    most_takes: that its budget allows."""
+    """What a script costs to film. seconds: of this machine for one take of each shot, by `kinema models check`; None: not
+    measured. most_takes: that its budget allows."""
 
     film_s: float
     shots: int
@@ -47,7 +49,9 @@ class FilmEstimate:
     most_takes: int
 
     def __str__(self) -> str:
-        time = "not measured: `kinema models check` does" if self.seconds is None else f"about {self.seconds:.0f} s for one take each"
+        time = "not measured: `kinema models check` does it"
+        if self.seconds is not None:
+            time = f"about {self.seconds:.0f} s for one take each"
         return f"{self.shots} shots, {self.film_s:g} s; time {time}; up to {self.most_takes} takes"
 
 
@@ -108,7 +112,9 @@ def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
         name = f'shot {number} ("{shot.id}")'
         strange, hint = capabilities.unknown_words(shot.prompt)
         if strange:
-            notes.append(f"{name}: {capabilities.model} does not know {', '.join(strange[:6])}" + (f" ({hint})" if hint else ""))
+            notes.append(
+                f"{name}: {capabilities.model} does not know {', '.join(strange[:6])}" + (f" ({hint})" if hint else "")
+            )
         if not capabilities.films_something(shot.prompt):
             notes.append(f"{name}: its prompt names nothing that {capabilities.model} films; it films {capabilities.filmed}")
         if capabilities.most_seconds is not None and shot.seconds > capabilities.most_seconds:
@@ -118,7 +124,9 @@ def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
         if capabilities.state and len(shot.cast) > MOST_CAST:
             notes.append(f"{name}: {len(shot.cast)} of the cast, and {capabilities.model} films up to {MOST_CAST} at once")
         if shot.goes_on_from is not None and not capabilities.state and "image" not in capabilities.workflows:
-            notes.append(f"{name}: {capabilities.model} takes no first picture, so it does not go on from {shot.goes_on_from}")
+            notes.append(
+                f"{name}: {capabilities.model} takes no first picture, so it does not go on from {shot.goes_on_from}"
+            )
     return notes
 
 
@@ -126,9 +134,9 @@ class _ForState:
     """Plans for a model with a state."""
 
     def __init__(self, capabilities: Capabilities) -> None:
-        self.capabilities, self.memory = capabilities, Memory()
+        self.capabilities, self.memory = capabilities, NamedThings()
         self.shots: list[Shot] = []
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, FilmPlace] = {}
         self.own_notes: list[str] = []
         self.absent: set[str] = set()
 
@@ -148,7 +156,7 @@ class _ForState:
 
     def plan_scene(self, scene: StoryScene, name: str) -> None:
         """Add the shots of a scene."""
-        understood: list[tuple[Beat, list[ExpectedEvent], list[str]]] = []
+        understood: list[Understood] = []
         for beat in scene.beats:
             events, involved, lost = events_of(beat.text, self.memory)
             self.own_notes += [f"scene {name}: no event is understood in {clause!r}; it is not filmed" for clause in lost]
@@ -158,10 +166,11 @@ class _ForState:
                 self.own_notes.append(f"scene {name}: {beat.text!r} names nothing that {self.capabilities.model} films")
         if not understood:
             return
+        self._forget_sizes()
         place = self._place(scene, name)
         present, entering = self._present(understood)
         self._check_count(present | entering, name)
-        merged = _merged(understood)
+        merged = _merged(understood, {id for id, thing in self.memory.things.items() if thing.kind in TALL})
         previous: str | None = None
         for beat, events, _ in merged:
             entering_now = {event.who for event in events if event.kind == "enters"}
@@ -172,7 +181,7 @@ class _ForState:
             present -= {event.who for event in events if event.kind == "leaves"}
             entering |= {event.who for event in events if event.kind == "leaves"}
 
-    def _present(self, understood: Sequence[tuple[Beat, list[ExpectedEvent], list[str]]]) -> tuple[set[str], set[str]]:
+    def _present(self, understood: Sequence[Understood]) -> tuple[set[str], set[str]]:
         """Who of a scene is there from its beginning, and who enters later."""
         first: dict[str, str] = {}
         for _, events, involved in understood:
@@ -185,6 +194,14 @@ class _ForState:
         entering = {id for id, kind in first.items() if kind == "enters"}
         return set(first) - entering, entering
 
+    def _forget_sizes(self) -> None:
+        """Things of a size that the model does not know are filmed in its usual one."""
+        for thing in self.memory.things.values():
+            if thing.size != "medium" and self.capabilities.unknown_words(thing.size)[0]:
+                unknown = f"{self.capabilities.model} does not know {thing.size!r}"
+                self.own_notes.append(f"{unknown}: {thing.look} is filmed at its usual size")
+                thing.size = "medium"
+
     def _check_count(self, cast: set[str], name: str) -> None:
         if len(cast) > MOST_CAST:
             raise InputError(
@@ -192,20 +209,24 @@ class _ForState:
                 "name fewer, or begin another scene after an empty line"
             )
 
-    def _place(self, scene: StoryScene, name: str) -> Place:
+    def _place(self, scene: StoryScene, name: str) -> FilmPlace:
         text = " ".join([scene.heading, *(beat.text for beat in scene.beats)]).lower()
-        words = {background: {phrase.split()[-1] for phrase in PLACES[background]} | {background} for background in BACKGROUNDS}
+        words = {
+            background: {phrase.split()[-1] for phrase in PLACES[background]} | {background} for background in BACKGROUNDS
+        }
         background = next((one for one in BACKGROUNDS if words[one] & set(re.findall(r"[a-z]+", text))), None)
         if background is None:
             background = next(reversed(self.places.values())).background if self.places else "lab"
         view = "top" if re.search(r"\b(?:from above|top view)\b", text) else "side"
         id = f"{background}-{view}"
         if id not in self.places:
-            self.places[id] = Place(id=id, name=background, look=PLACES[str(background)][0], background=background, view=view)
+            self.places[id] = FilmPlace(
+                id=id, name=str(background), look=PLACES[str(background)][0], background=background, view=view
+            )  # fmt: skip
         return self.places[id]
 
     def _shot(
-        self, beat: Beat, events: list[ExpectedEvent], cast: list[str], place: Place, scene: str, previous: str | None
+        self, beat: Beat, events: list[ExpectedEvent], cast: list[str], place: FilmPlace, scene: str, previous: str | None
     ) -> Shot:
         looks = {id: self.memory.things[id].look for id in cast}
         if not events:
@@ -228,30 +249,42 @@ def _first_of(table: Sequence[tuple[str, str]], text: str, usual: str) -> str:
     return next((value for value, pattern in table if re.search(pattern, text)), usual)
 
 
-def _merged(
-    understood: Sequence[tuple[Beat, list[ExpectedEvent], list[str]]],
-) -> list[tuple[Beat, list[ExpectedEvent], list[str]]]:
-    """Sentences without an event, such as "There is a blue box.", belong to the next one; a scene of such alone is one shot."""
-    with_events = [entry for entry in understood if entry[1]]
-    if not with_events:
-        return [understood[0]]
-    waiting: list[Beat] = []
-    for beat, events, _ in understood:
-        if not events:
-            waiting.append(beat)
-        elif waiting:
-            beat.dialogue[:0] = [line for one in waiting for line in one.dialogue]
+Understood = tuple[Beat, list[ExpectedEvent], list[str]]
+"""A sentence, its events, and whom it names."""
+CONTINUED = ("stops", "comes_out", "bounces")
+"""Events that end what the sentence before began: both are one shot."""
+
+
+def _merged(understood: Sequence[Understood], scenery: Collection[str]) -> list[Understood]:
+    """One entry a shot. Sentences without an event, such as "There is a blue box.", and what scenery does, belong to the next
+    one; a scene of such alone is one shot. What goes on with an event belongs to it."""
+    shots: list[Understood] = []
+    waiting: list[DialogueLine] = []
+    for beat, events, involved in understood:
+        acted = [event for event in events if not (event.kind == "rests" and event.who in scenery)]
+        last = shots[-1] if shots else None
+        if not acted:
+            waiting += beat.dialogue
+        elif last is not None and acted[0].kind in CONTINUED and last[1][-1].who == acted[0].who:
+            last[1].extend(acted)
+            last[0].dialogue += [*waiting, *beat.dialogue]
             waiting = []
-    return with_events
+        else:
+            shots.append((replace(beat, dialogue=[*waiting, *beat.dialogue]), acted, involved))
+            waiting = []
+    if not shots:
+        return [understood[0]]
+    shots[-1][0].dialogue += waiting
+    return shots
 
 
 class _ForAny:
-    """Plans for a model of whose world nothing is known: each sentence is a shot, which goes on from the one before in its scene."""
+    """Plans for a model of whose world nothing is known: each sentence is a shot, which goes on from the one before it."""
 
     def __init__(self, capabilities: Capabilities) -> None:
         self.capabilities = capabilities
         self.shots: list[Shot] = []
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, FilmPlace] = {}
         self.notes: list[str] = []
 
     def cast(self) -> list[CastMember]:
@@ -265,7 +298,7 @@ class _ForAny:
         place = None
         if scene.heading:
             place = f"p{len(self.places) + 1}"
-            self.places[place] = Place(id=place, name=scene.heading[:80], look=_place_words(scene.heading))
+            self.places[place] = FilmPlace(id=place, name=scene.heading[:80], look=_place_words(scene.heading))
         seconds = min(self.capabilities.seconds, self.capabilities.most_seconds or self.capabilities.seconds)
         for beat in scene.beats:
             prompt, subject = _with_subject(beat.text, subject)
@@ -279,7 +312,9 @@ class _ForAny:
 
 
 _PRONOUN = re.compile(r"^(it|he|she|they)\b", re.IGNORECASE)
-_NOUN_PHRASE = re.compile(r"^((?:an?|the|two|three|some)\s+(?:[\w'-]+\s+){0,4}?[\w'-]+?)(?=\s+(?:[a-z]+s|is|are|has|have)\b)", re.IGNORECASE)
+_NOUN_PHRASE = re.compile(
+    r"^((?:an?|the|two|three|some)\s+(?:[\w'-]+\s+){0,4}?[\w'-]+?)(?=\s+(?:[a-z]+s|is|are|has|have)\b)", re.IGNORECASE
+)
 
 
 def _with_subject(sentence: str, subject: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Checks of a take: what was measured, whether it is as the script says, and in which frames.
 
-Films of models with a state are read by the independent parser: who is there and in which color, how many, where at a cut, which way
-across it, what happens and in which order, and that nobody vanishes or jumps. Of any film: length, cuts that nobody planned, black
-or frozen frames, flicker, sharpness and color against the shot before.
+Films of models with a state are read by the independent parser: who is there and in which color, how many, where at a cut,
+which way across it, what happens and in which order, and that nobody vanishes or jumps. Of any film: length, cuts that nobody
+planned, black or frozen frames, flicker, sharpness and color against the shot before.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kinema.director.filming import Handover, film_size, places_in
-from kinema.director.pixel_checks import check_pixels
-from kinema.director.results import TakeCheck
+from kinema.director.checking.pixel_checks import check_pixels
+from kinema.director.checking.results import TakeCheck
+from kinema.director.checking.state_checks import BeforeCut, check_cast
+from kinema.director.checking.tracks import measure_cast
+from kinema.director.filming.staging import CameraStop, camera_stops, closing_positions, identities_of, opening_positions
+from kinema.director.filming.takes import Handover, film_size, places_in
 from kinema.director.script import CastIdentity, Script, Shot
-from kinema.director.staging import CameraStop, camera_stops, closing_positions, identities_of, opening_positions
-from kinema.director.state_checks import BeforeCut, check_cast
-from kinema.director.tracks import measure_cast
 from kinema.engines import Capabilities
 from kinema.media import Clip
 

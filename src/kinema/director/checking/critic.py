@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kinema.director.checks import TakeReport
+from kinema.director.checking.results import TakeCheck
+from kinema.director.checking.take_report import TakeReport
 from kinema.director.endpoint import ChatEndpoint, json_in
-from kinema.director.results import TakeCheck
 from kinema.director.script import Script, Shot
 from kinema.errors import EngineError, InputError
 from kinema.media import Clip
@@ -61,7 +61,9 @@ class Critic:
                 return [_result(name, json_in(answer), picks) for name in RUBRIC]
             except InputError as error:
                 problem = str(error)
-        raise EngineError(f"the critic {self.endpoint.model} gave no marks in {self.tries} tries: {problem}", "upstream_failed")
+        raise EngineError(
+            f"the critic {self.endpoint.model} gave no marks in {self.tries} tries: {problem}", "upstream_failed"
+        )
 
 
 _MARK = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TakeCheck:
-    """One check of a take. name: what is checked; saw: what was measured, in words; frames: where; weight: in the score of a take."""
+    """One check of a take. name: what is checked; saw: what was measured, in words; frames: where; weight: in a take's score."""
 
     name: str
     passed: bool

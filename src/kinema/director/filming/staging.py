@@ -1,8 +1,8 @@
 """Where the cast of a shot stands, for models with a state: in its first picture, and in its last one if it is planned.
 
 A shot is staged from the events that it expects and from where the shot before ended: who moves right begins on the left, who
-enters stands out of the picture, who is passed behind stands in the middle. A staged picture is a `Clip` of one frame with its state
-(`kinema.scene.Scene`), by which a model knows the same cast in every shot.
+enters stands out of the picture, who is passed behind stands in the middle. A staged picture is a `Clip` of one frame with its
+state (`kinema.scene.Scene`), by which a model knows the same cast in every shot.
 
 Units: a room is 10 high and wide; x to the right, y up.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,9 @@ def closing_positions(
         elif event.kind == "enters":
             edge = 0.0 if x < MIDDLE else ROOM_HEIGHT
             inward = 2.2 if edge == 0.0 else -2.2
-            places[event.who] = _free(edge + inward, identities, event.who, {k: v for k, v in places.items() if k != event.who})
+            places[event.who] = _free(
+                edge + inward, identities, event.who, {k: v for k, v in places.items() if k != event.who}
+            )
         elif event.kind == "leaves":
             places[event.who] = (ROOM_HEIGHT + OUTSIDE if sign > 0 else -OUTSIDE, y)
         elif event.kind in ("moves", "comes_out") and heading in ("left", "right"):
@@ -151,14 +154,16 @@ def _heading(event: ExpectedEvent, places: Mapping[str, Position], shot: Shot) -
     return "right" if places[event.who][0] < MIDDLE else "left"
 
 
-def _walk(who: str, x: float, sign: float, identities: Mapping[str, CastIdentity], places: Mapping[str, Position]) -> float:
-    """Where someone gets to who moves on: 3.5 units, unless something that can be bumped into or the edge comes first."""
-    target = min(max(x + sign * 3.5, 1.2), ROOM_HEIGHT - 1.2)
+def _walk(
+    who: str, x: float, sign: float, identities: Mapping[str, CastIdentity], places: Mapping[str, Position], far: float = 3.5
+) -> float:
+    """Where someone gets to who moves on by `far` units, unless something that can be bumped into or the edge comes first."""
+    target = min(max(x + sign * far, 1.2), ROOM_HEIGHT - 1.2)
     for id, (other, _) in places.items():
         solid = id != who and identities[id].kind not in TALL
         if solid and 0 < sign * (other - x) < sign * (target - x) + 1.0:
             target = other - sign * (width_of(identities[id]) + width_of(identities[who]) + GAP)
-    return target
+    return target if sign * (target - x) > 0 else x
 
 
 def _meeting(
@@ -174,8 +179,9 @@ def _meeting(
         return {event.who: (other - sign * (reach + GAP), y)}
     if event.kind == "reaches":
         return {event.who: (other - sign * GAP, y)}
-    moved = other + sign * (2.0 * SHIFT if event.kind == "pushes" else SHIFT)
-    moved = min(max(moved, 1.0), ROOM_HEIGHT - 1.0)
+    pushed = 2.0 * SHIFT if event.kind == "pushes" else SHIFT
+    standing = {id: place for id, place in places.items() if id != event.who}
+    moved = _walk(event.other, other, sign, identities, standing, pushed)
     near = 0.05 if event.kind == "pushes" else SHIFT
     return {event.other: (moved, height), event.who: (moved - sign * (reach + near), y)}
 
@@ -186,7 +192,11 @@ def _beyond(x: float, heading: str) -> float:
 
 
 def _free(
-    wanted: float, identities: Mapping[str, CastIdentity], id: str, places: Mapping[str, Position], height: float | None = None
+    wanted: float,
+    identities: Mapping[str, CastIdentity],
+    id: str,
+    places: Mapping[str, Position],
+    height: float | None = None,
 ) -> Position:
     """The place nearest to the wanted one where nobody stands."""
     mine = width_of(identities[id])
@@ -219,7 +229,9 @@ def in_motion(scene: Scene, speeds: Mapping[int, float], frames: int) -> Scene:
     vx = np.zeros((1, scene.num_slots), np.float32)
     for slot, speed in speeds.items():
         vx[0, slot] = speed
-    many = {name: np.repeat(getattr(scene, name), frames, 0) for name in ("y", "vy", "angle", "visible", "camera")}
+    many: dict[str, Any] = {
+        name: np.repeat(getattr(scene, name), frames, 0) for name in ("y", "vy", "angle", "visible", "camera")
+    }
     return replace(scene, x=scene.x + vx * at, vx=np.repeat(vx, frames, 0), **many)
 
 
@@ -251,7 +263,9 @@ def camera_at(stops: Sequence[CameraStop], times_s: Sequence[float]) -> np.ndarr
     if not stops:
         return np.tile(np.asarray(DEFAULT_CAMERA, np.float32), (len(times_s), 1))
     seconds = [stop[0] for stop in stops]
-    return np.stack([np.interp(times_s, seconds, [stop[axis] for stop in stops]) for axis in (1, 2, 3)], 1).astype(np.float32)
+    return np.stack([np.interp(times_s, seconds, [stop[axis] for stop in stops]) for axis in (1, 2, 3)], 1).astype(
+        np.float32
+    )
 
 
 def staged_scene(
@@ -265,11 +279,11 @@ def staged_scene(
     """
     _check_words(identities, background, view)
     ids, count = list(identities), max(len(identities), 1)
-    fixed = {
+    fixed: dict[str, Any] = {
         "kind": np.full(count, -1, np.int8), "color": np.zeros(count, np.int8), "material": np.zeros(count, np.int8),
         "size": np.zeros(count, np.float32),
     }  # fmt: skip
-    moving = {name: np.zeros((1, count), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")}
+    moving: dict[str, Any] = {name: np.zeros((1, count), np.float32) for name in ("x", "y", "vx", "vy", "angle", "visible")}
     x, y, zoom = (float(value) for value in camera)
     half = ROOM_HEIGHT / 2 / zoom
     for slot, id in enumerate(ids):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.director.checking.tracks import MeasuredCast
+from kinema.director.filming.staging import width_of
 from kinema.director.script import Direction, EventKind, ExpectedEvent
-from kinema.director.staging import width_of
-from kinema.director.tracks import MeasuredCast
 from kinema.scene.scene import SIZES
 from kinema.types import Floats
 
@@ -29,14 +29,14 @@ REST_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation:
+class ObservedEvent:
     """frame: of the film in which an event begins; None: it does not happen. saw: what was measured, in words."""
 
     frame: int | None
     saw: str
 
 
-def observe_events(cast: MeasuredCast, events: tuple[ExpectedEvent, ...]) -> list[Observation]:
+def observe_events(cast: MeasuredCast, events: tuple[ExpectedEvent, ...]) -> list[ObservedEvent]:
     """Look for each expected event, after the one before it.
 
     Args:
@@ -52,29 +52,30 @@ def observe_events(cast: MeasuredCast, events: tuple[ExpectedEvent, ...]) -> lis
         if at is None and begin > 0:
             early, _ = _observe(cast, event, 0)
             if early is not None:
-                saw = f"{event} happens in frame {int(cast.frames[early])}, before the event that the script has first"
+                saw = f"it happens in frame {int(cast.frames[early])}, before the event that the script has first"
         if at is not None:
             begin = max(begin, at)
-            saw = f"{event} in frame {int(cast.frames[at])}: {saw}"
-        results.append(Observation(frame=None if at is None else int(cast.frames[at]), saw=saw))
+            saw = f"frame {int(cast.frames[at])}: {saw}"
+        results.append(ObservedEvent(frame=None if at is None else int(cast.frames[at]), saw=saw))
     return results
 
 
 def _observe(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
     """Index [N] of the frame in which an event begins, from `begin` on, and what was seen."""
     if not cast.seen(event.who).any():
-        return None, f"{event}: {cast.name(event.who)} is never seen"
+        return None, f"{cast.name(event.who)} is never seen"
     return _OBSERVERS[event.kind](cast, event, begin)
 
 
 def _filled(place: Floats) -> Floats:
     """A coordinate [N] with gaps filled on straight lines, and single outliers removed by a median of three."""
     known = ~np.isnan(place)
-    full = np.interp(np.arange(len(place)), np.flatnonzero(known), place[known])
+    full: Floats = np.interp(np.arange(len(place)), np.flatnonzero(known), place[known]).astype(np.float32)
     if len(full) < 3:
         return full
     padded = np.pad(full, 1, mode="edge")
-    return np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), 0)
+    smooth: Floats = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), 0)
+    return smooth
 
 
 def track_of(cast: MeasuredCast, id: str) -> tuple[Floats, Floats]:
@@ -100,7 +101,7 @@ def _moves(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | 
             return begin + start, f"moved {rise.max():.1f} units"
         best = max(best, (float(rise.max()), int(rise.argmax())))
     where = f" {event.direction}" if event.direction else ""
-    return None, f"{event}: {cast.name(event.who)} moved {best[0]:.1f} units{where} at most (frame {_frame(cast, begin + best[1])})"
+    return None, f"{cast.name(event.who)} moved {best[0]:.1f} units{where} at most (frame {_frame(cast, begin + best[1])})"
 
 
 def _frame(cast: MeasuredCast, at: int) -> int:
@@ -127,7 +128,7 @@ def _stops(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | 
             if near is not None:
                 return n, f"at rest from there on{near}"
     moving = "never moves" if np.ptp(x) <= AT_REST else "is never at rest for half a second after it moved"
-    return None, f"{event}: {cast.name(event.who)} {moving}" + (" there" if event.other else "")
+    return None, f"{cast.name(event.who)} {moving}" + (" there" if event.other else "")
 
 
 def _beside(cast: MeasuredCast, event: ExpectedEvent, n: int) -> str | None:
@@ -141,26 +142,26 @@ def _rests(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | 
     moved = float(max(np.ptp(x[begin:]), np.ptp(y[begin:])))
     if moved < 2 * AT_REST:
         return begin, f"moved {moved:.1f} units at most"
-    return None, f"{event}: {cast.name(event.who)} moved {moved:.1f} units"
+    return None, f"{cast.name(event.who)} moved {moved:.1f} units"
 
 
 def _enters(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
     seen = cast.seen(event.who)
     steady = [n for n in range(begin, len(seen) - 1) if seen[n : n + 3].mean() > 0.6 and seen[n]]
     if not steady:
-        return None, f"{event}: {cast.name(event.who)} is seen in {int(seen.sum())} of {len(seen)} looks only"
+        return None, f"{cast.name(event.who)} is seen in {int(seen.sum())} of {len(seen)} looks only"
     first = steady[0]
     x = cast.place[event.who][:, 0]
     inset = min(x[first] - cast.window[first, 0], cast.window[first, 1] - x[first])
     if first == begin == 0 and not (inset < EDGE and _grows_inward(cast, event.who, first)):
-        return None, f"{event}: {cast.name(event.who)} is there from frame {_frame(cast, first)} on"
+        return None, f"{cast.name(event.who)} is there from frame {_frame(cast, first)} on"
     if inset > EDGE + 0.8:
-        return None, f"{event}: {cast.name(event.who)} appears {inset:.1f} units from the edge (frame {_frame(cast, first)})"
+        return None, f"{cast.name(event.who)} appears {inset:.1f} units from the edge (frame {_frame(cast, first)})"
     if event.direction in ("left", "right"):
         sign = 1.0 if event.direction == "right" else -1.0
         full = track_of(cast, event.who)[0]
         if sign * (full[-1] - full[first]) < 0 and sign * (np.median(full[first:]) - full[first]) < 0.2:
-            return None, f"{event}: {cast.name(event.who)} enters and moves the other way"
+            return None, f"{cast.name(event.who)} enters and moves the other way"
     return first, f"first seen {max(inset, 0):.1f} units from the edge"
 
 
@@ -174,11 +175,11 @@ def _leaves(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int |
     at = np.flatnonzero(cast.seen(event.who))
     last = int(at[-1])
     if last >= len(cast.frames) - 2:
-        return None, f"{event}: {cast.name(event.who)} is still seen in frame {_frame(cast, last)}"
+        return None, f"{cast.name(event.who)} is still seen in frame {_frame(cast, last)}"
     x = float(cast.place[event.who][last, 0])
     inset = min(x - cast.window[last, 0], cast.window[last, 1] - x)
     if inset > EDGE:
-        return None, f"{event}: {cast.name(event.who)} vanishes {inset:.1f} units from the edge (frame {_frame(cast, last)})"
+        return None, f"{cast.name(event.who)} vanishes {inset:.1f} units from the edge (frame {_frame(cast, last)})"
     return max(last, begin), "last seen at the edge"
 
 
@@ -191,33 +192,34 @@ def _gaps(cast: MeasuredCast, event: ExpectedEvent) -> Floats | None:
     reach = width_of(cast.identities[event.who]) + width_of(cast.identities[other])
     tall = SIZES[cast.identities[event.who].size] + SIZES[cast.identities[other].size]
     across, up = np.abs(ax - bx) - reach, np.abs(ay - by) - tall
-    return np.where(up > TOUCH, np.maximum(across, up), across)
+    gap: Floats = np.where(up > TOUCH, np.maximum(across, up), across)
+    return gap
 
 
 def _hits(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
     gap = _gaps(cast, event)
     if gap is None:
-        return None, f"{event}: {event.other} is never seen"
+        return None, f"{event.other} is never seen"
     for n in np.flatnonzero(gap < TOUCH).tolist():
         if n >= begin and gap[: n + 1].max() - gap[n] > 0.5:
             return n, f"they touch (gap {max(gap[n], 0):.1f} units)"
     nearest = int(gap.argmin())
     if gap[nearest] < TOUCH:
-        return None, f"{event}: they touch from the beginning (frame {_frame(cast, nearest)}), without coming together"
-    return None, f"{event}: never nearer than {gap[nearest]:.1f} units (frame {_frame(cast, nearest)})"
+        return None, f"they touch from the beginning (frame {_frame(cast, nearest)}), without coming together"
+    return None, f"never nearer than {gap[nearest]:.1f} units (frame {_frame(cast, nearest)})"
 
 
 def _pushes(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
     gap = _gaps(cast, event)
     if gap is None:
-        return None, f"{event}: {event.other} is never seen"
+        return None, f"{event.other} is never seen"
     touching = gap < TOUCH
     other = track_of(cast, str(event.other))[0]
     for n in range(begin, len(gap) - 3):
         if touching[n : n + 4].all() and abs(other[n + 3] - other[n]) > AT_REST:
             return n, f"they touch and {cast.name(str(event.other))} moves along"
     together = int(touching.sum())
-    return None, f"{event}: they touch in {together} looks, and {cast.name(str(event.other))} moves {np.ptp(other):.1f} units"
+    return None, f"they touch in {together} looks, and {cast.name(str(event.other))} moves {np.ptp(other):.1f} units"
 
 
 def hidden_spans(cast: MeasuredCast, id: str) -> list[tuple[int, int, str]]:
@@ -251,14 +253,14 @@ def _passes_behind(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tupl
     for first, last, screen in hidden_spans(cast, event.who):
         if screen == event.other and last >= begin:
             return max(first, begin), f"hidden for {last - first + 1} looks"
-    return None, f"{event}: {cast.name(event.who)} is never hidden behind {event.other}"
+    return None, f"{cast.name(event.who)} is never hidden behind {event.other}"
 
 
 def _comes_out(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
     for _, last, screen in hidden_spans(cast, event.who):
         if screen and last + 1 < len(cast.frames) and last + 1 >= begin:
             return last + 1, f"seen again beside {screen}"
-    return None, f"{event}: {cast.name(event.who)} does not come out from behind a screen"
+    return None, f"{cast.name(event.who)} does not come out from behind a screen"
 
 
 def _falls(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
@@ -266,7 +268,7 @@ def _falls(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | 
     drop = np.maximum.accumulate(y) - y
     if drop.max() >= MOVED:
         return begin + int(np.flatnonzero(drop > 0.3)[0]), f"falls {drop.max():.1f} units"
-    return None, f"{event}: {cast.name(event.who)} falls {drop.max():.1f} units at most"
+    return None, f"{cast.name(event.who)} falls {drop.max():.1f} units at most"
 
 
 def _bounces(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
@@ -278,7 +280,7 @@ def _bounces(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int 
         back = min(abs(x[n] - x[0]), abs(x[-1] - x[n]))
         if back > 0.6 and (x[n] - x[0]) * (x[-1] - x[n]) < 0:
             return begin + n, f"turns back after {abs(x[n] - x[0]):.1f} units"
-    return None, f"{event}: {cast.name(event.who)} never turns back"
+    return None, f"{cast.name(event.who)} never turns back"
 
 
 def _jumps(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
@@ -286,17 +288,17 @@ def _jumps(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | 
     rise = y - np.minimum.accumulate(y)
     if rise.max() > 0.5:
         return begin + int(np.flatnonzero(rise > 0.3)[0]), f"rises {rise.max():.1f} units"
-    return None, f"{event}: {cast.name(event.who)} rises {rise.max():.1f} units at most"
+    return None, f"{cast.name(event.who)} rises {rise.max():.1f} units at most"
 
 
 def _reaches(cast: MeasuredCast, event: ExpectedEvent, begin: int) -> tuple[int | None, str]:
     gap = _gaps(cast, event)
     if gap is None:
-        return None, f"{event}: {event.other} is never seen"
+        return None, f"{event.other} is never seen"
     at = np.flatnonzero(gap[begin:] < 0.2)
     if len(at):
         return begin + int(at[0]), "it stands there"
-    return None, f"{event}: never nearer than {gap.min():.1f} units (frame {_frame(cast, int(gap.argmin()))})"
+    return None, f"never nearer than {gap.min():.1f} units (frame {_frame(cast, int(gap.argmin()))})"
 
 
 _OBSERVERS: dict[EventKind, Callable[[MeasuredCast, ExpectedEvent, int], tuple[int | None, str]]] = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kinema.director.filming.staging import CameraStop, camera_at
 from kinema.director.script import CastIdentity
-from kinema.director.staging import CameraStop, camera_at
 from kinema.media import Clip
 from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.geometry import ROOM_HEIGHT

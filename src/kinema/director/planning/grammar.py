@@ -15,21 +15,31 @@ from kinema.playground.vocabulary import article
 from kinema.scene.scene import COLORS, MATERIALS, SIZES
 from kinema.text.prompt_check import things_in
 
+_GO = "(?:come|go|roll|slide|walk|drive|move|run)(?:e?s)?"
+_VIEW = "(?:the )?(?:view|picture|frame|lab|room|scene)"
 _VERBS: tuple[tuple[EventKind, str], ...] = (
     ("passes_behind", r"(?:pass|go|roll|slide|walk|drive|move|run|disappear|hide|vanish)(?:e?s)? (?:away )?behind"),
-    ("comes_out", r"(?:come|roll|walk|drive|slide|move)s? (?:back )?out(?: again)?(?! of (?:view|the (?:view|picture|frame)))|reappears?|appears? again"),
-    ("leaves", r"leaves?(?: (?:the )?(?:view|picture|frame|lab|room|scene))?|exits?|(?:go|roll|walk|drive|slide|move|run)(?:e?s)? (?:away|off|out(?: of (?:view|the (?:view|picture|frame)))?)|disappears?"),
-    ("enters", r"enters?(?: the (?:view|picture|frame|lab|room|scene))?|(?:come|roll|walk|drive|slide|move|run)s? (?:in\b(?! the)|into (?:the )?(?:view|picture|frame|lab|room|scene))|arrives?|appears?|turns up"),
+    ("comes_out", rf"{_GO} (?:back )?out(?: again)?(?! of {_VIEW})|reappears?|appears? again"),
+    ("leaves", rf"leaves?(?: {_VIEW})?|exits?|{_GO} (?:away|off|out of {_VIEW})|disappears?"),
+    ("enters", rf"enters?(?: {_VIEW})?|{_GO} (?:in\b(?! the)|into {_VIEW})|arrives?(?! at)|appears?|turns up"),
     ("stops", r"stops?|halts?|comes to (?:a )?(?:rest|stop|halt)|stands? still (?:there|now)"),
-    ("hits", r"hits?|bump(?:s)? (?:into|against)|collides? with|crash(?:es)? into|strikes?|knocks? (?:into|against)|runs? into|lands? on|meets?|touch(?:es)?"),
+    (
+        "hits",
+        r"hits?|bump(?:s)? (?:into|against)|collides? with|crash(?:es)? into|strikes?|knocks? (?:into|against)|runs? into"
+        r"|lands? on|meets?|touch(?:es)?",
+    ),
     ("pushes", r"push(?:es)?|shoves?"),
     ("reaches", r"reach(?:es)?|gets? to|arrives? at"),
     ("bounces", r"bounces?"),
     ("jumps", r"jumps?|hops?|leaps?"),
     ("falls", r"falls?|drops?|tumbles? down"),
     ("rests", r"(?:stand|rest|wait|stay|lie|sit)s?(?: still)?|does not move|is (?:there|still)"),
-    ("moves", r"rolls?|slides?|moves?|goe?s?|drives?|walks?|runs?|flies|tumbles?|is thrown|is tossed|rushes|hurries|heads?|crosses|returns?|turns?(?: back)?"),
-)  # fmt: skip
+    (
+        "moves",
+        r"rolls?|slides?|moves?|goe?s?|drives?|walks?|runs?|flies|tumbles?|is thrown|is tossed|rushes|hurries|heads?|crosses"
+        r"|returns?|turns?(?: back)?|comes?",
+    ),
+)
 _VERB = re.compile("|".join(rf"(?P<{kind}>\b(?:{words})\b)" for kind, words in _VERBS), re.IGNORECASE)
 _DIRECTION = re.compile(r"\b(?:to the |from the |on the )?(left|right|up|down)(?:wards?)?\b", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom the (left|right)\b", re.IGNORECASE)
@@ -63,7 +73,7 @@ class NamedThing:
 
 
 @dataclass
-class Memory:
+class NamedThings:
     """What a story has named so far, by id, and what it was about last."""
 
     things: dict[str, NamedThing] = field(default_factory=dict)
@@ -93,10 +103,18 @@ class Memory:
         return thing.id
 
 
-_USUAL = {"ball": "red", "box": "blue", "robot": "green", "screen": "green", "car": "yellow", "flag": "pink", "star": "yellow"}
+_USUAL = {
+    "ball": "red",
+    "box": "blue",
+    "robot": "green",
+    "screen": "green",
+    "car": "yellow",
+    "flag": "pink",
+    "star": "yellow",
+}
 
 
-def events_of(sentence: str, memory: Memory) -> tuple[list[ExpectedEvent], list[str], list[str]]:
+def events_of(sentence: str, memory: NamedThings) -> tuple[list[ExpectedEvent], list[str], list[str]]:
     """The events of a sentence.
 
     Args:
@@ -139,7 +157,7 @@ def events_of(sentence: str, memory: Memory) -> tuple[list[ExpectedEvent], list[
     return events, list(dict.fromkeys(involved)), lost
 
 
-def _clause_events(kind: EventKind, who: str, other: str | None, clause: str, memory: Memory) -> list[ExpectedEvent]:
+def _clause_events(kind: EventKind, who: str, other: str | None, clause: str, memory: NamedThings) -> list[ExpectedEvent]:
     """The event of a clause, and a movement that its words tell besides: 'rolls right behind a screen'."""
     comes_from = _FROM.search(clause)
     match = _DIRECTION.search(clause)

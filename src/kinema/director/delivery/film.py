@@ -1,4 +1,4 @@
-"""From takes to a film: the cut with its transitions, titles, sound and subtitles, the edit as OpenTimelineIO and EDL, and an archive.
+"""From takes to a film: the cut with its transitions, titles, sound and subtitles, the edit as OpenTimelineIO and EDL; an archive.
 
 Axes: T frames, H x W pixels.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kinema.director.edit_list import EditedShot, edl_of, otio_of, srt_of
+from kinema.director.delivery.edit_list import EditedShot, edl_of, otio_of, srt_of
 from kinema.director.production import LOG, SCRIPT, STATE, Production
 from kinema.errors import InputError, MediaError
 from kinema.media import Clip
@@ -66,7 +66,13 @@ def deliver(production: Production, path: Path, *, identity: Identity | None = N
         if identity is not None and can_sign(path):
             sources = [Ingredient(title=f"{shot.id}, take {shot.take}", path=shot.path) for shot in edit]
             sign(
-                temporary, identity, model=production.model, settings=film.settings, title=title, making="edited", sources=sources
+                temporary,
+                identity,
+                model=production.model,
+                settings=film.settings,
+                title=title,
+                making="edited",
+                sources=sources,
             )
 
     replace_file(path, write, force=force)
@@ -194,11 +200,13 @@ def title_card(title: str, width: int, height: int) -> Frames:
         else:
             lines[-1] = longer
     draw = ImageDraw.Draw(page)
-    draw.multiline_text((width / 2, height / 2), "\n".join(lines), fill=(235, 235, 235), font=font, anchor="mm", align="center")
+    draw.multiline_text(
+        (width / 2, height / 2), "\n".join(lines), fill=(235, 235, 235), font=font, anchor="mm", align="center"
+    )
     return np.asarray(page)
 
 
-def archive(production: Production, path: Path, *, force: bool = False) -> Path:
+def pack_production(production: Production, path: Path, *, force: bool = False) -> Path:
     """A zip of the whole production, which opens elsewhere: unpack it, then `kinema direct resume FOLDER`.
 
     Raises:
@@ -207,7 +215,9 @@ def archive(production: Production, path: Path, *, force: bool = False) -> Path:
     folder = production.folder
     names = [SCRIPT, STATE, LOG]
     files = [folder / name for name in names if (folder / name).is_file()]
-    files += sorted(one for one in folder.rglob("*") if one.is_file() and one.parent != folder and not one.name.startswith("."))
+    files += sorted(
+        one for one in folder.rglob("*") if one.is_file() and one.parent != folder and not one.name.startswith(".")
+    )
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:

@@ -1,7 +1,7 @@
 """From a story to a script by a language model, whose answers are repaired, and never trusted.
 
-Enums are normalized, unknown fields dropped, then the script is read as strictly as one that a person wrote. What is wrong with it is
-sent back, with a cap on the tries.
+Enums are normalized, unknown fields dropped, then the script is read as strictly as one that a person wrote. What is wrong with it
+is sent back, with a cap on the tries.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import re
 from typing import Any, get_args
 
 from kinema.director.endpoint import ChatEndpoint, json_in
-from kinema.director.planner import PlannedScript, with_notes
+from kinema.director.planning.planner import PlannedScript, with_notes
 from kinema.director.script import (
+    NEEDS_OTHER,
     CameraMove,
     CastMember,
     DialogueLine,
@@ -21,7 +22,7 @@ from kinema.director.script import (
     EventKind,
     ExpectedEvent,
     Framing,
-    Place,
+    FilmPlace,
     ProductionSettings,
     Script,
     Shot,
@@ -36,8 +37,8 @@ from kinema.scene.scene import BACKGROUNDS, COLORS, KINDS
 TRIES = 4
 """Answers that are asked for, the first among them."""
 _ENUMS: dict[str, tuple[str, ...]] = {
-    "framing": get_args(Framing), "camera": get_args(CameraMove), "transition": get_args(TransitionKind), "kind": get_args(EventKind),
-    "direction": get_args(Direction),
+    "framing": get_args(Framing), "camera": get_args(CameraMove), "transition": get_args(TransitionKind),
+    "kind": get_args(EventKind), "direction": get_args(Direction),
 }  # fmt: skip
 _SYNONYMS = {
     "closeup": "close", "close up": "close", "extreme close up": "close", "mid": "medium", "full": "wide", "long": "wide",
@@ -51,7 +52,11 @@ _NEUTRAL = {"framing": "wide", "camera": "still", "transition": "cut"}
 
 
 def plan_with_llm(
-    story: str, endpoint: ChatEndpoint, capabilities: Capabilities, settings: ProductionSettings | None = None, tries: int = TRIES
+    story: str,
+    endpoint: ChatEndpoint,
+    capabilities: Capabilities,
+    settings: ProductionSettings | None = None,
+    tries: int = TRIES,
 ) -> PlannedScript:
     """Plan a story by a language model.
 
@@ -88,7 +93,10 @@ def plan_with_llm(
         messages = [
             *messages[:2],
             {"role": "assistant", "content": excerpt(answer, 8000)},
-            {"role": "user", "content": f"That is no valid script: {problem}.{again} Answer with the whole corrected JSON only."},
+            {
+                "role": "user",
+                "content": f"That is no valid script: {problem}.{again} Answer with the whole corrected JSON only.",
+            },
         ]
     raise EngineError(f"{endpoint.model} gave no valid script in {tries} tries: {problem}", "upstream_failed")
 
@@ -99,8 +107,8 @@ def instructions(capabilities: Capabilities) -> str:
         "You are a film director. Turn the user's story into a script: one JSON object with version 1, cast, places and shots.",
         "Each shot shows one simple action. ids are lower-case words with hyphens. Every id in a shot's cast is in the cast.",
         f"The video model {capabilities.model} films {capabilities.filmed}; a shot lasts about {capabilities.seconds:g} seconds.",
-        f"framing: {', '.join(_ENUMS['framing'])}. camera: {', '.join(_ENUMS['camera'])}. transition: {', '.join(_ENUMS['transition'])}.",
-        f"events: what has to be seen, each with kind ({', '.join(_ENUMS['kind'])}), who, and for hits, pushes, passes_behind and reaches also other.",
+        *(f"{name}: {', '.join(_ENUMS[name])}." for name in ("framing", "camera", "transition")),
+        f"events: what has to be seen, each with kind ({', '.join(_ENUMS['kind'])}), who, and for {', '.join(NEEDS_OTHER)} other.",
         "goes_on_from: id of the shot before in the same scene.",
     ]
     if capabilities.state:
@@ -123,7 +131,9 @@ def _check_identities(script: Script, capabilities: Capabilities) -> None:
         for name, known in (("kind", KINDS), ("color", COLORS)):
             value = getattr(member.identity, name)
             if value not in known:
-                raise InputError(f'cast member "{member.id}", identity, {name}: "{value}" came, expected one of {", ".join(known)}')
+                raise InputError(
+                    f'cast member "{member.id}", identity, {name}: "{value}" came, expected one of {", ".join(known)}'
+                )
 
 
 def normalized(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -133,7 +143,7 @@ def normalized(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     inner = data.get("script")
     data = inner if isinstance(inner, dict) and "shots" not in data else data
     cast = [_known(one, CastMember, notes) for one in _list(data, "cast")]
-    places = [_known(one, Place, notes) for one in _list(data, "places")]
+    places = [_known(one, FilmPlace, notes) for one in _list(data, "places")]
     shots = []
     for number, shot in enumerate(_list(data, "shots"), 1):
         shot = _known(shot, Shot, notes)
@@ -142,7 +152,8 @@ def normalized(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
             _enums(shot, ("framing", "camera", "transition"), f"shot {number}", notes)
             shot["events"] = [_event(event, number, notes) for event in _list(shot, "events")]
             shot["dialogue"] = [
-                {"text": line} if isinstance(line, str) else _known(line, DialogueLine, notes) for line in _list(shot, "dialogue")
+                {"text": line} if isinstance(line, str) else _known(line, DialogueLine, notes)
+                for line in _list(shot, "dialogue")
             ]
             for name in ("place", "goes_on_from"):
                 if isinstance(shot.get(name), str | int):

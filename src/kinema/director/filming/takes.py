@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kinema.director.script import CastIdentity, Script, Shot
-from kinema.director.staging import (
+from kinema.director.filming.staging import (
     CameraStop,
     Position,
     camera_at,
@@ -25,10 +24,10 @@ from kinema.director.staging import (
     in_motion,
     opening_positions,
     opening_speeds,
-    seen_by,
     staged_picture,
     staged_scene,
 )
+from kinema.director.script import CastIdentity, Script, Shot
 from kinema.engines import Capabilities, Engine, FilmRequest
 from kinema.engines.registry import parse_lora
 from kinema.errors import InputError
@@ -36,7 +35,7 @@ from kinema.inference.pipeline import Progress
 from kinema.media import Clip
 from kinema.scene.scene import Scene
 
-Change = Literal["", "seed", "keyframe", "simpler"]
+TakeChange = Literal["", "seed", "keyframe", "simpler"]
 """What a take does otherwise than the first: another seed; also a planned last picture; only the words of the events."""
 HANDED_OVER = 3
 """Pictures of the shot before that a model with a state goes on from: the fewest that show velocities."""
@@ -48,7 +47,7 @@ class TakePlan:
 
     number: int
     seed: int
-    change: Change = ""
+    change: TakeChange = ""
     reason: str = ""
 
 
@@ -62,8 +61,8 @@ class Handover:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StagedShot:
-    """What a model with a state is given for a shot. pictures: the first pictures, with their state; last: planned ones after its end;
-    stops: the camera."""
+    """What a model with a state is given for a shot. pictures: the first pictures, with their state; last: planned ones after its
+    end; stops: the camera."""
 
     identities: Mapping[str, CastIdentity]
     pictures: Clip
@@ -84,7 +83,7 @@ def film_size(script: Script, capabilities: Capabilities) -> tuple[int, int]:
 
 
 def stage_shot(script: Script, shot: Shot, size: tuple[int, int], fps: float, before: Handover | None) -> StagedShot:
-    """Stage a shot for a model with a state: see `kinema.director.staging`.
+    """Stage a shot for a model with a state: see `kinema.director.filming.staging`.
 
     Args:
         script: The script.
@@ -136,7 +135,9 @@ def _handed_over(
     by the new camera."""
     frames = min(HANDED_OVER, state.num_frames)
     tail = state.frames(slice(-frames, None))
-    moving = {name: np.repeat(getattr(first, name), frames, 0) for name in ("x", "y", "vx", "vy", "angle", "visible")}
+    moving: dict[str, Any] = {
+        name: np.repeat(getattr(first, name), frames, 0) for name in ("x", "y", "vx", "vy", "angle", "visible")
+    }
     for slot in first.entities:
         old = next((k for k in tail.entities if tail.name(k) == first.name(slot)), None)
         if old is not None:
@@ -202,10 +203,15 @@ def _staged_take(
     lead = given / request.fps
     request = replace(
         request, workflow="keyframes", seconds=(given + frames + closing) / request.fps, pictures=pictures,
-        camera=((0.0, *staged.stops[0][1:]), *((s + lead, *at) for s, *at in staged.stops)) if moving else (),  # type: ignore[misc]
+        camera=(_at(staged.stops[0], 0.0), *(_at(stop, stop[0] + lead) for stop in staged.stops)) if moving else (),
     )  # fmt: skip
     clip = engine.film(request, progress, **more)[0]
     return clip.cut(slice(given, given + frames))
+
+
+def _at(stop: CameraStop, second: float) -> CameraStop:
+    """A stop of the camera at another time."""
+    return second, stop[1], stop[2], stop[3]
 
 
 def _timed(clip: Clip, first: int, fps: float) -> tuple[tuple[Clip, float], ...]:
@@ -214,8 +220,8 @@ def _timed(clip: Clip, first: int, fps: float) -> tuple[tuple[Clip, float], ...]
 
 
 def take_prompt(script: Script, shot: Shot, capabilities: Capabilities, take: TakePlan) -> str:
-    """The words that a take is filmed by. Models with a vocabulary are given the shot's prompt alone; others also how the camera looks
-    and the production's style."""
+    """The words that a take is filmed by. Models with a state are given the shot's prompt alone; others also how the camera
+    looks and the production's style."""
     prompt = shot.prompt
     if take.change == "simpler":
         prompt = simpler_prompt(script, shot)
@@ -238,7 +244,7 @@ def simpler_prompt(script: Script, shot: Shot) -> str:
     """A prompt of the shot's first event alone, or its first sentence."""
     if not shot.events:
         return shot.prompt.split(". ")[0]
-    from kinema.director.grammar import event_words
+    from kinema.director.planning.grammar import event_words
 
     looks = {id: script.member(id).look for id in shot.cast}
     return event_words(shot.events[:1], looks)

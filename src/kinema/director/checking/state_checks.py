@@ -1,4 +1,4 @@
-"""Checks of where the cast was measured (`kinema.director.tracks`) against a shot of the script.
+"""Checks of where the cast was measured (`kinema.director.checking.tracks`) against a shot of the script.
 
 Axes: N frames that were looked at. Units of a room.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.director.observed import EDGE, hidden_spans, observe_events, track_of
-from kinema.director.results import TakeCheck, spans_of
+from kinema.director.checking.observed import EDGE, hidden_spans, observe_events, track_of
+from kinema.director.checking.results import TakeCheck, spans_of
+from kinema.director.checking.tracks import MeasuredCast
 from kinema.director.script import Shot
-from kinema.director.tracks import MeasuredCast
 
 PRESENT = 0.7
 """Share of the looks in which someone has to be seen who can be."""
@@ -64,7 +64,9 @@ def check_cast(
         )
         for event, one in zip(shot.events, observations, strict=True)
     ]  # fmt: skip
-    when = {(event.kind, event.who): frame for event, frame in zip(shot.events, frames, strict=True) if frame is not None}
+    when: dict[tuple[str, str], int] = {
+        (event.kind, event.who): frame for event, frame in zip(shot.events, frames, strict=True) if frame is not None
+    }
     results += [_present(cast, id, when, shot) for id in cast.identities if id not in absent]
     results += [_colors(cast), _count(cast), _permanence(cast, shot), _jumps(cast)]
     if before is not None:
@@ -74,7 +76,7 @@ def check_cast(
 
 
 def _expected(cast: MeasuredCast, id: str, when: dict[tuple[str, str], int], shot: Shot) -> NDArray[np.bool_]:
-    """In which looks someone has to be seen, bool [N]: not before it enters, after it leaves, behind a screen, or out of the picture."""
+    """In which looks someone has to be seen, bool [N]: not before entering, after leaving, behind a screen, or outside."""
     expected = np.ones(len(cast.frames), bool)
     kinds = {event.kind for event in shot.events if event.who == id}
     seen = np.flatnonzero(cast.seen(id))
@@ -168,7 +170,7 @@ def _permanence(cast: MeasuredCast, shot: Shot) -> TakeCheck:
 def _at_edge(cast: MeasuredCast, id: str, n: int) -> bool:
     x, y = cast.place[id][n].tolist()
     left, right, low, high = cast.window[n].tolist()
-    return min(x - left, right - x) < EDGE or high - y < EDGE or y - low < 0.3
+    return bool(min(x - left, right - x) < EDGE or high - y < EDGE or y - low < 0.3)
 
 
 def _jumps(cast: MeasuredCast) -> TakeCheck:
@@ -177,11 +179,20 @@ def _jumps(cast: MeasuredCast) -> TakeCheck:
         at = np.flatnonzero(cast.seen(id))
         for before, after in zip(at[:-1].tolist(), at[1:].tolist(), strict=True):
             far = float(np.linalg.norm(cast.place[id][after] - cast.place[id][before]))
-            if after - before <= VANISHED and far > JUMP * (after - before) ** 0.5:
+            if after - before <= VANISHED and far > JUMP * (after - before) ** 0.5 and _stays(cast, id, before, after):
                 frames = int(cast.frames[before]), int(cast.frames[after])
                 saw = f"{cast.name(id)} jumps {far:.1f} units between frames {frames[0]} and {frames[1]}"
                 return TakeCheck(name="jumps", passed=False, saw=saw, frames=frames)
     return TakeCheck(name="jumps", passed=True, saw="nobody jumps")
+
+
+def _stays(cast: MeasuredCast, id: str, before: int, after: int) -> bool:
+    """Whether someone who jumped is elsewhere in the next look too, and was not misread in one."""
+    at = np.flatnonzero(cast.seen(id))
+    later = at[at > after][:1]
+    if not len(later):
+        return True
+    return bool(np.linalg.norm(cast.place[id][later[0]] - cast.place[id][before]) > 0.6 * JUMP)
 
 
 def _places(cast: MeasuredCast, before: BeforeCut) -> TakeCheck:
@@ -195,9 +206,7 @@ def _places(cast: MeasuredCast, before: BeforeCut) -> TakeCheck:
     return TakeCheck(name="where at the cut", passed=worst <= SHIFTED, saw=saw, frames=(int(cast.frames[0]),))
 
 
-def _both(
-    cast: MeasuredCast, before: BeforeCut
-) -> Iterator[tuple[str, tuple[tuple[float, float], tuple[float, float]]]]:
+def _both(cast: MeasuredCast, before: BeforeCut) -> Iterator[tuple[str, tuple[tuple[float, float], tuple[float, float]]]]:
     for id in cast.identities:
         old = before.cast.last_place(id) if id in before.cast.identities else None
         first = np.flatnonzero(cast.seen(id))

@@ -88,7 +88,8 @@ def _beats(text: str) -> Iterator[Beat]:
     """The sentences of a paragraph; speech alone belongs to the sentence before it."""
     last: Beat | None = None
     for sentence in sentences_of(text):
-        lines = [DialogueLine(text=line.strip(" ,"), who=_speaker(sentence)) for line in _QUOTED.findall(sentence) if line.strip(" ,")]
+        spoken = [line.strip(" ,") for line in _QUOTED.findall(sentence)]
+        lines = [DialogueLine(text=line, who=_speaker(sentence)) for line in spoken if line]
         rest = " ".join(_SAYS.sub(" ", _QUOTED.sub(" ", sentence)).split()).strip(" ,.")
         if lines and last is not None and len(rest.split()) <= 4:
             last.dialogue += lines
@@ -169,7 +170,12 @@ def _is_character(lines: list[str], index: int) -> bool:
     line = lines[index]
     after = index + 1 < len(lines) and bool(lines[index + 1].strip())
     before = index == 0 or not lines[index - 1].strip()
-    return before and after and (line.strip().startswith("@") or bool(_CHARACTER.fullmatch(line))) and any(map(str.isalpha, line))
+    return (
+        before
+        and after
+        and (line.strip().startswith("@") or bool(_CHARACTER.fullmatch(line)))
+        and any(map(str.isalpha, line))
+    )
 
 
 def _dialogue(lines: list[str], index: int, name: str, scene: StoryScene) -> int:
