@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import random
 import signal
@@ -31,9 +30,9 @@ import numpy as np
 from benchmarks.autoencoder import machine
 
 from kinema.director.checking.observed import observe_events
+from kinema.director.checking.pixel_checks import check_pixels
 from kinema.director.checking.state_checks import check_cast
 from kinema.director.checking.take_report import TakeReport
-from kinema.director.checking.pixel_checks import check_pixels
 from kinema.director.checking.tracks import measure_cast
 from kinema.director.direct import Director
 from kinema.director.filming.staging import identities_of
@@ -156,7 +155,9 @@ def bench_stories(count: int) -> list[str]:
             tallies[names[2]].add(script, shot, engine.film(request)[0])
         tallies[names[2]].seconds += time.perf_counter() - begun
         film_at_once(engine, script, seed, tallies[names[3]])
+        print(f"story {seed}: " + "; ".join(tally.row(name) for name, tally in tallies.items()), file=sys.stderr, flush=True)
     rows = [tally.row(name) for name, tally in tallies.items()]
+    first, best = tallies[names[1]], tallies[names[0]]
     extra = takes[names[0]] / max(takes[names[1]], 1)
     shots, seconds = zip(*lengths, strict=True)
     return [
@@ -167,7 +168,7 @@ def bench_stories(count: int) -> list[str]:
         *rows,
         "",
         f"Retakes: {extra:.2f} takes a shot; the mean score rises by"
-        f" {100 * (tallies[names[0]].score - tallies[names[1]].score) / max(tallies[names[0]].shots, 1):.0f} points. The judge reads"
+        f" {100 * (best.score - first.score) / max(best.shots, 1):.0f} points. The judge reads"
         " the pictures as the director's checks do, in other frames.",
     ]
 
@@ -240,7 +241,13 @@ def _event(kind: str, who: str, direction: str | None = None, other: str | None 
 _SCENES: tuple[Callable[[random.Random, list[str]], tuple[list[Actor], list[ExpectedEvent], float]], ...] = (
     _hit, _behind, _fall, _drive,
 )  # fmt: skip
-_TRUE_EVENTS = {"hits": "collide", "passes_behind": "pass_behind", "comes_out": "come_out", "falls": "fall", "bounces": "bounce"}
+_TRUE_EVENTS = {
+    "hits": "collide",
+    "passes_behind": "pass_behind",
+    "comes_out": "come_out",
+    "falls": "fall",
+    "bounces": "bounce",
+}
 
 
 def true_film(seed: int) -> TrueFilm:
@@ -403,7 +410,9 @@ def bench_kills(count: int) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         whole = root / "whole"
-        assert command(KILLED, "--folder", str(whole), "-o", str(root / "whole.mp4"), "--takes", "2", "--unsigned").wait() == 0
+        assert (
+            command(KILLED, "--folder", str(whole), "-o", str(root / "whole.mp4"), "--takes", "2", "--unsigned").wait() == 0
+        )
         wanted = digests(whole)
         rng, production = random.Random(0), 0
         differs = 0

@@ -37,7 +37,10 @@ def film(one: Scene) -> Clip:
 
 
 def shot(*events: tuple[Any, ...], cast: tuple[str, ...] = ("ball", "box")) -> Shot:
-    made = [ExpectedEvent.model_validate(dict(zip(("kind", "who", "other", "direction"), event, strict=False))) for event in events]
+    made = [
+        ExpectedEvent.model_validate(dict(zip(("kind", "who", "other", "direction"), event, strict=False)))
+        for event in events
+    ]
     return Shot(id="s1", prompt="x", seconds=FRAMES / FPS, cast=cast, events=tuple(made))
 
 
@@ -173,6 +176,11 @@ def test_a_cut_keeps_places_and_directions() -> None:
 
 
 def test_a_report_is_kept_as_json() -> None:
-    report = TakeReport(results=(TakeCheck(name="a", passed=False, saw="x", frames=(3,), weight=2.0), TakeCheck(name="b", passed=True, saw="y")))
+    report = TakeReport(
+        results=(
+            TakeCheck(name="a", passed=False, saw="x", frames=(3,), weight=2.0),
+            TakeCheck(name="b", passed=True, saw="y"),
+        )
+    )
     assert report.score == pytest.approx(1 / 3) and [one.name for one in report.failures] == ["a"]
     assert TakeReport.from_dict(report.to_dict()) == report

@@ -158,7 +158,13 @@ def test_waits_are_as_long_as_asked_for_up_to_a_limit(stand_in: Any) -> None:
 
 def test_enums_are_normalized_and_unknown_fields_left_out() -> None:
     data = json.loads(GOOD_TEXT)
-    data["shots"][0] |= {"framing": "Extreme Close-Up", "camera": "Dolly In", "transition": "crossfade", "mood": "sad", "scene": 1}
+    data["shots"][0] |= {
+        "framing": "Extreme Close-Up",
+        "camera": "Dolly In",
+        "transition": "crossfade",
+        "mood": "sad",
+        "scene": 1,
+    }
     data["shots"][1] |= {"id": "Shot 2", "goes_on_from": "S1", "framing": "fisheye from mars"}
     data["shots"][1]["events"] = [{"kind": "collides", "who": "Red Ball", "other": "blue_box"}]
     clean, notes = normalized({"script": data})

@@ -26,7 +26,10 @@ def events(sentence: str, things: NamedThings | None = None) -> list[str]:
     [
         ("A red ball rolls right and hits a blue box.", ["red-ball moves right", "red-ball hits blue-box"]),
         ("A green robot comes in from the right.", ["green-robot enters left"]),
-        ("A ball rolls behind a purple screen, then it comes out.", ["red-ball passes behind purple-screen", "red-ball comes out"]),
+        (
+            "A ball rolls behind a purple screen, then it comes out.",
+            ["red-ball passes behind purple-screen", "red-ball comes out"],
+        ),
         ("A yellow car drives left and leaves the view.", ["yellow-car moves left", "yellow-car leaves"]),
         ("A pink star falls and bounces.", ["pink-star falls", "pink-star bounces"]),
         ("A robot pushes a blue box to the right.", ["green-robot pushes blue-box right"]),
@@ -55,10 +58,16 @@ def test_events_are_told_in_the_words_of_the_captions() -> None:
 
 
 def test_a_story_is_planned_for_a_model_with_a_state() -> None:
-    story = "A red ball rolls across the lab. It stops at a blue box. A green robot comes in.\n\nAt night, a pink star falls."
+    story = (
+        "A red ball rolls across the lab. It stops at a blue box. A green robot comes in.\n\nAt night, a pink star falls."
+    )
     planned = plan_story(read_story(story), native())
     shots = planned.script.shots
-    assert [shot.cast for shot in shots] == [("red-ball", "blue-box"), ("red-ball", "blue-box", "green-robot"), ("pink-star",)]
+    assert [shot.cast for shot in shots] == [
+        ("red-ball", "blue-box"),
+        ("red-ball", "blue-box", "green-robot"),
+        ("pink-star",),
+    ]
     assert [shot.goes_on_from for shot in shots] == [None, "s1", None]
     assert [str(event) for event in shots[0].events] == ["red-ball moves", "red-ball stops blue-box"]
     assert shots[2].prompt == "at night, a pink star falls"
@@ -104,7 +113,10 @@ A pink star falls.
 
 def test_fountain_is_read() -> None:
     story = read_story(FOUNTAIN)
-    assert story.title == "The Box" and [scene.heading for scene in story.scenes] == ["INT. LAB - NIGHT", "EXT. DESERT - DAY"]
+    assert story.title == "The Box" and [scene.heading for scene in story.scenes] == [
+        "INT. LAB - NIGHT",
+        "EXT. DESERT - DAY",
+    ]
     (first,), (second,) = (scene.beats for scene in story.scenes)
     assert first.text == "A red ball rolls right" and first.dialogue[0].who == "Robot"
     assert first.dialogue[0].text == "Stop that ball!" and second.transition == "dissolve"

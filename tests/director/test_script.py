@@ -46,7 +46,10 @@ def changed(path: list[Any], value: Any) -> str:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        (["shots", 1, "framing"], "closeup", 'shot 2 ("s2"), framing: "closeup" came, expected one of wide, medium, close (perhaps close)'),
+        (
+            ["shots", 1, "framing"], "closeup",
+            'shot 2 ("s2"), framing: "closeup" came, expected one of wide, medium, close (perhaps close)',
+        ),
         (["shots", 0, "lenght"], 3, 'shot 1 ("s1"), lenght: there is no such field'),
         (["shots", 0, "seconds"], -1, 'shot 1 ("s1"), seconds: -1 came, expected greater than 0'),
         (["shots", 1, "goes_on_from"], "s9", 'shot 2 ("s2"), goes_on_from: "s9" came, expected an earlier shot: s1'),

@@ -14,6 +14,7 @@ from kinema.director.retakes import TakeRecord, best_take, next_take, refusal, r
 from kinema.director.script import Shot
 from kinema.engines import Engine, FilmRequest
 from kinema.engines.ledger import Ledger
+from kinema.engines.native import engine_for
 from kinema.engines.upstream import UpstreamEngine
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
@@ -34,14 +35,19 @@ class Director:
         critic: Asked about every take besides the checks. None: nobody.
         progress: Called with (stage, steps done, steps in all).
         on_take: Called with each take that was checked.
+        open_engine: From a model's name to its engine, for shots that name another model.
     """
 
     def __init__(
         self, production: Production, engine: Engine, *, identity: Identity | None = None, critic: Critic | None = None,
-        progress: Progress | None = None, on_take: OnTake | None = None,
+        progress: Progress | None = None, on_take: OnTake | None = None, open_engine: Callable[[str], Engine] = engine_for,
     ) -> None:  # fmt: skip
         self.production, self.engine, self.identity, self.critic = production, engine, identity, critic
-        self.progress, self.on_take = progress, on_take
+        self.progress, self.on_take, self.open_engine = progress, on_take, open_engine
+
+    def engine_of(self, shot: Shot) -> Engine:
+        """What films a shot: the model that it names, or the production's."""
+        return self.engine if shot.model is None else self.open_engine(shot.model)
 
     def film_all(self) -> None:
         """Film every shot that is not done, in the order of the script, each after the shot that it goes on from.
@@ -79,7 +85,8 @@ class Director:
         if takes and not fresh:
             number = len(takes) + 1
             return TakePlan(number=number, seed=(shot.seed * 1009 + number - 1) % 2**31, change="seed", reason="asked for")
-        return next_take(shot, takes, budget, spent, self.engine.capabilities, self.production.allowed(shot.id))
+        capabilities = self.engine_of(shot).capabilities
+        return next_take(shot, takes, budget, spent, capabilities, self.production.allowed(shot.id))
 
     def _why_used(self, shot: Shot, takes: list[TakeRecord]) -> str:
         budget, spent = self.production.script.production.budget, self.production.spent(shot.id)
@@ -89,20 +96,20 @@ class Director:
 
     def _take(self, shot: Shot, plan: TakePlan, before: Handover | None, before_shot: Shot | None) -> None:
         """Film and check one take, or check one that was filmed before a crash."""
-        production, begun = self.production, time.perf_counter()
+        production, begun, engine = self.production, time.perf_counter(), self.engine_of(shot)
         linked = before if shot.goes_on_from is not None else None
         if not production.is_filmed(shot.id, plan.number):
-            if isinstance(self.engine, UpstreamEngine):
+            if isinstance(engine, UpstreamEngine):
                 folder = production.take_path(shot.id, plan.number).parent
                 token = f"{production.folder.resolve().name}-{shot.id}-{plan.number}"
-                self.engine.ledger = Ledger(folder, token, f"{plan.number}.asked")
+                engine.ledger = Ledger(folder, token, f"{plan.number}.asked")
             clip = film_take(
-                self.engine, production.script, shot, plan, before=linked, folder=production.folder, progress=self.progress
+                engine, production.script, shot, plan, before=linked, folder=production.folder, progress=self.progress
             )
             production.save_film(shot.id, plan.number, clip, self.identity)
             production.log("filmed", shot.id, plan.number, _changed(plan))
         clip = production.open_take(shot.id, plan.number)
-        report = check_take(production.script, shot, clip, self.engine.capabilities, before=before, before_shot=before_shot)
+        report = check_take(production.script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
         if self.critic is not None:
             report = self.critic.with_opinion(report, production.script, shot, clip)
         record = TakeRecord(plan=plan, report=report, film_s=time.perf_counter() - begun)

@@ -96,8 +96,11 @@ class Production:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lock of the folder, so that one process at a time films. InputError: another one does."""
+        """Hold the lock of the folder, so that one process at a time films, and remove what a killed one left half-written.
+        InputError: another one holds it."""
         with locked(self.folder, "director", "folder"):
+            for path in self.folder.rglob(".kinema-*.tmp*"):
+                path.unlink(missing_ok=True)
             yield
 
     @property

@@ -15,8 +15,15 @@ from kinema.director.checking.pixel_checks import check_pixels
 from kinema.director.checking.results import TakeCheck
 from kinema.director.checking.state_checks import BeforeCut, check_cast
 from kinema.director.checking.tracks import measure_cast
-from kinema.director.filming.staging import CameraStop, camera_stops, closing_positions, identities_of, opening_positions
-from kinema.director.filming.takes import Handover, film_size, places_in
+from kinema.director.filming.staging import (
+    CameraStop,
+    camera_stops,
+    closing_positions,
+    identities_of,
+    opening_positions,
+    places_in,
+)
+from kinema.director.filming.takes import Handover, film_size
 from kinema.director.script import CastIdentity, Script, Shot
 from kinema.engines import Capabilities
 from kinema.media import Clip

@@ -117,6 +117,13 @@ def entry_side(shot: Shot, who: str, places: Mapping[str, Position]) -> float:
     return ROOM_HEIGHT + OUTSIDE if heading == "left" else -OUTSIDE
 
 
+def places_in(state: Scene, identities: Mapping[str, CastIdentity], frame: int = -1) -> dict[str, Position]:
+    """Where a state has the cast in one of its frames."""
+    names = {f"{identity.color} {identity.kind}": id for id, identity in identities.items()}
+    slots = {names[state.name(k)]: k for k in reversed(state.entities) if state.name(k) in names}
+    return {id: (float(state.x[frame, k]), float(state.y[frame, k])) for id, k in slots.items()}
+
+
 def closing_positions(
     shot: Shot, identities: Mapping[str, CastIdentity], opening: Mapping[str, Position]
 ) -> dict[str, Position]:

@@ -16,7 +16,6 @@ import numpy as np
 
 from kinema.director.filming.staging import (
     CameraStop,
-    Position,
     camera_at,
     camera_stops,
     closing_positions,
@@ -24,6 +23,7 @@ from kinema.director.filming.staging import (
     in_motion,
     opening_positions,
     opening_speeds,
+    places_in,
     staged_picture,
     staged_scene,
 )
@@ -121,13 +121,6 @@ def stage_shot(script: Script, shot: Shot, size: tuple[int, int], fps: float, be
     return StagedShot(identities=identities, pictures=pictures, last=resting, stops=stops)
 
 
-def places_in(state: Scene, identities: Mapping[str, CastIdentity], frame: int = -1) -> dict[str, Position]:
-    """Where a state has the cast in one of its frames."""
-    names = {f"{identity.color} {identity.kind}": id for id, identity in identities.items()}
-    slots = {names[state.name(k)]: k for k in reversed(state.entities) if state.name(k) in names}
-    return {id: (float(state.x[frame, k]), float(state.y[frame, k])) for id, k in slots.items()}
-
-
 def _handed_over(
     before: Handover, state: Scene, first: Scene, cameras: np.ndarray[Any, np.dtype[np.float32]], size: tuple[int, int]
 ) -> Clip:
@@ -199,11 +192,10 @@ def _staged_take(
     given, frames = staged.pictures.num_frames, max(round(request.seconds * request.fps), 1)
     closing = staged.last.num_frames if take.change == "keyframe" and shot.events else 0
     pictures = _timed(staged.pictures, 0, request.fps) + _timed(staged.last, given + frames, request.fps)[:closing]
-    moving = staged.stops[0][1:] != staged.stops[-1][1:] or staged.stops[0][3] != 1.0
     lead = given / request.fps
     request = replace(
         request, workflow="keyframes", seconds=(given + frames + closing) / request.fps, pictures=pictures,
-        camera=(_at(staged.stops[0], 0.0), *(_at(stop, stop[0] + lead) for stop in staged.stops)) if moving else (),
+        camera=(_at(staged.stops[0], 0.0), *(_at(stop, stop[0] + lead) for stop in staged.stops)),
     )  # fmt: skip
     clip = engine.film(request, progress, **more)[0]
     return clip.cut(slice(given, given + frames))

@@ -107,9 +107,16 @@ def estimate_of(script: Script, capabilities: Capabilities) -> FilmEstimate:
 
 def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
     """What of a script a model does not film as it says: one line each, with its shot."""
-    notes = []
+    notes = [
+        f'cast member "{member.id}": pictures are not used yet: it is filmed by its look in words'
+        for member in script.cast
+        if member.pictures
+    ]
     for number, shot in enumerate(script.shots, 1):
         name = f'shot {number} ("{shot.id}")'
+        if shot.model is not None and shot.model != capabilities.model:
+            notes.append(f"{name}: it is filmed by {shot.model}, whose limits are checked when it is filmed")
+            continue
         strange, hint = capabilities.unknown_words(shot.prompt)
         if strange:
             notes.append(
@@ -123,6 +130,8 @@ def unfilmable(script: Script, capabilities: Capabilities) -> list[str]:
             notes.append(f'{name}: camera "{shot.camera}" is filmed at rest')
         if capabilities.state and len(shot.cast) > MOST_CAST:
             notes.append(f"{name}: {len(shot.cast)} of the cast, and {capabilities.model} films up to {MOST_CAST} at once")
+        if shot.guides:
+            notes.append(f"{name}: guides are not used yet: it is filmed without {', '.join(shot.guides)}")
         if shot.goes_on_from is not None and not capabilities.state and "image" not in capabilities.workflows:
             notes.append(
                 f"{name}: {capabilities.model} takes no first picture, so it does not go on from {shot.goes_on_from}"
