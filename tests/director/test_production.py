@@ -66,7 +66,10 @@ def with_motion(script: Script) -> Script:
 
 def test_each_shot_is_filmed_once_and_goes_on_from_the_last_picture(plain: PlainEngine, folder: Path) -> None:
     production = Production.create(folder, script(), "plain")
+    heard: list[dict[str, Any]] = []
+    production.listeners.append(heard.append)
     Director(production, plain).film_all()
+    assert [line["what"] for line in heard] == ["filmed", "checked", "accepted"] * 3
     assert [request.workflow for request in plain.films] == ["generate", "image", "generate"]
     first = production.open_take("s1", 1)
     assert plain.films[1].first is not None and (plain.films[1].first.frames[0] == first.frames[-1]).all()

@@ -93,6 +93,7 @@ def test_the_plan_is_printed_as_a_script(
         ["direct", "x", "--script", "y.json"],
         ["direct", "A ball rolls.", "--lock", "s1"],
         ["direct", "resume"],
+        ["direct", "resume", "x", "--title", "y"],
     ):
         assert main(bad) == 2
     assert main(["direct", "A red ball rolls right.", "--until", "script", "-o", "a.mp4"]) == 0

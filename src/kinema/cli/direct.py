@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kinema.engines import Engine
     from kinema.provenance import Identity
 
+SCRIPT_FILE = "script.json"
 GATES = ("script", "stills", "shots")
 
 
@@ -180,6 +181,11 @@ def _resume(arguments: argparse.Namespace) -> int:
 
     if len(arguments.story) != 2:
         raise InputError("resume what? expected: kinema direct resume FOLDER")
+    for option, given in (("--script", arguments.script), ("--llm", arguments.llm), ("--title", arguments.title)):
+        if given is not None:
+            raise InputError(
+                f"{option} with resume: the production has its script; change {SCRIPT_FILE} in its folder instead"
+            )
     folder = Path(arguments.story[1])
     production = Production.open(folder)
     arguments.model = arguments.model or production.model

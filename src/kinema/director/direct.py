@@ -18,7 +18,6 @@ from kinema.engines.native import engine_for
 from kinema.engines.upstream import UpstreamEngine
 from kinema.inference.pipeline import Progress
 from kinema.media import Clip
-from kinema.media.write import replace_file
 from kinema.provenance import Identity
 
 OnTake = Callable[[Shot, TakeRecord], None]
@@ -154,8 +153,7 @@ class Director:
                 continue
             path = self.production.folder / "stills" / f"{shot.id}.png"
             path.parent.mkdir(exist_ok=True)
-            picture = still
-            replace_file(path, lambda temporary, picture=picture: picture.save(temporary, force=True) and None, force=True)  # type: ignore[misc]
+            still.save(path, force=True)
             names.append(path.name)
         return names
 

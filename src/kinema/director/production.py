@@ -42,6 +42,10 @@ class Production:
 
     Args:
         folder: Its folder, which holds a script and a state: see `create` and `open`.
+
+    Attributes:
+        script: What is filmed.
+        listeners: Called with each new line of the log, once it is on disk.
     """
 
     def __init__(self, folder: Path) -> None:

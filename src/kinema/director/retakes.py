@@ -10,7 +10,7 @@ from kinema.director.filming.takes import TakeChange, TakePlan
 from kinema.director.script import Shot, TakeBudget
 from kinema.engines import Capabilities
 
-_ACTED: tuple[TakeChange, ...] = ("seed", "keyframe", "seed", "keyframe", "simpler")
+_ACTED: tuple[TakeChange, ...] = ("keyframe", "seed", "keyframe", "seed", "simpler")
 _LOOKED: tuple[TakeChange, ...] = ("seed", "seed", "keyframe", "seed", "simpler")
 _PICTURED: tuple[TakeChange, ...] = ("seed",)
 _CHANGES: dict[str, tuple[TakeChange, ...]] = {

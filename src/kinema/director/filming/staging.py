@@ -36,6 +36,8 @@ STARTS = {"right": 2.0, "left": 8.0}
 FAR = {"right": 6.8, "left": 3.2}
 SPEED = 2.6
 """Of who moves in a shot's first picture, in units a second."""
+MOVES = 1.6
+"""Units that who moves gets ahead at least in a shot."""
 SHIFT = 1.0
 """How far something moves that is hit."""
 
@@ -99,13 +101,20 @@ def opening_positions(
                 wanted = FAR[heading]
             height = 7.5 if event.kind in ("falls", "bounces") else None
             places[event.who] = _free(wanted, identities, event.who, places, height)
+    aside = {"right": 8.6, "left": 1.4}.get(_first_heading(shot), MIDDLE)
     for id in identities:
         if id not in places and id not in entering:
-            places[id] = _free(MIDDLE, identities, id, places)
+            places[id] = _free(aside, identities, id, places)
     for id in identities:
         if id in entering:
             places[id] = (entry_side(shot, id, places), ground_of(identities[id]))
     return places
+
+
+def _first_heading(shot: Shot) -> str:
+    """The direction in which somebody moves first; "" where nobody moves across."""
+    across = ("moves", "leaves", "hits", "pushes", "passes_behind", "stops")
+    return next((event.direction or "right" for event in shot.events if event.kind in across), "")
 
 
 def entry_side(shot: Shot, who: str, places: Mapping[str, Position]) -> float:
@@ -156,6 +165,8 @@ def _heading(event: ExpectedEvent, places: Mapping[str, Position], shot: Shot) -
         return event.direction
     if event.kind == "leaves" and direction_of(shot, event.who) in STARTS:
         return str(direction_of(shot, event.who))
+    if event.kind == "leaves":
+        return "right" if places[event.who][0] > MIDDLE else "left"
     if event.other is not None:
         return "right" if places[event.other][0] > places[event.who][0] else "left"
     return "right" if places[event.who][0] < MIDDLE else "left"
@@ -218,13 +229,25 @@ def _free(
     return chosen, ground_of(identities[id]) if height is None else height
 
 
-def opening_speeds(shot: Shot, known: Mapping[str, Position]) -> dict[str, float]:
-    """Speeds in units a second with which those move in the first picture who are the first to move; those stand still who were in
-    the shot before, whose own speeds are handed over."""
+def opening_speeds(
+    shot: Shot, known: Mapping[str, Position], opening: Mapping[str, Position], identities: Mapping[str, CastIdentity]
+) -> dict[str, float]:
+    """Speeds in units a second with which those move in the first picture who are the first to move: so slow that they reach nobody
+    in the shot whom they are not to meet. Those stand still who were in the shot before, whose own speeds are handed over."""
+    met = {event.other for event in shot.events}
     for event in shot.events:
         if event.kind in ("moves", "leaves", "hits", "passes_behind") and event.who not in known:
             heading = event.direction or "right"
-            return {} if heading in ("up", "down") else {event.who: SPEED if heading == "right" else -SPEED}
+            if heading in ("up", "down"):
+                return {}
+            sign, x = (1.0 if heading == "right" else -1.0), opening[event.who][0]
+            ahead = [
+                sign * (other - x) - width_of(identities[id]) - width_of(identities[event.who])
+                for id, (other, _) in opening.items()
+                if id != event.who and id not in met and identities[id].kind not in TALL and sign * (other - x) > 0
+            ]
+            slow = max(min(ahead, default=99.0) - GAP, MOVES) / shot.seconds
+            return {event.who: sign * min(SPEED, slow)}
         if event.kind != "rests":
             return {}
     return {}

@@ -114,7 +114,9 @@ def stage_shot(script: Script, shot: Shot, size: tuple[int, int], fps: float, be
     if state is not None and before is not None:
         pictures = _handed_over(before, state, first, cameras, size)
     else:
-        speeds = {list(identities).index(id): speed for id, speed in opening_speeds(shot, known).items()}
+        speeds = {
+            list(identities).index(id): speed for id, speed in opening_speeds(shot, known, opening, identities).items()
+        }
         pictures = staged_picture(in_motion(first, speeds, HANDED_OVER if speeds else 1), *size)
     last = staged_scene(identities, closing, camera=camera_at(stops, [shot.seconds])[0], **setting)
     resting = staged_picture(in_motion(last, {}, HANDED_OVER), *size)
