@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kinema.director.script import Script, read_script, script_schema
+from kinema.director.script import Script, Shot, read_script, script_schema
 from kinema.errors import InputError
 
 GOOD: dict[str, Any] = {
@@ -81,3 +82,13 @@ def test_the_published_schema_is_that_of_the_model() -> None:
     page = Path(__file__).parents[2] / "docs" / "script.schema.json"
     assert json.loads(page.read_text()) == script_schema(), "kinema direct --schema > docs/script.schema.json"
     assert set(script_schema()["properties"]) == set(Script.model_fields)
+
+
+def test_the_script_in_the_guide_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "director.md").read_text()
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    script = read_script(text)
+    fields = {
+        name for names in re.findall(r"^\| (`[a-z_`, ]+) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", names)
+    }
+    assert script.shots[1].dialogue and fields <= set(Shot.model_fields) and {"events", "goes_on_from", "camera"} <= fields
