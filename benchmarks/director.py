@@ -62,13 +62,13 @@ FPS, FRAMES, SIDE = 16.0, 64, 64
 
 
 def story_of(seed: int) -> str:
-    """A story of two scenes with three to six sentences that are filmed."""
+    """A story of three scenes with five to seven shots, 20 to 30 s."""
     rng = random.Random(f"story/{seed}")
     colors = rng.sample(COLORS, 5)
     ball, box, robot, screen, star = (
         f"{color} {kind}" for color, kind in zip(colors, ("ball", "box", "robot", "screen", "star"), strict=True)
     )
-    place, other = rng.sample(("in the lab", "in the desert", "at night", "in the snow", "on a field"), 2)
+    place, other, last = rng.sample(("in the lab", "in the desert", "at night", "in the snow", "on a field"), 3)
     first = [
         f"{place.capitalize()}, a {ball} rolls right and hits a {box}. It stops.",
         f"{place.capitalize()}, a {ball} rolls to the right. A {box} stands still.",
@@ -85,7 +85,13 @@ def story_of(seed: int) -> str:
         f"{other.capitalize()}, a {robot} walks right and pushes a {box}. It stops.",
         f"{other.capitalize()}, a {robot} jumps. It walks left.",
     ]
-    return f"{rng.choice(first)} {rng.choice(then)}\n\n{rng.choice(second)}"
+    car = f"{rng.choice(colors)} car"
+    third = [
+        f"{last.capitalize()}, a {car} drives right. It drives left.",
+        f"{last.capitalize()}, a {car} drives left. A {robot} comes in.",
+        f"{last.capitalize()}, a {car} drives right. It leaves.",
+    ]
+    return f"{rng.choice(first)} {rng.choice(then)}\n\n{rng.choice(second)}\n\n{rng.choice(third)}"
 
 
 @dataclass

@@ -76,6 +76,7 @@ def test_a_story_is_planned_for_a_model_with_a_state() -> None:
 
 
 def test_what_cannot_be_filmed_is_noted_before() -> None:
+    assert not plan_story(read_story("In the snow, a red ball rolls right."), native()).notes
     notes = " ".join(plan_story(read_story("A small red ball rolls. A dragon eats it."), native()).notes)
     assert "does not know 'small'" in notes and "'A dragon eats it'" in notes
     crowd = "A red ball, a blue ball, a green ball, a yellow ball and a pink ball stand still."

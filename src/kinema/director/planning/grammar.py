@@ -44,6 +44,8 @@ _VERB = re.compile("|".join(rf"(?P<{kind}>\b(?:{words})\b)" for kind, words in _
 _DIRECTION = re.compile(r"\b(?:to the |from the |on the )?(left|right|up|down)(?:wards?)?\b", re.IGNORECASE)
 _FROM = re.compile(r"\bfrom the (left|right)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"\s*(?:,?\s*\b(?:and then|then|and|while|until|before)\b|;|,)\s*", re.IGNORECASE)
+_SETTING = re.compile(r"(?:in|on|at|inside|outside|under|near|by|one|once|early|late|that)\b", re.IGNORECASE)
+"""How a phrase begins that only says where or when."""
 _PRONOUN = re.compile(r"\b(it|he|she|they)\b", re.IGNORECASE)
 _OTHER_PRONOUN = re.compile(r"\b(it|him|her|them)\b", re.IGNORECASE)
 FRAMINGS = (("close", r"\bclose[- ]?up\b|\bcloser\b"), ("medium", r"\bmedium shot\b"), ("wide", r"\bwide shot\b"))
@@ -134,7 +136,7 @@ def events_of(sentence: str, memory: NamedThings) -> tuple[list[ExpectedEvent], 
         named, objects = memory.resolve(before), memory.resolve(after)
         involved += [*named, *objects]
         if verb is None:
-            if not named and len(clause.split()) > 2:
+            if not named and len(clause.split()) > 2 and not _SETTING.match(clause):
                 lost.append(clause.strip())
             subject = named[0] if named else subject
             continue
