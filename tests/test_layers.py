@@ -38,7 +38,7 @@ LAYERS = (
         "evaluation",
         "provenance",
     ),
-    *("server", "cli"),
+    *("director", "server", "cli"),
 )
 """From the bottom up."""
 
