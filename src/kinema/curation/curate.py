@@ -20,7 +20,7 @@ from kinema.curation.decide import CurationLimits, DuplicateIndex
 from kinema.curation.film_files import MeasuredFilm, measured
 from kinema.curation.output import TABLE, remove_shards, shown_frames, write_metadata, write_shards, write_shot
 from kinema.curation.report import ReportShot, write_report
-from kinema.curation.shots import Shot
+from kinema.curation.shots import DetectedShot
 from kinema.datasets.clip_sources import FoundClip, find_clips
 from kinema.datasets.clips import parse_faces
 from kinema.datasets.folder_lock import LOCK, locked
@@ -62,7 +62,7 @@ class Decision:
     clip: FoundClip
     film: MeasuredFilm
     number: int
-    shot: Shot
+    shot: DetectedShot
     reasons: tuple[str, ...]
 
 

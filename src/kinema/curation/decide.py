@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinema.curation.shots import Shot
+from kinema.curation.shots import DetectedShot
 from kinema.errors import InputError
 from kinema.media.fingerprint import Copies, same_content
 
@@ -48,7 +48,7 @@ class CurationLimits:
                 " not below the shortest"
             )
 
-    def reasons(self, shot: Shot, width: int, height: int) -> list[str]:
+    def reasons(self, shot: DetectedShot, width: int, height: int) -> list[str]:
         """Why a shot of a film of this size is dropped, as a rule with both numbers each; nothing where it is not."""
         top, left, bottom, right = shot.box
         side = min((bottom - top) * height, (right - left) * width)
@@ -91,11 +91,11 @@ class DuplicateIndex:
     """Shots so far. A shot is looked up by hashes of its pictures; those that come near are compared."""
 
     def __init__(self) -> None:
-        self._shots: list[tuple[str, Shot, str]] = []
+        self._shots: list[tuple[str, DetectedShot, str]] = []
         self._hashes = np.zeros(0, np.uint64)
         self._owners = np.zeros(0, np.int64)
 
-    def find(self, shot: Shot, film: str) -> str | None:
+    def find(self, shot: DetectedShot, film: str) -> str | None:
         """The name of an earlier shot that shows the same; pieces of one long shot are never the same. film: which it is of."""
         mine = picture_hashes(shot.copies)
         near: set[int] = set()
@@ -109,7 +109,7 @@ class DuplicateIndex:
                 return name
         return None
 
-    def add(self, name: str, shot: Shot, film: str) -> None:
+    def add(self, name: str, shot: DetectedShot, film: str) -> None:
         """Remember a shot that is kept."""
         mine = picture_hashes(shot.copies)
         self._hashes = np.concatenate([self._hashes, mine])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kinema.curation.shots import Shot, measure_film, shots_of
+from kinema.curation.shots import DetectedShot, measure_film, shots_of
 from kinema.datasets.clip_sources import FoundClip
 from kinema.errors import MediaError
 from kinema.media.write import write_text
@@ -33,7 +33,7 @@ class MeasuredFilm:
     width: int = 0
     height: int = 0
     fps: float = 0.0
-    shots: tuple[Shot, ...] = ()
+    shots: tuple[DetectedShot, ...] = ()
     error: str = ""
 
 
@@ -71,12 +71,14 @@ def _film_from(stored: dict[str, Any]) -> MeasuredFilm:
     return MeasuredFilm(**values, shots=tuple(_shot_from(shot) for shot in stored["shots"]))
 
 
-def _shot_to(shot: Shot) -> dict[str, Any]:
+def _shot_to(shot: DetectedShot) -> dict[str, Any]:
     packed = base64.b64encode(zlib.compress(shot.copies.tobytes())).decode()
     return {**vars(shot), "copies": packed, "shape": shot.copies.shape}
 
 
-def _shot_from(stored: dict[str, Any]) -> Shot:
+def _shot_from(stored: dict[str, Any]) -> DetectedShot:
     values = {name: value for name, value in stored.items() if name != "shape"}
     pixels = np.frombuffer(zlib.decompress(base64.b64decode(stored["copies"])), np.uint8).reshape(stored["shape"])
-    return Shot(**{**values, "copies": pixels, "box": tuple(stored["box"]), "thumbnails": tuple(stored["thumbnails"])})
+    return DetectedShot(
+        **{**values, "copies": pixels, "box": tuple(stored["box"]), "thumbnails": tuple(stored["thumbnails"])}
+    )

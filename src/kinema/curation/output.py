@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kinema.curation.film_files import MeasuredFilm
-from kinema.curation.shots import Shot
+from kinema.curation.shots import DetectedShot
 from kinema.datasets.clip_sources import VideoSource
 from kinema.errors import MediaError
 from kinema.media.clip import Clip
@@ -27,7 +27,7 @@ SHARD_BYTES = 256 << 20
 TABLE, SHARD_LIST = "metadata.jsonl", "shards.json"
 
 
-def picture_crop(shot: Shot, film: MeasuredFilm, short_side: int) -> tuple[tuple[int, int], slice, slice]:
+def picture_crop(shot: DetectedShot, film: MeasuredFilm, short_side: int) -> tuple[tuple[int, int], slice, slice]:
     """How the pictures of a shot are written: the (height, width) to which they are decoded, the rows and the columns that stay.
 
     Pictures within black bars whose shorter side has more than `short_side` pixels are shrunk to it; both sides are even.
@@ -45,7 +45,7 @@ def picture_crop(shot: Shot, film: MeasuredFilm, short_side: int) -> tuple[tuple
     return (height, width), part(top, bottom, height), part(left, right, width)
 
 
-def write_shot(video: VideoSource, film: MeasuredFilm, shot: Shot, path: Path, short_side: int) -> Clip:
+def write_shot(video: VideoSource, film: MeasuredFilm, shot: DetectedShot, path: Path, short_side: int) -> Clip:
     """Write one shot as MP4 without black bars and sound, whole or not at all. Returns what was written."""
     size, rows, columns = picture_crop(shot, film, short_side)
     frames = video.frames(size=size, start_s=shot.start_s, stop_s=shot.stop_s)

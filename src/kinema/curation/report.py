@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.curation.decide import CurationLimits
-from kinema.curation.shots import Shot
+from kinema.curation.shots import DetectedShot
 from kinema.media.write import write_text
 
 MOST_SHOWN = 200
@@ -35,7 +35,7 @@ class ReportShot:
     """A shot as the page shows it. row: of the table, if it is kept. thumbnails: returns JPEG pictures in base64."""
 
     name: str
-    shot: Shot
+    shot: DetectedShot
     film: str
     reasons: tuple[str, ...]
     row: Mapping[str, Any]

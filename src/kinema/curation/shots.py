@@ -68,7 +68,7 @@ class FilmMeasures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class DetectedShot:
     """A part of a film without cuts, or a piece of a long one.
 
     Attributes:
@@ -159,7 +159,7 @@ def find_cuts(change: Sequence[float], grays: Sequence[NDArray[np.uint8]]) -> li
     return cuts
 
 
-def shots_of(film: FilmMeasures, longest_s: float) -> Iterator[Shot]:
+def shots_of(film: FilmMeasures, longest_s: float) -> Iterator[DetectedShot]:
     """The shots of a film in order; those longer than `longest_s` seconds in even pieces."""
     bounds = [0, *find_cuts(film.change, film.grays), len(film.times)]
     times = [*film.times, film.times[-1] + 1 / film.facts.fps]
@@ -170,7 +170,7 @@ def shots_of(film: FilmMeasures, longest_s: float) -> Iterator[Shot]:
             yield _shot(film, number, begin, end, times)
 
 
-def _shot(film: FilmMeasures, number: int, first: int, last: int, times: Sequence[float]) -> Shot:
+def _shot(film: FilmMeasures, number: int, first: int, last: int, times: Sequence[float]) -> DetectedShot:
     samples = [sample for sample in film.samples if first <= sample.index < last]
     if not samples:
         samples = [min(film.samples, key=lambda sample: abs(sample.index - first))]
@@ -182,7 +182,7 @@ def _shot(film: FilmMeasures, number: int, first: int, last: int, times: Sequenc
         samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, min(MOST_COMPARED, len(samples))).round().astype(int))
     ]
     shown = (samples[0], samples[len(samples) // 2], samples[-1])
-    return Shot(
+    return DetectedShot(
         start_s=float(times[first]), stop_s=float(times[last]), piece_of=number, box=box,
         motion=float(np.percentile(np.ptp(lumas, axis=0), 99)),
         shake=shake(np.asarray(film.shifts[first + 1 : last]).reshape(-1, 2)),

@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import os
+import platform
 import secrets
 import zlib
 from collections.abc import Callable
@@ -43,12 +44,14 @@ THUMBNAIL = 8
 """Cells along a side of a frame's thumbnail, of at least as many pixels each; a thing of usual size covers about one cell."""
 GIF_FPS = 50.0
 """Viewers show faster GIFs at ten frames a second."""
+SAME_FILE = {"x264-params": "asm=SSE4.2"} if platform.machine().lower() in ("x86_64", "amd64") else {}
+"""Options of x264 with which a clip becomes the same file each time, on every such processor: with AVX-512 its macroblock tree
+reads memory that nobody wrote."""
 QUALITY = {
-    "libx264": {"crf": "14", "preset": "fast", "mbtree": "0"},
+    "libx264": {"crf": "14", "preset": "fast", **SAME_FILE},
     "libvpx-vp9": {"crf": "20", "b": "0", "cpu-used": "5"},
 }
-"""Options of the encoders. x264's macroblock tree reads memory that nobody wrote, on processors with AVX-512 and for most widths:
-with it the same clip would become another file each time."""
+"""Options of the encoders."""
 
 
 log = logging.getLogger(__name__)
