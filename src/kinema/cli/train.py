@@ -1,20 +1,25 @@
 """kinema train RECIPE: train a model, or go on with a run.
 
 kinema train world --data DIR: a world of your own recordings. kinema train video --data DIR: a model that films what your captioned
-clips show.
+clips show. Both can train in several processes: --nproc N starts them here, and torchrun -m kinema.cli.main train ... anywhere.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kinema.cli.options import add_device, number, whole
 from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from kinema.training.parallel import Ranks
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,8 +44,25 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
+    parser.add_argument("--batch", type=whole, help="for world and video: rows of a batch, all processes together (default: 6, 8)")
+    parser.add_argument("--nproc", type=whole, metavar="N", help="for world and video: train in so many processes, one a GPU")
+    parser.add_argument(
+        "--parallel",
+        help="replicate: each process holds all weights (the default); shard: a share of them; hybrid: a share of its machine's",
+    )
+    parser.add_argument("--accumulate", type=whole, metavar="N", help="pass each process's rows in so many parts, to save memory")
+    parser.add_argument("--recompute", action="store_true", help="compute blocks again in the backward pass, to save memory")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="for world and video: write each step's figures there")
     add_device(parser)
     parser.set_defaults(run=run)
+
+
+NEEDS_DATA = {
+    "world": "train world needs --data DIR, a dataset made by kinema record",
+    "video": "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes",
+}
+TOGETHER = ("batch", "nproc", "parallel", "accumulate", "recompute", "tensorboard")
+"""Options of world and video alone."""
 
 
 class HelpWithRecipes(argparse.Action):
@@ -68,19 +90,18 @@ def run(arguments: argparse.Namespace) -> int:
     from kinema.devices import resolve_device
     from kinema.training.run import train
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    device = str(resolve_device(arguments.device))
-    out = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
-    line = Line()
-    if arguments.recipe == "world":
-        return _world(arguments, out, device, line)
-    if arguments.recipe == "video":
-        return _video(arguments, out, device, line)
+    if arguments.recipe in ("world", "video"):
+        return _run_ranks(arguments)
+    for name in TOGETHER:
+        if getattr(arguments, name):
+            raise InputError(f"--{name} goes with the recipe world or video, not with {arguments.recipe}")
     if arguments.data is not None:
         raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    device, line = str(resolve_device(arguments.device)), Line()
     folder = train(
         arguments.recipe,
-        out=out,
+        out=_out(arguments),
         minutes=arguments.minutes,
         resume=arguments.resume,
         steps=arguments.steps,
@@ -92,48 +113,92 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) -> int:
+def _out(arguments: argparse.Namespace) -> Path:
+    out: Path = arguments.resume or arguments.out or Path("out") / f"train-{arguments.recipe}"
+    return out
+
+
+def _run_ranks(arguments: argparse.Namespace) -> int:
+    """Train a world or a model that films: in this process, in several that it starts, or as one of several."""
+    from kinema.devices import resolve_device
+    from kinema.training.launch import LOST_PEER, launch_ranks, launched_here
+    from kinema.training.parallel import LostPeerError, join_ranks
+
+    if arguments.data is None:
+        raise InputError(NEEDS_DATA[arguments.recipe])
+    device = resolve_device(arguments.device)
+    if arguments.nproc is not None and arguments.nproc > 1:
+        return launch_ranks(arguments.nproc, _command(arguments), _out(arguments) / "ranks")
+    try:
+        with join_ranks(device) as (ranks, mine):
+            logging.basicConfig(level=logging.INFO if ranks.first else logging.WARNING, format="%(message)s")
+            line = Line()
+            text = (_world if arguments.recipe == "world" else _video)(arguments, ranks, mine, line)
+            if ranks.first:
+                line.write(text, True)
+    except LostPeerError as error:
+        if not launched_here():
+            print(f"kinema: {error}", file=sys.stderr)
+        sys.stderr.flush()
+        return LOST_PEER
+    return 0
+
+
+def _command(arguments: argparse.Namespace) -> list[str]:
+    """The words of the same command without --nproc."""
+    words = ["train", arguments.recipe]
+    for name, value in vars(arguments).items():
+        if value in (None, False) or name in ("command", "recipe", "run", "nproc"):
+            continue
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words
+
+
+def _common(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> dict[str, Any]:
+    """What both trainings take. A rank that a launcher has started anew goes on from the last checkpoint."""
+    from kinema.training.sharded_checkpoint import holds_run
+
+    out = _out(arguments)
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0 and holds_run(out)
+    return {
+        "out": out,
+        "minutes": arguments.minutes,
+        "steps": arguments.steps,
+        "resume": arguments.resume is not None or again,
+        "device": device,
+        "show": line.write if ranks.first else None,
+        "ranks": ranks,
+        "tensorboard": arguments.tensorboard,
+    }
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Of the recipe, where the command says something."""
+    values = {name: getattr(arguments, name) for name in ("size", "batch", "parallel", "accumulate")}
+    return {name: value for name, value in values.items() if value is not None} | {"recompute": arguments.recompute}
+
+
+def _world(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
     from kinema.training.recorded_world import train_world
     from kinema.training.recordings import WorldRecipe
 
-    if arguments.data is None:
-        raise InputError("train world needs --data DIR, a dataset made by kinema record")
     folder = train_world(
         arguments.data,
-        out=out,
-        recipe=None if arguments.size is None else WorldRecipe(size=arguments.size),
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        resume=arguments.resume is not None,
-        device=device,
+        recipe=WorldRecipe(**_settings(arguments)),
         camera=arguments.camera,
-        show=line.write,
+        **_common(arguments, ranks, device, line),
     )
-    line.write(f"world written to {folder}; step into it: kinema play {folder}", True)
-    return 0
+    return f"world written to {folder}; step into it: kinema play {folder}"
 
 
-def _video(arguments: argparse.Namespace, out: Path, device: str, line: Line) -> int:
+def _video(arguments: argparse.Namespace, ranks: Ranks, device: str, line: Line) -> str:
     from kinema.training.film_lesson import FilmRecipe
     from kinema.training.films import train_video
 
-    if arguments.data is None:
-        raise InputError(
-            "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes"
-        )
-    recipe = FilmRecipe() if arguments.size is None else FilmRecipe(size=arguments.size)
     folder = train_video(
-        arguments.data,
-        out=out,
-        minutes=arguments.minutes,
-        steps=arguments.steps,
-        resume=arguments.resume is not None,
-        recipe=recipe,
-        device=device,
-        show=line.write,
+        arguments.data, recipe=FilmRecipe(**_settings(arguments)), **_common(arguments, ranks, device, line)
     )
-    line.write(f"model written to {folder}; film with it: kinema generate 'words' --model {folder}", True)
-    return 0
+    return f"model written to {folder}; film with it: kinema generate 'words' --model {folder}"
 
 
 class Line:

@@ -37,9 +37,15 @@ def noise_to(x: Tensor, level: Tensor, noise: Tensor) -> Tensor:
 
 
 def squared_error(estimate: Tensor, clean: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared error; weight: of each number, its mean taken out."""
+    """Mean squared error; weight: of each number, as it is (`mean_one`)."""
     error = (estimate.float() - clean.float()).square()
-    return error.mean() if weight is None else (error * weight).mean() / weight.mean()
+    return error.mean() if weight is None else (error * weight).mean()
+
+
+def mean_one(weight: Tensor) -> Tensor:
+    """Weights of a whole batch scaled so that their mean is 1. Parts of the batch take theirs from the result, so that the mean of
+    the parts' errors is the batch's error."""
+    return weight / weight.mean()
 
 
 def sampling_levels(steps: int, *, shift: float = 3.0) -> list[float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from kinema.autoencoder import VideoAutoencoder, fast_dtype
 from kinema.errors import InputError
@@ -19,10 +22,27 @@ from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.training import checkpoint
 from kinema.training.caches import cache_folder
 from kinema.training.compiling import can_compile
+from kinema.training.flops import Speed, dit_flops
 from kinema.training.loop import TrainingLoop
-from kinema.training.optimizer import Optimizer
+from kinema.training.optimizer import Optimizer, WeightAverage
+from kinema.training.parallel import (
+    ALONE,
+    WAYS,
+    WHOLE,
+    Ranks,
+    Share,
+    collecting,
+    like,
+    recompute_blocks,
+    together,
+    whole_state,
+)
 from kinema.training.seeds import seeded
+from kinema.training.sharded_checkpoint import ShardedCheckpoints, drop_sharded, restore, stored_sizes
 
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("fast", "float32")
 Estimator = Callable[[DiTInput], dict[str, Tensor]]
 
 
@@ -41,14 +61,34 @@ class DiTRecipe:
     compile: bool = True
     seed: int = 0
     save_every_s: float = 60.0
+    held_out_every_s: float = 600.0
+    """How often the loss on what is held out is measured during the run, where the lesson has one."""
+    precision: str = "fast"
+    """"fast": bfloat16 where the device is faster in it, with weights and sums of gradients in float32. "float32": nothing else."""
+    parallel: str = "replicate"
+    """How several ranks hold the weights (`kinema.training.parallel.WAYS`)."""
+    accumulate: int = 1
+    """Parts of each rank's rows that are passed one after the other before the weights change."""
+    recompute: bool = False
+    """Whether blocks are computed once more in the backward pass instead of keeping what they computed in memory."""
+
+    def __post_init__(self) -> None:
+        if self.parallel not in WAYS:
+            raise InputError(f"parallel {self.parallel!r}: expected one of {', '.join(WAYS)}")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
+        if self.accumulate < 1:
+            raise InputError(f"accumulate {self.accumulate}: expected 1 or more")
 
 
 class Lesson(Protocol):
     """What a network learns from."""
 
-    def losses(self, network: Estimator, step: int, done: float, device: torch.device) -> dict[str, Tensor]:
+    def losses(
+        self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
+    ) -> dict[str, Tensor]:
         """The losses of one step by name; their sum is minimized. done: share of the run that is done. The batch is a function of
-        the recipe's seed and the step alone."""
+        the recipe's seed and the step alone, and the mean of the losses of its equal shares is the loss of the whole."""
         ...
 
 
@@ -69,26 +109,58 @@ class DiTTrainer(TrainingLoop):
         steps: int | None = None,
         device: str = "cpu",
         data: dict[str, Any] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        """data: identity of what is learned from, kept in checkpoints."""
+        """data: identity of what is learned from, kept in checkpoints. ranks: those that train together."""
         super().__init__(steps=steps, minutes=minutes, warmup=recipe.warmup, cooldown=recipe.cooldown)
         self.recipe, self.config, self.lesson, self.out, self.data = recipe, config, lesson, out, data
-        self.device = torch.device(device)
+        self.device, self.ranks = torch.device(device), ranks
+        self.dtype = fast_dtype(self.device) if recipe.precision == "fast" else torch.float32
+        self.sharded = ranks.size > 1 and recipe.parallel != "replicate"
         with seeded(recipe.seed):
             self.model = DiT(config.network).to(self.device)
-        self.optimizer = Optimizer(self.model, recipe, average_every=5)
+        average = WeightAverage(self.model, recipe.ema, every=5)
+        self._module = self._arranged(average)
+        self.optimizer = Optimizer(self.model, recipe, average=average, muon=self._muon())
+        self.checkpoints = ShardedCheckpoints(out, ranks)
+        self.autoencoder_s = 0.0
+        """Seconds that its autoencoder was trained on."""
+        self.measure: Callable[[Estimator, torch.device], dict[str, float]] | None = None
+        """Figures on what is held out, taken every `held_out_every_s`; all ranks call it."""
+        self.board: Callable[[int, dict[str, float]], None] | None = None
+        """Gets the figures of each step."""
+        self._measured_s, self._speed = 0.0, Speed(self.device, self.dtype)
+        self._passes: list[float] = []
+        """FLOPs of the forward passes of this part of a step."""
+
+    def _arranged(self, average: WeightAverage[DiT]) -> nn.Module:
+        """Compile blocks, share weights among ranks as the recipe says; what the passes go through."""
+        recipe = self.recipe
+        if recipe.recompute:
+            recompute_blocks(self.model)
         if recipe.compile and can_compile(self.device.type):
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
             for block in self.model.blocks:
                 block.compile(dynamic=False)
-        self.autoencoder_s = 0.0
-        """Seconds that its autoencoder was trained on."""
+        if self.sharded:
+            for model in (self.model, average.module):
+                self.ranks.shard(model, recipe.parallel, narrow=self.dtype == torch.bfloat16)
+        elif self.ranks.size > 1:
+            with together():
+                return DistributedDataParallel(self.model)
+        return self.model
+
+    def _muon(self) -> bool:
+        """Whether Muon is used. It makes a whole matrix orthogonal, in bfloat16."""
+        if self.sharded and self.dtype == torch.bfloat16 and self.ranks.first:
+            log.info("weights are sharded: AdamW instead of Muon, which needs whole matrices")
+        return not self.sharded and self.dtype == torch.bfloat16
 
     def network(self, given: DiTInput) -> dict[str, Tensor]:
         """The network in the fastest dtype of the device, float32 weights, float32 estimates."""
-        dtype = fast_dtype(self.device)
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            return {name: x.float() for name, x in self.model(given).items()}
+        self._passes.append(dit_flops(self.config.network, given))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return {name: x.float() for name, x in self._module(given).items()}
 
     def averaged_network(self) -> Estimator:
         """The network with the averaged weights, for evaluation."""
@@ -100,21 +172,50 @@ class DiTTrainer(TrainingLoop):
         return estimate
 
     def _averaged(self) -> DiT:
+        return self.network_of(self.averaged_state())
+
+    def network_of(self, weights: dict[str, Tensor]) -> DiT:
+        """A network with these weights, for evaluation."""
         with seeded(self.recipe.seed):
-            averaged = DiT(self.config.network).to(self.device)
-        averaged.load_state_dict(self.optimizer.average.module.state_dict())
-        return averaged.eval().requires_grad_(False)
+            network = DiT(self.config.network).to(self.device)
+        network.load_state_dict(weights)
+        return network.eval().requires_grad_(False)
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """The averaged weights, whole; all ranks call it."""
+        return whole_state(self.optimizer.average.module)
 
     def one_step(self) -> None:
-        parts = self.lesson.losses(self.network, self.step, self.done, self.device)
-        loss = torch.stack(list(parts.values())).sum()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step(self.rate())
+        recipe, totals = self.recipe, dict[str, Tensor]()
+        self._speed.begin()
+        for part in range(recipe.accumulate):
+            share = self.ranks.share(recipe.accumulate, part)
+            with together(), collecting(self._module, part == recipe.accumulate - 1):
+                parts = self.lesson.losses(self.network, self.step, self.done, self.device, share)
+                loss = torch.stack(list(parts.values())).sum() / recipe.accumulate
+                loss.backward()  # type: ignore[no-untyped-call]
+            for name, value in parts.items():
+                totals[name] = totals.get(name, 0.0) + value.detach() / recipe.accumulate
+            self._speed.count(self._passes)
+        losses = dict(zip(totals, self.ranks.mean(torch.stack(list(totals.values()))).tolist(), strict=True))
+        if not math.isfinite(sum(losses.values())):
+            raise FloatingPointError(f"the loss is {losses} at step {self.step}; the last checkpoint is in {self.out}")
+        with together():
+            self.optimizer.step(self.rate())
+        self._speed.end()
         self.step += 1
-        for name, value in parts.items():
-            self.smooth(name, float(value.detach()))
+        for name, value in losses.items():
+            self.smooth(name, value)
+        if self.board is not None:
+            self.board(self.step, {**losses, "rate": self.rate(), "mfu": self._speed.mfu})
+
+    def agree(self) -> None:
+        self.elapsed_s, self.stopping = self.ranks.agree(self.elapsed_s, self.stopping)
+        if self.measure is not None and self.elapsed_s - self._measured_s >= self.recipe.held_out_every_s:
+            figures, self._measured_s = self.measure(self.averaged_network(), self.device), self.elapsed_s
+            log.info("step %d  %s", self.step, "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+            if self.board is not None:
+                self.board(self.step, figures)
 
     def run(self, show: Callable[[str], None] | None = None) -> None:
         """Until the run is done or Ctrl-C, which saves. `show` gets a line after each step."""
@@ -122,36 +223,49 @@ class DiTTrainer(TrainingLoop):
         def after_step() -> None:
             if show is not None:
                 line = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
-                show(f"step {self.step}  {line}  {self.elapsed_s / 60:.1f} min, {self.eta_s / 60:.1f} left")
+                mfu = f"MFU {100 * self._speed.mfu:.0f}%"
+                show(f"step {self.step}  {line}  {mfu}  {self.elapsed_s / 60:.1f} min, {self.eta_s / 60:.1f} left")
 
+        self._measured_s = self.elapsed_s
         self.loop(after_step, self.save, self.recipe.save_every_s)
+        self.checkpoints.finish()
 
     def save(self) -> None:
-        checkpoint.save_checkpoint(
-            self.out,
-            {
-                **self.state(),
-                "config": json.loads(json.dumps(self.config.to_dict())),
-                "recipe": asdict(self.recipe),
-                "minutes": self.minutes,
-                "steps": self.steps,
-                "codec_s": self.autoencoder_s,
-                "data": self.data,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            },
-        )
+        about = {
+            **self.state(),
+            "config": json.loads(json.dumps(self.config.to_dict())),
+            "recipe": asdict(self.recipe),
+            "minutes": self.minutes,
+            "steps": self.steps,
+            "codec_s": self.autoencoder_s,
+            "data": self.data,
+        }
+        if self.ranks.size > 1:
+            self.checkpoints.save(about, self._tensors())
+            return
+        whole = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        checkpoint.save_checkpoint(self.out, about | whole)
+        drop_sharded(self.out)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """All that changes in training, by name, as this rank holds it."""
+        return {f"model/{name}": x for name, x in self.model.state_dict().items()} | self.optimizer.tensors()
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same network; InputError where it does not fit."""
+        """Go on from a checkpoint (`load_run`) of the same network, of any number of ranks; InputError where it does not fit."""
         with checkpoint.fitting(self.out):
             if DiTConfig.from_dict(state["config"]["network"]) != self.config.network:
                 raise InputError(f"{self.out} holds a run of another recording or size; name another folder")
-            self.model.load_state_dict(state["model"], strict=True)
-            self.optimizer.load_state_dict(state["optimizer"], state["step"])
+            if "sharded" in state:
+                self.optimizer.expect(stored_sizes(state["sharded"]), state["step"])
+                restore(state["sharded"], self._tensors(), self.ranks)
+            else:
+                own = self.model.state_dict()
+                self.model.load_state_dict({name: like(x, own[name]) for name, x in state["model"].items()}, strict=True)
+                self.optimizer.load_state_dict(state["optimizer"], state["step"])
             self.go_on(state)
             self.autoencoder_s = float(state.get("codec_s", 0.0))
 
     def finished(self, autoencoder: VideoAutoencoder) -> DiTModel:
-        """The averaged weights as a model."""
+        """The averaged weights as a model; all ranks call it."""
         return DiTModel(self.config, self._averaged(), autoencoder, device=str(self.device))

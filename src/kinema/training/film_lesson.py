@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from kinema.datasets.clip_batches import BatchSource, ClipBatch
-from kinema.diffusion.flow import draw_levels, noise_to, squared_error
+from kinema.diffusion.flow import align_level, draw_levels, mean_one, noise_to, squared_error
 from kinema.errors import InputError
 from kinema.models.dit import SIZES, DiTInput
 from kinema.training.dit_trainer import DiTRecipe, Estimator
+from kinema.training.parallel import WHOLE, Share
 
 HELD_OUT_LEVELS = (0.25, 0.5, 0.75, 1.0)
 """At which the held-out loss is measured."""
@@ -49,6 +50,7 @@ class FilmRecipe(DiTRecipe):
     autoencoder: str = "codec-8x8"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.size not in SIZES:
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.frames < 2 or self.short_side < 16 or not 1 <= self.fps <= 60:
@@ -88,9 +90,15 @@ def draw_film_levels(recipe: FilmRecipe, rows: int, frames: int, generator: torc
 
 
 def film_loss(
-    network: Estimator, batch: ClipBatch, level: Tensor, heard: Tensor, noise: Tensor, device: torch.device
+    network: Estimator,
+    batch: ClipBatch,
+    level: Tensor,
+    weight: Tensor,
+    heard: Tensor,
+    noise: Tensor,
+    device: torch.device,
 ) -> Tensor:
-    """Squared error of the unknown frames. heard: [B], whose text is read."""
+    """Squared error, each frame's by its weight [B, T]. heard: [B], whose text is read."""
     clean, level = batch.latents.to(device), level.to(device)
     frames = clean.shape[1]
     time_s = torch.arange(frames, device=device) / batch.fps.to(device)[:, None]
@@ -103,8 +111,7 @@ def film_loss(
             text_mask=batch.text_mask.to(device) & heard.to(device)[:, None],
         )
     )["video"]
-    unknown = (level > 0).float()[..., None, None, None].expand_as(clean)
-    return squared_error(made, clean, unknown)
+    return squared_error(made, clean, align_level(weight.to(device), clean))
 
 
 class ClipsLesson:
@@ -113,26 +120,38 @@ class ClipsLesson:
     def __init__(self, clips: BatchSource, recipe: FilmRecipe) -> None:
         self.clips, self.recipe = clips, recipe
 
-    def losses(self, network: Estimator, step: int, done: float, device: torch.device) -> dict[str, Tensor]:
-        recipe = self.recipe
-        batch = self.clips.sample_batch(recipe.seed, step, recipe.batch, recipe.frames)
+    def losses(
+        self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
+    ) -> dict[str, Tensor]:
+        recipe, rows = self.recipe, share.rows(self.recipe.batch)
+        batch = self._share_of_batch(recipe.seed, step, share)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         level = draw_film_levels(recipe, recipe.batch, recipe.frames, generator)
+        weight = mean_one((level > 0).float())
         heard = torch.rand(recipe.batch, generator=generator) >= recipe.silent_share
-        noise = torch.randn(batch.latents.shape, generator=generator)
-        return {"video": film_loss(network, batch, level, heard, noise, device)}
+        noise = torch.randn((recipe.batch, *batch.latents.shape[1:]), generator=generator)
+        return {"video": film_loss(network, batch, level[rows], weight[rows], heard[rows], noise[rows], device)}
+
+    def _share_of_batch(self, seed: int, step: int, share: Share, *, held_out: bool = False) -> ClipBatch:
+        recipe = self.recipe
+        return self.clips.sample_batch(
+            seed, step, recipe.batch, recipe.frames, held_out=held_out, rank=share.number, world_size=share.of
+        )
 
     @torch.no_grad()
-    def held_out_loss(self, network: Estimator, device: torch.device, *, batches: int = 4) -> dict[float, float]:
-        """Squared error on fixed held-out clips with fixed noise, all frames at one level, by level. 1 is the error of the best
-        answer that knows nothing, the mean of all latents."""
-        recipe = self.recipe
+    def held_out_loss(
+        self, network: Estimator, device: torch.device, *, batches: int = 4, share: Share = WHOLE
+    ) -> dict[float, float]:
+        """Squared error on fixed held-out clips with fixed noise, all frames at one level, by level; the mean of those of all
+        shares is that of the whole. 1 is the error of the best answer that knows nothing, the mean of all latents."""
+        recipe, rows = self.recipe, share.rows(self.recipe.batch)
         result = dict.fromkeys(HELD_OUT_LEVELS, 0.0)
         for number in range(batches):
-            batch = self.clips.sample_batch(0, number, recipe.batch, recipe.frames, held_out=True)
-            noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(number))
-            heard = torch.ones(recipe.batch, dtype=torch.bool)
+            batch = self._share_of_batch(0, number, share, held_out=True)
+            shape = (recipe.batch, *batch.latents.shape[1:])
+            noise = torch.randn(shape, generator=torch.Generator().manual_seed(number))[rows]
+            every = torch.ones(batch.latents.shape[:2])
             for at in HELD_OUT_LEVELS:
-                level = torch.full(batch.latents.shape[:2], at)
-                result[at] += float(film_loss(network, batch, level, heard, noise, device)) / batches
+                loss = film_loss(network, batch, at * every, every, every[:, 0] > 0, noise, device)
+                result[at] += float(loss) / batches
         return result

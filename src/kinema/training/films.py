@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -21,13 +22,16 @@ from kinema.errors import InputError
 from kinema.inference.dit_films import fill_frames
 from kinema.media.contact_sheet import contact_sheet
 from kinema.models.dit import SIZES, DiTConfig
-from kinema.models.dit_model import DiTModelConfig
+from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.hub import save, weights_folder
 from kinema.text import default_encoder
 from kinema.training import checkpoint
-from kinema.training.dit_trainer import DiTTrainer
+from kinema.training.board import open_board
+from kinema.training.dit_trainer import DiTTrainer, Estimator
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.length import check_minutes, check_steps, worth_compiling
+from kinema.training.parallel import ALONE, Ranks
+from kinema.training.sharded_checkpoint import holds_run, load_run
 
 log = logging.getLogger(__name__)
 
@@ -64,26 +68,32 @@ def train_video(
     recipe: FilmRecipe | None = None,
     device: str = "cpu",
     show: Callable[[str], None] | None = None,
+    ranks: Ranks = ALONE,
+    tensorboard: Path | None = None,
 ) -> Path:
     """Train a model that films on captioned clips; returns the folder of the finished model, `out`/film.
 
     data: what `CaptionedClips.open` takes: a folder of videos with texts, WebDataset shards, a LeRobot dataset. minutes: of the
     training, besides those in which clips are encoded, once. With neither minutes nor steps, an hour, or what a resumed run was
-    given. resume: go on with the run in `out`.
+    given. resume: go on with the run in `out`. ranks: the processes that train together, all of which call this. tensorboard:
+    folder for the figures of each step.
 
-    InputError: a length that is none, clips that cannot be used or are not those that the run began with, a checkpoint of another
+    InputError: a batch that the ranks cannot share, a length that is none, clips that cannot be used or are not those that the run began with, a checkpoint of another
     run, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
     wish, out = recipe or FilmRecipe(), Path(out)
     check_minutes(minutes)
     check_steps(steps)
-    if resume:
+    ranks.share(wish.accumulate).rows(wish.batch)
+    if resume and not holds_run(out):
         checkpoint.check_exists(out)
-    elif (out / checkpoint.NAME).exists():
+    if not resume and holds_run(out):
         raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     clips = CaptionedClips.open(data)
-    with locked(out), torch.inference_mode(False), torch.enable_grad(), float32_default():
-        return _train(clips, wish, out, minutes, steps, resume, device, show)
+    ranks.wait()
+    lock = locked(out) if ranks.first else nullcontext()
+    with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
+        return _train(clips, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
 
 
 def _train(
@@ -95,8 +105,10 @@ def _train(
     resume: bool,
     device: str,
     show: Callable[[str], None] | None,
+    ranks: Ranks,
+    tensorboard: Path | None,
 ) -> Path:
-    state = checkpoint.load_checkpoint(out) if resume else None
+    state = load_run(out) if resume else None
     identity = {"clips": clips.identity()}
     if state is not None and state.get("data") != identity:
         raise InputError(f"{clips.path} holds other clips than those that the run in {out} began with; name another --out")
@@ -106,46 +118,74 @@ def _train(
     autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
     settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
     reading = (lambda done, of: show(f"encoding clip {done} of {of}")) if show else None
-    cache = LatentCache.build(
-        clips, out / CACHE, autoencoder=autoencoder, text=default_encoder(), config=settings, show=reading
+    cache = ranks.prepare(
+        lambda: LatentCache.build(
+            clips, out / CACHE, autoencoder=autoencoder, text=default_encoder(), config=settings, show=reading
+        ),
+        lambda: LatentCache(out / CACHE),
     )
     wish = replace(wish, frames=min(wish.frames, cache.longest(), cache.longest(held_out=True)))
     config = film_config(cache, wish, Path(str(clips.path).rstrip("/")).name or "clips")
     lesson = ClipsLesson(cache, wish)
-    trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity)
-    before = lesson.held_out_loss(trainer.averaged_network(), trainer.device)
+    trainer = DiTTrainer(
+        wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks
+    )
+
+    def held_out(network: Estimator, at: torch.device) -> dict[str, float]:
+        mine = lesson.held_out_loss(network, at, share=ranks.share())
+        every = ranks.mean(torch.tensor(list(mine.values()), dtype=torch.float64)).tolist()
+        return {f"held_out_{level:g}": value for level, value in zip(mine, every, strict=True)}
+
+    trainer.measure = held_out
+    trainer.board = open_board(tensorboard) if tensorboard is not None and ranks.first else None
+    before = held_out(trainer.averaged_network(), trainer.device)
     if state is not None:
         trainer.load(state)
     trainer.run(show)
-    after = lesson.held_out_loss(trainer.averaged_network(), trainer.device)
-    figures = {f"held_out_{level:g}": value for level, value in after.items()}
-    figures |= {f"untrained_{level:g}": value for level, value in before.items()}
+    after = held_out(trainer.averaged_network(), trainer.device)
+    return _finish(trainer, clips, cache, wish, autoencoder, before, after)
+
+
+def _finish(
+    trainer: DiTTrainer,
+    clips: CaptionedClips,
+    cache: LatentCache,
+    wish: FilmRecipe,
+    autoencoder: VideoAutoencoder,
+    before: dict[str, float],
+    after: dict[str, float],
+) -> Path:
+    """Write the finished model, its card and its picture; all ranks call it, and the first one writes."""
+    weights, out, config = trainer.averaged_state(), trainer.out, trainer.config
     folder = out / "film"
+    if not trainer.ranks.first:
+        return folder
+    figures = after | {name.replace("held_out", "untrained"): value for name, value in before.items()}
     trained = {
         "recipe": "video", "data": str(clips.path), "clips": len(cache.names), "steps": trainer.step,
         "minutes": round(trainer.elapsed_s / 60, 1), "date": date.today().isoformat(), "settings": asdict(wish),
         "figures": {name: round(value, 4) for name, value in figures.items()},
     }  # fmt: skip
     done = replace(config, trained=trained)
-    save(folder, done, trainer.optimizer.average.module.state_dict(), film_card(done, figures))
+    save(folder, done, weights, film_card(done, figures))
     shutil.copytree(weights_folder() / wish.autoencoder, folder / wish.autoencoder, dirs_exist_ok=True)
-    _picture(trainer, cache, wish.frames, autoencoder, out / "films.png")
+    model = DiTModel(config, trainer.network_of(weights), autoencoder, device=str(trainer.device))
+    _picture(model, cache, wish.frames, out / "films.png")
     return folder
 
 
-def _picture(trainer: DiTTrainer, cache: LatentCache, frames: int, autoencoder: VideoAutoencoder, path: Path) -> None:
+def _picture(model: DiTModel, cache: LatentCache, frames: int, path: Path) -> None:
     """True held-out clips, and films of their captions."""
     batch = cache.sample_batch(1, 0, SHOWN, frames, held_out=True)
-    model = trainer.finished(autoencoder)
     rows, captions = [], []
     for i, caption in enumerate(batch.captions):
-        clean = batch.latents[i : i + 1].to(trainer.device)
+        clean = batch.latents[i : i + 1].to(model.device)
         made = fill_frames(
             model, torch.zeros_like(clean), torch.ones(clean.shape[:2], device=clean.device), prompt=caption, seed=i,
             fps=float(batch.fps[i]), steps=16, guidance=3.0,
         )  # fmt: skip
         with torch.inference_mode():
-            rows += [to_uint8(autoencoder.decode(latents))[0] for latents in (clean, made)]
+            rows += [to_uint8(model.autoencoder.decode(latents))[0] for latents in (clean, made)]
         captions += [f"true: {caption[:80]}", "filmed from this text"]
     contact_sheet(rows, captions=captions).save(path)
 

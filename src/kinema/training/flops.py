@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import torch
 
 from kinema.models.config import DenoiserConfig
 from kinema.models.convolutions import DRAWING, MAP, SEEING
+from kinema.models.dit import LEVEL_FEATURES, DiTConfig, DiTInput
 from kinema.models.objects.splatter import BASIS, OFFSET, SLOT
+
+PEAKS = {
+    "A100": 312e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "B200": 2250e12, "L40S": 362e12, "L4": 121e12,
+    "RTX 4090": 165e12, "RTX 3090": 71e12,
+}  # fmt: skip
+"""Dense bfloat16 FLOP/s that makers state of chips, by a part of their name, the longest that fits counting."""
 
 
 def forward_flops(config: DenoiserConfig, *, batch: int, frames: int, cells: int, text_tokens: int) -> float:
@@ -48,3 +56,56 @@ def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - begun)
     return 2.0 * size**3 / best
+
+
+def dit_flops(config: DiTConfig, given: DiTInput) -> float:
+    """Multiply-adds times two of one forward pass of the general network over this input: products, attention and convolutions."""
+    (b, t, _, h, w), c, p = given.video.shape, config.width, config.patch
+    patches = b * t * -(-h // p) * -(-w // p)
+    tokens = patches + b * t * (1 + config.slots)
+    words = 0 if given.text is None else b * given.text.shape[1]
+    timed = config.depth // config.time_every if config.time_every else 0
+    per_token = config.depth * 12 * c * c + timed * 4 * c * c
+    attention = config.depth * 2 * c * tokens * (tokens // (b * t)) + timed * 2 * c * tokens * t
+    if words:
+        per_token += config.depth * 2 * c * c
+        attention += config.depth * 2 * c * (words * config.text_dim + tokens * (words // b))
+    frame = (LEVEL_FEATURES + sum(config.known.values())) * c + c * c + 9 * c * c + sum(config.predicted.values()) * c
+    frame += config.slots * config.slot_dim * (2 + config.context) * c
+    ends = patches * c * config.channels * ((1 + config.context) * (p + 2) ** 2 + 9 * p * p)
+    return 2.0 * (tokens * per_token + attention + b * t * frame + ends)
+
+
+@cache
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s that the chip can do: what its maker states, of a known one in bfloat16; else that of a large product here and now."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" and dtype == torch.bfloat16 else ""
+    stated = [key for key in PEAKS if key in name]
+    return PEAKS[max(stated, key=len)] if stated else measured_peak(device, dtype)
+
+
+class Speed:
+    """How much of the chip's peak the last step used ("MFU", Chowdhery et al. 2022): arithmetic that the step needs, each backward
+    pass being two forward ones, and nothing that is only done to save memory."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self._flops, self._begun, self._seconds = 0.0, time.perf_counter(), 0.0
+
+    def begin(self) -> None:
+        """Before a step."""
+        self._flops, self._begun = 0.0, time.perf_counter()
+
+    def count(self, passes: list[float]) -> None:
+        """Take the FLOPs of forward passes of which the last has a backward pass; empties the list."""
+        self._flops += sum(passes) + 2 * passes[-1]
+        passes.clear()
+
+    def end(self) -> None:
+        """After a step."""
+        self._seconds = time.perf_counter() - self._begun
+
+    @property
+    def mfu(self) -> float:
+        """Share of the peak, 0 before the first step."""
+        return self._flops / self._seconds / peak_flops(self.device, self.dtype) if self._seconds else 0.0

@@ -41,7 +41,7 @@ class TrainingLoop(ABC):
         self.step, self.elapsed_s = 0, 0.0
         self.running: dict[str, float] = {}
         """Running means of the losses."""
-        self._stopping, self._clock = False, time.monotonic()
+        self.stopping, self._clock = False, time.monotonic()
 
     @abstractmethod
     def one_step(self) -> None:
@@ -78,6 +78,9 @@ class TrainingLoop(ABC):
         self.elapsed_s += now - self._clock
         self._clock = now
 
+    def agree(self) -> None:
+        """After each step: where several processes take it together, make `elapsed_s` and `stopping` the same for all."""
+
     def loop(
         self,
         after_step: Callable[[], None],
@@ -89,16 +92,16 @@ class TrainingLoop(ABC):
         threads than the main one there is no Ctrl-C, and Python has no signal handlers."""
         handles = save is not None and threading.current_thread() is threading.main_thread()
         before = signal.signal(signal.SIGINT, self._interrupt) if handles else None
-        saved = self._clock = time.monotonic()
+        self._clock, saved_s = time.monotonic(), self.elapsed_s
         try:
-            while self.done < 1.0 and not self._stopping:
+            while self.done < 1.0 and not self.stopping:
                 self.one_step()
                 self.tick()
                 after_step()
-                if save is not None and time.monotonic() - saved >= save_every_s:
+                self.agree()
+                if save is not None and self.elapsed_s - saved_s >= save_every_s:
                     save()
-                    saved = time.monotonic()
-                self.tick()
+                    saved_s = self.elapsed_s
         finally:
             if handles:
                 signal.signal(signal.SIGINT, before)
@@ -107,7 +110,7 @@ class TrainingLoop(ABC):
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         log.warning("stopping after this step; the run is saved and can be resumed")
-        self._stopping = True
+        self.stopping = True
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of the loop; `go_on` reads it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from kinema.autoencoder import fast_dtype
+from kinema.training.parallel import like
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
+ANEW = "the run had optimizers of another kind: they begin anew, weights and averages go on"
 
 
 class WeightAverage(AveragedModel, Generic[M]):
@@ -67,12 +70,14 @@ class Rates(Protocol):
 class Optimizer:
     """Two optimizers, one learning-rate factor, gradient clipping and an exponential moving average of the weights."""
 
-    def __init__(self, model: nn.Module, recipe: Rates, *, average_every: int = 10) -> None:
-        """average_every: `every` of the average."""
+    def __init__(
+        self, model: nn.Module, recipe: Rates, *, average: WeightAverage[Any] | None = None, muon: bool = True
+    ) -> None:
+        """average: of the model's weights; None: a new one. muon: whether it may be used."""
         self.model, self.clip = model, recipe.clip
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         inside = {id(p) for name, p in learning if name.startswith("blocks.") and p.ndim == 2}
-        if fast_dtype(next(model.parameters()).device) != torch.bfloat16:
+        if not muon or fast_dtype(next(model.parameters()).device) != torch.bfloat16:
             inside = set()
         matrices = [p for _, p in learning if id(p) in inside]
         others = [p for _, p in learning if id(p) not in inside]
@@ -80,9 +85,9 @@ class Optimizer:
         adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.99), weight_decay=decay, fused=True)
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [(adam, recipe.other_lr)]
         if matrices:
-            muon = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-            self.parts.append((muon, recipe.matrix_lr))
-        self.average = WeightAverage(model, recipe.ema, every=average_every)
+            orthogonal = torch.optim.Muon(matrices, lr=recipe.matrix_lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            self.parts.append((orthogonal, recipe.matrix_lr))
+        self.average = WeightAverage(model, recipe.ema) if average is None else average
 
     def step(self, factor: float) -> None:
         """Clip the gradients and apply them at `factor` times the learning rates."""
@@ -99,11 +104,46 @@ class Optimizer:
         return {"parts": parts, "average": self.average.module.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], steps: int) -> None:
-        """Go on after so many steps."""
+        """Go on after so many steps from what `state_dict` says of a whole model; this one may be sharded."""
         if len(self.parts) == len(state["parts"]):
             for (optimizer, _), saved in zip(self.parts, state["parts"], strict=True):
                 optimizer.load_state_dict(saved)
+                for weight, entries in optimizer.state.items():
+                    shape = weight.shape
+                    entries.update({key: like(x, weight) for key, x in entries.items() if torch.is_tensor(x) and x.shape == shape})
         else:
-            log.warning("the run was on a machine of another kind: its optimizers begin anew, weights and averages go on")
-        self.average.module.load_state_dict(state["average"], strict=True)
+            log.warning(ANEW)
+        own = self.average.module.state_dict()
+        self.average.module.load_state_dict({name: like(x, own[name]) for name, x in state["average"].items()}, strict=True)
         self.average.n_averaged.fill_(1 + steps)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it holds, by name, as it is held here: of each weight its average and the optimizer's state, PART/WEIGHT/ENTRY."""
+        held = {f"average/{name}": x for name, x in self.average.module.state_dict().items()}
+        for name, optimizer, weight in self._weights():
+            held |= {f"optimizer/{name}/{key}": x for key, x in optimizer.state[weight].items()}
+        return held
+
+    def expect(self, stored: Mapping[str, torch.Size], steps: int) -> None:
+        """Make room for a checkpoint after so many steps whose tensors have these names and shapes, so that `tensors` are those to
+        be filled. Where the checkpoint is another optimizer's, this one begins anew."""
+        self.average.n_averaged.fill_(1 + steps)
+        held: list[tuple[torch.optim.Optimizer, Tensor, dict[str, Tensor]]] = []
+        for name, optimizer, weight in self._weights():
+            before = f"optimizer/{name}/"
+            shapes = {entry.removeprefix(before): shape for entry, shape in stored.items() if entry.startswith(before)}
+            if ("momentum_buffer" in shapes) != isinstance(optimizer, torch.optim.Muon):
+                log.warning(ANEW)
+                return
+            entries = {k: torch.zeros_like(weight) if s == weight.shape else torch.zeros(s, device=weight.device) for k, s in shapes.items()}
+            held.append((optimizer, weight, entries))
+        for optimizer, weight, entries in held:
+            optimizer.state[weight] = entries
+
+    def _weights(self) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
+        """Each weight that learns, with its name and its optimizer."""
+        names = {id(weight): name for name, weight in self.model.named_parameters()}
+        for optimizer, _ in self.parts:
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    yield names[id(weight)], optimizer, weight

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -26,9 +27,12 @@ from kinema.models.dit_model import DiTModelConfig
 from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
+from kinema.training.board import open_board
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.length import check_minutes, check_steps, worth_compiling
+from kinema.training.parallel import ALONE, Ranks
 from kinema.training.recordings import SHORTEST, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
+from kinema.training.sharded_checkpoint import holds_run, load_run
 from kinema.training.world_report import evaluate, save_starts, world_card
 from kinema.types import parse_json, python_values
 
@@ -170,30 +174,38 @@ def train_world(
     device: str = "cpu",
     camera: str | None = None,
     show: Callable[[str], None] | None = None,
+    ranks: Ranks = ALONE,
+    tensorboard: Path | None = None,
 ) -> Path:
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
     minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
     besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, an hour, or what a
     resumed run was given. resume: go on from whichever stage the run in `out` has reached. camera: of a dataset with several.
+    ranks: the processes that train together, all of which call this. tensorboard: folder for the figures of each step.
 
-    InputError: a length that is none, a dataset that cannot be used or is not the one that the run began with, a checkpoint that is
+    InputError: a batch that the ranks cannot share, a length that is none, a dataset that cannot be used or is not the one that the run began with, a checkpoint that is
     of another world or cannot be read, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
     wish, out = recipe or WorldRecipe(), Path(out)
     wish = WorldRecipe(**python_values(asdict(wish)))
     check_minutes(minutes)
     check_steps(steps)
+    ranks.share(wish.accumulate).rows(wish.batch)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
     given = Dataset.open(data, camera=camera)
     dataset = given.fitted()
     if dataset.size != given.size:
         (old, wide), (new, across) = given.size, dataset.size
         log.warning("pictures of %dx%d are resized to %dx%d, multiples of %d", wide, old, across, new, CELL_PX)
-    if resume and _begun(out) is None:
+    if resume and _begun(out) is None and not holds_run(out):
         checkpoint.check_exists(out)
-    with locked(out), torch.inference_mode(False), torch.enable_grad(), float32_default():
-        return _train(dataset, wish, out, minutes, steps, resume, device, show)
+    if not resume and holds_run(out):
+        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
+    ranks.wait()
+    lock = locked(out) if ranks.first else nullcontext()
+    with lock, torch.inference_mode(False), torch.enable_grad(), float32_default():
+        return _train(dataset, wish, out, minutes, steps, resume, device, show, ranks, tensorboard)
 
 
 def _name_of(dataset: Dataset) -> str:
@@ -210,11 +222,11 @@ def _train(
     resume: bool,
     device: str,
     show: Callable[[str], None] | None,
+    ranks: Ranks,
+    tensorboard: Path | None,
 ) -> Path:
-    if not resume and (out / checkpoint.NAME).exists():
-        raise InputError(f"{out} holds a run already; go on with --resume {out}, or name another --out")
     started = _begun(out) if resume else None
-    state = checkpoint.load_checkpoint(out) if resume and (started is None or (out / checkpoint.NAME).exists()) else None
+    state = load_run(out) if resume and (started is None or holds_run(out)) else None
     if state is not None and "config" not in state:
         raise InputError(f"{out} holds no run of a recorded world; name the --out folder of an earlier kinema train world")
     share = wish.autoencoder_share
@@ -226,12 +238,17 @@ def _train(
     if minutes is None and steps is None:
         minutes = MINUTES
     _check_same_data((state or {}).get("data") or (started or {}).get("data"), dataset, out)
-    _write_begun(out, minutes, steps, dataset.identity())
+    ranks.wait()
+    if ranks.first:
+        _write_begun(out, minutes, steps, dataset.identity())
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
     wish = replace(wish, frames=_stretch(dataset, wish.frames), compile=wish.compile and worth_compiling(minutes))
     begun = time.monotonic()
-    autoencoder = _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show)
+    autoencoder = ranks.prepare(
+        lambda: _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show),
+        lambda: _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, True, device, show),
+    )
     autoencoder_s = time.monotonic() - begun
     reading = (lambda i, n: show(f"reading episode {i} of {n}")) if show else None
     scale = None
@@ -242,12 +259,19 @@ def _train(
     config = config_for(dataset, recordings, wish, _name_of(dataset))
     left = minutes * (1 - share) if minutes is not None else None
     lesson = RecordingsLesson(recordings, wish)
-    trainer = DiTTrainer(wish, config, lesson, out, minutes=left, steps=steps, device=device, data=dataset.identity())
+    trainer = DiTTrainer(
+        wish, config, lesson, out, minutes=left, steps=steps, device=device, data=dataset.identity(), ranks=ranks
+    )
+    trainer.board = open_board(tensorboard) if tensorboard is not None and ranks.first else None
     if state is not None:
         trainer.load(state)
     trainer.autoencoder_s += autoencoder_s
     trainer.run(show)
-    figures, picture = evaluate(trainer.finished(autoencoder), recordings)
+    folder, model = out / "world", trainer.finished(autoencoder)
+    weights = trainer.averaged_state()
+    if not ranks.first:
+        return folder
+    figures, picture = evaluate(model, recordings)
     trained = {
         "recipe": "world",
         "data": str(dataset.folder),
@@ -256,11 +280,10 @@ def _train(
         "date": date.today().isoformat(),
         "figures": {name: round(value, 3) for name, value in figures.items()},
     }
-    folder = out / "world"
     done = replace(config, trained=trained)
     if wish.autoencoder_share:
         save_autoencoder(autoencoder, folder / AUTOENCODER)
-    save(folder, done, trainer.optimizer.average.module.state_dict(), world_card(done, figures, dataset.total_frames))
+    save(folder, done, weights, world_card(done, figures, dataset.total_frames))
     save_starts(folder, recordings, wish.seed)
     picture.save(out / "rollout.png")
     return folder

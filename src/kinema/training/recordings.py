@@ -21,11 +21,12 @@ from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
 from kinema.datasets.lerobot import Dataset
-from kinema.diffusion.flow import draw_levels, noise_to, squared_error
+from kinema.diffusion.flow import draw_levels, mean_one, noise_to, squared_error
 from kinema.errors import InputError
 from kinema.models.dit import SIZES, DiTInput
 from kinema.text import default_encoder
 from kinema.training.dit_trainer import DiTRecipe, Estimator
+from kinema.training.parallel import WHOLE, Share
 from kinema.training.seeds import StepDraw, step_rng
 
 MOVED = 0.25
@@ -70,6 +71,7 @@ class WorldRecipe(DiTRecipe):
     """Share of the time in which this autoencoder is trained on over the recording's pictures; with 0 it is kept."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.size not in SIZES:
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if self.context < 1 or self.frames < 1:
@@ -212,6 +214,8 @@ class WorldBatch:
     noise: Tensor
     past: Tensor
     """[B, K + T, C, h, w] as the network is shown it."""
+    weight: Tensor
+    """[B, T, 1, h, w] of the picture's errors: cells that change weigh more. Its mean over the whole batch is 1."""
     time_s: Tensor
     spread: float
     text: Tensor | None = None
@@ -243,8 +247,11 @@ class WorldBatch:
         return replace(self, past=torch.cat([self.past[:, : self.before], made], 1))
 
 
-def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> WorldBatch:
-    """The batch of one step, a function of (seed, step) alone."""
+def draw_world_batch(
+    recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device, share: Share = WHOLE
+) -> WorldBatch:
+    """A share of the batch of one step, a function of (seed, step) alone."""
+    rows = share.rows(recipe.batch)
     rng = np.random.default_rng((recipe.seed, step))
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     b, t = recipe.batch, recipe.frames
@@ -256,13 +263,18 @@ def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, dev
     rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * recipe.noise
     text = mask = None
     if recordings.text is not None:
-        text, mask = recordings.text[0][task].to(device), recordings.text[1][task].to(device)
+        text, mask = recordings.text[0][task][rows].to(device), recordings.text[1][task][rows].to(device)
+    k = recipe.context
+    changed = ((video[:, k:] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
+    level, noise = draw_levels((b, t), generator), torch.randn(b, t, *video.shape[2:], generator=generator)
+    past = video + rough * torch.randn(video.shape, generator=generator)
     return WorldBatch(
-        tracks={name: x.to(device) for name, x in tracks.items()},
-        level=draw_levels((b, t), generator).to(device),
-        noise=torch.randn(b, t, *video.shape[2:], generator=generator).to(device),
-        past=(video + rough * torch.randn(video.shape, generator=generator)).to(device),
-        time_s=(torch.arange(t) / recordings.fps).expand(b, -1).to(device),
+        tracks={name: x[rows].to(device) for name, x in tracks.items()},
+        level=level[rows].to(device),
+        noise=noise[rows].to(device),
+        past=past[rows].to(device),
+        weight=mean_one(1 + CHANGED * changed)[rows].to(device),
+        time_s=(torch.arange(t) / recordings.fps).expand(b, -1)[rows].to(device),
         spread=recipe.spread,
         text=text,
         text_mask=mask,
@@ -279,11 +291,9 @@ def with_own_frames(network: Estimator, batch: WorldBatch, times: int) -> WorldB
 
 
 def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
-    """Squared errors of what is asked for, by track; cells of the picture that change weigh more."""
+    """Squared errors of what is asked for, by track."""
     made, clean, k = network(batch.given(batch.level)), batch.clean(), batch.before
-    video = batch.tracks["video"]
-    changed = ((video[:, k:] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
-    losses = {"video": squared_error(made["video"], clean, (1 + CHANGED * changed).expand_as(clean))}
+    losses = {"video": squared_error(made["video"], clean, batch.weight)}
     for name, weight in VECTOR_WEIGHTS.items():
         if name in made:
             losses[name] = weight * squared_error(made[name], batch.tracks[name][:, k:])
@@ -303,6 +313,8 @@ class RecordingsLesson:
             return 0
         return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
 
-    def losses(self, network: Estimator, step: int, done: float, device: torch.device) -> dict[str, Tensor]:
-        batch = draw_world_batch(self.recordings, self.recipe, step, device)
+    def losses(
+        self, network: Estimator, step: int, done: float, device: torch.device, share: Share = WHOLE
+    ) -> dict[str, Tensor]:
+        batch = draw_world_batch(self.recordings, self.recipe, step, device, share)
         return world_losses(network, with_own_frames(network, batch, self.own_times(step, done)))
