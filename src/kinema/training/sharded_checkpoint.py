@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ def stored_sizes(folder: Path) -> dict[str, torch.Size]:
 def restore(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
     """Fill tensors, whole or sharded, from a checkpoint. InputError: it lacks one, or is damaged."""
     try:
-        dcp.load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it is with one process
+            dcp.load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)
     except CheckpointException as error:
         raise InputError(f"{folder} cannot be read: {_reason(error)}; delete it to go on from an earlier checkpoint") from None
 
