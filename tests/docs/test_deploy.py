@@ -116,3 +116,24 @@ def test_the_unit_starts_what_the_command_knows() -> None:
     assert filled({}, *argv).data == Path("/var/lib/kinema")
     for hardening in ("DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=\n"):
         assert hardening in unit
+
+
+def commands_of_trainings() -> dict[str, list[str]]:
+    """The words after "kinema" of each launch file's training."""
+    script = (DEPLOY / "slurm.sh").read_text().replace("\\\n", " ").replace('"${place[@]}"', "--out out").replace('"$@"', "")
+    line = next(line for line in script.splitlines() if line.startswith("srun torchrun"))
+    kubernetes = re.findall(r"^            - (\S+)$", (DEPLOY / "kubernetes.yaml").read_text(), re.MULTILINE)
+    return {"slurm": shlex.split(line), "kubernetes": kubernetes}
+
+
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_launch_files_start_a_training_that_ranks_can_share(name: str) -> None:
+    from torch.distributed.run import get_args_parser
+
+    words = commands_of_trainings()[name]
+    begin, main = words.index("torchrun") + 1 if "torchrun" in words else 0, words.index("kinema.cli.main")
+    launched = get_args_parser().parse_args([word.replace("$SLURM_NNODES", "8") for word in words[begin : main + 1]])
+    given = build_parser().parse_args(words[main + 1 :])
+    assert launched.module and launched.training_script == "kinema.cli.main" and launched.rdzv_backend == "c10d"
+    assert (given.command, given.recipe, given.size) == ("train", "video", "L")
+    assert given.batch % (int(launched.nnodes) * int(launched.nproc_per_node)) == 0

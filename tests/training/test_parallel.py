@@ -197,7 +197,10 @@ def test_a_checkpoint_is_of_its_step_though_training_goes_on(tmp_path: Path) -> 
     def work(ranks: Ranks) -> None:
         trainer = trainer_of(tmp_path, replace(RECIPE, parallel="shard"), ranks)
         trainer.one_step()
-        before = trainer.averaged_state()["frame_token"].clone(), trainer.optimizer.tensors()["optimizer/frame_token/exp_avg"]
+        before = (
+            trainer.averaged_state()["frame_token"].clone(),
+            trainer.optimizer.tensors()["optimizer/frame_token/exp_avg"],
+        )
         copies = [getattr(x, "full_tensor", lambda x=x: x)().clone() for x in before]
         trainer.save()
         for _ in range(3):

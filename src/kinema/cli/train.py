@@ -44,15 +44,23 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
     parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
-    parser.add_argument("--batch", type=whole, help="for world and video: rows of a batch, all processes together (default: 6, 8)")
-    parser.add_argument("--nproc", type=whole, metavar="N", help="for world and video: train in so many processes, one a GPU")
+    parser.add_argument(
+        "--batch", type=whole, help="for world and video: rows of a batch, all processes together (default: 6, 8)"
+    )
+    parser.add_argument(
+        "--nproc", type=whole, metavar="N", help="for world and video: train in so many processes, one a GPU"
+    )
     parser.add_argument(
         "--parallel",
         help="replicate: each process holds all weights (the default); shard: a share of them; hybrid: a share of its machine's",
     )
-    parser.add_argument("--accumulate", type=whole, metavar="N", help="pass each process's rows in so many parts, to save memory")
+    parser.add_argument(
+        "--accumulate", type=whole, metavar="N", help="pass each process's rows in so many parts, to save memory"
+    )
     parser.add_argument("--recompute", action="store_true", help="compute blocks again in the backward pass, to save memory")
-    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="for world and video: write each step's figures there")
+    parser.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="for world and video: write each step's figures there"
+    )
     add_device(parser)
     parser.set_defaults(run=run)
 

@@ -78,8 +78,8 @@ def train_video(
     given. resume: go on with the run in `out`. ranks: the processes that train together, all of which call this. tensorboard:
     folder for the figures of each step.
 
-    InputError: a batch that the ranks cannot share, a length that is none, clips that cannot be used or are not those that the run began with, a checkpoint of another
-    run, or another run that is writing to `out`. OutputError: `out` cannot be written to.
+    InputError: a batch that the ranks cannot share, a length that is none, clips that cannot be used or are not those that the run
+    began with, a checkpoint of another run, or another run that is writing to `out`. OutputError: `out` cannot be written to.
     """
     wish, out = recipe or FilmRecipe(), Path(out)
     check_minutes(minutes)
@@ -127,9 +127,7 @@ def _train(
     wish = replace(wish, frames=min(wish.frames, cache.longest(), cache.longest(held_out=True)))
     config = film_config(cache, wish, Path(str(clips.path).rstrip("/")).name or "clips")
     lesson = ClipsLesson(cache, wish)
-    trainer = DiTTrainer(
-        wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks
-    )
+    trainer = DiTTrainer(wish, config, lesson, out, minutes=minutes, steps=steps, device=device, data=identity, ranks=ranks)
 
     def held_out(network: Estimator, at: torch.device) -> dict[str, float]:
         mine = lesson.held_out_loss(network, at, share=ranks.share())

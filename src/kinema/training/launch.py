@@ -50,7 +50,9 @@ def launch_ranks(count: int, command: Sequence[str], logs: Path) -> int:
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
-        caused = {rank: failure for rank, failure in error.failures.items() if failure.exitcode not in (LOST_PEER, -signal.SIGTERM)}
+        caused = {
+            rank: failure for rank, failure in error.failures.items() if failure.exitcode not in (LOST_PEER, -signal.SIGTERM)
+        }
         rank, failure = min((caused or error.failures).items())
         if failure.exitcode < 0:
             reason = f"was ended by {signal.Signals(-failure.exitcode).name}"

@@ -78,8 +78,9 @@ class TrainingLoop(ABC):
         self.elapsed_s += now - self._clock
         self._clock = now
 
-    def agree(self) -> None:
-        """After each step: where several processes take it together, make `elapsed_s` and `stopping` the same for all."""
+    def agree(self) -> None:  # noqa: B027
+        """After each step: where several processes take it together, make `elapsed_s` and `stopping` the same for all. Nothing to
+        do for one."""
 
     def loop(
         self,

@@ -110,7 +110,9 @@ class Optimizer:
                 optimizer.load_state_dict(saved)
                 for weight, entries in optimizer.state.items():
                     shape = weight.shape
-                    entries.update({key: like(x, weight) for key, x in entries.items() if torch.is_tensor(x) and x.shape == shape})
+                    entries.update(
+                        {key: like(x, weight) for key, x in entries.items() if torch.is_tensor(x) and x.shape == shape}
+                    )
         else:
             log.warning(ANEW)
         own = self.average.module.state_dict()
@@ -135,7 +137,10 @@ class Optimizer:
             if ("momentum_buffer" in shapes) != isinstance(optimizer, torch.optim.Muon):
                 log.warning(ANEW)
                 return
-            entries = {k: torch.zeros_like(weight) if s == weight.shape else torch.zeros(s, device=weight.device) for k, s in shapes.items()}
+            entries = {
+                key: torch.zeros_like(weight) if shape == weight.shape else torch.zeros(shape, device=weight.device)
+                for key, shape in shapes.items()
+            }
             held.append((optimizer, weight, entries))
         for optimizer, weight, entries in held:
             optimizer.state[weight] = entries

@@ -7,6 +7,7 @@ there are. Models know nothing of this. Ranks are started by torchrun, or by `ki
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ class Share:
     def rows(self, batch: int) -> slice:
         """Which of the batch's rows; InputError where it has no equal parts."""
         if batch % self.of:
-            raise InputError(f"a batch of {batch} for {self.of} ranks and accumulated parts: expected a multiple of {self.of}")
+            raise InputError(
+                f"a batch of {batch} for {self.of} ranks and accumulated parts: expected a multiple of {self.of}"
+            )
         size = batch // self.of
         return slice(self.number * size, (self.number + 1) * size)
 
@@ -114,8 +117,13 @@ class Ranks:
     def shard(self, model: nn.Module, way: str, *, narrow: bool = False) -> None:
         """Make a model's weights those of this rank, block by block. narrow: they are gathered in bfloat16; gradients are summed
         in float32, and what is stored stays float32."""
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # nothing changes outputs in place
         mesh = self.mesh(next(model.parameters()).device.type, way)
-        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if narrow else MixedPrecisionPolicy()
+        policy = (
+            MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+            if narrow
+            else MixedPrecisionPolicy()
+        )
         for block in model.get_submodule("blocks").children():
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(model, mesh=mesh, mp_policy=policy)
@@ -132,7 +140,9 @@ def together() -> Iterator[None]:
     except RuntimeError as error:
         words = str(error).lower()
         if isinstance(error, dist.DistError) or any(word in words for word in ("connection", "gloo", "nccl")):
-            raise LostPeerError("another rank has ended, so this one does too; go on with --resume", "engine_crashed") from error
+            raise LostPeerError(
+                "another rank has ended, so this one does too; go on with --resume", "engine_crashed"
+            ) from error
         raise
 
 

@@ -184,8 +184,9 @@ def train_world(
     resumed run was given. resume: go on from whichever stage the run in `out` has reached. camera: of a dataset with several.
     ranks: the processes that train together, all of which call this. tensorboard: folder for the figures of each step.
 
-    InputError: a batch that the ranks cannot share, a length that is none, a dataset that cannot be used or is not the one that the run began with, a checkpoint that is
-    of another world or cannot be read, or another run that is writing to `out`. OutputError: `out` cannot be written to.
+    InputError: a batch that the ranks cannot share, a length that is none, a dataset that cannot be used or is not the one that the
+    run began with, a checkpoint that is of another world or cannot be read, or another run that is writing to `out`. OutputError:
+    `out` cannot be written to.
     """
     wish, out = recipe or WorldRecipe(), Path(out)
     wish = WorldRecipe(**python_values(asdict(wish)))

@@ -99,7 +99,8 @@ class ShardedCheckpoints:
         try:
             future.result()
         except CheckpointException as error:
-            raise OutputError(f"the checkpoint could not be written to {folder}: {_reason(error)}; the last one is intact") from None
+            reason = f"the checkpoint could not be written to {folder}: {_reason(error)}"
+            raise OutputError(f"{reason}; the last one is intact") from None
         if self.ranks.first:
             (self.out / checkpoint.NAME).unlink(missing_ok=True)
             keep = _complete(self.out)[-HISTORY:]
@@ -121,7 +122,9 @@ def restore(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it is with one process
             dcp.load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)
     except CheckpointException as error:
-        raise InputError(f"{folder} cannot be read: {_reason(error)}; delete it to go on from an earlier checkpoint") from None
+        raise InputError(
+            f"{folder} cannot be read: {_reason(error)}; delete it to go on from an earlier checkpoint"
+        ) from None
 
 
 def _reason(error: CheckpointException) -> str:
