@@ -38,7 +38,7 @@ from kinema.training.parallel import (
     whole_state,
 )
 from kinema.training.seeds import seeded
-from kinema.training.sharded_checkpoint import ShardedCheckpoints, drop_sharded, restore, stored_sizes
+from kinema.training.sharded_checkpoint import ShardedCheckpoints, drop_sharded, read_tensors, stored_sizes
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ class DiTTrainer(TrainingLoop):
                 raise InputError(f"{self.out} holds a run of another recording or size; name another folder")
             if "sharded" in state:
                 self.optimizer.expect(stored_sizes(state["sharded"]), state["step"])
-                restore(state["sharded"], self._tensors(), self.ranks)
+                read_tensors(state["sharded"], self._tensors(), self.ranks)
             else:
                 own = self.model.state_dict()
                 self.model.load_state_dict({name: like(x, own[name]) for name, x in state["model"].items()}, strict=True)

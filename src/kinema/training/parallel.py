@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from kinema.errors import EngineError, InputError
 
-T = TypeVar("T")
+V = TypeVar("V")
 WAYS = ("replicate", "shard", "hybrid")
 """How ranks hold the weights: each all of them; each a share; each a share of its machine's copy."""
 PATIENCE = timedelta(days=1)
@@ -96,29 +96,29 @@ class Ranks:
         return float(word[0]), bool(word[1] > 0)
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Until every rank has come this far."""
         if self.size > 1:
             with together():
                 dist.barrier(group=self.control)
 
-    def prepare(self, make: Callable[[], T], take: Callable[[], T]) -> T:
+    def prepare(self, make: Callable[[], V], take: Callable[[], V]) -> V:
         """What `make` returns on the first rank; on the others, once that is done, what `take` does."""
         made = make() if self.first else None
         self.wait()
         return made if made is not None else take()
 
-    def mesh(self, device: str, way: str) -> DeviceMesh:
+    def mesh(self, device: str, parallel: str) -> DeviceMesh:
         """The ranks in one row, or, for "hybrid", one row for each machine."""
-        if way != "hybrid":
+        if parallel != "hybrid":
             return init_device_mesh(device, (self.size,))
         shape = (self.size // self.per_machine, self.per_machine)
         return init_device_mesh(device, shape, mesh_dim_names=("replicate", "shard"))
 
-    def shard(self, model: nn.Module, way: str, *, narrow: bool = False) -> None:
+    def shard(self, model: nn.Module, parallel: str, *, narrow: bool = False) -> None:
         """Make a model's weights those of this rank, block by block. narrow: they are gathered in bfloat16; gradients are summed
         in float32, and what is stored stays float32."""
         warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")  # nothing changes outputs in place
-        mesh = self.mesh(next(model.parameters()).device.type, way)
+        mesh = self.mesh(next(model.parameters()).device.type, parallel)
         policy = (
             MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
             if narrow
@@ -158,9 +158,11 @@ def join_ranks(device: str | torch.device) -> Iterator[tuple[Ranks, str]]:
         return
     if kind not in ("cpu", "cuda"):
         raise InputError(f"{size} ranks on {kind}: expected cpu or cuda")
-    local, here = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
-    if kind == "cuda" and here > torch.cuda.device_count():
-        raise InputError(f"{here} ranks on {torch.cuda.device_count()} GPUs: expected one GPU for each, or --device cpu")
+    local, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
+    if kind == "cuda" and local_size > torch.cuda.device_count():
+        raise InputError(
+            f"{local_size} ranks on {torch.cuda.device_count()} GPUs: expected one GPU for each, or --device cpu"
+        )
     mine = torch.device("cuda", local) if kind == "cuda" else torch.device("cpu")
     if kind == "cuda":
         torch.cuda.set_device(mine)
@@ -168,7 +170,7 @@ def join_ranks(device: str | torch.device) -> Iterator[tuple[Ranks, str]]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo")
         control, saving = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
     try:
-        yield Ranks(rank=dist.get_rank(), size=size, per_machine=here, control=control, saving=saving), str(mine)
+        yield Ranks(rank=dist.get_rank(), size=size, per_machine=local_size, control=control, saving=saving), str(mine)
     finally:
         dist.destroy_process_group()
 
@@ -176,7 +178,7 @@ def join_ranks(device: str | torch.device) -> Iterator[tuple[Ranks, str]]:
 def recompute_blocks(model: nn.Module) -> None:
     """Activation checkpointing: what blocks compute is not stored for the backward pass but computed once more in it."""
     for block in model.get_submodule("blocks").children():
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)  # type: ignore[method-assign]
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
 
 
 def collecting(module: nn.Module, last: bool) -> AbstractContextManager[None]:

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from kinema.errors import InputError, OutputError
 from kinema.training import checkpoint
@@ -40,7 +42,7 @@ def holds_run(out: Path) -> bool:
 
 
 def load_run(out: Path) -> dict[str, Any]:
-    """The newest checkpoint of a run. One of several ranks comes without its tensors, "sharded" being its folder (`restore`).
+    """The newest checkpoint of a run. One of several ranks comes without its tensors, "sharded" being its folder (`read_tensors`).
 
     InputError: there is none, or it is damaged.
     """
@@ -87,7 +89,7 @@ class ShardedCheckpoints:
             except OSError as error:
                 raise OutputError(f"the checkpoint could not be written to {folder}: {error.strerror}") from None
         self.ranks.wait()
-        future = dcp.async_save(tensors, checkpoint_id=folder, process_group=self.ranks.saving)
+        future = async_save(tensors, checkpoint_id=folder, process_group=self.ranks.saving)
         assert isinstance(future, Future)
         self._writing, self._last = (folder, future), about["step"]
 
@@ -111,16 +113,16 @@ class ShardedCheckpoints:
 
 def stored_sizes(folder: Path) -> dict[str, torch.Size]:
     """Shapes of a checkpoint's tensors by name."""
-    entries = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    entries = FileSystemReader(folder).read_metadata().state_dict_metadata
     return {name: entry.size for name, entry in entries.items() if hasattr(entry, "size")}
 
 
-def restore(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
+def read_tensors(folder: Path, tensors: dict[str, Tensor], ranks: Ranks) -> None:
     """Fill tensors, whole or sharded, from a checkpoint. InputError: it lacks one, or is damaged."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it is with one process
-            dcp.load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)
+            load(tensors, checkpoint_id=folder, process_group=ranks.saving, no_dist=ranks.size == 1)
     except CheckpointException as error:
         raise InputError(
             f"{folder} cannot be read: {_reason(error)}; delete it to go on from an earlier checkpoint"
