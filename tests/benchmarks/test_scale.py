@@ -21,19 +21,18 @@ from benchmarks.scale import (
 from kinema.models.dit import DiT
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_command_writes() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text.split(BEGIN)[1].split(END)[0].strip() == "\n".join(lines(Chip()))
 
 
 def test_a_dry_run_counts_what_a_real_one_stores() -> None:
-    """The same network with numbers keeps as many bytes, and has as many weights."""
+    """The same network with numbers has as many weights; in float32 it keeps more, but not twice what bfloat16 does."""
     config = network("nano")
     assert dry_run("nano").parameters == sum(p.numel() for p in DiT(config).parameters())
     stored = stored_bytes(DiT(config), one_clip(config, "cpu"))
-    assert 1.5 < stored / dry_run("nano").stored < 2.5, (
-        "float32 takes twice what bfloat16 does, beside what is float32 in both"
-    )
+    assert 1 < stored / dry_run("nano").stored < 2
 
 
 def test_shares_and_traffic() -> None:
@@ -44,7 +43,7 @@ def test_shares_and_traffic() -> None:
     inside, outside = traffic(run, 64, "hybrid")
     assert inside == pytest.approx(8 * run.parameters * 7 / 8) and outside == pytest.approx(8 * run.parameters / 8 * 7 / 8)
     assert run.stored_recompute < run.stored / 3
-    small = planned("S", run, 8, Chip(memory_gb=2.0))
+    small = planned("S", run, 8, Chip(memory_gb=1.0))
     assert (
-        small.parallel == "shard" and small.state < 2e9 and planned("S", run, 64, Chip(memory_gb=2.0)).parallel == "hybrid"
+        small.parallel == "shard" and small.state < 1e9 and planned("S", run, 64, Chip(memory_gb=1.0)).parallel == "hybrid"
     )
