@@ -52,8 +52,6 @@ def recorded_model(model: DiTModel | Model | str | Path, device: str | torch.dev
             _loaded[key] = given
     else:
         given = model
-    if isinstance(given, Model) and given.config.world is not None:
-        raise ModelError(f"{given.source} is a recorded world of an earlier version; train it again: kinema train world")
     if not isinstance(given, DiTModel) or given.config.world is None:
         raise InputError(f"{given.config.name} is no model of a recorded world; step into it with kinema.World")
     return given

@@ -164,8 +164,7 @@ def _native_shown(name: str, most_seconds: float) -> ModelInfo:
     details = ModelDetails(
         default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),
         heights=list(config.heights), aspects=list(config.aspects), fps=config.fps, max_side=config.max_side,
-        max_seconds=min(MOST_SECONDS, most_seconds), edit_strength=EDIT_STRENGTH, parameters=parameters(folder),
-        world=config.world is not None,
+        max_seconds=min(MOST_SECONDS, most_seconds), edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=False,
         card=card.read_text() if card.exists() else "", lacks=list(config.lacks),
         vocabulary=Vocabulary(
             kinds=list(schema.kinds), colors=list(schema.colors), words=sorted(known - set(config.lacks)),
