@@ -54,6 +54,19 @@ def test_a_model_from_adding_to_removing(wan: Path, file: Path, capsys: pytest.C
     assert not entries() and (wan / "model_index.json").is_file()
 
 
+def test_a_license_is_accepted_before_a_model_is_added(
+    wan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its terms are printed in one line; nothing is added before."""
+    copy = shutil.copytree(wan, tmp_path / "copy")
+    (copy / "README.md").write_text("---\nlicense: other\nlicense_name: tencent-hunyuan-community\n---\n")
+    line = error_of(capsys, "add", str(copy))
+    assert "add --accept-license" in line and "up to 100 million users a month" in line and not entries()
+    assert main(["models", "add", str(copy), "--accept-license"]) == 0
+    assert "its license: tencent-hunyuan-community; territory: not in the European Union" in capsys.readouterr().out
+    assert "copy" in entries()
+
+
 def test_checking_keeps_what_it_measured(wan: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_entry(ModelEntry(name="wan", source=str(wan), arguments={"max_sequence_length": 16}))
     assert main(["models", "check", "wan", "--size", "64x48", "--steps", "1"]) == 0

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kinema.engines.licenses import license_named, parse_territory
 from kinema.engines.protocol import License, Lora
 from kinema.errors import InputError, ModelError, OutputError
 
@@ -111,7 +112,11 @@ class ModelEntry:
                 value = [f"{lora.source}={lora.scale:g}" for lora in value]
             lines.append(f"{one.name} = {_value(value)}")
         if self.license is not None:
-            named = {one.name: getattr(self.license, one.name) for one in fields(License) if getattr(self.license, one.name)}
+            usual = license_named(self.license.name)
+            named = {
+                one.name: getattr(self.license, one.name) for one in fields(License)
+                if one.name == "name" or getattr(self.license, one.name) != getattr(usual, one.name)
+            }  # fmt: skip
             lines.append(f"license = {_value(named)}")
         if self.lora_files:
             lines.append(f"lora_files = {_value(dict(self.lora_files))}")
@@ -206,11 +211,22 @@ def _entry(path: Path, name: str, table: Any) -> ModelEntry:
 
 
 def _license_in(table: Mapping[str, Any]) -> License:
-    known = [one.name for one in fields(License)]
+    """A table of a license; what it leaves out is as the license of this name is known."""
+    texts = [one.name for one in fields(License) if isinstance(one.default, str)]
     for key, value in table.items():
-        if key not in known or not isinstance(value, str):
-            raise InputError(f"license has {key!r}: expected texts under {', '.join(known)}")
-    return License(**table)
+        if key == "must_accept" and isinstance(value, bool):
+            continue
+        if key == "excluded" and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            continue
+        if key not in texts or not isinstance(value, str):
+            raise InputError(
+                f"license has {key!r}: expected texts under {', '.join(texts)}, true or false under must_accept, and a list of "
+                "country codes under excluded"
+            )
+    values = dict(table)
+    if "excluded" in values:
+        values["excluded"] = tuple(parse_territory(one) for one in values["excluded"])
+    return license_named(values.pop("name", ""), **values)
 
 
 def find_entry(name: str, file: Path | None = None) -> ModelEntry | None:

@@ -21,8 +21,10 @@ from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue, Removed
 from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.library import Library
+from kinema.server.licenses import Licenses
 from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
+from kinema.server.reports import Reports
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
@@ -58,6 +60,7 @@ class Services:
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
+        self.licenses, self.reports = Licenses(self.database, settings.territories), Reports(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
         self.formats = Formats(self.store)
         self.webhooks = Webhooks(self.database, private=settings.private_webhooks)

@@ -36,7 +36,7 @@ from kinema.server.api.video_schema import (
 )
 from kinema.server.auth import Caller
 from kinema.server.jobs.listing import NO_PROJECT, SORTS, Filters, page_of
-from kinema.server.jobs.submission import Submission, Take
+from kinema.server.jobs.submission import FILMED, Submission, Take
 from kinema.server.library import plain_tags
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import is_id
@@ -283,7 +283,13 @@ async def resume_video(video: Queued) -> Video:
 
 @router.post("/{video_id}/retry", summary="Make a failed video again")
 async def retry_video(video: Queued) -> Video:
-    return await video.act("retry", video.services.queue.retry, limit=video.caller.concurrency)
+    def retry(video_id: str, sees: str | None, **options: Any) -> Row[Any]:
+        job = video.services.queue.get(video_id, sees)
+        if job.kind in FILMED:
+            video.services.licenses.check(video.caller.key_id, job.model)
+        return video.services.queue.retry(video_id, sees, **options)
+
+    return await video.act("retry", retry, limit=video.caller.concurrency)
 
 
 @router.post("/{video_id}/restore", summary="Take a deletion back")
