@@ -21,8 +21,6 @@ def test_a_license_by_its_name() -> None:
     )
     assert license_named("tencent-hunyuan-community").excluded == ("EU", "GB", "KR")
     assert license_named("") == License()
-        "mit", attribution="by us", must_accept=True
-    )
     assert license_named("mit", must_accept=True).must_accept
 
 
