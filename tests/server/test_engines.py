@@ -25,6 +25,7 @@ from tests.server.test_worker import Yard
 from kinema.engines import host, upstream
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.host import EngineProcess
+from kinema.engines.ledger import FolderRecords
 from kinema.engines.protocol import License
 from kinema.engines.registry import ModelEntry, remove_entry, save_entry
 from kinema.errors import EngineError, ModelError
@@ -131,7 +132,7 @@ def test_a_folder_that_is_gone_fails_its_job_in_one_line(
 
 
 def film_in(pool: EnginePool, name: str, **more: Any) -> Any:
-    return pool.film_with(name, Path("nowhere"), "job", lambda: None, **more)
+    return pool.film_with(name, FolderRecords(Path("nowhere")), "job", lambda: None, **more)
 
 
 def test_the_pool_closes_the_process_used_longest_ago(entry: ModelEntry, bad: None, monkeypatch: pytest.MonkeyPatch) -> None:

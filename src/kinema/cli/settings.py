@@ -105,6 +105,10 @@ SETTINGS = (
         worker=True, field="database",
     ),
     Setting(
+        option="artifacts", help="object storage for films and uploads, such as s3://bucket/prefix", unset="the data folder",
+        metavar="URL", worker=True, field="artifacts",
+    ),
+    Setting(
         option="batch", help="jobs of equal shape filmed together at most", parse=whole, default=4, worker=True, field="batch"
     ),
     Setting(

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -54,9 +55,10 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = ArtifactStore(settings.data)
+        self.store = ArtifactStore(settings.data, settings.artifacts)
         self.database = Database(settings.url, upgrade=True)
         self.database.check_data_folder(self.store.root)
+        self.database.check_artifacts(self.store.remote)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
@@ -123,7 +125,13 @@ class Services:
         job = self.queue.get(reference["video"], None)
         if job.artifact is None:
             raise ApiError(409, f"{job.id} is not completed", code="not_completed")
-        return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
+        return Clip.open(self.store.film_file(job.id, job.artifact, VIDEO))
+
+    async def film_file(self, id: str, artifact: str, name: str) -> Path:
+        """A file of a published video, fetched first where films lie on object storage; it may not exist."""
+        if self.store.remote is None:
+            return self.store.film_file(id, artifact, name)
+        return await run_in_threadpool(self.store.film_file, id, artifact, name)
 
     def main_character(self, reference: dict[str, str]) -> str:
         """Name the entity that fills most of the picture over a clip, such as 'red ball'. 400 if there is none."""

@@ -12,11 +12,13 @@ from kinema.engines.licenses import parse_territory
 from kinema.errors import InputError
 from kinema.server.proxies import check_origin_name, check_root_path, network_of
 from kinema.server.storage.engine import sqlite_url
+from kinema.server.storage.remote import check_address
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """data: the folder that holds everything. database: postgresql://..., or None for SQLite in the data folder.
+    """data: the folder that holds everything. database: postgresql://..., or None for SQLite in the data folder. artifacts: an
+    address of object storage where films and uploads lie instead, such as s3://bucket/prefix.
 
     batch: how many jobs of one shape run together at most. label: put a visible mark on every video. moderation:
     package.module:object that may refuse prompts and frames; blocked: a file of words that prompts must not contain, one a line.
@@ -34,6 +36,7 @@ class Settings:
 
     data: Path
     database: str | None = None
+    artifacts: str | None = None
     batch: int = 4
     label: bool = False
     moderation: str | None = None
@@ -85,6 +88,8 @@ class Settings:
         for territory in self.territories:
             if parse_territory(territory) != territory:
                 raise InputError(f"territory {territory!r}: expected {parse_territory(territory)}")
+        if self.artifacts is not None:
+            check_address(self.artifacts)
         check_root_path(self.root_path)
         for proxy in self.trusted_proxies:
             network_of(proxy)

@@ -62,7 +62,7 @@ def _shows(services: Services, job: Row[Any, Any], copies: Copies) -> bool:
     if job.artifact is None:
         return False
     try:
-        with np.load(services.store.video(job.id, job.artifact) / COPIES, allow_pickle=False) as stored:
+        with np.load(services.store.film_file(job.id, job.artifact, COPIES), allow_pickle=False) as stored:
             return same_content(copies, stored["copies"])
     except (OSError, ValueError, KeyError):
         return False

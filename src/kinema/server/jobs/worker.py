@@ -84,9 +84,10 @@ class Worker:
         lease_s: float = LEASE_S,
     ) -> None:
         self.settings, self.reached = settings, reached
-        self.store = ArtifactStore(settings.data)
+        self.store = ArtifactStore(settings.data, settings.artifacts)
         self.database = Database(settings.url, upgrade=True)
         self.database.check_data_folder(self.store.root)
+        self.database.check_artifacts(self.store.remote)
         self.leases = Leases(
             self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days, models=settings.models
         )
@@ -222,7 +223,7 @@ class Worker:
             else:
                 self.leases.fail(claim, code, message)
             batch.stop[claim.id] = "failed"
-            shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
+            self.store.drop_work(claim.id)
 
     def _release_stopped(self, batch: JobBatch) -> None:
         """Fail cancelled jobs, and release paused ones and those of a stopping worker."""
@@ -235,7 +236,7 @@ class Worker:
                     batch.checkpoint.write()
                 self.leases.release(claim)
             if reason == "cancelled":
-                shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
+                self.store.drop_work(claim.id)
 
     def _make(self, batch: JobBatch) -> None:
         clips = self._render(batch)
@@ -319,9 +320,7 @@ class Worker:
 
         if claim.kind in WITHOUT_MODEL:
             return nullcontext()
-        return self.engines.film_with(
-            claim.model, self.store.work_folder(claim.id, make=False), claim.id, tick, watch, dropped
-        )
+        return self.engines.film_with(claim.model, self.store.records(claim.id), claim.id, tick, watch, dropped)
 
     def _checkpoint(self, claims: Sequence[Claim]) -> FilmCheckpoint:
         folders = {self.store.work_folder(claim.id, make=False): film_digest(claim.model, claim.request) for claim in claims}
@@ -364,7 +363,7 @@ class Worker:
         job = self.queue.get(reference["video"], None, deleted=True)
         if job.artifact is None:
             raise InputError(f"the video {reference['video']} is gone; make it again")
-        return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
+        return Clip.open(self.store.film_file(job.id, job.artifact, VIDEO))
 
     def _ingredient(self, reference: dict[str, str]) -> Ingredient:
         """What a manifest says of a source: of an upload by its file name, of a video by its id."""
@@ -373,7 +372,7 @@ class Worker:
                 title = db.scalar(select(files.c.filename).where(files.c.id == reference["file"]))
             return Ingredient(title=title or reference["file"], archive=self.store.ingredient(reference["file"]))
         job = self.queue.get(reference["video"], None, deleted=True)
-        path = None if job.artifact is None else self.store.video(job.id, job.artifact) / VIDEO
+        path = None if job.artifact is None else self.store.film_file(job.id, job.artifact, VIDEO)
         return Ingredient(title=job.id, path=path)
 
     def _publish(self, batch: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
