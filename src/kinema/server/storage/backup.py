@@ -56,8 +56,8 @@ def backup(file: Path, *, data: Path, url: str | None = None, artifacts: str | N
     """Save a server's store into one new file, readable by the owner only. Servers and workers may run meanwhile.
 
     file: has its name only when it is whole. data: the server's folder. url: of its database; None: SQLite in the folder.
-    artifacts: the object storage of its films and uploads, which are in the backup too. force: replace an existing file. InputError if
-    there is no store, OutputError if the file cannot be written.
+    artifacts: the object storage of its films and uploads, which are in the backup too. force: replace an existing file. InputError
+    if there is no store, OutputError if the file cannot be written.
     """
     check_free(file, force=force)
     if not (data / STORE_ID).is_file():
