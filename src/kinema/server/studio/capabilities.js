@@ -41,8 +41,9 @@ export const can = (model, workflow) => Boolean(model && abilities(model).workfl
 /** Installed models that film in this way. */
 export const modelsFor = (workflow) => filmers.value.filter((model) => can(model, workflow));
 
-/** Installed models that the state of a scene can steer. */
-export const restylers = () => filmers.value.filter((model) => abilities(model).controls.length > 0);
+/** Installed models that the state of a scene can steer, those that it can steer in the most ways first. */
+export const restylers = () =>
+  filmers.value.filter((model) => abilities(model).controls.length > 0).sort((a, b) => abilities(b).controls.length - abilities(a).controls.length);
 
 const CONTROLS = { depth: "its depth", edges: "its outlines", coarse: "its plain pictures" };
 export const controlName = (name) => CONTROLS[name] ?? name;
