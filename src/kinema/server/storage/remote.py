@@ -96,10 +96,10 @@ class RemoteFolder:
         """The names of all objects below a name, relative to the folder."""
         with self._errors("listed"):
             try:
-                found = self._fs.find(self._at(below))
+                paths = self._fs.find(self._at(below))
             except FileNotFoundError:
                 return []
-        return sorted(posixpath.relpath(path, self._path) for path in found)
+        return sorted(posixpath.relpath(path, self._path) for path in paths)
 
     def age_s(self, name: str) -> float:
         """For how many seconds an object has been there; 0 if it is not there any more."""
