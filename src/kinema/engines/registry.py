@@ -113,7 +113,11 @@ class ModelEntry:
         if self.license is not None:
             usual = license_named(self.license.name)
             own = {one.name: getattr(self.license, one.name) for one in fields(License)}
-            named = {name: value for name, value in own.items() if value != (getattr(usual, name) if name != "name" else "")}
+            named = {
+                name: value
+                for name, value in own.items()
+                if value != "" and (name == "name" or value != getattr(usual, name))
+            }
             table["license"] = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
         return table
 
@@ -296,7 +300,9 @@ def _change(table: Any, values: Mapping[str, Any]) -> None:
 
 def _write(text: str, known: Mapping[str, ModelEntry], path: Path) -> Path:
     """Write the file, after it was checked that it holds these models."""
-    if _parsed(text, path) != known:
+    if {one.name: one.to_table() for one in _parsed(text, path).values()} != {
+        one.name: one.to_table() for one in known.values()
+    }:
         raise InputError(f"{path} is written in a way that cannot be changed without losing something; edit it by hand")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
