@@ -24,8 +24,9 @@ from kinema.diffusion.samplers import noise_canvas
 from kinema.envs.imagined import ImaginedVectorEnv
 from kinema.envs.playground import PlaygroundEnv
 from kinema.evaluation.tasks.permanence import absences
+from kinema.inference.frame_state import FrameState
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import WINDOW, FrameState, prefill, sliding_window_mask, split_frames, step
+from kinema.inference.rollout import WINDOW, prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
 from kinema.models.denoiser import RolloutContext
 from kinema.models.hub import DEFAULT, Model, load

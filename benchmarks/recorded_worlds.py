@@ -1,8 +1,10 @@
 """Worlds of recorded environments, measured: python -m benchmarks.recorded_worlds [ENV ...] [--minutes N] [--write]
 
 Each environment is recorded by a random policy, a world is trained on the recording within a time budget, held-back episodes are
-stepped with their true actions: how near the pictures are, against copying the last known one. Then an agent that learned inside
-the world only is scored in the environment, beside acting at random. Those that are not installed are left out, by name.
+stepped with their true actions: error on the pixels that changed since the last known picture, in levels of 255, beside that of
+copying it, and the ratio of both; how much larger the error is with other actions (1: all of it follows from them). Then an agent
+that learned inside the world only is scored in the environment, beside acting at random. Those that are not installed are left
+out, by name.
 --write puts a table into docs/measurements/ and a strip of each world into docs/pictures/.
 """
 
@@ -31,20 +33,21 @@ from kinema.errors import InputError
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe, held_back
+from kinema.training.world_report import SHOWN
 
 ENVS = {
-    "MiniGrid-Empty-8x8-v0": (80, 60),
-    "ALE/Pong-v5": (6, 700),
-    "ALE/Breakout-v5": (8, 400),
-    "CrafterReward-v1": (8, 400),
-    "VizdoomBasic-v1": (30, 200),
+    "ALE/Pong-v5": (14, 900),
+    "ALE/Breakout-v5": (60, 900),
+    "MiniGrid-DoorKey-6x6-v0": (120, 120),
+    "CrafterReward-v1": (60, 400),
+    "gym_pusht:gym_pusht/PushT-v0": (40, 300),
 }
 """Episodes recorded of each, and how long they are at most."""
 
 
 def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) -> dict[str, str]:
     """Record, train, step, learn and score one environment."""
-    name = env.replace("/", "-").lower()
+    name = name_of(env)
     count, most = ENVS.get(env, (40, 200))
     data, run = folder / name, folder / f"{name}-run"
     if not (data / "meta/info.json").exists():
@@ -56,8 +59,13 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
     found = trained["figures"]
     row = {"environment": env, "frames": f"{Dataset.open(data).total_frames:,}", "minutes": str(trained["minutes"])}
     row["shipped codec / its own"] = f"{shipped_codec(data):.1f} / {found['codec_db']:.1f} dB"
-    row["next picture / copy"] = f"{found['next_db']:.1f} / {found['next_copy_db']:.1f} dB"
-    row["12 ahead / copy"] = f"{found['after_12_db']:.1f} / {found['after_12_copy_db']:.1f} dB"
+    for after in (one for one in SHOWN if f"error_{one}" in found):
+        error, copied, ratio = (found[f"{name}_{after}"] for name in ("error", "copy", "ratio"))
+        row[f"after {after} frames"] = f"{error:.0f} / {copied:.0f}: {ratio:.2f}"
+    row["follows actions"] = f"{found['action_following']:.2f}"
+    row["rewards: AUROC"] = (
+        f"{found['rewards_auroc']:.2f}" if "rewards_auroc" in found else f"too few: {found['rewards']:.0f}"
+    )
     row["termination: AUROC, ends"] = ends_of(found)
     world = load(run / "world")
     if frames:
@@ -70,6 +78,11 @@ def measure(env: str, folder: Path, minutes: float, frames: int, episodes: int) 
         print(f"agent: {time.time() - began:.0f} s", file=sys.stderr)
     print(row, flush=True)
     return row
+
+
+def name_of(env: str) -> str:
+    """Of the folder and the picture of an environment."""
+    return env.rpartition(":")[2].replace("/", "-").lower()
 
 
 def ends_of(figures: dict[str, float]) -> str:
@@ -104,7 +117,7 @@ def _show(line: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("envs", nargs="*", help=f"Gymnasium ids (default: {', '.join(ENVS)})")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training each (default: 10)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of training each (default: 60)")
     parser.add_argument(
         "--frames", type=int, default=50_000, help="an agent's imagined frames, 0 for no agent (default: 50000)"
     )
@@ -120,7 +133,7 @@ def main() -> int:
             print(f"left out: {env}: {wrong}", file=sys.stderr)
             continue
         if given.write:
-            name = env.replace("/", "-").lower()
+            name = name_of(env)
             picture = Image.open(given.out / f"{name}-run" / "rollout.png").convert("RGB")
             picture.save(ROOT / "docs" / "pictures" / f"world-{name}.jpg", quality=88, subsampling=0)
     if given.write and rows:

@@ -19,7 +19,7 @@ minutes = float(sys.argv[2]) if len(sys.argv) > 2 else 0.05
 
 data, run = folder / "cartpole", folder / "cartpole-run"
 record("CartPole-v1", data, episodes_wanted=4 if minutes < 1 else 60)
-small = WorldRecipe(compile=False, frames=5, batch=4, width=64, depth=2)  # the default takes minutes to compile
+small = WorldRecipe(compile=False, frames=5, batch=4, size="nano")  # to see how it goes
 world = train_world(data, out=run, minutes=minutes, recipe=small if minutes < 1 else None)
 
 env = gymnasium.make("kinema/Recorded-v0", model=world)

@@ -144,6 +144,17 @@ def test_infill_blend_interpolate(model: Model, truth: Clip) -> None:
     assert double.num_frames == 39 and np.array_equal(double.frames[::2], truth.frames)
 
 
+def test_interpolation_fills_between_a_clips_frames_as_infill_does(model: Model) -> None:
+    """Window by window, over several of them, it makes what filling the whole canvas makes."""
+    scene = simulate(tiny(), 1, fps=8.0, num_frames=2 * model.config.film_window + 3).scene
+    clip = Clip(frames=render_scene(scene, height=48, width=48), fps=8.0, caption="a red ball")
+    made = kinema.interpolate(clip, fps=16.0, seed=4, model=model, options=FAST)
+    pairs = [(clip.cut(slice(i, i + 1)), i / 8) for i in range(clip.num_frames)]
+    whole = kinema.infill(pairs, clip.caption, fps=16.0, seed=4, model=model, options=FAST)
+    assert np.array_equal(made.frames, whole.frames) and made.num_frames == 2 * clip.num_frames - 1
+    assert made.state is not None and whole.state is not None and np.array_equal(made.state.x, whole.state.x)
+
+
 def test_edit_with_a_mask_leaves_the_rest(model: Model, truth: Clip) -> None:
     white = np.zeros((1, 64, 64, 3), np.uint8)
     white[:, :32] = 255

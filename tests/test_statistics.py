@@ -19,6 +19,25 @@ def test_mmd_finds_a_shift_and_nothing_where_there_is_none() -> None:
     assert p < 0.01 and found > null
 
 
+def test_mmd_is_the_mean_over_pairs_of_different_samples() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(5, 4)), 1.5 * rng.normal(size=(9, 4))
+
+    def mean(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+        return float(np.mean([(1 + x @ y / 4) ** 3 for x, y in pairs]))
+
+    within = [[(x, y) for i, x in enumerate(one) for j, y in enumerate(one) if i != j] for one in (a, b)]
+    expected = mean(within[0]) + mean(within[1]) - 2 * mean([(x, y) for x in a for y in b])
+    assert statistics.mmd2(a, b) == pytest.approx(expected)
+
+
+def test_frechet_of_two_gaussians_whose_distance_is_known() -> None:
+    """Spreads of 4/3 and 16/3 along both axes, and means 3 apart: 9 + 2 (sqrt(16/3) - sqrt(4/3))^2."""
+    a = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    assert statistics.frechet(a, 2 * a + [3.0, 0.0]) == pytest.approx(9 + 8 / 3)
+    assert statistics.frechet(a, a) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_mmd_is_unbiased() -> None:
     rng = np.random.default_rng(1)
     values = [statistics.mmd2(rng.normal(size=(20, 4)), rng.normal(size=(20, 4))) for _ in range(300)]

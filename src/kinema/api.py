@@ -379,12 +379,14 @@ def edit(
         A clip of T frames, with its state and the sound of the given clip.
 
     Raises:
-        InputError: A strength outside its range, or a mask of another size or without white.
+        InputError: A blank prompt, a strength outside its range, or a mask of another size or without white.
         SizeError: A size, duration or frame rate that the model or the memory of this machine cannot do.
         MediaError: A file that cannot be read.
         VocabularyError: strict is True and the prompt holds something that the model cannot film.
         ModelError: There is no such model, or its weights do not fit.
     """
+    if not str(prompt).strip():
+        raise InputError('the prompt of the edit is empty: say what the new clip shows, such as "a blue ball"')
     engine = engine_for(model)
     request = FilmRequest(
         steps=steps, guidance=guidance,

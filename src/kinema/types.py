@@ -1,7 +1,9 @@
-"""Types of arrays that several packages share; shapes stand in the docstrings of what takes and returns them."""
+"""Types of arrays that several packages share; shapes stand in the docstrings of what takes and returns them. And how values become
+plain Python ones."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +17,14 @@ def python_values(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(python_values(part) for part in value) if type(value) in (list, tuple) else value
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """What a JSON text holds. ValueError: it is no JSON, or nested too deeply to be read. options: of `json.loads`."""
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 T = TypeVar("T")

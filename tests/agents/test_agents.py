@@ -147,6 +147,13 @@ def test_what_an_ended_room_does_while_others_go_on_does_not_count() -> None:
     np.testing.assert_allclose(together.returns, alone, atol=1e-5)
 
 
+def test_each_episode_of_a_score_is_another_however_many_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = score(Toward(), TASK, episodes=4, duration_s=1.0).returns
+    monkeypatch.setattr("kinema.agents.evaluate.SIDE_BY_SIDE", 2)
+    np.testing.assert_allclose(score(Toward(), TASK, episodes=4, duration_s=1.0).returns, together, atol=1e-5)
+    assert len(set(together.round(4).tolist())) == 4
+
+
 def test_planning_and_imitating_act_within_bounds(model: Model) -> None:
     planner = Planner(model, TASK, ahead=4, hold=2, candidates=3, rounds=1, best=1)
     for policy in (planner, Imitator(model, TASK)):
@@ -187,7 +194,7 @@ def test_an_agent_learns_in_a_recorded_world_and_is_scored_in_its_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record_env("CartPole-v1", tmp_path / "d", episodes_wanted=2, size=(48, 64))
-    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2, autoencoder_share=0)
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, size="nano", autoencoder_share=0)
     folder = str(train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=recipe))
     out = str(tmp_path / "agent")
     assert main(["agent", "train", "--inside", folder, "--frames", "64", "--horizon", "4", "-o", out]) == 0
@@ -230,7 +237,7 @@ def test_an_agent_acts_in_any_space(tmp_path: Path) -> None:
     gym.registry.pop("Gears-v0", None)
     gym.register("Gears-v0", Gears)
     record_env("Gears-v0", tmp_path / "d", episodes_wanted=3, size=(48, 48))
-    recipe = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2, autoencoder_share=0)
+    recipe = WorldRecipe(compile=False, frames=4, batch=2, size="nano", autoencoder_share=0)
     world = load(str(train_world(tmp_path / "d", out=tmp_path / "run", steps=2, recipe=recipe)))
     quick = PPOConfig(frames=8, rooms=2, horizon=4, epochs=1)
     for real in (False, True):

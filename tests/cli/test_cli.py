@@ -32,6 +32,7 @@ from kinema.scene.scene import Scene
 from kinema.training.recipes import RECIPES
 
 SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=4, latent_channels=24, patch=2, text_dim=384)
+DEEP = "[" * 200_000 + "]" * 200_000
 FAST = ["--seconds", "0.5", "--steps", "2"]
 VERBS = (
     "generate",
@@ -262,6 +263,10 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
     Path("empty.mp4").touch()
     Path("text.json").write_text("hello")
     Path("list.json").write_text("[1]")
+    Path("deep.json").write_text(DEEP)
+    for name in ("deep/config.json", "deep/meta/info.json", "deep/agent.json", "deep/model.safetensors"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(DEEP)
     Path("old.json").write_text('{"format": 99}')
     Path("damaged").mkdir()
     Path("damaged/state.pt").write_bytes(b"half")
@@ -275,6 +280,16 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["interpolate", clip, "--fps", "20"], "whole multiple"),
         (["interpolate", clip, "--fps", "64"], "films 8 to 32"),
         (["edit", clip], "required: prompt"),
+        (["edit", clip, ""], "the prompt of the edit is empty"),
+        (["edit", clip, " \n"], "the prompt of the edit is empty"),
+        (["generate", "a ball", "--model", ""], "the name of the model is empty"),
+        (["extend", clip, "--model", " "], "the name of the model is empty"),
+        (["perceive", clip, "--model", ""], "the name of the model is empty"),
+        (["play", "--model", ""], "the name of the model is empty"),
+        (["arena", "run", "--model", ""], "the name of the model is empty"),
+        (["agent", "score", "--model", ""], "the name of the model is empty"),
+        (["models", "show", ""], "the name of the model is empty"),
+        (["conform", "http://127.0.0.1:9", "--model", ""], "the name of the model is empty"),
         (["edit", clip, "a box", "--strength", "1.5"], "strength 1.5"),
         (["edit", clip, "a box", "--mask", "text.json"], "not a video or picture"),
         (["edit", clip, "a box", "-o", "a.png"], "holds one picture"),
@@ -291,6 +306,12 @@ def test_each_mistake_of_the_other_verbs_is_one_line(clip: str, fails: Callable[
         (["render", clip], "not text"),
         (["render", "text.json"], "not a state file"),
         (["render", "list.json"], "not a state file"),
+        (["render", "deep.json"], "not a state file: it is nested too deeply"),
+        (["arena", "report", "deep.json"], "no card of an arena run: it is nested too deeply"),
+        (["record", "CartPole-v1", "--options", DEEP], "expected a JSON object"),
+        (["extend", clip, "--model", "deep"], "it is nested too deeply"),
+        (["train", "world", "--data", "deep"], "it is nested too deeply"),
+        (["agent", "score", "deep"], "it is nested too deeply"),
         (["render", "old.json"], "state format 99"),
         (["models", "show", "kinema-huge"], "no model 'kinema-huge'"),
         (["train", "huge"], "no recipe 'huge'; there are tiny"),

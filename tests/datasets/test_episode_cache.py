@@ -49,6 +49,23 @@ def test_windows_carry_the_caption_that_was_asked_for(mixed: EpisodeCache) -> No
     assert windows.text_mask.any(1).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_window_adds_up_rewards_and_ends_of_the_frames_that_it_leaves_out(tmp_path: Path, stride: int) -> None:
+    """Of a window of every third frame a frame has the rewards of three; an end between two belongs to the later one."""
+    arrays = simulate_shard(acting(), 5, 2)
+    arrays["reward"] = np.arange(arrays["reward"].size, dtype=np.float32).reshape(arrays["reward"].shape)
+    arrays["terminated"] = np.zeros_like(arrays["terminated"])
+    arrays["terminated"][1, 11] = True
+    cache = EpisodeCache(saved(tmp_path / "acting", arrays))
+    ones = np.ones(1, np.int64)
+    windows = cache.windows(ones, 4 * ones, stride * ones, 5, -ones)
+    picks = 4 + stride * np.arange(5)
+    expected = [arrays["reward"][1, pick - stride + 1 : pick + 1].sum() for pick in picks]
+    np.testing.assert_allclose(windows.reward[0], expected, rtol=1e-5)
+    assert windows.terminated[0].tolist() == [pick - stride < 11 <= pick for pick in picks]
+    assert cache.end.tolist() == [-1, 11]
+
+
 def test_a_world_without_partial_captions_tells_the_short_one(tmp_path: Path) -> None:
     cache = EpisodeCache(saved(tmp_path / "phyworld", simulate_shard(PhyWorld(), 0, 2)))
     assert [cache.caption(1, which)[1] for which in range(4)] == ["a ball"] * 4

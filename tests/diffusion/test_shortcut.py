@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
+from kinema.diffusion import shortcut
 from kinema.diffusion.losses import noised
 from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.diffusion.shortcut import PIECES, shortcut_batch, step_size_of
@@ -46,6 +48,19 @@ def test_batches_leave_what_is_known_alone_and_start_on_the_way(denoiser: Denois
     truth = noised(canvas.with_levels(made.clean.levels), noise).values["state"]
     torch.testing.assert_close(starts, truth, rtol=1e-4, atol=1e-4)
     assert set((1 / made.step_size).round().int().tolist()) <= set(PIECES)
+
+
+def test_half_steps_to_one_place_are_a_step_to_that_place(denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any size and from anywhere: where both halves point to 0.25, so does the whole."""
+    monkeypatch.setattr(
+        shortcut, "cleaned", lambda now, _: {name: torch.full_like(x, 0.25) for name, x in now.values.items()}
+    )
+    canvas = plan()
+    noise = {name: torch.randn_like(x) for name, x in canvas.values.items()}
+    made = shortcut_batch(denoiser, np.random.default_rng(3), canvas, noise, None, torch.float32)
+    assert len(set(made.step_size.tolist())) > 1
+    moving = made.clean.values["state"][:, 2:]
+    torch.testing.assert_close(moving, torch.full_like(moving, 0.25), rtol=1e-3, atol=1e-3)
 
 
 def test_strides_are_told_only_for_numbers_of_steps_that_were_learned(denoiser: Denoiser) -> None:

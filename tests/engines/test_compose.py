@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,20 @@ def test_what_cannot_go_on_is_not_filmed_longer() -> None:
     late = FilmRequest(workflow="first_last", seconds=3.0, pictures=((picture, 0.0), (picture, 2.9)))
     with pytest.raises(InputError, match=r"a picture at 2\.9 s"):
         film_workflow(parts("image", "first_last"), late)
+
+
+def test_a_film_that_leads_to_a_last_picture_ends_with_it() -> None:
+    """Where the model films more frames than are wanted, some between are left out, not the last ones."""
+    usual = parts("first_last")
+
+    def numbered(request: FilmRequest, plan: FilmPlan) -> Clip:
+        pixels = np.arange(plan.frames, dtype=np.uint8)[:, None, None, None].repeat(16, 1).repeat(16, 2).repeat(3, 3)
+        return Clip(frames=pixels, fps=plan.fps)
+
+    picture = Clip(frames=np.zeros((1, 16, 16, 3), np.uint8), fps=1.0)
+    request = FilmRequest(workflow="first_last", seconds=0.75, first=picture, last=picture)
+    made = film_workflow(replace(usual, primitive=numbered), request)
+    assert made.frames[:, 0, 0, 0].tolist() == [0, 2, 3, 5, 6, 8] and made.duration_s == 0.75
 
 
 def test_derived_workflows() -> None:

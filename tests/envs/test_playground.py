@@ -33,6 +33,13 @@ def test_observations_are_pictures_of_the_asked_size() -> None:
     assert {"robot", "flag"} <= kinds
 
 
+def test_recordings_of_an_environment_run_at_its_own_rate() -> None:
+    """Gymnasium's recorders go by `render_fps`, of this environment and of no other."""
+    slow, fast = PlaygroundEnv(fps=8.0, size=32), PlaygroundEnv(fps=24.0, size=32)
+    assert (slow.metadata["render_fps"], fast.metadata["render_fps"]) == (8, 24)
+    assert PlaygroundEnv.metadata["render_fps"] == 16
+
+
 def test_the_same_seed_and_actions_give_the_same_pictures() -> None:
     runs = []
     for _ in range(2):

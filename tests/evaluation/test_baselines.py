@@ -11,10 +11,13 @@ from kinema.evaluation.tasks import TASKS
 from kinema.evaluation.tasks.phyworld import COMPARABLE
 from kinema.evaluation.tasks.surprise import SURPRISE
 
-JUDGED = [task for task in TASKS.values() if task.gate]
-
 JUDGED_TOGETHER = ("distribution",)
-"""Tasks whose score needs a crowd of examples."""
+"""Tasks whose score needs a crowd of examples, which takes long."""
+JUDGED = [
+    pytest.param(task, id=task.name, marks=[pytest.mark.slow] if task.name in JUDGED_TOGETHER else [])
+    for task in TASKS.values()
+    if task.gate
+]
 
 
 def answers(task: ArenaTask, model: Evaluated) -> list[Result]:
@@ -28,7 +31,7 @@ def answers(task: ArenaTask, model: Evaluated) -> list[Result]:
     return found
 
 
-@pytest.mark.parametrize("task", JUDGED, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", JUDGED)
 def test_truth_near_one_and_baselines_near_zero(task: ArenaTask) -> None:
     oracle = answers(task, Oracle())
     truth = task.aggregate(oracle, oracle).score

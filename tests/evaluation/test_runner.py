@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -143,7 +144,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_killed_and_run_again(tmp_path: Path) -> None:
     """kill -9 in the middle; the second run asks only what is left and says the same as one that was never stopped."""
     command = [
-        sys.executable, "-m", "kinema.cli.main", "arena", "run", "--quick", "--model", "straight", "--tests", "conservation",
+        sys.executable, "-m", "kinema.cli.main", "arena", "run", "--quick", "--model", "straight", "--tests", "uniform",
         "--out", str(tmp_path / "run"),
     ]  # fmt: skip
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -155,5 +156,6 @@ def test_killed_and_run_again(tmp_path: Path) -> None:
     before = len(kept.read_text().splitlines())
     subprocess.run(command, check=True, capture_output=True)
     after = [json.loads(line) for line in kept.read_text().splitlines() if line.endswith("}")]
+    assert running.returncode == -signal.SIGKILL, "it was killed before its end"
     keys = [(row["question"], row["who"], row["item"]) for row in after if "question" in row]
     assert len(keys) == len(set(keys)) and before < len(after)

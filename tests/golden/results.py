@@ -29,8 +29,9 @@ from kinema.playground import simulate, tiny
 from kinema.playground.renderer import render_scene as draw
 from kinema.scene.scene import Scene
 from kinema.simulation.world import World
-from kinema.training.recorded_world import WorldTrainer, config_for, save_starts
-from kinema.training.recordings import Recordings, WorldRecipe
+from kinema.training.dit_trainer import DiTTrainer
+from kinema.training.recorded_world import config_for, save_starts
+from kinema.training.recordings import Recordings, RecordingsLesson, WorldRecipe
 
 Arrays = dict[str, NDArray[Any]]
 SIDE = 64
@@ -172,16 +173,17 @@ def recorded_world(model: Model) -> Arrays:
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept)
         record("CartPole-v1", folder / "cart", episodes_wanted=3, size=(32, 48))
-        recipe = WorldRecipe(autoencoder_share=0.0, compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
+        recipe = WorldRecipe(autoencoder_share=0.0, compile=False, frames=4, batch=2, size="nano", time_every=2)
         data = Dataset.open(folder / "cart")
-        recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8", dtype=torch.float32), recipe, None)
+        recordings = Recordings(data, load_autoencoder(weights_folder() / "codec-8x8", dtype=torch.float32), None)
         config = config_for(data, recordings, recipe, "world")
-        trainer = WorldTrainer(recipe, config, recordings, folder, minutes=1.0, start=False)
+        trainer = DiTTrainer(recipe, config, RecordingsLesson(recordings, recipe), folder, minutes=1.0)
+        torch.nn.init.normal_(trainer.model.modulation.bias, std=0.3, generator=torch.Generator().manual_seed(0))
         save(folder / "world", config, dict(trainer.model.named_parameters()), "# world\n")
-        save_starts(folder / "world", recordings, recipe)
+        save_starts(folder / "world", recordings, 0)
         envs = RecordedVectorEnv(2, model=folder / "world")
         envs.model.dtype = torch.float32
-        envs.model.denoiser.float()
+        envs.model.network.float()
         first, _ = envs.reset(seed=1)
         pictures, rewards = [first], []
         for t in range(8):

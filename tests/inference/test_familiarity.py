@@ -58,8 +58,10 @@ def test_what_is_made_of_something_foreign_says_so(
         kinema.extend(clip, seconds=0.25, model=model),
         kinema.edit(clip, "a blue ball", model=model, options=FAST),
         kinema.blend(clip, clip, seconds=0.25, model=model, options=FAST),
+        kinema.infill([(clip, 0.0), (drawn(2), 0.25)], model=model, options=FAST),
+        kinema.interpolate(replace(clip, fps=8.0), fps=16.0, model=model, options=FAST),
     ]
-    assert all("shows nothing that" in one.settings[FOREIGN] for one in made) and len(caplog.records) >= 3
+    assert all("shows nothing that" in one.settings[FOREIGN] for one in made) and len(caplog.records) >= 5
     caplog.clear()
     kinema.perceive(clip, model=model)
     assert "shows nothing that" in caplog.text
@@ -79,3 +81,28 @@ def test_a_film_with_a_prompt_leaves_foreign_pictures_out(model: Model, monkeypa
     monkeypatch.delitem(familiarity.THRESHOLDS, model.config.name)
     shown = kinema.generate("a red ball", image=picture, **common)[0]
     assert np.array_equal(shown.frames[0], picture.frames[0]) and FOREIGN not in shown.settings
+
+
+def test_it_is_said_before_anything_is_made(
+    model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the first step of the sampler the warning is there: for a film with a prompt, that the picture is left out."""
+    monkeypatch.setitem(familiarity.THRESHOLDS, model.config.name, 0.0)
+    clip = replace(drawn(1), state=None)
+    said: list[str] = []
+
+    def progress(stage: str, done: int, of: int) -> None:
+        said.append(caplog.text)
+
+    common = {"model": model, "options": FAST, "progress": progress}
+    kinema.generate("a red ball", image=clip.cut(slice(1)), seconds=0.25, size="64x64", **common)
+    assert "does not show it" in said[0]
+    for make in (
+        lambda: kinema.extend(clip, seconds=0.25, **common),
+        lambda: kinema.edit(clip, "a blue ball", **common),
+        lambda: kinema.interpolate(replace(clip, fps=8.0), fps=16.0, **common),
+    ):
+        said.clear()
+        caplog.clear()
+        make()
+        assert "will look otherwise" in said[0]

@@ -10,6 +10,7 @@ import pytest
 
 import kinema
 from kinema.api import SamplingConfig
+from kinema.canvas.canvas import Canvas
 from kinema.errors import ModelError, SizeError
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas
@@ -85,6 +86,24 @@ def test_frames_come_back_as_given_where_the_size_is_one_of_the_models(model: Mo
     assert (smooth.frames[::2] == clip.frames).all()
     joined = kinema.blend(clip, clip, seconds=0.25, model=model, options=FAST)
     assert (joined.frames[:5] == clip.frames).all() and (joined.frames[-5:] == clip.frames).all()
+
+
+def test_the_video_of_an_interpolation_is_never_whole_in_memory(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is shown pictures of a window at a time, and the memory that is asked for is that of one."""
+    clip = Clip(frames=np.repeat(noise(48, 48).frames, 12, 0), fps=8.0)
+    seen: list[int] = []
+
+    def watch(_: object, given: tuple[Canvas, ...]) -> None:
+        if "video" in given[0].values:
+            seen.append(given[0].num_frames)
+
+    hook = model.denoiser.register_forward_pre_hook(watch)
+    smooth = kinema.interpolate(clip, fps=32, model=model, options=FAST)
+    hook.remove()
+    assert smooth.num_frames == 237 and seen and max(seen) <= model.config.film_window
+    needed = limits.memory_needed(model.config, 237, 48, 48, 1, by_window=True)
+    monkeypatch.setattr(limits, "memory_free", lambda: int(needed / 0.9) + 1)
+    assert kinema.interpolate(clip, fps=32, model=model, options=FAST).num_frames == 237
 
 
 @pytest.mark.parametrize(

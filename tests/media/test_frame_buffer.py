@@ -18,9 +18,9 @@ from kinema.api import SamplingConfig
 from kinema.errors import MediaError
 from kinema.inference import limits
 from kinema.media import Clip, Limits, frame_buffer, read_clip
-from kinema.media import read as reading_module
+from kinema.media import video as reading_module
 from kinema.media.frame_buffer import FrameBuffer, each, held
-from kinema.media.read import LEAST_SIDE, Wanted
+from kinema.media.wanted import LEAST_SIDE, Wanted
 from kinema.models.hub import Model
 
 FAST = SamplingConfig(num_plan_steps=1, num_render_steps=1, num_candidates=1)
@@ -64,8 +64,8 @@ def test_pictures_are_shrunk_to_fit_but_stay_large_enough(tmp_path: Path) -> Non
 
 def test_too_long_a_film_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, shown = write_video(tmp_path / "a.mp4", levels(10)), []
-    upright = reading_module._upright
-    monkeypatch.setattr(reading_module, "_upright", lambda *given: shown.append(1) or upright(*given))
+    upright = reading_module.upright
+    monkeypatch.setattr(reading_module, "upright", lambda *given: shown.append(1) or upright(*given))
     with pytest.raises(MediaError, match="more than the 4 frames"):
         read_clip(path, Limits(max_frames=20, max_bytes=4 * 16 * 16 * 3))
     assert len(shown) == 1, "by the first picture it is known how much memory all of them take"
@@ -75,13 +75,13 @@ def test_too_long_a_film_is_refused_before_it_is_decoded(tmp_path: Path, monkeyp
 def test_decoded_surfaces_are_let_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Python's garbage collector, which runs late: in 4K a hundred surfaces take more than a gigabyte."""
     path, alive = write_video(tmp_path / "a.mp4", levels(40)), []
-    upright = reading_module._upright
+    upright = reading_module.upright
 
     def counting(*given: Any) -> Any:
         alive.append(sum(type(one) is av.VideoFrame for one in gc.get_objects()))
         return upright(*given)
 
-    monkeypatch.setattr(reading_module, "_upright", counting)
+    monkeypatch.setattr(reading_module, "upright", counting)
     gc.collect()
     gc.disable()
     try:

@@ -46,6 +46,11 @@ def test_edges_go_around_the_things() -> None:
     rows, columns = np.where(inside)
     assert edges[int(rows.mean()), int(columns.mean())] == 0, "not within a thing"
     assert 0 < (edges == 255).mean() < 0.2
+    apart = np.zeros(numbers.shape, bool)
+    apart[:, 1:] |= numbers[:, 1:] != numbers[:, :-1]
+    assert (edges[apart] == 255).all() and (edges[:, 1:][~apart[:, 1:]] == 255).any(), "beside, and above and below"
+    apart[1:] |= numbers[1:] != numbers[:-1]
+    assert np.array_equal(edges == 255, apart)
 
 
 def test_another_control_is_refused() -> None:

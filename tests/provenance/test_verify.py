@@ -193,8 +193,14 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(MediaError) as wrong:
             verify(path)
         assert "\n" not in str(wrong.value)
-    with pytest.raises(MediaError, match="cut it first"):
-        verify(film(tmp_path / "a.mp4"), limits=Limits(max_frames=8))
+    with pytest.raises(MediaError, match="make it smaller first"):
+        verify(film(tmp_path / "a.mp4"), limits=Limits(max_pixels=8))
+
+
+def test_of_a_long_film_the_first_frames_are_judged(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    long, whole = verify(path, limits=Limits(max_frames=8)), verify(path)
+    assert len(long.copies) <= 8 < Clip.open(path).num_frames and long.tags == whole.tags
 
 
 def run(*line: str) -> int:

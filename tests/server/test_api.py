@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
@@ -14,8 +15,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from kinema.engines.protocol import Capabilities, FrameRule
+from kinema.inference.familiarity import FOREIGN
+from kinema.playground import simulate, tiny
+from kinema.playground.renderer import render_scene
 from kinema.server.app import create_app
+from kinema.server.services import Services
 from kinema.server.settings import Settings
+from kinema.server.storage.tables import jobs
 
 
 def png() -> bytes:
@@ -65,6 +71,37 @@ def test_a_video_names_the_files_that_it_was_made_from(client: TestClient) -> No
     assert client.delete(f"/v1/videos/{video['id']}").status_code == 200
 
 
+def test_a_foreign_picture_is_said_before_filming(client: TestClient) -> None:
+    """By the estimate and by the answer to the request, of a picture that is sent or stored, and of a video that is remade."""
+    made = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)).save(made, "PNG")
+    noise = ("noise.png", made.getvalue(), "image/png")
+    stored = client.post("/v1/files", files={"file": noise}).json()["id"]
+    given = {"prompt": "a red ball", "input_reference": stored}
+    sent = client.post("/v1/estimate", data={"prompt": "a red ball"}, files={"input_reference": noise}).json()["notes"]
+    estimated, video = (client.post(path, json=given).json() for path in ("/v1/estimate", "/v1/videos"))
+    alone = client.post("/v1/videos", json={"prompt": "", "input_reference": stored}).json()
+    longer = client.post("/v1/videos/extensions", json={"video": stored}).json()
+    for notes in (sent, estimated["notes"], video["kinema"]["notes"]):
+        assert len(notes) == 1 and "shows nothing that kinema-tiny knows" in notes[0] and "does not show it" in notes[0]
+    for notes in (alone["kinema"]["notes"], longer["kinema"]["notes"]):
+        assert len(notes) == 1 and "what is made of it will look otherwise" in notes[0]
+    services: Services = client.app.state.services  # type: ignore[attr-defined]
+    with services.database.writing() as db:  # as it is once the film is finished
+        db.execute(jobs.update().where(jobs.c.id == video["id"]).values(settings={FOREIGN: video["kinema"]["notes"][0]}))
+    assert client.get(f"/v1/videos/{video['id']}").json()["kinema"]["notes"] == video["kinema"]["notes"], "said once"
+    scene = simulate(tiny(), 1, fps=16.0, num_frames=1).scene
+    made = io.BytesIO()
+    Image.fromarray(render_scene(scene, height=64, width=64)[0]).save(made, "PNG")
+    given = {
+        "prompt": "a red ball",
+        "input_reference": client.post("/v1/files", files={"file": made.getvalue()}).json()["id"],
+    }
+    assert client.post("/v1/estimate", json=given).json()["notes"] == []
+    for one in (video, alone, longer):
+        client.delete(f"/v1/videos/{one['id']}")
+
+
 def test_an_estimate_says_what_is_cut_and_fitted(client: TestClient) -> None:
     """Kinema's own models film what is asked for; an open one the nearest that it can."""
     assert client.post("/v1/estimate", json={"prompt": "a star", "fps": 8}).json()["fitting"] == []
@@ -98,6 +135,38 @@ def test_an_estimate_refuses_what_is_refused(client: TestClient, given: Any) -> 
     estimated, made = (client.post(path, json=given) for path in ("/v1/estimate", "/v1/videos"))
     assert estimated.status_code == made.status_code >= 400, (estimated.text, made.text)
     assert estimated.json() == made.json()
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/videos", "/v1/files", "/v1/models", "/v1/worlds", "/v1/videos/video_x", "/v1/keys", "/docs"]
+)
+def test_head_is_answered_wherever_get_is(client: TestClient, path: str) -> None:
+    got, asked = client.get(path), client.head(path)
+    assert asked.status_code == got.status_code and asked.headers["content-type"] == got.headers["content-type"]
+    assert client.head(path, headers={"authorization": ""}).status_code == (200 if path == "/docs" else 401)
+
+
+def test_what_one_key_sent_is_no_start_of_another_keys_world(client: TestClient) -> None:
+    """Nor of its films, nor is it to be read; an upload, a video and a world of one key are not there for another."""
+    file = client.post("/v1/files", files={"file": PICTURE}).json()["id"]
+    video = client.post("/v1/videos", json={"prompt": "a star", "seconds": 1}).json()["id"]
+    world = client.post("/v1/worlds", json={"start": {"picture": file}, "size": "64x64"}).json()["id"]
+    made = client.post("/v1/keys", json={"name": "other", "scopes": ["videos", "worlds"]}).json()
+    other = {"authorization": f"Bearer {made['key']}"}
+    for kind in ("picture", "video"):
+        for id in (file, video, {"file_id": file}, {"id": video}):
+            refused = client.post("/v1/worlds", json={"start": {kind: id}, "size": "64x64"}, headers=other)
+            assert refused.status_code == 404, (kind, id, refused.text)
+    for method, path in (
+        ("GET", f"/v1/files/{file}"), ("GET", f"/v1/files/{file}/content"), ("DELETE", f"/v1/files/{file}"),
+        ("GET", f"/v1/videos/{video}"), ("GET", f"/v1/worlds/{world}"), ("GET", f"/v1/worlds/{world}/frame"),
+        ("GET", f"/v1/worlds/{world}/file"), ("POST", f"/v1/worlds/{world}/branch"), ("GET", f"/v1/worlds/{world}/clip"),
+    ):  # fmt: skip
+        assert client.request(method, path, headers=other).status_code == 404, path
+    assert client.post("/v1/videos/edits", json={"video": file, "prompt": "a star"}, headers=other).status_code == 404
+    assert client.get("/v1/worlds", headers=other).json()["data"] == []
+    client.delete(f"/v1/videos/{video}")
+    client.delete(f"/v1/worlds/{world}")
 
 
 @pytest.mark.parametrize(

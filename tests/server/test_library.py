@@ -286,6 +286,18 @@ def test_conversions_are_kept_and_bounded(app: TestClient, services: Services, m
     assert refused.status_code == 413 and "trim it first" in refused.json()["error"]["message"]
 
 
+def test_a_deleted_video_does_not_count_in_its_project(app: TestClient, services: Services) -> None:
+    project = app.post("/v1/projects", json={"name": "one"}).json()["id"]
+    ids = [film(services) for _ in range(2)]
+    for id in ids:
+        app.post(f"/v1/videos/{id}", json={"project": project})
+    assert app.get(f"/v1/projects/{project}").json()["videos"] == 2
+    app.delete(f"/v1/videos/{ids[0]}?restorable=true")
+    assert app.get(f"/v1/projects/{project}").json()["videos"] == 1
+    app.post(f"/v1/videos/{ids[0]}/restore")
+    assert app.get(f"/v1/projects/{project}").json()["videos"] == 2
+
+
 def test_an_archive_holds_the_films_as_they_are(app: TestClient, services: Services) -> None:
     ids = [film(services) for _ in range(3)]
     for id in ids[:2]:
@@ -295,6 +307,10 @@ def test_an_archive_holds_the_films_as_they_are(app: TestClient, services: Servi
         assert made.namelist() == ["Ball.mp4", f"Ball {ids[1][-6:]}.mp4", f"{ids[2]}.mp4"] and made.testzip() is None
         assert {entry.compress_type for entry in made.infolist()} == {zipfile.ZIP_STORED}
         assert made.read("Ball.mp4") == (services.store.video(ids[0], "1") / VIDEO).read_bytes()
+    head = app.head("/v1/videos/archive", params={"ids": ids[0]})
+    assert (head.status_code, head.headers["content-type"], head.content) == (200, "application/zip", b"")
+    assert head.headers["content-disposition"] == answer.headers["content-disposition"]
+    assert app.head(f"/v1/videos/archive?ids={new_id('video')}").status_code == 404
     assert app.get(f"/v1/videos/archive?ids={job(services)}").json()["error"]["code"] == "not_completed"
     assert app.get("/v1/videos/archive?ids=,").json()["error"]["message"].startswith("ids '0 of them': expected 1 to 100")
     assert app.get(f"/v1/videos/archive?ids={new_id('video')}").status_code == 404

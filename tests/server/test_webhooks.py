@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from kinema.server import webhooks as sending
 from kinema.server.app import create_app
@@ -108,6 +109,19 @@ def test_the_log_says_what_became_of_each_delivery(app: TestClient, hooks: Webho
     assert app.post(f"{path}/evt_0/replay").status_code == 404
 
 
+def test_a_receiver_that_fails_is_tried_again_later_and_later(app: TestClient, hooks: Webhooks, ear: Ear) -> None:
+    hook = app.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{ear.server.server_port}/x"}).json()["id"]
+    event, ear.status = post_event(hooks, hook), 500
+    for wait_s in (1.0, 2.0, 4.0, 8.0):
+        assert hooks.deliver() and not hooks.deliver(), "not before its time"
+        (logged,) = app.get(f"/v1/webhooks/{hook}/deliveries").json()["data"]
+        with hooks.database.writing() as db:
+            row = db.execute(select(deliveries).where(deliveries.c.id == event)).one()
+            assert row.next_at - row.last_at == pytest.approx(wait_s) and logged["status"] == "pending"
+            db.execute(deliveries.update().values(next_at=hooks.database.now(db)))
+    assert len(ear.heard) == 4
+
+
 def test_logs_are_out_of_reach_for_others_and_bounded(
     app: TestClient, hooks: Webhooks, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +137,17 @@ def test_logs_are_out_of_reach_for_others_and_bounded(
     ):
         assert app.request(method, f"/v1/webhooks/{hook}/{rest}", headers=other).status_code == 404, rest
     assert not ear.heard
+    theirs = app.post("/v1/webhooks", json={"url": f"http://127.0.0.1:{ear.server.server_port}/y"}, headers=other).json()[
+        "id"
+    ]
+    assert [one["id"] for one in app.get("/v1/webhooks", headers=other).json()["data"]] == [theirs]
+    assert [one["id"] for one in app.get("/v1/webhooks").json()["data"]] == [hook, theirs], (
+        "an administrator sees those of all"
+    )
+    assert app.get(f"/v1/webhooks/{theirs}/deliveries").json()["data"] == []
+    assert app.post(f"/v1/webhooks/{theirs}/rotate", json={}).status_code == 200
+    assert app.delete(f"/v1/webhooks/{hook}", headers=other).status_code == 404
+    assert app.delete(f"/v1/webhooks/{theirs}").status_code == 200
     monkeypatch.setattr(sending, "MOST_LOGGED", 2)
     events = [event, *(post_event(hooks, hook) for _ in range(3))]
     assert hooks.deliver()

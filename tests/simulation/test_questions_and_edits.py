@@ -64,6 +64,19 @@ def test_what_will_happen_is_told_in_seconds_from_now(scene: MakeScene) -> None:
     assert f"touches the blue box in {touch['in_s']:.1f} s" in reply.sentence and "Within 0.9 s" in reply.sentence
 
 
+def test_when_they_touched_is_the_first_time_of_several(scene: MakeScene) -> None:
+    """The ball lies at the box in the frames 3 to 5 and again from 9 on."""
+    film = scene(12)
+    x, y = film.x.copy(), film.y.copy()
+    x[:, 0], y[:, 0] = 1.0, y[:, 1]
+    x[[3, 4, 5, 9, 10, 11], 0] = x[[3, 4, 5, 9, 10, 11], 1] - 1.0
+    film = replace(film, x=x, y=y)
+    states = [State.of(film.frames(slice(t, t + 1)), t / 16) for t in range(12)]
+    reply = answer("when did the red ball touch the blue box?", states, list)
+    assert reply.value == pytest.approx(3 / 16) and "first touched the blue box at 0.19 s" in reply.sentence
+    assert answer("when did the ball hit the box", states[:3], list).value is None
+
+
 @pytest.mark.parametrize(
     ("text", "understood"),
     [

@@ -23,22 +23,29 @@ from kinema.cli.play import Play, begin
 from kinema.datasets.folder_lock import locked
 from kinema.datasets.lerobot import Dataset
 from kinema.datasets.recorder import record
-from kinema.diffusion.losses import noised
-from kinema.envs.recorded import RecordedEnv, RecordedVectorEnv, RecordedWorld
+from kinema.envs.recorded import RecordedEnv, RecordedVectorEnv, RecordedWorld, recorded_model
 from kinema.errors import InputError, MediaError, ModelError, OutputError
-from kinema.inference.rollout import sliding_window_mask
-from kinema.models.block import KVCache
-from kinema.models.denoiser import DenoiserInput, cleaned
+from kinema.inference.dit_rollout import predict_frame
+from kinema.inference.rollout import split_frames
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import load, read_config, weights_folder
 from kinema.simulation.checkpoint import packed
 from kinema.simulation.world import World
 from kinema.training import checkpoint
 from kinema.training.compiling import can_compile
-from kinema.training.recorded_world import WorldTrainer, config_for, train_world
-from kinema.training.recordings import Recordings, WorldRecipe, draw_world_batch, reward_unit
+from kinema.training.dit_trainer import DiTTrainer
+from kinema.training.recorded_world import config_for, train_world
+from kinema.training.recordings import (
+    Recordings,
+    RecordingsLesson,
+    WorldRecipe,
+    draw_world_batch,
+    reward_unit,
+    with_own_frames,
+)
 from kinema.training.world_report import LEAST_ENDS, evaluate
 
-RECIPE = WorldRecipe(compile=False, frames=4, batch=2, width=32, depth=2, heads=2)
+RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2)
 PLAIN = replace(RECIPE, autoencoder_share=0.0)
 """Without the training of an autoencoder, which takes longer than all else."""
 
@@ -57,37 +64,70 @@ def world(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recordings(recorded: Path) -> Recordings:
-    return Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), RECIPE, None)
+    return Recordings(Dataset.open(recorded), load_autoencoder(weights_folder() / "codec-8x8"), None)
 
 
-def test_a_batch_shows_every_frame_as_what_follows_its_past_alone(recordings: Recordings) -> None:
-    part = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
-    t = RECIPE.frames
-    for name, x in part.clean.values.items():
-        assert torch.equal(x[:, 1:t], x[:, t:]), name
-    reads = part.time_bias == 0
-    for i in range(1, t):
-        assert reads[t + i - 1].nonzero()[:, 0].tolist() == [*range(i), t + i - 1]
-        assert part.previous_index[t + i - 1] == i, "it follows the frame before it"
-        assert reads[i].nonzero()[:, 0].tolist() == list(range(i + 1))
-    assert (part.clean.levels["video"][:, t:] > 0).all() and (part.clean.levels["action"][:, t:] == 1).all()
-    again = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
-    assert all(torch.equal(x, again.clean.values[name]) for name, x in part.clean.values.items())
-
-
-def test_what_is_learned_is_what_live_mode_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
-    """For the last frame of a stretch: the answer in a batch, and that of live mode for the same past and the same noise."""
+def trainer_of(recordings: Recordings, recorded: Path, out: Path, **length: Any) -> DiTTrainer:
     config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
-    net = WorldTrainer(RECIPE, config, recordings, tmp_path, steps=1, start=False).model.eval()
-    part, t = draw_world_batch(recordings, RECIPE, 0, torch.device("cpu")), RECIPE.frames
-    noisy = replace(noised(part.clean, part.noise), text=None)
-    canvas = noisy.pick(torch.tensor([*range(t - 1), 2 * t - 2]))
+    return DiTTrainer(RECIPE, config, RecordingsLesson(recordings, RECIPE), out, **(length or {"steps": 4}))
+
+
+def test_a_batch_shows_each_frame_the_frames_and_actions_before_it(recordings: Recordings) -> None:
+    part = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
+    given, k = part.given(part.level), RECIPE.context
+    assert given.context is not None
+    for t in range(RECIPE.frames):
+        assert torch.equal(given.context[:, t], part.past[:, t : t + k])
+        assert torch.equal(given.vectors["action"][:, t], part.tracks["action"][:, t : t + k].flatten(1))
+    assert (part.past - part.tracks["video"]).abs().max() < 10 * RECIPE.noise
+    whole = part.past[:, k - 1 : -1] + RECIPE.spread * part.clean()
+    torch.testing.assert_close(
+        whole, part.tracks["video"][:, k:], msg="what is asked for is the change from the frame shown"
+    )
+    again = draw_world_batch(recordings, RECIPE, 3, torch.device("cpu"))
+    assert torch.equal(again.past, part.past) and torch.equal(again.noise, part.noise)
+
+
+def test_before_an_episode_its_first_frame_stands_without_an_action(recordings: Recordings) -> None:
+    row = recordings._window(0, -2, 5)
+    first = recordings.episodes[0]
+    assert torch.equal(row["video"][0], first["video"][0]) and torch.equal(row["video"][1], first["video"][0])
+    assert (row["action"][:2] == 0).all() and torch.equal(row["action"][2:], first["action"][:3])
+
+
+def test_a_past_of_its_own_is_what_the_network_made_and_what_is_asked_for_stays_true(recordings: Recordings) -> None:
+    part = draw_world_batch(recordings, RECIPE, 1, torch.device("cpu"))
+    made = torch.full_like(part.clean(), 0.5)
+    own = with_own_frames(lambda given: {"video": made}, part, 1)
+    k = part.before
+    torch.testing.assert_close(own.past[:, k:], part.past[:, k - 1 : -1] + 0.5 * RECIPE.spread)
+    assert torch.equal(own.past[:, :k], part.past[:, :k]) and own.tracks is part.tracks
+    torch.testing.assert_close(own.past[:, k - 1 : -1] + RECIPE.spread * own.clean(), part.tracks["video"][:, k:])
+
+
+def test_what_is_learned_is_what_a_rollout_asks(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
+    """For the first frame of a stretch: the answer in a batch, and that of a rollout for the same past and the same noise."""
+    trainer = trainer_of(recordings, recorded, tmp_path)
+    torch.nn.init.normal_(trainer.model.modulation.weight, std=0.05)
+    trainer.optimizer.average.restart(trainer.model)
+    model = trainer.finished(recordings.autoencoder)
+    model.network.float()
+    model.dtype = torch.float32
+    part = draw_world_batch(recordings, RECIPE, 0, torch.device("cpu"))
+    part = replace(part, past=part.tracks["video"])
     with torch.inference_mode():
-        given = DenoiserInput(canvas=noisy, time_bias=part.time_bias, previous_index=part.previous_index)
-        taught = cleaned(noisy, net.network(given, torch.float32))
-        asked = net.recall(canvas, None, KVCache(cached=[]), sliding_window_mask(0, t, t, torch.device("cpu")))
-    for name in ("video", "reward", "terminated", "sensors"):
-        torch.testing.assert_close(asked[name][:, -1], taught[name][:, -1], atol=1e-4, rtol=1e-4)
+        taught = model.network(part.given(torch.ones_like(part.level)))
+    first = {name: x[:, : RECIPE.context] for name, x in part.tracks.items()}
+    states = [replace(state, acted=True) for state in split_frames(first, 0.0, recordings.fps)]
+    generator = torch.Generator().manual_seed(3)
+    made = predict_frame(model, states, fps=recordings.fps, seeds=generator)
+    noise = torch.randn(first["video"][:, 0].shape, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        same = model.network(replace(part, noise=noise[:, None].expand_as(part.noise)).given(torch.ones_like(part.level)))
+    expected = first["video"][:, -1] + RECIPE.spread * same["video"][:, 0]
+    torch.testing.assert_close(made.tracks["video"], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(made.tracks["reward"], same["reward"][:, 0], atol=1e-4, rtol=1e-4)
+    assert (taught["video"][:, 0] - same["video"][:, 0]).abs().max() > 1e-4, "noise matters"
 
 
 def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
@@ -95,7 +135,7 @@ def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
 ) -> None:
     """A share of right frames would be near 1 for a world in which nothing ever ends."""
     assert "ends_told" not in read_config(world).trained["figures"]
-    model = load(world)
+    model = recorded_model(world)
     drawn = recordings.sample_windows
     ended = 0
 
@@ -107,17 +147,15 @@ def test_termination_is_judged_by_auroc_and_only_where_there_are_ends(
 
     monkeypatch.setattr(recordings, "sample_windows", with_ends)
     for ended in (0, LEAST_ENDS - 1, LEAST_ENDS):
-        figures, _ = evaluate(model, recordings, RECIPE, count=8)
+        figures, _ = evaluate(model, recordings, count=8)
         assert figures["ends"] == ended
         assert ("ends_auroc" in figures) == (ended == LEAST_ENDS)
     assert 0.0 <= figures["ends_auroc"] <= 1.0
 
 
 def test_a_world_goes_on_from_its_checkpoint_bit_for_bit(recordings: Recordings, recorded: Path, tmp_path: Path) -> None:
-    config = config_for(Dataset.open(recorded), recordings, RECIPE, "x")
-
-    def trainer() -> WorldTrainer:
-        return WorldTrainer(RECIPE, config, recordings, tmp_path, steps=4, start=False)
+    def trainer() -> DiTTrainer:
+        return trainer_of(recordings, recorded, tmp_path)
 
     straight = trainer()
     for _ in range(4):
@@ -138,7 +176,8 @@ def test_the_finished_world_loads_and_says_what_it_is(world: Path) -> None:
     model = load(world)
     assert model.config.world is not None and model.config.world["env"] == "CartPole-v1"
     assert "CartPole-v1" in (world / "README.md").read_text() and (world.parent / "rollout.png").exists()
-    assert json.loads((world / "config.json").read_text())["denoiser"]["action_width"] == 2
+    stored = json.loads((world / "config.json").read_text())["network"]
+    assert stored["known"]["action"] == 2 * RECIPE.context and stored["predicted"]["reward"] == 1
 
 
 def test_a_dream_keeps_gymnasium_s_contract(world: Path) -> None:
@@ -152,8 +191,8 @@ def test_dreams_side_by_side_are_those_alone(world: Path) -> None:
     """Same seed, same beginnings and actions; a restart of one leaves the others. Worlds that end by themselves begin anew where
     the dice fall, so this one is made to say that it never does."""
     lasting = load(world)
-    before = sum(width for name, width in lasting.denoiser.vectors.items() if name not in ("terminated", "sensors"))
-    lasting.denoiser.vector_out.bias[before] -= 100.0
+    assert isinstance(lasting, DiTModel)
+    lasting.network.heads["terminated"].bias.data -= 100.0
     runs = []
     for restart in (False, True):
         many = RecordedVectorEnv(3, model=lasting)
@@ -254,10 +293,9 @@ def test_playing_a_recording_says_to_train_it_first(recorded: Path) -> None:
 
 def test_short_episodes_and_a_change_of_mind_do_not_lose_a_run(recorded: Path, tmp_path: Path) -> None:
     """Stretches longer than episodes are cut to them; a resumed run has the length that it was given."""
-    long = WorldRecipe(compile=False, frames=5000, batch=2, width=32, depth=2, heads=2)
+    long = replace(RECIPE, frames=5000)
     made = train_world(recorded, out=tmp_path / "a", steps=2, minutes=600.0, recipe=long)
-    lengths = sorted(int(row["length"]) for row in Dataset.open(recorded).rows)
-    assert load(made).config.window == lengths[len(lengths) // 2] - 1
+    assert recorded_model(made).config.frames == long.window
     for resumed in (False, True):
         if resumed:
             train_world(recorded, out=tmp_path / "a", resume=True, recipe=long)
@@ -280,7 +318,7 @@ def test_a_run_of_a_world_is_refused_where_it_would_not_end_or_not_be_alone(
     lengths: tuple[dict[str, float], ...] = ({"minutes": 0}, {"minutes": -1}, {"steps": 0}, {"steps": -1}, {})
     for length in lengths:
         with pytest.raises(InputError, match="expected"):
-            WorldTrainer(RECIPE, config, recordings, tmp_path, start=False, **length)  # type: ignore[arg-type]
+            DiTTrainer(RECIPE, config, RecordingsLesson(recordings, RECIPE), tmp_path, **length)  # type: ignore[arg-type]
     with locked(tmp_path), pytest.raises(InputError, match="another run is writing"):
         train_world(recorded, out=tmp_path, steps=1, recipe=RECIPE)
     other = {"recipe": {}, "step": 0, "elapsed_s": 0.0, "running": {}, "model": {}, "optimizer": {}}
@@ -318,7 +356,7 @@ def test_a_rare_reward_is_taught_whole(recordings: Recordings) -> None:
 
 def test_a_run_keeps_its_unit_of_rewards(recorded: Path, recordings: Recordings) -> None:
     """Checkpoints from before hold the mean; what goes on from one is taught in that unit."""
-    old = Recordings(Dataset.open(recorded), recordings.autoencoder, RECIPE, None, 0.5)
+    old = Recordings(Dataset.open(recorded), recordings.autoencoder, None, 0.5)
     assert old.reward_scale == 0.5 and float(old.episodes[0]["reward"].max()) == 2.0
 
 
@@ -360,7 +398,7 @@ def test_a_world_is_trained_in_any_thread_and_leaves_torch_as_it_was(recorded: P
     def work() -> None:
         try:
             with torch.inference_mode():
-                train_world(recorded, out=tmp_path / "r", steps=count, recipe=replace(RECIPE, width=np.int64(32)))
+                train_world(recorded, out=tmp_path / "r", steps=count, recipe=replace(RECIPE, batch=np.int64(2)))
         except BaseException as error:
             errors.append(error)
 

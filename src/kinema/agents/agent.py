@@ -16,6 +16,7 @@ from kinema.envs.spaces import Spec, batch_from_learner
 from kinema.errors import MediaError, OutputError
 from kinema.playground.tasks import Task
 from kinema.scene.scene import Scene
+from kinema.types import parse_json
 
 FORMAT = 1
 
@@ -83,7 +84,7 @@ class Agent:
         if not path.exists():
             raise MediaError(f"{folder} holds no agent (agent.json); expected a folder made by kinema agent train")
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = parse_json(path.read_text(encoding="utf-8"))
             goal: dict[str, Any]
             if "env" in about:
                 height, width = about["size"]

@@ -17,17 +17,9 @@ import torch
 from kinema.canvas.canvas import TextCondition
 from kinema.diffusion.seeds import frame_seed
 from kinema.errors import InputError
+from kinema.inference.frame_state import FrameState
 from kinema.inference.keyframes import tracks_of
-from kinema.inference.rollout import (
-    WINDOW,
-    FrameState,
-    predict_action,
-    prefill,
-    split_frames,
-    step,
-    task_condition,
-    termination_prob,
-)
+from kinema.inference.rollout import WINDOW, predict_action, prefill, split_frames, step, task_condition, termination_prob
 from kinema.models.hub import Model
 from kinema.playground.tasks import Task
 from kinema.scene.encoding import decode_reward

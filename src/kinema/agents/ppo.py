@@ -28,8 +28,9 @@ from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
 from kinema.datasets.recorder import PictureObservation, make_env
 from kinema.devices import float32_default, kept_rng
 from kinema.envs.imagined import ImaginedVectorEnv
-from kinema.envs.recorded import RecordedVectorEnv
+from kinema.envs.recorded import RecordedVectorEnv, recorded_model
 from kinema.errors import InputError
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 from kinema.playground.scene_distribution import SceneDistribution, tiny
 from kinema.playground.tasks import Task
@@ -120,7 +121,7 @@ def _task_rooms(
     return task_rooms(imagined, task, settings.seed), starts.steps
 
 
-def _recorded_rooms(inside: Model, settings: PPOConfig, real: bool) -> VecEnv:
+def _recorded_rooms(inside: DiTModel, settings: PPOConfig, real: bool) -> VecEnv:
     """Recorded worlds to learn in, or the environment that they were recorded from."""
     world = inside.config.world or {}
     action, size = world["action"], (int(world["size"][0]), int(world["size"][1]))
@@ -144,7 +145,7 @@ def _recorded_rooms(inside: Model, settings: PPOConfig, real: bool) -> VecEnv:
 def learn(
     task: str | None = None,
     *,
-    inside: Model | None,
+    inside: Model | DiTModel | None,
     settings: PPOConfig | None = None,
     distribution: SceneDistribution | None = None,
     real: bool = False,
@@ -164,7 +165,7 @@ def learn(
 
 def _learn(
     task: str | None,
-    inside: Model | None,
+    inside: Model | DiTModel | None,
     chosen: PPOConfig,
     distribution: SceneDistribution | None,
     real: bool,
@@ -173,7 +174,7 @@ def _learn(
     world = None if inside is None else inside.config.world
     goal: dict[str, Any]
     real_frames = None
-    if inside is not None and world is not None:
+    if isinstance(inside, DiTModel) and world is not None:
         if task is not None:
             raise InputError(
                 f"task {task!r}: {inside.config.name} is a recorded world, which pays what its environment paid"
@@ -188,6 +189,9 @@ def _learn(
         rooms, n_steps = _recorded_rooms(inside, chosen, real), chosen.horizon
         policy, network = "CnnPolicy", None
     else:
+        if isinstance(inside, DiTModel) or (inside is not None and world is not None):
+            recorded_model(inside)
+            raise InputError(f"{inside.config.name} films and is not stepped; an agent learns in a world")
         if task is None:
             name = "the Playground" if inside is None else inside.config.name
             raise InputError(f"{name} is no model of a recorded environment; an agent in it needs a task")

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from kinema.autoencoder.autoencoder import SPACE_FACTOR, Autoencoder, AutoencoderConfig
 from kinema.devices import float32_default, kept_rng
 from kinema.errors import InputError, ModelError, OutputError
+from kinema.types import parse_json
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -60,7 +61,7 @@ def load_autoencoder(
 def read_autoencoder_config(path: Path) -> AutoencoderConfig:
     """The config in `path`; ModelError if it is missing, unreadable, or of another kind of model."""
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
+        data: dict[str, Any] = parse_json(path.read_text())
         if data.pop("format") != FORMAT or data.pop("model") != "codec" or data.pop("space_factor") != SPACE_FACTOR:
             raise ModelError(f"{path} is not an autoencoder of format {FORMAT} with a space factor of {SPACE_FACTOR}")
         return AutoencoderConfig(**data)

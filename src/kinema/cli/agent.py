@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_device, import_from_here, number, seed, whole
+from kinema.cli.options import add_device, import_from_here, model_name, number, seed, whole
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     score.add_argument("--task", help=f"{TASKS} (default: what the agent learned)")
     score.add_argument("--env", help="of a recorded world, for the policy random: its Gymnasium id")
     score.add_argument("--in", dest="where", default=REAL, help="'real' or a model's name or folder (default: real)")
-    score.add_argument("--model", default="kinema-tiny", help="what planner and imitator think with (default: kinema-tiny)")
+    score.add_argument(
+        "--model", type=model_name, default="kinema-tiny", help="what planner and imitator think with (default: kinema-tiny)"
+    )
     add_device(score)
     score.add_argument("--episodes", type=whole, default=200, help="how many (default: 200)")
     score.add_argument("--seconds", type=number, default=10.0, help="time limit of an episode (default: 10)")
@@ -87,7 +89,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 def _policy(arguments: argparse.Namespace) -> Policy:
     """The untrained policy or the trained agent that the command line names."""
     from kinema.agents import Agent, Imitator, Planner, Random, Still
-    from kinema.models.hub import load
+    from kinema.models.hub import load_slot_model
 
     name, task = arguments.agent, arguments.task
     if name not in POLICIES:
@@ -96,7 +98,7 @@ def _policy(arguments: argparse.Namespace) -> Policy:
         raise InputError(f"{name} has learned no task; name one with --task: {TASKS}")
     if name in ("random", "still"):
         return Random(arguments.seed) if name == "random" else Still()
-    model = load(arguments.model, device=arguments.device)
+    model = load_slot_model(arguments.model, device=arguments.device)
     return Planner(model, task, seed=arguments.seed) if name == "planner" else Imitator(model, task)
 
 
@@ -105,7 +107,7 @@ def run_score(arguments: argparse.Namespace) -> int:
     import_from_here()
     from kinema.agents import Agent, Random, score, score_recorded
     from kinema.cli.train import Line
-    from kinema.models.hub import load
+    from kinema.models.hub import load_slot_model
 
     line, policy = Line(), _policy(arguments)
     agent = policy if isinstance(policy, Agent) else None
@@ -120,7 +122,7 @@ def run_score(arguments: argparse.Namespace) -> int:
             policy,
             task,
             episodes=arguments.episodes,
-            inside=None if arguments.where == REAL else load(arguments.where, device=arguments.device),
+            inside=None if arguments.where == REAL else load_slot_model(arguments.where, device=arguments.device),
             duration_s=arguments.seconds,
             seed=arguments.seed,
             show=show,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinema.cli.options import add_device
+from kinema.cli.options import add_device, model_name
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
     report = verbs.add_parser("report", help="a run as one page", description=run_report.__doc__)
     report.add_argument("folder", type=Path, help="of the run")
-    report.add_argument("--model", default=None, help="for the strips, if it is not the run's own name")
+    report.add_argument("--model", type=model_name, default=None, help="for the strips, if it is not the run's own name")
     add_device(report)
     report.add_argument("-o", "--output", type=Path, help="where to write (default: FOLDER/arena.html)")
     report.set_defaults(run=run_report)
@@ -51,7 +51,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _subject(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="kinema-tiny", help=f"{SUBJECTS} (default: kinema-tiny)")
+    parser.add_argument("--model", type=model_name, default="kinema-tiny", help=f"{SUBJECTS} (default: kinema-tiny)")
     add_device(parser)
     parser.add_argument(
         "--tests", nargs="+", default=[], metavar="NAME", help="some of them (default: all; see kinema arena tests)"
@@ -126,7 +126,7 @@ def run_report(arguments: argparse.Namespace) -> int:
     from kinema.evaluation.runner import Run
 
     old = read_cards([arguments.folder])[0]
-    model = open_model(arguments.model or old["subject"], arguments.device)
+    model = open_model(old["subject"] if arguments.model is None else arguments.model, arguments.device)
     run = Run(model, arguments.folder, old["scale"], [row["name"] for row in old["tests"]])
     return _write_page(run, run.card(), arguments.output or arguments.folder / "arena.html")
 

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinema.cli.options import model_name
 from kinema.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser("conform", help="check a server of the Videos API", description=__doc__)
     parser.add_argument("url", help="address of the server, such as http://127.0.0.1:8000; /v1 may be a part of it")
     parser.add_argument("--key", help=f"API key (default: {KEY} of the environment; without one, keys are not checked)")
-    parser.add_argument("--model", help="the model to ask for (default: the server's own)")
+    parser.add_argument("--model", type=model_name, help="the model to ask for (default: the server's own)")
     parser.add_argument(
         "--size", metavar="WxH", help="size of the films, the smaller the cheaper (default: the server's own)"
     )

@@ -18,6 +18,7 @@ import numpy as np
 
 import kinema
 from kinema.media import Clip
+from kinema.models.hub import load_slot_model
 from kinema.scene.geometry import FLOOR, ROOM_HEIGHT
 from kinema.scene.scene import COLORS, HEX, Scene
 
@@ -74,7 +75,7 @@ def make_demo(out: Path, say: Callable[[str], None]) -> Path:
     """Film the four clips and write the page; returns its path."""
     out.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
-    model = kinema.load()
+    model = load_slot_model()
     say(f"{model} loaded in {time.perf_counter() - begun:.1f} s")
     prompt = "a red ball rolls right and hits a blue box"
     first = kinema.generate(prompt, model=model, seconds=4)[0]

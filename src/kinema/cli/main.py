@@ -16,6 +16,7 @@ from kinema.errors import InputError, KinemaError
 
 VERBS = (
     "generate",
+    "direct",
     "change",
     "state",
     "models",

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinema.cli.options import DEVICE_HELP, words
+from kinema.cli.options import DEVICE_HELP, model_name, words
 from kinema.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         ("check", _check, "film two frames, and keep the time and memory that it took"),
     ):
         one = verbs.add_parser(name, help=about, description=about)
-        one.add_argument("name", help="a model's name")
+        one.add_argument("name", type=model_name, help="a model's name")
         if name == "check":
             one.add_argument("--size", default=None, help="WIDTHxHEIGHT in pixels (default: the model's own)")
             one.add_argument("--steps", type=int, default=2, help="steps of the sampler (default: 2)")
@@ -89,14 +89,14 @@ def run(arguments: argparse.Namespace) -> int:
     """List what is installed."""
     from kinema.engines.registry import entries
     from kinema.inference.limits import sizes_of
-    from kinema.models.hub import WEIGHTS, available_models, find, read_config, weights_folder
+    from kinema.models.hub import WEIGHTS, available_models, find, read_slot_config, weights_folder
 
     names, added = available_models(), entries()
     if not names and not added:
         raise InputError(f"no model is installed in {weights_folder()}; set KINEMA_WEIGHTS, or make one: kinema train tiny")
     for name in names:
         folder = find(name)
-        config = read_config(folder)
+        config = read_slot_config(folder)
         megabytes = (folder / WEIGHTS).stat().st_size / 2**20
         trained = ", ".join(f"{key} {config.trained[key]}" for key in ("steps", "minutes", "date") if key in config.trained)
         heights, aspects = ", ".join(map(str, config.heights)), ", ".join(config.aspects)

@@ -43,6 +43,13 @@ def words(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "replace") if any("\udc80" <= c <= "\udcff" for c in text) else text
 
 
+def model_name(text: str) -> str:
+    """The name of a model; a blank one is no wish for the default."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of the model is empty; leave it out for the default")
+    return text
+
+
 def whole(text: str) -> int:
     try:
         return int(text)
@@ -130,6 +137,7 @@ def add_model(
     """steps: the help of --steps."""
     parser.add_argument(
         "--model",
+        type=model_name,
         default=None,
         help="the name of a model (kinema models), a folder or a server's address (default: kinema-tiny)",
     )

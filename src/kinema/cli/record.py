@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 
 from kinema.cli.options import import_from_here, seed, whole
-from kinema.errors import InputError
+from kinema.errors import InputError, excerpt
+from kinema.types import parse_json
 
 MINARI = "minari:"
 
@@ -45,10 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--size {arguments.size!r}: expected WIDTHxHEIGHT, like 64x64")
     size = int(sides[2]), int(sides[1])
     try:
-        options = json.loads(arguments.options)
+        options = parse_json(arguments.options)
         assert isinstance(options, dict)
     except (ValueError, AssertionError):
-        raise InputError(f"--options {arguments.options!r}: expected a JSON object, like '{{\"frameskip\": 4}}'") from None
+        raise InputError(
+            f"--options {excerpt(repr(arguments.options))}: expected a JSON object, like '{{\"frameskip\": 4}}'"
+        ) from None
     out = arguments.output or Path("out") / re.sub(r"[^A-Za-z0-9]+", "-", arguments.env).strip("-").lower()
     line = Line()
     import_from_here()

@@ -163,6 +163,10 @@ SETTINGS = (
         option="max-steps", help="most steps of a plan", parse=whole, default=200, metavar="N", field="max_steps"
     ),
     Setting(
+        option="max-upload", help="largest file that may be sent, in MiB", parse=whole, default=64, metavar="MIB",
+        field="max_upload",
+    ),
+    Setting(
         option="any-prompt", help="also film prompts that name nothing a model knows", flag=True, field="any_prompt"
     ),
     Setting(

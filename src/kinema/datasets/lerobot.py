@@ -41,7 +41,7 @@ from kinema.datasets.dataset_files import (
 )
 from kinema.datasets.pictures import CELL_PX, to_picture
 from kinema.errors import InputError, MediaError
-from kinema.types import Floats, Frame
+from kinema.types import Floats, Frame, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def _name_of(camera: str, cameras: list[str], folder: Path | str) -> str:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return [parse_json(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
 def _read_meta(root: Path, info: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[int, str]]:
@@ -118,7 +118,7 @@ class Dataset:
         if not path.exists():
             raise MediaError(f"{folder} holds no episode dataset (meta/info.json); make one with kinema record")
         try:
-            info = json.loads(path.read_text(encoding="utf-8-sig"))
+            info = parse_json(path.read_text(encoding="utf-8-sig"))
             rows, tasks = _read_meta(root, info)
             features = info["features"]
             cameras = [name for name, feature in features.items() if feature["dtype"] in ("video", "image")]

@@ -12,7 +12,7 @@ from kinema.engines.opening import capabilities_for
 from kinema.engines.protocol import Capabilities, Workflow
 from kinema.engines.registry import ModelEntry, entries, find_entry
 from kinema.errors import InputError, ModelError
-from kinema.models.hub import DEFAULT, available_models, find, read_config
+from kinema.models.hub import DEFAULT, available_models, find, read_slot_config
 
 FRESH_S = 60.0
 """What another server said of its model is asked again after so long."""
@@ -50,7 +50,7 @@ def capabilities_named(name: str) -> Capabilities:
     """What an installed model films, without loading it. ModelError if there is no such model or its folder is not whole."""
     entry = entry_named(name)
     if entry is None:
-        return native_capabilities(read_config(find(name)), name)
+        return native_capabilities(read_slot_config(find(name)), name)
     key = f"{entry.to_toml()}{_changed_at(entry)}"
     with _lock:
         then, known = _known.get(key, (0.0, None))

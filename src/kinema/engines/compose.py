@@ -189,22 +189,34 @@ def _extend(parts: Parts, request: FilmRequest) -> Clip:
         raise InputError(f"{parts.capabilities.model} films on after a clip, not up to one: leave out before")
     size = request.size or (video.frames.shape[2], video.frames.shape[1])
     plan = parts.capabilities.plan(request.seconds, fps, size)
-    edge = video.cut(slice(1)) if request.before else video.cut(slice(-1, None))
     if request.before:
-        frames = parts.capabilities.frames.at_least(plan.wanted_frames + 1)
-        pictures = ((edge, (frames - 1) / plan.fps),)
-        filmed = parts.primitive(
-            replace(request, workflow="keyframes", pictures=pictures, video=None), replace(plan, frames=frames)
-        )
-        backwards = filmed.pick(np.arange(filmed.num_frames)[::-1])
-        new = _going_on(parts, backwards, edge).pick(np.arange(plan.wanted_frames)[::-1])
+        new = _preceding(parts, request, plan, video.cut(slice(1)))
     else:
+        edge = video.cut(slice(-1, None))
         known = edge if not parts.history else replace(video, sound=None, state=None).resample(plan.fps)
         new = _joined(_following(parts, request, plan, known, plan.wanted_frames)).cut(slice(plan.wanted_frames))
     new = new.resample(fps).fit(*plan.wanted_size)
     old = video.fit(*plan.wanted_size)
     joined = _joined([new, old] if request.before else [old, new])
     return _noted(replace(joined, state=None, settings={"extended": plan.wanted_frames / plan.fps}), plan.notes)
+
+
+def _preceding(parts: Parts, request: FilmRequest, plan: FilmPlan, edge: Clip) -> Clip:
+    """The frames that a plan wants, which lead up to a picture, in as many parts as it takes; the part filmed first comes last."""
+    clips, wanted = list[Clip](), plan.wanted_frames
+    while wanted > 0:
+        frames = parts.capabilities.frames.at_least(wanted + 1)
+        one = replace(
+            request, workflow="keyframes", pictures=((edge, (frames - 1) / plan.fps),), video=None, seed=request.seed + len(clips)
+        )  # fmt: skip
+        filmed = parts.primitive(one, replace(plan, frames=frames))
+        backwards = filmed.pick(np.arange(filmed.num_frames)[::-1])
+        after = _going_on(parts, backwards, edge)
+        clips.append(after.cut(slice(wanted)))
+        wanted -= clips[-1].num_frames
+        edge = clips[-1].cut(slice(-1, None))
+    joined = _joined(clips)
+    return joined.pick(np.arange(joined.num_frames)[::-1])
 
 
 def _blend(parts: Parts, request: FilmRequest) -> Clip:

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kinema.errors import OutputError
+from kinema.types import parse_json
 
 
 class Records(Protocol):
     """Small files that outlive the process."""
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file; None if there is none."""
+        """The bytes of a file; None if there is none. StorageError if nobody can tell."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, in place of one of the same name. OutputError if it cannot be written."""
+        """Write a file, in place of one of the same name. OutputError or StorageError if it cannot be written."""
 
 
 class FolderRecords:
@@ -62,7 +63,7 @@ class Ledger:
         self._record: dict[str, Any] = {}
         written = None if records is None else records.read(f"{name}.json")
         with contextlib.suppress(ValueError):
-            record = json.loads(written or b"{}")
+            record = parse_json(written or b"{}")
             self._record = record if isinstance(record, dict) else {}
 
     def of_film(self, index: int) -> Ledger:

@@ -25,13 +25,13 @@ from kinema.engines.protocol import (
 from kinema.engines.registry import find_entry
 from kinema.errors import InputError, SizeError
 from kinema.inference import limits
-from kinema.inference.canvas_io import resolve_film_model
+from kinema.inference.canvas_io import check_named, resolve_model
 from kinema.inference.editing import EDIT_STRENGTH
 from kinema.inference.limits import Size
 from kinema.inference.pipeline import Progress
 from kinema.inference.sampling import SamplingConfig
 from kinema.media import Clip
-from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, weights_folder
+from kinema.models.hub import CONFIG, WEIGHTS, Model, ModelConfig, is_dit_folder, weights_folder
 from kinema.playground import VOCABULARY
 from kinema.playground.vocabulary import article, listing
 from kinema.text.prompt_check import check_limits, check_rewrite, check_words, late_parts, names_something, rewrite
@@ -221,6 +221,7 @@ def engine_for(model: Engine | Model | str | Path | None, *, device: str = AUTO)
     """
     if not (model is None or isinstance(model, Model | str | Path)) and isinstance(model, Engine):
         return model
+    check_named(model)
     if isinstance(model, str | Path) and not is_native(model):
         entry = find_entry(str(model)) or entry_of_source(str(model))
         if entry is not None:
@@ -228,9 +229,10 @@ def engine_for(model: Engine | Model | str | Path | None, *, device: str = AUTO)
             if key not in _opened:
                 _opened[key] = open_engine(entry, device=device)
             return _opened[key]
-    return NativeEngine(resolve_film_model(model, device))
+    return NativeEngine(resolve_model(model, device))
 
 
 def is_native(model: str | Path) -> bool:
     """Whether a name or folder is of a Kinema model."""
-    return any((path / CONFIG).exists() and (path / WEIGHTS).exists() for path in (Path(model), weights_folder() / model))
+    paths = (Path(model), weights_folder() / model)
+    return any((path / CONFIG).exists() and (path / WEIGHTS).exists() and not is_dit_folder(path) for path in paths)

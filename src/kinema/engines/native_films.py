@@ -29,7 +29,7 @@ from kinema.inference.canvas_io import (
     decode_clips,
     encode_prompt,
     padded_size,
-    resolve_film_model,
+    resolve_model,
     unknown_cells,
 )
 from kinema.inference.checkpoint import WindowCheckpoint
@@ -91,7 +91,7 @@ def film_prompts(
     progress: Progress | None = None, watch: OnFrames | None = None, checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:  # fmt: skip
     """Films of several prompts in one pass: `kinema.films` for a Kinema model."""
-    engine, options = resolve_film_model(model), check_options(options)
+    engine, options = resolve_model(model), check_options(options)
     if len(prompts) != len(seeds) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(seeds)} seeds: expected one seed for each, and at least one")
     width, height = limits.check_size(engine.config, size)
@@ -130,7 +130,7 @@ def film_prompt(
     checkpoint: WindowCheckpoint | None = None,
 ) -> list[Clip]:
     """`kinema.generate` for a Kinema model."""
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     given = read_given(engine, image, last, pictures)
     width, height = limits.size_for(engine, given[0].clip, size) if given else limits.check_size(engine.config, size)
     if str(prompt).strip():  # without words the pictures are all that there is
@@ -166,7 +166,7 @@ def film_still(
     strict: bool = False,
 ) -> Clip:
     """`kinema.image` for a Kinema model."""
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     width, height = limits.check_size(engine.config, size)
     canvas = blank_canvas(engine, count=1, frames=1, fps=16.0, height=height, width=width)
     canvas = encode_prompt(engine, canvas, prompt, strict)
@@ -184,7 +184,7 @@ def film_longer(
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """`kinema.extend` for a Kinema model."""
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     given = Clip.of(clip, **limits.reading(engine))
     clip = limits.fit_to_model(engine, given, size)
     more = limits.check_duration(engine.config, seconds, clip.fps, clip.frames.shape[2], clip.frames.shape[1], 1)
@@ -220,7 +220,7 @@ def film_through(
 ) -> Clip:  # fmt: skip
     """`kinema.infill` for a Kinema model."""
     fps = python_values(fps)
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     if not isinstance(pictures, list | tuple) or len(pictures) < 2:
         raise InputError("filling in needs at least two pairs (picture, second), such as a.png@0 b.png@1.5")
     given = read_timed_pictures(engine, pictures)
@@ -240,6 +240,7 @@ def film_through(
     frames = max(known) + 1
     limits.check_duration(engine.config, frames / fps, fps, width, height, 1)
     layout = {"layout": "infill", "at": sorted(known), "size": f"{width}x{height}", "fps": fps, **changes_of(*pairs)}
+    layout |= foreign_note([picture for picture, _ in given], engine)
     return film_between(
         engine, dict(sorted(known.items())), dict(sorted(scenes.items())), frames=frames, fps=fps, prompt=prompt, seed=seed,
         options=options, strict=strict, layout=layout, progress=progress,
@@ -253,7 +254,7 @@ def film_passage(
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """`kinema.blend` for a Kinema model."""
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     given = tuple(Clip.of(one, **limits.reading(engine)) for one in (a, b))
     a = limits.fit_to_model(engine, given[0], size)
     b = given[1].resample(a.fps).fit(a.frames.shape[2], a.frames.shape[1])
@@ -290,7 +291,7 @@ def film_frames_between(
 ) -> Clip:  # fmt: skip
     """`kinema.interpolate` for a Kinema model."""
     fps = python_values(fps)
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     given = Clip.of(clip, **limits.reading(engine))
     if not limits.is_number(fps) or not 0 < fps <= 1000:
         raise InputError(f"{fps!r} frames a second: expected a number above 0, up to 1000")
@@ -301,15 +302,33 @@ def film_frames_between(
             f"from {clip.fps:g} to {fps:g} frames a second: expected a whole multiple, such as {2 * clip.fps:g}"
         )
     frames = (clip.num_frames - 1) * factor + 1
-    limits.check_duration(engine.config, frames / fps, fps, clip.frames.shape[2], clip.frames.shape[1], 1)
-    known = {i * factor: frame for i, frame in enumerate(clip.frames)}
-    scenes = dict(zip(known, scenes_at(clip, range(clip.num_frames)), strict=True))
+    height, width = clip.frames.shape[1:3]
+    limits.check_duration(engine.config, frames / fps, fps, width, height, 1, by_window=True)
     layout = {"layout": "interpolate", "size": clip.size, "fps": fps, **changes_of((given, clip))}
-    made = film_between(
-        engine, known, scenes, frames=frames, fps=clip.fps * factor, prompt=clip.caption, seed=seed, options=options, strict=False,
-        layout=layout, progress=progress,
+    layout |= foreign_note([given], engine)
+    canvas = blank_canvas(engine, count=1, frames=frames, fps=clip.fps * factor, height=height, width=width, video=False)
+    canvas = encode_prompt(engine, canvas, clip.caption, False)
+    own = torch.arange(clip.num_frames) * factor
+    canvas = lay_scenes(canvas, dict(zip(own.tolist(), scenes_at(clip, range(clip.num_frames)), strict=True)))
+    cells = cells_of(engine, clip.frames, *padded_size(engine, height, width))
+    canvas = estimate_state(
+        engine, canvas, check_options(options), [check_seed(seed)], lambda index: cells(index // factor), own
+    )
+
+    def video(index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, is_own = unknown_cells(engine, len(index), height, width), index % factor == 0
+        levels = torch.ones_like(values[..., 0])
+        if is_own.any():
+            values[:, is_own], levels[:, is_own] = cells(index[is_own] // factor), 0.0
+        return values, levels
+
+    made = film_by_window(
+        engine, canvas, video, check_options(options), seed=seed, fps=clip.fps * factor, size=(width, height),
+        prompt=clip.caption, settings=layout, progress=progress, closed=True,
     )  # fmt: skip
-    return replace(made, sound=clip.sound)
+    given_frames = each(clip.frames)
+    shown = (next(given_frames) if i % factor == 0 else frame for i, frame in enumerate(each(made.frames)))
+    return replace(made, frames=held(shown, frames), sound=clip.sound)
 
 
 @float32_default()
@@ -319,7 +338,7 @@ def film_edited(
     progress: Progress | None = None,
 ) -> Clip:  # fmt: skip
     """`kinema.edit` for a Kinema model."""
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     strength = check_strength(strength)
     given = Clip.of(clip, **limits.reading(engine))
     drawn = None if mask is None else Clip.of(mask, first=2, sound=False)
@@ -368,7 +387,7 @@ def perceive_scene(
     options: SamplingConfig | None = None,
 ) -> Scene:
     """`kinema.perceive` for a Kinema model."""
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     clip = Clip.of(clip, **limits.reading(engine), sound=False)
     if clip.state is None and clip.num_frames > 1 and clip.fps > engine.config.fps[1]:
         every = math.ceil(clip.fps / engine.config.fps[1])
@@ -395,7 +414,7 @@ def film_scene(
     """`kinema.render` for a Kinema model."""
     if not isinstance(scene, Scene):
         raise InputError(f"{type(scene).__name__} was given for a state: expected a kinema.Scene")
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     width, height = limits.check_size(engine.config, size)
     slots = engine.config.denoiser.slots
     if scene.num_slots > slots and any(k >= slots for k in scene.entities):

@@ -8,10 +8,13 @@ from pathlib import Path
 from kinema.devices import AUTO
 from kinema.engines.diffusers.engine import DiffusersEngine, capabilities_of, family_for
 from kinema.engines.diffusers.folder import INDEX, MODULAR_INDEX, is_diffusers_folder, read_folder
+from kinema.engines.dit_engine import DiTEngine, dit_capabilities
 from kinema.engines.ledger import Ledger
 from kinema.engines.protocol import Capabilities, Engine
 from kinema.engines.registry import ModelEntry
 from kinema.errors import ModelError
+from kinema.models.dit_model import DiTModelConfig
+from kinema.models.hub import is_dit_folder, read_config
 
 
 def open_engine(entry: ModelEntry, *, device: str = AUTO, ledger: Ledger | None = None) -> Engine:
@@ -33,6 +36,8 @@ def open_engine(entry: ModelEntry, *, device: str = AUTO, ledger: Ledger | None 
         from kinema.engines.upstream import UpstreamEngine
 
         return UpstreamEngine(entry, ledger=ledger)
+    if is_dit_folder(entry.source):
+        return DiTEngine(entry.source, name=entry.name, device=entry.device or device)
     _check_folder(entry)
     return DiffusersEngine(entry, device=device)
 
@@ -43,6 +48,10 @@ def capabilities_for(entry: ModelEntry) -> Capabilities:
         from kinema.engines.upstream import upstream_capabilities
 
         return upstream_capabilities(entry)
+    if is_dit_folder(entry.source):
+        config = read_config(Path(entry.source))
+        assert isinstance(config, DiTModelConfig)
+        return dit_capabilities(config, entry.name, Path(entry.source))
     _check_folder(entry)
     folder = read_folder(Path(entry.source))
     return capabilities_of(entry, folder, family_for(folder))
@@ -53,7 +62,7 @@ def entry_of_source(source: str) -> ModelEntry | None:
     if source.startswith(("http://", "https://")):
         return ModelEntry(name="upstream", source=source)
     path = Path(source)
-    if not is_diffusers_folder(path):
+    if not is_diffusers_folder(path) and not is_dit_folder(path):
         return None
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.resolve().name).lstrip("._-")[:64] or "model"
     return ModelEntry(name=name, source=str(path))
@@ -61,7 +70,7 @@ def entry_of_source(source: str) -> ModelEntry | None:
 
 def _check_folder(entry: ModelEntry) -> None:
     path = Path(entry.source)
-    if not is_diffusers_folder(path):
+    if not is_diffusers_folder(path) and not is_dit_folder(path):
         raise ModelError(
             f"{entry.name}: {entry.source} is no folder with {INDEX} or {MODULAR_INDEX}; fetch it, or add the model anew:"
             f" kinema models add FOLDER --name {entry.name}"

@@ -99,6 +99,8 @@ class ImaginedVectorEnv(WorldVectorEnv):
     Playground rooms. window: frames remembered; fewer are faster. The others as of `PlaygroundEnv` and `WorldVectorEnv`.
     """
 
+    model: Model
+
     def __init__(
         self,
         num_envs: int = 1,

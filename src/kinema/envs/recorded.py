@@ -24,14 +24,12 @@ from safetensors.torch import load_file
 
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Tracks
-from kinema.canvas.patchify import from_cells
-from kinema.devices import AUTO, float32_default
+from kinema.devices import AUTO, float32_default, resolve_device
 from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
 from kinema.errors import InputError, ModelError
-from kinema.inference.canvas_io import resolve_model
-from kinema.models.config import OF_STATES, DenoiserConfig
-from kinema.models.hub import Model, find
+from kinema.models.dit_model import DiTModel
+from kinema.models.hub import Model, find, load
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
 
 STARTS = "starts.safetensors"
@@ -39,38 +37,50 @@ REWIND_FRAMES = 64
 """Frames that can be rewound, beyond those in the model's window."""
 
 
-def starts_of(model: Model) -> Tracks:
+_loaded: dict[tuple[str, torch.device], DiTModel] = {}
+
+
+def recorded_model(model: DiTModel | Model | str | Path, device: str | torch.device = AUTO) -> DiTModel:
+    """The model of a recorded world: itself, or that of a name or folder, loaded once per process.
+
+    ModelError: there is none. InputError: it is one that films.
+    """
+    if isinstance(model, str | Path):
+        key = str(model), resolve_device(device)
+        given = _loaded.get(key) or load(key[0], device=key[1])
+        if isinstance(given, DiTModel):
+            _loaded[key] = given
+    else:
+        given = model
+    if isinstance(given, Model) and given.config.world is not None:
+        raise ModelError(f"{given.source} is a recorded world of an earlier version; train it again: kinema train world")
+    if not isinstance(given, DiTModel) or given.config.world is None:
+        raise InputError(f"{given.config.name} is no model of a recorded world; step into it with kinema.World")
+    return given
+
+
+def starts_of(model: DiTModel) -> Tracks:
     """The recorded beginnings kept beside a model, tracks [N, T, ...] and "task" [N]."""
-    if model.config.world is None:
-        raise InputError(f"{model.config.name} is no model of a recorded world; step into it with kinema.World")
     path = find(model.source) / STARTS
     try:
         tracks = {name: x.float() if name == "video" else x for name, x in load_file(path).items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} cannot be read ({error}); train the world again") from None
-    config = model.config.denoiser
-    if not config.sensors:
+    if "sensors" not in model.config.network.predicted:
         tracks.pop("sensors", None)
-    if config.slots:
-        tracks |= _empty_slots(config, *tracks["reward"].shape[:2])
     return {name: x.to(model.device) for name, x in tracks.items()}
-
-
-def _empty_slots(config: DenoiserConfig, batch: int, frames: int) -> Tracks:
-    """The tracks of slots in which nothing is, which recorded worlds of Kinema 0.2 and before have."""
-    state = torch.zeros(batch, frames, config.slots, config.schema.features)
-    state[..., 0] = -1.0
-    return {"state": state, **{name: torch.zeros(batch, frames, config.schema.vectors[name]) for name in OF_STATES}}
 
 
 class RecordedVectorEnv(WorldVectorEnv):
     """`num_envs` recorded worlds of one model, stepped in one forward pass each frame; arguments as of `WorldVectorEnv`."""
 
+    model: DiTModel
+
     def __init__(
         self,
         num_envs: int = 1,
         *,
-        model: Model | str | Path | None = None,
+        model: DiTModel | Model | str | Path | None = None,
         duration_s: float = 60.0,
         steps: int = 1,
         render_mode: str | None = None,
@@ -78,7 +88,7 @@ class RecordedVectorEnv(WorldVectorEnv):
     ) -> None:
         if model is None:
             raise InputError("no model was given: expected model=, the folder of a world that kinema train world made")
-        model = resolve_model(str(model) if isinstance(model, Path) else model)
+        model = recorded_model(model)
         self._starts = starts_of(model)
         ended = (self._starts["terminated"][..., 0] > 0).any(1).cpu().numpy()
         self._usable = np.flatnonzero(~ended) if (~ended).any() else np.arange(len(ended))
@@ -93,7 +103,7 @@ class RecordedVectorEnv(WorldVectorEnv):
             fps=float(world["fps"]),
             duration_s=duration_s,
             steps=steps,
-            window=model.config.window,
+            window=model.config.frames,
             render_mode=render_mode,
             autoreset_mode=autoreset_mode,
         )
@@ -116,9 +126,8 @@ class RecordedVectorEnv(WorldVectorEnv):
         return self._frame_states[-1].tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.reward_scale
 
     def pixels(self) -> NDArray[np.uint8]:
-        cells = self._frame_states[-1].tracks["video"][:, None].float()
-        shown = to_uint8(self.model.autoencoder.decode(from_cells(cells, self.model.config.denoiser.patch)))
-        return np.ascontiguousarray(shown[:, 0])
+        latents = self._frame_states[-1].tracks["video"][:, None].float()
+        return np.ascontiguousarray(to_uint8(self.model.autoencoder.decode(latents))[:, 0])
 
 
 class RecordedEnv(WorldEnv):
@@ -130,8 +139,8 @@ class RecordedEnv(WorldEnv):
 class RecordedWorld(RecordedVectorEnv):
     """One recorded world to play in: a vector environment of one, with what `kinema play` needs of a `World` besides."""
 
-    def __init__(self, model: Model | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
-        super().__init__(1, model=resolve_model(str(model) if isinstance(model, Path) else model, device))
+    def __init__(self, model: DiTModel | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
+        super().__init__(1, model=recorded_model(model, device))
         self.reset(seed=seed)
 
     def _forget(self) -> None:
@@ -139,8 +148,10 @@ class RecordedWorld(RecordedVectorEnv):
 
     @property
     def past_frames(self) -> int:
-        """Frames that can be rewound."""
-        return max(len(self._frame_states) - self.window - 1, 0)
+        """Frames that can be rewound: to the end of the recorded beginning, or as far as what a frame reads is retained."""
+        whole = self._frame_states[0].time_s == 0
+        read = int(self._starts["reward"].shape[1]) if whole else self.window + 1
+        return max(len(self._frame_states) - read, 0)
 
     @property
     @float32_default()
@@ -210,7 +221,7 @@ class RecordedWorld(RecordedVectorEnv):
 
     @staticmethod
     def open(
-        path: str | Path, *, model: Model | str | Path | None = None, device: str | torch.device = AUTO
+        path: str | Path, *, model: DiTModel | str | Path | None = None, device: str | torch.device = AUTO
     ) -> RecordedWorld:
         """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
         data = read_world_data(Path(path), "dream")

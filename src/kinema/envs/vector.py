@@ -24,7 +24,9 @@ from kinema.diffusion.seeds import frame_seed, row_seeds
 from kinema.envs.window import RenderedEnv, check_count, check_render_mode, check_time_limit
 from kinema.errors import InputError
 from kinema.inference.canvas_io import check_seed
-from kinema.inference.rollout import FrameState, Rollout, prefill, split_frames, task_condition
+from kinema.inference.frame_state import FrameState
+from kinema.inference.rollout import Rollout, split_frames, task_condition
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 
 StepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -56,7 +58,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
     def __init__(
         self,
         num_envs: int,
-        model: Model,
+        model: Model | DiTModel,
         *,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
@@ -199,7 +201,7 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         self._task[rows] = tracks.get("task", torch.zeros(len(index))).long().cpu()
         states = split_frames({name: x for name, x in tracks.items() if name != "task"}, start_s, self.fps)
         states = [replace(state, acted=True) for state in states]
-        return prefill(self.model, states, self._condition(self._task[rows]), window=self.window)
+        return self._prefilled(states, self._condition(self._task[rows]))
 
     def restart(self, which: NDArray[np.bool_]) -> None:
         """Begin some worlds (bool [B]) anew; their past frames are replaced as well. The other worlds go on."""
@@ -221,7 +223,8 @@ class WorldVectorEnv(Rollout, VectorEnv[Any, Any, Any]):
         if not any(parts):
             return None
         width = max(part.states.shape[1] for part in parts if part is not None)
-        states = torch.zeros(len(parts), width, self.model.config.denoiser.text_dim, device=self.model.device)
+        dim = next(part.states.shape[2] for part in parts if part is not None)
+        states = torch.zeros(len(parts), width, dim, device=self.model.device)
         reads = torch.zeros(len(parts), 1, width, dtype=torch.bool, device=self.model.device)
         for row, part in enumerate(parts):
             if part is not None:

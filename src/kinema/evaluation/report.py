@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from kinema.errors import InputError
+from kinema.types import parse_json
 
 COLORS = ("#2f6fde", "#d9534f", "#3a9d5d", "#b07be0", "#e08a1e", "#5bb8c7")
 STYLE = """
@@ -91,13 +91,13 @@ def read_cards(paths: Sequence[Path]) -> list[dict[str, Any]]:
     for path in paths:
         file = path / "arena.json" if path.is_dir() else path
         try:
-            card = json.loads(file.read_text())
+            card = parse_json(file.read_text())
             if not isinstance(card, dict) or "tests" not in card or "subject" not in card:
                 raise InputError(f"{file} is no card of an arena run; expected the arena.json that one writes")
             cards.append(card)
         except OSError:
             raise InputError(f"{file} cannot be read; expected the arena.json of a finished run, or its folder") from None
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise InputError(f"{file} is no card of an arena run: {error}") from None
     return cards
 

@@ -23,6 +23,7 @@ from kinema.evaluation.cases import Case
 from kinema.evaluation.model_under_test import Evaluated, predict
 from kinema.evaluation.task import SCALES, ArenaTask, Result, TaskResult
 from kinema.evaluation.tasks import TASKS
+from kinema.types import parse_json
 
 PASS_TRUTH, PASS_AUTOENCODER = 0.85, 0.6
 """Scores that truth and autoencoder need before a model is scored."""
@@ -63,8 +64,8 @@ class Run:
             return
         for number, line in enumerate(path.read_text().splitlines()):
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
+                row = parse_json(line)
+            except ValueError:
                 continue
             if number == 0 and "subject" in row:
                 if (row["subject"], row["scale"]) != (self.model.name, self.scale):

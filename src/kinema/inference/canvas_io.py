@@ -22,7 +22,7 @@ from kinema.diffusion.seeds import LIMIT
 from kinema.errors import InputError
 from kinema.media import Clip
 from kinema.media.frame_buffer import FrameBuffer, each, held
-from kinema.models.hub import DEFAULT, Model, load
+from kinema.models.hub import DEFAULT, Model, load_slot_model
 from kinema.scene.encoding import decode_scene, encode_camera
 from kinema.scene.geometry import MIDDLE, cell_units
 from kinema.scene.schema import check_playground
@@ -46,24 +46,21 @@ def resolve_model(model: Model | str | Path | None, device: str | torch.device =
         return model
     if model is not None and not isinstance(model, str | Path):
         raise InputError(f"a model that is {type(model).__name__}: expected a kinema.Model, its name or its folder")
+    check_named(model)
     key = str(model or DEFAULT), resolve_device(device)
     if key not in _loaded:
-        loaded = load(key[0], device=key[1])
+        loaded = load_slot_model(key[0], device=key[1])
         check_playground(loaded.config.denoiser.schema, f"clips and worlds of {loaded.config.name}")
         _loaded[key] = loaded
     return _loaded[key]
 
 
-def resolve_film_model(model: Model | str | Path | None, device: str | torch.device = AUTO) -> Model:
-    """`resolve_model` for what films, edits and perceives; InputError for a recorded world, saying what that is for."""
-    loaded = resolve_model(model, device)
-    if loaded.config.world is not None:
-        source, recorded = loaded.source or loaded.config.name, loaded.config.world.get("env") or "a recording"
+def check_named(model: object) -> None:
+    """InputError for a blank text in place of a model's name, which is no wish for the default."""
+    if isinstance(model, str) and not model.strip():
         raise InputError(
-            f"{loaded.config.name} is a world model of {recorded}, not one that films: step into it with kinema play {source}, or"
-            f" train an agent with kinema agent train --inside {source}; to film, name {DEFAULT}"
+            f"the name of the model is empty: expected one that kinema models lists; leave it out for {DEFAULT}"
         )
-    return loaded
 
 
 def encode_frames(model: Model, frames: Frames, height: int, width: int) -> Tensor:

@@ -76,13 +76,19 @@ def film_canvas(
 
 def film_by_window(
     model: Model, canvas: Canvas, video: pipeline.CellsAt, options: SamplingConfig, *, seed: int, fps: float, size: tuple[int, int],
-    prompt: str, settings: dict[str, Any], progress: Progress | None,
+    prompt: str, settings: dict[str, Any], progress: Progress | None, closed: bool = False,
 ) -> Clip:  # fmt: skip
-    """As `film_canvas` with one sample, of whose video no frame is known entirely: a canvas without a video, and what gives the
-    video of some of its frames. However long the film is, only a window of its video is in memory."""
+    """As `film_canvas` with one sample: a canvas without a video, on which the state of known pictures is estimated already, and
+    what gives the video of some of its frames. However long the film is, only a window of its video is in memory."""
     seeds, (width, height) = [check_seed(seed)], size
     units = video_grid(model, height, width)[1] * cell_units(height / model.config.cell_px)
-    canvas = pipeline.plan_state(model, pipeline.propagate_identity(canvas), options, seeds, progress, half_width=units / 2)
+    canvas = pipeline.propagate_identity(canvas)
+    named = [named_objects(prompt, canvas.schema)] if closed else None
+    if named is not None:
+        canvas = pipeline.add_only(model, canvas, named)
+    canvas = pipeline.plan_state(model, canvas, options, seeds, progress, half_width=units / 2)
+    if named is not None:
+        _warn_of_absent(canvas, named[0])
     parts = pipeline.film_windows(model, canvas, video, options, seeds, progress)
     pictures = decode_cells(model, parts, canvas.num_frames, height, width)
     record = {**settings_of(model, options, prompt), **settings, "seed": seed}

@@ -59,15 +59,25 @@ def is_foreign(clip: Clip, model: Model) -> bool:
     return threshold is not None and clip.state is None and picture_error(clip, model) > threshold
 
 
-def foreign_note(given: Sequence[Clip], model: Model) -> dict[str, str]:
-    """For the settings of what is made of clips: what is foreign to the model among them, which is also logged as a warning; empty
-    if nothing is."""
-    foreign = [clip for clip in given if is_foreign(clip, model)]
-    if not foreign:
-        return {}
-    what = "the picture" if foreign[0].num_frames == 1 else "the clip"
+def foreign_among(given: Sequence[Clip], model: Model, *, left_out: bool = False) -> str:
+    """A sentence that says what is foreign to the model among pictures and clips; empty if nothing is. left_out: such pictures are
+    not shown in the film that is made."""
+    foreign = next((clip for clip in given if is_foreign(clip, model)), None)
+    if foreign is None:
+        return ""
+    what = "the picture" if foreign.num_frames == 1 else "the clip"
     kinds = ", ".join(model.config.denoiser.schema.kinds)
-    name = model.config.name
-    note = f"{what} that was given shows nothing that {name} knows ({kinds}); what is made of it will look otherwise"
+    sentence = f"{what} that was given shows nothing that {model.config.name} knows ({kinds})"
+    if left_out:
+        return f"{sentence}; the film is of the words, and does not show it"
+    return f"{sentence}; what is made of it will look otherwise"
+
+
+def foreign_note(given: Sequence[Clip], model: Model, *, left_out: bool = False) -> dict[str, str]:
+    """For the settings of what is made of clips: what is foreign to the model among them (`foreign_among`), which is also logged as
+    a warning, before anything is made; empty if nothing is."""
+    note = foreign_among(given, model, left_out=left_out)
+    if not note:
+        return {}
     log.warning("%s", note)
     return {FOREIGN: note}

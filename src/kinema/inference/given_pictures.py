@@ -14,7 +14,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import encode_frames, padded_size
-from kinema.inference.familiarity import FOREIGN, foreign_note
+from kinema.inference.familiarity import foreign_note, is_foreign
 from kinema.inference.keyframes import lay_scenes, scenes_at
 from kinema.media import AnyClip, Clip
 from kinema.models.hub import Model
@@ -57,14 +57,9 @@ def read_given(
 def without_foreign(model: Model, given: Sequence[GivenPicture]) -> tuple[list[GivenPicture], dict[str, str]]:
     """The pictures without those that are foreign to the model, from which a film of words would only jump away; and for the
     settings, a note of that."""
-    shown, note = [], {}
-    for picture in given:
-        foreign = foreign_note([picture.clip], model)
-        if foreign:
-            note[FOREIGN] = f"{foreign[FOREIGN]}; the film is of the words, and does not show it"
-        else:
-            shown.append(picture)
-    return shown, note
+    shown = [picture for picture in given if not is_foreign(picture.clip, model)]
+    foreign = [picture.clip for picture in given if picture not in shown]
+    return shown, foreign_note(foreign, model, left_out=True)
 
 
 def lay_pictures(

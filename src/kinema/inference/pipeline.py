@@ -70,17 +70,20 @@ def _windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def estimate_state(
-    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], encode: EncodeFrames | None = None
-) -> Canvas:
+    model: Model, canvas: Canvas, options: SamplingConfig, seeds: Sequence[int], encode: EncodeFrames | None = None,
+    frames: Tensor | None = None,
+) -> Canvas:  # fmt: skip
     """Estimate state and setting of the frames whose video is known, and write them to the canvas at level ROUGHLY.
 
     The detection head first finds objects in all these frames. From these detections the denoiser estimates the whole state, window
-    by window. Velocity stays unknown where no neighboring picture shows it. encode: of a canvas without a video, whose whole video
-    is known, so that never all of it is in memory.
+    by window. Velocity stays unknown where no neighboring picture shows it. encode: of a canvas without a video, whose pictures are
+    known at these frames [n] (None: at all), so that never all of them are in memory.
     """
     unread = (_without_speed(canvas.levels["state"], canvas.schema).flatten(2) > ROUGHLY).any(-1).any(0)
     if encode is None:
         unread &= (canvas.levels["video"].flatten(2) == 0).all(-1).all(0)
+    elif frames is not None:
+        unread &= torch.zeros_like(unread).index_fill(0, frames.to(unread.device), True)
     index = unread.nonzero()[:, 0]
     if not len(index):
         return canvas
@@ -392,14 +395,19 @@ def fill_canvas(
     if "video" in canvas.values:
         canvas = propagate_identity(estimate_state(model, canvas, options, seeds))
         if named is not None:
-            joining = joining_texts(canvas, named, ROUGHLY)
-            canvas = _with_texts(model, close_slots(canvas, named, ROUGHLY), joining)
+            canvas = add_only(model, canvas, named)
     canvas = plan_state(model, canvas, options, seeds, progress, checkpoint)
     if "video" not in canvas.values:
         return canvas
     if watch is not None:
         watch(canvas, 0)
     return render_video(model, canvas, options, seeds, progress, watch, checkpoint)
+
+
+def add_only(model: Model, canvas: Canvas, named: Sequence[Named | None]) -> Canvas:
+    """The canvas of known pictures to which the plan may add only the objects that each sample's prompt names [B]."""
+    joining = joining_texts(canvas, named, ROUGHLY)
+    return _with_texts(model, close_slots(canvas, named, ROUGHLY), joining)
 
 
 def _with_texts(model: Model, canvas: Canvas, texts: Sequence[str]) -> Canvas:

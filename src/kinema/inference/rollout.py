@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -26,9 +26,12 @@ from kinema.diffusion.samplers import euler, noise_canvas, schedule
 from kinema.diffusion.seeds import ending_rng
 from kinema.diffusion.shortcut import step_size_of
 from kinema.errors import InputError
+from kinema.inference.dit_rollout import predict_frame, remember
+from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.block import KVCache
 from kinema.models.config import OF_STATES
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 from kinema.scene.encoding import project_for_render
 from kinema.scene.geometry import cell_units
@@ -36,8 +39,6 @@ from kinema.scene.schema import IDENTITY, StateSchema
 
 WINDOW = 32
 """Frames that attention reads from the cache: two seconds at 16 frames a second."""
-
-Pair = tuple[Tensor, Tensor]
 
 
 class HasShortcuts(Protocol):
@@ -58,24 +59,13 @@ class Stepper(Protocol):
     def config(self) -> HasShortcuts: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrameState:
-    """One frame of a world, immutable: its time, its tracks (vectors [B, D]; of models with slots state [B, K, F]), whether its
-    action is known, and its keys and values in every block along time ([N, H, 1, D] each), which exist once the next frame has
-    been predicted."""
-
-    time_s: float
-    tracks: dict[str, Tensor]
-    acted: bool = False
-    kv: tuple[Pair, ...] | None = None
-
-    @property
-    def batch(self) -> int:
-        return len(self.tracks["action"])
-
-
-def task_condition(model: Model, task: str | None, batch: int = 1) -> TextCondition | None:
+def task_condition(model: Model | DiTModel, task: str | None, batch: int = 1) -> TextCondition | None:
     """The text of a task that holds at all times, for so many worlds; None without a task."""
+    if isinstance(model, DiTModel):
+        if not task or not model.config.network.text_dim:
+            return None
+        states, mask = model.encode_texts([task] * batch)
+        return TextCondition(states=states, reads=mask[:, None])
     return model.condition([(task or "", 0.0, 1e9)], torch.zeros(batch, 1, device=model.device))
 
 
@@ -280,7 +270,7 @@ class Rollout(ABC):
     A subclass sets the attributes, gives the seeds, and says how many frames are retained.
     """
 
-    model: Model
+    model: Model | DiTModel
     fps: float
     steps: int
     """Of the sampler, each frame."""
@@ -313,19 +303,25 @@ class Rollout(ABC):
 
     def _predict(self, action: Tensor | None) -> None:
         """Step one frame with encoded actions [B, D], or None where they are unknown."""
-        seeds = self._seeds(self.frame_index)
-        last, new = step(
-            self.model,
-            self._frame_states,
-            action,
-            fps=self.fps,
-            seeds=seeds,
-            steps=self.steps,
-            text=self._text,
-            window=self.window,
-        )
-        self._frame_states[-1:] = [last, new]
+        states, seeds = self._frame_states, self._seeds(self.frame_index)
+        if isinstance(self.model, DiTModel):
+            if action is not None:
+                states[-1] = replace(states[-1], tracks={**states[-1].tracks, "action": action}, acted=True)
+            self._frame_states = [*states, predict_frame(
+                self.model, states, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text, window=self.window
+            )]  # fmt: skip
+        else:
+            last, new = step(
+                self.model, states, action, fps=self.fps, seeds=seeds, steps=self.steps, text=self._text, window=self.window
+            )  # fmt: skip
+            states[-1:] = [last, new]
         self._forget()
+
+    def _prefilled(self, states: Sequence[FrameState], text: TextCondition | None) -> list[FrameState]:
+        """Known frame states, ready to be stepped from."""
+        if isinstance(self.model, DiTModel):
+            return remember(self.model, states, text, fps=self.fps, window=self.window)
+        return prefill(self.model, states, text, window=self.window)
 
     def _terminations(self) -> NDArray[np.bool_]:
         """Which worlds end in this frame [B], drawn with the model's termination probability."""

@@ -22,7 +22,7 @@ from kinema.canvas.canvas import Canvas
 from kinema.devices import float32_default
 from kinema.diffusion.samplers import noise_canvas
 from kinema.errors import InputError
-from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_film_model
+from kinema.inference.canvas_io import blank_canvas, encode_frames, padded_size, resolve_model
 from kinema.inference.limits import fit_size, reading
 from kinema.inference.pipeline import estimate_state
 from kinema.inference.sampling import SamplingConfig
@@ -58,7 +58,7 @@ def surprise(clip: AnyClip, *, model: Model | str | None = None, level: float = 
     """
     if not 0.0 < level <= 1.0:
         raise InputError(f"level {level}: expected above 0, up to 1")
-    engine = resolve_film_model(model)
+    engine = resolve_model(model)
     clip = Clip.of(clip, sound=False, **reading(engine))
     if clip.num_frames <= LEAST:
         raise InputError(f"a clip of {clip.num_frames} frames: expected more than {LEAST}, to see one coming")

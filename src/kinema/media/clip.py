@@ -124,7 +124,8 @@ class Clip:
             InputError: No path, such as an address; first, last or longest is no whole number from 1 on, or both first and last
                 are given.
         """
-        from kinema.media.read import Wanted, read_clip
+        from kinema.media.read import read_clip
+        from kinema.media.wanted import Wanted
 
         if not isinstance(path, str | Path) or not str(path).strip() or (isinstance(path, str) and "://" in path):
             raise InputError(f"{excerpt(repr(path))} was given for a file: expected a path on this machine")

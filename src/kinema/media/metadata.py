@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import logging
 import zlib
 from dataclasses import replace
@@ -23,6 +22,7 @@ from kinema.errors import InputError
 from kinema.media.clip import Clip
 from kinema.media.write import KEY, MOST_PACKED, thumbnails
 from kinema.scene.scene import Scene
+from kinema.types import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ MAX_ZOOM = 64.0
 
 def _dict(text: str | bytes) -> dict[str, Any]:
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
+        data = parse_json(text)
+    except ValueError:
         return {}
     return data if isinstance(data, dict) else {}
 

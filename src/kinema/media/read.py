@@ -8,106 +8,28 @@ decoded. Transparent pixels are put on white.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kinema.errors import InputError, MediaError
+from kinema.errors import MediaError
 from kinema.media.clip import Clip
-from kinema.media.frame_buffer import FrameBuffer, each, held
 from kinema.media.metadata import attach_stored, read_stored
-from kinema.media.soundtrack import read_sound
-from kinema.media.write import CONVERSION, KEY
+from kinema.media.video import first_line, read_film
+from kinema.media.video_part import read_part
+from kinema.media.wanted import ALL, Limits, Wanted
+from kinema.media.write import KEY
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,ogg,flv,asf,m4v,h264,hevc,ivf,y4m,dv,wav,mp3,flac"
 PICTURES = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "ICO", "PCX", "QOI")
 MOVING = ("PNG", "GIF", "WEBP", "AVIF")
 """Pictures whose frames follow one another in time; in other kinds they are pages or previews, of which the first counts."""
-LEAST_SIDE = 128
-"""Pixels of the shorter side below which pictures are not shrunk to save memory."""
-DECODER_BYTES = 96 << 20
-"""Decoder threads hold a frame or more each; there are as many threads as frames of so many bytes, and of cores."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The most that is decoded: pixels of one frame, frames, bytes of all frames together, and bytes of the sound beside them."""
-
-    max_pixels: int = 4096 * 4096
-    max_frames: int = 20_000
-    max_bytes: int = 4 << 30
-    max_sound_bytes: int = 1 << 30
-
-    def check_picture(self, path: Path, width: int, height: int) -> None:
-        if width * height > self.max_pixels:
-            raise MediaError(
-                f"{path} is {width}x{height}, more than {self.max_pixels} pixels a frame; make it smaller first"
-            )
-
-    def check_length(self, path: Path, frames: int, width: int, height: int) -> None:
-        most = min(self.max_frames, self.max_bytes // (3 * width * height))
-        if frames > most:
-            raise MediaError(f"{path} has more than the {most} frames of {width}x{height} that can be read; cut it first")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is wanted of a file; the rest is not kept in memory. Films that Kinema wrote are read whole, with their state, and cut.
-
-    Attributes:
-        first, last: the first or the last so many frames; None: all. One of them at most.
-        longest: the longer side of the pictures in pixels; larger ones are shrunk while they are decoded, unless Kinema wrote them.
-            None: as they are.
-        within: bytes that all frames together may take: larger pictures are shrunk as they are decoded, though not below
-            LEAST_SIDE, unless Kinema wrote them. None: as they are.
-        max_bytes: stop before the frames take more memory than that. None: the limits say what is refused.
-        sound: whether the sound of the frames is wanted.
-    """
-
-    first: int | None = None
-    last: int | None = None
-    longest: int | None = None
-    within: int | None = None
-    max_bytes: int | None = None
-    sound: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("first", "last", "longest", "within", "max_bytes"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
-                raise InputError(f"{name} {str(value)[:40]!r}: expected a whole number, at least 1")
-        if self.first is not None and self.last is not None:
-            raise InputError("first and last frames were given; expected one of the two")
-
-    def size(self, width: int, height: int, count: int = 1) -> tuple[int, int]:
-        """(width, height) of so many pictures of this size as they are wanted."""
-        share = 1.0 if self.longest is None else self.longest / max(width, height)
-        if self.within is not None:
-            fits = (self.within / (3 * width * height * max(count, 1))) ** 0.5
-            share = min(share, max(fits, LEAST_SIDE / min(width, height)))
-        if share >= 1:
-            return width, height
-        return max(round(width * share), 1), max(round(height * share), 1)
-
-    def part(self, count: int) -> slice:
-        """Which of so many frames are wanted."""
-        if self.last is not None:
-            return slice(max(count - self.last, 0), count)
-        return slice(0, count if self.first is None else self.first)
-
-
-ALL = Wanted()
 
 
 def read_clip(path: Path, limits: Limits | None = None, wanted: Wanted = ALL) -> Clip:
@@ -121,8 +43,10 @@ def read_clip(path: Path, limits: Limits | None = None, wanted: Wanted = ALL) ->
         if path.stat().st_size == 0:
             raise MediaError(f"{path} is empty")
         picture = _read_picture(path, limits, wanted)
-        clip = picture if picture is not None else _read_video(path, limits, wanted)
-        return clip.cut(wanted.part(clip.num_frames))
+        if picture is None and wanted.part is not None:
+            return read_part(path, limits, wanted, wanted.part)
+        clip = picture if picture is not None else read_film(path, limits, wanted)
+        return clip.cut(wanted.which(clip.num_frames))
     except PermissionError:
         raise MediaError(f"{path} may not be read: permission denied") from None
     except OSError as error:
@@ -146,7 +70,7 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
                 if stored:
                     wanted = ALL
                 count = getattr(picture, "n_frames", 1) if picture.format in MOVING else 1
-                which = range(count)[wanted.part(count)]
+                which = range(count)[wanted.which(count)]
                 limits.check_length(path, len(which), *wanted.size(*picture.size, len(which)))
                 for index in range(count):
                     picture.seek(index)
@@ -162,8 +86,10 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
         raise MediaError(f"{path} has more than {limits.max_pixels} pixels; make it smaller first") from None
     except Exception as error:  # decoders meet damage with errors of every kind
         if not frames:
-            raise MediaError(f"{path} is a damaged picture ({_line(error)}); open and save it anew") from None
-        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), _line(error))
+            raise MediaError(f"{path} is a damaged picture ({first_line(error)}); open and save it anew") from None
+        log.warning(
+            "%s is damaged after frame %d (%s); going on with what could be read", path, len(frames), first_line(error)
+        )
         settings, stored = {}, {}
     frames = [frame for frame in frames if frame.shape == frames[0].shape]
     if len(frames) == 1 and stored.get("num_frames", 1) == 1:
@@ -173,10 +99,6 @@ def _read_picture(path: Path, limits: Limits, wanted: Wanted) -> Clip | None:
         clip = _animation(path, frames, waits_ms, begin, stored, limits)
     shrunk = wanted.size(width, height, len(which)) != (width, height)
     return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _animation(
@@ -216,186 +138,3 @@ def flattened(picture: Image.Image) -> Frames:
         clear = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
     return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
-
-
-def _read_video(path: Path, limits: Limits, wanted: Wanted) -> Clip:
-    import av
-
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    try:
-        container = av.open(str(path.absolute()), options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or _line(error)
-        raise MediaError(f"{path} is not a video or picture that can be read ({reason}); try converting it to MP4") from None
-    with container:
-        films = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not films:
-            what = "sound but no film" if container.streams.audio else "no pictures"
-            raise MediaError(f"{path} holds {what}; expected a video or a picture")
-        stream = films[0]
-        if stream.codec_context is None:
-            raise MediaError(f"{path} holds a kind of video that is not known here; try converting it to MP4")
-        limits.check_picture(path, stream.codec_context.width, stream.codec_context.height)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = _threads(stream.codec_context.width, stream.codec_context.height)
-        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        tags = {name.lower(): value for name, value in container.metadata.items()}
-        settings, stored = read_stored(tags.get("comment"), tags.get(KEY))
-        if stored:
-            wanted = Wanted(sound=wanted.sound)
-        expected = _expected(container, stream, limits, wanted)
-        frames, times = _decode(path, container, stream, limits, wanted, expected)
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        if not 0 < rate <= 1000:
-            rate = 1 / float(np.clip(np.median(np.diff(times)), 1e-3, 1e3)) if len(times) > 1 else 25.0
-        width, height = stream.codec_context.width, stream.codec_context.height
-    if stored.get("num_frames") == len(frames):
-        clip = Clip(frames=frames, fps=rate)
-    else:
-        clip = _on_even_clock(path, frames, times, rate, limits)
-    if wanted.sound:
-        sound = read_sound(
-            path, options, start_s=min(times), duration_s=clip.duration_s, max_bytes=limits.max_sound_bytes,
-            whole=wanted.first is wanted.last is wanted.max_bytes is None,
-        )  # fmt: skip
-        clip = replace(clip, sound=sound)
-    shrunk = wanted.size(width, height, expected) != (width, height)
-    return attach_stored(replace(clip, source_size=f"{width}x{height}" if shrunk else ""), settings, stored)
-
-
-def _threads(width: int, height: int) -> int:
-    """With how many threads a film is decoded."""
-    return max(min(os.cpu_count() or 1, DECODER_BYTES // (3 * max(width * height, 1))), 1)
-
-
-def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream; with the alpha of WebM, which FFmpeg's own decoders leave out."""
-    import av
-
-    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if decoder is None or stream.metadata.get("alpha_mode") != "1":
-        yield from container.decode(stream)
-        return
-    context: Any = av.CodecContext.create(decoder, "r")
-    for packet in container.demux(stream):
-        yield from context.decode(packet)
-
-
-def _expected(container: Any, stream: Any, limits: Limits, wanted: Wanted) -> int:
-    """About how many frames will be decoded and held, by what the file says; 0: not known."""
-    count = int(stream.frames or 0)
-    if not count and container.duration is not None:
-        count = round(container.duration / 1e6 * float(stream.average_rate or stream.guessed_rate or 0))
-    return max(min(count, limits.max_frames, *(most for most in (wanted.first, wanted.last) if most is not None)), 0)
-
-
-def _decode(
-    path: Path, container: Any, stream: Any, limits: Limits, wanted: Wanted, expected: int
-) -> tuple[Frames, list[float]]:
-    """Frames [T, H, W, 3] and their times in seconds. expected: about how many there are."""
-    import av
-
-    frames = FrameBuffer(expected if wanted.max_bytes is None else 0, wanted.last)
-    times: deque[float] = deque(maxlen=wanted.last)
-    reason, number, stopped = "", 0, False
-    stretch = float(stream.sample_aspect_ratio or 1) or 1.0
-    orientation = _Orientation()
-    try:
-        for frame in _decoded(container, stream):
-            if number == wanted.first:
-                stopped = True
-                break
-            size = wanted.size(max(round(frame.width * stretch), 1), frame.height, expected)
-            pixels = _upright(frame, size, orientation.of(frame))
-            if wanted.max_bytes is not None and number and (number + 1) * pixels.nbytes > wanted.max_bytes:
-                stopped = True
-                break
-            if frames.frame_shape not in (None, pixels.shape):
-                reason = "the size changes"
-                break
-            if number == 0 and wanted.first is wanted.max_bytes is None:
-                limits.check_length(path, expected, pixels.shape[1], pixels.shape[0])
-            limits.check_length(path, min(number + 1, wanted.last or number + 1), pixels.shape[1], pixels.shape[0])
-            frames.append(pixels)
-            times.append(float(frame.time) if frame.time is not None else number / 25)
-            number += 1
-    except av.error.FFmpegError as error:
-        reason = error.strerror or _line(error)
-    except (ValueError, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = _line(error)
-    if not len(frames):
-        raise MediaError(
-            f"{path} has no frame that can be decoded{f' ({reason})' if reason else ''}; it is damaged or cut off"
-        )
-    if not reason and not stopped and wanted.last is None and _missing_s(container, stream, list(times)) > 0:
-        reason = "the rest is missing"
-    if reason:
-        log.warning("%s is damaged after frame %d (%s); going on with what could be read", path, number, reason)
-    return frames.take(), list(times)
-
-
-def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
-    """How many of the seconds that the file promises were not found, beyond what rounding explains; 0 or less: none."""
-    if stream.duration is not None:
-        promised = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:
-        promised = container.duration / 1e6
-    else:
-        return 0.0
-    step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float(1 / (stream.average_rate or 25))
-    return promised - (times[-1] - times[0] + step) - max(1.5 * step, 0.05)
-
-
-class _Orientation:
-    """The display matrices of the frames of one film. Reading `frame.side_data` makes PyAV's frame and its side data refer to each
-    other, so that the frame's surface (12 MB in 4K) stays until Python's garbage collector runs, a hundred frames later. So the
-    matrix is read of the first frame, and again only where the angle differs."""
-
-    def __init__(self) -> None:
-        self._angle: int | None = None
-        self._matrix: NDArray[np.int32] | None = None
-
-    def of(self, frame: Any) -> NDArray[np.int32] | None:
-        """The matrix, 3 x 3 numbers in a row; None if the frame is shown as it is stored."""
-        if frame.rotation != self._angle:
-            stored = frame.side_data.get("DISPLAYMATRIX")
-            self._angle = frame.rotation
-            self._matrix = None if stored is None else np.frombuffer(bytes(stored), np.int32)
-        return self._matrix
-
-
-def _upright(frame: Any, size: tuple[int, int], matrix: NDArray[np.int32] | None) -> Frames:
-    """uint8 [H, W, 3] of a decoded frame at a size (width, height): turned and mirrored as a display matrix says, on white."""
-    if any(part.is_alpha for part in frame.format.components):
-        clear = frame.reformat(*size, "rgba", interpolation=CONVERSION, threads=1).to_ndarray().astype(np.uint16)
-        alpha = clear[..., 3:]
-        pixels = ((clear[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    else:
-        pixels = frame.reformat(*size, "rgb24", interpolation=CONVERSION, threads=1).to_ndarray()
-    return np.ascontiguousarray(pixels if matrix is None else turned(pixels, matrix))
-
-
-def turned(pixels: Frames, matrix: NDArray[np.int32]) -> Frames:
-    """A picture as a display matrix [a, b, u, c, d, v, x, y, w] shows it: a point (x, y) at (a x + c y, b x + d y). Only quarter
-    turns and mirroring are done."""
-    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
-def _on_even_clock(path: Path, frames: Frames, times: list[float], rate: float, limits: Limits) -> Clip:
-    """Variable frame rates are brought onto an even clock at the average rate, each tick showing the latest frame."""
-    order = np.argsort(times, kind="stable")
-    seconds = np.asarray(times)[order] - min(times)
-    steps = np.diff(seconds)
-    if len(frames) < 3 or np.abs(steps - 1 / rate).max() <= 0.25 / rate:
-        in_order = bool((order == np.arange(len(order))).all())
-        return Clip(frames=frames if in_order else held(each(frames, order), len(order)), fps=rate)
-    height, width = frames.shape[1:3]
-    count = max(round((seconds[-1] + float(np.median(steps))) * rate), 1)
-    limits.check_length(path, count, width, height)
-    index = np.maximum(np.searchsorted(seconds, np.arange(count) / rate + 1e-6, side="right") - 1, 0)
-    return Clip(frames=held(each(frames, order[index]), count), fps=rate)

@@ -23,11 +23,14 @@ from torch import Tensor
 from kinema.autoencoder import VideoAutoencoder, fast_dtype, load_autoencoder
 from kinema.canvas.canvas import TextCondition
 from kinema.devices import AUTO, float32_default, kept_rng, resolve_device
-from kinema.errors import ModelError, OutputError
+from kinema.errors import InputError, ModelError, OutputError
 from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
+from kinema.models.dit import DiT
+from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.models.formats import FORMAT, current_config, current_weights
 from kinema.text import TextEncoder, default_encoder
+from kinema.types import parse_json
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DEFAULT = "kinema-tiny"
@@ -94,6 +97,14 @@ class ModelConfig:
     def cell_px(self) -> int:
         """Pixels along one side of a video cell."""
         return self.denoiser.cell_px
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entries as config.json holds them."""
+        return {**asdict(self), "denoiser": self.denoiser.to_dict()}
+
+
+AnyConfig = ModelConfig | DiTModelConfig
+"""Of a model with slots, or of the general network."""
 
 
 class Model:
@@ -162,7 +173,7 @@ def weights_folder() -> Path:
 
 
 def available_models() -> list[str]:
-    """Names of the shipped models: folders with weights and a config that can be read."""
+    """Names of the shipped models with slots: folders with weights and a config that can be read."""
     folder = weights_folder()
     paths = sorted(folder.glob(f"*/{CONFIG}")) if folder.exists() else []
     return [path.parent.name for path in paths if (path.parent / WEIGHTS).exists() and _is_model(path.parent)]
@@ -170,10 +181,17 @@ def available_models() -> list[str]:
 
 def _is_model(folder: Path) -> bool:
     try:
-        read_config(folder)
+        return isinstance(read_config(folder), ModelConfig)
     except (ModelError, OSError):
         return False
-    return True
+
+
+def is_dit_folder(folder: str | Path) -> bool:
+    """Whether a folder holds a model of the general network."""
+    try:
+        return (Path(folder) / WEIGHTS).exists() and "network" in json.loads((Path(folder) / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def find(name: str | Path) -> Path:
@@ -185,9 +203,10 @@ def find(name: str | Path) -> Path:
     raise ModelError(f"no model {str(name)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or one of: {known}")
 
 
-def read_config(folder: Path) -> ModelConfig:
+def read_config(folder: Path) -> AnyConfig:
+    """The config of a model in a folder. ModelError: it is none, or of a format that this version does not read."""
     try:
-        stored = json.loads((folder / CONFIG).read_text())
+        stored = parse_json((folder / CONFIG).read_text())
         data = current_config(stored)
         if data is None:
             later = isinstance(stored["format"], int) and stored["format"] > FORMAT
@@ -195,6 +214,8 @@ def read_config(folder: Path) -> ModelConfig:
             raise ModelError(
                 f"{folder} has format {stored['format']!r}; this version of Kinema reads formats up to {FORMAT}: {mend}"
             )
+        if "network" in data:
+            return DiTModelConfig.from_dict(data)
         data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
         data["fps"] = tuple(data["fps"])
         for name in ("heights", "aspects", "lacks"):
@@ -209,13 +230,21 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelError(f"{folder / CONFIG} is not a model's config: {error}") from None
 
 
+def read_slot_config(folder: Path) -> ModelConfig:
+    """`read_config` of a model with slots. ModelError: it is of the general network."""
+    config = read_config(folder)
+    if isinstance(config, DiTModelConfig):
+        raise ModelError(f"{folder} holds {config.name}, a model without slots")
+    return config
+
+
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The stored weights of a model by today's names, as they are stored (bf16). SafetensorError or OSError: the file is damaged
     or missing."""
     return current_weights(load_file(folder / WEIGHTS))
 
 
-def find_autoencoder(folder: Path, config: ModelConfig) -> Path:
+def find_autoencoder(folder: Path, config: AnyConfig) -> Path:
     """The folder of a model's autoencoder: inside the model's, beside it, or among the shipped ones; the last if there is none."""
     name = config.autoencoder
     folders = (folder / name, folder.parent / name, weights_folder() / name)
@@ -229,7 +258,7 @@ def weights_sha256(folder: Path) -> str:
 
 
 @float32_default()
-def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
+def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model | DiTModel:
     """Load a model with its autoencoder.
 
     Args:
@@ -237,7 +266,7 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
         device: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1" or "mps".
 
     Returns:
-        The model on that device.
+        The model on that device: a `DiTModel` of the general network, else a `Model` with slots.
 
     Raises:
         ModelError: There is no such model, its weights do not fit its config, or its autoencoder is not the one that it was
@@ -248,10 +277,10 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
     folder = find(name)
     config = read_config(folder)
     with kept_rng():
-        denoiser = Denoiser(config.denoiser)
+        network = DiT(config.network) if isinstance(config, DiTModelConfig) else Denoiser(config.denoiser)
     try:
         weights = read_weights(folder)
-        denoiser.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
+        network.load_state_dict({key: value.float() for key, value in weights.items()}, strict=True)
     except (SafetensorError, RuntimeError, OSError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[min(1, len(lines) - 1)] if isinstance(error, RuntimeError) else lines[0]
@@ -266,18 +295,38 @@ def load(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Mo
             f"{folder} was trained with other weights of the autoencoder {config.autoencoder!r} (sha256"
             f" {config.autoencoder_sha256[:12]}...) than those in {autoencoder_folder} ({digest[:12]}...); fetch both again"
         )
-    model = Model(config, denoiser, autoencoder, device=place)
+    model = _assembled(config, network, autoencoder, place)
     model.source = str(name)
     return model
 
 
-def save(folder: Path, config: ModelConfig, weights: dict[str, Tensor], card: str) -> None:
+def load_slot_model(name: str | Path = DEFAULT, *, device: str | torch.device = AUTO) -> Model:
+    """`load` for what needs a model with slots, which has a state. InputError: the model is of the general network."""
+    model = load(name, device=device)
+    if isinstance(model, DiTModel):
+        use = f"kinema play {name}" if model.config.world is not None else f"kinema generate --model {name}"
+        raise InputError(f"{model.config.name} has no state of objects, which this needs; it is for: {use}")
+    if model.config.world is not None:
+        raise ModelError(f"{name} is a recorded world of Kinema 0.2 or before; train it again: kinema train world")
+    return model
+
+
+def _assembled(
+    config: AnyConfig, network: DiT | Denoiser, autoencoder: VideoAutoencoder, device: torch.device
+) -> Model | DiTModel:
+    if isinstance(config, DiTModelConfig) and isinstance(network, DiT):
+        return DiTModel(config, network, autoencoder, device=device)
+    assert isinstance(config, ModelConfig) and isinstance(network, Denoiser)
+    return Model(config, network, autoencoder, device=device)
+
+
+def save(folder: Path, config: AnyConfig, weights: dict[str, Tensor], card: str) -> None:
     """Write config, bf16 weights and card, each by temp file and rename. A config that has no hash of the autoencoder gets that of
     the one that `load` would find, if there is one."""
     autoencoder_folder = find_autoencoder(folder, config)
     if not config.autoencoder_sha256 and (autoencoder_folder / WEIGHTS).exists():
         config = replace(config, autoencoder_sha256=weights_sha256(autoencoder_folder))
-    data = asdict(config) | {"denoiser": config.denoiser.to_dict(), "format": FORMAT}
+    data = {**config.to_dict(), "format": FORMAT}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stored = {key: value.detach().to("cpu", torch.bfloat16).contiguous() for key, value in weights.items()}

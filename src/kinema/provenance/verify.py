@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kinema.media.read import Limits, Wanted, read_clip
+from kinema.media.read import read_clip
+from kinema.media.wanted import Limits, Wanted
 from kinema.provenance.code import ID_BITS
 from kinema.provenance.fingerprint import MOST_COMPARED, Copies, small_copies
 from kinema.provenance.manifest import Manifest, read_manifest

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kinema.errors import InputError
 from kinema.scene.geometry import HALF_HEIGHT, OUTLINE, ROOM_HEIGHT
-from kinema.types import Floats, SmallInts
+from kinema.types import Floats, SmallInts, parse_json
 
 KINDS = tuple(OUTLINE)
 PALETTE = {
@@ -251,8 +251,8 @@ class Scene:
     def from_json(text: str) -> Scene:
         """Make a scene from JSON text. InputError: the text is no state."""
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise InputError(f"not a state file: {error}; expected the JSON that `kinema perceive` writes") from None
         if not isinstance(data, dict):
             raise InputError("not a state file: expected the JSON object that `kinema perceive` writes")

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,7 +51,8 @@ from kinema.server.settings import Settings
 from kinema.server.worlds.manager import WorldManager
 
 STUDIO = Path(__file__).parent / "studio"
-MOST_BODY = 80 << 20
+BESIDE_FILES = 16 << 20
+"""Bytes of a body beside the largest file that may be sent."""
 SWEEP_S = 600.0
 RESTORABLE_S = 7 * 86400.0
 """How long a deleted video can be restored."""
@@ -75,12 +77,24 @@ RESOURCES = (
 """Modules with a `router` each; addresses with a word go before those with an id."""
 
 
+def answer_head(answers: bool = True) -> None:
+    """Let HEAD be answered wherever GET is, with its status and headers; the OpenAPI page lists GET alone."""
+    for resource in RESOURCES:
+        for route in resource.router.routes:
+            if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
+                (route.methods.add if answers else route.methods.discard)("HEAD")
+
+
 class Api(FastAPI):
     """FastAPI whose OpenAPI page has the schemas of bodies too, which dependencies read (`Body.read`)."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            self.openapi_schema = super().openapi()
+            answer_head(False)
+            try:
+                self.openapi_schema = super().openapi()
+            finally:
+                answer_head()
             self.openapi_schema["components"]["schemas"].update(body_schemas())
         return self.openapi_schema
 
@@ -98,13 +112,14 @@ class Edge:
         id, started_at, status = f"req_{secrets.token_hex(10)}", time.perf_counter(), 500
         scope["kinema_request"] = id
         received_bytes = 0
+        most_bytes = (self.services.settings.max_upload << 20) + BESIDE_FILES
 
         async def receive_limited() -> Message:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > MOST_BODY:
-                raise ApiError(413, f"the body has more than {MOST_BODY >> 20} MiB; send less", code="too_large")
+            if received_bytes > most_bytes:
+                raise ApiError(413, f"the body has more than {most_bytes >> 20} MiB; send less", code="too_large")
             return message
 
         async def send_response(message: Message) -> None:
@@ -170,16 +185,18 @@ def create_app(settings: Settings, *, live: int = 8) -> FastAPI:
         description="Films what you describe, and worlds that you can step into. Errors: {error: {message, type, param, code}}.",
     )  # fmt: skip
     app.state.services, app.state.manager = services, manager
+    app.state.most_file_bytes = settings.max_upload << 20
 
+    answer_head()
     for resource in RESOURCES:
         app.include_router(resource.router, dependencies=[Depends(check_query)])
     add_error_handlers(app)
 
-    @app.get("/verify", include_in_schema=False)
+    @app.api_route("/verify", methods=["GET", "HEAD"], include_in_schema=False)
     async def verify_page() -> FileResponse:
         return FileResponse(STUDIO / "verify.html")
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs_page() -> FileResponse:
         return FileResponse(STUDIO / "docs.html")
 

@@ -18,6 +18,7 @@ from kinema.errors import ApiError
 from kinema.media import Clip
 from kinema.server.auth import Auth, Caller
 from kinema.server.billing import Billing, frames_cost
+from kinema.server.jobs.foreign import ForeignNotes
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue, Removed
 from kinema.server.jobs.throughput import ThroughputStats
@@ -63,13 +64,14 @@ class Services:
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
         self.licenses, self.reports = Licenses(self.database, settings.territories), Reports(self.database)
-        self.uploads = Uploads(self.store, self.queue, remote=settings.remote)
+        self.uploads = Uploads(self.store, self.queue, remote=settings.remote, most_bytes=settings.max_upload << 20)
         self.formats = Formats(self.store)
         self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
         self.metrics = Metrics(self.queue, self.throughput, self.store.root)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
         self.anchors = identity_of(settings).anchors
         """Root certificates that this server trusts when it verifies manifests."""
+        self.foreign_notes = ForeignNotes(self.clip)
         self._describe_lock = threading.Lock()
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self.webhook_tests = CapacityLimiter(MOST_TESTS)
@@ -118,8 +120,17 @@ class Services:
         finally:
             self._strangers -= 1
 
+    def whole_clip(self, reference: dict[str, str]) -> Clip:
+        """Load the clip of a resolved reference; 413 for a long film that was uploaded, of which only parts are read."""
+        if "file" in reference and self.store.about(reference["file"]).long:
+            raise ApiError(
+                413, f"{reference['file']} is a long film: cut a part out of it first, by POST /v1/videos/trims, and use that",
+                code="too_long",
+            )  # fmt: skip
+        return self.clip(reference)
+
     def clip(self, reference: dict[str, str]) -> Clip:
-        """Load the clip of a resolved reference."""
+        """Load the clip of a resolved reference, of a long film that was uploaded its first, middle and last frame."""
         if "file" in reference:
             return load_clip(self.store.file(reference["file"]))
         job = self.queue.get(reference["video"], None)
@@ -138,7 +149,7 @@ class Services:
         from kinema import api
 
         with self._describe_lock:
-            clip = self.clip(reference)
+            clip = self.whole_clip(reference)
             scene = clip.state or api.perceive(replace(clip, frames=clip.frames[:SEEN]))
         shown = {slot: float(scene.visible[:, slot].sum() * scene.size[slot]) for slot in scene.entities}
         if not shown:
@@ -149,7 +160,7 @@ class Services:
 
     async def resolve(self, given: Any, caller: Caller) -> Clip:
         """Resolve a reference and load its clip, for worlds."""
-        return await self.run_apart(self.read_reference, given, caller, "start", self.clip)
+        return await self.run_apart(self.read_reference, given, caller, "start", self.whole_clip)
 
     def read_reference(self, given: Any, caller: Caller, param: str, read: Callable[[dict[str, str]], T]) -> T:
         """What `read` makes of a resolved reference; a file that came with it is not kept."""

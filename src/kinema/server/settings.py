@@ -27,6 +27,7 @@ class Settings:
     of the audit log are. threads: of each worker; None: as torch chooses. device: where models compute: "auto", "cpu", "cuda" or
     "mps". aliases: other names for installed models, by which requests may ask for them. any_prompt: whether prompts are filmed
     that name nothing a model knows. max_seconds, max_steps: the longest video and the most steps of a plan that may be asked for.
+    max_upload: the largest file that may be sent, in MiB.
     job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes. stall_s: how long an open
     model may say nothing while it films before it is stopped. models: those that workers film with; none: all. root_path: the path
     below which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
@@ -53,6 +54,7 @@ class Settings:
     any_prompt: bool = False
     max_seconds: float = 600.0
     max_steps: int = 200
+    max_upload: int = 64
     job_timeout_s: float | None = None
     stall_s: float = STALL_S
     models: list[str] = field(default_factory=list)
@@ -69,6 +71,7 @@ class Settings:
         for what, limit in (
             ("seconds", self.max_seconds),
             ("steps", self.max_steps),
+            ("upload", self.max_upload),
             ("job timeout", self.job_timeout_s),
             ("stall", self.stall_s),
         ):

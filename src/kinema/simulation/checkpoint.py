@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from kinema.errors import InputError, ModelError, OutputError
-from kinema.inference.rollout import FrameState
+from kinema.inference.frame_state import FrameState
 from kinema.media.write import replace_file
 from kinema.models.hub import Model
 from kinema.simulation.world_file import METADATA, OF_FRAMES, WorldHeader, header_text, is_torch_format, read_header

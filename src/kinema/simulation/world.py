@@ -25,9 +25,10 @@ from kinema.diffusion.seeds import frame_seed
 from kinema.errors import InputError, SizeError, excerpt
 from kinema.inference import limits
 from kinema.inference.canvas_io import blank_canvas, check_seed, encode_prompt, resolve_model
+from kinema.inference.frame_state import FrameState
 from kinema.inference.keyframes import tracks_of
 from kinema.inference.pipeline import plan_state
-from kinema.inference.rollout import WINDOW, FrameState, Rollout, prefill, render_frames, split_frames, task_condition
+from kinema.inference.rollout import WINDOW, Rollout, prefill, render_frames, split_frames, task_condition
 from kinema.inference.sampling import SamplingConfig, check_options
 from kinema.media import Clip
 from kinema.models.hub import Model, ModelConfig
@@ -159,6 +160,8 @@ class World(Rollout):
         ModelError: There is no such model, or its weights do not fit.
     """
 
+    model: Model
+
     _shown: tuple[FrameState, Frame] | None = None
 
     @float32_default()
@@ -177,10 +180,6 @@ class World(Rollout):
         parser: EditParser = parse,
     ) -> None:
         self.model = resolve_model(model)
-        if self.model.config.world is not None:
-            raise InputError(
-                f"{self.model.config.name} is a recorded world; step into it with kinema.envs.recorded.RecordedWorld"
-            )
         if task is not None:
             check_task(self.model, task)
         if not limits.is_whole(steps) or steps < 1:

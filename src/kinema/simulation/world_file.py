@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from safetensors import SafetensorError, safe_open
 
 from kinema.errors import InputError, ModelError, excerpt
+from kinema.types import parse_json
 
 FORMAT = 3
 METADATA = "kinema"
@@ -118,8 +119,8 @@ def _parse(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if metadata.keys() != {METADATA}:
         raise _refuse(path, f"expected {METADATA!r} and nothing else in its metadata")
     try:
-        entries = json.loads(metadata[METADATA], parse_constant=no_number)
-    except (ValueError, RecursionError) as error:
+        entries = parse_json(metadata[METADATA], parse_constant=no_number)
+    except ValueError as error:
         raise _refuse(path, f"its JSON cannot be read ({excerpt(str(error))})") from None
     if not isinstance(entries, dict):
         raise _refuse(path, "its JSON is no object")

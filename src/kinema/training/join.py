@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kinema.errors import KinemaError, ModelError, OutputError
-from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_config, read_weights, save
+from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_slot_config, read_weights, save
 from kinema.training.command import TrainingParser
 
 LOCAL = ("video_in.", "splatter.", "local_head.", "video_out.", "detection_head.")
@@ -52,7 +52,7 @@ def join(local: Path, rest: Path, out: Path, *, force: bool = False) -> None:
         raise OutputError(f"--out {out} is a file; name a folder")
     if not force and any((out / name).exists() for name in (CONFIG, WEIGHTS, CARD)):
         raise OutputError(f"--out {out} holds a model already; name another folder, or add --force to overwrite it")
-    one, two = read_config(local), read_config(rest)
+    one, two = read_slot_config(local), read_slot_config(rest)
     if one.denoiser != two.denoiser or one.autoencoder != two.autoencoder:
         raise ModelError(
             f"{local} and {rest} are models of different shapes; join trainings that began with the same weights"

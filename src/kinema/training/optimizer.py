@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from kinema.autoencoder import fast_dtype
-from kinema.models.denoiser import Denoiser
-
-if TYPE_CHECKING:
-    from kinema.training.recipes import Recipe
-    from kinema.training.recordings import WorldRecipe
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
@@ -54,11 +49,26 @@ class WeightAverage(AveragedModel, Generic[M]):
         torch._foreach_lerp_(averages, weights, 1.0 - keep)
 
 
+class Rates(Protocol):
+    """What a recipe says of its optimizer: learning rates, weight decay, limit of the gradient, decay of the average."""
+
+    @property
+    def matrix_lr(self) -> float: ...
+    @property
+    def other_lr(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def ema(self) -> float: ...
+
+
 class Optimizer:
     """Two optimizers, one learning-rate factor, gradient clipping and an exponential moving average of the weights."""
 
-    def __init__(self, model: Denoiser, recipe: Recipe | WorldRecipe, *, average_every: int = 10) -> None:
-        """recipe: its rates, weight decay, clip and decay of the average. average_every: `every` of the average."""
+    def __init__(self, model: nn.Module, recipe: Rates, *, average_every: int = 10) -> None:
+        """average_every: `every` of the average."""
         self.model, self.clip = model, recipe.clip
         learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         inside = {id(p) for name, p in learning if name.startswith("blocks.") and p.ndim == 2}

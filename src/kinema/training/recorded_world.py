@@ -1,7 +1,4 @@
-"""A world model of a recorded environment: kinema train world --data DIR.
-
-The network is kinema-tiny's with other widths for actions and sensors; where its weights fit, training begins with them.
-"""
+"""A world model of a recorded environment: kinema train world --data DIR."""
 
 from __future__ import annotations
 
@@ -23,25 +20,21 @@ from kinema.datasets.lerobot import Dataset
 from kinema.datasets.pictures import CELL_PX
 from kinema.devices import float32_default
 from kinema.envs.spaces import width
-from kinema.errors import InputError, ModelError, OutputError
-from kinema.models.config import DenoiserConfig
-from kinema.models.denoiser import Denoiser
-from kinema.models.hub import DEFAULT, Model, ModelConfig, find, read_weights, save, weights_folder
+from kinema.errors import InputError, OutputError
+from kinema.models.dit import SIZES, DiTConfig
+from kinema.models.dit_model import DiTModelConfig
+from kinema.models.hub import save, weights_folder
 from kinema.training import checkpoint
 from kinema.training.autoencoder.fine_tune import fine_tune
-from kinema.training.compiling import can_compile
-from kinema.training.initialize import begin_with
+from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.length import check_minutes, check_steps, worth_compiling
-from kinema.training.loop import TrainingLoop
-from kinema.training.optimizer import Optimizer
-from kinema.training.recordings import SHORTEST, Recordings, WorldRecipe, draw_world_batch, held_back, usable, world_losses
-from kinema.training.seeds import StepDraw, seeded, step_rng
+from kinema.training.recordings import SHORTEST, Recordings, RecordingsLesson, WorldRecipe, held_back, usable
 from kinema.training.world_report import evaluate, save_starts, world_card
-from kinema.types import python_values
+from kinema.types import parse_json, python_values
 
 log = logging.getLogger(__name__)
 
-MINUTES = 10.0
+MINUTES = 60.0
 AUTOENCODER = "codec"
 """The folder, in the run's and in the model's, of a autoencoder that was trained on."""
 RUN = "run.json"
@@ -49,30 +42,31 @@ RUN = "run.json"
 from it."""
 
 
-def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name: str) -> ModelConfig:
+def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name: str) -> DiTModelConfig:
     """What a model of this recording is."""
     about = data.about
-    return ModelConfig(
+    across, depth, heads = SIZES[recipe.size]
+    numbers = {"action": width(about["action"]), **({"sensors": recordings.sensors} if recordings.sensors else {})}
+    return DiTModelConfig(
         name=name,
-        denoiser=DenoiserConfig(
-            width=recipe.width,
-            depth=recipe.depth,
-            heads=recipe.heads,
-            mlp_ratio=4,
-            slots=0,
-            latent_channels=recordings.autoencoder.channels,
-            patch=recipe.patch,
-            text_dim=384,
-            action_width=width(about["action"]),
-            sensors=recordings.sensors,
-            predict_residual=True,
+        network=DiTConfig(
+            width=across,
+            depth=depth,
+            heads=heads,
+            channels=recordings.autoencoder.channels,
+            context=recipe.context,
+            causal=True,
+            time_every=recipe.time_every,
+            text_dim=0 if recordings.text is None else recordings.text[0].shape[-1],
+            known={track: recipe.context * count for track, count in numbers.items()},
+            predicted={"reward": 1, "terminated": 1, **({"sensors": recordings.sensors} if recordings.sensors else {})},
         ),
         autoencoder=AUTOENCODER if recipe.autoencoder_share else recipe.autoencoder,
         height=recordings.size[0],
-        max_side=max(recordings.size),
-        window=recipe.frames - 1,
-        film_window=recipe.frames,
-        fps=(data.fps, data.fps),
+        width=recordings.size[1],
+        fps=data.fps,
+        frames=recipe.window,
+        spread=recipe.spread,
         world={
             **about,
             "size": list(recordings.size),
@@ -85,112 +79,6 @@ def config_for(data: Dataset, recordings: Recordings, recipe: WorldRecipe, name:
     )
 
 
-class WorldTrainer(TrainingLoop):
-    """One run in one folder, until the minutes are spent or the steps are taken, whichever is first; killed at any moment, it
-    goes on from its last checkpoint."""
-
-    smoothing = 0.95
-
-    def __init__(
-        self,
-        recipe: WorldRecipe,
-        config: ModelConfig,
-        recordings: Recordings,
-        out: Path,
-        *,
-        minutes: float | None = None,
-        steps: int | None = None,
-        device: str = "cpu",
-        start: bool = True,
-        data: dict[str, Any] | None = None,
-    ) -> None:
-        """start: with the weights of kinema-tiny where they fit. data: the recording's `Dataset.identity`, kept in checkpoints."""
-        super().__init__(steps=steps, minutes=minutes, warmup=recipe.warmup, cooldown=recipe.cooldown)
-        self.recipe, self.config, self.recordings, self.out, self.data = recipe, config, recordings, out, data
-        self.device = torch.device(device)
-        with seeded(recipe.seed):
-            self.model = Denoiser(config.denoiser).to(self.device)
-        if start:
-            self._start()
-        self.optimizer = Optimizer(self.model, recipe, average_every=5)
-        self.dtype = torch.bfloat16
-        if recipe.compile and can_compile(self.device.type):
-            for block in self.model.blocks:
-                block.compile(dynamic=False)
-        self.autoencoder_s = 0.0
-        """Seconds that its autoencoder was trained on."""
-
-    def _start(self) -> None:
-        try:
-            weights = read_weights(find(DEFAULT))
-        except ModelError:
-            return
-        taken = begin_with(self.model, weights)
-        log.info("begins with %d of %d parts of %s", taken, len(dict(self.model.named_parameters())), DEFAULT)
-
-    def _own(self) -> int:
-        """How many times over the past of this step is the network's own work."""
-        rng = step_rng(self.recipe.seed, self.step, StepDraw.OWN_PAST)
-        if self.done < self.recipe.own_from or rng.random() >= self.recipe.own_share:
-            return 0
-        return int(rng.integers(1, self.recipe.own_most + 1))
-
-    def one_step(self) -> None:
-        part = draw_world_batch(self.recordings, self.recipe, self.step, self.device)
-        for _ in range(self._own()):
-            part = part.with_past(world_losses(self.model, part, self.dtype)[1])
-        parts, _ = world_losses(self.model, part, self.dtype)
-        loss = torch.stack(list(parts.values())).sum()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}; the last checkpoint is in {self.out}")
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step(self.rate())
-        self.step += 1
-        for name, value in parts.items():
-            self.smooth(name, float(value.detach()))
-
-    def run(self, show: Callable[[str], None] | None = None) -> None:
-        """Until the run is done or Ctrl-C, which saves. `show` gets a line after each step."""
-
-        def after_step() -> None:
-            if show is not None:
-                line = "  ".join(f"{name} {value:.4f}" for name, value in self.running.items())
-                show(f"step {self.step}  {line}  {self.elapsed_s / 60:.1f} min, {self.eta_s / 60:.1f} left")
-
-        self.loop(after_step, self.save, self.recipe.save_every_s)
-
-    def save(self) -> None:
-        checkpoint.save_checkpoint(
-            self.out,
-            {
-                **self.state(),
-                "config": json.loads(json.dumps(asdict(self.config))),
-                "recipe": asdict(self.recipe),
-                "minutes": self.minutes,
-                "steps": self.steps,
-                "codec_s": self.autoencoder_s,
-                "data": self.data,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            },
-        )
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same world; InputError where it does not fit."""
-        with checkpoint.fitting(self.out):
-            if DenoiserConfig.from_dict(state["config"]["denoiser"]) != self.config.denoiser:
-                raise InputError(f"{self.out} holds a run of another world or size; name another folder")
-            self.model.load_state_dict(state["model"], strict=True)
-            self.optimizer.load_state_dict(state["optimizer"], state["step"])
-            self.go_on(state)
-            self.autoencoder_s = float(state.get("codec_s", 0.0))
-
-    def finished(self) -> Model:
-        """The averaged weights as a model."""
-        denoiser = self.optimizer.average.averaged()
-        return Model(self.config, denoiser, self.recordings.autoencoder, device=str(self.device))
-
-
 def _stretch(data: Dataset, frames: int) -> int:
     """How long stretches are: as wished, or shorter where most episodes are."""
     lengths = sorted(int(data.rows[number]["length"]) for number in usable(data))
@@ -200,7 +88,7 @@ def _stretch(data: Dataset, frames: int) -> int:
         log.warning("%d episodes of fewer than %d frames are left out", len(data) - len(lengths), SHORTEST)
     usual = lengths[len(lengths) // 2]
     if usual < frames:
-        log.info("episodes are short: the world remembers %d frames", usual - 1)
+        log.info("episodes are short: training takes %d frames at a time", usual)
     return min(frames, usual)
 
 
@@ -237,7 +125,7 @@ def _begun(out: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        begun = json.loads(path.read_text(encoding="utf-8"))
+        begun = parse_json(path.read_text(encoding="utf-8"))
         return {name: begun[name] for name in ("minutes", "steps", "data")}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} cannot be read; begin a new run in another --out") from None
@@ -286,7 +174,7 @@ def train_world(
     """Train a world model of a dataset; returns the folder of the finished model, `out`/world.
 
     minutes: of the autoencoder's and the world's training together. steps: of the world's; the autoencoder takes as many
-    besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, 10 minutes, or what a
+    besides as give it the recipe's share of all. With both, whichever is first ends each. With neither, an hour, or what a
     resumed run was given. resume: go on from whichever stage the run in `out` has reached. camera: of a dataset with several.
 
     InputError: a length that is none, a dataset that cannot be used or is not the one that the run began with, a checkpoint that is
@@ -297,8 +185,6 @@ def train_world(
     check_minutes(minutes)
     check_steps(steps)
     minutes, steps = None if minutes is None else float(minutes), None if steps is None else int(steps)
-    if wish.frames < 3:
-        raise InputError(f"stretches of {wish.frames} frames: expected 3 or more")
     given = Dataset.open(data, camera=camera)
     dataset = given.fitted()
     if dataset.size != given.size:
@@ -352,17 +238,16 @@ def _train(
     if state is not None:
         with checkpoint.fitting(out):
             scale = float(state["config"]["world"]["reward_scale"])
-    recordings = Recordings(dataset, autoencoder, wish, reading, scale)
+    recordings = Recordings(dataset, autoencoder, reading, scale)
     config = config_for(dataset, recordings, wish, _name_of(dataset))
     left = minutes * (1 - share) if minutes is not None else None
-    trainer = WorldTrainer(
-        wish, config, recordings, out, minutes=left, steps=steps, device=device, start=state is None, data=dataset.identity()
-    )
+    lesson = RecordingsLesson(recordings, wish)
+    trainer = DiTTrainer(wish, config, lesson, out, minutes=left, steps=steps, device=device, data=dataset.identity())
     if state is not None:
         trainer.load(state)
     trainer.autoencoder_s += autoencoder_s
     trainer.run(show)
-    figures, picture = evaluate(trainer.finished(), recordings, wish)
+    figures, picture = evaluate(trainer.finished(autoencoder), recordings)
     trained = {
         "recipe": "world",
         "data": str(dataset.folder),
@@ -376,6 +261,6 @@ def _train(
     if wish.autoencoder_share:
         save_autoencoder(autoencoder, folder / AUTOENCODER)
     save(folder, done, trainer.optimizer.average.module.state_dict(), world_card(done, figures, dataset.total_frames))
-    save_starts(folder, recordings, wish)
+    save_starts(folder, recordings, wish.seed)
     picture.save(out / "rollout.png")
     return folder

@@ -1,11 +1,11 @@
 """Recordings as batches for a world model: what a training row shows, and what is asked of it.
 
-Each row is a stretch of an episode twice: once as the past, known, and once as what follows, unknown. Every unknown frame reads the
-past before it and itself, which is just what a step of live mode does, so every frame of a stretch teaches. The past is a
-little noisy, and often it is what the network itself made of the true one, once or several times over (as in scheduled sampling,
-Bengio et al. 2015), so that a rollout's own errors are nothing new.
+Each row is a stretch of an episode. Every frame of it is asked for, noised to a level of its own, with the true frames before it as
+channels and the actions that were taken at them. What is predicted is the change from the frame before. The past is a little noisy,
+and from a part of the run on it is often what the network itself made of the true past, several times over (as in scheduled
+sampling, Bengio et al. 2015), so that a rollout's own errors are nothing new.
 
-Axes: B rows, T frames, h x w cells, P numbers per cell, D numbers of a vector track.
+Axes: B rows, T frames that are asked for, K frames of context before each, C channels, h x w latents, D numbers of a vector track.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinema.autoencoder import VideoAutoencoder
-from kinema.canvas.canvas import Canvas, TextCondition
-from kinema.canvas.patchify import to_cells
 from kinema.datasets.lerobot import Dataset
-from kinema.diffusion.losses import edm_weight, noised
+from kinema.diffusion.flow import draw_levels, noise_to, squared_error
 from kinema.errors import InputError
-from kinema.models.denoiser import CLOSED, Denoiser, DenoiserInput, cleaned
-from kinema.scene.geometry import cell_units
+from kinema.models.dit import SIZES, DiTInput
 from kinema.text import default_encoder
+from kinema.training.dit_trainer import DiTRecipe, Estimator
+from kinema.training.seeds import StepDraw, step_rng
 
 MOVED = 0.25
 """Change of a latent from one frame to the next above which its cell counts as changed."""
@@ -44,36 +43,37 @@ VECTOR_WEIGHTS = {"reward": 1.0, "terminated": 1.0, "sensors": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldRecipe:
-    """frames: of a stretch, also how many the world remembers. The others are the network's and the optimizer's."""
+class WorldRecipe(DiTRecipe):
+    """How a recorded world is trained. size: of the network, by its usual name. frames: that a row asks for."""
 
-    frames: int = 10
-    batch: int = 8
-    depth: int = 8
-    width: int = 192
-    heads: int = 4
-    matrix_lr: float = 3e-3
-    other_lr: float = 1.5e-3
-    weight_decay: float = 0.01
-    warmup: int = 50
-    cooldown: float = 0.4
-    ema: float = 0.995
-    clip: float = 1.0
-    noise: float = 0.12
+    size: str = "XXS"
+    context: int = 4
+    """Frames before each frame that are read with it."""
+    time_every: int = 3
+    """Each so-many-th block attends along time besides, to frames further back; 0: none does."""
+    window: int = 32
+    """Frames that attention along time reads in a rollout."""
+    frames: int = 8
+    batch: int = 6
+    noise: float = 0.1
     """The most that the past is disturbed by."""
     own_share: float = 0.5
     """Share of the steps, from `own_from` (a share of the run) on, in which the past is the network's own work; before that it is
     mush, and teaches mush."""
-    own_from: float = 0.5
-    own_most: int = 2
-    """How many times over, at most."""
-    compile: bool = True
-    seed: int = 0
+    own_from: float = 0.35
+    own_most: int = 8
+    """How many times over, at most; few times are the most usual."""
+    spread: float = 0.4
+    """Of the change from one frame to the next, in units of the latents; it is what noise is scaled to."""
     autoencoder: str = "codec-8x8"
-    autoencoder_share: float = 0.2
+    autoencoder_share: float = 0.1
     """Share of the time in which this autoencoder is trained on over the recording's pictures; with 0 it is kept."""
-    save_every_s: float = 60.0
-    patch: int = 2
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
+        if self.context < 1 or self.frames < 1:
+            raise InputError(f"{self.frames} frames with {self.context} before each: expected at least 1 of both")
 
 
 def usable(data: Dataset) -> list[int]:
@@ -103,7 +103,6 @@ class Recordings:
         self,
         data: Dataset,
         autoencoder: VideoAutoencoder,
-        recipe: WorldRecipe,
         show: Callable[[int, int], None] | None,
         reward_scale: float | None = None,
     ) -> None:
@@ -119,7 +118,7 @@ class Recordings:
         for number, which in enumerate(numbers):
             one = data.episode(which)
             parts = [autoencoder.encode_frames(one.frames[i : i + 64]) for i in range(0, len(one.frames), 64)]
-            video = to_cells(torch.cat(parts)[None].float(), recipe.patch)[0]
+            video = torch.cat(parts)
             if number >= len(numbers) - max(held_back(len(numbers)), 1):
                 self.shown.append(one.frames[:: max(1, len(one.frames) // 24)])
             rewards.append(one.reward)
@@ -146,10 +145,11 @@ class Recordings:
             one_episode["sensors"] = scaled.float().clamp(-5, 5)
         self.num_held_back = held_back(len(numbers))
         self.tasks = sorted(set(self.names))
-        self.text: TextCondition | None = None
+        self.text: tuple[Tensor, Tensor] | None = None
+        """Of each task: states [tasks, L, 384] and which of them are text."""
         if any(self.tasks):
             states, mask = default_encoder().encode(self.tasks, max_tokens=MAX_TOKENS)
-            self.text = TextCondition(states=torch.from_numpy(states), reads=torch.from_numpy(mask))
+            self.text = torch.from_numpy(states), torch.from_numpy(mask)
         self.size = (height, across)
         self.sensors = every.shape[1]
 
@@ -175,110 +175,134 @@ class Recordings:
         return max(len(self.episodes[i]["reward"]) for i in self._share(held_back=held_back))
 
     def sample_windows(
-        self, rng: np.random.Generator, count: int, frames: int, *, held_back: bool = False
+        self, rng: np.random.Generator, count: int, frames: int, before: int, *, held_back: bool = False
     ) -> dict[str, Tensor]:
-        """Tracks [B, T, ...] from anywhere in the episodes, and "task" [B]; those too short are left out."""
+        """Tracks [B, before + T, ...] from anywhere in the episodes, and "task" [B]. Where fewer than `before` frames come
+        before, the first one is repeated, with no action. Episodes shorter than `frames` are left out."""
         share = self._share(held_back=held_back)
         lengths = np.array([len(self.episodes[i]["reward"]) for i in share])
-        room = np.maximum(lengths - frames + 1, 0)
-        if not room.any():
+        starts = np.maximum(lengths - frames + 1, 0)
+        if not starts.any():
             raise InputError(f"no episode has {frames} frames; record longer ones, or train with fewer frames")
-        which = rng.choice(len(room), count, p=room / room.sum())
-        begins = (rng.random(count) * room[which]).astype(np.int64)
-        names = ("video", "action", "reward", "terminated", "sensors")
-        rows = [
-            {name: self.episodes[share[i]][name][b : b + frames] for name in names}
-            for i, b in zip(which, begins, strict=True)
-        ]
-        tracks = {name: torch.stack([row[name] for row in rows]).float() for name in names}
+        which = rng.choice(len(starts), count, p=starts / starts.sum())
+        begins = (rng.random(count) * starts[which]).astype(np.int64)
+        rows = [self._window(share[i], int(begin) - before, before + frames) for i, begin in zip(which, begins, strict=True)]
+        tracks = {name: torch.stack([row[name] for row in rows]).float() for name in rows[0]}
         tracks["task"] = torch.tensor([self.tasks.index(self.names[share[i]]) for i in which])
         return tracks
 
+    def _window(self, episode: int, begin: int, frames: int) -> dict[str, Tensor]:
+        index = torch.arange(begin, begin + frames)
+        row = {name: x[index.clamp_min(0)] for name, x in self.episodes[episode].items()}
+        row["action"] = torch.where((index < 0)[:, None], torch.zeros_like(row["action"]), row["action"])
+        return row
 
-def canvas_tracks(tracks: dict[str, Tensor], sensors: int) -> dict[str, Tensor]:
-    """Those of a recording's tracks that stand on a canvas: sensors only where there are any."""
-    names = ("video", "action", "reward", "terminated", *(["sensors"] if sensors else []))
-    return {name: tracks[name] for name in names}
+
+def contexts(x: Tensor, before: int) -> Tensor:
+    """Of frames [B, K + T, ...] those before each of the last T, oldest first: [B, T, K, ...]."""
+    return x[:, :-1].unfold(1, before, 1).movedim(-1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldBatch:
-    """The clean tracks with their levels, unit noise for each, and who reads whom (`DenoiserInput`)."""
+    """Tracks [B, K + T, ...], levels [B, T], unit noise of the T frames, and text."""
 
-    clean: Canvas
-    noise: dict[str, Tensor]
-    time_bias: Tensor
-    previous_index: Tensor
+    tracks: dict[str, Tensor]
+    level: Tensor
+    noise: Tensor
+    past: Tensor
+    """[B, K + T, C, h, w] as the network is shown it."""
+    time_s: Tensor
+    spread: float
+    text: Tensor | None = None
+    text_mask: Tensor | None = None
+
+    @property
+    def before(self) -> int:
+        return self.past.shape[1] - self.level.shape[1]
+
+    def clean(self) -> Tensor:
+        """The change [B, T, C, h, w] from the frame before as it is shown, in units of the spread."""
+        return (self.tracks["video"][:, self.before :] - self.past[:, self.before - 1 : -1]) / self.spread
+
+    def given(self, level: Tensor) -> DiTInput:
+        """What the network reads, at these levels."""
+        known = ("action", "sensors")
+        return DiTInput(
+            video=noise_to(self.clean(), level, self.noise),
+            level=level,
+            time_s=self.time_s,
+            context=contexts(self.past, self.before),
+            vectors={name: contexts(self.tracks[name], self.before).flatten(2) for name in known if name in self.tracks},
+            text=self.text,
+            text_mask=self.text_mask,
+        )
 
     def with_past(self, made: Tensor) -> WorldBatch:
-        """The same with video cells [B, T - 1, h, w, P] as the past but for its first frame; what follows stays true."""
-        video = self.clean.values["video"]
-        past = torch.cat([video[:, :1], made, video[:, 1 + made.shape[1] :]], 1)
-        return replace(self, clean=self.clean.with_values({"video": past}))
+        """The same with frames [B, T, C, h, w] as the past of those after them; what is asked for stays true."""
+        return replace(self, past=torch.cat([self.past[:, : self.before], made], 1))
 
 
 def draw_world_batch(recordings: Recordings, recipe: WorldRecipe, step: int, device: torch.device) -> WorldBatch:
     """The batch of one step, a function of (seed, step) alone."""
     rng = np.random.default_rng((recipe.seed, step))
-    t, b = recipe.frames, recipe.batch
-    drawn = recordings.sample_windows(rng, b, t)
-    once = canvas_tracks(drawn, recordings.sensors)
-    values = {name: torch.cat([x, x[:, 1:]], 1).to(device) for name, x in once.items()}
-    rough = torch.from_numpy(np.where(rng.random(b) < 0.3, 0.0, rng.uniform(0, recipe.noise, b)).astype(np.float32))
-    ahead = np.where(rng.random((b, t - 1)) < 0.75, 1.0, rng.uniform(0.1, 1.0, (b, t - 1))).astype(np.float32)
-    per_frame = torch.cat([rough[:, None].expand(b, t), torch.from_numpy(ahead)], 1).to(device)
-    known = torch.cat([torch.zeros(b, t), torch.from_numpy(ahead)], 1).to(device)
-    h, w = values["video"].shape[2:4]
-    levels = {name: known.clone() for name in values if name != "video"}
-    levels["video"] = per_frame[..., None, None].expand(-1, -1, h, w).contiguous()
-    levels["action"][:, t:] = 1.0
-    index = torch.arange(t)
-    when = torch.cat([index, index[1:]])
-    past = torch.cat([torch.ones(t, dtype=torch.bool), torch.zeros(t - 1, dtype=torch.bool)])
-    reads = past[None, :] & ((when[None, :] < when[:, None]) | (past[:, None] & (when[None, :] == when[:, None])))
-    reads |= torch.eye(2 * t - 1, dtype=torch.bool)
-    text = None
-    if recordings.text is not None:
-        states, mask = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]]
-        heard = torch.from_numpy(rng.random(b) > 0.1)
-        text = TextCondition(
-            states=states.to(device),
-            reads=(mask & heard[:, None])[:, None].expand(-1, 2 * t - 1, -1).contiguous().to(device),
-        )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    noise = {name: torch.randn(x.shape, generator=generator).to(device) for name, x in values.items()}
+    b, t = recipe.batch, recipe.frames
+    tracks = recordings.sample_windows(rng, b, t, recipe.context)
+    task = tracks.pop("task")
+    if not recordings.sensors:
+        del tracks["sensors"]
+    video = tracks["video"]
+    rough = torch.rand(b, 1, 1, 1, 1, generator=generator) * recipe.noise
+    text = mask = None
+    if recordings.text is not None:
+        text, mask = recordings.text[0][task].to(device), recordings.text[1][task].to(device)
     return WorldBatch(
-        clean=Canvas(
-            time_s=(when.float() / recordings.fps).expand(b, -1).to(device),
-            values=values,
-            levels=levels,
-            text=text,
-            cell_units=cell_units(h),
-        ),
-        noise=noise,
-        time_bias=torch.where(reads, 0.0, CLOSED).to(device),
-        previous_index=torch.cat([index, index[1:]]).to(device),
+        tracks={name: x.to(device) for name, x in tracks.items()},
+        level=draw_levels((b, t), generator).to(device),
+        noise=torch.randn(b, t, *video.shape[2:], generator=generator).to(device),
+        past=(video + rough * torch.randn(video.shape, generator=generator)).to(device),
+        time_s=(torch.arange(t) / recordings.fps).expand(b, -1).to(device),
+        spread=recipe.spread,
+        text=text,
+        text_mask=mask,
     )
 
 
-def world_losses(model: Denoiser, batch: WorldBatch, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor]:
-    """Squared error of what follows, by track, and its video cells [B, T - 1, h, w, P] as the network makes them."""
-    noisy, values = noised(batch.clean, batch.noise), batch.clean.values
-    given = DenoiserInput(canvas=noisy, time_bias=batch.time_bias, previous_index=batch.previous_index)
-    clean = cleaned(noisy, model.network(given, dtype))
-    t = (noisy.num_frames + 1) // 2
-    predict_residual, was = values["video"][:, t:], values["video"][:, : t - 1]
-    changed = ((predict_residual - was).abs() > MOVED).any(-1).float()
-    weight = 1 + CHANGED * changed
-    level = noisy.levels["video"][:, t:]
-    error = (
-        (clean["video"][:, t:] - predict_residual).square().mean(-1)
-        * edm_weight(level, 0.4)
-        / edm_weight(torch.ones_like(level), 0.4)
-    )
-    result = {"video": (error * weight).mean() / weight.mean()}
-    for name, share in VECTOR_WEIGHTS.items():
-        if name in values:
-            off = (clean[name][:, t:] - values[name][:, t:]).square()
-            result[name] = share * off.mean()
-    return result, clean["video"][:, t:].detach()
+def with_own_frames(network: Estimator, batch: WorldBatch, times: int) -> WorldBatch:
+    """The batch with a past that is the network's own work in one step from noise, so many times over. Gradients stay on, though
+    none are taken: without them a compiled network would be compiled once more."""
+    for _ in range(times):
+        made = network(batch.given(torch.ones_like(batch.level)))["video"].detach().float()
+        batch = batch.with_past(batch.past[:, batch.before - 1 : -1] + batch.spread * made)
+    return batch
+
+
+def world_losses(network: Estimator, batch: WorldBatch) -> dict[str, Tensor]:
+    """Squared errors of what is asked for, by track; cells of the picture that change weigh more."""
+    made, clean, k = network(batch.given(batch.level)), batch.clean(), batch.before
+    video = batch.tracks["video"]
+    changed = ((video[:, k:] - video[:, k - 1 : -1]).abs() > MOVED).any(2, keepdim=True)
+    losses = {"video": squared_error(made["video"], clean, (1 + CHANGED * changed).expand_as(clean))}
+    for name, weight in VECTOR_WEIGHTS.items():
+        if name in made:
+            losses[name] = weight * squared_error(made[name], batch.tracks[name][:, k:])
+    return losses
+
+
+class RecordingsLesson:
+    """What a world model learns from (`kinema.training.dit_trainer.Lesson`)."""
+
+    def __init__(self, recordings: Recordings, recipe: WorldRecipe) -> None:
+        self.recordings, self.recipe = recordings, recipe
+
+    def own_times(self, step: int, done: float) -> int:
+        """How many times over the past of this step is the network's own work: 0, or 1 to `own_most`, once being the most usual."""
+        rng = step_rng(self.recipe.seed, step, StepDraw.OWN_PAST)
+        if done < self.recipe.own_from or rng.random() >= self.recipe.own_share:
+            return 0
+        return min(int(2 ** rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))), self.recipe.own_most)
+
+    def losses(self, network: Estimator, step: int, done: float, device: torch.device) -> dict[str, Tensor]:
+        batch = draw_world_batch(self.recordings, self.recipe, step, device)
+        return world_losses(network, with_own_frames(network, batch, self.own_times(step, done)))

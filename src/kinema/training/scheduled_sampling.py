@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from kinema.canvas.canvas import TextCondition
-from kinema.inference.rollout import FrameState, Stepper, prefill, split_frames, step
+from kinema.inference.frame_state import FrameState
+from kinema.inference.rollout import Stepper, prefill, split_frames, step
 from kinema.models.denoiser import Denoiser
 from kinema.training.batches import Batch
 

@@ -23,7 +23,7 @@ from kinema.datasets.episode_cache import EpisodeCache
 from kinema.diffusion.losses import crop_losses, losses, still_losses, total
 from kinema.diffusion.shortcut import shortcut_batch
 from kinema.models.denoiser import Denoiser
-from kinema.models.hub import find, read_config, read_weights
+from kinema.models.hub import find, read_slot_config, read_weights
 from kinema.scene.schema import check_playground
 from kinema.training import checkpoint
 from kinema.training.batches import Batch, batch_kind
@@ -253,7 +253,9 @@ class Trainer(TrainingLoop):
 
     def averaged(self) -> Denoiser:
         """A copy of the denoiser that holds the averaged weights."""
-        return self.optimizer.average.averaged()
+        averaged = self.optimizer.average.averaged()
+        assert isinstance(averaged, Denoiser)
+        return averaged
 
     def save(self) -> None:
         """A checkpoint, once the losses so far are known to be numbers."""
@@ -278,7 +280,7 @@ class Trainer(TrainingLoop):
         if self.model.occlusion is not None and not any(name.startswith("occlusion.") for name in weights):
             error = fit_occlusion(self.model.occlusion, self.caches[self.recipe.meeting.name], seed=self.recipe.seed)
             log.info("occlusion from true states: visible shares off by %.3f", error)
-        self.before = int(read_config(folder).trained.get("steps", 0))
+        self.before = int(read_slot_config(folder).trained.get("steps", 0))
         self.loader.counts = dict.fromkeys(KINDS, self.before)
         self.optimizer.average.restart(self.model)
         log.info("begins with %d of %d parameters of %s", taken, len(list(self.model.parameters())), name)

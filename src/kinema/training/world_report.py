@@ -1,6 +1,6 @@
 """What is written beside a recorded world: its figures on held-back episodes, its card, and beginnings to start from.
 
-Axes: B rows, T frames, h x w cells, P numbers per cell.
+Axes: B rows, T frames, K frames of context.
 """
 
 from __future__ import annotations
@@ -17,91 +17,117 @@ from torch import Tensor
 
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import TextCondition
-from kinema.canvas.patchify import from_cells
 from kinema.diffusion.seeds import row_seeds
-from kinema.inference.rollout import prefill, split_frames, step
+from kinema.inference.dit_rollout import predict_frame, remember
+from kinema.inference.frame_state import FrameState
+from kinema.inference.rollout import split_frames
 from kinema.media.contact_sheet import contact_sheet
-from kinema.models.hub import Model, ModelConfig
+from kinema.models.dit_model import DiTModel, DiTModelConfig
 from kinema.statistics import auroc
-from kinema.training.recordings import Recordings, WorldRecipe, canvas_tracks
+from kinema.training.recordings import Recordings
 
-AHEAD = 12
+AHEAD = 64
 """Frames that an evaluation steps ahead, where episodes are that long."""
+SHOWN = (1, 4, 12, 64)
+"""After how many frames errors are measured."""
+CHANGED_PX = 24
+"""Levels of 255 by which a pixel differs from the last known picture where it counts as changed."""
 LEAST_ENDS = 5
-"""Ends below which an evaluation gives no AUROC of termination."""
+"""Frames with an end, or with a reward, below which an evaluation gives no AUROC of them."""
 STARTS = 48
 """Beginnings kept beside the model, for worlds to start from."""
+START_FRAMES = 8
+"""Frames of a beginning."""
 
 
-def evaluate(
-    model: Model, recordings: Recordings, recipe: WorldRecipe, count: int = 16
-) -> tuple[dict[str, float], Image.Image]:
-    """Held-back stretches: the first half known, the rest stepped with the true actions. PSNR of the next picture and of the last,
-    against copying the last known one; and a contact sheet of truth and rollout.
+def roll(
+    model: DiTModel, tracks: dict[str, Tensor], known: int, actions: Tensor, text: TextCondition | None, fps: float
+) -> list[FrameState]:
+    """The frames after the first `known` ones, stepped with actions [B, T, D] of all frames."""
+    first = split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, fps)
+    states = remember(model, [replace(state, acted=True) for state in first], text, fps=fps)
+    for t in range(known, actions.shape[1]):
+        states[-1] = replace(states[-1], tracks={**states[-1].tracks, "action": actions[:, t - 1]}, acted=True)
+        seeds = row_seeds(0, t, len(actions))
+        states.append(predict_frame(model, states, fps=fps, seeds=seeds, text=text))
+    return states[known:]
 
-    "ends" is the number of frames in these stretches in which an episode terminated; "ends_auroc", the AUROC of the predicted
-    termination, is only there where at least LEAST_ENDS frames did and did not: a share of right frames would be near 1 for a
+
+def changed_error(made: NDArray[np.uint8], truth: NDArray[np.uint8], last: NDArray[np.uint8]) -> float:
+    """Root mean squared error, in levels of 255, on the pixels of the true pictures [B, H, W, 3] that differ from the last known
+    ones; nan where none does."""
+    changed = np.abs(truth.astype(int) - last).max(-1) > CHANGED_PX
+    return float(np.sqrt(np.mean((made.astype(float) - truth)[changed] ** 2))) if changed.any() else float("nan")
+
+
+def evaluate(model: DiTModel, recordings: Recordings, count: int = 16) -> tuple[dict[str, float], Image.Image]:
+    """Held-back stretches: some frames known, the rest stepped with the true actions. Errors on changed pixels after some frames,
+    those of copying the last known picture, and the ratio of both; how much larger the error is with the actions of another
+    stretch ("action_following", 1 - error / error with those); and a contact sheet of truth and rollout.
+
+    "ends" is the number of frames in these stretches in which an episode terminated, "rewards" that of frames with a reward; AUROC
+    of either is only there where at least LEAST_ENDS frames had one and did not: a share of right frames would be near 1 for a
     model that never ends anything."""
     rng = np.random.default_rng(12345)
     held = recordings.num_held_back > 0
     longest = recordings.longest(held_back=held)
-    known = min(max(recipe.frames // 2, 1), longest - 1)
+    known = min(START_FRAMES, longest - 1)
     ahead = min(AHEAD, longest - known)
-    drawn = recordings.sample_windows(rng, count, known + ahead, held_back=held)
+    tracks = recordings.sample_windows(rng, count, known + ahead, 0, held_back=held)
+    task = tracks.pop("task")
     text = None
     if recordings.text is not None:
-        states, reads = recordings.text.states[drawn["task"]], recordings.text.reads[drawn["task"]][:, None]
+        states, reads = recordings.text[0][task], recordings.text[1][task][:, None]
         text = TextCondition(states=states.to(model.device), reads=reads.to(model.device))
-    tracks = {name: x.to(model.device) for name, x in canvas_tracks(drawn, recordings.sensors).items()}
-    history = [
-        replace(m, acted=True) for m in split_frames({name: x[:, :known] for name, x in tracks.items()}, 0.0, recordings.fps)
-    ]
-    window = model.config.window
-    history = prefill(model, history, text, window=window)
-    made = []
-    for t in range(ahead):
-        action = tracks["action"][:, known + t - 1]
-        seeds = row_seeds(0, t, count)
-        last, new = step(model, history, action, fps=recordings.fps, seeds=seeds, text=text, window=window)
-        history = [*history[:-1], last, new][-window - 1 :]
-        made.append(new)
-    cells = torch.stack([m.tracks["video"] for m in made], 1)
+    if not recordings.sensors:
+        del tracks["sensors"]
+    tracks = {name: x.to(model.device) for name, x in tracks.items()}
+    made = roll(model, tracks, known, tracks["action"], text, recordings.fps)
+    others = tracks["action"].clone()
+    others[:, known - 1 :] = others.roll(1, 0)[:, known - 1 :]
+    astray = roll(model, tracks, known, others, text, recordings.fps)
 
     def shown(x: Tensor) -> NDArray[np.uint8]:
-        return np.asarray(to_uint8(recordings.autoencoder.decode(from_cells(x.float(), recipe.patch))))
+        parts = [to_uint8(recordings.autoencoder.decode(row[None].float())) for row in x]
+        return np.concatenate(parts)
 
-    truth, predicted = shown(tracks["video"][:, known:]), shown(cells)
-    copy = shown(tracks["video"][:, known - 1 : known]).repeat(ahead, 1)
-
-    def quality(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-        return float(10 * np.log10(255.0**2 / max(float(np.mean((a.astype(float) - b) ** 2)), 1e-3)))
-
-    ended = torch.stack([m.tracks["terminated"][:, 0] for m in made], 1).cpu().numpy()
-    ends = tracks["terminated"][:, known:, 0].cpu().numpy() > 0
-    pictures = torch.cat([recordings.autoencoder.encode_frames(frames) for frames in recordings.shown])
-    back = np.asarray(to_uint8(recordings.autoencoder.decode(pictures[None].float())))[0]
-    figures = {
-        "codec_db": quality(back, np.concatenate(recordings.shown)),
-        "next_db": quality(predicted[:, 0], truth[:, 0]),
-        "next_copy_db": quality(copy[:, 0], truth[:, 0]),
-        f"after_{ahead}_db": quality(predicted[:, -1], truth[:, -1]),
-        f"after_{ahead}_copy_db": quality(copy[:, -1], truth[:, -1]),
-        "reward_error": float(
-            (torch.stack([m.tracks["reward"] for m in made], 1) - tracks["reward"][:, known:]).abs().mean()
-        )
-        * recordings.reward_scale,
-        "ends": float(ends.sum()),
-    }
-    if min(ends.sum(), (~ends).sum()) >= LEAST_ENDS:
-        figures["ends_auroc"] = auroc(ended[ends].tolist(), ended[~ends].tolist())
+    pictures = [shown(torch.stack([state.tracks["video"] for state in rows], 1)) for rows in (made, astray)]
+    truth, last = shown(tracks["video"][:, known:]), shown(tracks["video"][:, known - 1 : known])[:, 0]
+    figures = {"codec_db": _round_trip(recordings)}
+    for after in (one for one in SHOWN if one <= ahead):
+        error, copied = (changed_error(x, truth[:, after - 1], last) for x in (pictures[0][:, after - 1], last))
+        figures |= {f"error_{after}": error, f"copy_{after}": copied, f"ratio_{after}": error / copied}
+    errors_px = [changed_error(x[:, -1], truth[:, -1], last) for x in pictures]
+    figures["action_following"] = 1 - errors_px[0] / errors_px[1]
+    rewards = torch.stack([state.tracks["reward"][:, 0] for state in made], 1)
+    true_rewards = tracks["reward"][:, known:, 0]
+    figures["reward_error"] = float((rewards - true_rewards).abs().mean()) * recordings.reward_scale
+    ended = torch.stack([state.tracks["terminated"][:, 0] for state in made], 1)
+    for name, score, happened in (
+        ("rewards", rewards.abs(), true_rewards != 0),
+        ("ends", ended, tracks["terminated"][:, known:, 0] > 0),
+    ):
+        figures[name] = float(happened.sum())
+        if min(int(happened.sum()), int((~happened).sum())) >= LEAST_ENDS:
+            figures[f"{name}_auroc"] = auroc(score[happened].tolist(), score[~happened].tolist())
     rows, captions = [], []
     for i in range(min(4, count)):
-        rows += [truth[i], predicted[i]]
+        rows += [truth[i, :: max(ahead // 12, 1)], pictures[0][i, :: max(ahead // 12, 1)]]
         captions += [f"recorded, {known} frames were known before these", "imagined with the same actions"]
-    return figures, contact_sheet(rows, captions=captions)
+    return {name: value for name, value in figures.items() if value == value}, contact_sheet(rows, captions=captions)
 
 
-def world_card(config: ModelConfig, figures: dict[str, float], total: int) -> str:
+def _round_trip(recordings: Recordings) -> float:
+    """PSNR in dB of held-back pictures after the autoencoder."""
+    latents = torch.cat([recordings.autoencoder.encode_frames(frames) for frames in recordings.shown])
+    back = np.concatenate(
+        [to_uint8(recordings.autoencoder.decode(part[None].float()))[0] for part in torch.split(latents, 64)]
+    )
+    error = np.mean((back.astype(float) - np.concatenate(recordings.shown)) ** 2)
+    return float(10 * np.log10(255.0**2 / max(float(error), 1e-3)))
+
+
+def world_card(config: DiTModelConfig, figures: dict[str, float], total: int) -> str:
     """The model's README."""
     world = config.world or {}
     lines = [
@@ -119,13 +145,14 @@ def world_card(config: ModelConfig, figures: dict[str, float], total: int) -> st
         "|---|---|",
         *(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in figures.items()),
         "",
-        "It knows what was recorded and nothing else: places, things and rewards that no episode showed will be wrong.",
+        "It knows what was recorded and nothing else: places, things and rewards that no episode showed will be errors_px.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def save_starts(folder: Path, recordings: Recordings, recipe: WorldRecipe) -> None:
+def save_starts(folder: Path, recordings: Recordings, seed: int) -> None:
     """Keep recorded beginnings beside a model, for its worlds to start from."""
-    starts = recordings.sample_windows(np.random.default_rng(recipe.seed), STARTS, recipe.frames)
+    frames = min(START_FRAMES, recordings.longest(held_back=False))
+    starts = recordings.sample_windows(np.random.default_rng(seed), STARTS, frames, 0)
     compact = {name: x.to(torch.bfloat16) if name == "video" else x for name, x in starts.items()}
     save_file({name: x.contiguous() for name, x in compact.items()}, folder / "starts.safetensors")

@@ -7,7 +7,7 @@ import torch
 
 from kinema.models.denoiser import cell_centers
 from kinema.models.objects.detection import NEAR, detection_dim
-from kinema.models.objects.tracking import detect_pictures, initial_state
+from kinema.models.objects.tracking import LINK_UNITS, Detection, detect_pictures, initial_state, track
 from kinema.scene.scene import KINDS
 from kinema.scene.schema import PLAYGROUND
 
@@ -43,6 +43,23 @@ def read(actors: list[Actor], frames: int, **options: float) -> tuple[torch.Tens
 
 def places(state: torch.Tensor) -> torch.Tensor:
     return 5.0 + 2.5 * state[..., PLAYGROUND.slice("position")]
+
+
+def test_what_was_out_of_sight_for_longer_may_come_back_farther_away() -> None:
+    """Up to LINK_UNITS from one picture to the next, and half of it more for each picture without a detection."""
+    nobody: list[Detection] = []
+
+    def seen(x: float) -> list[Detection]:
+        certain = np.log(np.full(3, 0.1)), np.log(np.full(3, 0.1))
+        return [Detection(x=x, y=5.0, kind=certain[0], color=certain[1])]
+
+    def tracks(pictures: list[list[Detection]]) -> int:
+        return len(track(pictures))
+
+    far = LINK_UNITS * 1.9
+    assert tracks([seen(1.0), nobody, nobody, seen(1.0 + far)]) == 1
+    assert tracks([seen(1.0), nobody, seen(1.0 + far)]) == tracks([seen(1.0), seen(1.0 + far)]) == 2
+    assert tracks([seen(1.0), seen(1.0 + 0.9 * LINK_UNITS)]) == 1
 
 
 def test_two_that_pass_each_other_keep_their_slots_and_places() -> None:

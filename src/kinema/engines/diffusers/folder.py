@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 from kinema.engines.licenses import license_named
 from kinema.engines.protocol import License
 from kinema.errors import ModelError
+from kinema.types import parse_json
 
 INDEX, MODULAR_INDEX = "model_index.json", "modular_model_index.json"
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.gguf")
@@ -107,7 +107,7 @@ def _check_component(path: Path, name: str, folder: Path) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}); fetch the model again") from None
     if not isinstance(value, dict):

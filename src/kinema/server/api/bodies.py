@@ -206,7 +206,8 @@ async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) 
         except Exception as error:
             raise ApiError(400, f"the form cannot be read ({type(error).__name__})", code="invalid_form") from None
         try:
-            pairs = [(name, await _value(value)) for name, value in form.multi_items()]
+            most_bytes = getattr(request.app.state, "most_file_bytes", MOST_BYTES)
+            pairs = [(name, await _value(value, most_bytes)) for name, value in form.multi_items()]
         finally:
             await form.close()
         return unbracket(pairs)
@@ -227,11 +228,11 @@ async def raw_body(request: Request, *, most: int = MOST_JSON, files: int = 64) 
     return given
 
 
-async def _value(value: UploadFile | str) -> Any:
+async def _value(value: UploadFile | str, most_bytes: int) -> Any:
     if isinstance(value, str):
         return value
-    if value.size is not None and value.size > MOST_BYTES:
-        raise ApiError(413, f"a file has {value.size >> 20} MiB; {MOST_BYTES >> 20} are allowed", code="too_large")
+    if value.size is not None and value.size > most_bytes:
+        raise ApiError(413, f"a file has {value.size >> 20} MiB; {most_bytes >> 20} are allowed", code="too_large")
     return Sent(name=value.filename or "file", content=await value.read())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy import Row
@@ -56,6 +56,7 @@ def _completed(job: Row[Any]) -> str:
     responses={200: {"content": {"application/zip": {}}, "description": "the films, not compressed again"}},
 )  # fmt: skip
 async def archive(
+    request: Request,
     caller: Reader,
     services: ServicesDep,
     ids: Annotated[list[str], Query(description="ids of completed videos, with commas between or given several times")],
@@ -80,10 +81,14 @@ async def archive(
         return files
 
     headers = {"content-disposition": 'attachment; filename="kinema-videos.zip"', "cache-control": "no-store"}
-    return StreamingResponse(zip_stream(await run_in_threadpool(opened)), media_type="application/zip", headers=headers)
+    films = await run_in_threadpool(opened)
+    if request.method == "HEAD":
+        for _, film in films:
+            film.close()
+        return Response(media_type="application/zip", headers=headers)
+    return StreamingResponse(zip_stream(films), media_type="application/zip", headers=headers)
 
 
-@router.head("/{video_id}/content", include_in_schema=False)
 @router.get(
     "/{video_id}/content", summary="The video itself, in other formats, or pictures of it", response_class=FileResponse,
     responses={200: {"content": CONTENT, "description": "the file of the variant or format"}},

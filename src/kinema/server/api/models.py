@@ -21,7 +21,7 @@ from kinema.engines.registry import ModelEntry
 from kinema.errors import ApiError, InputError
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import CARD, WEIGHTS, find, read_config
+from kinema.models.hub import CARD, WEIGHTS, find, read_slot_config
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
 from kinema.server.api.bodies import Body, Route
@@ -171,7 +171,7 @@ def _open_shown(entry: ModelEntry, most_seconds: float) -> ModelInfo:
 
 def _native_shown(name: str, most_seconds: float) -> ModelInfo:
     folder = find(name)
-    config = read_config(folder)
+    config = read_slot_config(folder)
     card, schema = folder / CARD, config.denoiser.schema
     known = known_words(schema)
     details = ModelDetails(

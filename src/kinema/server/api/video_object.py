@@ -113,8 +113,9 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
     request = job.request
     notes, mark = list(request.get("notes") or []), job.mark
     notes += (job.settings or {}).get("notes", [])
-    if FOREIGN in (job.settings or {}):
-        notes.append(job.settings[FOREIGN])
+    foreign = (job.settings or {}).get(FOREIGN)
+    if foreign and foreign not in notes:  # else it was said when the video was accepted
+        notes.append(foreign)
     if mark is not None and (job.settings or {}).items() >= UNREADABLE.items():
         notes.append("too short or small for an invisible mark that can be read; the manifest alone says who made it")
         mark = None

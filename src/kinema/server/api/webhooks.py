@@ -75,7 +75,7 @@ class NewWebhook(Webhook):
 
 @router.get("", summary="Webhooks")
 async def list_hooks(caller: Reader, services: ServicesDep) -> Listing[Webhook]:
-    rows = await run_in_threadpool(services.webhooks.all, caller.key_id)
+    rows = await run_in_threadpool(services.webhooks.all, caller.sees)
     return Listing(data=[Webhook.model_validate(row) for row in rows])
 
 
@@ -91,14 +91,14 @@ async def make_hook(
 async def rotate_secret(
     caller: Filmer, services: ServicesDep, hook_id: str, given: Annotated[RotateSecret, Depends(RotateSecret.read)]
 ) -> NewWebhook:
-    row = await run_in_threadpool(services.webhooks.rotate, hook_id, caller.key_id, 3600 * given.overlap_hours)
+    row = await run_in_threadpool(services.webhooks.rotate, hook_id, caller.sees, 3600 * given.overlap_hours)
     await run_in_threadpool(services.queue.note, caller.key_id, "webhook.rotated", hook_id)
     return NewWebhook.model_validate(row)
 
 
 @router.post("/{hook_id}/test", summary="Post an event to try it, now and once")
 async def test_hook(caller: Filmer, services: ServicesDep, hook_id: str) -> Delivery:
-    row = await to_thread.run_sync(services.webhooks.test, hook_id, caller.key_id, limiter=services.webhook_tests)
+    row = await to_thread.run_sync(services.webhooks.test, hook_id, caller.sees, limiter=services.webhook_tests)
     return Delivery.of(row)
 
 
@@ -113,7 +113,7 @@ async def list_deliveries(
     check_page(limit)
 
     def page() -> Page[Delivery]:
-        rows, more = services.webhooks.log(hook_id, caller.key_id, after=after, limit=limit)
+        rows, more = services.webhooks.log(hook_id, caller.sees, after=after, limit=limit)
         return Page.of([Delivery.of(row) for row in rows], more=more)
 
     return await run_in_threadpool(page)
@@ -121,10 +121,10 @@ async def list_deliveries(
 
 @router.post("/{hook_id}/deliveries/{delivery_id}/replay", summary="Send one again, with the same id")
 async def replay_delivery(caller: Filmer, services: ServicesDep, hook_id: str, delivery_id: str) -> Delivery:
-    return Delivery.of(await run_in_threadpool(services.webhooks.replay, hook_id, caller.key_id, delivery_id))
+    return Delivery.of(await run_in_threadpool(services.webhooks.replay, hook_id, caller.sees, delivery_id))
 
 
 @router.delete("/{hook_id}", summary="Be told no more")
 async def remove_hook(caller: Filmer, services: ServicesDep, hook_id: str) -> Deleted:
-    await run_in_threadpool(services.webhooks.remove, hook_id, caller.key_id)
+    await run_in_threadpool(services.webhooks.remove, hook_id, caller.sees)
     return Deleted(id=hook_id, object="webhook")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,8 +24,14 @@ from kinema.models.hub import Model, available_models
 from kinema.provenance import Making
 from kinema.scene.scene import Scene
 
-Load = Callable[[dict[str, Any]], Clip]
-"""Loads the clip of a reference {"file": id} or {"video": id}."""
+
+class ClipSources(Protocol):
+    """Loads what a job is made from, by references {"file": id} or {"video": id} (`kinema.server.jobs.sources`)."""
+
+    def clip(self, reference: dict[str, str], size: str | None = None) -> Clip: ...
+
+    def parts(self, reference: dict[str, str], cuts: Sequence[Sequence[float]]) -> list[Clip] | None: ...
+
 
 KINDS = ("generate", "remix", "edit", "extend", "blend", "loop", "trim", "join", "render", "restyle", "record")
 
@@ -91,7 +97,7 @@ def make_together(
 
 
 def render_job(
-    kind: str, engine: Engine | None, request: dict[str, Any], load: Load, progress: Progress,
+    kind: str, engine: Engine | None, request: dict[str, Any], sources: ClipSources, progress: Progress,
     checkpoint: WindowCheckpoint | None = None,
 ) -> Clip:  # fmt: skip
     """Render one job alone. engine: None for kinds WITHOUT_MODEL. checkpoint: of a film that is generated."""
@@ -101,35 +107,36 @@ def render_job(
         "guidance": request.get("guidance"),
     }  # fmt: skip
     prompt = request.get("prompt", "")
+
+    def whole(name: str) -> Clip:
+        return sources.clip(request[name], request["size"])
+
     if kind == "generate":
-        return _generate(request, load, {**arguments, "checkpoint": checkpoint})
+        return _generate(request, sources.clip, {**arguments, "checkpoint": checkpoint})
     if kind in ("edit", "remix"):
-        mask = load(request["mask"]) if request.get("mask") else None
-        return api.edit(load(request["video"]), prompt, strength=request["strength"], mask=mask, **arguments)
+        mask = sources.clip(request["mask"]) if request.get("mask") else None
+        return api.edit(whole("video"), prompt, strength=request["strength"], mask=mask, **arguments)
     if kind == "extend":
         return api.extend(
-            load(request["video"]), prompt, seconds=request["seconds"], before=bool(request.get("before")), **arguments
+            whole("video"), prompt, seconds=request["seconds"], before=bool(request.get("before")), **arguments
         )
     if kind == "blend":
-        return api.blend(load(request["a"]), load(request["b"]), prompt, seconds=request["seconds"], **arguments)
+        return api.blend(whole("a"), whole("b"), prompt, seconds=request["seconds"], **arguments)
     if kind == "loop":
-        clip = load(request["video"])
+        clip = whole("video")
         joined = api.blend(clip, clip, prompt, seconds=request["seconds"], **arguments)
         return replace(joined, frames=joined.frames[: joined.num_frames - clip.num_frames], state=None)
     if kind == "trim":
-        clip = load(request["video"])
-        made = trim(clip.fit(*limits.parse_size(request["size"])), request["cuts"])
-        scaled = {"scaled_from": clip.size} if clip.size != made.size else {}
-        return replace(made, settings={**made.settings, "size": made.size, **scaled})
+        return _trimmed(request, sources)
     if kind == "join":
-        parts = [(load(part["video"]), part["start"], part["end"]) for part in request["parts"]]
+        parts = [part for given in request["parts"] for part in _joined_part(given, sources)]
         return join_parts(parts, size=request["size"], fps=request["fps"])
     if kind == "record":
-        return load(request["video"])
+        return sources.clip(request["video"])
     if kind == "render":
         return api.render(Scene.from_dict(request["state"]), size=request.get("size"), options=options_of(request), **common)
     if kind == "restyle":
-        source = Scene.from_dict(request["state"]) if request.get("state") else load(request["video"])
+        source = Scene.from_dict(request["state"]) if request.get("state") else whole("video")
         return api.restyle(
             source, prompt, control=request["control"], strength=request["strength"], size=request["size"],
             steps=request["steps"], guidance=request["guidance"], negative_prompt=request["negative_prompt"],
@@ -138,7 +145,32 @@ def render_job(
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
 
-def _generate(request: dict[str, Any], load: Load, arguments: dict[str, Any]) -> Clip:
+def _trimmed(request: dict[str, Any], sources: ClipSources) -> Clip:
+    """Parts of a clip; of a long film only they are read."""
+    cuts, (width, height) = request["cuts"], limits.parse_size(request["size"])
+    parts = sources.parts(request["video"], cuts)
+    if parts is None:
+        clip = sources.clip(request["video"])
+        made, size = trim(clip.fit(width, height), cuts), clip.size
+    else:
+        size = parts[0].source_size or parts[0].size
+        made = join_parts(
+            [(part, 0.0, part.duration_s) for part in parts], size=request["size"], fps=parts[0].fps, cuts=cuts
+        )
+        made = replace(made, settings={**made.settings, "layout": "trim"})
+    scaled = {"scaled_from": size} if size != made.size else {}
+    return replace(made, settings={**made.settings, "size": made.size, **scaled})
+
+
+def _joined_part(given: dict[str, Any], sources: ClipSources) -> list[tuple[Clip, float, float]]:
+    """A part of a join, as `join_parts` takes it; of a long film only it is read."""
+    parts = sources.parts(given["video"], [(given["start"], given["end"])])
+    if parts is None:
+        return [(sources.clip(given["video"]), given["start"], given["end"])]
+    return [(part, 0.0, part.duration_s) for part in parts]
+
+
+def _generate(request: dict[str, Any], load: Callable[[dict[str, str]], Clip], arguments: dict[str, Any]) -> Clip:
     """Generate a clip from a prompt and pictures at the ends or at given times."""
     image, last = (load(request[name]) if request.get(name) else None for name in ("image", "last"))
     pictures = [(load(frame["picture"]), float(frame["at"])) for frame in request.get("keyframes") or ()]
@@ -167,12 +199,18 @@ def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:
     return replace(clip.pick(np.array(picks)), settings=settings)
 
 
-def join_parts(parts: Sequence[tuple[Clip, float, float]], *, size: str, fps: float) -> Clip:
+def join_parts(
+    parts: Sequence[tuple[Clip, float, float]], *, size: str, fps: float, cuts: Sequence[Sequence[float]] | None = None
+) -> Clip:
     """Join parts of clips in the given order, at one size and frame rate, each with its sound. parts: (clip, start, end), times in
-    seconds."""
+    seconds. cuts: what the settings say of them, by default these times."""
     pieces = [trim(clip, [(start, end)]).resample(fps).fit(*limits.parse_size(size)) for clip, start, end in parts]
     sound = joined_sound([(piece.sound, piece.duration_s) for piece in pieces])
-    settings = {"layout": "join", "size": size, "cuts": [[start, end] for _, start, end in parts]}
+    settings = {
+        "layout": "join",
+        "size": size,
+        "cuts": [list(cut) for cut in cuts or [(start, end) for _, start, end in parts]],
+    }
     shown = chain.from_iterable(each(piece.frames) for piece in pieces)
     frames = held(shown, sum(piece.num_frames for piece in pieces))
     return Clip(frames=frames, fps=fps, sound=sound, settings=settings)

@@ -42,9 +42,9 @@ from kinema.server.auth import Caller
 from kinema.server.characters import Characters
 from kinema.server.jobs.queue import Repeat
 from kinema.server.jobs.render import shape_of
+from kinema.server.jobs.sources import noted_cut_size
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import new_id
-from kinema.server.storage.clips import stored_about
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import scene_of
 
@@ -199,8 +199,12 @@ class Submission:
         }
         first = _source(self.services, known["a" if kind == "blend" else "video"])
         named_size = requested_size(given.size, given.model, model, notes)
-        size = named_size or (first["size"] if kind == "trim" else _fitted(model, first["size"]))
-        if size != first["size"] or kind != "trim":
+        if kind == "trim":
+            wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"], first["fps"])
+            size = named_size or noted_cut_size(first, wanted["cuts"], notes)
+        else:
+            size = named_size or _fitted(model, first["size"])
+        if named_size or kind != "trim":
             size = "x".join(map(str, usual.check_size(size)))
         sources_known = [_source(self.services, reference) for name, reference in known.items() if name != "mask"]
         notes += [note for source in sources_known for note in source["notes"]]
@@ -215,12 +219,12 @@ class Submission:
             seconds += extra_s
         if kind == "blend":
             seconds += _source(self.services, known["b"])["seconds"]
+        made_s = extra_s if kind in ("extend", "loop", "blend") else seconds
         if kind == "trim":
-            wanted["cuts"] = cuts_of(wanted["cuts"], first["seconds"], first["fps"])
-            seconds = sum(end - start for start, end in wanted["cuts"])
+            made_s = seconds = sum(end - start for start, end in wanted["cuts"])
         else:
-            usual.check_film(seconds, first["fps"], (width, height), mend="resample the video first: clip.resample({fps:g})")
-        check_allowed(self.services.settings, seconds, given.steps)
+            usual.check_film(made_s, first["fps"], (width, height), mend="resample the video first: clip.resample({fps:g})")
+        check_allowed(self.services.settings, made_s, given.steps)
         request = {
             **{name: wanted.get(name) for name in ("steps", "guidance", "strict", "label", "strength", "before", "cuts")}, **known,
             "prompt": prompt, "seconds": extra_s, "size": size, "fps": first["fps"], "notes": notes, "seed": seed_of(given),
@@ -246,8 +250,9 @@ class Submission:
             sources.append(source)
             notes += [note for note in source["notes"] if note not in notes]
         first = sources[0]
-        size = requested_size(given.size, given.model, model, notes) or first["size"]
-        if size != first["size"]:
+        named_size = requested_size(given.size, given.model, model, notes)
+        size = named_size or noted_cut_size(first, [(part["start"], part["end"]) for part in parts], notes)
+        if named_size and size != first["size"]:
             size = "x".join(map(str, capabilities_named(model).check_size(size)))
         seconds = sum(part["end"] - part["start"] for part in parts)
         check_allowed(self.services.settings, seconds, None)
@@ -338,6 +343,7 @@ class Submission:
         if refusal:
             self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
             raise ApiError(400, refusal, param="prompt", code="content_policy_violation")
+        request["notes"] = [*request["notes"], *self.services.foreign_notes(kind, model, request)]
         width, height = limits.parse_size(size)
         job: JobValues = {
             "id": new_id("video"), "key_id": caller.key_id, "kind": kind, "model": model, "prompt": called or request["prompt"],
@@ -365,7 +371,7 @@ def _digest(given: Any) -> Any:
 
 
 def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
-    """Length, size, frame rate, prompt, sound and notes of a referenced video or file."""
+    """Length, size, frame rate, prompt, sound and notes of a referenced video or file, and whether it is a long upload."""
     if "video" in reference:
         job = services.queue.get(reference["video"], None)
         return {
@@ -375,11 +381,12 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
             "prompt": job.prompt,
             "has_sound": SOUND in (job.settings or {}),
             "notes": (),
+            "long": False,
         }
-    row, stored = services.uploads.find(reference["file"], None), stored_about(services.store.file(reference["file"]))
+    row, stored = services.uploads.find(reference["file"], None), services.store.about(reference["file"])
     return {
         "seconds": row.frames / row.fps, "size": f"{row.width}x{row.height}", "fps": row.fps, "prompt": "",
-        "has_sound": stored.has_sound, "notes": stored.notes,
+        "has_sound": stored.has_sound, "notes": stored.notes, "long": stored.long,
     }  # fmt: skip
 
 

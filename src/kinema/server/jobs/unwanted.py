@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from kinema.engines.catalog import entry_named
 from kinema.engines.ledger import Ledger
 from kinema.engines.registry import ModelEntry
-from kinema.errors import InputError
+from kinema.errors import InputError, StorageError
 from kinema.server.storage.artifacts import ArtifactStore
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,11 @@ def stop_unwanted(store: ArtifactStore, job: Row[Any]) -> None:
     except InputError:  # the model was removed
         entry = None
     if entry is not None and entry.is_upstream:
-        video = Ledger(store.records(job.id), job.id).video
+        try:
+            video = Ledger(store.records(job.id), job.id).video
+        except StorageError as error:
+            log.warning("%s; what %s makes for %s goes on there", error, entry.name, job.id)
+            video = None
         if video is not None:
             threading.Thread(target=_stop, args=(entry, video), name=f"kinema-stop-{job.id}", daemon=True).start()
     store.drop_work(job.id)

@@ -21,32 +21,29 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from kinema.canvas.canvas import Canvas
 from kinema.engines.native import NativeEngine
 from kinema.engines.protocol import Engine
-from kinema.errors import EngineError, InputError, KinemaError, OutputError, SizeError
+from kinema.errors import EngineError, KinemaError, OutputError, SizeError, StorageError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
-from kinema.provenance import Ingredient
 from kinema.server.api.video_object import SOUND
 from kinema.server.jobs import render
 from kinema.server.jobs.batch import JobBatch, JobsReleased, JobTimeout
 from kinema.server.jobs.checkpoint import FilmCheckpoint, film_digest
 from kinema.server.jobs.engines import EngineBusy, EnginePool
 from kinema.server.jobs.leases import LEASE_S, WITHOUT_MODEL, Claim, Finished, Leases
-from kinema.server.jobs.publish import UNREADABLE, VIDEO, write_film
+from kinema.server.jobs.publish import UNREADABLE, write_film
 from kinema.server.jobs.queue import Queue
+from kinema.server.jobs.sources import Sources
 from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.moderation import moderation_from
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
-from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
-from kinema.server.storage.tables import files
 from kinema.types import Frames
 
 log = logging.getLogger(__name__)
@@ -59,7 +56,7 @@ IDLE_S, LONG_IDLE_S, SEEN_S = 0.03, 0.1, 3.0
 PREVIEW_S = 1.0
 """Previews are rendered at most this often."""
 FULL_S = 5.0
-"""How long a job waits after the disk was full."""
+"""How long a job waits after the disk was full, or object storage did not answer."""
 DEPTH, LEND_AGAIN_S = 2, 60.0
 """How many jobs may be interrupted at a time for smaller ones, and how long none is after there was too little memory."""
 
@@ -92,6 +89,7 @@ class Worker:
             self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days, models=settings.models
         )
         self.queue, self.throughput = Queue(self.database), ThroughputStats(self.database)
+        self.sources = Sources(self.store, self.queue)
         self.name = name or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self.identity = identity_of(settings)
         self.moderation = moderation_from(settings.moderation, settings.blocked)
@@ -153,6 +151,9 @@ class Worker:
             except OutputError as error:
                 log.error("%s; the job goes back to the queue", error)
                 self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
+            except StorageError as error:
+                log.error("%s; the job goes back to the queue", error)
+                self._requeue(batch, wait_s=FULL_S, stage="waiting for storage")
             except OperationalError:
                 raise
             except EngineBusy:
@@ -293,7 +294,7 @@ class Worker:
                     windows = claim.kind == "generate" and isinstance(engine, NativeEngine)
                     batch.checkpoint = self._checkpoint([claim]) if windows else None
                     clips[claim.id] = render.render_job(
-                        claim.kind, engine, claim.request, self._load, progress, batch.checkpoint
+                        claim.kind, engine, claim.request, self.sources, progress, batch.checkpoint
                     )
         self.warm = [first.model, *[name for name in self.warm if name != first.model]][:3]
         return clips
@@ -353,28 +354,6 @@ class Worker:
         picture.save(temporary, "JPEG", quality=85)
         temporary.replace(path)
 
-    def _load(self, reference: dict[str, str]) -> Clip:
-        """Load the clip of a reference. InputError if its owner has deleted it since the job was accepted."""
-        if "file" in reference:
-            try:
-                return load_clip(self.store.file(reference["file"]))
-            except (OSError, ValueError, KeyError):
-                raise InputError(f"the file {reference['file']} is gone; upload it again") from None
-        job = self.queue.get(reference["video"], None, deleted=True)
-        if job.artifact is None:
-            raise InputError(f"the video {reference['video']} is gone; make it again")
-        return Clip.open(self.store.film_file(job.id, job.artifact, VIDEO))
-
-    def _ingredient(self, reference: dict[str, str]) -> Ingredient:
-        """What a manifest says of a source: of an upload by its file name, of a video by its id."""
-        if "file" in reference:
-            with self.database.reading() as db:
-                title = db.scalar(select(files.c.filename).where(files.c.id == reference["file"]))
-            return Ingredient(title=title or reference["file"], archive=self.store.ingredient(reference["file"]))
-        job = self.queue.get(reference["video"], None, deleted=True)
-        path = None if job.artifact is None else self.store.film_file(job.id, job.artifact, VIDEO)
-        return Ingredient(title=job.id, path=path)
-
     def _publish(self, batch: JobBatch, claim: Claim, clip: Clip, took_s: float) -> None:
         """Publish one finished job: write all files to a staging folder, fsync, rename, then commit status, billing and webhooks in
         one database transaction. If the commit is rejected, delete the folder."""
@@ -388,12 +367,12 @@ class Worker:
             made = write_film(
                 staged, clip, video=claim.id, identity=self.identity, visible=visible, model=claim.model,
                 making=render.making_of(claim.kind, request),
-                sources=[self._ingredient(reference) for reference in render.sources_of(claim.kind, request)],
+                sources=[self.sources.ingredient(reference) for reference in render.sources_of(claim.kind, request)],
             )  # fmt: skip
             self.reached("written")
             self.store.publish(staged, artifact)
             self.reached("settled")
-        except OSError as error:
+        except (OSError, StorageError) as error:
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
             self.store.drop(claim.id, artifact)

@@ -4,7 +4,8 @@
     DATA/videos/ID/FENCE/     one published film: video.mp4, thumbnail.jpg, spritesheet.jpg, state.json
     DATA/formats/             films in other formats, made on demand (`storage/formats.py`)
     DATA/work/ID/             what a worker stores while it renders a video; preview.jpg
-    DATA/files/ID.npz         an upload, decoded; beside it ID.c2pa and ID.part.c2pa: its hash and its own manifest, if it had one
+    DATA/files/ID.npz         an upload, decoded; beside it ID.film: a long film as it was sent; ID.c2pa and ID.part.c2pa:
+                              its hash and its own manifest, if it had one
     DATA/fetched/             with films and uploads on object storage (`storage/remote.py`): copies of what was read lately
     DATA/worlds/, DATA/identity/
 
@@ -23,10 +24,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from kinema.engines.ledger import FolderRecords, Records
-from kinema.errors import OutputError
+from kinema.errors import OutputError, StorageError
 from kinema.media import Clip
 from kinema.provenance import part_of
-from kinema.server.storage.clips import load_clip, save_clip
+from kinema.server.storage.clips import Stored, load_clip, read_about, save_clip, stored_about
 from kinema.server.storage.disk import sync
 from kinema.server.storage.remote import RemoteFolder, RemoteRecords
 
@@ -58,7 +59,7 @@ def _remove(path: Path) -> None:
 
 class ArtifactStore:
     """The files of a server, below one folder, films and uploads on object storage where an address of it is given. OutputError if
-    it cannot be written."""
+    it cannot be written; StorageError where object storage does not answer, so do all methods."""
 
     def __init__(self, root: Path, artifacts: str | None = None) -> None:
         self.root = root.absolute()
@@ -161,7 +162,7 @@ class ArtifactStore:
         if self.remote is not None:
             try:
                 self.remote.remove(name)
-            except OutputError as error:
+            except StorageError as error:
                 log.warning("%s; it is deleted later", error)
 
     @property
@@ -255,9 +256,26 @@ class ArtifactStore:
         """Where a new upload is written; `keep_file` stores it."""
         return self.root / "files" / f"{id}.npz"
 
+    def new_original(self, id: str) -> Path:
+        """Where a new long film is written as it was sent."""
+        return self.root / "files" / f"{id}.film"
+
     def new_ingredient(self, id: str) -> Path:
         """Where the manifest of a new upload is written."""
         return self.root / "files" / f"{id}.c2pa"
+
+    def original(self, id: str) -> Path:
+        """A long film that was uploaded, as it was sent, fetched like `file`; only the decode process reads it."""
+        return self._upload_part(f"{id}.film")
+
+    def about(self, id: str) -> Stored:
+        """What is known of an upload without its pixels; of one that is gone, nothing."""
+        name = f"{id}.npz"
+        paths = [path for path in (self.root / "files" / name, self.root / "fetched" / name) if path.exists()]
+        if self.remote is None or paths:
+            return stored_about(paths[0] if paths else self.new_file(id))
+        with self.remote.opened(f"files/{name}") as file:
+            return Stored() if file is None else read_about(file)
 
     def ingredient(self, id: str) -> Path:
         """What manifests of films made from an upload say of it (`kinema.provenance.archive_ingredient`)."""
@@ -273,6 +291,7 @@ class ArtifactStore:
             self.remote.put(path, f"files/{path.name}")
         for path in self._written(id):
             path.replace(self.root / "fetched" / path.name)
+        make_room(self.root / "fetched", MOST_FETCHED, younger_s=FETCHED_S)
 
     def has_file(self, id: str) -> bool:
         """Whether the pixels of an upload are there."""
@@ -285,8 +304,8 @@ class ArtifactStore:
         for path in self._written(id):
             path.unlink(missing_ok=True)
         self._forget_fetched(f"{id}.*")
-        for name in (self.new_file(id).name, self.new_ingredient(id).name, part_of(self.new_ingredient(id)).name):
-            self._remove_remote(f"files/{name}")
+        for path in self.upload_paths(id):
+            self._remove_remote(f"files/{path.name}")
 
     def sweep_files(self, known: set[str], *, older_s: float) -> set[str]:
         """Delete files of uploads whose ids are not known and that are older than older_s; the ids of those deleted."""
@@ -306,8 +325,12 @@ class ArtifactStore:
 
     def _written(self, id: str) -> list[Path]:
         """The files of an upload that lie in the data folder itself."""
-        paths = (self.new_file(id), self.new_ingredient(id), part_of(self.new_ingredient(id)))
-        return [path for path in paths if path.exists()]
+        return [path for path in self.upload_paths(id) if path.exists()]
+
+    def upload_paths(self, id: str) -> tuple[Path, ...]:
+        """Where a new upload and all that belongs to it is written; objects have the same names."""
+        ingredient = self.new_ingredient(id)
+        return self.new_file(id), self.new_original(id), ingredient, part_of(ingredient)
 
     def _upload_part(self, name: str) -> Path:
         path = self.root / "files" / name

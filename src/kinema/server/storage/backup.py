@@ -137,7 +137,7 @@ def _add_named_files(archive: ArchiveWriter, store: ArtifactStore, copy: Databas
     return lost | {
         id for id in uploads
         if not _add_files(archive, store.root, store.new_file(id).parent, f"{id}.*")
-        and not _add_objects(archive, store.remote, *(f"files/{id}{ending}" for ending in (".npz", ".c2pa", ".part.c2pa")))
+        and not _add_objects(archive, store.remote, *(f"files/{path.name}" for path in store.upload_paths(id)))
     }  # fmt: skip
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
+from numpy.lib.format import (
+    read_array_header_1_0,
+    read_array_header_2_0,
+    read_magic,
+    write_array,
+    write_array_header_1_0,
+)
 
 from kinema.errors import OutputError
 from kinema.media import Clip, Sound
-from kinema.media.frame_buffer import held
+from kinema.media.frame_buffer import each, held
 from kinema.scene.scene import Scene
 from kinema.types import Frames
 
@@ -23,9 +30,10 @@ SAMPLES, RATE = "samples", "sample_rate"
 """Names of the sound's parts in a file, where the clip has sound."""
 
 
-def save_clip(path: Path, clip: Clip, *, notes: Sequence[str] = ()) -> None:
+def save_clip(path: Path, clip: Clip, *, notes: Sequence[str] = (), long: bool = False, has_sound: bool = False) -> None:
     """Write a clip to a .npz file, by temporary file and rename. notes: what is not as it was in the file that it was read from.
-    OutputError if it cannot be written."""
+    long: the frames are a few of a long film, which is stored as it was sent; has_sound: whether that has sound. OutputError if it
+    cannot be written."""
     temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
     attributes = {
         "fps": clip.fps,
@@ -34,6 +42,8 @@ def save_clip(path: Path, clip: Clip, *, notes: Sequence[str] = ()) -> None:
         "source_size": clip.source_size,
         "state": None if clip.state is None else clip.state.to_dict(),
         "notes": list(notes),
+        "long": long,
+        "has_sound": has_sound or clip.sound is not None,
     }
     try:
         with temporary.open("wb") as file:
@@ -41,7 +51,11 @@ def save_clip(path: Path, clip: Clip, *, notes: Sequence[str] = ()) -> None:
             heard: dict[str, Any] = (
                 {} if clip.sound is None else {SAMPLES: clip.sound.samples, RATE: np.array(clip.sound.rate)}
             )
-            np.savez(file, frames=clip.frames, rest=rest, **heard)
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                _write_frames(archive, clip.frames)
+                for name, values in {"rest": rest, **heard}.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        write_array(entry, values)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -51,12 +65,21 @@ def save_clip(path: Path, clip: Clip, *, notes: Sequence[str] = ()) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _write_frames(archive: zipfile.ZipFile, frames: Frames) -> None:
+    """Frames uint8 [T, H, W, 3] as NumPy writes them, one after another, so that those in a file are not in memory together."""
+    with archive.open("frames.npy", "w", force_zip64=True) as entry:
+        write_array_header_1_0(entry, {"descr": "|u1", "fortran_order": False, "shape": frames.shape})
+        for frame in each(frames):
+            entry.write(np.ascontiguousarray(frame).tobytes())
+
+
 def load_clip(path: Path) -> Clip:
     """Read a clip that `save_clip` wrote. OSError, ValueError or KeyError if there is none or it is damaged."""
     with np.load(path, allow_pickle=False) as archive:
         attributes = json.loads(archive["rest"].tobytes())
         state = attributes.pop("state")
-        attributes.pop("notes", None)
+        for name in ("notes", "long", "has_sound"):
+            attributes.pop(name, None)
         sound = Sound(samples=archive[SAMPLES], rate=int(archive[RATE])) if SAMPLES in archive.files else None
         scene = None if state is None else Scene.from_dict(state)
         frames = _frames(archive)
@@ -85,17 +108,29 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What is known of a stored clip without its pixels. notes: what is not as it was in the file that was sent."""
+    """What is known of a stored clip without its pixels. notes: what is not as it was in the file that was sent. long: a few
+    frames stand for a long film, which is stored as it was sent."""
 
     has_sound: bool = False
     notes: tuple[str, ...] = ()
+    long: bool = False
 
 
 def stored_about(path: Path) -> Stored:
     """What is known of a clip that `save_clip` wrote; of a file that is gone, nothing."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            attributes = json.loads(archive["rest"].tobytes())
-            return Stored(has_sound=SAMPLES in archive.files, notes=tuple(attributes.get("notes", ())))
+        with path.open("rb") as file:
+            return read_about(file)
     except (OSError, ValueError, KeyError):
         return Stored()
+
+
+def read_about(file: IO[bytes]) -> Stored:
+    """What is known of a clip that `save_clip` wrote, of a file that can be read at any position. OSError, ValueError or KeyError
+    if it is damaged."""
+    with np.load(file, allow_pickle=False) as archive:
+        attributes = json.loads(archive["rest"].tobytes())
+        return Stored(
+            has_sound=bool(attributes.get("has_sound", SAMPLES in archive.files)), notes=tuple(attributes.get("notes", ())),
+            long=bool(attributes.get("long", False)),
+        )  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kinema.errors import ApiError, InputError
+from kinema.media.wanted import FramePart
 from kinema.provenance import part_of
 from kinema.server.storage.confine import LACKS
 
@@ -22,9 +23,10 @@ log = logging.getLogger("kinema.server")
 
 EMPTY: Mapping[str, Path] = {}
 MAX_PIXELS = 4096 * 4096
-MAX_FRAMES = 2000
-TIMEOUT_S, CONVERT_S = 40.0, 150.0
-"""How long a file may take to be read, and a film to be written in another format."""
+MAX_FRAMES, MAX_LONG_FRAMES = 2000, 250_000
+"""Frames of a film of which all are stored, and of a long one, of which parts are read when they are needed."""
+TIMEOUT_S, CONVERT_S, PART_S = 40.0, 150.0, 1500.0
+"""How long a file may take to be read, a film to be written in another format, and a part of a long film to be read."""
 MAX_PROCESSES = 2
 """Files that are decoded at the same time."""
 INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
@@ -45,13 +47,14 @@ class MediaDecoder:
         self._said: set[str] = set()
 
     def decode(self, content: bytes, target: Path, ingredient: Path, title: str) -> dict[str, Any]:
-        """Write the pixels of a picture or video to target, and what manifests say of it to ingredient. Returns its width, height,
-        frames and fps; 400 if it cannot be read."""
+        """Write the pixels of a picture or video to target, of a long one (`MAX_FRAMES`) a few, and what manifests say of it to
+        ingredient. Returns its width, height, frames, fps and whether it is long; 400 if it cannot be read."""
         made = {path.name: path for path in (target, ingredient, part_of(ingredient))}
         try:
             return self._run(
-                "decode", content, target.name, str(MAX_PIXELS), str(MAX_FRAMES), ingredient.name, title, made=made
-            )
+                "decode", content, target.name, str(MAX_PIXELS), str(MAX_FRAMES), str(MAX_LONG_FRAMES), ingredient.name, title,
+                made=made,
+            )  # fmt: skip
         except (ApiError, OSError):
             for path in made.values():
                 path.unlink(missing_ok=True)
@@ -60,6 +63,12 @@ class MediaDecoder:
     def verify(self, content: bytes, anchors: bytes) -> dict[str, Any]:
         """Read the manifest and the watermark of a file. anchors: root certificates that are trusted. 400 if it cannot be read."""
         return self._run("verify", content, str(MAX_PIXELS), str(MAX_FRAMES), anchors.decode("ascii", "replace"))
+
+    def read_part(self, film: Path, target: Path, part: FramePart, longest: int, within: int) -> None:
+        """Write some frames of a long film to target. longest, within: as in `kinema.media.wanted.Wanted`. 400 if they cannot be
+        read."""
+        given = (str(part.first), str(part.stop), repr(part.fps), str(longest), str(within))
+        self._run("part", film, target.name, str(MAX_PIXELS), *given, made={target.name: target}, timeout_s=PART_S)
 
     def convert(self, film: Path, target: Path) -> None:
         """Write a film in the format that the ending of target names: .webm, .gif, or .zip of its frames. 400 if it cannot be."""

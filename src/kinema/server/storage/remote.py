@@ -1,13 +1,14 @@
 """A folder on object storage, such as S3, by fsspec: objects appear whole or not at all, and are deleted by their names.
 
-URL/store-id                   the id of the database that the objects belong to
-URL/videos/ID/FENCE/NAME       published films, as in a data folder
-URL/files/ID.npz, ID.c2pa      uploads
-URL/work/ID/NAME               what must outlive a worker while it makes a video
+URL/store-id                        the id of the database that the objects belong to
+URL/videos/ID/FENCE/NAME            published films, as in a data folder
+URL/files/ID.npz, ID.film, ID.c2pa  uploads
+URL/work/ID/NAME                    what must outlive a worker while it makes a video
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import posixpath
 import secrets
@@ -15,9 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
-from kinema.errors import InputError, OutputError
+from kinema.errors import InputError, OutputError, StorageError
 
 
 def check_address(url: str) -> str:
@@ -38,7 +40,7 @@ class RemoteFolder:
 
     Raises:
         InputError: The package for this kind of storage is not installed.
-        OutputError: It cannot be written to; so do all methods where the storage does not answer.
+        StorageError: It cannot be written to; so do all methods where the storage does not answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -82,6 +84,21 @@ class RemoteFolder:
             except FileNotFoundError:
                 return None
 
+    @contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes] | None]:
+        """An object as a file of which only the parts that are read are transferred; None if there is none. StorageError also if it is
+        damaged: for whatever is raised while it is open."""
+        with self._errors("read"):
+            try:
+                file = self._fs.open(self._at(name), "rb")
+            except FileNotFoundError:
+                file = None
+            try:
+                yield file
+            finally:
+                if file is not None:
+                    file.close()
+
     def write(self, name: str, content: bytes) -> None:
         """Write an object, in place of one of the same name."""
         with self._errors("written"):
@@ -120,17 +137,17 @@ class RemoteFolder:
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """OutputError for whatever the storage's own package raises: their errors have no common class."""
+        """StorageError for whatever the storage's own package raises: their errors have no common class. OutputError where this
+        machine's own disk is full."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise self._error(what, error) from None
         except Exception as error:
-            raise self._error(what, error) from error
-
-    def _error(self, what: str, error: Exception) -> OutputError:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return OutputError(f"{self.url} could not be {what}: {lines[0][:200]}; check the address, its keys and its network")
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(f"{self.url} could not be {what}: the disk of this machine is full; free some space") from None
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise StorageError(
+                f"{self.url} could not be {what}: {lines[0][:200]}; check the address, its keys and its network"
+            ) from error
 
 
 class RemoteRecords:

@@ -1,10 +1,11 @@
 """Uploads: pictures and videos sent as file parts, data: URLs or, if the operator allows it, web addresses.
 
-Only their pixels are stored (`decoder`), under a name generated here; the original bytes are discarded.
+Only their pixels are stored (`decoder`), under a name generated here; the original bytes are discarded, but those of long films.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
 
-from kinema.errors import ApiError
+from kinema.errors import ApiError, OutputError
 from kinema.media import Clip
 from kinema.server.api.errors import not_found
 from kinema.server.jobs.queue import Queue
@@ -25,7 +26,7 @@ from kinema.server.storage.references import data_url_bytes, id_or_address
 from kinema.server.storage.tables import BROUGHT, UPLOADED, files
 
 MOST_BYTES = 64 << 20
-"""Of one upload."""
+"""Of one upload, unless the server's settings say otherwise, and of what is fetched or verified."""
 MAX_STORED = 4 << 30
 """Bytes of decoded files that one key may store."""
 STRAY_S = 3600.0
@@ -46,26 +47,29 @@ class Sent:
 class Uploads:
     """Stores the uploads of a server and resolves references to pictures and videos.
 
-    remote: whether pictures may be fetched from public web addresses.
+    remote: whether pictures may be fetched from public web addresses. most_bytes: of one upload.
     """
 
-    def __init__(self, store: ArtifactStore, queue: Queue, *, remote: bool = False) -> None:
-        self.store, self.queue, self.remote = store, queue, remote
+    def __init__(self, store: ArtifactStore, queue: Queue, *, remote: bool = False, most_bytes: int = MOST_BYTES) -> None:
+        self.store, self.queue, self.remote, self.most_bytes = store, queue, remote, most_bytes
         self._decoder = MediaDecoder()
 
     def add(self, key_id: str, sent: Sent, purpose: str = UPLOADED) -> Row[Any]:
         """Decode and store a file for a key. purpose: UPLOADED, or BROUGHT by a request. Returns its row; 400 if it cannot be read,
         413 or 409 if it is too much."""
         _check_content(sent)
-        if len(sent.content) > MOST_BYTES:
+        if len(sent.content) > self.most_bytes:
             raise ApiError(
-                413, f"the file has {len(sent.content) >> 20} MiB, {MOST_BYTES >> 20} are allowed; cut it first", code="too_large"
+                413, f"the file has {len(sent.content) >> 20} MiB, {self.most_bytes >> 20} are allowed; cut it first",
+                code="too_large",
             )  # fmt: skip
         self.store.check_space()
         self._check_stored(key_id)
         id = new_id("file")
         name = _plain_name(sent.name)
         decoded = self._decoder.decode(sent.content, self.store.new_file(id), self.store.new_ingredient(id), name)
+        if decoded["long"]:
+            write_original(self.store.new_original(id), sent.content)
         return self._insert(
             key_id, id, name, purpose, {name: decoded[name] for name in ("width", "height", "frames", "fps")}
         )
@@ -82,7 +86,8 @@ class Uploads:
 
     def _insert(self, key_id: str, id: str, name: str, purpose: str, shape: dict[str, Any]) -> Row[Any]:
         """Store a written file and tell the database of it. shape: its width, height, frames and fps."""
-        num_bytes = self.store.new_file(id).stat().st_size
+        written = [path for path in (self.store.new_file(id), self.store.new_original(id)) if path.exists()]
+        num_bytes = sum(path.stat().st_size for path in written)
         self.store.keep_file(id)
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
@@ -213,6 +218,21 @@ class Uploads:
                 code="remote_urls_off",
             )  # fmt: skip
         return Sent(content=fetch(url, MOST_BYTES), name=Path(urlsplit(url).path).name or "fetched")
+
+
+def write_original(path: Path, content: bytes) -> None:
+    """Store a film as it was sent, whole or not at all. OutputError if it cannot be written."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path.name} could not be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _check_content(sent: Sent) -> None:

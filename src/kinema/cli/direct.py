@@ -1,0 +1,290 @@
+"""kinema direct "A red ball rolls across the lab. It stops at a blue box." -o film.mp4: from a story to a film, in shots that are
+planned, filmed, checked, and filmed again where a check fails. `kinema direct resume FOLDER` goes on with a production."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinema.cli.options import add_device, check_output, engine_from, number, progress_bar, seed, up_to, words
+from kinema.errors import InputError
+
+if TYPE_CHECKING:
+    from kinema.director.direct import Director
+    from kinema.director.planning.planner import PlannedScript
+    from kinema.director.production import Production
+    from kinema.director.script import ProductionSettings, Shot
+    from kinema.engines import Engine
+    from kinema.provenance import Identity
+
+SCRIPT_FILE = "script.json"
+GATES = ("script", "stills", "shots")
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("direct", help="film a story in shots that are checked", description=__doc__)
+    parser.add_argument(
+        "story", nargs="*", type=words, help="the story, or a file of it (.txt, .fountain), or: resume FOLDER"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="the film (default: film.mp4 in the production's folder)")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument("--folder", type=Path, help="folder of the production (default: the film's name with .production)")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="film this script instead of planning a story")
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of scripts")
+    parser.add_argument("--plan-only", action="store_true", help="print the script, what cannot be filmed, and the estimate")
+    parser.add_argument("--until", choices=GATES, help="stop after the script, after stills, or after the shots")
+    _add_planning(parser)
+    _add_decisions(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_planning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", "--engine", dest="model", default=None,
+        help="the name of a model (kinema models), a folder or a server's address (default: kinema-tiny)",
+    )  # fmt: skip
+    add_device(parser)
+    parser.add_argument("--title", type=words, help="of the film (default: that of the story)")
+    parser.add_argument("--aspect", default="1:1", metavar="W:H", help="shape of the picture (default: 1:1)")
+    parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="in pixels, instead of the aspect")
+    parser.add_argument("--style", type=words, default="", help="words for every prompt of an open model")
+    parser.add_argument("--sound", type=Path, metavar="FILE", help="lies under the film")
+    parser.add_argument("--title-card", type=number, default=0.0, metavar="S", help="show the title so many seconds first")
+    parser.add_argument("--seed", type=seed, default=0, help="added to the seed of every shot")
+    parser.add_argument("--budget", type=up_to(100_000), metavar="N", help="takes in all (default: no limit but --takes)")
+    parser.add_argument(
+        "--budget-seconds", type=number, metavar="S", help="no further retakes after so many seconds of filming"
+    )
+    parser.add_argument("--takes", type=up_to(100), default=6, metavar="N", help="takes of a shot at most (default: 6)")
+    parser.add_argument("--llm", metavar="URL", help="plan by the language model at an OpenAI-compatible address")
+    parser.add_argument(
+        "--llm-model", default="", metavar="NAME", help="its name; its key: KINEMA_LLM_KEY or OPENAI_API_KEY"
+    )
+    parser.add_argument("--critic", metavar="URL", help="ask a model that looks at pictures about every take")
+    parser.add_argument("--critic-model", default="", metavar="NAME", help="its name")
+    parser.add_argument("--unsigned", action="store_true", help="do not sign takes and film (C2PA)")
+    parser.add_argument("--zip", type=Path, metavar="FILE", help="also pack the whole production")
+
+
+def _add_decisions(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("with resume")
+    group.add_argument("--retake", action="append", default=[], metavar="SHOT", help="film a shot again")
+    group.add_argument("--accept", action="append", default=[], metavar="SHOT=TAKE", help="use this take of a shot")
+    group.add_argument("--lock", action="append", default=[], metavar="SHOT", help="do not film a shot again")
+    group.add_argument("--unlock", action="append", default=[], metavar="SHOT", help="take the lock off")
+    group.add_argument(
+        "--reword", action="append", default=[], type=words, metavar="SHOT=PROMPT", help="film it by other words"
+    )
+    group.add_argument("--order", metavar="SHOT,...", help="put the shots into this order")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.schema:
+        from kinema.director.script import script_schema
+
+        print(json.dumps(script_schema(), indent=1))
+        return 0
+    if arguments.story[:1] == ["resume"]:
+        return _resume(arguments)
+    if any((arguments.retake, arguments.accept, arguments.lock, arguments.unlock, arguments.reword, arguments.order)):
+        raise InputError("--retake, --accept, --lock, --unlock, --reword and --order go with: kinema direct resume FOLDER")
+    engine = engine_from(arguments)
+    planned = _plan(arguments, engine)
+    if arguments.plan_only:
+        print(planned.script.to_json(), end="")
+        _tell_plan(planned)
+        return 0
+    from kinema.director.production import Production
+
+    output = arguments.output or Path("film.mp4")
+    if arguments.until is None:
+        check_output(output, arguments.force)
+    folder = arguments.folder or output.with_suffix(".production")
+    model = arguments.model or engine.capabilities.model
+    production = Production.create(folder, planned.script, model, planned.notes)
+    _tell_plan(planned)
+    if arguments.until == "script":
+        print(f"{folder / 'script.json'}  change it as you like, then: kinema direct resume {folder} -o {output}")
+        return 0
+    return _film(arguments, production, engine, output)
+
+
+def _plan(arguments: argparse.Namespace, engine: Engine) -> PlannedScript:
+    """The script of --script, or that of the story."""
+    from kinema.director.planning.planner import plan_story, with_notes
+    from kinema.director.planning.story import read_story
+    from kinema.director.script import read_script
+
+    text = " ".join(arguments.story).strip()
+    if arguments.script is not None:
+        if text:
+            raise InputError("a story and --script: give one of them")
+        return with_notes(read_script(_read(arguments.script)), engine.capabilities)
+    if not text:
+        raise InputError('nothing to film: give a story, such as "A red ball rolls right. It hits a blue box."')
+    path = Path(text)
+    is_file = len(text) < 250 and path.suffix in (".txt", ".md", ".fountain") and "\n" not in text
+    if is_file:
+        text = _read(path)
+    story = read_story(text, fountain=True if is_file and path.suffix == ".fountain" else None)
+    settings = _settings(arguments, arguments.title or story.title)
+    if arguments.llm is not None:
+        from kinema.director.endpoint import ChatEndpoint
+        from kinema.director.planning.llm import plan_with_llm
+
+        endpoint = ChatEndpoint(url=arguments.llm, model=arguments.llm_model)
+        planned = plan_with_llm(text, endpoint, engine.capabilities, settings)
+    else:
+        planned = plan_story(story, engine.capabilities, settings)
+    if arguments.seed:
+        from dataclasses import replace
+
+        shots = tuple(
+            shot.model_copy(update={"seed": (shot.seed + arguments.seed) % 2**31}) for shot in planned.script.shots
+        )
+        planned = replace(planned, script=planned.script.model_copy(update={"shots": shots}))
+    return planned
+
+
+def _settings(arguments: argparse.Namespace, title: str) -> ProductionSettings:
+    from kinema.director.script import script_from
+
+    budget = {"takes": arguments.budget, "seconds": arguments.budget_seconds, "per_shot": arguments.takes}
+    given: dict[str, Any] = {
+        "title": title, "aspect": arguments.aspect, "size": arguments.size, "style": arguments.style, "budget": budget,
+        "title_card": arguments.title_card, "sound": None if arguments.sound is None else str(arguments.sound.absolute()),
+    }  # fmt: skip
+    return script_from({"production": given, "shots": [{"id": "s1", "prompt": "checks the settings"}]}).production
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _tell_plan(planned: PlannedScript) -> None:
+    from sys import stderr
+
+    print(f"plan: {planned.estimate}", file=stderr)
+    for note in planned.notes:
+        print(f"note: {note}", file=stderr)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from kinema.director.production import Production
+
+    if len(arguments.story) != 2:
+        raise InputError("resume what? expected: kinema direct resume FOLDER")
+    for option, given in (("--script", arguments.script), ("--llm", arguments.llm), ("--title", arguments.title)):
+        if given is not None:
+            raise InputError(
+                f"{option} with resume: the production has its script; change {SCRIPT_FILE} in its folder instead"
+            )
+    folder = Path(arguments.story[1])
+    production = Production.open(folder)
+    arguments.model = arguments.model or production.model
+    output = arguments.output or folder / "film.mp4"
+    if arguments.output is None:
+        arguments.force = True
+    with production.writing():
+        _decide(arguments, production)
+    return _film(arguments, production, engine_from(arguments), output)
+
+
+def _decide(arguments: argparse.Namespace, production: Production) -> None:
+    """What a person decided, in this order: locks, words, order, takes."""
+    for shot in arguments.unlock:
+        production.lock(shot, is_locked=False)
+    for text in arguments.accept:
+        shot, take = _pair(text, "--accept", "s2=1")
+        if not take.isdigit():
+            raise InputError(f"--accept {text!r}: expected the number of a take, such as s2=1")
+        production.script.index_of(shot)
+        production.use(shot, int(take), "asked for")
+    for text in arguments.reword:
+        production.reword(*_pair(text, "--reword", "s2=a red ball rolls left"))
+    for shot in arguments.lock:
+        production.lock(shot)
+    for shot in arguments.retake:
+        production.retake(shot)
+    if arguments.order:
+        production.reorder([part.strip() for part in arguments.order.split(",")])
+
+
+def _pair(text: str, option: str, example: str) -> tuple[str, str]:
+    shot, sign, value = text.partition("=")
+    if not sign or not value.strip():
+        raise InputError(f"{option} {text!r}: expected SHOT=VALUE, such as {example}")
+    return shot.strip(), value.strip()
+
+
+def _film(arguments: argparse.Namespace, production: Production, engine: Engine, output: Path) -> int:
+    from kinema.director.delivery.film import deliver, pack_production
+    from kinema.director.direct import Director
+
+    identity = None if arguments.unsigned else _identity()
+    begun = time.perf_counter()
+    with production.writing():
+        with progress_bar() as progress:
+            director = Director(
+                production, engine, identity=identity, critic=_critic(arguments), progress=progress, on_take=_tell_take
+            )
+            if arguments.until == "stills":
+                return _stills(director, production)
+            director.film_all()
+        if arguments.until == "shots":
+            print(f"{production.folder / 'takes'}  then: kinema direct resume {production.folder}")
+            return 0
+        delivered = deliver(production, output, identity=identity, force=arguments.force)
+    seconds = sum(shot.seconds for shot in production.script.shots)
+    print(
+        f"{delivered.film}  {len(production.script.shots)} shots, {seconds:g} s, made in {time.perf_counter() - begun:.1f} s"
+    )
+    for path in delivered.others:
+        print(path)
+    if arguments.zip is not None:
+        print(pack_production(production, arguments.zip, force=arguments.force))
+    return 0
+
+
+def _stills(director: Director, production: Production) -> int:
+    for name in director.film_stills():
+        print(production.folder / "stills" / name)
+    print(f"then: kinema direct resume {production.folder}")
+    return 0
+
+
+def _tell_take(shot: Shot, record: Any) -> None:
+    failed = "; ".join(one.saw for one in record.report.failures[:2])
+    state = "passed" if record.report.passed else f"score {record.report.score:.2f}: {failed}"
+    print(f"{shot.id} take {record.plan.number}  {state}", flush=True)
+
+
+def _critic(arguments: argparse.Namespace) -> Any:
+    if arguments.critic is None:
+        return None
+    from kinema.director.checking.critic import Critic
+    from kinema.director.endpoint import ChatEndpoint
+
+    return Critic(ChatEndpoint(url=arguments.critic, model=arguments.critic_model))
+
+
+def _identity() -> Identity:
+    """Who signs: an identity of this user, made at the first use. InputError: a package is missing."""
+    try:
+        import c2pa  # noqa: F401
+        import cryptography  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"signing needs {error.name}; get it with: pip install 'kinema[serve]', or give --unsigned"
+        ) from None
+    from kinema.provenance import own_identity
+
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return own_identity(settings / "kinema" / "identity")

@@ -1,0 +1,78 @@
+"""Rectified flow with estimates of what is clean (Liu et al. 2022; x-prediction): levels, noise, losses and a sampler.
+
+A frame at level t is (1 - t) x + t n, with n unit noise. x is the clean frame relative to a mean, in units of a spread: the mean
+is the frame before where a model reads one, else 0. So at level 1 the best estimate of a frame that does not change is 0.
+
+Levels are logit-normal, shifted to the noisy end (Esser et al. 2024), since a film is redundant: at low levels nearly everything
+can be read from other frames, and samples are made from the noisiest levels first. A share of them is exactly 1.
+
+Axes: B clips, T frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def draw_levels(shape: tuple[int, ...], generator: torch.Generator, *, shift: float = 2.0, pure: float = 0.25) -> Tensor:
+    """Levels in (0, 1]: logit-normal, moved by t' = s t / (1 + (s - 1) t), and a share `pure` of them 1."""
+    t = torch.sigmoid(torch.randn(shape, generator=generator) * 1.2)
+    t = shift * t / (1 + (shift - 1) * t)
+    return torch.where(torch.rand(shape, generator=generator) < pure, 1.0, t)
+
+
+def align_level(level: Tensor, x: Tensor) -> Tensor:
+    """Levels [B, T] with as many axes as x [B, T, ...]."""
+    return level.reshape(*level.shape, *(1,) * (x.ndim - level.ndim))
+
+
+def noise_to(x: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+    """x [B, T, ...] at levels [B, T]."""
+    t = align_level(level, x)
+    return (1 - t) * x + t * noise
+
+
+def squared_error(estimate: Tensor, clean: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared error; weight: of each number, its mean taken out."""
+    error = (estimate.float() - clean.float()).square()
+    return error.mean() if weight is None else (error * weight).mean() / weight.mean()
+
+
+def sampling_levels(steps: int, *, shift: float = 3.0) -> list[float]:
+    """Levels at the steps + 1 ends of the sampler's steps, 1 to 0."""
+    at = [1 - i / steps for i in range(steps + 1)]
+    return [shift * t / (1 + (shift - 1) * t) for t in at]
+
+
+def sample(
+    estimate: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    unknown: Tensor,
+    known: Tensor,
+    levels: list[float],
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Euler's method from the first of the levels to the last, 0.
+
+    estimate: noisy [B, T, ...] and levels [B, T] -> what is clean. noise: [B, T, ...]. unknown: [B, T], 1 where a frame is to be
+    made, 0 where `known` [B, T, ...] stands as it is. With a first level below 1, `known` noised to it is where unknown frames
+    begin.
+    Returns [B, T, ...].
+    """
+    made = align_level(unknown, noise)
+    x = torch.where(made > 0, noise_to(known, levels[0] * unknown, noise), known)
+    for step, (now, then) in enumerate(itertools.pairwise(levels)):
+        clean = estimate(x, now * unknown)
+        x = torch.where(made > 0, clean + (then / now) * (x - clean), known)
+        if progress is not None:
+            progress(step + 1, len(levels) - 1)
+    return x
+
+
+def with_guidance(yes: Tensor, no: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (Ho & Salimans 2021): away from the estimate without text."""
+    return no + scale * (yes - no)

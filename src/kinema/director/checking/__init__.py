@@ -1,0 +1,1 @@
+"""Checking takes: what their frames show, against the script."""

@@ -1,0 +1,1 @@
+"""Delivering a film: the cut, its edit lists, and archives."""

@@ -1,0 +1,165 @@
+"""Direct a production: film each shot, check it, take it again within the budget, and go on from wherever it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from kinema.director.checking.critic import Critic
+from kinema.director.checking.take_report import check_take
+from kinema.director.filming.staging import CameraStop
+from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, stage_shot
+from kinema.director.production import Production
+from kinema.director.retakes import TakeRecord, best_take, next_take, refusal, refusals
+from kinema.director.script import Shot
+from kinema.engines import Engine, FilmRequest
+from kinema.engines.ledger import FolderRecords, Ledger
+from kinema.engines.native import engine_for
+from kinema.engines.upstream import UpstreamEngine
+from kinema.inference.pipeline import Progress
+from kinema.media import Clip
+from kinema.provenance import Identity
+
+OnTake = Callable[[Shot, TakeRecord], None]
+"""Called with each take that was checked."""
+
+
+class Director:
+    """Films a production.
+
+    Args:
+        production: The production, whose lock is held.
+        engine: What films.
+        identity: Who signs the takes. None: they are not signed.
+        critic: Asked about every take besides the checks. None: nobody.
+        progress: Called with (stage, steps done, steps in all).
+        on_take: Called with each take that was checked.
+        open_engine: From a model's name to its engine, for shots that name another model.
+    """
+
+    def __init__(
+        self, production: Production, engine: Engine, *, identity: Identity | None = None, critic: Critic | None = None,
+        progress: Progress | None = None, on_take: OnTake | None = None, open_engine: Callable[[str], Engine] = engine_for,
+    ) -> None:  # fmt: skip
+        self.production, self.engine, self.identity, self.critic = production, engine, identity, critic
+        self.progress, self.on_take, self.open_engine = progress, on_take, open_engine
+
+    def engine_of(self, shot: Shot) -> Engine:
+        """What films a shot: the model that it names, or the production's."""
+        return self.engine if shot.model is None else self.open_engine(shot.model)
+
+    def film_all(self) -> None:
+        """Film every shot that is not done, in the order of the script, each after the shot that it goes on from.
+
+        Raises:
+            InputError: The engine cannot film a shot.
+            EngineError: It failed; what was filmed before stays, and a later call goes on.
+        """
+        for shot in self.production.script.shots:
+            if self.production.used(shot.id) is None:
+                self.film_shot(shot)
+
+    def film_shot(self, shot: Shot) -> TakeRecord:
+        """Film takes of one shot until one passes or the budget ends, and use the best one."""
+        production = self.production
+        before_shot = production.before(shot)
+        before = self.handover(before_shot)
+        while True:
+            takes = production.takes(shot.id)
+            fresh = takes[production.reopened_after(shot.id) :]
+            plan = self._next(shot, takes, fresh)
+            if plan is None:
+                break
+            self._take(shot, plan, before, before_shot)
+        chosen = best_take(fresh)
+        for line in refusals(fresh, chosen):
+            production.log("refused", shot.id, why=line)
+        passed = "it passed every check" if chosen.report.passed else self._why_used(shot, fresh)
+        production.use(shot.id, chosen.plan.number, f"score {chosen.report.score:.2f}: {passed}")
+        return chosen
+
+    def _next(self, shot: Shot, takes: list[TakeRecord], fresh: list[TakeRecord]) -> TakePlan | None:
+        """The next take; the first one after a shot was opened again is filmed whatever those before came to."""
+        budget, spent = self.production.script.production.budget, self.production.spent(shot.id)
+        if takes and not fresh:
+            number = len(takes) + 1
+            return TakePlan(number=number, seed=(shot.seed * 1009 + number - 1) % 2**31, change="seed", reason="asked for")
+        capabilities = self.engine_of(shot).capabilities
+        return next_take(shot, takes, budget, spent, capabilities, self.production.allowed(shot.id))
+
+    def _why_used(self, shot: Shot, takes: list[TakeRecord]) -> str:
+        budget, spent = self.production.script.production.budget, self.production.spent(shot.id)
+        why = refusal(shot, takes, budget, spent, self.production.allowed(shot.id)) or "the budget ended"
+        failures = "; ".join(one.saw for one in best_take(takes).report.failures[:3])
+        return f"the best there is, though {failures} ({why})"
+
+    def _take(self, shot: Shot, plan: TakePlan, before: Handover | None, before_shot: Shot | None) -> None:
+        """Film and check one take, or check one that was filmed before a crash."""
+        production, begun, engine = self.production, time.perf_counter(), self.engine_of(shot)
+        linked = before if shot.goes_on_from is not None else None
+        if not production.is_filmed(shot.id, plan.number):
+            if isinstance(engine, UpstreamEngine):
+                folder = production.take_path(shot.id, plan.number).parent
+                token = f"{production.folder.resolve().name}-{shot.id}-{plan.number}"
+                engine.ledger = Ledger(FolderRecords(folder), token, f"{plan.number}.asked")
+            clip = film_take(
+                engine, production.script, shot, plan, before=linked, folder=production.folder, progress=self.progress
+            )
+            production.save_film(shot.id, plan.number, clip, self.identity)
+            production.log("filmed", shot.id, plan.number, _changed(plan))
+        clip = production.open_take(shot.id, plan.number)
+        report = check_take(production.script, shot, clip, engine.capabilities, before=before, before_shot=before_shot)
+        if self.critic is not None:
+            report = self.critic.with_opinion(report, production.script, shot, clip)
+        record = TakeRecord(plan=plan, report=report, film_s=time.perf_counter() - begun)
+        production.finish_take(shot.id, record)
+        failed = "; ".join(one.saw for one in report.failures)
+        production.log("checked", shot.id, plan.number, f"score {report.score:.2f}" + (f": {failed}" if failed else ""))
+        if self.on_take is not None:
+            self.on_take(shot, record)
+
+    def handover(self, shot: Shot | None) -> Handover | None:
+        """The used take of a shot, as its file has it, and its camera. None: it has none."""
+        if shot is None or (number := self.production.used(shot.id)) is None:
+            return None
+        clip = self.production.open_take(shot.id, number)
+        return Handover(clip=clip, stops=self._stops(shot, clip))
+
+    def _stops(self, shot: Shot, clip: Clip) -> tuple[CameraStop, ...]:
+        """The camera of a take, which its state holds."""
+        if clip.state is None:
+            return ()
+        camera = clip.state.camera
+        ends = (0, clip.num_frames - 1)
+        return tuple((i / clip.fps, float(camera[i, 0]), float(camera[i, 1]), float(camera[i, 2])) for i in ends)
+
+    def film_stills(self) -> list[str]:
+        """Make the first picture of every shot, before anything is filmed. Returns the names of the files."""
+        script, capabilities = self.production.script, self.engine.capabilities
+        size = film_size(script, capabilities)
+        fps = script.production.fps or capabilities.fps
+        ends: dict[str, Handover] = {}
+        names = []
+        for shot in script.shots:
+            if capabilities.state:
+                before = ends.get(shot.goes_on_from or "")
+                staged = stage_shot(script, shot, size, fps, before)
+                ends[shot.id] = Handover(clip=staged.last, stops=staged.stops)
+                still = staged.pictures.cut(slice(-1, None))
+            elif "still" in capabilities.workflows:
+                still = self.engine.film(FilmRequest(workflow="still", prompt=shot.prompt, size=size, seed=shot.seed))[0]
+            else:
+                self.production.log("noted", shot.id, why=f"{capabilities.model} makes no stills")
+                continue
+            path = self.production.folder / "stills" / f"{shot.id}.png"
+            path.parent.mkdir(exist_ok=True)
+            still.save(path, force=True)
+            names.append(path.name)
+        return names
+
+
+def _changed(plan: TakePlan) -> str:
+    words: dict[str, str] = {
+        "": "first take", "seed": "another seed", "keyframe": "a planned end", "simpler": "a simpler prompt",
+    }  # fmt: skip
+    return words[plan.change] + (f", since {plan.reason}" if plan.reason else "")

@@ -1,0 +1,1 @@
+"""Reading stories, and planning scripts of them."""

@@ -1,0 +1,53 @@
+"""Films of the general network: the unknown frames of a clip, from its known ones and a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kinema.diffusion.flow import sample, sampling_levels, with_guidance
+from kinema.models.dit import DiTInput
+from kinema.models.dit_model import DiTModel
+
+
+@torch.inference_mode()
+def fill_frames(
+    model: DiTModel,
+    known: Tensor,
+    unknown: Tensor,
+    *,
+    prompt: str,
+    seed: int,
+    fps: float,
+    steps: int,
+    guidance: float,
+    strength: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Latents [1, T, C, h, w] of a whole clip.
+
+    known: latents [1, T, C, h, w], of which frames with `unknown` [1, T] 0 stand. fps: of the latent frames. guidance: scale of
+    classifier-free guidance, 1 for none. strength: the first level of unknown frames; below 1 they begin from `known`.
+    """
+    states, mask = model.encode_texts([prompt])
+    twice = guidance != 1.0 and bool(mask.any())
+    rows = 2 if twice else 1
+    reads = torch.cat([mask, torch.zeros_like(mask)]) if twice else mask
+    time_s = (torch.arange(known.shape[1], device=model.device) / fps).expand(rows, -1)
+    noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed)).to(model.device)
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        given = DiTInput(
+            video=noisy.to(model.dtype).expand(rows, -1, -1, -1, -1),
+            level=level.expand(rows, -1),
+            time_s=time_s,
+            text=states.expand(rows, -1, -1),
+            text_mask=reads,
+        )
+        made = model.network(given)["video"].float()
+        return with_guidance(made[:1], made[1:], guidance) if twice else made
+
+    levels = [max(min(strength, 1.0), 0.02) * level for level in sampling_levels(steps)]
+    return sample(estimate, noise, unknown, known, levels, progress)

@@ -1,0 +1,115 @@
+"""Rollout of a recorded world: the next frame from the few before it as channels, and from those further back by cached keys and
+values.
+
+A frame's keys and values are those of the pass that predicted it from noise, which reads the frames before it; so predicting a
+frame and remembering it is one pass. A step costs the same whatever the age of the world.
+
+Axes: B worlds, T frames, K frames of context, C channels, h x w latents, D numbers of a vector track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kinema.canvas.canvas import TextCondition
+from kinema.diffusion.flow import sample
+from kinema.inference.frame_state import FrameState
+from kinema.models.dit import DiTInput, FrameCache
+from kinema.models.dit_model import DiTModel
+
+
+def _before(model: DiTModel, states: Sequence[FrameState]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The last K frames [B, K, C, h, w], and what was known at them [B, K * D] by name; where there are fewer the first is
+    repeated, with no action."""
+    recent = list(states[-model.config.network.context :])
+    missing = model.config.network.context - len(recent)
+    recent = [*(replace(recent[0], acted=False) for _ in range(missing)), *recent]
+    video = torch.stack([state.tracks["video"] for state in recent], 1).to(model.dtype)
+    actions = [s.tracks["action"] if s.acted else torch.zeros_like(s.tracks["action"]) for s in recent]
+    known = {"action": torch.cat(actions, -1)}
+    if "sensors" in model.config.network.known:
+        known["sensors"] = torch.cat([state.tracks["sensors"] for state in recent], -1)
+    return video, known
+
+
+def _remembered(states: Sequence[FrameState], window: int) -> FrameCache:
+    """The keys and values of the last frames that have some, `window` at most."""
+    with_kv = [state for state in states[-window:] if state.kv]
+    if not with_kv:
+        return FrameCache(cached=[])
+    times = torch.tensor([state.time_s for state in with_kv], device=with_kv[0].tracks["action"].device)
+    per_block = zip(*(state.kv or () for state in with_kv), strict=True)
+    cached = [(torch.cat([k for k, _ in pairs], -2), torch.cat([v for _, v in pairs], -2)) for pairs in per_block]
+    return FrameCache(cached=cached, time_s=times.expand(with_kv[0].batch, -1))
+
+
+@torch.inference_mode()
+def predict_frame(
+    model: DiTModel,
+    states: Sequence[FrameState],
+    *,
+    fps: float,
+    seeds: Sequence[int] | torch.Generator,
+    steps: int = 1,
+    text: TextCondition | None = None,
+    window: int | None = None,
+) -> FrameState:
+    """The frame after the last of the states, whose action is known or taken as none.
+
+    seeds: one for each world, so that a world does not depend on those beside it; or a generator for all. steps: of the sampler.
+    window: frames that attention along time reads, by default the model's.
+    """
+    video, known = _before(model, states)
+    last, earlier = states[-1], _remembered(states, window or model.config.frames)
+    shape = last.tracks["video"].shape
+    if isinstance(seeds, torch.Generator):
+        noise = torch.randn(shape, generator=seeds, device=seeds.device).to(model.device)
+    else:
+        streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = torch.stack([torch.randn(shape[1:], generator=stream) for stream in streams]).to(model.device)
+    time_s = torch.full((last.batch, 1), last.time_s + 1 / fps, device=model.device)
+    passes: list[tuple[FrameCache, dict[str, Tensor]]] = []
+
+    def estimate(noisy: Tensor, level: Tensor) -> Tensor:
+        cache = FrameCache(cached=earlier.cached, time_s=earlier.time_s)
+        given = DiTInput(
+            video=noisy.to(model.dtype),
+            level=level,
+            time_s=time_s,
+            context=video[:, None],
+            vectors={name: x[:, None] for name, x in known.items()},
+            text=None if text is None else text.states,
+            text_mask=None if text is None else text.reads[:, 0],
+        )
+        passes.append((cache, model.network(given, cache)))
+        return passes[-1][1]["video"].float()
+
+    levels = [1 - i / steps for i in range(steps + 1)]
+    made = sample(estimate, noise[:, None], torch.ones_like(time_s), torch.zeros_like(noise[:, None]), levels)
+    cache, first = passes[0]
+    tracks = {name: x[:, 0].float() for name, x in first.items() if name != "video"}
+    tracks["video"] = last.tracks["video"].float() + model.config.spread * made[:, 0]
+    tracks["action"] = torch.zeros_like(last.tracks["action"])
+    return FrameState(time_s=last.time_s + 1 / fps, tracks=tracks, kv=tuple(cache.new))
+
+
+@torch.inference_mode()
+def remember(
+    model: DiTModel,
+    states: Sequence[FrameState],
+    text: TextCondition | None = None,
+    *,
+    fps: float,
+    window: int | None = None,
+) -> list[FrameState]:
+    """Recorded frame states with the keys and values that predicting each of them would have left, from fixed noise."""
+    done: list[FrameState] = list(states[:1])
+    for state in states[1:]:
+        generator = torch.Generator().manual_seed(0)
+        made = predict_frame(model, done, fps=fps, seeds=generator, text=text, window=window)
+        done.append(replace(state, kv=made.kv))
+    return done

@@ -1,0 +1,306 @@
+"""The general network: a spacetime diffusion transformer over patches of video latents (Peebles & Xie 2022; Sora, 2024).
+
+It knows nothing of what is filmed. Every frame has a noise level of its own: 0 is known, 1 is noise alone (diffusion forcing,
+Chen et al. 2024). A frame's tokens are its patches, one slot per declared entity, and one token for what is predicted of the
+frame as a whole, such as a reward. Blocks attend inside a frame and, every so many blocks, along time; text enters by cross-
+attention; level, actions and other numbers modulate the norms (adaLN, with one projection for all blocks as in PixArt). Positions
+are real units, so size, shape, duration and frame rate may vary.
+
+A model may read the frames just before each frame as further channels (`context`), as DIAMOND does (Alonso et al. 2024): then its
+frames can be trained side by side, each on true frames before it.
+
+Axes: B clips, T frames, K frames of context, C channels, h x w latents, N tokens of a frame, S slots, F numbers of a slot, W width,
+L tokens of text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kinema.errors import ModelError
+from kinema.models.attention import attend, rms_norm, rotary, rotary_2d, rotate
+
+LEVEL_FEATURES = 64
+"""Sines and cosines that tell the network a level."""
+HEIGHT_UNITS = 10.0
+"""A picture's height in units of position."""
+TIME_UNITS = 16.0
+"""A second in units of position."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTConfig:
+    """The network's shape, stored beside its weights. `SIZES` has the usual ones.
+
+    ModelError: a number that is none, or a width that its heads do not divide.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    channels: int
+    """Of the latents."""
+    patch: int = 1
+    """Latents along one side of a token."""
+    context: int = 0
+    """Frames before each frame that are read with it."""
+    causal: bool = False
+    """Whether frames read earlier ones only."""
+    time_every: int = 2
+    """Each so-many-th block attends along time besides; 0: none does."""
+    text_dim: int = 0
+    """Width of the text's states; 0: it reads no text."""
+    known: dict[str, int] = field(default_factory=dict)
+    """Numbers of each frame that are given, such as actions: name -> how many."""
+    predicted: dict[str, int] = field(default_factory=dict)
+    """Numbers of each frame that are predicted, such as rewards: name -> how many."""
+    slots: int = 0
+    """Declared entities of a frame."""
+    slot_dim: int = 0
+    """Numbers of an entity."""
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self) if f.name not in ("causal", "known", "predicted")):
+            value, least = getattr(self, name), int(name in ("width", "depth", "heads", "channels", "patch"))
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
+        if self.width % self.heads or (self.width // self.heads) % 4:
+            raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
+        if bool(self.slots) != bool(self.slot_dim):
+            raise ModelError(f"{self.slots} slots of {self.slot_dim} numbers: expected both or neither")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entries as config.json holds them."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: Any) -> DiTConfig:
+        """The inverse of `to_dict`. ModelError: an entry is missing, unknown, or not as expected."""
+        if not isinstance(data, dict):
+            raise ModelError(f"network {data!r}: expected an object")
+        try:
+            return DiTConfig(**data)
+        except TypeError as error:
+            raise ModelError(f"the model's config does not fit this version: {error}") from None
+
+
+SIZES: Mapping[str, tuple[int, int, int]] = {
+    "nano": (32, 2, 2), "XXS": (192, 6, 6), "XS": (256, 6, 8), "S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16),
+    "XL": (1536, 32, 24),
+}  # fmt: skip
+"""Width, depth and heads by the usual names; nano is for tries of the machinery."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTInput:
+    """What the network reads. Only `video`, `level` and `time_s` are of every model."""
+
+    video: Tensor
+    """[B, T, C, h, w], each frame noised to its level."""
+    level: Tensor
+    """[B, T]"""
+    time_s: Tensor
+    """[B, T], seconds."""
+    context: Tensor | None = None
+    """[B, T, K, C, h, w], the frames before each frame, oldest first."""
+    vectors: dict[str, Tensor] = field(default_factory=dict)
+    """What is known of each frame: name -> [B, T, numbers]."""
+    slots: Tensor | None = None
+    """[B, T, S, F], noised as the frame is."""
+    slot_context: Tensor | None = None
+    """[B, T, K, S, F]"""
+    text: Tensor | None = None
+    """[B, L, text_dim]"""
+    text_mask: Tensor | None = None
+    """[B, L], true where there is text."""
+
+
+@dataclass
+class FrameCache:
+    """Keys, before rotation, and values [B, N, heads, T, D] of earlier frames for every block with time attention, and their times
+    [B, T] in seconds; a pass puts its own into `new`."""
+
+    cached: list[tuple[Tensor, Tensor]]
+    time_s: Tensor | None = None
+    new: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalized queries and keys."""
+
+    def __init__(self, width: int, heads: int, reads: int | None = None) -> None:
+        """reads: width of what keys and values are made of; None: of the queries' own tokens."""
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width, bias=False)
+        self.kv = nn.Linear(reads or width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.sharpness = nn.Parameter(torch.full((heads, 1, 1), 2.0))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.reshape(*x.shape[:-1], self.heads, -1).transpose(-2, -3)
+
+    def keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [..., heads, M, D] of x [..., M, reads]."""
+        k, v = self.kv(x).chunk(2, -1)
+        return rms_norm(self._split(k)), self._split(v)
+
+    def queries(self, x: Tensor) -> Tensor:
+        return rms_norm(self._split(self.q(x))) * self.sharpness.to(x.dtype)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """[..., heads, M, D] each -> [..., M, width]."""
+        return self.out(attend(q, k, v, bias).transpose(-2, -3).flatten(-2))  # type: ignore[no-any-return]
+
+
+def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
+
+
+class DiTBlock(nn.Module):
+    """Attention inside a frame, along time where the block has it, and to the text; then an MLP."""
+
+    def __init__(self, config: DiTConfig, along_time: bool) -> None:
+        super().__init__()
+        width = config.width
+        self.space = Attention(width, config.heads)
+        self.time = Attention(width, config.heads) if along_time else None
+        self.text = Attention(width, config.heads, config.text_dim) if config.text_dim else None
+        self.mlp_in, self.mlp_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.offsets = nn.Parameter(torch.zeros(9, width))
+
+    def forward(
+        self, x: Tensor, modulation: Tensor, at: Positions, text: TextTokens | None, cache: FrameCache | None
+    ) -> Tensor:
+        """x [B, T, N, W], modulation [B, T, 9, W]."""
+        m = (modulation + self.offsets.to(x.dtype))[:, :, :, None].unbind(2)
+        y = _modulated(x, m[0], m[1])
+        k, v = self.space.keys(y)
+        x = x + m[2] * self.space(rotate(self.space.queries(y), *at.space), rotate(k, *at.space), v)
+        if self.time is not None:
+            y = _modulated(x, m[3], m[4]).transpose(1, 2)
+            k, v = self.time.keys(y)
+            if cache is not None:
+                cache.new.append((k, v))
+                if cache.cached:
+                    old_k, old_v = cache.cached[len(cache.new) - 1]
+                    k, v = torch.cat([old_k, k], -2), torch.cat([old_v, v], -2)
+            seen = self.time(rotate(self.time.queries(y), *at.now), rotate(k, *at.all), v, at.bias)
+            x = x + m[5] * seen.transpose(1, 2)
+        if self.text is not None and text is not None:
+            y = F.layer_norm(x, x.shape[-1:]).flatten(1, 2)
+            k, v = self.text.keys(text.states.to(x.dtype))
+            x = x + self.text(self.text.queries(y), k, v, text.bias).reshape(x.shape)
+        y = _modulated(x, m[6], m[7])
+        made: Tensor = self.mlp_out(F.gelu(self.mlp_in(y), approximate="tanh"))
+        return x + m[8] * made
+
+
+@dataclass
+class Positions:
+    """Cosines and sines of where tokens stand: inside a frame, of the frames of this pass, and of those that are read; and the bias
+    [T, frames read] of which frames may be read, None: all."""
+
+    space: tuple[Tensor, Tensor]
+    now: tuple[Tensor, Tensor]
+    all: tuple[Tensor, Tensor]
+    bias: Tensor | None
+
+
+@dataclass
+class TextTokens:
+    """States [B, L, text_dim], and the bias [B, 1, 1, L] that closes padding."""
+
+    states: Tensor
+    bias: Tensor
+
+
+def level_features(level: Tensor) -> Tensor:
+    """Sines and cosines of levels [...] at frequencies from a quarter to 16: [..., LEVEL_FEATURES]."""
+    octave = torch.linspace(-2, 4, LEVEL_FEATURES // 2, device=level.device)
+    angle = level[..., None].float() * 2**octave * 2 * math.pi
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+class DiT(nn.Module):
+    """The network. `forward` estimates what is clean: with `context` relative to the frame before (see `kinema.diffusion.flow`)."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, p = config.width, config.patch
+        self.video_in = nn.Conv2d(config.channels * (1 + config.context), width, p + 2, p, 1)
+        self.slot_in = nn.Linear(config.slot_dim * (1 + config.context), width) if config.slots else None
+        self.slot_names = nn.Parameter(torch.randn(config.slots, width) * 0.3) if config.slots else None
+        self.frame_token = nn.Parameter(torch.randn(width) * 0.3)
+        known = sum(config.known.values())
+        self.condition = nn.Sequential(
+            nn.Linear(LEVEL_FEATURES + known, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.modulation = nn.Linear(width, 9 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        every = config.time_every
+        self.blocks = nn.ModuleList(DiTBlock(config, bool(every) and i % every == every - 1) for i in range(config.depth))
+        self.video_out = nn.Conv2d(width, config.channels * p * p, 3, padding=1)
+        self.slot_out = nn.Linear(width, config.slot_dim) if config.slots else None
+        self.heads = nn.ModuleDict({name: nn.Linear(width, numbers) for name, numbers in config.predicted.items()})
+
+    def forward(self, given: DiTInput, cache: FrameCache | None = None) -> dict[str, Tensor]:
+        """Estimates: "video" [B, T, C, h, w], "slots" [B, T, S, F] where there are any, and each of `predicted` [B, T, numbers].
+
+        With a cache the frames of this pass read those of the cache too, and their own keys and values are added to `cache.new`.
+        """
+        config, (b, t, _, h, w) = self.config, given.video.shape
+        video = given.video if given.context is None else torch.cat([given.context.flatten(2, 3), given.video], 2)
+        patches = self.video_in(video.flatten(0, 1))
+        rows, columns = patches.shape[-2:]
+        extra = [self.frame_token.expand(b, t, 1, -1).to(patches.dtype)]
+        if self.slot_in is not None and self.slot_names is not None and given.slots is not None:
+            slots = given.slots[:, :, None]
+            entered = slots if given.slot_context is None else torch.cat([given.slot_context, slots], 2)
+            extra.append(self.slot_in(entered.movedim(2, -2).flatten(-2)) + self.slot_names.to(patches.dtype))
+        x = torch.cat([*extra, patches.flatten(2).transpose(1, 2).unflatten(0, (b, t))], 2)
+        at = self._positions(given.time_s, x.shape[2] - rows * columns, rows, columns, cache)
+        text = None
+        if given.text is not None and given.text_mask is not None:
+            closed = torch.where(given.text_mask, 0.0, -1e4)[:, None, None]
+            text = TextTokens(states=given.text, bias=closed)
+        features = [level_features(given.level), *(given.vectors[name].float() for name in config.known)]
+        condition = self.condition(torch.cat(features, -1).to(patches.dtype))
+        modulation = self.modulation(condition).unflatten(-1, (9, -1))
+        for block in self.blocks:
+            x = block(x, modulation, at, text, cache)
+        x = F.layer_norm(x, x.shape[-1:])
+        cells = x[:, :, -rows * columns :].transpose(2, 3).reshape(b * t, -1, rows, columns)
+        made = F.pixel_shuffle(self.video_out(cells), config.patch)[..., :h, :w]
+        result = {"video": made.reshape(b, t, *made.shape[1:])}
+        if self.slot_out is not None:
+            result["slots"] = self.slot_out(x[:, :, 1 : 1 + config.slots])
+        return result | {name: head(x[:, :, 0]) for name, head in self.heads.items()}
+
+    def _positions(self, time_s: Tensor, extra: int, rows: int, columns: int, cache: FrameCache | None) -> Positions:
+        """Tokens that stand for no place lie at the origin, which turns nothing."""
+        device, dim = time_s.device, self.config.width // self.config.heads
+        unit = HEIGHT_UNITS / rows
+        y, x = torch.meshgrid(
+            (torch.arange(rows, device=device) + 0.5) * unit,
+            (torch.arange(columns, device=device) + 0.5) * unit,
+            indexing="ij",
+        )
+        places = torch.cat([torch.zeros(extra, 2, device=device), torch.stack([y, x], -1).flatten(0, 1)])
+        read_s = time_s if cache is None or cache.time_s is None else torch.cat([cache.time_s, time_s], 1)
+        first = read_s[:, -1:]
+        now, read = (rotary(((s - first) * TIME_UNITS)[:, None, None], dim) for s in (time_s, read_s))
+        bias = None
+        if self.config.causal and time_s.shape[1] > 1:
+            later = torch.ones(time_s.shape[1], read_s.shape[1], dtype=torch.bool, device=device)
+            bias = torch.where(later.triu(1 + read_s.shape[1] - time_s.shape[1]), -1e4, 0.0)
+        return Positions(space=rotary_2d(places, dim), now=now, all=read, bias=bias)

@@ -1,0 +1,120 @@
+"""A trained general network with its autoencoder and text encoder, ready to film or to be stepped. `kinema.load` makes one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kinema.autoencoder import VideoAutoencoder, fast_dtype
+from kinema.errors import ModelError
+from kinema.models.dit import DiT, DiTConfig
+from kinema.text import TextEncoder, default_encoder
+
+MAX_TOKENS = 64
+"""Tokens of a text that are read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiTModelConfig:
+    """What a model of the general network is, stored beside its weights.
+
+    ModelError: an entry is not as expected.
+    """
+
+    name: str
+    network: DiTConfig
+    autoencoder: str
+    """Folder name of the autoencoder, inside the model's or beside it."""
+    autoencoder_sha256: str = ""
+    width: int
+    """Of the pictures that it was trained on, in pixels."""
+    height: int
+    fps: float
+    """Frames a second."""
+    frames: int
+    """Latent frames: of a film, those filmed at once; of a world, those that attention along time reads."""
+    seconds: float = 0.0
+    """Of a film: the usual length."""
+    spread: float = 1.0
+    """What estimates are measured in, in units of the latents (`kinema.diffusion.flow`)."""
+    film: dict[str, Any] | None = None
+    """Of a model that films: what its clips show, in words ("about"), and the shares of its captions' words ("words")."""
+    world: dict[str, Any] | None = None
+    """Of a recorded world: its environment, its action space, and the scales of its numbers."""
+    trained: dict[str, Any] = field(default_factory=dict)
+    """Recipe, steps, minutes, machine: how the weights came to be."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height", "frames"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ModelError(f"{name} {value!r}: expected a whole number, at least 1")
+        for name in ("fps", "spread"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+                raise ModelError(f"{name} {value!r}: expected a number above 0")
+        if (self.film is None) == (self.world is None):
+            raise ModelError("expected either film or world: a model films or is stepped")
+        if not all(value is None or isinstance(value, dict) for value in (self.film, self.world, self.trained)):
+            raise ModelError("film, world and trained: expected objects")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entries as config.json holds them."""
+        return {**asdict(self), "network": self.network.to_dict()}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> DiTModelConfig:
+        """The inverse of `to_dict`. ModelError: an entry is missing, unknown, or not as expected."""
+        try:
+            return DiTModelConfig(**{**data, "network": DiTConfig.from_dict(data.get("network"))})
+        except TypeError as error:
+            raise ModelError(f"the model's config does not fit this version: {error}") from None
+
+
+class DiTModel:
+    """A general network with its autoencoder and text encoder."""
+
+    def __init__(
+        self, config: DiTModelConfig, network: DiT, autoencoder: VideoAutoencoder, *, device: str | torch.device = "cpu"
+    ) -> None:
+        self.config, self.autoencoder = config, autoencoder
+        self.source = config.name
+        """What `load` finds it by: the name of a shipped model, or a folder."""
+        self.device = torch.device(device)
+        self.dtype = fast_dtype(self.device)
+        self.network = network.to(self.device, self.dtype).eval().requires_grad_(False)
+        self._text: TextEncoder | None = None
+
+    def __repr__(self) -> str:
+        return f"DiTModel({self.config.name!r}, {self.parameters / 1e6:.1f}M parameters, {self.device})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DiTModel:
+        """Itself: a model is never changed by use, and environments whose settings are copied share it."""
+        return self
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def text(self) -> TextEncoder:
+        """The sentence encoder, loaded at first use; assign another object with the same protocol to replace it."""
+        if self._text is None:
+            self._text = default_encoder()
+        return self._text
+
+    @text.setter
+    def text(self, encoder: TextEncoder) -> None:
+        self._text = encoder
+
+    def encode_texts(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """States [B, L, text_dim] of texts and which of them are text [B, L]; those of "" are none."""
+        states, mask = self.text.encode([text or " " for text in texts], max_tokens=MAX_TOKENS)
+        mask = mask & np.array([bool(text.strip()) for text in texts])[:, None]
+        return torch.from_numpy(states).to(self.device), torch.from_numpy(mask).to(self.device)

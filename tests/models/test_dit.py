@@ -1,0 +1,127 @@
+"""The general network: frames by cache, causality, independence of clips, sizes and durations, text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from kinema.errors import ModelError
+from kinema.models.dit import SIZES, DiT, DiTConfig, DiTInput, FrameCache
+
+CONFIG = DiTConfig(
+    width=32, depth=4, heads=2, channels=6, context=2, causal=True, known={"action": 3}, predicted={"reward": 1}, slots=2,
+    slot_dim=4, text_dim=12,
+)  # fmt: skip
+
+
+def network(config: DiTConfig) -> DiT:
+    torch.manual_seed(0)
+    made = DiT(config).eval().requires_grad_(False)
+    torch.nn.init.normal_(made.modulation.weight, std=0.1)
+    torch.nn.init.normal_(made.modulation.bias, std=0.3)
+    return made
+
+
+def given(config: DiTConfig, frames: int = 5, height: int = 4, width: int = 6) -> DiTInput:
+    torch.manual_seed(1)
+    b, c, k = 2, config.channels, config.context
+    return DiTInput(
+        video=torch.randn(b, frames, c, height, width),
+        level=torch.rand(b, frames),
+        time_s=(torch.arange(frames) / 8).expand(b, -1),
+        context=torch.randn(b, frames, k, c, height, width) if k else None,
+        vectors={name: torch.randn(b, frames, numbers) for name, numbers in config.known.items()},
+        slots=torch.randn(b, frames, config.slots, config.slot_dim) if config.slots else None,
+        slot_context=torch.randn(b, frames, k, config.slots, config.slot_dim) if config.slots and k else None,
+        text=torch.randn(b, 3, config.text_dim) if config.text_dim else None,
+        text_mask=torch.tensor([[True, True, False], [True, False, False]]) if config.text_dim else None,
+    )
+
+
+def part(x: DiTInput, which: slice) -> DiTInput:
+    """Some of its frames."""
+    cut = {name: getattr(x, name)[:, which] for name in ("video", "level", "time_s", "context", "slots", "slot_context")}
+    return replace(x, **cut, vectors={name: value[:, which] for name, value in x.vectors.items()})
+
+
+def test_frames_one_by_one_with_the_cache_are_those_of_one_pass() -> None:
+    net, x = network(CONFIG), given(CONFIG)
+    whole = net(x)
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for t in range(5):
+        cache = FrameCache(cached=kept, time_s=x.time_s[:, :t] if t else None)
+        made = net(part(x, slice(t, t + 1)), cache)
+        for name, value in made.items():
+            torch.testing.assert_close(value[:, 0], whole[name][:, t], atol=1e-5, rtol=1e-4, msg=f"{name} of frame {t}")
+        new = cache.new
+        joined = zip(kept, new, strict=True) if kept else ()
+        kept = [(torch.cat([a, c], -2), torch.cat([b, d], -2)) for (a, b), (c, d) in joined] or new
+
+
+def test_a_causal_network_reads_no_later_frame_and_another_one_does() -> None:
+    for causal in (True, False):
+        config = replace(CONFIG, causal=causal)
+        net, x = network(config), given(config)
+        other = replace(x, video=torch.cat([x.video[:, :3], x.video[:, 3:] + 1], 1))
+        same = torch.equal(net(x)["video"][:, :3], net(other)["video"][:, :3])
+        assert same is causal
+
+
+def test_clips_of_a_batch_are_those_alone() -> None:
+    net, x = network(CONFIG), given(CONFIG)
+    one = replace(x, **{
+        name: getattr(x, name)[1:] for name in ("video", "level", "time_s", "context", "slots", "slot_context", "text", "text_mask")
+    }, vectors={name: value[1:] for name, value in x.vectors.items()})  # fmt: skip
+    for name, value in net(one).items():
+        torch.testing.assert_close(value[0], net(x)[name][1], atol=1e-5, rtol=1e-4)
+
+
+def test_text_is_read_where_it_is_and_padding_is_not() -> None:
+    net, x = network(CONFIG), given(CONFIG)
+    assert x.text is not None
+    padded, changed = x.text.clone(), x.text.clone()
+    padded[0, 2] += 9.0
+    changed[0, 1] += 9.0
+    before = net(x)["video"]
+    assert torch.equal(net(replace(x, text=padded))["video"], before)
+    assert not torch.equal(net(replace(x, text=changed))["video"][0], before[0])
+    assert torch.equal(net(replace(x, text=changed))["video"][1], before[1])
+
+
+def test_level_actions_context_and_slots_matter_and_any_size_and_length_is_taken() -> None:
+    net, x = network(CONFIG), given(CONFIG)
+    before = net(x)["video"]
+    assert x.context is not None and x.slots is not None
+    for other in (
+        replace(x, level=1 - x.level), replace(x, vectors={"action": -x.vectors["action"]}), replace(x, context=-x.context),
+        replace(x, slots=-x.slots), replace(x, time_s=x.time_s * 2),
+    ):  # fmt: skip
+        assert not torch.allclose(net(other)["video"], before)
+    for frames, height, width in ((1, 2, 2), (3, 8, 4)):
+        made = net(given(CONFIG, frames, height, width))
+        assert made["video"].shape == (2, frames, 6, height, width)
+        assert made["slots"].shape == (2, frames, 2, 4) and made["reward"].shape == (2, frames, 1)
+    plain = DiTConfig(width=32, depth=2, heads=2, channels=6, patch=2)
+    assert network(plain)(given(plain, 3, 4, 6))["video"].shape == (2, 3, 6, 4, 6)
+
+
+def test_sizes_have_the_parameters_that_their_names_promise() -> None:
+    millions = {}
+    for name, (width, depth, heads) in SIZES.items():
+        with torch.device("meta"):
+            made = DiT(DiTConfig(width=width, depth=depth, heads=heads, channels=24, text_dim=384))
+        millions[name] = sum(p.numel() for p in made.parameters()) / 1e6
+    assert millions["nano"] < 1 and 4 < millions["XXS"] < 6 and 6 < millions["XS"] < 10 and 30 < millions["S"] < 38
+    assert 115 < millions["B"] < 140 and 400 < millions["L"] < 500 and 1200 < millions["XL"] < 1400
+
+
+def test_a_config_is_stored_and_bad_ones_are_named() -> None:
+    assert DiTConfig.from_dict(CONFIG.to_dict()) == CONFIG
+    for entries, message in (
+        ({"width": 30}, "multiple of 4 per head"), ({"depth": 0}, "at least 1"), ({"slots": 0}, "both or neither"),
+        ({"nonsense": 1}, "does not fit this version"),
+    ):  # fmt: skip
+        with pytest.raises(ModelError, match=message):
+            DiTConfig.from_dict({**CONFIG.to_dict(), **entries})
