@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from kinema.datasets.dataset_files import write_video
 from kinema.datasets.lerobot import Dataset
 from kinema.errors import InputError, KinemaError, MediaError
 
@@ -177,3 +178,17 @@ def test_one_frame_is_an_episode_and_any_size_is_fitted(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_when_it_is_opened(options: dict[str, Any], why: str, tmp_path: Path) -> None:
     with pytest.raises(KinemaError, match=why):
         Dataset.open(made(tmp_path / "d", **options))
+
+
+def test_the_same_pictures_are_the_same_video(tmp_path: Path) -> None:
+    """Whatever lies in the memory that the encoder is given."""
+    rng, files = np.random.default_rng(0), set()
+    ramp = np.linspace(0, 255, 96)[None, :, None] + np.zeros((96, 1, 3))
+    noise = rng.normal(0, 4, (40, 96, 96, 3))
+    frames = np.clip(np.stack([np.roll(ramp, 3 * t, 1) for t in range(40)]) + noise, 0, 255).astype(np.uint8)
+    for number in range(6):
+        litter = [rng.integers(0, 255, count, dtype=np.uint8) for count in (30_000, 20_000, 70_000, 8_000) * 3]
+        del litter
+        write_video(tmp_path / f"{number}.mp4", frames, 16.0)
+        files.add((tmp_path / f"{number}.mp4").read_bytes())
+    assert len(files) == 1

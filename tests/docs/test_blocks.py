@@ -19,10 +19,10 @@ from kinema.playground.parser import ParsedObject, parse_clip
 from kinema.scene.scene import COLORS, KINDS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/index.md", "docs/tutorial.md", "docs/serving.md")
+PAGES = ("README.md", "docs/index.md", "docs/tutorial.md", "docs/serving.md", "docs/curation.md")
 SHOWN = ("text", "bibtex")
 """Languages of blocks that are read, not run."""
-NOT_RUN = {"README.md": 5, "docs/index.md": 0, "docs/tutorial.md": 1, "docs/serving.md": 0}
+NOT_RUN = {"README.md": 5, "docs/index.md": 0, "docs/tutorial.md": 1, "docs/serving.md": 0, "docs/curation.md": 1}
 """How many blocks of a page may stay unrun; each says why."""
 NAME = re.compile(rf"\b({'|'.join(COLORS)}) ({'|'.join(KINDS)})s?\b")
 

@@ -1,4 +1,4 @@
-"""A model of the general network as an engine: what is known stands, the rest is sampled, and all that uses engines works with it."""
+"""A model of the general network as an engine: what is known stands, the rest is sampled, all that uses engines works with it."""
 
 from __future__ import annotations
 

@@ -83,6 +83,19 @@ def test_any_rate_comes_back(tmp_path: Path, ending: str, fps: float) -> None:
     assert back.fps == fps and back.frames.shape == frames.shape
 
 
+@pytest.mark.parametrize("size", [(190, 144), (192, 144), (97, 61)])
+def test_the_same_clip_is_the_same_file(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Whatever lies in the memory that the encoder is given: x264's macroblock tree reads some of it before it is written."""
+    rng, (width, height) = np.random.default_rng(0), size
+    frames = np.clip(smooth(20, height, width) + rng.normal(0, 4, (20, height, width, 3)), 0, 255).astype(np.uint8)
+    clip, files = Clip(frames=frames, fps=16.0), set()
+    for number in range(6):
+        litter = [rng.integers(0, 255, count, dtype=np.uint8) for count in (30_000, 20_000, 70_000, 8_000) * 3]
+        del litter
+        files.add(clip.save(tmp_path / f"{number}.mp4").read_bytes())
+    assert len(files) == 1
+
+
 def test_a_gif_keeps_still_stretches_and_its_rate(tmp_path: Path) -> None:
     """Equal frames are stored once and come back as often as they were; too fast clips are thinned."""
     frames = smooth(40, 16, 16)

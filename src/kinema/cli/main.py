@@ -24,6 +24,7 @@ VERBS = (
     "agent",
     "arena",
     "record",
+    "curate",
     "train",
     "serve",
     "worker",

@@ -1,4 +1,8 @@
-"""kinema train RECIPE: train a model, or go on with a run; kinema train world --data DIR: a world of your own recordings."""
+"""kinema train RECIPE: train a model, or go on with a run.
+
+kinema train world --data DIR: a world of your own recordings. kinema train video --data DIR: a model that films what your captioned
+clips show.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-h", "--help", action=HelpWithRecipes, help="show this help message and exit")
-    parser.add_argument("recipe", help="one of the recipes below; or world, with --data")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="for world: a dataset made by kinema record, or LeRobot's")
+    parser.add_argument("recipe", help="one of the recipes below; or world or video, with --data")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="for world: a dataset of kinema record or LeRobot; for video: a folder of videos with texts",
+    )
     parser.add_argument("--out", type=Path, help="folder of the run (default: out/train-RECIPE)")
     parser.add_argument("--minutes", type=number, help="time budget above 0, simulating episodes included")
     parser.add_argument("--steps", type=whole, help="length of the run in steps, 1 or more, instead of the recipe's")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument("--camera", help="for world: the camera of a dataset with several, such as top (default: the first)")
+    parser.add_argument("--size", help="for world and video: of the network, XXS, XS, S, B, L or XL (default: XXS, XS)")
     add_device(parser)
     parser.set_defaults(run=run)
 
@@ -64,8 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     line = Line()
     if arguments.recipe == "world":
         return _world(arguments, out, device, line)
+    if arguments.recipe == "video":
+        return _video(arguments, out, device, line)
     if arguments.data is not None:
-        raise InputError(f"--data goes with the recipe world, not with {arguments.recipe}")
+        raise InputError(f"--data goes with the recipe world or video, not with {arguments.recipe}")
     folder = train(
         arguments.recipe,
         out=out,
@@ -82,12 +94,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) -> int:
     from kinema.training.recorded_world import train_world
+    from kinema.training.recordings import WorldRecipe
 
     if arguments.data is None:
         raise InputError("train world needs --data DIR, a dataset made by kinema record")
     folder = train_world(
         arguments.data,
         out=out,
+        recipe=None if arguments.size is None else WorldRecipe(size=arguments.size),
         minutes=arguments.minutes,
         steps=arguments.steps,
         resume=arguments.resume is not None,
@@ -96,6 +110,29 @@ def _world(arguments: argparse.Namespace, out: Path, device: str, line: Line) ->
         show=line.write,
     )
     line.write(f"world written to {folder}; step into it: kinema play {folder}", True)
+    return 0
+
+
+def _video(arguments: argparse.Namespace, out: Path, device: str, line: Line) -> int:
+    from kinema.training.film_lesson import FilmRecipe
+    from kinema.training.films import train_video
+
+    if arguments.data is None:
+        raise InputError(
+            "train video needs --data DIR, a folder of videos with a text beside each, such as kinema curate makes"
+        )
+    recipe = FilmRecipe() if arguments.size is None else FilmRecipe(size=arguments.size)
+    folder = train_video(
+        arguments.data,
+        out=out,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        resume=arguments.resume is not None,
+        recipe=recipe,
+        device=device,
+        show=line.write,
+    )
+    line.write(f"model written to {folder}; film with it: kinema generate 'words' --model {folder}", True)
     return 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinema.errors import InputError, MediaError, OutputError
+from kinema.media.write import SAME_FILE
 from kinema.types import Floats
 
 VERSION = "v3.0"
@@ -87,11 +88,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], fps: float) -> None:
-    """H.264 with full color, all but lossless."""
+    """H.264 with full color, all but lossless; without x264's macroblock tree, so that the same film is the same file, as in
+    `kinema.media.write`."""
     with path.open("wb") as target, av.open(target, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv444p"
-        stream.options = {"crf": "8", "preset": "veryfast", "g": "32"}
+        stream.options = {"crf": "8", "preset": "veryfast", "g": "32", **SAME_FILE}
         for frame in frames:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         file.mux(stream.encode())

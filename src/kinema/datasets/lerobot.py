@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from kinema.datasets.dataset_files import (
 )
 from kinema.datasets.pictures import CELL_PX, to_picture
 from kinema.errors import InputError, MediaError
-from kinema.types import Floats, Frame, parse_json
+from kinema.types import Floats, Frame, Frames, parse_json
 
 log = logging.getLogger(__name__)
 
@@ -336,6 +337,37 @@ class Dataset:
             "files": files.hexdigest(),
         }
 
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """`identity()`, computed once."""
+        return self.identity()
+
+    def length(self, number: int) -> int:
+        """Pictures of an episode."""
+        return int(self.rows[number]["length"])
+
+    def task(self, number: int) -> str:
+        """What was to be done in an episode, "" where nothing is said."""
+        row = self.rows[number]
+        path = self._data(row)
+        if "task_index" not in columns_of(path):
+            return ""
+        table = self._table(path, ["episode_index", "task_index"], row["episode_index"])
+        return self.tasks[int(table["task_index"][0].as_py())]
+
+    def pictures(self, number: int, first: int = 0, stop: int | None = None) -> Frames:
+        """Pictures of an episode from row `first` to before row `stop` (None: its end), uint8 [T, H, W, 3] of `size`."""
+        row, part = self.rows[number], slice(first, stop)
+        if self._filmed:
+            frames = read_video(self._video(row), self._times(row)[part], self.fps)
+        else:
+            path = self._data(row)
+            table = self._rows_of(self._table(path, episode=row["episode_index"]), row)
+            frames = np.stack([self._decoded(stored, row) for stored in table[self.image].to_pylist()[part]])
+        if self.size != frames.shape[1:3]:
+            frames = np.stack([to_picture(frame, self.size) for frame in frames])
+        return frames
+
     def episode(self, number: int) -> Recorded:
         """One episode with its pictures."""
         row = self.rows[number]
@@ -360,14 +392,8 @@ class Dataset:
                 moved[-1] = moved[-1] + values[-1]
             return moved
 
-        if self._filmed:
-            frames = read_video(self._video(row), self._times(row), self.fps)
-        else:
-            frames = np.stack([self._decoded(stored, row) for stored in table[self.image].to_pylist()])
-        if self.size != frames.shape[1:3]:
-            frames = np.stack([to_picture(frame, self.size) for frame in frames])
         return Recorded(
-            frames=frames,
+            frames=self.pictures(number),
             action=vectors("action", 0),
             reward=before(column("next.reward", 0.0).astype(np.float32)),
             terminated=before(column("next.done", False).astype(bool)),

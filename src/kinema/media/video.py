@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +40,18 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
-def open_video(path: Path, limits: Limits) -> Iterator[tuple[Any, Any]]:
-    """A video file, and the stream of its film. MediaError: it is none, or its pictures are larger than the limits allow."""
+def open_video(source: Path | BinaryIO, limits: Limits, name: str | None = None) -> Iterator[tuple[Any, Any]]:
+    """A video, and the stream of its film.
+
+    source: a path, or an open file that can be sought. name: how messages call it; None: by its path.
+    MediaError: it is none, or its pictures are larger than the limits allow.
+    """
     import av
 
+    path = str(source) if name is None else name
+    file: Any = str(source.absolute()) if isinstance(source, Path) else source
     try:
-        container = av.open(str(path.absolute()), options=OPTIONS, metadata_errors="replace")
+        container = av.open(file, options=OPTIONS, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise MediaError(f"{path} is not a video or picture that can be read ({reason}); try converting it to MP4") from None
@@ -178,13 +184,19 @@ def _decode(
     return frames.take(), list(times)
 
 
+def promised_s(container: Any, stream: Any) -> float | None:
+    """How many seconds of film a file says that it holds; None if it does not say."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return float(container.duration / 1e6)
+    return None
+
+
 def _missing_s(container: Any, stream: Any, times: list[float]) -> float:
     """How many of the seconds that the file promises were not found, beyond what rounding explains; 0 or less: none."""
-    if stream.duration is not None:
-        promised = float(stream.duration * stream.time_base)
-    elif container.duration is not None and len(container.streams) == 1:
-        promised = container.duration / 1e6
-    else:
+    promised = promised_s(container, stream)
+    if promised is None:
         return 0.0
     step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float(1 / (stream.average_rate or 25))
     return promised - (times[-1] - times[0] + step) - max(1.5 * step, 0.05)
@@ -219,11 +231,17 @@ def upright(frame: Any, size: tuple[int, int], matrix: NDArray[np.int32] | None)
     return np.ascontiguousarray(pixels if matrix is None else turned(pixels, matrix))
 
 
+def is_quarter_turn(matrix: NDArray[np.int32]) -> bool:
+    """Whether a display matrix makes columns of rows."""
+    a, b, c, d = (abs(int(matrix[i])) for i in (0, 1, 3, 4))
+    return b + c > a + d
+
+
 def turned(pixels: Frames, matrix: NDArray[np.int32]) -> Frames:
     """A picture as a display matrix [a, b, u, c, d, v, x, y, w] shows it: a point (x, y) at (a x + c y, b x + d y). Only quarter
     turns and mirroring are done."""
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    if abs(b) + abs(c) > abs(a) + abs(d):
+    if is_quarter_turn(matrix):
         pixels, a, d = pixels.swapaxes(0, 1), c, b
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 

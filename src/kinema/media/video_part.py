@@ -100,7 +100,7 @@ def _decode(
     stretch, orientation = float(stream.sample_aspect_ratio or 1) or 1.0, Orientation()
     reason = source_size = ""
     try:
-        origin_s, frames = _from(container, stream, part)
+        origin_s, frames = frames_from(container, stream, part.first / part.fps, 0.25 / part.fps)
         for frame, at_s in frames:
             if at_s > origin_s + part.stop / part.fps - half_s and times:
                 break
@@ -133,27 +133,35 @@ def _decode(
     return buffer.take(), times, origin_s, source_size
 
 
-def _from(container: Any, stream: Any, part: FramePart) -> tuple[float, Iterator[tuple[Any, float]]]:
-    """The time of a video's first frame; and its frames with their times, from the last one before a part on."""
-    first = next(decoded_frames(container, stream), None)
+def frames_from(
+    container: Any, stream: Any, start_s: float, slack_s: float = 0.0
+) -> tuple[float, Iterator[tuple[Any, float]]]:
+    """The time of a video's first frame; and its frames with their times, from the last one at or before a time on.
+
+    container, stream: as `open_video` gives them, nothing of them decoded yet. start_s: seconds after the first frame. slack_s: a
+    frame that is later by up to so many seconds is still the one of that time.
+    ValueError: the video has no frames, or cannot be searched.
+    """
+    frames = decoded_frames(container, stream)
+    first = next(frames, None)
     if first is None:
         raise ValueError("it has no frames")
     origin_s = float(first.time or 0.0)
-    begin_s = origin_s + part.first / part.fps
-    for target_s in (begin_s, max(begin_s - EARLY_S, origin_s), origin_s):
+    begin_s = origin_s + max(start_s, 0.0)
+    if start_s <= 0:
+        return origin_s, _since(first, frames, begin_s + slack_s)
+    for target_s in (begin_s, max(begin_s - EARLY_S, origin_s), max(origin_s - EARLY_S, 0.0)):
         container.seek(int(target_s / float(stream.time_base)), stream=stream)
         frames = decoded_frames(container, stream)
         head = next(frames, None)
-        if head is not None and head.time is not None and float(head.time) <= begin_s + 0.5 / part.fps:
-            break
-    else:
-        raise ValueError("it cannot be searched; convert it to MP4")
-    return origin_s, _since(head, frames, begin_s + 0.25 / part.fps)
+        if head is not None and head.time is not None and float(head.time) <= begin_s + slack_s:
+            return origin_s, _since(head, frames, begin_s + slack_s)
+    raise ValueError("it cannot be searched; convert it to MP4")
 
 
 def _since(head: Any, frames: Iterator[Any], begin_s: float) -> Iterator[tuple[Any, float]]:
     """Frames with their times, beginning with the last one up to a time."""
-    last: tuple[Any, float] | None = (head, float(head.time))
+    last: tuple[Any, float] | None = (head, float(head.time or 0.0))
     for frame in frames:
         at_s = begin_s if frame.time is None else float(frame.time)
         if last is not None and at_s > begin_s:

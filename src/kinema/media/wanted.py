@@ -22,7 +22,7 @@ class Limits:
     max_bytes: int = 4 << 30
     max_sound_bytes: int = 1 << 30
 
-    def check_picture(self, path: Path, width: int, height: int) -> None:
+    def check_picture(self, path: Path | str, width: int, height: int) -> None:
         if width * height > self.max_pixels:
             raise MediaError(
                 f"{path} is {width}x{height}, more than {self.max_pixels} pixels a frame; make it smaller first"

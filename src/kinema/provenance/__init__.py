@@ -1,6 +1,6 @@
 """Where a clip comes from: a signed manifest in the file, an invisible mark in the pictures, and a free check for both."""
 
-from kinema.provenance.fingerprint import Copies, same_content, small_copies
+from kinema.media.fingerprint import Copies, same_content, small_copies
 from kinema.provenance.identity import Identity, identity_from, own_identity
 from kinema.provenance.label import label
 from kinema.provenance.manifest import (

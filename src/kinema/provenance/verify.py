@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kinema.media.fingerprint import MOST_COMPARED, Copies, small_copies
 from kinema.media.read import read_clip
 from kinema.media.wanted import Limits, Wanted
 from kinema.provenance.code import ID_BITS
-from kinema.provenance.fingerprint import MOST_COMPARED, Copies, small_copies
 from kinema.provenance.manifest import Manifest, read_manifest
 from kinema.provenance.watermark import PUBLIC_KEY, Watermark, detect
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ import fsspec
 from fastapi.testclient import TestClient
 
 from kinema.engines.ledger import Ledger
-from kinema.errors import InputError, OutputError
+from kinema.errors import InputError, StorageError
 from kinema.media import Clip
 from kinema.server.app import create_app
 from kinema.server.jobs.worker import Worker
 from kinema.server.services import Services
 from kinema.server.settings import Settings
 from kinema.server.storage import artifacts as artifacts_module
+from kinema.server.storage import decoder as decoder_module
 from kinema.server.storage.backup import backup, restore
 from kinema.server.storage.remote import RemoteFolder
 
@@ -152,6 +154,52 @@ def test_films_are_made_from_films_and_uploads_there(client: TestClient, tmp_pat
     assert client.get(f"/v1/files/{file}/content").status_code == 200
 
 
+@pytest.fixture
+def long_upload(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An upload that is stored as it was sent, as a film of more than 2,000 frames is."""
+    monkeypatch.setattr(decoder_module, "MAX_FRAMES", 4)
+    return upload(client, tmp_path)
+
+
+def test_a_long_upload_lies_there_as_it_was_sent(client: TestClient, tmp_path: Path, url: str, long_upload: str) -> None:
+    """A worker that has no copy fetches it and reads the parts that it needs; it is in a backup and goes when it is deleted."""
+    store, remote, sent = services_of(client).store, RemoteFolder(url), (tmp_path / "own.mp4").read_bytes()
+    assert remote.read(f"files/{long_upload}.film") == sent and not list((store.root / "files").iterdir())
+    assert client.get(f"/v1/files/{long_upload}").json()["bytes"] > len(sent)
+    forget_copies(client)
+    asked = client.post("/v1/videos/trims", json={"video": {"file_id": long_upload}, "cuts": [[0.25, 0.5]]})
+    assert asked.status_code == 200, asked.text
+    work(client)
+    video = client.get(f"/v1/videos/{asked.json()['id']}").json()
+    assert (video["status"], video["seconds"]) == ("completed", "0.25"), video["error"]
+    assert (store.root / "fetched" / f"{long_upload}.film").read_bytes() == sent
+    backup(tmp_path / "saved.tar", data=store.root, artifacts=url)
+    restore(tmp_path / "saved.tar", data=tmp_path / "again")
+    assert (tmp_path / "again" / "files" / f"{long_upload}.film").read_bytes() == sent
+    client.delete(f"/v1/files/{long_upload}")
+    assert remote.names("files") == [] and not list((store.root / "fetched").glob(f"{long_upload}*"))
+
+
+def test_copies_of_uploads_are_bounded(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that a server has because the files were sent to it."""
+    monkeypatch.setattr(artifacts_module, "MOST_FETCHED", 1)
+    monkeypatch.setattr(artifacts_module, "FETCHED_S", -1.0)
+    for _ in range(2):
+        upload(client, tmp_path)
+        assert len(list((services_of(client).store.root / "fetched").iterdir())) == 1
+
+
+def test_what_is_known_of_an_upload_is_read_without_its_pixels(client: TestClient, long_upload: str) -> None:
+    """A list of uploads fetches none of them."""
+    before = client.get("/v1/files").json()["data"]
+    forget_copies(client)
+    store = services_of(client).store
+    assert store.about(long_upload).long and client.get("/v1/files").json()["data"] == before
+    assert not list((store.root / "fetched").iterdir())
+    client.delete(f"/v1/files/{long_upload}")
+    assert not store.about(long_upload).long, "it is gone"
+
+
 def test_what_is_deleted_goes_from_there(client: TestClient, tmp_path: Path, url: str) -> None:
     id, other, file = film(client), film(client, seed=2), upload(client, tmp_path)
     remote = RemoteFolder(url)
@@ -211,13 +259,76 @@ def test_storage_that_does_not_answer_keeps_the_job(client: TestClient, monkeypa
         patch.setattr(worker.store.remote._fs, "put_file", fails)
         assert worker.once()
     job = services.queue.get(id, None)
-    assert job.status == "queued" and job.stage == "waiting for space"
+    assert job.status == "queued" and job.stage == "waiting for storage"
     assert not list((services.store.root / "videos" / id).glob("*"))
     with services.database.writing() as db:
         db.exec_driver_sql("UPDATE jobs SET not_before = 0")
     worker.run(idle=lambda: not services.queue.waiting(None))
     worker.close()
     assert client.get(f"/v1/videos/{id}/content").status_code == 200
+
+
+def break_reading(monkeypatch: pytest.MonkeyPatch, remote: RemoteFolder | None, error: Exception) -> None:
+    """Let whatever reads an object fail."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    assert remote is not None
+    for name in ("get_file", "cat_file", "open", "isfile"):
+        monkeypatch.setattr(remote._fs, name, fails)
+
+
+def test_storage_that_cannot_be_read_is_503(
+    client: TestClient, long_upload: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one line that names no address and no key; the reason is in the log. It is neither a full disk nor a film that is gone."""
+    id = film(client)
+    forget_copies(client)
+    with monkeypatch.context() as patch:
+        break_reading(patch, services_of(client).store.remote, ConnectionError("no route to host\nmore"))
+        cut = {"video": {"file_id": long_upload}, "cuts": [[0, 0.25]]}
+        for method, path, given in (
+            ("GET", f"/v1/videos/{id}/content", None),
+            ("GET", f"/v1/videos/archive?ids={id}", None),
+            ("GET", f"/v1/files/{long_upload}", None),
+            ("GET", "/v1/files", None),
+            ("POST", "/v1/videos/trims", cut),
+        ):
+            answer = client.request(method, path, json=given)
+            assert answer.status_code == 503 and answer.headers["retry-after"], f"{path}: {answer.text}"
+            assert answer.json()["error"]["code"] == "storage_unavailable"
+            assert answer.json()["error"]["message"] == "the storage of films and uploads does not answer now; try again"
+    assert "could not be read: no route to host; check the address" in caplog.text
+    assert client.get(f"/v1/videos/{id}/content").status_code == 200
+
+
+def test_a_worker_that_cannot_read_gives_the_job_back(
+    client: TestClient, long_upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not fail: its sources are there, and it is made when they can be read again."""
+    asked = client.post("/v1/videos/trims", json={"video": {"file_id": long_upload}, "cuts": [[0, 0.25]]}).json()["id"]
+    forget_copies(client)
+    services = services_of(client)
+    worker = Worker(services.settings)
+    with monkeypatch.context() as patch:
+        break_reading(patch, worker.store.remote, ConnectionError("no route to host"))
+        assert worker.once()
+    worker.close()
+    job = services.queue.get(asked, None)
+    assert (job.status, job.stage) == ("queued", "waiting for storage")
+    with services.database.writing() as db:
+        db.exec_driver_sql("UPDATE jobs SET not_before = 0")
+    work(client)
+    assert services.queue.get(asked, None).status == "completed"
+
+
+def test_a_disk_without_room_for_a_copy_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = film(client)
+    forget_copies(client)
+    break_reading(monkeypatch, services_of(client).store.remote, OSError(errno.ENOSPC, "No space left on device"))
+    answer = client.get(f"/v1/videos/{id}/content")
+    assert answer.status_code == 507 and "the disk of this machine is full" in answer.json()["error"]["message"]
 
 
 def test_what_another_server_was_asked_for_is_known_to_every_worker(client: TestClient, url: str) -> None:
@@ -312,6 +423,6 @@ def test_storage_that_is_unknown_or_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected an address such as s3"):
         RemoteFolder("nonsense://bucket")
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match="could not be written"):
+    with pytest.raises(StorageError, match="could not be written"):
         RemoteFolder((tmp_path / "file" / "films").as_uri())
     shutil.rmtree(tmp_path)

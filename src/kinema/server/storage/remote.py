@@ -86,8 +86,8 @@ class RemoteFolder:
 
     @contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes] | None]:
-        """An object as a file of which only the parts that are read are transferred; None if there is none. StorageError also if it is
-        damaged: for whatever is raised while it is open."""
+        """An object as a file of which only the parts that are read are transferred; None if there is none. StorageError for
+        whatever is raised while it is open, so also if it is damaged."""
         with self._errors("read"):
             try:
                 file = self._fs.open(self._at(name), "rb")
@@ -143,7 +143,9 @@ class RemoteFolder:
             yield
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise OutputError(f"{self.url} could not be {what}: the disk of this machine is full; free some space") from None
+                raise OutputError(
+                    f"{self.url} could not be {what}: the disk of this machine is full; free some space"
+                ) from None
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise StorageError(
                 f"{self.url} could not be {what}: {lines[0][:200]}; check the address, its keys and its network"

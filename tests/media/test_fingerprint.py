@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinema.provenance.fingerprint import MOST_STORED, SIDE, same_content, small_copies
+from kinema.media.fingerprint import MOST_STORED, SIDE, same_content, small_copies
 
 
 def moving(count: int) -> np.ndarray:

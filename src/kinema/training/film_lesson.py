@@ -1,0 +1,138 @@
+"""Captioned clips as lessons for a model that films: which frames are known, at which levels the others are, and whose text is
+heard.
+
+Most rows are noised as a whole, as a film from words begins. In some the first frames, the last, or some in between are known, as
+in a film from pictures or one that goes on; in some every frame has a level of its own (diffusion forcing). In a few the text is
+not heard, so that guidance has what to lead away from.
+
+Axes: B clips, T latent frames, C channels, h x w latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kinema.datasets.clip_batches import BatchSource, ClipBatch
+from kinema.diffusion.flow import draw_levels, noise_to, squared_error
+from kinema.errors import InputError
+from kinema.models.dit import SIZES, DiTInput
+from kinema.training.dit_trainer import DiTRecipe, Estimator
+
+HELD_OUT_LEVELS = (0.25, 0.5, 0.75, 1.0)
+"""At which the held-out loss is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmRecipe(DiTRecipe):
+    """How a model that films is trained. size: of the network, by its usual name. frames: latent frames of a clip in training."""
+
+    size: str = "XS"
+    patch: int = 2
+    """Latents along one side of a token."""
+    time_every: int = 1
+    """Each so-many-th block attends along time."""
+    frames: int = 12
+    fps: float = 8.0
+    short_side: int = 64
+    """Pixels that the shorter side of clips is resized to."""
+    batch: int = 8
+    known_share: float = 0.25
+    """Share of the rows in which some frames are known."""
+    forcing_share: float = 0.2
+    """Share of the rows in which every frame has a level of its own."""
+    silent_share: float = 0.1
+    """Share of the rows whose text is not heard."""
+    matrix_lr: float = 2e-3
+    autoencoder: str = "codec-8x8"
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
+        if self.frames < 2 or self.short_side < 16 or not 1 <= self.fps <= 60:
+            raise InputError(
+                f"{self.frames} frames, {self.short_side} px, {self.fps:g} a second: expected at least 2, at least 16, and 1 to 60"
+            )
+
+
+def draw_known(rows: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Which frames are known [B, T]: the first ones, the last ones, both ends, or any; never all."""
+    known = torch.zeros(rows, frames, dtype=torch.bool)
+    kinds = torch.randint(4, (rows,), generator=generator)
+    counts = torch.randint(1, frames, (rows,), generator=generator)
+    index = torch.arange(frames)
+    for row, (kind, count) in enumerate(zip(kinds.tolist(), counts.tolist(), strict=True)):
+        if kind == 0:
+            known[row] = index < count
+        elif kind == 1:
+            known[row] = index >= frames - count
+        elif kind == 2:
+            known[row, [0, -1]] = frames > 2
+            known[row, 0] = True
+        else:
+            known[row] = torch.rand(frames, generator=generator) < 0.5
+            known[row, int(torch.randint(frames, (1,), generator=generator))] = False
+    return known
+
+
+def draw_film_levels(recipe: FilmRecipe, rows: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Levels [B, T]."""
+    level = draw_levels((rows, 1), generator).expand(-1, frames).clone()
+    kind = torch.rand(rows, 1, generator=generator)
+    own = draw_levels((rows, frames), generator, pure=0.0)
+    level = torch.where(kind < recipe.forcing_share, own, level)
+    known = draw_known(rows, frames, generator) & (kind > 1 - recipe.known_share)
+    return torch.where(known, 0.0, level)
+
+
+def film_loss(
+    network: Estimator, batch: ClipBatch, level: Tensor, heard: Tensor, noise: Tensor, device: torch.device
+) -> Tensor:
+    """Squared error of the unknown frames. heard: [B], whose text is read."""
+    clean, level = batch.latents.to(device), level.to(device)
+    frames = clean.shape[1]
+    time_s = torch.arange(frames, device=device) / batch.fps.to(device)[:, None]
+    made = network(
+        DiTInput(
+            video=noise_to(clean, level, noise.to(device)),
+            level=level,
+            time_s=time_s,
+            text=batch.text_states.to(device),
+            text_mask=batch.text_mask.to(device) & heard.to(device)[:, None],
+        )
+    )["video"]
+    unknown = (level > 0).float()[..., None, None, None].expand_as(clean)
+    return squared_error(made, clean, unknown)
+
+
+class ClipsLesson:
+    """What a model that films learns from (`kinema.training.dit_trainer.Lesson`)."""
+
+    def __init__(self, clips: BatchSource, recipe: FilmRecipe) -> None:
+        self.clips, self.recipe = clips, recipe
+
+    def losses(self, network: Estimator, step: int, done: float, device: torch.device) -> dict[str, Tensor]:
+        recipe = self.recipe
+        batch = self.clips.sample_batch(recipe.seed, step, recipe.batch, recipe.frames)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        level = draw_film_levels(recipe, recipe.batch, recipe.frames, generator)
+        heard = torch.rand(recipe.batch, generator=generator) >= recipe.silent_share
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        return {"video": film_loss(network, batch, level, heard, noise, device)}
+
+    @torch.no_grad()
+    def held_out_loss(self, network: Estimator, device: torch.device, *, batches: int = 4) -> dict[float, float]:
+        """Squared error on fixed held-out clips with fixed noise, all frames at one level, by level. 1 is the error of the best
+        answer that knows nothing, the mean of all latents."""
+        recipe = self.recipe
+        result = dict.fromkeys(HELD_OUT_LEVELS, 0.0)
+        for number in range(batches):
+            batch = self.clips.sample_batch(0, number, recipe.batch, recipe.frames, held_out=True)
+            noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(number))
+            heard = torch.ones(recipe.batch, dtype=torch.bool)
+            for at in HELD_OUT_LEVELS:
+                level = torch.full(batch.latents.shape[:2], at)
+                result[at] += float(film_loss(network, batch, level, heard, noise, device)) / batches
+        return result
