@@ -106,7 +106,7 @@ def forget_copies(client: TestClient) -> None:
 
 def upload(client: TestClient, tmp_path: Path) -> str:
     frames = np.random.default_rng(0).integers(0, 255, (8, 48, 48, 3), np.uint8)
-    path = Clip(frames=frames, fps=16.0).save(tmp_path / "own.mp4")
+    path = Clip(frames=frames, fps=16.0).save(tmp_path / "own.mp4", force=True)
     answer = client.post("/v1/files", files={"file": ("own.mp4", path.read_bytes(), "video/mp4")})
     assert answer.status_code == 200, answer.text
     id: str = answer.json()["id"]
