@@ -88,21 +88,30 @@ def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> 
     """InputError unless saved frames, and what is remembered of them, have the shapes of a recorded world of this model."""
     config, autoencoder = model.config, model.autoencoder
     network, frames = config.network, len(moments["time_s"])
+    most = config.frames + REWIND_FRAMES + 1
+    if frames > most:
+        raise InputError(f"{path} holds {frames} frames; a world of {config.name} retains up to {most}")
     size = (config.height // autoencoder.space_factor, config.width // autoencoder.space_factor)
     shapes: dict[str, tuple[int, ...]] = {
         "video": (frames, 1, network.channels, *size),
         "action": (frames, 1, width((config.world or {})["action"])),
         **{name: (frames, 1, numbers) for name, numbers in network.predicted.items()},
     }
-    tracks = {name: tuple(x.shape) for name, x in moments["tracks"].items()}
-    if tracks != shapes:
-        raise InputError(f"{path} does not fit {config.name}: its frames are {tracks}, expected {shapes}; name its own model")
+    for name in sorted(shapes.keys() | moments["tracks"].keys()):
+        track, expected = moments["tracks"].get(name), shapes.get(name)
+        if track is None or expected is None or tuple(track.shape) != expected or track.dtype != torch.float32:
+            stored = "missing" if track is None else f"{list(track.shape)} {str(track.dtype).removeprefix('torch.')}"
+            wanted = "nothing" if expected is None else f"{list(expected)} float32"
+            raise InputError(
+                f"{path} does not fit {config.name}: its {name} is {stored}, expected {wanted};"
+                " name the model that it was saved with"
+            )
     cells = -(-size[0] // network.patch) * -(-size[1] // network.patch)
     memory = (len(moments["remembered"]), 1, 1 + cells, network.heads, 1, network.width // network.heads)
     layers = sum(block.time is not None for block in model.network.blocks) if moments["remembered"] else 0
     shapes_there = [tuple(x.shape) for pair in moments["memory"] for x in pair]
     if shapes_there != [memory] * 2 * layers:
-        raise InputError(f"{path} does not fit {config.name}: it remembers frames in other shapes; name its own model")
+        raise InputError(f"{path} does not fit {config.name}: it remembers frames in other shapes; name the model that it was saved with")
 
 
 class RecordedVectorEnv(WorldVectorEnv):
@@ -160,9 +169,9 @@ class RecordedVectorEnv(WorldVectorEnv):
         return self._frame_states[-1].tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.reward_scale
 
     def pixels(self) -> NDArray[np.uint8]:
-        return self._pictures(self._frame_states[-1:])
+        return self.pictures_of(self._frame_states[-1:])
 
-    def _pictures(self, frame_states: Sequence[FrameState]) -> NDArray[np.uint8]:
+    def pictures_of(self, frame_states: Sequence[FrameState]) -> NDArray[np.uint8]:
         """Pictures uint8 [T * B, H, W, 3] of frames, each drawn alone."""
         latents = torch.cat([state.tracks["video"] for state in frame_states])[:, None].float()
         return np.ascontiguousarray(to_uint8(self.model.autoencoder.decode(latents))[:, 0])
@@ -177,10 +186,32 @@ class RecordedEnv(WorldEnv):
 class RecordedWorld(RecordedVectorEnv):
     """One recorded world to play in: a vector environment of one, with what `kinema play` needs of a `World` besides."""
 
-    def __init__(self, model: DiTModel | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
+    def __init__(
+        self, model: DiTModel | str | Path, *, seed: int = 0, task: str | None = None, device: str | torch.device = AUTO
+    ) -> None:
+        """seed: which recorded beginning, and what comes after. task: one of the recording's; None: that of the beginning."""
         super().__init__(1, model=recorded_model(model, device))
+        if task is not None:
+            self._usable = self._of_task(task)
         self.seed = check_seed(seed)
         self.reset(seed=self.seed)
+
+    def _of_task(self, task: str) -> NDArray[np.int64]:
+        """Which beginnings have a task."""
+        name, known = self.model.config.name, [one for one in self.tasks if one]
+        if task not in known:
+            there = f"expected one of {', '.join(map(repr, known))}" if known else "it was recorded without tasks; leave task out"
+            raise InputError(f"task {excerpt(task)!r} of {name}: {excerpt(there, 300)}")
+        tasks = self._starts["task"].cpu().numpy()
+        rows: NDArray[np.int64] = self._usable[tasks[self._usable] == self.tasks.index(task)]
+        if not len(rows):
+            raise InputError(f"no recorded beginning of {name} has the task {excerpt(task)!r}; leave task out")
+        return rows
+
+    @property
+    def idle(self) -> Any:
+        """The action of no key."""
+        return self._playable(None)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -218,7 +249,7 @@ class RecordedWorld(RecordedVectorEnv):
         """The last frames, without a state; None: all that are retained."""
         states = self._frame_states if frames is None else self._frame_states[-frames:]
         settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
-        return Clip(frames=self._pictures(states), fps=self.fps, settings=settings)
+        return Clip(frames=self.pictures_of(states), fps=self.fps, settings=settings)
 
     @float32_default()
     def go(self, action: Any) -> RecordedWorld:
