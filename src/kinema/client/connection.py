@@ -87,15 +87,6 @@ def from_url(url: str) -> bytes:
     return base64.b64decode(url.partition(",")[2])
 
 
-def action_json(action: Any) -> Any:
-    """An action of any Gymnasium space as JSON: NumPy's numbers and arrays become plain ones."""
-    if isinstance(action, dict):
-        return {name: action_json(part) for name, part in action.items()}
-    if isinstance(action, tuple | list):
-        return [action_json(part) for part in action]
-    return action.tolist() if isinstance(action, np.ndarray | np.generic) else action
-
-
 class Connection:
     """An HTTP client with an API key. All failures raise KinemaError or a subclass."""
 

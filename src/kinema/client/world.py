@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kinema.client.connection import Connection, StepSocket, action_json, clip_of, from_url, picture_of, state_from_json
+from kinema.client.connection import Connection, StepSocket, clip_of, from_url, picture_of, state_from_json
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
@@ -21,7 +21,7 @@ from kinema.scene.scene import Scene
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State
 from kinema.simulation.world import Step, WhatIf, check_action
-from kinema.types import Frame
+from kinema.types import Frame, python_values
 
 
 class RemoteWorld:
@@ -212,7 +212,7 @@ class RemoteWorld:
             InputError: An action that is not in the space.
             ApiError: The server refuses the step, for example because the quota is used up.
         """
-        self._update(*self._stepped(action_json(action)))
+        self._update(*self._stepped(python_values(action)))
         return self
 
     def _check_state(self) -> None:

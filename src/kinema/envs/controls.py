@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kinema.envs.spaces import Spec, check, decode_action, space_of, width
 from kinema.errors import InputError, excerpt
+from kinema.types import python_values
 
 CHOICE_KEYS = string.digits + string.ascii_uppercase
 ARROWS = (("ArrowLeft", "ArrowRight"), ("ArrowDown", "ArrowUp"))
@@ -51,22 +52,13 @@ def box_action(spec: Spec, numbers: Any) -> NDArray[Any]:
     return clipped
 
 
-def action_to_json(action: Any) -> Any:
-    """An action of any space as JSON: numbers, lists, and objects for the parts of a Dict."""
-    if isinstance(action, dict):
-        return {name: action_to_json(part) for name, part in action.items()}
-    if isinstance(action, tuple | list):
-        return [action_to_json(part) for part in action]
-    return np.asarray(action).tolist()
-
-
 def action_from_json(spec: Spec, value: Any) -> Any:
-    """The inverse of `action_to_json`. InputError: it is no action of this space."""
+    """An action of a space from its JSON: numbers, lists, and objects for the parts of a Dict. InputError: it is none."""
     try:
         action = _read(spec, value)
         check(spec, action)
     except (InputError, ValueError, TypeError, KeyError, OverflowError):
-        such = action_to_json(chosen_action(spec, None))
+        such = python_values(chosen_action(spec, None))
         raise InputError(
             f"action {excerpt(repr(value))}: expected one of {excerpt(str(space_of(spec)), 160)}, such as {excerpt(str(such))},"
             " or null for none"
@@ -98,9 +90,9 @@ def key_actions(spec: Spec, idle: int = 0) -> dict[str, Any]:
         made = {}
         for i, (edge, keys) in enumerate(zip(spec["edges"], ARROWS, strict=False)):
             for key, number in zip(keys, edge or (-1.0, 1.0), strict=True):
-                made[key] = action_to_json(box_action(spec, (*[0.0] * i, number)))
+                made[key] = python_values(box_action(spec, (*[0.0] * i, number)))
         return made
-    return {key: action_to_json(chosen_action(spec, i, idle)) for i, key in enumerate(CHOICE_KEYS[: width(spec)])}
+    return {key: python_values(chosen_action(spec, i, idle)) for i, key in enumerate(CHOICE_KEYS[: width(spec)])}
 
 
 def controls_of(world: dict[str, Any]) -> dict[str, Any]:
@@ -113,4 +105,4 @@ def controls_of(world: dict[str, Any]) -> dict[str, Any]:
         "space": its action space (`kinema.envs.spaces.spec_of`); "idle": the action of no key; "keys": the actions of keys.
     """
     spec, idle = world["action"], int(world.get("idle", 0))
-    return {"space": spec, "idle": action_to_json(chosen_action(spec, None, idle)), "keys": key_actions(spec, idle)}
+    return {"space": spec, "idle": python_values(chosen_action(spec, None, idle)), "keys": key_actions(spec, idle)}

@@ -20,7 +20,7 @@ from typing import Any, TextIO, overload
 
 import numpy as np
 
-from kinema.envs.controls import action_from_json, action_to_json, key_actions
+from kinema.envs.controls import action_from_json, key_actions
 from kinema.envs.recorded import NO_STATE, RecordedWorld
 from kinema.errors import ApiError, InputError, KinemaError, OutputError
 from kinema.inference.frame_state import FrameState
@@ -30,7 +30,7 @@ from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 from kinema.simulation.state import State
 from kinema.simulation.world import World, check_action
-from kinema.types import Frame, Frames
+from kinema.types import Frame, Frames, python_values
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def step_of(action: Any, controls: dict[str, Any] | None = None) -> Command:
         return ["step", None]
     if controls is None:
         return ["step", check_action(action).tolist()]
-    return ["step", action_to_json(action_from_json(controls["space"], action))]
+    return ["step", python_values(action_from_json(controls["space"], action))]
 
 
 def pictures_of(world: ServedWorld, frame_states: Sequence[FrameState]) -> Frames:
