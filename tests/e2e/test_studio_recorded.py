@@ -76,8 +76,10 @@ def test_a_recorded_world_is_played_by_its_keys(studio: Page, server: Running) -
     studio.get_by_test_id("world-step").click()
     studio.get_by_test_id("record-stop").click()
     until(lambda: [(one["status"], one["model"]) for one in videos(server)] == [("completed", "cart")])
+    before = studio.url
     studio.get_by_test_id("branch").click()
-    until(lambda: world_of(server, studio)["parent"] == begun["id"])
+    expect(studio).not_to_have_url(before)
+    assert world_of(server, studio)["parent"] == begun["id"]
     expect(studio.get_by_test_id("world-keys")).to_be_visible()
 
 
