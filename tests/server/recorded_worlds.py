@@ -9,9 +9,7 @@ from kinema.engines.registry import ModelEntry, save_entry
 from kinema.training.recorded_world import train_world
 from kinema.training.recordings import WorldRecipe
 
-RECIPE = WorldRecipe(
-    compile=False, frames=4, batch=2, size="nano", time_every=2, context=2, autoencoder_share=0.0, window=8
-)
+RECIPE = WorldRecipe(compile=False, frames=4, batch=2, size="nano", time_every=2, context=2, autoencoder_share=0.0, window=8)
 
 
 def add_world(folder: Path, models: Path, *, name: str = "cart", env: str = "CartPole-v1") -> Path:

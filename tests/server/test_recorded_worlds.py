@@ -1,4 +1,4 @@
-"""Recorded worlds on a server: begun by name, stepped in their own action space, played live, rewound, branched, saved and opened."""
+"""Recorded worlds on a server: begun by name, stepped in their own action space, played live, rewound, branched, saved, opened."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.server.test_worlds import playing, say, shown
 from kinema.client import RemoteWorld
 from kinema.envs.recorded import RecordedWorld, recorded_model
 from kinema.errors import InputError, ModelError, SizeError
+from kinema.server.api.models import model_shown
 from kinema.server.worlds.manager import WorldManager
 from kinema.server.worlds.session import step_of
 from kinema.simulation.checkpoint import read_world_data
@@ -228,6 +229,32 @@ def test_a_killed_server_loses_nothing_and_closed_worlds_go_on(folder: Path, tmp
         await manager.close()
 
     asyncio.run(after(*asyncio.run(before())))
+
+
+def test_models_say_that_it_is_a_world_and_how_it_is_acted_in(folder: Path) -> None:
+    about = model_shown("cart").kinema
+    assert about.world and about.recorded is not None and (about.size, about.fps) == ("48x32", (50.0, 50.0))
+    assert (about.recorded.env, about.recorded.tasks, about.recorded.fps) == ("CartPole-v1", [], 50.0)
+    assert about.recorded.controls.space["n"] == 2 and about.recorded.controls.keys == {"0": 0, "1": 1}
+    assert not about.capabilities["workflows"]
+    assert model_shown("kinema-tiny").kinema.recorded is None
+
+
+def test_only_the_models_that_are_named_are_served(folder: Path, tmp_path: Path) -> None:
+    manager = WorldManager(tmp_path, threads=1, models=["kinema-tiny"])
+    with pytest.raises(ModelError, match="no model 'cart'; expected one of: kinema-tiny"):
+        asyncio.run(manager.create("ann", "", model="cart"))
+    asyncio.run(manager.close())
+
+
+def test_a_task_chooses_among_the_beginnings(folder: Path) -> None:
+    world = RecordedWorld(folder, seed=1)
+    world.tasks = ["left", "right"]
+    tasks = torch.arange(len(world._starts["reward"])) % 2
+    world._starts = {**world._starts, "task": tasks}
+    assert (tasks.numpy()[world._of_task("right")] == 1).all() and len(world._of_task("right")) > 0
+    with pytest.raises(InputError, match="expected one of 'left', 'right'"):
+        world._of_task("up")
 
 
 def test_worlds_share_what_the_model_holds(folder: Path) -> None:

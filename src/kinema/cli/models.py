@@ -33,7 +33,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.set_defaults(run=run, verb=None)
     verbs = parser.add_subparsers(dest="verb", metavar="{add,show,remove,check}")
     one = verbs.add_parser("add", help="add an open model under a name", description=_add.__doc__)
-    one.add_argument("source", type=words, help="a folder in diffusers' format or of a recorded world, a name on the hub, or a server's address")
+    one.add_argument(
+        "source",
+        type=words,
+        help="a folder (diffusers, or a recorded world), a name on the hub, or a server's address",
+    )
     one.add_argument("--name", help="what to call it (default: the folder's name)")
     one.add_argument(
         "--alias", action="append", default=[], metavar="NAME", help="another name, such as sora-2; may be repeated"
@@ -132,8 +136,8 @@ def _summary(one: Capabilities) -> str:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    """Add a model: a folder of diffusers or of a recorded world, a name on the Hugging Face hub (fetched where there is a network), or the address of a
-    server with /v1/videos."""
+    """Add a model: a folder of diffusers or of a recorded world, a name on the Hugging Face hub (fetched where there is a network),
+    or the address of a server with /v1/videos."""
     from kinema.engines.opening import absolute, capabilities_for, entry_of_source
     from kinema.engines.registry import ModelEntry, entries, parse_lora, save_entry
     from kinema.models.hub import available_models

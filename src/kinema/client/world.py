@@ -107,7 +107,7 @@ class RemoteWorld:
         width, _, height = payload["size"].partition("x")
         self.size, self.name, self.parent = (int(width), int(height)), payload["name"], payload["parent"]
         self.controls: dict[str, Any] = payload["controls"]
-        """How the world is acted in: its action "space" (`kinema.envs.spaces.spec_of`), the "idle" action, the actions of "keys"."""
+        """How the world is acted in: its action "space" (`kinema.envs.spaces.spec_of`), the "idle" action, those of "keys"."""
         self._recorded = payload["state"] is None
         self._now: dict[str, Any] = payload
         self._frame: Frame | None = None

@@ -57,12 +57,12 @@ def recorded_config(entry: ModelEntry) -> DiTModelConfig | None:
 
 def recorded_worlds() -> dict[str, ModelEntry]:
     """The recorded worlds that were added, by name; those that cannot be read are left out."""
-    shipped, found = available_models(), {}
+    shipped, worlds = available_models(), {}
     for name, entry in entries().items():
         with suppress(InputError):
             if name not in shipped and recorded_config(entry) is not None:
-                found[name] = entry
-    return found
+                worlds[name] = entry
+    return worlds
 
 
 def capabilities_named(name: str) -> Capabilities:

@@ -1,7 +1,7 @@
 """How a recorded environment is acted in: actions as JSON, the action of no key, and the keys that act.
 
-A choice has a key, 0 to 9 and A to Z. Choices of composed spaces are counted through all their parts in order; numbers of a box have
-the arrow keys, left and right for the first, down and up for the second.
+A choice has a key, 0 to 9 and A to Z. Choices of composed spaces are counted through all their parts in order. Numbers of a box
+have the arrow keys, left and right for the first, down and up for the second.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def key_actions(spec: Spec, idle: int = 0) -> dict[str, Any]:
     return {key: python_values(chosen_action(spec, i, idle)) for i, key in enumerate(CHOICE_KEYS[: width(spec)])}
 
 
-def controls_of(world: dict[str, Any]) -> dict[str, Any]:
+def action_controls(world: dict[str, Any]) -> dict[str, Any]:
     """How a recorded world is acted in, as JSON.
 
     Args:

@@ -43,7 +43,10 @@ REWIND_FRAMES = 64
 """Frames that can be rewound, beyond those in the model's window."""
 
 
-NO_STATE = "a recorded world has no state of things, so nothing in it can be asked, changed in words or moved: act in it, rewind or branch it"
+NO_STATE = (
+    "a recorded world has no state of things, so nothing in it can be asked, changed in words or moved: act in it, rewind or"
+    " branch it"
+)
 
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
 _beginnings: WeakKeyDictionary[DiTModel, Tracks] = WeakKeyDictionary()
@@ -111,7 +114,9 @@ def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> 
     layers = sum(block.time is not None for block in model.network.blocks) if moments["remembered"] else 0
     shapes_there = [tuple(x.shape) for pair in moments["memory"] for x in pair]
     if shapes_there != [memory] * 2 * layers:
-        raise InputError(f"{path} does not fit {config.name}: it remembers frames in other shapes; name the model that it was saved with")
+        raise InputError(
+            f"{path} does not fit {config.name}: it remembers frames in other shapes; name the model that it was saved with"
+        )
 
 
 class RecordedVectorEnv(WorldVectorEnv):
@@ -200,7 +205,11 @@ class RecordedWorld(RecordedVectorEnv):
         """Which beginnings have a task."""
         name, known = self.model.config.name, [one for one in self.tasks if one]
         if task not in known:
-            there = f"expected one of {', '.join(map(repr, known))}" if known else "it was recorded without tasks; leave task out"
+            there = (
+                f"expected one of {', '.join(map(repr, known))}"
+                if known
+                else "it was recorded without tasks; leave task out"
+            )
             raise InputError(f"task {excerpt(task)!r} of {name}: {excerpt(there, 300)}")
         tasks = self._starts["task"].cpu().numpy()
         rows: NDArray[np.int64] = self._usable[tasks[self._usable] == self.tasks.index(task)]

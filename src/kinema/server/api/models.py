@@ -17,7 +17,7 @@ from safetensors import safe_open
 from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names, recorded_config
 from kinema.engines.protocol import MOST_FPS
 from kinema.engines.registry import ModelEntry
-from kinema.envs.controls import controls_of
+from kinema.envs.controls import action_controls
 from kinema.errors import ApiError, InputError
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
@@ -69,8 +69,8 @@ class RecordedDetails(BaseModel):
 class ModelDetails(BaseModel):
     """size: the default. sizes: all that it films, or the usual ones, WIDTHxHEIGHT. parameters: how many weights; 0 where they were
     not counted. lacks: words it does not know. capabilities: what it films, the rule of its frames, its license, what it takes in
-    memory and time. world: whether it is a recorded world, which does not film and is stepped into; recorded: what that world is, null of
-    a model that films. has_arena: whether `GET /v1/models/{id}/arena` has a page."""
+    memory and time. world: whether it is a recorded world, which does not film and is stepped into; recorded: what that world
+    is, null of a model that films. has_arena: whether `GET /v1/models/{id}/arena` has a page."""
 
     default: bool
     size: str
@@ -164,7 +164,7 @@ def _recorded_shown(entry: ModelEntry, config: DiTModelConfig) -> ModelInfo:
         max_side=max(wide, high), max_seconds=0.0, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=True,
         recorded=RecordedDetails(
             env=str(world.get("env") or ""), fps=fps, tasks=[task for task in world["tasks"] if task],
-            controls=WorldControls.model_validate(controls_of(world)),
+            controls=WorldControls.model_validate(action_controls(world)),
         ),
         card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "", lacks=[],
         vocabulary=Vocabulary(kinds=[], colors=[], words=[], verbs=[], examples=[]),

@@ -51,7 +51,9 @@ class WorldModels:
             return resolve_model(name, self._device)
         entry = recorded_worlds().get(name)
         if entry is None:
-            raise ModelError(f"the recorded world {excerpt(name)!r} is not among the models any more; add it again under this name")
+            raise ModelError(
+                f"the recorded world {excerpt(name)!r} is not among the models any more; add it again under this name"
+            )
         return recorded_model(entry.source, entry.device or self._device)
 
 

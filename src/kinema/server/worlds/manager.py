@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kinema.envs.controls import controls_of
+from kinema.envs.controls import action_controls
 from kinema.envs.recorded import RecordedWorld
 from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
@@ -191,7 +191,7 @@ class WorldManager:
             id=id, name=name[:LONGEST_NAME], owner=owner, model=model, parent=parent.meta.id if parent else None,
             branched_at_s=world.time_s if parent else None, created_at=time.time(), seed=world.seed, fps=world.fps,
             size=f"{world.size[0]}x{world.size[1]}", task=world.task or None, now=await self.executor.run(lambda: now_of(world)),
-            controls=controls_of(world.model.config.world or {}) if isinstance(world, RecordedWorld) else None,
+            controls=action_controls(world.model.config.world or {}) if isinstance(world, RecordedWorld) else None,
         )  # fmt: skip
         session = WorldSession(folder=self.folder / id, meta=meta, world=world)
         try:

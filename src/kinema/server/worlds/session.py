@@ -41,7 +41,7 @@ world an action of its own space as JSON; None is an unknown one, or of a record
 ServedWorld = World | RecordedWorld
 _PAIR = {"type": "box", "edges": [[-1.0, 1.0], [-1.0, 1.0]], "shape": [2], "dtype": "float32"}
 ROBOT_CONTROLS = {"space": _PAIR, "idle": None, "keys": key_actions(_PAIR)}
-"""How a world with slots is acted in, as `kinema.envs.controls.controls_of` says it of recorded worlds."""
+"""How a world with slots is acted in, as `kinema.envs.controls.action_controls` says it of recorded worlds."""
 
 
 def perform(world: ServedWorld, command: Command, *, picture: bool = False) -> Any:
@@ -189,7 +189,7 @@ class Meta:
     task: str | None
     now: dict[str, Any]
     controls: dict[str, Any] | None = None
-    """Of a recorded world: how it is acted in (`kinema.envs.controls.controls_of`)."""
+    """Of a recorded world: how it is acted in (`kinema.envs.controls.action_controls`)."""
 
 
 @dataclass(eq=False)
