@@ -416,16 +416,19 @@ def test_a_world_is_trained_in_any_thread_and_leaves_torch_as_it_was(recorded: P
 
 
 def test_without_a_compiler_a_world_is_trained_all_the_same(
-    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    recordings: Recordings, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def none(*args: object, **kwargs: object) -> object:
         raise RuntimeError("No working C++ compiler found")
 
     can_compile.cache_clear()
     monkeypatch.setattr(torch, "compile", none)
-    train_world(recorded, out=tmp_path / "r", steps=1, recipe=replace(PLAIN, compile=True))
+    recipe = replace(RECIPE, compile=True)
+    config = config_for(Dataset.open(recorded), recordings, recipe, "x")
+    trainer = DiTTrainer(recipe, config, RecordingsLesson(recordings, recipe), tmp_path, steps=1)
+    trainer.one_step()
     can_compile.cache_clear()
-    assert "No working C++ compiler found" in caplog.text and "slower" in caplog.text
+    assert "No working C++ compiler found" in caplog.text and "slower" in caplog.text and trainer.step == 1
 
 
 def test_a_world_model_does_not_film_and_says_what_it_is_for(world: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     one.add_argument("--idempotent", action="store_true", help="the other server knows idempotency keys, as Kinema does")
     one.add_argument("--hash", action="store_true", help="also keep the SHA-256 of the weights, for the films' manifests")
+    one.add_argument(
+        "--accept-license",
+        action="store_true",
+        help="you have read the model's license and keep it, where it must be accepted",
+    )
     one.add_argument("--force", action="store_true", help="replace a model of this name")
     one.set_defaults(run=_add)
     for name, action, about in (
@@ -138,6 +143,7 @@ def _summary(one: Capabilities) -> str:
 def _add(arguments: argparse.Namespace) -> int:
     """Add a model: a folder of diffusers or of a recorded world, a name on the Hugging Face hub (fetched where there is a network),
     or the address of a server with /v1/videos."""
+    from kinema.engines.licenses import terms_of
     from kinema.engines.opening import absolute, capabilities_for, entry_of_source
     from kinema.engines.registry import ModelEntry, entries, parse_lora, save_entry
     from kinema.models.hub import available_models
@@ -161,6 +167,10 @@ def _add(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     entry = absolute(entry)
     one = capabilities_for(entry)
+    if one.license.must_accept and not arguments.accept_license:
+        raise InputError(
+            f"{name} films under a license that must be accepted ({terms_of(one.license)}); read it, then add --accept-license"
+        )
     if arguments.hash and not entry.is_upstream:
         from kinema.engines.registry import with_measured
 
@@ -168,7 +178,7 @@ def _add(arguments: argparse.Namespace) -> int:
     path = save_entry(entry)
     print(f"{entry.name} is added to {path}: {_summary(one)}")
     if one.license.name:
-        print(f"its license: {one.license.name} {one.license.link}".rstrip())
+        print(f"its license: {terms_of(one.license)}")
     print(f"try it: kinema models check {entry.name}" if one.workflows else f"step into it: kinema play {entry.source}")
     return 0
 

@@ -8,7 +8,7 @@ import { count, trim } from "../format.js";
 import { colorOf } from "../room.js";
 import { Button, Empty, Skeleton } from "../components/basics.js";
 import { Markdown } from "../components/markdown.js";
-import { License } from "../components/model.js";
+import { License, LicenseQuestion } from "../components/license.js";
 import { form } from "./world.js";
 
 const WORKFLOWS = ["generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit"];
@@ -86,6 +86,7 @@ function Card({ model, isOpen }) {
       <${Use} model=${model} />
       <dl class="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
       <${License} license=${abilities(model).license} />
+      <${LicenseQuestion} model=${model} />
       <${Lacks} model=${model} />
       ${words && html`<div class="chips" role="img" aria-label=${`Colors that it knows: ${without(about.vocabulary.colors, about.lacks).join(", ")}`}>
         ${without(about.vocabulary.colors, about.lacks).map((color) => html`<i class="swatch" key=${color} title=${color}
