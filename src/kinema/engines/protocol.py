@@ -196,6 +196,8 @@ class Capabilities:
 
     def check(self, request: FilmRequest) -> None:
         """InputError for a request that names something that this model cannot do."""
+        if not self.workflows:
+            raise InputError(f"{self.model} is a recorded world, which does not film; step into it{_others(request)}")
         if request.workflow not in self.workflows:
             raise InputError(
                 f"{self.model} cannot do {request.workflow!r}; it can {', '.join(self.workflows)}{_others(request)}"

@@ -15,13 +15,15 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from safetensors import safe_open
 
-from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names
+from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names, recorded_config
 from kinema.engines.protocol import MOST_FPS
 from kinema.engines.registry import ModelEntry
+from kinema.envs.controls import action_controls
 from kinema.errors import ApiError, InputError
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import CARD, WEIGHTS, find, read_slot_config
+from kinema.models.dit_model import DiTModelConfig
+from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_slot_config
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
 from kinema.server.api.bodies import Body, Route
@@ -30,6 +32,7 @@ from kinema.server.api.errors import ERRORS, not_found, refuse
 from kinema.server.api.responses import Listing, Seconds
 from kinema.server.api.served_file import ServedFile
 from kinema.server.api.video_schema import MOST_SECONDS
+from kinema.server.api.world_schema import WorldControls
 from kinema.server.auth import Caller
 from kinema.server.services import Services
 from kinema.text.prompt_check import known_words
@@ -58,6 +61,15 @@ class Vocabulary(BaseModel):
     examples: list[str]
 
 
+class RecordedDetails(BaseModel):
+    """What a recorded world is: the environment that was recorded, its frames a second, its tasks, and how it is acted in."""
+
+    env: str
+    fps: float
+    tasks: list[str]
+    controls: WorldControls
+
+
 class Refusal(BaseModel):
     """code: license_not_accepted (`POST /v1/models/{id}/license` accepts it) or license_excludes_territory."""
 
@@ -68,7 +80,9 @@ class Refusal(BaseModel):
 class ModelDetails(BaseModel):
     """size: the default. sizes: all that it films, or the usual ones, WIDTHxHEIGHT. parameters: how many weights; 0 where they were
     not counted. lacks: words it does not know. capabilities: what it films, the rule of its frames, its license, what it takes in
-    memory and time. has_arena: whether `GET /v1/models/{id}/arena` has a page. license_refusal: why the model does not film for the
+    memory and time. world: whether it is a recorded world, which does not film and is stepped into; recorded: what that world
+    is, null of a model that films. has_arena: whether `GET /v1/models/{id}/arena` has a page.
+    license_refusal: why the model does not film for the
     caller, as to its license; null: it does."""
 
     default: bool
@@ -82,6 +96,7 @@ class ModelDetails(BaseModel):
     edit_strength: float
     parameters: int
     world: bool
+    recorded: RecordedDetails | None = None
     card: str
     lacks: list[str]
     vocabulary: Vocabulary
@@ -148,7 +163,28 @@ def parameters(folder: Path) -> int:
 
 def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
     entry = entry_named(name)
+    config = None if entry is None else recorded_config(entry)
+    if entry is not None and config is not None:
+        return _recorded_shown(entry, config)
     return _native_shown(name, most_seconds) if entry is None else _open_shown(entry, most_seconds)
+
+
+def _recorded_shown(entry: ModelEntry, config: DiTModelConfig) -> ModelInfo:
+    folder, world = Path(entry.source), config.world or {}
+    high, wide = world["size"]
+    card, fps = folder / CARD, float(world["fps"])
+    details = ModelDetails(
+        default=False, size=f"{wide}x{high}", sizes=[f"{wide}x{high}"], heights=[high], aspects=[], fps=(fps, fps),
+        max_side=max(wide, high), max_seconds=0.0, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=True,
+        recorded=RecordedDetails(
+            env=str(world.get("env") or ""), fps=fps, tasks=[task for task in world["tasks"] if task],
+            controls=WorldControls.model_validate(action_controls(world)),
+        ),
+        card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "", lacks=[],
+        vocabulary=Vocabulary(kinds=[], colors=[], words=[], verbs=[], examples=[]),
+        capabilities=capabilities_named(entry.name).to_dict(), has_arena=(folder / ARENA).is_file(),
+    )  # fmt: skip
+    return ModelInfo(id=entry.name, created=int((folder / CONFIG).stat().st_mtime), kinema=details)
 
 
 def _open_shown(entry: ModelEntry, most_seconds: float) -> ModelInfo:

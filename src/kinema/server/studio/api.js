@@ -76,6 +76,8 @@
  *
  * @typedef {{time_s: number, view: string, background: string, camera: number[], things: Thing[]}} WorldState
  *
+ * @typedef {{space: Object, idle: any, keys: Object<string, any>}} WorldControls the action space, the action of no key, and those of keys
+ *
  * @typedef {Object} World
  * @property {string} id
  * @property {string} name
@@ -89,9 +91,10 @@
  * @property {number} past_frames
  * @property {string|null} parent
  * @property {number|null} branched_at_s
- * @property {WorldState} state
+ * @property {WorldState|null} state null: a recorded world, in which nothing can be asked, told or moved
  * @property {number} reward
  * @property {boolean} terminated
+ * @property {WorldControls} controls
  *
  * @typedef {Object} Estimate
  * @property {number} pixel_seconds

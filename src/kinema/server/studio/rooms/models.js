@@ -4,7 +4,7 @@ import { models as calls } from "../api.js";
 import { USUAL, abilities, can, described, hasVocabulary, listing, modelsFor, workflowNames, written } from "../capabilities.js";
 import { draft, loadModels, models } from "../store.js";
 import { go } from "../router.js";
-import { count } from "../format.js";
+import { count, trim } from "../format.js";
 import { colorOf } from "../room.js";
 import { Button, Empty, Skeleton } from "../components/basics.js";
 import { Markdown } from "../components/markdown.js";
@@ -73,9 +73,9 @@ function Card({ model, isOpen }) {
     if (isOpen) requestAnimationFrame(() => (heading.current?.scrollIntoView({ block: "start" }), heading.current?.focus({ preventScroll: true })));
   }, [isOpen]);
   const rows = [
-    ...(about.world ? [["Pictures", about.sizes.map(written).join(", ")], ["Frames", `${about.fps[0]} to ${about.fps[1]} a second`]] : described(model)),
+    ...(about.world ? [["Pictures", about.sizes.map(written).join(", ")], ["Frames", `${trim(about.fps[0])} a second`], ["Keys", Object.keys(about.recorded.controls.keys).map((key) => key.replace("Arrow", "")).join(" ")]] : described(model)),
     ["Parameters", about.parameters && count(about.parameters)],
-    ["Recorded from", typeof about.world === "string" ? about.world : null],
+    ["Recorded from", about.recorded?.env],
     ["Was not shown", about.lacks?.length ? about.lacks.join(", ") : null],
   ];
   const words = hasVocabulary(model) && !about.world;
