@@ -7,6 +7,7 @@
     │   ├── VocabularyError            words outside the model's world
     │   └── ModelError                 an unknown model, or weights that do not fit their config
     ├── OutputError (OSError)          the result could not be written: exists already, disk full, no permission
+    ├── StorageError                   object storage could not be read or written; the request may be right
     ├── EngineError                    a model's own code failed: out of memory, crashed, hung, an upstream server gone
     └── ApiError                       a server answered with an error: its status, type, parameter and code
 
@@ -56,6 +57,10 @@ class ModelError(InputError):
 
 class OutputError(KinemaError, OSError):
     """The result could not be written. Nothing was overwritten."""
+
+
+class StorageError(KinemaError):
+    """Object storage does not answer, or refuses to be read or written; the request may be right."""
 
 
 class EngineError(KinemaError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
 
 from kinema.cli.main import main
 from kinema.engines.diffusers.tiny.models import make_tiny
-from kinema.engines.registry import ModelEntry, entries, save_entry
+from kinema.engines.registry import ModelEntry, entries, remove_entry, save_entry
 from kinema.errors import InputError
 
 
@@ -52,6 +53,19 @@ def test_a_model_from_adding_to_removing(wan: Path, file: Path, capsys: pytest.C
     assert "no model 'sora-2' was added; it is another name of wan" in error_of(capsys, "remove", "sora-2")
     assert main(["models", "remove", "wan"]) == 0
     assert not entries() and (wan / "model_index.json").is_file()
+
+
+def test_a_license_is_accepted_before_a_model_is_added(
+    wan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its terms are printed in one line; nothing is added before."""
+    copy = shutil.copytree(wan, tmp_path / "copy")
+    (copy / "README.md").write_text("---\nlicense: other\nlicense_name: tencent-hunyuan-community\n---\n")
+    line = error_of(capsys, "add", str(copy))
+    assert "add --accept-license" in line and "up to 100 million users a month" in line and not entries()
+    assert main(["models", "add", str(copy), "--accept-license"]) == 0
+    assert "its license: tencent-hunyuan-community; territory: not in the European Union" in capsys.readouterr().out
+    assert "copy" in entries()
 
 
 def test_checking_keeps_what_it_measured(wan: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +148,93 @@ def test_a_file_comes_back_as_it_was_written(file: Path) -> None:
     assert after.pop("other").source == "b\x7f" and after == before
     with pytest.raises(InputError, match="cannot stand in the list"):
         save_entry(ModelEntry(name="third", source="c", arguments={"x": None}))
+
+
+WRITTEN = """# My models.
+
+# The fast one.
+[models.wan]  # of spring
+source = "WAN"   # on the large disk
+  dtype = 'fp32'
+# nobody needs it: compile = true
+aliases = [
+  "sora-2",  # as the client says
+]
+
+[models.wan.arguments]  # of the call
+max_sequence_length = 16  # tokens
+
+[models."other.one"]
+# The slow one.
+source = "other"
+license = { name = "mit" }
+
+# The end.
+"""
+
+
+def test_comments_stay(wan: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is added, measured, replaced or removed; only the lines change that are about it."""
+    text = WRITTEN.replace("WAN", str(wan))
+    file.write_text(text)
+    before = entries()
+    save_entry(before["wan"])
+    assert file.read_text() == text
+    assert main(["models", "add", str(wan), "--name", "third"]) == 0
+    added = f'[models.third]\nsource = "{wan}"\n'
+    assert file.read_text() == f"{text.rstrip()}\n\n{added}"
+    assert main(["models", "remove", "third"]) == 0
+    assert file.read_text().rstrip() == text.rstrip()
+    assert main(["models", "check", "wan", "--size", "64x48", "--steps", "1"]) == 0
+    lines = file.read_text().splitlines()
+    new = [line for line in lines if line not in text.splitlines()]
+    assert [line.split(" = ")[0] for line in new] == ["seconds_per_second", "memory_bytes"]
+    assert [line for line in text.splitlines() if line.strip() and line not in lines] == []
+    save_entry(replace(before["wan"], dtype="bf16", aliases=(), arguments={"max_sequence_length": 32, "shift": 3.0}))
+    changed = file.read_text()
+    for kept in (
+        "# of spring",
+        "# on the large disk",
+        "# nobody needs it",
+        "# of the call",
+        "# tokens",
+        "# The slow one.",
+        "# The end.",
+    ):
+        assert kept in changed
+    assert entries()["wan"].arguments == {"max_sequence_length": 32, "shift": 3.0} and "sora-2" not in changed
+    assert main(["models", "remove", "wan"]) == 0
+    assert entries() == {"other.one": before["other.one"]} and "# The slow one." in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models = { wan = { source = 'a', dtype = 'fp32' } }\n",
+        "[models]\nwan = { source = 'a', dtype = 'fp32' }  # short\n",
+        "models.wan.source = 'a'\nmodels.wan.dtype = 'fp32'\n",
+        "[models.wan]\nsource = 'a'\ndtype = 'fp32'\n[other]\nx = 1\n[models.two]\nsource = 'b'\n",
+    ],
+)
+def test_other_ways_to_write_it(file: Path, text: str) -> None:
+    """Changed as they are, or refused and left alone: never read wrongly afterwards."""
+    file.write_text(text)
+    before = entries()
+    for change, after in (
+        (lambda: save_entry(replace(before["wan"], dtype="bf16", compile=True)), {"wan": ("bf16", True)}),
+        (lambda: save_entry(ModelEntry(name="new", source="c")), {"new": ("", False)}),
+        (lambda: remove_entry("wan"), {}),
+    ):
+        known, content = entries(), file.read_text()
+        try:
+            change()
+        except InputError as error:
+            assert "edit it by hand" in str(error) or "is no TOML" in str(error)
+            assert file.read_text() == content
+            continue
+        found = {name: (entry.dtype, entry.compile) for name, entry in entries().items()}
+        expected = {name: (entry.dtype, entry.compile) for name, entry in known.items()} | after
+        assert found == {name: value for name, value in expected.items() if after or name != "wan"}
 
 
 def test_a_model_whose_folder_is_gone(wan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

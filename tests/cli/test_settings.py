@@ -87,7 +87,7 @@ def test_a_variable_that_says_nonsense_is_refused(name: str, value: str, message
 def test_every_setting_is_read_in_all_three_ways(tmp_path: Path) -> None:
     """By the same rule; so none of the list is forgotten in one of them."""
     texts = {"alias": "a=b", "host": "h", "policy": "m:o", "database": "postgresql://me@x/y", "device": "cpu"}
-    texts |= {"root-path": "/x"}
+    texts |= {"root-path": "/x", "territory": "DE", "artifacts": "s3://x/y"}
     for setting in SETTINGS:
         text = "true" if setting.flag else texts.get(setting.name, "3")
         option = [f"--{setting.option}"] if setting.flag else [f"--{setting.option}", text]

@@ -166,8 +166,22 @@ def test_families_are_told_apart_by_their_configs(tiny: Tiny) -> None:
 def test_license_of_the_card_and_of_the_table(tiny: Tiny, copy: Path) -> None:
     assert engine(copy).capabilities.license.name == "Apache-2.0"
     (copy / "README.md").write_text("---\nlicense: other\nlicense_name: mine\nlicense_link: LICENSE\n---\n# Model\n")
-    assert engine(copy).capabilities.license.name == "mine"
+    license = engine(copy).capabilities.license
+    assert (license.name, license.link, license.must_accept, license.excluded) == ("mine", "LICENSE", True, ())
     assert "South Korea" in engine(tiny("hunyuan")).capabilities.license.territory
+
+
+def test_a_card_does_not_lift_the_limits_of_the_family(tiny: Tiny, tmp_path: Path) -> None:
+    """Another name of a license that is not free keeps what is known of the family's; a free one replaces it."""
+    copy = shutil.copytree(tiny("hunyuan"), tmp_path / "hunyuan")
+    for card, name, excluded in (
+        ("license: other\nlicense_name: hunyuan-1-5", "hunyuan-1-5", ("EU", "GB", "KR")),
+        ("license: other", "tencent-hunyuan-community", ("EU", "GB", "KR")),
+        ("license: mit", "mit", ()),
+    ):
+        (copy / "README.md").write_text(f"---\n{card}\n---\n")
+        license = engine(copy).capabilities.license
+        assert (license.name, license.excluded, license.must_accept) == (name, excluded, bool(excluded))
 
 
 def test_wrong_requests(tiny: Tiny) -> None:

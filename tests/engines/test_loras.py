@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from tests.engines.loras import make_lora
 
 from kinema.engines import FilmRequest
 from kinema.engines.diffusers.engine import DiffusersEngine
@@ -17,21 +16,10 @@ from kinema.engines.protocol import Lora
 from kinema.engines.registry import ModelEntry
 from kinema.errors import InputError
 
-diffusers: Any = importlib.import_module("diffusers")
-peft: Any = importlib.import_module("peft")
-
 
 @pytest.fixture(scope="module")
 def lora(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A file of low-rank weights for the tiny Wan, with random values."""
-    transformer = diffusers.WanTransformer3DModel.from_pretrained(tiny("wan") / "transformer")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        transformer.add_adapter(peft.LoraConfig(r=2, lora_alpha=8, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    folder = tmp_path_factory.mktemp("lora")
-    layers = peft.utils.get_peft_model_state_dict(transformer)
-    diffusers.WanPipeline.save_lora_weights(folder, transformer_lora_layers=layers)
-    return str(folder / "pytorch_lora_weights.safetensors")
+    return str(make_lora(tiny("wan"), tmp_path_factory.mktemp("lora")))
 
 
 def film(engine: DiffusersEngine, *loras: Lora) -> np.ndarray[Any, Any]:

@@ -19,7 +19,7 @@ pytest.importorskip("httpx", reason="needs kinema[serve]")
 from tests.engines.standin import DROP, StandIn, error, mp4, reply, slowly
 
 from kinema.engines import upstream
-from kinema.engines.ledger import Ledger
+from kinema.engines.ledger import FolderRecords, Ledger
 from kinema.engines.protocol import Cancelled, FilmRequest
 from kinema.engines.registry import ModelEntry
 from kinema.engines.upstream import UpstreamEngine, upstream_capabilities
@@ -50,7 +50,7 @@ def there(film: bytes) -> Iterator[StandIn]:
 
 
 def engine_for(there: StandIn, folder: Path | None = None, **entry: Any) -> UpstreamEngine:
-    ledger = None if folder is None else Ledger(folder, TOKEN)
+    ledger = None if folder is None else Ledger(FolderRecords(folder), TOKEN)
     return UpstreamEngine(ModelEntry(name="far", source=there.url, **entry), ledger=ledger)
 
 
@@ -250,9 +250,9 @@ def test_nobody_there(there: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    engine = UpstreamEngine(ModelEntry(name="far", source=address), ledger=Ledger(tmp_path, TOKEN))
+    engine = UpstreamEngine(ModelEntry(name="far", source=address), ledger=Ledger(FolderRecords(tmp_path), TOKEN))
     assert "no connection" in str(refused(engine))
-    assert not Ledger(tmp_path, TOKEN).is_open
+    assert not Ledger(FolderRecords(tmp_path), TOKEN).is_open
     assert len(engine_for(there, tmp_path).film(REQUEST)) == 1
 
 
@@ -331,7 +331,7 @@ def test_a_cancelled_film_is_deleted_there(there: StandIn, tmp_path: Path, slow:
     with pytest.raises(Cancelled):
         engine_for(there, tmp_path).film(REQUEST, cancelled=lambda: "poll" in there.seen)
     assert time.monotonic() - begun < 2.0
-    assert there.deleted == ["video_0"] and Ledger(tmp_path, TOKEN).video is None
+    assert there.deleted == ["video_0"] and Ledger(FolderRecords(tmp_path), TOKEN).video is None
 
 
 def test_a_worker_that_stops_leaves_the_video_there(there: StandIn, tmp_path: Path) -> None:
@@ -413,10 +413,10 @@ def test_another_kinema(
     request = FilmRequest(
         workflow="generate", prompt="a red ball", seconds=0.5, size="64x64", fps=8.0, steps=1, guidance=1.0
     )
-    clip = UpstreamEngine(entry, ledger=Ledger(tmp_path, TOKEN)).film(request)[0]
+    clip = UpstreamEngine(entry, ledger=Ledger(FolderRecords(tmp_path), TOKEN)).film(request)[0]
     assert (clip.size, clip.fps, clip.num_frames) == ("64x64", 8.0, 4) and clip.settings["upstream_model"] == "kinema-tiny"
-    Ledger(tmp_path, TOKEN).begin()  # as if the id had not been written down
-    again = UpstreamEngine(entry, ledger=Ledger(tmp_path, TOKEN)).film(request)[0]
+    Ledger(FolderRecords(tmp_path), TOKEN).begin()  # as if the id had not been written down
+    again = UpstreamEngine(entry, ledger=Ledger(FolderRecords(tmp_path), TOKEN)).film(request)[0]
     assert again.settings["upstream_id"] == clip.settings["upstream_id"] and jobs() == 1
     with_picture = FilmRequest(workflow="image", prompt="a red ball", first=clip, seconds=0.25, size="64x64", steps=1)
     assert UpstreamEngine(entry).film(with_picture)[0].num_frames == 4

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from kinema.canvas.canvas import Canvas, blank
 from kinema.diffusion.samplers import noise_canvas
-from kinema.errors import ModelError
 from kinema.inference.rollout import prefill, sliding_window_mask, split_frames, step
 from kinema.models.block import KVCache
-from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser, RolloutContext
 from kinema.models.hub import Model
 
@@ -81,49 +77,3 @@ def test_a_step_looks_at_the_last_frame_and_the_next_together(model: Model) -> N
     other, changed = step(model, states, -action, fps=16.0, seeds=[5])
     assert not torch.equal(new.tracks["state"], changed.tracks["state"])
     assert torch.equal(other.tracks["state"], last.tracks["state"])
-
-
-def recorded(slots: int, batch: int, frames: int) -> tuple[SimpleNamespace, dict[str, torch.Tensor]]:
-    """An untrained model of a recorded world, and tracks of a beginning."""
-    config = DenoiserConfig(
-        width=32, depth=2, heads=2, mlp_ratio=2, slots=slots, latent_channels=4, patch=2, text_dim=8, predict_residual=True
-    )
-    torch.manual_seed(0)
-    denoiser = Denoiser(config).eval()
-    model = SimpleNamespace(
-        denoiser=denoiser, dtype=torch.float32, device=torch.device("cpu"), config=SimpleNamespace(shortcuts=False)
-    )
-    tracks = {name: torch.zeros(batch, frames, width) for name, width in config.vectors.items()}
-    tracks["video"] = torch.randn(batch, frames, 2, 3, config.cell_values, generator=torch.Generator().manual_seed(0))
-    return model, tracks
-
-
-@pytest.mark.parametrize("slots", [0, 1])
-def test_worlds_without_slots_have_no_tracks_of_states(slots: int) -> None:
-    """And those of Kinema 0.2, which had one empty slot, still step."""
-    model, tracks = recorded(slots, 2, 3)
-    config = model.denoiser.config
-    if slots:
-        tracks["state"] = -torch.ones(2, 3, slots, config.schema.features)
-    states = prefill(model, split_frames(tracks, 0.0, 16.0))
-    last, new = step(model, states, torch.ones(2, 2), fps=16.0, seeds=[0, 1])
-    assert last.acted and new.tracks["video"].shape == (2, 2, 3, config.cell_values)
-    assert new.tracks.keys() == tracks.keys()
-    assert ("camera" in config.vectors) == ("scene" in config.vectors) == bool(slots)
-
-
-def test_a_step_without_slots_knows_the_picture_before_the_last() -> None:
-    """What it remembers of the last frame is what a pass over the whole stretch would."""
-    model, tracks = recorded(0, 1, 4)
-    states = prefill(model, split_frames(tracks, 0.0, 16.0))
-    last, new = step(model, states, torch.ones(1, 2), fps=16.0, seeds=[0])
-    again = prefill(model, [*states[:-1], last, new])
-    assert last.kv is not None and again[-2].kv is not None
-    for told, looked_up in zip(last.kv, again[-2].kv, strict=True):
-        for a, b in zip(told, looked_up, strict=True):
-            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
-
-
-def test_a_model_without_slots_draws_from_the_picture_before() -> None:
-    with pytest.raises(ModelError, match="predict_residual"):
-        DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=0, latent_channels=4, patch=2, text_dim=8)

@@ -114,7 +114,7 @@ def test_each_frame_gets_the_action_of_the_previous_one_if_it_may_read_it(denois
     closed[3, 2] = CLOSED
 
     def changed(level: torch.Tensor, bias: torch.Tensor | None) -> list[bool]:
-        a, b = (denoiser._action_token(done, level, time_s, bias, None, None)[0, :, 0] for done in (action, other))
+        a, b = (denoiser._action_token(done, level, time_s, bias, None)[0, :, 0] for done in (action, other))
         return [not torch.equal(x, y) for x, y in zip(a, b, strict=True)]
 
     assert changed(level, None) == [False, False, False, True, False]

@@ -14,9 +14,7 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.hub import CONFIG, WEIGHTS, ModelConfig, available_models, load, read_config, read_weights, save
 
-SMALL = DenoiserConfig(
-    width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8, predict_residual=False
-)
+SMALL = DenoiserConfig(width=32, depth=2, heads=2, mlp_ratio=2, slots=3, latent_channels=4, patch=2, text_dim=8)
 OLD = {
     "splatter.slot_in": "stamp.thing",
     "splatter.slot_mix": "stamp.further",
@@ -48,7 +46,7 @@ def test_format_1_is_read_by_todays_names(folder: Path) -> None:
     assert set(weights) == set(Denoiser(SMALL).state_dict())
     data = json.loads((folder / CONFIG).read_text())
     data |= {"format": 1, "codec": data.pop("autoencoder")}
-    data["denoiser"]["follows"] = data["denoiser"].pop("predict_residual")
+    data["denoiser"] |= {"follows": False, "sensors": 0, "action_width": 2}
     (folder / CONFIG).write_text(json.dumps(data))
     parts = {name: next((part for part in OLD if name.startswith(part + ".")), "") for name in weights}
     old = {OLD.get(part, part) + name.removeprefix(part): weights[name] for name, part in parts.items()}
@@ -62,6 +60,39 @@ def test_format_1_is_read_by_todays_names(folder: Path) -> None:
 def test_what_is_written_is_of_todays_format(folder: Path) -> None:
     assert json.loads((folder / CONFIG).read_text())["format"] == 2
     assert not any(name.split(".")[0] in OLD.values() for name in load_file(folder / WEIGHTS))
+
+
+EARLIER = {"predict_residual": False, "sensors": 0, "action_width": 2}
+
+
+def test_entries_of_recorded_worlds_are_dropped(folder: Path) -> None:
+    """Models of format 2 up to 0.2 have them, and so do the recipes in checkpoints of their trainings."""
+    config, data = read_config(folder), json.loads((folder / CONFIG).read_text())
+    assert "world" not in data and not data["denoiser"].keys() & EARLIER.keys()
+    (folder / CONFIG).write_text(json.dumps({**data, "world": None, "denoiser": {**data["denoiser"], **EARLIER}}))
+    assert read_config(folder) == config
+    assert DenoiserConfig.from_dict({**SMALL.to_dict(), **EARLIER}) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("version", "world", "entries"),
+    [
+        (2, {"env": "Pong"}, {}), (2, None, {"predict_residual": True}), (1, None, {"follows": True, "slots": 0}),
+        (2, None, {"sensors": 4}), (2, None, {"action_width": 6}),
+    ],
+)  # fmt: skip
+def test_a_recorded_world_of_an_earlier_version_is_refused(
+    folder: Path, version: int, world: object, entries: dict[str, object]
+) -> None:
+    data = json.loads((folder / CONFIG).read_text())
+    data |= {"format": version, "codec": data["autoencoder"], "world": world, "denoiser": {**data["denoiser"], **entries}}
+    del data["autoencoder" if version == 1 else "codec"]
+    (folder / CONFIG).write_text(json.dumps(data))
+    for read in (read_config, load):
+        with pytest.raises(ModelError) as error:
+            read(folder)
+        expected = "a recorded world of Kinema 0.2 or before; train it again: kinema train world"
+        assert str(error.value) == f"{folder}: {expected}"
 
 
 @pytest.mark.parametrize("later", [3, "2", None])
@@ -84,9 +115,9 @@ def test_the_error_of_a_format_says_only_that(folder: Path) -> None:
     "damage",
     [
         {"denoiser": {"heads": 0}}, {"denoiser": {"slots": "x"}}, {"denoiser": {"latent_channels": 1.5}},
-        {"denoiser": {"action_width": -1}}, {"denoiser": {"width": 0}}, {"denoiser": 1}, {"window": 0}, {"window": None},
+        {"denoiser": {"slots": 0}}, {"denoiser": {"width": 0}}, {"denoiser": 1}, {"window": 0}, {"window": None},
         {"film_window": -1}, {"fps": []}, {"fps": "x"}, {"autoreset": 1}, {"autoencoder": None}, {"height": "64"},
-        {"denoiser": None}, {"world": 5}, {"trained": "x"}, {"shortcuts": "maybe"},
+        {"denoiser": None}, {"trained": "x"}, {"shortcuts": "maybe"},
     ],
 )  # fmt: skip
 def test_a_damaged_config_is_refused_when_it_is_read(folder: Path, damage: dict[str, object]) -> None:

@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs kinema[serve]")
 pytest.importorskip("diffusers", reason="needs kinema[open-weights]")
 
+from fastapi.testclient import TestClient
 from tests.engines.bad_engines import run_bad_forked
 from tests.engines.standin import StandIn, mp4
 from tests.server.test_worker import Yard
@@ -25,11 +26,13 @@ from tests.server.test_worker import Yard
 from kinema.engines import host, upstream
 from kinema.engines.diffusers.tiny.models import make_tiny
 from kinema.engines.host import EngineProcess
+from kinema.engines.ledger import FolderRecords, Ledger
 from kinema.engines.protocol import License
 from kinema.engines.registry import ModelEntry, remove_entry, save_entry
 from kinema.errors import EngineError, ModelError
 from kinema.inference import limits
 from kinema.provenance import read_manifest
+from kinema.server.app import create_app
 from kinema.server.auth import Auth
 from kinema.server.jobs.engines import EngineBusy, EnginePool
 from kinema.server.jobs.worker import Worker
@@ -131,7 +134,7 @@ def test_a_folder_that_is_gone_fails_its_job_in_one_line(
 
 
 def film_in(pool: EnginePool, name: str, **more: Any) -> Any:
-    return pool.film_with(name, Path("nowhere"), "job", lambda: None, **more)
+    return pool.film_with(name, FolderRecords(Path("nowhere")), "job", lambda: None, **more)
 
 
 def test_the_pool_closes_the_process_used_longest_ago(entry: ModelEntry, bad: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,6 +321,30 @@ def test_a_worker_killed_while_another_server_films(far: StandIn, yard: Yard) ->
     assert len(far.posts) == 1 and far.posts[0]["headers"]["idempotency-key"] == id
     assert clip.settings["engine"] == "upstream" and clip.sound is not None
     assert not list((yard.settings.data / "work").iterdir())
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete", "delete for good"])
+def test_a_job_that_waits_again_is_stopped_there_when_nobody_wants_it(far: StandIn, yard: Yard, end: str) -> None:
+    """No worker has it in hand, so the server tells the other one. A retry asks for another video."""
+    app = create_app(yard.settings)
+    services = app.state.services
+    with TestClient(app, headers={"authorization": f"Bearer {services.auth.make('boss', ('admin',))[0]}"}) as client:
+        waiting, fresh = (open_job(yard, "a lighthouse", model="far") for _ in range(2))
+        for name in ("video_0", "video_1"):
+            far.videos[name] = {"id": name, "status": "in_progress"}
+        Ledger(services.store.records(waiting), waiting).accept("video_0")
+        for id in (waiting, fresh):
+            method, address = ("POST", "/cancel") if end == "cancel" else ("DELETE", "")
+            query = "?restorable=true" if end == "delete" else ""
+            assert client.request(method, f"/v1/videos/{id}{address}{query}").status_code == 200
+        until = time.monotonic() + 10
+        while far.deleted != ["video_0"] and time.monotonic() < until:
+            time.sleep(0.02)
+        assert far.deleted == ["video_0"] and not list((yard.settings.data / "work").iterdir())
+        if end == "cancel":
+            client.post(f"/v1/videos/{waiting}/retry")
+            yard.work()
+            assert len(far.posts) == 1 and yard.queue.get(waiting, None).status == "completed"
 
 
 @pytest.mark.parametrize("end", ["cancel", "stop", "timeout"])

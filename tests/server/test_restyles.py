@@ -57,8 +57,10 @@ def test_only_named_loras_may_be_asked_for(client: TestClient) -> None:
     """Never a file by its path."""
     body = {"prompt": "a red ball", "model": "vace", "seconds": 0.5, "size": "32x32"}
     for name in ("/etc/passwd", "other"):
-        answer = client.post("/v1/videos", json={**body, "loras": [{"name": name}]})
-        assert answer.status_code == 400 and "one of vace's: film" in answer.json()["error"]["message"], answer.text
+        for address, more in (("/v1/videos", {}), ("/v1/videos/restyles", {"state": make_scene(5).to_dict()})):
+            sent = {name: value for name, value in body.items() if address == "/v1/videos" or name != "seconds"}
+            answer = client.post(address, json={**sent, **more, "loras": [{"name": name}]})
+            assert answer.status_code == 400 and "one of vace's: film" in answer.json()["error"]["message"], answer.text
     answer = client.post("/v1/videos", json={**body, "loras": [{"name": "film", "scale": 0.5}]})
     services = client.app.state.services  # type: ignore[attr-defined]
     assert services.queue.get(answer.json()["id"], None).request["loras"] == [["film", 0.5]]

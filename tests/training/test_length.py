@@ -57,3 +57,4 @@ def test_an_autoencoder_takes_the_number_of_steps_that_was_given() -> None:
 
 def test_short_runs_compile_nothing() -> None:
     assert worth_compiling(None) and worth_compiling(60.0) and not worth_compiling(1.0)
+    assert worth_compiling(None, 1000) and not worth_compiling(None, 10) and not worth_compiling(60.0, 10)

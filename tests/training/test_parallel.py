@@ -3,6 +3,7 @@ killed ends the others."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -18,12 +19,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from kinema.cli.main import main
 from kinema.datasets.clip_batches import ClipBatch
 from kinema.devices import use_one_thread_if_forked
 from kinema.errors import InputError
 from kinema.models.dit import DiT, DiTConfig, DiTInput
 from kinema.models.dit_model import DiTModelConfig
 from kinema.training import checkpoint
+from kinema.training.board import open_board
 from kinema.training.dit_trainer import DiTTrainer
 from kinema.training.film_lesson import ClipsLesson, FilmRecipe
 from kinema.training.flops import dit_flops
@@ -240,3 +243,16 @@ def test_the_arithmetic_of_a_pass_is_counted_whole() -> None:
     with FlopCounterMode(display=False) as counter:
         DiT(config)(given)
     assert dit_flops(config, given) == counter.get_total_flops()
+
+
+def test_options_of_ranks_are_of_world_and_video_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tiny", "--batch", "4", "--out", str(tmp_path)]) == 2
+    assert "--batch goes with the recipe world or video, not with tiny" in capsys.readouterr().err
+    assert main(["train", "video", "--nproc", "2", "--out", str(tmp_path)]) == 2
+    assert "train video needs --data DIR" in capsys.readouterr().err, "before any rank is started"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
+def test_a_board_without_tensorboard_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="pip install tensorboard"):
+        open_board(tmp_path)

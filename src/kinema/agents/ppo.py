@@ -28,7 +28,7 @@ from kinema.agents.vector_env import WorldsVecEnv, playgrounds, task_rooms
 from kinema.datasets.recorder import PictureObservation, make_env
 from kinema.devices import float32_default, kept_rng
 from kinema.envs.imagined import ImaginedVectorEnv
-from kinema.envs.recorded import RecordedVectorEnv, recorded_model
+from kinema.envs.recorded import RecordedVectorEnv
 from kinema.errors import InputError
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
@@ -142,6 +142,11 @@ def _recorded_rooms(inside: DiTModel, settings: PPOConfig, real: bool) -> VecEnv
     return WorldsVecEnv(worlds, settings.seed, action=action)
 
 
+def _world_of(inside: Model | DiTModel | None) -> dict[str, Any] | None:
+    """What the config of a recorded world says of its environment; None for all else."""
+    return inside.config.world if isinstance(inside, DiTModel) else None
+
+
 def learn(
     task: str | None = None,
     *,
@@ -157,7 +162,7 @@ def learn(
     real rooms. settings: by default `PPOConfig()` for a task and RECORDED for a recorded world. real: learn in the environment
     that the recorded world `inside` is of.
     """
-    world = None if inside is None else inside.config.world
+    world = _world_of(inside)
     chosen = settings or (PPOConfig() if world is None else RECORDED)
     with kept_rng(), torch.inference_mode(False), torch.enable_grad(), float32_default():
         return _learn(task, inside, chosen, distribution, real, show)
@@ -171,7 +176,7 @@ def _learn(
     real: bool,
     show: LearningProgress | None,
 ) -> Agent:
-    world = None if inside is None else inside.config.world
+    world = _world_of(inside)
     goal: dict[str, Any]
     real_frames = None
     if isinstance(inside, DiTModel) and world is not None:
@@ -189,8 +194,7 @@ def _learn(
         rooms, n_steps = _recorded_rooms(inside, chosen, real), chosen.horizon
         policy, network = "CnnPolicy", None
     else:
-        if isinstance(inside, DiTModel) or (inside is not None and world is not None):
-            recorded_model(inside)
+        if isinstance(inside, DiTModel):
             raise InputError(f"{inside.config.name} films and is not stepped; an agent learns in a world")
         if task is None:
             name = "the Playground" if inside is None else inside.config.name

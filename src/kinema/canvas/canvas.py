@@ -181,18 +181,17 @@ def blank(
     fps: float,
     slots: int,
     schema: StateSchema = PLAYGROUND,
-    vectors: dict[str, int] | None = None,
     grid: tuple[int, int] | None = None,
     cell_values: int = 96,
     cell_units: float | None = None,
     start_s: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> Canvas:
-    """A canvas on which nothing is known. vectors: widths of its vector tracks, by default the schema's. `grid` (h, w) None leaves
-    the video track out; cell_units is then not needed, and else 10 / h where a picture fills its cells."""
+    """A canvas on which nothing is known. `grid` (h, w) None leaves the video track out; cell_units is then not needed, and else
+    10 / h where a picture fills its cells."""
     time_s = (start_s + torch.arange(frames, device=device) / fps).expand(batch, frames)
     shapes: dict[str, tuple[int, ...]] = {"state": (batch, frames, slots, schema.features)}
-    shapes |= {name: (batch, frames, width) for name, width in (vectors or schema.vectors).items()}
+    shapes |= {name: (batch, frames, width) for name, width in schema.vectors.items()}
     if grid is not None:
         shapes["video"] = (batch, frames, *grid, cell_values)
     values = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}

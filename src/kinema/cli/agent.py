@@ -65,13 +65,14 @@ def run_train(arguments: argparse.Namespace) -> int:
     from kinema.agents import PPOConfig, learn
     from kinema.agents.ppo import RECORDED
     from kinema.cli.train import Line
+    from kinema.models.dit_model import DiTModel
     from kinema.models.hub import load
 
     if (arguments.output / "agent.json").exists() and not arguments.force:
         raise InputError(f"{arguments.output} holds an agent already; name another folder with -o, or add --force")
     given = {name: getattr(arguments, name) for name in ("frames", "horizon") if getattr(arguments, name) is not None}
     inside = None if arguments.inside == REAL else load(arguments.inside, device=arguments.device)
-    recorded = inside is not None and inside.config.world is not None
+    recorded = isinstance(inside, DiTModel) and inside.config.world is not None
     if arguments.task is None and not recorded:
         raise InputError(f"--task is missing: {TASKS}")
     line = Line()

@@ -18,7 +18,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="the file to write; it holds keys that sign, so keep it secret"
     )
-    add_settings(parser, ("data", "database"))
+    add_settings(parser, ("data", "database", "artifacts"))
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 
@@ -28,10 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
     check_installed()
     from kinema.server.storage.backup import backup
 
-    contents = backup(arguments.file, data=arguments.data, url=arguments.database, force=arguments.force)
+    contents = backup(
+        arguments.file, data=arguments.data, url=arguments.database, artifacts=arguments.artifacts, force=arguments.force
+    )
     print(f"{arguments.file}  {described(contents)}, {contents.bytes / 1e6:,.1f} MB")
     if contents.lost:
-        print(f"{contents.lost} films or uploads have no files in {arguments.data} and are not in the backup")
+        print(
+            f"{contents.lost} films or uploads have no files in {arguments.artifacts or arguments.data} and are not in the backup"
+        )
     return 0
 
 

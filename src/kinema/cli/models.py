@@ -33,7 +33,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.set_defaults(run=run, verb=None)
     verbs = parser.add_subparsers(dest="verb", metavar="{add,show,remove,check}")
     one = verbs.add_parser("add", help="add an open model under a name", description=_add.__doc__)
-    one.add_argument("source", type=words, help="a folder in diffusers' format, a name on the hub, or a server's address")
+    one.add_argument(
+        "source",
+        type=words,
+        help="a folder (diffusers, or a recorded world), a name on the hub, or a server's address",
+    )
     one.add_argument("--name", help="what to call it (default: the folder's name)")
     one.add_argument(
         "--alias", action="append", default=[], metavar="NAME", help="another name, such as sora-2; may be repeated"
@@ -64,6 +68,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     one.add_argument("--idempotent", action="store_true", help="the other server knows idempotency keys, as Kinema does")
     one.add_argument("--hash", action="store_true", help="also keep the SHA-256 of the weights, for the films' manifests")
+    one.add_argument(
+        "--accept-license",
+        action="store_true",
+        help="you have read the model's license and keep it, where it must be accepted",
+    )
     one.add_argument("--force", action="store_true", help="replace a model of this name")
     one.set_defaults(run=_add)
     for name, action, about in (
@@ -121,6 +130,8 @@ def line_of(entry: ModelEntry) -> str:
 
 def _summary(one: Capabilities) -> str:
     width, height = one.size
+    if not one.workflows:
+        return f"a recorded world, to step into: {width}x{height} at {one.fps:g} fps"
     weights = f", {one.memory_bytes / 1e9:.1f} GB" if one.memory_bytes else ""
     return (
         f"{one.family}{weights}: {', '.join(one.workflows)}; {width}x{height}, {one.frames} frames at {one.fps:g} fps"
@@ -130,8 +141,9 @@ def _summary(one: Capabilities) -> str:
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    """Add a model: a folder of diffusers, a name on the Hugging Face hub (fetched where there is a network), or the address of a
-    server with /v1/videos."""
+    """Add a model: a folder of diffusers or of a recorded world, a name on the Hugging Face hub (fetched where there is a network),
+    or the address of a server with /v1/videos."""
+    from kinema.engines.licenses import terms_of
     from kinema.engines.opening import absolute, capabilities_for, entry_of_source
     from kinema.engines.registry import ModelEntry, entries, parse_lora, save_entry
     from kinema.models.hub import available_models
@@ -155,6 +167,10 @@ def _add(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     entry = absolute(entry)
     one = capabilities_for(entry)
+    if one.license.must_accept and not arguments.accept_license:
+        raise InputError(
+            f"{name} films under a license that must be accepted ({terms_of(one.license)}); read it, then add --accept-license"
+        )
     if arguments.hash and not entry.is_upstream:
         from kinema.engines.registry import with_measured
 
@@ -162,8 +178,8 @@ def _add(arguments: argparse.Namespace) -> int:
     path = save_entry(entry)
     print(f"{entry.name} is added to {path}: {_summary(one)}")
     if one.license.name:
-        print(f"its license: {one.license.name} {one.license.link}".rstrip())
-    print(f"try it: kinema models check {entry.name}")
+        print(f"its license: {terms_of(one.license)}")
+    print(f"try it: kinema models check {entry.name}" if one.workflows else f"step into it: kinema play {entry.source}")
     return 0
 
 
@@ -247,6 +263,8 @@ def _check(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.steps} steps: expected at least 1")
     entry = _entry(arguments.name)
     one = capabilities_for(entry)
+    if not one.workflows:
+        raise InputError(f"{entry.name} is a recorded world, which does not film; step into it: kinema play {entry.source}")
     workflow = "generate" if "generate" in one.workflows else one.workflows[0]
     if workflow == "edit":
         raise InputError(f"{entry.name} only edits films; try it with kinema edit CLIP PROMPT --model {entry.name}")

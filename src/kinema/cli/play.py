@@ -95,9 +95,9 @@ def begin(arguments: argparse.Namespace) -> World | RecordedWorld:
             from kinema.simulation.checkpoint import saved_kind
 
             kind = saved_kind(path)
-            refuse_unused(arguments, ("model", *GIVEN) if kind == "dream" else GIVEN, "a saved world")
+            refuse_unused(arguments, GIVEN, "a saved world")
             if kind == "dream":
-                return RecordedWorld.open(path, device=arguments.device)
+                return RecordedWorld.open(path, model=arguments.model, device=arguments.device)
             return World.open(path, model=arguments.model, device=arguments.device)
         if start in available_models() or (path.is_dir() and (path / "config.json").exists()):
             arguments.model, start = start, ""
@@ -155,10 +155,12 @@ class Play:
     """What keys do; drawing and reading are around it."""
 
     def __init__(self, world: World | RecordedWorld) -> None:
+        from kinema.envs.controls import CHOICE_KEYS
         from kinema.envs.recorded import RecordedWorld
 
         self.numbered = isinstance(world, RecordedWorld)
-        """Whether number keys act: one of N actions of a recorded environment."""
+        self.choice_keys = CHOICE_KEYS if self.numbered else ""
+        """Keys that act by one of N actions of a recorded environment."""
         self.worlds: list[World | RecordedWorld] = [world]
         self.which = 0
         self.paused, self.done, self.typed = False, False, ""
@@ -178,8 +180,8 @@ class Play:
             self._type(key)
         elif key in KEYS:
             self.action, self.acted_at = KEYS[key], now
-        elif self.numbered and (key.isdigit() or "A" <= key <= "Z"):
-            self.action, self.acted_at = int(key) if key.isdigit() else 10 + ord(key) - ord("A"), now
+        elif key in self.choice_keys:
+            self.action, self.acted_at = self.choice_keys.index(key), now
         elif key == "p":
             self.paused = not self.paused
             self.message = "paused" if self.paused else HELP

@@ -32,6 +32,16 @@ def alias(text: str) -> tuple[str, str]:
     return name, model
 
 
+def territory(text: str) -> str:
+    """A country's code, or EU."""
+    from kinema.engines.licenses import parse_territory
+
+    try:
+        return parse_territory(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """One setting. option: its name, without dashes before it. parse: of its text; ValueError or argparse's error if it is none.
@@ -95,6 +105,10 @@ SETTINGS = (
         worker=True, field="database",
     ),
     Setting(
+        option="artifacts", help="object storage for films and uploads, such as s3://bucket/prefix", unset="the data folder",
+        metavar="URL", worker=True, field="artifacts",
+    ),
+    Setting(
         option="batch", help="jobs of equal shape filmed together at most", parse=whole, default=4, worker=True, field="batch"
     ),
     Setting(
@@ -154,6 +168,10 @@ SETTINGS = (
     ),
     Setting(
         option="any-prompt", help="also film prompts that name nothing a model knows", flag=True, field="any_prompt"
+    ),
+    Setting(
+        option="territory", help="where the server is offered, such as DE or EU; models whose licenses exclude it are refused",
+        parse=territory, default=[], metavar="CODE", repeated=True, field="territories",
     ),
     Setting(option="allow-urls", help="fetch pictures from public web addresses", flag=True, field="remote"),
     Setting(

@@ -144,7 +144,7 @@ class StepSocket:
         self.stepped = 0
         self.action: Any = None
 
-    def step(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
+    def step(self, action: Any) -> tuple[dict[str, Any], Frame]:
         """Step the world once with an action. Returns the header of the frame and its picture."""
         from websockets.exceptions import ConnectionClosed
 

@@ -1,4 +1,4 @@
-"""`RemoteWorld`: the methods of `kinema.World`, run on a server.
+"""`RemoteWorld`: the methods of `kinema.World` or, of a recorded world, those of `RecordedWorld`, run on a server.
 
 Pictures are lossless and numbers unrounded: the same seed gives the same frames and states as a local world. Steps use a
 WebSocket, everything else HTTP. The world stays on the server when this object is closed; `delete` deletes it.
@@ -14,29 +14,31 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from kinema.client.connection import Connection, StepSocket, clip_of, from_url, picture_of, state_from_json
-from kinema.errors import ApiError, KinemaError
+from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
 from kinema.media.write import check_free, replace_file
 from kinema.scene.scene import Scene
 from kinema.simulation.questions import Answer
 from kinema.simulation.state import State
 from kinema.simulation.world import Step, WhatIf, check_action
-from kinema.types import Frame
+from kinema.types import Frame, python_values
 
 
 class RemoteWorld:
-    """A world on a server, with the methods of `kinema.World`.
+    """A world on a server, with the methods of `kinema.World`. A recorded world has no state: `go` steps it, and what needs a state
+    raises InputError.
 
     The properties show the world after this object's last call. `look` reads it again, for worlds that several clients share.
 
     Args:
         url: Address of the server.
-        start: Words, a picture or clip, or a state, from which the server makes a new world.
+        start: Words, a picture or clip, or a state, from which the server makes a new world. "" for a recorded world, which begins
+            with recorded frames.
         key: API key. None: KINEMA_KEY of the environment.
         seed: Same seed on the same server: same frames.
-        fps: Frames per second.
+        fps: Frames per second. None: 16, or as a recorded world was recorded.
         size: "WIDTHxHEIGHT" or (width, height) of the pictures in pixels. None: as the server chooses.
-        task: A task such as "reach the flag", which the model rewards.
+        task: A task such as "reach the flag", which the model rewards; of a recorded world one of its tasks.
         model: Name of a model of the server. None: its default.
         name: Name of the world on the server.
         timeout_s: Seconds to wait for a response.
@@ -52,7 +54,7 @@ class RemoteWorld:
         *,
         key: str | None = None,
         seed: int = 0,
-        fps: float = 16.0,
+        fps: float | None = None,
         size: str | tuple[int, int] | None = None,
         task: str | None = None,
         model: str | None = None,
@@ -104,6 +106,9 @@ class RemoteWorld:
         self.seed, self.fps, self.task, self.model = payload["seed"], payload["fps"], payload["task"], payload["model"]
         width, _, height = payload["size"].partition("x")
         self.size, self.name, self.parent = (int(width), int(height)), payload["name"], payload["parent"]
+        self.controls: dict[str, Any] = payload["controls"]
+        """How the world is acted in: its action "space" (`kinema.envs.spaces.spec_of`), the "idle" action, those of "keys"."""
+        self._recorded = payload["state"] is None
         self._now: dict[str, Any] = payload
         self._frame: Frame | None = None
         self._state: State | None = None
@@ -135,7 +140,8 @@ class RemoteWorld:
 
     @property
     def state(self) -> State:
-        """The state after the last call."""
+        """The state after the last call. InputError: a recorded world, which has none."""
+        self._check_state()
         if self._state is None:
             self._state = state_from_json(self._now["state"], self.fps)
         return self._state
@@ -186,15 +192,34 @@ class RemoteWorld:
             The picture uint8 [H, W, 3], the state and the reward of the new frame.
 
         Raises:
-            InputError: An action that is not two finite numbers in [-1, 1].
+            InputError: An action that is not two finite numbers in [-1, 1]; or a recorded world, which `go` steps.
             ApiError: The server refuses the step, for example because the quota is used up.
         """
-        action_list = None if action is None else check_action(action).tolist()
-        now, frame = self._stepped(action_list)
-        self._update(now, frame)
-        return Step(frame, self.state, self.reward)
+        self._check_state()
+        self._update(*self._stepped(None if action is None else check_action(action).tolist()))
+        return Step(self.frame, self.state, self.reward)
 
-    def _stepped(self, action: list[float] | None) -> tuple[dict[str, Any], Frame]:
+    def go(self, action: Any = None) -> RemoteWorld:
+        """Predict the next frame; `frame`, `reward` and `terminated` show it.
+
+        Args:
+            action: An action of `controls["space"]`. None: `controls["idle"]`.
+
+        Returns:
+            The world itself.
+
+        Raises:
+            InputError: An action that is not in the space.
+            ApiError: The server refuses the step, for example because the quota is used up.
+        """
+        self._update(*self._stepped(python_values(action)))
+        return self
+
+    def _check_state(self) -> None:
+        if self._recorded:
+            raise InputError("a recorded world has no state; step it with go(action), and read frame, reward and terminated")
+
+    def _stepped(self, action: Any) -> tuple[dict[str, Any], Frame]:
         """Step by WebSocket, or by HTTP where WebSockets are not available."""
         from websockets.exceptions import ConnectionClosed, WebSocketException
 

@@ -13,7 +13,7 @@ from kinema.director.production import Production
 from kinema.director.retakes import TakeRecord, best_take, next_take, refusal, refusals
 from kinema.director.script import Shot
 from kinema.engines import Engine, FilmRequest
-from kinema.engines.ledger import Ledger
+from kinema.engines.ledger import FolderRecords, Ledger
 from kinema.engines.native import engine_for
 from kinema.engines.upstream import UpstreamEngine
 from kinema.inference.pipeline import Progress
@@ -101,7 +101,7 @@ class Director:
             if isinstance(engine, UpstreamEngine):
                 folder = production.take_path(shot.id, plan.number).parent
                 token = f"{production.folder.resolve().name}-{shot.id}-{plan.number}"
-                engine.ledger = Ledger(folder, token, f"{plan.number}.asked")
+                engine.ledger = Ledger(FolderRecords(folder), token, f"{plan.number}.asked")
             clip = film_take(
                 engine, production.script, shot, plan, before=linked, folder=production.folder, progress=self.progress
             )

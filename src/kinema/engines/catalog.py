@@ -12,7 +12,8 @@ from kinema.engines.opening import capabilities_for
 from kinema.engines.protocol import Capabilities, Workflow
 from kinema.engines.registry import ModelEntry, entries, find_entry
 from kinema.errors import InputError, ModelError
-from kinema.models.hub import DEFAULT, available_models, find, read_slot_config
+from kinema.models.dit_model import DiTModelConfig
+from kinema.models.hub import DEFAULT, available_models, find, is_dit_folder, read_config, read_slot_config
 
 FRESH_S = 60.0
 """What another server said of its model is asked again after so long."""
@@ -44,6 +45,24 @@ def entry_named(name: str) -> ModelEntry | None:
     if entry is None:
         raise ModelError(f"no model {name[:80]!r}; there are {', '.join(model_names())}")
     return entry
+
+
+def recorded_config(entry: ModelEntry) -> DiTModelConfig | None:
+    """The config of an entry that is a recorded world; None for any other. ModelError: its config cannot be read."""
+    if entry.is_upstream or not is_dit_folder(entry.source):
+        return None
+    config = read_config(Path(entry.source))
+    return config if isinstance(config, DiTModelConfig) and config.world is not None else None
+
+
+def recorded_worlds() -> dict[str, ModelEntry]:
+    """The recorded worlds that were added, by name; those that cannot be read are left out."""
+    shipped, worlds = available_models(), {}
+    for name, entry in entries().items():
+        with suppress(InputError):
+            if name not in shipped and recorded_config(entry) is not None:
+                worlds[name] = entry
+    return worlds
 
 
 def capabilities_named(name: str) -> Capabilities:

@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kinema.errors import OutputError
 from kinema.types import parse_json
+
+
+class Records(Protocol):
+    """Small files that outlive the process."""
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file; None if there is none. StorageError if nobody can tell."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, in place of one of the same name. OutputError or StorageError if it cannot be written."""
+
+
+class FolderRecords:
+    """Files in a folder, which is made when the first is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".tmp")
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path} could not be written: {error.strerror or error}") from None
 
 
 class Ledger:
     """The record of one film.
 
     Args:
-        folder: Where the record is kept; None: in memory.
+        records: Where the record is kept; None: in memory.
         token: A name of the film that no other has. Servers that know idempotency keys answer a repeated request with the same
             video.
         name: Of the record's file, without its ending.
     """
 
-    def __init__(self, folder: Path | None = None, token: str = "", name: str = "upstream") -> None:
-        self.folder, self.token, self.name = folder, token, name
+    def __init__(self, records: Records | None = None, token: str = "", name: str = "upstream") -> None:
+        self.records, self.token, self.name = records, token, name
         self._record: dict[str, Any] = {}
-        if folder is not None:
-            try:
-                record = parse_json((folder / f"{name}.json").read_text(encoding="utf-8"))
-                self._record = record if isinstance(record, dict) else {}
-            except (OSError, ValueError):
-                pass
+        written = None if records is None else records.read(f"{name}.json")
+        with contextlib.suppress(ValueError):
+            record = parse_json(written or b"{}")
+            self._record = record if isinstance(record, dict) else {}
 
     def of_film(self, index: int) -> Ledger:
         """The record of one of several films of a request; that of the first is this one."""
         if index == 0:
             return self
-        return Ledger(self.folder, f"{self.token}-{index}" if self.token else "", f"{self.name}-{index}")
+        return Ledger(self.records, f"{self.token}-{index}" if self.token else "", f"{self.name}-{index}")
 
     @property
     def video(self) -> str | None:
@@ -81,16 +116,5 @@ class Ledger:
 
     def _write(self, record: dict[str, Any]) -> None:
         self._record = record
-        if self.folder is None:
-            return
-        path = self.folder / f"{self.name}.json"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path} could not be written: {error.strerror or error}") from None
+        if self.records is not None:
+            self.records.write(f"{self.name}.json", json.dumps(record).encode())

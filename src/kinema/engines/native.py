@@ -113,9 +113,8 @@ class NativeCapabilities(Capabilities):
 
 def native_capabilities(config: ModelConfig, name: str) -> NativeCapabilities:
     """What a Kinema model films, by its config alone."""
-    world = config.world is not None
     return NativeCapabilities(
-        config=config, model=name, engine="kinema", family="Kinema", workflows=() if world else WORKFLOWS,
+        config=config, model=name, engine="kinema", family="Kinema", workflows=WORKFLOWS,
         size=limits.default_size(config), fps=min(max(FPS, config.fps[0]), config.fps[1]), seconds=SECONDS, frames=FrameRule(),
         multiple=config.cell_px, sizes=tuple(map(limits.parse_size, limits.sizes_of(config))), steps=16, guidance=2.0,
         strength=EDIT_STRENGTH, camera=True, masks=True, state=True,

@@ -108,13 +108,19 @@ class FrameRule:
 
 @dataclass(frozen=True, kw_only=True)
 class License:
-    """What a model's folder says of its license. attribution: a line to show beside films; territory, revenue: what it limits."""
+    """What is known of a model's license. attribution: a line to show beside films. territory, revenue: what it limits, in words.
+
+    excluded: where it does not hold, by country codes of two letters (ISO 3166-1), or "EU". must_accept: whether it must be
+    accepted before the model films for somebody.
+    """
 
     name: str = ""
     link: str = ""
     attribution: str = ""
     territory: str = ""
     revenue: str = ""
+    excluded: tuple[str, ...] = ()
+    must_accept: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +196,8 @@ class Capabilities:
 
     def check(self, request: FilmRequest) -> None:
         """InputError for a request that names something that this model cannot do."""
+        if not self.workflows:
+            raise InputError(f"{self.model} is a recorded world, which does not film; step into it{_others(request)}")
         if request.workflow not in self.workflows:
             raise InputError(
                 f"{self.model} cannot do {request.workflow!r}; it can {', '.join(self.workflows)}{_others(request)}"

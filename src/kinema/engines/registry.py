@@ -10,6 +10,7 @@ loras = ["/models/film.safetensors=0.8"]
 from __future__ import annotations
 
 import datetime
+import importlib
 import os
 import re
 import tomllib
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kinema.engines.licenses import license_named, parse_territory
 from kinema.engines.protocol import License, Lora
 from kinema.errors import InputError, ModelError, OutputError
 
@@ -96,28 +98,33 @@ class ModelEntry:
         """Whether another server films."""
         return self.source.startswith(("http://", "https://"))
 
-    def to_toml(self) -> str:
-        """Its table, without what is as usual."""
-        lines = [f"[models.{_quoted(self.name) if '.' in self.name else self.name}]"]
+    def to_table(self) -> dict[str, Any]:
+        """Its table without what is as usual, as plain values."""
+        table: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
-            if (
-                one.name in ("name", "license", "lora_files", "arguments")
-                or value in ("", None, (), False)
-                or value == one.default
-            ):
+            if one.name in ("name", "license") or value in ("", None, (), False, {}) or value == one.default:
                 continue
             if one.name == "loras":
                 value = [f"{lora.source}={lora.scale:g}" for lora in value]
-            lines.append(f"{one.name} = {_value(value)}")
+            table[one.name] = (
+                list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+            )
         if self.license is not None:
-            named = {one.name: getattr(self.license, one.name) for one in fields(License) if getattr(self.license, one.name)}
-            lines.append(f"license = {_value(named)}")
-        if self.lora_files:
-            lines.append(f"lora_files = {_value(dict(self.lora_files))}")
-        if self.arguments:
-            lines.append(f"arguments = {_value(dict(self.arguments))}")
-        return "\n".join(lines) + "\n"
+            usual = license_named(self.license.name)
+            own = {one.name: getattr(self.license, one.name) for one in fields(License)}
+            named = {
+                name: value
+                for name, value in own.items()
+                if value != "" and (name == "name" or value != getattr(usual, name))
+            }
+            table["license"] = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+        return table
+
+    def to_toml(self) -> str:
+        """Its table as text."""
+        head = f"[models.{_quoted(self.name) if '.' in self.name else self.name}]"
+        return "\n".join([head, *(f"{name} = {_value(value)}" for name, value in self.to_table().items())]) + "\n"
 
 
 def _check_address(entry: ModelEntry) -> None:
@@ -160,12 +167,20 @@ def entries(file: Path | None = None) -> dict[str, ModelEntry]:
         InputError: The file cannot be read, or holds something that is no model: its table and key are named.
     """
     path = file or registry_file()
+    return _parsed(_text_of(path), path)
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+
+
+def _parsed(text: str, path: Path) -> dict[str, ModelEntry]:
+    """The models of a file's text."""
     try:
         tables = tomllib.loads(text).get("models", {})
     except tomllib.TOMLDecodeError as error:
@@ -206,11 +221,22 @@ def _entry(path: Path, name: str, table: Any) -> ModelEntry:
 
 
 def _license_in(table: Mapping[str, Any]) -> License:
-    known = [one.name for one in fields(License)]
+    """A table of a license; what it leaves out is as the license of this name is known."""
+    texts = [one.name for one in fields(License) if isinstance(one.default, str)]
     for key, value in table.items():
-        if key not in known or not isinstance(value, str):
-            raise InputError(f"license has {key!r}: expected texts under {', '.join(known)}")
-    return License(**table)
+        if key == "must_accept" and isinstance(value, bool):
+            continue
+        if key == "excluded" and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            continue
+        if key not in texts or not isinstance(value, str):
+            raise InputError(
+                f"license has {key!r}: expected texts under {', '.join(texts)}, true or false under must_accept, and a list of "
+                "country codes under excluded"
+            )
+    values = dict(table)
+    if "excluded" in values:
+        values["excluded"] = tuple(parse_territory(one) for one in values["excluded"])
+    return license_named(values.pop("name", ""), **values)
 
 
 def find_entry(name: str, file: Path | None = None) -> ModelEntry | None:
@@ -220,32 +246,64 @@ def find_entry(name: str, file: Path | None = None) -> ModelEntry | None:
 
 
 def save_entry(entry: ModelEntry, file: Path | None = None) -> Path:
-    """Write a model into the file, in place of one of the same name; returns the file."""
-    known = entries(file)
+    """Write a model into the file, in place of one of the same name; returns the file. Comments stay."""
+    path = file or registry_file()
+    text = _text_of(path)
+    known = _parsed(text, path)
     taken = {
         alias: other.name for other in known.values() if other.name != entry.name for alias in (*other.aliases, other.name)
     }
     for name in (entry.name, *entry.aliases):
         if name in taken:
             raise InputError(f"the name {name!r} is taken by {taken[name]}; choose another")
-    return _write({**known, entry.name: entry}, file)
+    if entry.name in known:
+        document = _tomlkit().parse(text)
+        _change(document["models"][entry.name], entry.to_table())
+        changed = str(_tomlkit().dumps(document))
+    else:
+        changed = f"{text.rstrip()}\n\n" if text.strip() else "# Models that films are made with; see docs/engines.md.\n\n"
+        changed += entry.to_toml()
+    return _write(changed, {**known, entry.name: entry}, path)
 
 
 def remove_entry(name: str, file: Path | None = None) -> ModelEntry:
-    """Take a model out of the file. Its folder stays."""
-    known = entries(file)
+    """Take a model out of the file. Its folder stays, and so do comments beside other models."""
+    path = file or registry_file()
+    text = _text_of(path)
+    known = _parsed(text, path)
     if name not in known:
         other = next((entry.name for entry in known.values() if name in entry.aliases), None)
         more = f"it is another name of {other}" if other else f"there are {', '.join(known) or 'none'}"
         raise ModelError(f"no model {name!r} was added; {more}")
     removed = known.pop(name)
-    _write(known, file)
+    document = _tomlkit().parse(text)
+    del document["models"][name]
+    _write(_tomlkit().dumps(document), known, path)
     return removed
 
 
-def _write(known: Mapping[str, ModelEntry], file: Path | None) -> Path:
-    path = file or registry_file()
-    text = "# Models that films are made with; see docs/engines.md.\n\n" + "\n".join(one.to_toml() for one in known.values())
+def _tomlkit() -> Any:
+    """Reads TOML with its comments; loaded only when the file is changed."""
+    return importlib.import_module("tomlkit")
+
+
+def _change(table: Any, values: Mapping[str, Any]) -> None:
+    """Give a table of tomlkit these values; what is the same already stays as it is written."""
+    for key in [key for key in table if key not in values]:
+        del table[key]
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(table.get(key), Mapping):
+            _change(table[key], value)
+        elif key not in table or table[key] != value:
+            table[key] = _tomlkit().parse(f"value = {_value(value)}")["value"]
+
+
+def _write(text: str, known: Mapping[str, ModelEntry], path: Path) -> Path:
+    """Write the file, after it was checked that it holds these models."""
+    if {one.name: one.to_table() for one in _parsed(text, path).values()} != {
+        one.name: one.to_table() for one in known.values()
+    }:
+        raise InputError(f"{path} is written in a way that cannot be changed without losing something; edit it by hand")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")

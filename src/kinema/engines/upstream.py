@@ -119,12 +119,8 @@ class UpstreamEngine:
         ledger, self._filming = self._filming, None
         if ledger is None:
             return
-        end = time.monotonic() + STOP_S
-        while ledger.video is not None and time.monotonic() < end:
-            answer = self._client.send("DELETE", f"/videos/{ledger.video}", timeout=STOP_S)
-            if answer.outcome not in ("not now", "unclear"):
-                break
-            time.sleep(POLL_S)
+        if ledger.video is not None:
+            _delete(self._client, ledger.video)
         ledger.clear()
 
     def close(self) -> None:
@@ -264,6 +260,26 @@ class UpstreamEngine:
             wish = f"; it asks to wait {answer.wait_s:g} s" if answer.wait_s else ""
             raise self._error(f"the other server does not help: {answer.problem}{wish}")
         _sleep(wait_s, tick)
+
+
+def stop_video(entry: ModelEntry, video: str) -> bool:
+    """Tell another server that a video is not wanted any more, where no engine waits for it. Returns whether it was heard."""
+    client = UpstreamClient(entry)
+    try:
+        return _delete(client, video)
+    finally:
+        client.close()
+
+
+def _delete(client: UpstreamClient, video: str) -> bool:
+    """Delete a video, for STOP_S at most. Returns whether the server answered."""
+    end = time.monotonic() + STOP_S
+    while time.monotonic() < end:
+        answer = client.send("DELETE", f"/videos/{video}", timeout=STOP_S)
+        if answer.outcome not in ("not now", "unclear"):
+            return True
+        time.sleep(POLL_S)
+    return False
 
 
 class _Patience:

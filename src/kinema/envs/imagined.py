@@ -124,8 +124,6 @@ class ImaginedVectorEnv(WorldVectorEnv):
         if starts is not None and not callable(starts):
             raise InputError(f"starts {str(starts)[:40]!r}: expected a function of a generator and a number of worlds")
         model = resolve_model(model)
-        if model.config.world is not None:
-            raise InputError(f"{model.config.name} is a recorded world; use kinema/Recorded-v0")
         check_fps(model, fps)
         if task is not None:
             check_task(model, task)

@@ -11,8 +11,10 @@ Axes: B worlds, T frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gymnasium as gym
 import numpy as np
@@ -25,9 +27,13 @@ from safetensors.torch import load_file
 from kinema.autoencoder import to_uint8
 from kinema.canvas.canvas import Tracks
 from kinema.devices import AUTO, float32_default, resolve_device
-from kinema.envs.spaces import check, decode_action, encode_action, space_of, width
+from kinema.envs.controls import box_action, chosen_action
+from kinema.envs.spaces import check, encode_action, space_of, width
 from kinema.envs.vector import WorldEnv, WorldVectorEnv
-from kinema.errors import InputError, ModelError
+from kinema.errors import InputError, ModelError, excerpt
+from kinema.inference.canvas_io import check_seed
+from kinema.inference.frame_state import FrameState
+from kinema.media import Clip
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model, find, load
 from kinema.simulation.checkpoint import checked, packed, read_world_data, unpacked, write_world_data
@@ -37,7 +43,13 @@ REWIND_FRAMES = 64
 """Frames that can be rewound, beyond those in the model's window."""
 
 
+NO_STATE = (
+    "a recorded world has no state of things, so nothing in it can be asked, changed in words or moved: act in it, rewind or"
+    " branch it"
+)
+
 _loaded: dict[tuple[str, torch.device], DiTModel] = {}
+_beginnings: WeakKeyDictionary[DiTModel, Tracks] = WeakKeyDictionary()
 
 
 def recorded_model(model: DiTModel | Model | str | Path, device: str | torch.device = AUTO) -> DiTModel:
@@ -52,15 +64,16 @@ def recorded_model(model: DiTModel | Model | str | Path, device: str | torch.dev
             _loaded[key] = given
     else:
         given = model
-    if isinstance(given, Model) and given.config.world is not None:
-        raise ModelError(f"{given.source} is a recorded world of an earlier version; train it again: kinema train world")
     if not isinstance(given, DiTModel) or given.config.world is None:
         raise InputError(f"{given.config.name} is no model of a recorded world; step into it with kinema.World")
     return given
 
 
 def starts_of(model: DiTModel) -> Tracks:
-    """The recorded beginnings kept beside a model, tracks [N, T, ...] and "task" [N]."""
+    """The recorded beginnings kept beside a model, tracks [N, T, ...] and "task" [N]; read once, and shared by all its worlds."""
+    known = _beginnings.get(model)
+    if known is not None:
+        return known
     path = find(model.source) / STARTS
     try:
         tracks = {name: x.float() if name == "video" else x for name, x in load_file(path).items()}
@@ -68,7 +81,40 @@ def starts_of(model: DiTModel) -> Tracks:
         raise ModelError(f"{path} cannot be read ({error}); train the world again") from None
     if "sensors" not in model.config.network.predicted:
         tracks.pop("sensors", None)
-    return {name: x.to(model.device) for name, x in tracks.items()}
+    _beginnings[model] = {name: x.to(model.device) for name, x in tracks.items()}
+    return _beginnings[model]
+
+
+def check_frames(path: str | Path, moments: dict[str, Any], model: DiTModel) -> None:
+    """InputError unless saved frames, and what is remembered of them, have the shapes of a recorded world of this model."""
+    config, autoencoder = model.config, model.autoencoder
+    network, frames = config.network, len(moments["time_s"])
+    most = config.frames + REWIND_FRAMES + 1
+    if frames > most:
+        raise InputError(f"{path} holds {frames} frames; a world of {config.name} retains up to {most}")
+    size = (config.height // autoencoder.space_factor, config.width // autoencoder.space_factor)
+    shapes: dict[str, tuple[int, ...]] = {
+        "video": (frames, 1, network.channels, *size),
+        "action": (frames, 1, width((config.world or {})["action"])),
+        **{name: (frames, 1, numbers) for name, numbers in network.predicted.items()},
+    }
+    for name in sorted(shapes.keys() | moments["tracks"].keys()):
+        track, expected = moments["tracks"].get(name), shapes.get(name)
+        if track is None or expected is None or tuple(track.shape) != expected or track.dtype != torch.float32:
+            stored = "missing" if track is None else f"{list(track.shape)} {str(track.dtype).removeprefix('torch.')}"
+            wanted = "nothing" if expected is None else f"{list(expected)} float32"
+            raise InputError(
+                f"{path} does not fit {config.name}: its {name} is {stored}, expected {wanted};"
+                " name the model that it was saved with"
+            )
+    cells = -(-size[0] // network.patch) * -(-size[1] // network.patch)
+    memory = (len(moments["remembered"]), 1, 1 + cells, network.heads, 1, network.width // network.heads)
+    layers = sum(block.time is not None for block in model.network.blocks) if moments["remembered"] else 0
+    shapes_there = [tuple(x.shape) for pair in moments["memory"] for x in pair]
+    if shapes_there != [memory] * 2 * layers:
+        raise InputError(
+            f"{path} does not fit {config.name}: it remembers frames in other shapes; name the model that it was saved with"
+        )
 
 
 class RecordedVectorEnv(WorldVectorEnv):
@@ -126,7 +172,11 @@ class RecordedVectorEnv(WorldVectorEnv):
         return self._frame_states[-1].tracks["reward"][:, 0].float().cpu().numpy().astype(np.float64) * self.reward_scale
 
     def pixels(self) -> NDArray[np.uint8]:
-        latents = self._frame_states[-1].tracks["video"][:, None].float()
+        return self.pictures_of(self._frame_states[-1:])
+
+    def pictures_of(self, frame_states: Sequence[FrameState]) -> NDArray[np.uint8]:
+        """Pictures uint8 [T * B, H, W, 3] of frames, each drawn alone."""
+        latents = torch.cat([state.tracks["video"] for state in frame_states])[:, None].float()
         return np.ascontiguousarray(to_uint8(self.model.autoencoder.decode(latents))[:, 0])
 
 
@@ -139,9 +189,42 @@ class RecordedEnv(WorldEnv):
 class RecordedWorld(RecordedVectorEnv):
     """One recorded world to play in: a vector environment of one, with what `kinema play` needs of a `World` besides."""
 
-    def __init__(self, model: DiTModel | str | Path, *, seed: int = 0, device: str | torch.device = AUTO) -> None:
+    def __init__(
+        self, model: DiTModel | str | Path, *, seed: int = 0, task: str | None = None, device: str | torch.device = AUTO
+    ) -> None:
+        """seed: which recorded beginning, and what comes after. task: one of the recording's; None: that of the beginning."""
         super().__init__(1, model=recorded_model(model, device))
-        self.reset(seed=seed)
+        if task is not None:
+            self._usable = self._of_task(task)
+        self.seed = check_seed(seed)
+        self.reset(seed=self.seed)
+
+    def _of_task(self, task: str) -> NDArray[np.int64]:
+        """Which beginnings have a task."""
+        name, known = self.model.config.name, [one for one in self.tasks if one]
+        if task not in known:
+            there = (
+                f"expected one of {', '.join(map(repr, known))}"
+                if known
+                else "it was recorded without tasks; leave task out"
+            )
+            raise InputError(f"task {excerpt(task)!r} of {name}: {excerpt(there, 300)}")
+        tasks = self._starts["task"].cpu().numpy()
+        rows: NDArray[np.int64] = self._usable[tasks[self._usable] == self.tasks.index(task)]
+        if not len(rows):
+            raise InputError(f"no recorded beginning of {name} has the task {excerpt(task)!r}; leave task out")
+        return rows
+
+    @property
+    def idle(self) -> Any:
+        """The action of no key."""
+        return self._playable(None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures in pixels."""
+        high, wide = (self.model.config.world or {})["size"]
+        return int(wide), int(high)
 
     def _forget(self) -> None:
         del self._frame_states[: -self.window - REWIND_FRAMES - 1]
@@ -169,6 +252,13 @@ class RecordedWorld(RecordedVectorEnv):
         return bool(self._terminations()[0])
 
     @float32_default()
+    def clip(self, frames: int | None = None) -> Clip:
+        """The last frames, without a state; None: all that are retained."""
+        states = self._frame_states if frames is None else self._frame_states[-frames:]
+        settings = {"layout": "world", "model": self.model.source, "seed": self.seed}
+        return Clip(frames=self.pictures_of(states), fps=self.fps, settings=settings)
+
+    @float32_default()
     def go(self, action: Any) -> RecordedWorld:
         """One frame further, by an action of the recorded environment."""
         self._predict(torch.from_numpy(self.encode_action(action))[None].to(self.model.device))
@@ -184,34 +274,32 @@ class RecordedWorld(RecordedVectorEnv):
 
     def _playable(self, action: Any) -> Any:
         """The environment's action for what `_advance` was given."""
-        spec = self.action_spec
         number = int(action) if isinstance(action, int | np.integer) else None
-        if spec["type"] == "discrete":
-            idle = int((self.model.config.world or {}).get("idle", 0))
-            return (idle if number is None else min(number, int(spec["n"]) - 1)) + spec["start"]
-        if spec["type"] == "box":
-            space: Any = self.single_action_space
-            given = np.zeros(len(spec["edges"]), np.float32)
-            pair = np.asarray(() if action is None or number is not None else action, np.float32)[: len(given)]
-            given[: len(pair)] = pair
-            return np.clip(given.reshape(spec["shape"]), space.low, space.high).astype(spec["dtype"])
-        vector = np.zeros(width(spec), np.float32)
-        if number is not None and number < len(vector):
-            vector[number] = 2.0
-        return decode_action(spec, vector)
+        if self.action_spec["type"] == "box" and action is not None and number is None:
+            return box_action(self.action_spec, action)
+        return chosen_action(self.action_spec, number, int((self.model.config.world or {}).get("idle", 0)))
 
     def ask(self, question: str) -> Any:
-        raise InputError("a recorded world has no slots, so nothing can be asked of it; kinema-tiny's worlds can")
+        raise InputError(NO_STATE)
 
     edit = ask
 
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
+    def save(self, path: str | Path, *, force: bool = False, model: str | None = None) -> Path:
         """Save the world in one file, from which `RecordedWorld.open` continues bit for bit.
 
-        OutputError: the path exists and force is False, a full disk, no permission.
+        Args:
+            path: The file.
+            force: Overwrite the file if it exists.
+            model: What the file calls the model. None: its name or folder, as it was loaded.
+
+        Returns:
+            The path.
+
+        Raises:
+            OutputError: The path exists and force is False, a full disk, no permission.
         """
         data = {
-            "model": self.model.source,
+            "model": self.model.source if model is None else model,
             "seed": self._seed,
             "task": self._task.tolist(),
             "count": int(self._count[0]),
@@ -220,15 +308,24 @@ class RecordedWorld(RecordedVectorEnv):
         return write_world_data(Path(path), "dream", data, force=force)
 
     @staticmethod
+    @float32_default()
     def open(
         path: str | Path, *, model: DiTModel | str | Path | None = None, device: str | torch.device = AUTO
     ) -> RecordedWorld:
-        """A saved world, with the model that it was saved with unless another is given; device: where a named model computes."""
+        """A saved world, with the model that it was saved with unless another is given; device: where a named model computes.
+
+        InputError: the file is missing, is no saved recorded world, or does not fit the model. ModelError: there is no such model.
+        """
         data = read_world_data(Path(path), "dream")
         with checked(path):
-            world = RecordedWorld(model or data["model"], device=device)
-            world._seed, world._task = data["seed"], torch.as_tensor(data["task"], dtype=torch.long)
-            world._count[:] = data["count"]
+            world = object.__new__(RecordedWorld)
+            RecordedVectorEnv.__init__(world, 1, model=recorded_model(model or data["model"], device))
+            check_frames(path, data["moments"], world.model)
+            world.seed = world._seed = check_seed(data["seed"])
+            world._task = torch.as_tensor(data["task"], dtype=torch.long)
+            if world._task.shape != (1,) or not 0 <= int(world._task[0]) < len(world.tasks):
+                raise InputError(f"{path} does not fit {world.model.config.name}: it has task {excerpt(str(data['task']))}")
+            world._done, world._count = np.zeros(1, bool), np.array([data["count"]], np.int64)
             world._text = world._condition(world._task)
-            world._frame_states = unpacked(data["moments"], world.model.device)
+            world._frame_states = unpacked(data["moments"], world.model.device, world.model.dtype)
         return world

@@ -97,8 +97,8 @@ def blank_canvas(
     grid = video_grid(model, height, width) if video else None
     config = model.config.denoiser
     return blank(
-        batch=count, frames=frames, fps=fps, slots=config.slots, schema=config.schema, vectors=config.vectors, grid=grid,
-        cell_values=config.cell_values, cell_units=cell_units(height / cell), start_s=start_s, device=model.device,
+        batch=count, frames=frames, fps=fps, slots=config.slots, schema=config.schema, grid=grid, cell_values=config.cell_values,
+        cell_units=cell_units(height / cell), start_s=start_s, device=model.device,
     )  # fmt: skip
 
 

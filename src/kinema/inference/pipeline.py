@@ -362,7 +362,7 @@ def _render_window(
 ) -> tuple[Canvas, Tensor]:  # fmt: skip
     """Frames of one window with their video, and which of the window's they are [n]: where each is drawn from its own state those
     that are pending, else all."""
-    render = model.denoiser.renders and _known(part)
+    render = _known(part)
     index = torch.arange(part.num_frames)
     index = index[pending] if render else index
     part = part.pick(index)

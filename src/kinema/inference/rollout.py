@@ -29,7 +29,6 @@ from kinema.errors import InputError
 from kinema.inference.dit_rollout import predict_frame, remember
 from kinema.inference.frame_state import FrameState, Pair
 from kinema.models.block import KVCache
-from kinema.models.config import OF_STATES
 from kinema.models.denoiser import CLOSED, Denoiser, RolloutContext
 from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
@@ -39,11 +38,6 @@ from kinema.scene.schema import IDENTITY, StateSchema
 
 WINDOW = 32
 """Frames that attention reads from the cache: two seconds at 16 frames a second."""
-
-
-class HasShortcuts(Protocol):
-    @property
-    def shortcuts(self) -> bool: ...
 
 
 class Stepper(Protocol):
@@ -56,7 +50,7 @@ class Stepper(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
-    def config(self) -> HasShortcuts: ...
+    def shortcuts(self) -> bool: ...
 
 
 def task_condition(model: Model | DiTModel, task: str | None, batch: int = 1) -> TextCondition | None:
@@ -93,14 +87,8 @@ def _known(states: Sequence[FrameState], text: TextCondition | None, schema: Sta
         values=values,
         levels=levels,
         text=_read_text(text, len(states)),
-        cell_units=_cell_units(values),
         schema=schema,
     )
-
-
-def _cell_units(values: dict[str, Tensor]) -> float | None:
-    """Height of a cell of pictures that fill their cells, as those of recorded worlds do."""
-    return cell_units(values["video"].shape[2]) if "video" in values else None
 
 
 def _read_text(text: TextCondition | None, frames: int) -> TextCondition | None:
@@ -112,10 +100,9 @@ def _next(state: FrameState, fps: float, text: TextCondition | None, schema: Sta
     """A canvas of the frame after this one: identities, camera and setting are known, everything else is unknown."""
     values = {name: x[:, None].clone() for name, x in state.tracks.items()}
     levels = {name: levels_of(name, x, 1.0) for name, x in values.items()}
-    if "state" in levels:
-        for group in IDENTITY:
-            levels["state"][..., schema.slice(group)] = 0.0
-    for name in levels.keys() & set(OF_STATES):
+    for group in IDENTITY:
+        levels["state"][..., schema.slice(group)] = 0.0
+    for name in ("camera", "scene"):
         levels[name][:] = 0.0
     time_s = torch.full((state.batch, 1), state.time_s + 1 / fps, device=values["action"].device)
     return Canvas(
@@ -123,7 +110,6 @@ def _next(state: FrameState, fps: float, text: TextCondition | None, schema: Sta
         values=values,
         levels=levels,
         text=_read_text(text, 1),
-        cell_units=_cell_units(values),
         schema=schema,
     )
 
@@ -143,7 +129,7 @@ def _cached(states: Sequence[FrameState]) -> tuple[RolloutContext | None, list[P
     if not states:
         return None, []
     last = states[-1]
-    state = torch.stack([m.tracks["state"] for m in states], 1) if "state" in last.tracks else None
+    state = torch.stack([m.tracks["state"] for m in states], 1)
     time_s = torch.tensor([m.time_s for m in states], device=last.tracks["action"].device).expand(last.batch, -1)
     cached = [m.kv for m in states if m.kv is not None]
     pairs = [
@@ -151,8 +137,7 @@ def _cached(states: Sequence[FrameState]) -> tuple[RolloutContext | None, list[P
     ]
     unsure = torch.full_like(last.tracks["action"][:, :1], 0.0 if last.acted else 1.0)
     action = torch.cat([last.tracks["action"], unsure], -1)
-    video, level = last.tracks.get("video"), None if state is None else torch.zeros_like(state)
-    return RolloutContext(time_s=time_s, state=state, level=level, video=video, action=action), pairs
+    return RolloutContext(time_s=time_s, state=state, level=torch.zeros_like(state), action=action), pairs
 
 
 def sliding_window_mask(before: int, frames: int, window: int, device: torch.device) -> Tensor:
@@ -201,7 +186,7 @@ def step(
     before = 0 if context is None else context.time_s.shape[1]
     wanted = noise_canvas(_next(last, fps, text, model.denoiser.schema), seeds)
     both = _joined(_known([last], text, model.denoiser.schema), wanted)
-    step_size = step_size_of(steps) if model.config.shortcuts and steps > 1 else 0.0
+    step_size = step_size_of(steps) if model.shortcuts and steps > 1 else 0.0
     cache, bias = KVCache(cached=pairs), sliding_window_mask(before, 2, window, model.device)
     clean = model.denoiser.recall(both, context, cache, bias, step_size=step_size, dtype=model.dtype)
     last = replace(last, kv=_split(cache.new, 0))
@@ -219,8 +204,7 @@ def step(
 
     finished = euler(denoise, wanted, schedule(list(wanted.values), steps))
     tracks = {name: value[:, 0] for name, value in finished.values.items()}
-    if "state" in tracks:
-        tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
+    tracks["state"] = torch.where(wanted.levels["state"][:, 0] == 0, last.tracks["state"], tracks["state"])
     return last, FrameState(time_s=last.time_s + 1 / fps, tracks=tracks)
 
 

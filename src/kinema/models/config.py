@@ -7,10 +7,8 @@ from typing import Any
 
 from kinema.autoencoder.autoencoder import SPACE_FACTOR
 from kinema.errors import ModelError
+from kinema.models.formats import without_world_entries
 from kinema.scene.schema import PLAYGROUND, StateSchema
-
-OF_STATES = ("camera", "scene")
-"""Vector tracks that only models with slots have."""
 
 
 def cell_px(patch: int) -> int:
@@ -26,17 +24,11 @@ class DenoiserConfig:
     heads: int
     mlp_ratio: int
     slots: int
-    """Objects that a canvas can hold. 0: it has no state, camera or scene track, as in recorded worlds."""
+    """Objects that a canvas can hold."""
     latent_channels: int
     patch: int
     """A video cell is patch x patch latents."""
     text_dim: int
-    action_width: int = 2
-    """Numbers of an action: 2 in the Playground, whatever it takes in a recorded world."""
-    sensors: int = 0
-    """Further numbers of each frame in a recorded world."""
-    predict_residual: bool = False
-    """Whether the model predicts a picture's difference to the one before it, as in recorded worlds, which have no slots."""
     occlusion: bool = False
     """Whether a module of its own predicts what slots hide of each other (`kinema.models.objects.occlusion`)."""
     schema: StateSchema = PLAYGROUND
@@ -46,15 +38,9 @@ class DenoiserConfig:
         if not isinstance(self.schema, StateSchema):
             raise ModelError(f"schema {self.schema!r}: expected a kinema.scene.schema.StateSchema")
         for name in (field.name for field in fields(self)):
-            value, least = getattr(self, name), 0 if name in ("slots", "sensors", "action_width") else 1
-            if name not in ("predict_residual", "occlusion", "schema") and (
-                not isinstance(value, int) or isinstance(value, bool) or value < least
-            ):
-                raise ModelError(f"{name} {value!r}: expected a whole number, at least {least}")
-        if not self.slots and not self.predict_residual:
-            raise ModelError(
-                "no slots: expected predict_residual, since pictures are drawn from slots or from the one before"
-            )
+            value = getattr(self, name)
+            if name not in ("occlusion", "schema") and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ModelError(f"{name} {value!r}: expected a whole number, at least 1")
         if self.width % self.heads or (self.width // self.heads) % 4:
             raise ModelError(f"width {self.width} over {self.heads} heads: expected a multiple of 4 per head")
         if self.depth < 2 or self.depth % 2:
@@ -70,13 +56,6 @@ class DenoiserConfig:
         """Numbers in one video cell."""
         return self.patch * self.patch * self.latent_channels
 
-    @property
-    def vectors(self) -> dict[str, int]:
-        """Vector tracks, in order, and how many numbers each has."""
-        own = {name: width for name, width in self.schema.vectors.items() if self.slots or name not in OF_STATES}
-        more = {"sensors": self.sensors} if self.sensors else {}
-        return {**own, "action": self.action_width, **more}
-
     def to_dict(self) -> dict[str, Any]:
         """The entries as config.json holds them."""
         return {**asdict(self), "schema": self.schema.to_dict()}
@@ -85,12 +64,12 @@ class DenoiserConfig:
     def from_dict(data: dict[str, Any]) -> DenoiserConfig:
         """The inverse of `to_dict`; entries without a schema are of a model of the Playground.
 
-        ModelError: an entry is missing, unknown, or not as expected.
+        ModelError: an entry is missing, unknown, or not as expected, or the entries are of a recorded world of an earlier version.
         """
         if not isinstance(data, dict):
             raise ModelError(f"denoiser {data!r}: expected an object")
         try:
             schema = StateSchema.from_dict(data["schema"]) if "schema" in data else PLAYGROUND
-            return DenoiserConfig(**{**data, "schema": schema})
+            return DenoiserConfig(**{**without_world_entries(data), "schema": schema})
         except TypeError as error:
             raise ModelError(f"the model's config does not fit this version: {error}") from None

@@ -61,44 +61,26 @@ class ConvStem(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.patch = config.patch
-        more = config.latent_channels + 1 if config.predict_residual else 0
-        self.first = Conv(config.latent_channels + 3 + more, MAP)
+        self.first = Conv(config.latent_channels + 3, MAP)
         self.seeing = nn.ModuleList(Conv(MAP, MAP) for _ in range(SEEING))
         self.drawing = nn.ModuleList(Conv(MAP, MAP) for _ in range(DRAWING))
         self.tokens = Linear(MAP * config.patch**2 + PLACE, config.width)
 
-    def encode(
-        self,
-        video: Tensor,
-        level: Tensor,
-        cell_units: float,
-        dtype: torch.dtype,
-        previous: Tensor | None = None,
-        uncertainty: Tensor | None = None,
-    ) -> Tensor:
+    def encode(self, video: Tensor, level: Tensor, cell_units: float, dtype: torch.dtype) -> Tensor:
         """Features [N, M, H, W] of cells [B, T, h, w, P] at levels [B, T, h, w], each frame by itself. Inputs are scaled by
-        1 - level. cell_units: height of a cell. previous, uncertainty: the previous pictures and their levels."""
+        1 - level. cell_units: height of a cell."""
         p = self.patch
-
-        def spread(cells: Tensor) -> Tensor:
-            return rearrange(cells, "b t h w (p q c) -> (b t) c (h p) (w q)", p=p, q=p)
-
-        def plane_of(values: Tensor) -> Tensor:
-            return values.flatten(0, 1)[:, None].repeat_interleave(p, 2).repeat_interleave(p, 3)
-
-        plane = plane_of(level)
+        latents = rearrange(video * (1 - level[..., None]), "b t h w (p q c) -> (b t) c (h p) (w q)", p=p, q=p)
+        plane = level.flatten(0, 1)[:, None].repeat_interleave(p, 2).repeat_interleave(p, 3)
         scale = scale_features(cell_units / p, plane.device)[0].expand_as(plane)
-        parts = [spread(video * (1 - level[..., None])), plane * 2 - 1, (3.1416 * plane).sin(), scale]
-        if previous is not None and uncertainty is not None:
-            parts += [spread(previous), plane_of(uncertainty) * 2 - 1]
-        planes = torch.cat(parts, 1).to(dtype)
+        planes = torch.cat([latents, plane * 2 - 1, (3.1416 * plane).sin(), scale], 1).to(dtype)
         features = F.gelu(self.first(planes), approximate="tanh")
         for conv in self.seeing:
             features = features + F.gelu(conv(features), approximate="tanh")
         return features
 
-    def fuse(self, features: Tensor, splats: Tensor | float) -> Tensor:
-        """Features of the video and splats of the slots (0 without slots), fused: [N, M, H, W]."""
+    def fuse(self, features: Tensor, splats: Tensor) -> Tensor:
+        """Features of the video and splats of the slots, fused: [N, M, H, W]."""
         fused = features + splats
         for conv in self.drawing:
             fused = fused + F.gelu(conv(fused), approximate="tanh")

@@ -15,8 +15,7 @@ the other frames, with mean m and standard deviation s (`kinema.models.objects.m
 
 The contact module corrects that mean (`kinema.models.objects.contacts`), and the occlusion module the visible share of slots that
 others hide (`kinema.models.objects.occlusion`). The video's mean and standard deviation are predicted from
-slots and setting alone (`kinema.models.objects.splatter.LocalHead`). In recorded worlds, which have no slots, they are the previous
-picture and a fixed spread.
+slots and setting alone (`kinema.models.objects.splatter.LocalHead`).
 
 The action of the previous frame is added to every token of a frame, because attention alone learned its average effect only.
 
@@ -44,8 +43,6 @@ from kinema.models.objects.occlusion import OcclusionModule
 from kinema.models.objects.splatter import LocalHead, SlotSplatter
 from kinema.scene.geometry import MIDDLE
 
-RESIDUAL_SPREAD = 0.4
-"""Standard deviation of a picture around the one before it, where the model predicts the difference (`DenoiserConfig.follows`)."""
 CLOSED = -1e4
 """Added to the score of a key that must not be read."""
 
@@ -100,14 +97,13 @@ def cell_units_of(canvas: Canvas) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutContext:
-    """The cached frames: their times [B, W], and with slots their states and levels [B, W, K, F] for the motion prior; and of the
-    last one the picture [B, h, w, P], if there are pictures, and the action with its level [B, D + 1] (None: unknown)."""
+    """The cached frames: their times [B, W], their states and levels [B, W, K, F] for the motion prior, and the action of the last
+    one with its level [B, D + 1]."""
 
     time_s: Tensor
-    state: Tensor | None = None
-    level: Tensor | None = None
-    video: Tensor | None = None
-    action: Tensor | None = None
+    state: Tensor
+    level: Tensor
+    action: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +116,6 @@ class DenoiserInput:
             frames, [T, W + T].
         step_size: [B], size of the sampler's step as a share of the schedule (shortcut models, Frans et al. 2024); None: small.
         context, cache: earlier frames, whose keys and values are cached; those of the canvas are appended to `cache.new`.
-        previous_index: [T], the frame before each picture, 0 for the last one of the context (or none), i + 1 for frame i; None:
-            the frames are in order.
     """
 
     canvas: Canvas
@@ -129,7 +123,6 @@ class DenoiserInput:
     step_size: Tensor | None = None
     context: RolloutContext | None = None
     cache: KVCache | None = None
-    previous_index: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,24 +144,23 @@ class Denoiser(nn.Module):
         self.schema = schema = config.schema
         c = config.width
         self.video_in = ConvStem(config)
-        has_slots = config.slots > 0
-        self.splatter = SlotSplatter(schema) if has_slots else None
-        self.state_in = MLP(2 * schema.features + 24 + config.slots, c, c) if has_slots else None
-        self.vectors = config.vectors
+        self.splatter = SlotSplatter(schema)
+        self.state_in = MLP(2 * schema.features + 24 + config.slots, c, c)
+        self.vectors = schema.vectors
         self.vector_in = MLP(sum(self.vectors.values()) + len(self.vectors), c, c)
         self.step_size_in = Linear(2, c, bias=False)
-        self.action_in = Linear(2 * config.action_width + 1, c, bias=False)
+        self.action_in = Linear(2 * self.vectors["action"] + 1, c, bias=False)
         nn.init.zeros_(self.action_in.weight)
-        self.motion_prior = MotionPrior(schema, c) if has_slots else None
-        self.contacts = ContactModule(schema) if has_slots else None
-        self.occlusion = OcclusionModule(schema) if has_slots and config.occlusion else None
+        self.motion_prior = MotionPrior(schema, c)
+        self.contacts = ContactModule(schema)
+        self.occlusion = OcclusionModule(schema) if config.occlusion else None
         self.text_in = Linear(config.text_dim, c)
         self.no_text = nn.Parameter(torch.randn(1, 1, c) * 0.5)
         self.blocks = nn.ModuleList(Block(config, along_time=bool(i % 2)) for i in range(config.depth))
         self.video_out = ConvHead(config)
-        self.local_head = None if config.predict_residual else LocalHead(config)
-        self.detection_head = Conv(MAP, detection_dim(schema), 1) if has_slots else None
-        self.state_out = MLP(c, c, schema.features) if has_slots else None
+        self.local_head = LocalHead(config)
+        self.detection_head = Conv(MAP, detection_dim(schema), 1)
+        self.state_out = MLP(c, c, schema.features)
         self.vector_out = Linear(c, sum(self.vectors.values()))
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -180,7 +172,6 @@ class Denoiser(nn.Module):
         b, t, k, _ = state.shape
         position = fourier(self.schema.position_units(place))
         slot = torch.eye(self.config.slots, device=state.device)[:k].expand(b, t, k, self.config.slots)
-        assert self.state_in is not None
         tokens: Tensor = self.state_in(torch.cat([state, level * 2 - 1, position, slot], -1))
         return tokens
 
@@ -202,37 +193,29 @@ class Denoiser(nn.Module):
         return rms_norm(tokens), closed.repeat_interleave(readers, 1)[:, None]
 
     def network(self, given: DenoiserInput, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The network's outputs before preconditioning, by track; with slots "mean" and "spread" [B, T, K, F] for the state's
-        preconditioning; and where there is video, "video mean" and "video spread" [B, T, h, w, P], and with slots "sight"
-        [B, T, H, W, D]."""
+        """The network's outputs before preconditioning, by track; "mean" and "spread" [B, T, K, F] for the state's
+        preconditioning; and where there is video, "video mean" and "video spread" [B, T, h, w, P], and "sight" [B, T, H, W, D]."""
         canvas, time_bias, context, cache = given.canvas, given.time_bias, given.context, given.cache
-        values, levels, time_s, previous_index = canvas.values, canvas.levels, canvas.time_s, given.previous_index
+        values, levels, time_s = canvas.values, canvas.levels, canvas.time_s
         batch, frames = time_s.shape
         step_size = torch.zeros(batch, device=time_s.device) if given.step_size is None else given.step_size
         step_token = self.step_size_in(torch.stack([step_size, (step_size > 0).float()], -1))[:, None, None]
-        tokens = [self._embed_vectors(values, levels) + step_token]
-        positions = torch.full((batch, frames, 1, 2), self.schema.center, device=time_s.device)
-        expectations = None
-        if self.config.slots:
-            expectations = self._motion(canvas, time_bias, context, exact=cache is not None)
-            likely = expectations.prior.place(values["state"], levels["state"])
-            state = self._embed_state(values["state"], levels["state"], likely)
-            tokens.insert(0, state + step_token + expectations.drift)
-            positions = torch.cat([self.schema.position_units(likely).flip(-1), positions], 2)
-        readers, cells = self.config.slots + 1, 0
-        features = video_features = time_s
+        expectations = self._motion(canvas, time_bias, context, exact=cache is not None)
+        likely = expectations.prior.place(values["state"], levels["state"])
+        state = self._embed_state(values["state"], levels["state"], likely) + step_token + expectations.drift
+        tokens = [state, self._embed_vectors(values, levels) + step_token]
+        middle = torch.full((batch, frames, 1, 2), self.schema.center, device=time_s.device)
+        positions = torch.cat([self.schema.position_units(likely).flip(-1), middle], 2)
+        readers, cells, local = self.config.slots + 1, 0, None
         if "video" in values:
             cell_units = cell_units_of(canvas)
             h, w = values["video"].shape[2:4]
             cells = h * w
             centers = cell_centers(h, w, cell_units, time_s.device, self.schema.center)
-            previous, uncertainty = self._previous_picture(values["video"], levels["video"], context, previous_index)
-            features, video_features, expected = self._local(canvas, dtype, previous, uncertainty)
-            tokens.insert(0, self.video_in(features, place_features(centers, cell_units), frames).float())
+            local = self._local(canvas, dtype)
+            tokens.insert(0, self.video_in(local[0], place_features(centers, cell_units), frames).float())
             positions = torch.cat([centers.expand(batch, frames, cells, 2), positions], 2)
-        x = torch.cat(tokens, 2) + self._action_token(
-            values["action"], levels["action"], time_s, time_bias, context, previous_index
-        )
+        x = torch.cat(tokens, 2) + self._action_token(values["action"], levels["action"], time_s, time_bias, context)
         head = self.config.width // self.config.heads
         cos, sin = rotary_2d(positions.flatten(0, 1), head)
         in_space = cos[:, None], sin[:, None]
@@ -251,42 +234,32 @@ class Denoiser(nn.Module):
             else:
                 x = run(x, in_space, None, text_keys, text_bias, readers)
         x = rms_norm(x)
-        answers: dict[str, Tensor] = {}
-        if expectations is not None:
-            assert self.state_out is not None
-            state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + expectations.output
-            answers["state"] = state_answer * expectations.retained + expectations.correction
-            answers["mean"], answers["spread"] = expectations.prior.over()
+        state_answer = self.state_out(x[:, :, cells : cells + self.config.slots].float()) + expectations.output
+        answers = {"state": state_answer * expectations.retained + expectations.correction}
+        answers["mean"], answers["spread"] = expectations.prior.over()
         vectors = self.vector_out(x[:, :, -1].float())
         answers |= dict(zip(self.vectors, vectors.split(list(self.vectors.values()), -1), strict=True))
-        if cells:
-            answers["video"] = self.video_out(x[:, :, :cells].to(dtype), features, frames)
-            answers |= expected
-            if self.detection_head is not None:
-                answers["sight"] = self._detections(video_features, frames)
+        if local is not None:
+            features, video_features, expected = local
+            answers |= {"video": self.video_out(x[:, :, :cells].to(dtype), features, frames), **expected}
+            answers["sight"] = self._detections(video_features, frames)
         return answers
 
     def _action_token(
-        self,
-        action: Tensor,
-        level: Tensor,
-        time_s: Tensor,
-        bias: Tensor | None,
-        context: RolloutContext | None,
-        previous_index: Tensor | None,
+        self, action: Tensor, level: Tensor, time_s: Tensor, bias: Tensor | None, context: RolloutContext | None
     ) -> Tensor:
         """Embedding [B, T, 1, C] of the previous frame's action; of an unknown action where a frame may not read that frame."""
         frames, width = action.shape[1:]
         actions = torch.cat([action, level[..., None]], -1)
-        begin = torch.cat([torch.zeros_like(action[:, 0]), torch.ones_like(level[:, :1])], -1)
-        if context is not None and context.action is not None:
-            begin = context.action
-        earlier = time_s[:, :1] - 1 / 16 if context is None else context.time_s[:, -1:]
-        index = torch.arange(frames, device=action.device) if previous_index is None else previous_index
-        actions = torch.cat([begin[:, None], actions], 1)[:, index]
-        elapsed = (time_s - torch.cat([earlier, time_s], 1)[:, index]).clamp(0, 0.25)[..., None] * 16
+        if context is None:
+            first = torch.cat([torch.zeros_like(action[:, 0]), torch.ones_like(level[:, :1])], -1)
+            earlier = time_s[:, :1] - 1 / 16
+        else:
+            first, earlier = context.action, context.time_s[:, -1:]
+        actions = torch.cat([first[:, None], actions[:, :-1]], 1)
+        elapsed = (time_s - torch.cat([earlier, time_s[:, :-1]], 1)).clamp(0, 0.25)[..., None] * 16
         known = 1 - actions[..., width:]
-        if bias is not None and previous_index is None:
+        if bias is not None:
             cached_frames = bias.shape[1] - frames
             reads = F.pad(bias, (1, 0), value=CLOSED).diagonal(cached_frames) > -1
             known = known * reads.float()[:, None]
@@ -294,26 +267,13 @@ class Denoiser(nn.Module):
         token: Tensor = self.action_in(torch.cat([known_actions, known_actions * elapsed, known], -1))[:, :, None]
         return token
 
-    def _previous_picture(
-        self, video: Tensor, level: Tensor, context: RolloutContext | None, previous_index: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The picture before each one [B, T, h, w, P], scaled by 1 - level, and its level [B, T, h, w]; None if not `follows`."""
-        if not self.config.predict_residual:
-            return None, None
-        first = torch.zeros_like(video[:, :1]) if context is None or context.video is None else context.video[:, None]
-        unknown = torch.full_like(level[:, :1], 1.0 if context is None or context.video is None else 0.0)
-        index = torch.arange(video.shape[1], device=video.device) if previous_index is None else previous_index
-        uncertainty = torch.cat([unknown, level], 1)[:, index]
-        return torch.cat([first, video], 1)[:, index] * (1 - uncertainty[..., None]), uncertainty
-
     def _motion(self, canvas: Canvas, bias: Tensor | None, context: RolloutContext | None, *, exact: bool) -> _Expectations:
         """What the motion prior, the contact and the occlusion module make of the slots. exact: compute in float64, so that the
         result does not depend on the number of frames."""
-        assert self.motion_prior is not None and self.contacts is not None
         state, level, time_s, now = canvas.values["state"], canvas.levels["state"], canvas.time_s, canvas.num_frames
         view = canvas.values["scene"][..., 0] * (1 - canvas.levels["scene"])
         own, own_level = state, level
-        if context is not None and context.state is not None and context.level is not None:
+        if context is not None:
             pairs = ((context.state, state), (context.level, level), (context.time_s, time_s))
             state, level, time_s = (torch.cat(pair, 1) for pair in pairs)
         if exact:
@@ -338,14 +298,7 @@ class Denoiser(nn.Module):
         )
 
     def _local(
-        self,
-        canvas: Canvas,
-        dtype: torch.dtype,
-        previous: Tensor | None = None,
-        uncertainty: Tensor | None = None,
-        *,
-        blank: bool = False,
-        window: Tensor | None = None,
+        self, canvas: Canvas, dtype: torch.dtype, *, blank: bool = False, window: Tensor | None = None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Features of the video fused with those of slots and setting, and of the video alone, [B * T, M, H, W] each; and the prior
         of the video, "video mean" and "video spread". blank: nothing of the video is known, so only the prior is computed.
@@ -355,15 +308,8 @@ class Denoiser(nn.Module):
         places = cell_centers(h, w, cell_units / p, values["video"].device, self.schema.center)
         if window is not None:
             places = places + window[:, None, None]
-        splats: Tensor | float = 0.0
-        if self.splatter is not None:
-            camera, scene = (values[name] * (1 - canvas.level_of(name)) for name in ("camera", "scene"))
-            splats = self.splatter(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
-        if previous is not None and uncertainty is not None:
-            video_features = self.video_in.encode(values["video"], levels["video"], cell_units, dtype, previous, uncertainty)
-            wide = (RESIDUAL_SPREAD + (1 - RESIDUAL_SPREAD) * uncertainty)[..., None]
-            return self.video_in.fuse(video_features, splats), video_features, {"video mean": previous, "video spread": wide}
-        assert self.local_head is not None and isinstance(splats, Tensor)
+        camera, scene = (values[name] * (1 - canvas.level_of(name)) for name in ("camera", "scene"))
+        splats = self.splatter(values["state"], levels["state"], camera, scene, places, cell_units / p, (h, w), dtype)
         video, level = values["video"][:1, :1], levels["video"][:1, :1]
         blank_features = self.video_in.encode(torch.zeros_like(video), torch.ones_like(level), cell_units, dtype).expand_as(
             splats
@@ -377,7 +323,6 @@ class Denoiser(nn.Module):
         return self.video_in.fuse(video_features, splats), video_features, expected
 
     def _detections(self, features: Tensor, frames: int) -> Tensor:
-        assert self.detection_head is not None, "detects objects of models with slots"
         answers: Tensor = self.detection_head(features)
         return answers.reshape(-1, frames, *answers.shape[1:]).movedim(2, -1)
 
@@ -390,11 +335,6 @@ class Denoiser(nn.Module):
         """The prior of the video alone, "video mean" and "video spread", each [B, T, h, w, P]. window [B, 2]: of windows of larger
         pictures, their centers (y, x) in units from the center of the whole picture."""
         return self._local(canvas, dtype, blank=True, window=window)[2]
-
-    @property
-    def renders(self) -> bool:
-        """Whether `render` works: pictures are predicted from slots, not from the previous picture."""
-        return self.local_head is not None
 
     def render(self, canvas: Canvas, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Clean video [B, T, h, w, P] of a canvas whose state, scene and camera are known, by the local parts alone.

@@ -28,7 +28,7 @@ from kinema.models.config import DenoiserConfig
 from kinema.models.denoiser import Denoiser
 from kinema.models.dit import DiT
 from kinema.models.dit_model import DiTModel, DiTModelConfig
-from kinema.models.formats import FORMAT, current_config, current_weights
+from kinema.models.formats import FORMAT, current_config, current_weights, without_world_entries
 from kinema.text import TextEncoder, default_encoder
 from kinema.types import parse_json
 
@@ -62,8 +62,6 @@ class ModelConfig:
     """Words of its world that it was not fed."""
     shortcuts: bool = False
     """Whether it learned to plan in 1, 2, 4 or 8 long steps (`kinema.diffusion.shortcut`)."""
-    world: dict[str, Any] | None = None
-    """Of a recorded world: its environment, its action space, and the scales of its numbers (`kinema.training.recorded_world`)."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Recipe, steps, minutes, machine: how the weights came to be."""
 
@@ -77,8 +75,8 @@ class ModelConfig:
         for name in ("name", "autoencoder"):
             if not isinstance(getattr(self, name), str):
                 raise ModelError(f"{name} {getattr(self, name)!r}: expected text")
-        if not isinstance(self.trained, dict) or not (self.world is None or isinstance(self.world, dict)):
-            raise ModelError(f"trained {self.trained!r}, world {self.world!r}: expected an object each, or no world")
+        if not isinstance(self.trained, dict):
+            raise ModelError(f"trained {self.trained!r}: expected an object")
         if not isinstance(self.shortcuts, bool):
             raise ModelError(f"shortcuts {self.shortcuts!r}: expected true or false")
         if not isinstance(self.autoencoder_sha256, str) or not re.fullmatch(r"([0-9a-f]{64})?", self.autoencoder_sha256):
@@ -121,8 +119,7 @@ class Model:
         self.denoiser = denoiser.to(self.device).eval().requires_grad_(False)
         parts = self.denoiser
         for part in (parts.blocks, parts.video_in, parts.video_out, parts.local_head, parts.splatter):
-            if part is not None:
-                part.to(self.dtype)
+            part.to(self.dtype)
         self._text: TextEncoder | None = None
 
     def __repr__(self) -> str:
@@ -136,6 +133,11 @@ class Model:
     def parameters(self) -> int:
         """Number of parameters of the denoiser."""
         return sum(p.numel() for p in self.denoiser.parameters())
+
+    @property
+    def shortcuts(self) -> bool:
+        """Whether it learned to take long steps."""
+        return self.config.shortcuts
 
     @property
     def text(self) -> TextEncoder:
@@ -211,19 +213,18 @@ def read_config(folder: Path) -> AnyConfig:
         if data is None:
             later = isinstance(stored["format"], int) and stored["format"] > FORMAT
             mend = "upgrade Kinema, or fetch the model again" if later else "fetch or train the model again"
-            raise ModelError(
-                f"{folder} has format {stored['format']!r}; this version of Kinema reads formats up to {FORMAT}: {mend}"
-            )
+            raise ModelError(f"format {stored['format']!r}; this version of Kinema reads formats up to {FORMAT}: {mend}")
         if "network" in data:
             return DiTModelConfig.from_dict(data)
+        data = without_world_entries(data)
         data["denoiser"] = DenoiserConfig.from_dict(data["denoiser"])
         data["fps"] = tuple(data["fps"])
         for name in ("heights", "aspects", "lacks"):
             if name in data:
                 data[name] = tuple(data[name])
         return ModelConfig(**data)
-    except ModelError:
-        raise
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
     except KeyError as error:
         raise ModelError(f"{folder / CONFIG} is not a model's config: it has no {error.args[0]!r}") from None
     except (TypeError, AttributeError, ValueError) as error:
@@ -306,8 +307,6 @@ def load_slot_model(name: str | Path = DEFAULT, *, device: str | torch.device = 
     if isinstance(model, DiTModel):
         use = f"kinema play {name}" if model.config.world is not None else f"kinema generate --model {name}"
         raise InputError(f"{model.config.name} has no state of objects, which this needs; it is for: {use}")
-    if model.config.world is not None:
-        raise ModelError(f"{name} is a recorded world of Kinema 0.2 or before; train it again: kinema train world")
     return model
 
 

@@ -137,7 +137,7 @@ class StateSchema:
 
     @cached_property
     def vectors(self) -> dict[str, int]:
-        """Vector tracks, in order, and how many numbers each has; a recorded world has actions of its own width."""
+        """Vector tracks, in order, and how many numbers each has."""
         return {"camera": 3, "scene": 1 + len(self.backgrounds), "action": 2, "reward": 1, "terminated": 1}
 
     @cached_property

@@ -54,6 +54,7 @@ class Metrics:
         self._worlds = self._gauge("kinema_worlds", "Worlds: stored, loaded, and live sessions", ["state"])
         self._deliveries = self._gauge("kinema_webhooks_waiting", "Deliveries to be sent: first, or retried", ["state"])
         self._overdue = self._gauge("kinema_webhooks_overdue_seconds", "How long the oldest delivery should have been sent")
+        self._reports = self._gauge("kinema_reports", "Reports about videos, open and closed", ["state"])
         self._disk = self._gauge("kinema_disk_bytes", "The disk of the data folder", ["state"])
         self._stored = self._gauge("kinema_stored_bytes", "Files of the store", ["what"])
         self._of_keys = Gauge(
@@ -113,6 +114,8 @@ class Metrics:
         self._deliveries.labels("first").set(store.webhooks_waiting - store.webhooks_retried)
         self._deliveries.labels("retried").set(store.webhooks_retried)
         self._overdue.set(store.webhooks_overdue_s)
+        self._reports.labels("open").set(store.reports_open)
+        self._reports.labels("closed").set(store.reports_closed)
         self._disk.labels("used").set(disk.used)
         self._disk.labels("free").set(disk.free)
         self._stored.labels("videos").set(store.video_bytes)

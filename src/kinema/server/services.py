@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -22,12 +23,14 @@ from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue, Removed
 from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.library import Library
+from kinema.server.licenses import Licenses
 from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
+from kinema.server.reports import Reports
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
-from kinema.server.storage.clips import load_clip, stored_about
+from kinema.server.storage.clips import load_clip
 from kinema.server.storage.database import Database
 from kinema.server.storage.formats import Formats
 from kinema.server.storage.uploads import Uploads
@@ -53,12 +56,14 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = ArtifactStore(settings.data)
+        self.store = ArtifactStore(settings.data, settings.artifacts)
         self.database = Database(settings.url, upgrade=True)
         self.database.check_data_folder(self.store.root)
+        self.database.check_artifacts(self.store.remote)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
+        self.licenses, self.reports = Licenses(self.database, settings.territories), Reports(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote, most_bytes=settings.max_upload << 20)
         self.formats = Formats(self.store)
         self.webhooks = Webhooks(self.database, private=settings.private_webhooks)
@@ -117,7 +122,7 @@ class Services:
 
     def whole_clip(self, reference: dict[str, str]) -> Clip:
         """Load the clip of a resolved reference; 413 for a long film that was uploaded, of which only parts are read."""
-        if "file" in reference and stored_about(self.store.file(reference["file"])).long:
+        if "file" in reference and self.store.about(reference["file"]).long:
             raise ApiError(
                 413, f"{reference['file']} is a long film: cut a part out of it first, by POST /v1/videos/trims, and use that",
                 code="too_long",
@@ -131,7 +136,13 @@ class Services:
         job = self.queue.get(reference["video"], None)
         if job.artifact is None:
             raise ApiError(409, f"{job.id} is not completed", code="not_completed")
-        return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
+        return Clip.open(self.store.film_file(job.id, job.artifact, VIDEO))
+
+    async def film_file(self, id: str, artifact: str, name: str) -> Path:
+        """A file of a published video, fetched first where films lie on object storage; it may not exist."""
+        if self.store.remote is None:
+            return self.store.film_file(id, artifact, name)
+        return await run_in_threadpool(self.store.film_file, id, artifact, name)
 
     def main_character(self, reference: dict[str, str]) -> str:
         """Name the entity that fills most of the picture over a clip, such as 'red ball'. 400 if there is none."""

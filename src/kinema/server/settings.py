@@ -8,14 +8,17 @@ from pathlib import Path
 
 from kinema.engines.catalog import model_names
 from kinema.engines.host import STALL_S
+from kinema.engines.licenses import parse_territory
 from kinema.errors import InputError
 from kinema.server.proxies import check_origin_name, check_root_path, network_of
 from kinema.server.storage.engine import sqlite_url
+from kinema.server.storage.remote import check_address
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """data: the folder that holds everything. database: postgresql://..., or None for SQLite in the data folder.
+    """data: the folder that holds everything. database: postgresql://..., or None for SQLite in the data folder. artifacts: an
+    address of object storage where films and uploads lie instead, such as s3://bucket/prefix.
 
     batch: how many jobs of one shape run together at most. label: put a visible mark on every video. moderation:
     package.module:object that may refuse prompts and frames; blocked: a file of words that prompts must not contain, one a line.
@@ -28,11 +31,13 @@ class Settings:
     job_timeout_s: how long a worker may take for a video, which fails then; None: as long as it takes. stall_s: how long an open
     model may say nothing while it films before it is stopped. models: those that workers film with; none: all. root_path: the path
     below which a proxy shows the server, such as /kinema. trusted_proxies: addresses and networks whose X-Forwarded headers count.
-    cors_origins: pages of other servers that may call the API with a key; "*": all.
+    cors_origins: pages of other servers that may call the API with a key; "*": all. territories: where the server is offered, by
+    country codes or "EU"; a model whose license does not hold in one of them is refused.
     """
 
     data: Path
     database: str | None = None
+    artifacts: str | None = None
     batch: int = 4
     label: bool = False
     moderation: str | None = None
@@ -56,6 +61,7 @@ class Settings:
     root_path: str = ""
     trusted_proxies: list[str] = field(default_factory=lambda: ["127.0.0.1", "::1"])
     cors_origins: list[str] = field(default_factory=list)
+    territories: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -82,6 +88,11 @@ class Settings:
         for name in self.models:
             if name not in model_names():
                 raise InputError(f"model {name}: there is no such model; there are {', '.join(model_names())}")
+        for territory in self.territories:
+            if parse_territory(territory) != territory:
+                raise InputError(f"territory {territory!r}: expected {parse_territory(territory)}")
+        if self.artifacts is not None:
+            check_address(self.artifacts)
         check_root_path(self.root_path)
         for proxy in self.trusted_proxies:
             network_of(proxy)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, case, func, select
 
 from kinema.server.storage.database import Database
 from kinema.server.storage.job_rows import UNFINISHED
-from kinema.server.storage.tables import deliveries, files, jobs, keys
+from kinema.server.storage.tables import deliveries, files, jobs, keys, reports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,8 @@ class StoreGauges:
     webhooks_overdue_s: float
     video_bytes: int
     upload_bytes: int
+    reports_open: int
+    reports_closed: int
     pixel_seconds: dict[str, tuple[float, float]]
 
 
@@ -34,6 +36,7 @@ def read_gauges(database: Database) -> StoreGauges:
         now = database.now(db)
         queue = db.execute(select(func.min(jobs.c.created_at), func.sum(jobs.c.pixel_seconds)).where(ready)).one()
         outbox = db.execute(select(func.count(), retried, func.min(deliveries.c.next_at)).where(waiting)).one()
+        complaints = db.execute(select(func.count(), func.count(reports.c.closed_at)).select_from(reports)).one()
         return StoreGauges(
             queue_age_s=0.0 if queue[0] is None else max(now - queue[0], 0.0),
             queued_pixel_seconds=float(queue[1] or 0.0),
@@ -42,6 +45,8 @@ def read_gauges(database: Database) -> StoreGauges:
             webhooks_overdue_s=0.0 if outbox[2] is None else max(now - outbox[2], 0.0),
             video_bytes=int(db.scalar(select(func.sum(jobs.c.bytes))) or 0),
             upload_bytes=int(db.scalar(select(func.sum(files.c.bytes))) or 0),
+            reports_open=complaints[0] - complaints[1],
+            reports_closed=complaints[1],
             pixel_seconds={
                 row.id: (row.used, row.reserved) for row in db.execute(select(keys.c.id, keys.c.used, keys.c.reserved))
             },

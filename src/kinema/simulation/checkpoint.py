@@ -36,10 +36,10 @@ def packed(frame_states: Sequence[FrameState]) -> dict[str, Any]:
     }
 
 
-def unpacked(values: dict[str, Any], device: torch.device) -> list[FrameState]:
-    """The frame states that `packed` converted, on a device."""
+def unpacked(values: dict[str, Any], device: torch.device, dtype: torch.dtype | None = None) -> list[FrameState]:
+    """The frame states that `packed` converted, on a device. dtype: of what they remember; None: as it was saved."""
     tracks = {name: x.to(device).unbind() for name, x in values["tracks"].items()}
-    layers = [[x.to(device).unbind() for x in layer] for layer in values["memory"]]
+    layers = [[x.to(device, dtype).unbind() for x in layer] for layer in values["memory"]]
     caches = {
         i: tuple((keys[row].clone(), rest[row].clone()) for keys, rest in layers)
         for row, i in enumerate(values["remembered"])

@@ -516,8 +516,6 @@ class World(Rollout):
         with checked(path):
             world = object.__new__(World)
             world.model, moments = model, data["moments"]
-            if model.config.world is not None:
-                raise InputError(f"{path} holds a world with slots, which does not fit {model.config.name}")
             check_tracks(path, moments, model)
             if not memory_fits(moments, model):
                 moments = {**moments, "remembered": [], "memory": []}

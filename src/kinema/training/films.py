@@ -114,7 +114,7 @@ def _train(
         raise InputError(f"{clips.path} holds other clips than those that the run in {out} began with; name another --out")
     if minutes is None and steps is None:
         steps, minutes = (state["steps"], state["minutes"]) if state is not None else (None, MINUTES)
-    wish = replace(wish, compile=wish.compile and worth_compiling(minutes))
+    wish = replace(wish, compile=wish.compile and worth_compiling(minutes, steps))
     autoencoder = load_autoencoder(weights_folder() / wish.autoencoder, device=device)
     settings = LatentCacheConfig(short_side=wish.short_side, patch_px=8 * wish.patch, fps=wish.fps)
     reading = (lambda done, of: show(f"encoding clip {done} of {of}")) if show else None

@@ -18,7 +18,7 @@ def begin_with(model: Denoiser, weights: Mapping[str, Tensor]) -> int:
     """Copy what fits of `weights` into the model; returns how many parameters were taken. Inputs that are new begin at nothing. A
     model from before there were sketches drew with `video_out`: that becomes the sketch, and `video_out` answers nothing."""
     weights = dict(weights)
-    if model.local_head is not None and LOCAL_HEAD + "last.weight" not in weights:
+    if LOCAL_HEAD + "last.weight" not in weights:
         drawn = {LOCAL_HEAD + name.removeprefix(HEAD): x for name, x in weights.items() if name.startswith(HEAD)}
         weights |= {name: x for name, x in drawn.items() if "spread" not in name}
         weights |= {name: torch.zeros_like(x) for name, x in weights.items() if name.startswith(HEAD + "last")}

@@ -6,8 +6,8 @@ import math
 
 from kinema.errors import InputError
 
-COMPILE_FROM_MINUTES = 10.0
-"""Time budgets from which graphs are worth the minutes that compiling them takes."""
+COMPILE_FROM_MINUTES, COMPILE_FROM_STEPS = 10.0, 200
+"""Time budgets and numbers of steps from which graphs are worth the minutes that compiling them takes."""
 
 
 def check_minutes(minutes: float | None) -> None:
@@ -22,6 +22,7 @@ def check_steps(steps: int | None) -> None:
         raise InputError(f"{steps} steps: expected 1 or more")
 
 
-def worth_compiling(minutes: float | None) -> bool:
-    """Whether a run with this time budget should compile its graphs."""
-    return minutes is None or minutes >= COMPILE_FROM_MINUTES
+def worth_compiling(minutes: float | None, steps: int | None = None) -> bool:
+    """Whether a run with this time budget and number of steps should compile its graphs."""
+    enough_minutes = minutes is None or minutes >= COMPILE_FROM_MINUTES
+    return enough_minutes and (steps is None or steps >= COMPILE_FROM_STEPS)

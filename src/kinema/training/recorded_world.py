@@ -244,7 +244,7 @@ def _train(
         _write_begun(out, minutes, steps, dataset.identity())
     autoencoder_minutes = minutes * share if minutes is not None else None
     autoencoder_steps = max(round(steps * share / (1 - share)), 1) if steps is not None else None
-    wish = replace(wish, frames=_stretch(dataset, wish.frames), compile=wish.compile and worth_compiling(minutes))
+    wish = replace(wish, frames=_stretch(dataset, wish.frames), compile=wish.compile and worth_compiling(minutes, steps))
     begun = time.monotonic()
     autoencoder = ranks.prepare(
         lambda: _autoencoder(dataset, wish, out, autoencoder_minutes, autoencoder_steps, resume, device, show),

@@ -28,15 +28,13 @@ MADE = ("position", "velocity", "angle", "visible")
 
 
 @dataclass(frozen=True)
-class _Shortcuts:
-    shortcuts: bool = False
-
-
 class Training:
     """A denoiser in training as something that can be stepped."""
 
-    def __init__(self, denoiser: Denoiser, dtype: torch.dtype, device: torch.device) -> None:
-        self.denoiser, self.dtype, self.device, self.config = denoiser, dtype, device, _Shortcuts()
+    denoiser: Denoiser
+    dtype: torch.dtype
+    device: torch.device
+    shortcuts: bool = False
 
 
 def scheduled_sampling(stepper: Stepper, batch: Batch, rng: np.random.Generator, most: int) -> Batch:

@@ -26,7 +26,7 @@ from kinema.engines.compose import Parts, derived_workflows, film_workflow
 from kinema.engines.diffusers.families import Call, Family, family_of, from_blocks, from_signature
 from kinema.engines.diffusers.folder import ModelFolder, read_folder
 from kinema.engines.diffusers.hooks import StepHooks
-from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, Lora, Watch, Workflow, never
+from kinema.engines.protocol import Capabilities, FilmPlan, FilmRequest, License, Lora, Watch, Workflow, never
 from kinema.engines.registry import ModelEntry
 from kinema.errors import EngineError, InputError, ModelError
 from kinema.inference.pipeline import Progress
@@ -316,7 +316,6 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
     if folder.modular and folder.blocks:
         takes = {one.name for one in getattr(diffusers, folder.blocks)().inputs}
     goes_on = bool({"image", "keyframes", "extend"} & calls.keys())
-    license = folder.license if folder.license.name else family.license
     return Capabilities(
         model=entry.name, engine="diffusers", family=family.name, workflows=derived_workflows(primitives, family.frames),
         size=family.size, fps=family.fps, seconds=round(family.usual_frames / family.fps, 3), frames=family.frames,
@@ -326,9 +325,19 @@ def capabilities_of(entry: ModelEntry, folder: ModelFolder, family: Family) -> C
         strength=0.8 if "edit" in calls else None, masks=any(call.inputs == "vace" for call in calls.values()),
         controls=controls_of(calls),
         loras=hasattr(pipeline, "load_lora_weights"),
-        lora_names=tuple(entry.lora_files), license=entry.license or license, memory_bytes=folder.bytes,
+        lora_names=tuple(entry.lora_files), license=entry.license or _license_of(folder, family), memory_bytes=folder.bytes,
         seconds_per_second=entry.seconds_per_second, weights_sha256=entry.weights_sha256,
     )  # fmt: skip
+
+
+def _license_of(folder: ModelFolder, family: Family) -> License:
+    """What the card names, with the limits of the family's license where neither is free; without a name, the family's."""
+    named, usual = folder.license, family.license
+    if named.name in ("", "other") and usual.name:
+        return replace(usual, link=named.link or usual.link)
+    if named.must_accept and usual.must_accept:
+        return replace(usual, name=named.name, link=named.link or usual.link)
+    return named
 
 
 def _shared(first: Any, wanted: Any) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from kinema.engines.licenses import APACHE, MIT, STABILITY, TENCENT
 from kinema.engines.protocol import WORKFLOWS, FrameRule, License, Workflow
 from kinema.inference.limits import Size
 
@@ -109,13 +110,6 @@ def _one(pipeline: str, **by_workflow: Inputs) -> dict[Workflow, Call]:
     names: dict[str, Workflow] = {name: name for name in WORKFLOWS}
     return {names[name]: Call(pipeline=pipeline, inputs=given) for name, given in by_workflow.items()}
 
-
-APACHE = License(name="Apache-2.0", link="https://www.apache.org/licenses/LICENSE-2.0")
-TENCENT = License(
-    name="tencent-hunyuan-community", link="https://github.com/Tencent-Hunyuan/HunyuanVideo/blob/main/LICENSE.txt",
-    territory="not in the European Union, the United Kingdom and South Korea", revenue="up to 100 million users a month",
-)  # fmt: skip
-STABILITY = License(name="stability-ai-community", link="https://stability.ai/license", revenue="up to USD 1,000,000 a year")
 
 _WAN_WORDS = {**_one("WanPipeline", generate="words"), **_one("WanVideoToVideoPipeline", edit="video")}
 _WAN_VACE = _one("WanVACEPipeline", generate="words", image="vace", first_last="vace", keyframes="vace", edit="vace")
@@ -361,7 +355,7 @@ FAMILIES: tuple[Family, ...] = (
         },
         frames=FrameRule(step=4, offset=1, least=17, most=241), multiple=16, size=(768, 512), fps=24.0, usual_frames=121,
         steps=50, guidance=5.0,
-        most_pixels=1280 * 768, license=License(name="MIT", link="https://opensource.org/license/mit"),
+        most_pixels=1280 * 768, license=MIT,
         tiny=("kandinsky5", "kandinsky5-image"),
     ),
     Family(

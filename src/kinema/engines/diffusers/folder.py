@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kinema.engines.licenses import license_named
 from kinema.engines.protocol import License
 from kinema.errors import ModelError
 from kinema.types import parse_json
@@ -125,4 +126,4 @@ def _license(path: Path) -> License:
         return License()
     named = dict(re.findall(r"^(license(?:_name|_link)?):\s*(.+?)\s*$", head[1], re.MULTILINE))
     name = named.get("license_name") or named.get("license", "")
-    return License(name=name.strip("'\""), link=named.get("license_link", "").strip("'\""))
+    return license_named(name.strip("'\""), named.get("license_link", "").strip("'\""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -66,12 +67,13 @@ async def archive(
 
     def opened() -> list[tuple[str, Any]]:
         jobs = [services.queue.get(id, caller.sees) for id in wanted]
-        folders = [services.store.video(job.id, _completed(job)) for job in jobs]
+        artifacts = [_completed(job) for job in jobs]
         taken: set[str] = set()
         files: list[tuple[str, Any]] = []
         try:
-            for job, folder in zip(jobs, folders, strict=True):
-                files.append((file_name(job.title, job.id, ".mp4", taken), (folder / VIDEO).open("rb")))
+            for job, artifact in zip(jobs, artifacts, strict=True):
+                film = services.store.film_file(job.id, artifact, VIDEO).open("rb")
+                files.append((file_name(job.title, job.id, ".mp4", taken), film))
         except FileNotFoundError:
             for _, file in files:
                 file.close()
@@ -112,11 +114,11 @@ async def content(
     job = await services.run_query(services.queue.get, video_id, caller.sees)
     if variant == "preview":
         return _preview(services, job.id)
-    path = services.store.video(job.id, _completed(job)) / FILES[variant][0]
+    path = await services.film_file(job.id, _completed(job), FILES[variant][0])
     if not path.exists():
         raise ApiError(404, f"{video_id} has no {variant}", code="no_such_variant")
     if format is not None:
-        return await _formatted(services, job, format)
+        return await _formatted(services, job, format, path)
     headers = dict(CACHED)
     if variant == "spritesheet":
         columns, rows, frames = sheet_shape(job.frames)
@@ -133,14 +135,12 @@ def _preview(services: Services, id: str) -> Response:
     return Response(picture, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
 
-async def _formatted(services: Services, job: Row[Any], format: str) -> Response:
-    """A video as a file of a format, converted where it is not an MP4."""
-    path, (ending, media_type) = (
-        services.store.video(job.id, job.artifact) / VIDEO,
-        ENDINGS.get(format, (".mp4", "video/mp4")),
-    )
+async def _formatted(services: Services, job: Row[Any], format: str, path: Path) -> Response:
+    """A video as a file of a format, converted where it is not an MP4. path: the MP4."""
+    ending, media_type = ENDINGS.get(format, (".mp4", "video/mp4"))
     if format != "mp4":
         width, height = parse_size(job.size)
-        path = await services.run_apart(services.formats.get, format, job.id, path, 3 * width * height * job.frames)
+        decoded_bytes = 3 * width * height * job.frames
+        path = await services.run_apart(services.formats.get, format, job.id, job.artifact, path, decoded_bytes)
     headers = {**CACHED, "x-kinema-manifest": "yes" if format == "mp4" else "no"}
     return ServedFile(path, media_type=media_type, headers=headers, filename=file_name(job.title, job.id, ending, set()))

@@ -15,7 +15,6 @@ from kinema.server.api.dependencies import FILE_FORM, Filmer, Reader, ServicesDe
 from kinema.server.api.errors import ERRORS, refuse
 from kinema.server.api.responses import ORDERS, Deleted, Page, Seconds, check_page
 from kinema.server.services import Services
-from kinema.server.storage.clips import stored_about
 from kinema.server.storage.tables import BROUGHT, UPLOADED
 from kinema.server.storage.uploads import Sent
 
@@ -55,13 +54,13 @@ class DeletedFile(Deleted):
 
 
 def _file(services: Services, row: Row[Any]) -> File:
-    stored = stored_about(services.store.file(row.id))
+    stored = services.store.about(row.id)
     return File.model_validate({**row._mapping, "has_sound": stored.has_sound, "notes": stored.notes})
 
 
 @router.post("", summary="Send a picture or video", openapi_extra=FILE_FORM)
 async def create_file(caller: Filmer, services: ServicesDep, sent: Annotated[Sent, Depends(sent_file)]) -> File:
-    return _file(services, await services.run_apart(services.uploads.add, caller.key_id, sent))
+    return await services.run_apart(lambda: _file(services, services.uploads.add(caller.key_id, sent)))
 
 
 @router.get("", summary="What was sent, newest first")
@@ -81,12 +80,12 @@ async def list_files(
         rows, more = services.uploads.page(caller.sees, after=after, limit=limit, ascending=order == "asc", purpose=purpose)
         return Page.of([_file(services, row) for row in rows], more=more)
 
-    return await services.run_query(page)
+    return await (services.run_query(page) if services.store.remote is None else services.run_apart(page))
 
 
 @router.get("/{file_id}", summary="What was sent")
 async def get_file(caller: Reader, services: ServicesDep, file_id: str) -> File:
-    return _file(services, await run_in_threadpool(services.uploads.find, file_id, caller.sees))
+    return await run_in_threadpool(lambda: _file(services, services.uploads.find(file_id, caller.sees)))
 
 
 @router.get(

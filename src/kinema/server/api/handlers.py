@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from kinema.errors import API_TYPES, ApiError, InputError, OutputError
+from kinema.errors import API_TYPES, ApiError, InputError, OutputError, StorageError
 from kinema.server.api.errors import body
 from kinema.server.api.explain import explain
 from kinema.server.metrics import LOG
@@ -62,6 +62,14 @@ def add_error_handlers(app: FastAPI) -> None:
         return JSONResponse(
             body(str(error), "server_error", None, "storage_full"), status_code=507, headers={"retry-after": "30"}
         )
+
+    @app.exception_handler(StorageError)
+    async def storage(request: Request, error: StorageError) -> JSONResponse:
+        LOG.error("%s", error)
+        return JSONResponse(
+            body("the storage of films and uploads does not answer now; try again", "server_error", None, "storage_unavailable"),
+            status_code=503, headers={"retry-after": "5"},
+        )  # fmt: skip
 
     @app.exception_handler(DataError)
     async def data(request: Request, error: DataError) -> JSONResponse:

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from safetensors import safe_open
 
-from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names
+from kinema.engines.catalog import capabilities_named, default_model, entry_named, model_names, recorded_config
 from kinema.engines.protocol import MOST_FPS
 from kinema.engines.registry import ModelEntry
+from kinema.envs.controls import action_controls
 from kinema.errors import ApiError, InputError
 from kinema.inference import limits
 from kinema.inference.editing import EDIT_STRENGTH
-from kinema.models.hub import CARD, WEIGHTS, find, read_slot_config
+from kinema.models.dit_model import DiTModelConfig
+from kinema.models.hub import CARD, CONFIG, WEIGHTS, find, read_slot_config
 from kinema.scene.geometry import DEFAULT_CAMERA, OUTLINE, ROOM_HEIGHT
 from kinema.scene.scene import BACKGROUNDS, HEX, MATERIALS, SIZES, VIEWS
-from kinema.server.api.dependencies import Reader, ServicesDep
-from kinema.server.api.errors import ERRORS, not_found
-from kinema.server.api.responses import Listing
+from kinema.server.api.bodies import Body, Route
+from kinema.server.api.dependencies import Filmer, Reader, ServicesDep
+from kinema.server.api.errors import ERRORS, not_found, refuse
+from kinema.server.api.responses import Listing, Seconds
 from kinema.server.api.served_file import ServedFile
 from kinema.server.api.video_schema import MOST_SECONDS
+from kinema.server.api.world_schema import WorldControls
+from kinema.server.auth import Caller
+from kinema.server.services import Services
 from kinema.text.prompt_check import known_words
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS)
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=ERRORS, route_class=Route)
 
 ARENA = "arena.html"
 """The page of a run of the arena, which whoever keeps the server may put into a model's folder."""
@@ -54,10 +61,29 @@ class Vocabulary(BaseModel):
     examples: list[str]
 
 
+class RecordedDetails(BaseModel):
+    """What a recorded world is: the environment that was recorded, its frames a second, its tasks, and how it is acted in."""
+
+    env: str
+    fps: float
+    tasks: list[str]
+    controls: WorldControls
+
+
+class Refusal(BaseModel):
+    """code: license_not_accepted (`POST /v1/models/{id}/license` accepts it) or license_excludes_territory."""
+
+    code: str
+    message: str
+
+
 class ModelDetails(BaseModel):
     """size: the default. sizes: all that it films, or the usual ones, WIDTHxHEIGHT. parameters: how many weights; 0 where they were
     not counted. lacks: words it does not know. capabilities: what it films, the rule of its frames, its license, what it takes in
-    memory and time. has_arena: whether `GET /v1/models/{id}/arena` has a page."""
+    memory and time. world: whether it is a recorded world, which does not film and is stepped into; recorded: what that world
+    is, null of a model that films. has_arena: whether `GET /v1/models/{id}/arena` has a page.
+    license_refusal: why the model does not film for the
+    caller, as to its license; null: it does."""
 
     default: bool
     size: str
@@ -70,11 +96,13 @@ class ModelDetails(BaseModel):
     edit_strength: float
     parameters: int
     world: bool
+    recorded: RecordedDetails | None = None
     card: str
     lacks: list[str]
     vocabulary: Vocabulary
     capabilities: dict[str, Any]
     has_arena: bool
+    license_refusal: Refusal | None = None
 
 
 class ModelInfo(BaseModel):
@@ -135,7 +163,28 @@ def parameters(folder: Path) -> int:
 
 def model_shown(name: str, most_seconds: float = MOST_SECONDS) -> ModelInfo:
     entry = entry_named(name)
+    config = None if entry is None else recorded_config(entry)
+    if entry is not None and config is not None:
+        return _recorded_shown(entry, config)
     return _native_shown(name, most_seconds) if entry is None else _open_shown(entry, most_seconds)
+
+
+def _recorded_shown(entry: ModelEntry, config: DiTModelConfig) -> ModelInfo:
+    folder, world = Path(entry.source), config.world or {}
+    high, wide = world["size"]
+    card, fps = folder / CARD, float(world["fps"])
+    details = ModelDetails(
+        default=False, size=f"{wide}x{high}", sizes=[f"{wide}x{high}"], heights=[high], aspects=[], fps=(fps, fps),
+        max_side=max(wide, high), max_seconds=0.0, edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=True,
+        recorded=RecordedDetails(
+            env=str(world.get("env") or ""), fps=fps, tasks=[task for task in world["tasks"] if task],
+            controls=WorldControls.model_validate(action_controls(world)),
+        ),
+        card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "", lacks=[],
+        vocabulary=Vocabulary(kinds=[], colors=[], words=[], verbs=[], examples=[]),
+        capabilities=capabilities_named(entry.name).to_dict(), has_arena=(folder / ARENA).is_file(),
+    )  # fmt: skip
+    return ModelInfo(id=entry.name, created=int((folder / CONFIG).stat().st_mtime), kinema=details)
 
 
 def _open_shown(entry: ModelEntry, most_seconds: float) -> ModelInfo:
@@ -164,8 +213,7 @@ def _native_shown(name: str, most_seconds: float) -> ModelInfo:
     details = ModelDetails(
         default=name == default_model(), size="x".join(map(str, limits.default_size(config))), sizes=limits.sizes_of(config),
         heights=list(config.heights), aspects=list(config.aspects), fps=config.fps, max_side=config.max_side,
-        max_seconds=min(MOST_SECONDS, most_seconds), edit_strength=EDIT_STRENGTH, parameters=parameters(folder),
-        world=config.world is not None,
+        max_seconds=min(MOST_SECONDS, most_seconds), edit_strength=EDIT_STRENGTH, parameters=parameters(folder), world=False,
         card=card.read_text() if card.exists() else "", lacks=list(config.lacks),
         vocabulary=Vocabulary(
             kinds=list(schema.kinds), colors=list(schema.colors), words=sorted(known - set(config.lacks)),
@@ -185,18 +233,65 @@ def _all_shown(most_seconds: float) -> list[ModelInfo]:
     return shown
 
 
+def _for_caller(models: list[ModelInfo], services: Services, caller: Caller) -> list[ModelInfo]:
+    """Models with what their licenses ask of the caller."""
+    refused = services.licenses.refusals(caller.key_id, [model.id for model in models])
+    for model in models:
+        error = refused.get(model.id)
+        if error is not None:
+            model.kinema.license_refusal = Refusal(code=str(error.code), message=error.message)
+    return models
+
+
+def _check_name(model_id: str) -> None:
+    if model_id not in model_names():
+        raise not_found("model", model_id)
+
+
 @router.get("", summary="Models that film, and what scenes are made of")
 async def list_models(caller: Reader, services: ServicesDep) -> ModelList:
-    most_s = services.settings.max_seconds
-    data = await run_in_threadpool(_all_shown, most_s)
-    return ModelList(data=data, kinema=ModelListDetails(scene=scene_facts()))
+    def load() -> list[ModelInfo]:
+        return _for_caller(_all_shown(services.settings.max_seconds), services, caller)
+
+    return ModelList(data=await run_in_threadpool(load), kinema=ModelListDetails(scene=scene_facts()))
 
 
 @router.get("/{model_id}", summary="One model")
 async def get_model(caller: Reader, services: ServicesDep, model_id: str) -> ModelInfo:
-    if model_id not in await run_in_threadpool(model_names):
-        raise not_found("model", model_id)
-    return await run_in_threadpool(model_shown, model_id, services.settings.max_seconds)
+    def load() -> ModelInfo:
+        _check_name(model_id)
+        return _for_caller([model_shown(model_id, services.settings.max_seconds)], services, caller)[0]
+
+    return await run_in_threadpool(load)
+
+
+class AcceptLicense(Body):
+    accept: bool = Field(description="true: whoever holds the key has read the license and keeps it")
+
+
+class AcceptedLicense(BaseModel):
+    """license: its terms, as in the model's capabilities. accepted_at: when this key accepted it first."""
+
+    object: Literal["model.license"] = "model.license"
+    model: str
+    license: dict[str, Any]
+    accepted_at: Seconds
+
+
+@router.post("/{model_id}/license", summary="Accept a model's license, once for the key of the request")
+async def accept_license(
+    caller: Filmer, services: ServicesDep, model_id: str, given: Annotated[AcceptLicense, Depends(AcceptLicense.read)]
+) -> AcceptedLicense:
+    def accept() -> AcceptedLicense:
+        _check_name(model_id)
+        if not given.accept:
+            raise refuse("accept", given.accept, "true, by whoever has read the license")
+        accepted_at = services.licenses.accept(caller.key_id, model_id)
+        return AcceptedLicense(
+            model=model_id, license=asdict(capabilities_named(model_id).license), accepted_at=int(accepted_at)
+        )
+
+    return await run_in_threadpool(accept)
 
 
 @router.get(
@@ -205,8 +300,7 @@ async def get_model(caller: Reader, services: ServicesDep, model_id: str) -> Mod
 )  # fmt: skip
 async def get_arena(caller: Reader, services: ServicesDep, model_id: str) -> ServedFile:
     def find_page() -> Path:
-        if model_id not in model_names():
-            raise not_found("model", model_id)
+        _check_name(model_id)
         entry = entry_named(model_id)
         page = (find(model_id) if entry is None else Path(entry.source)) / ARENA
         if not page.is_file():

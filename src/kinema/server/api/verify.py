@@ -61,8 +61,9 @@ def _shows(services: Services, job: Row[Any, Any], copies: Copies) -> bool:
     """Whether a film shows the same as a job's video, if that is still there."""
     if job.artifact is None:
         return False
+    path = services.store.film_file(job.id, job.artifact, COPIES)
     try:
-        with np.load(services.store.video(job.id, job.artifact) / COPIES, allow_pickle=False) as stored:
+        with np.load(path, allow_pickle=False) as stored:
             return same_content(copies, stored["copies"])
     except (OSError, ValueError, KeyError):
         return False

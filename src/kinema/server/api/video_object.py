@@ -29,6 +29,11 @@ class GivenFile(BaseModel):
     at: float | None = None
 
 
+class UsedLora(BaseModel):
+    name: str
+    scale: float
+
+
 class VideoDetails(BaseModel):
     """What the official service does not have. position: place in the queue, 0 next. sources, files: ids of the videos and the
     uploaded files that it was made from. settings: what it was made with. watermark: the id in its pixels, if it can be read there.
@@ -41,6 +46,7 @@ class VideoDetails(BaseModel):
     guidance: float | None
     strength: float | None
     negative_prompt: str | None
+    loras: list[UsedLora]
     priority: int
     paused: bool
     cancelled: bool
@@ -115,6 +121,7 @@ def video_object(services: Services, job: Row[Any], *, place: tuple[int, float] 
         mark = None
     details = VideoDetails(
         **{name: request.get(name) for name in ("fps", "seed", "steps", "guidance", "strength", "negative_prompt")}, kind=job.kind,
+        loras=[UsedLora(name=name, scale=scale) for name, scale in request.get("loras") or ()],
         priority=job.priority, paused=job.paused, cancelled=job.error_code == "cancelled" or (live and job.cancelled),
         stage=job.stage, position=None if place is None else place[0], eta_s=eta_s, started_at=job.started_at,
         pixel_seconds=job.pixel_seconds, frames=job.frames, sources=job.sources, files=_given_files(request),

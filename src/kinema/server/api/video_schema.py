@@ -100,6 +100,12 @@ class NamedLora(Body):
     scale: float = Field(1.0, ge=-4, le=4, description="how much of it is added")
 
 
+NamedLoras = Annotated[
+    list[NamedLora] | None,
+    Field(max_length=MOST_LORAS, examples=[[{"name": "film", "scale": 0.8}]], description="LoRA of the model, by name"),
+]
+
+
 class Blend(Body, extra="ignore"):
     a: Reference = Field(description="a video")
     b: Reference = Field(description="a video")
@@ -110,9 +116,7 @@ class CreateVideo(VideoRequest):
     seconds: Length = None
     fps: float | None = Field(None, ge=1, le=120, description="frames a second")
     negative_prompt: Text = Field("", description="what is not to be seen, for models that take it")
-    loras: list[NamedLora] | None = Field(
-        None, max_length=MOST_LORAS, examples=[[{"name": "film", "scale": 0.8}]], description="LoRA of the model, by name"
-    )
+    loras: NamedLoras = None
     input_reference: Reference | None = Field(None, description="the first picture")
     last: Reference | None = Field(None, description="the last picture")
     keyframes: list[Keyframe] | None = Field(
@@ -197,6 +201,7 @@ class RestyleVideo(VideoRequest):
         None, ge=0.01, le=1, description="of models that go by a film: near 0 keeps it, 1 nothing"
     )
     negative_prompt: Text = Field("", description="what is not to be seen, for models that take it")
+    loras: NamedLoras = None
 
 
 def model_for(given: str | None, aliases: Mapping[str, str]) -> tuple[str, list[str]]:

@@ -36,7 +36,8 @@ from kinema.server.api.video_schema import (
 )
 from kinema.server.auth import Caller
 from kinema.server.jobs.listing import NO_PROJECT, SORTS, Filters, page_of
-from kinema.server.jobs.submission import Submission, Take
+from kinema.server.jobs.submission import FILMED, Submission, Take
+from kinema.server.jobs.unwanted import stop_unwanted
 from kinema.server.library import plain_tags
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import is_id
@@ -228,6 +229,7 @@ async def delete_video(
 ) -> DeletedVideo:
     def delete() -> DeletedVideo:
         services.queue.delete(video_id, caller.sees, restorable=restorable)
+        stop_unwanted(services.store, services.queue.get(video_id, caller.sees, deleted=True))
         services.queue.note(caller.key_id, "video.deleted", video_id, {"restorable": restorable})
         made = services.queue.made_from(video_id)
         services.delete_bytes(services.queue.delete_removed())
@@ -268,7 +270,12 @@ Queued = Annotated[QueuedVideo, Depends(get_queued)]
 
 @router.post("/{video_id}/cancel", summary="Stop what waits or is being made")
 async def cancel_video(video: Queued) -> Video:
-    return await video.act("cancel", video.services.queue.cancel)
+    def cancel(video_id: str, sees: str | None) -> Row[Any]:
+        job = video.services.queue.cancel(video_id, sees)
+        stop_unwanted(video.services.store, job)
+        return job
+
+    return await video.act("cancel", cancel)
 
 
 @router.post("/{video_id}/pause", summary="Keep a place in the queue without being begun")
@@ -283,7 +290,13 @@ async def resume_video(video: Queued) -> Video:
 
 @router.post("/{video_id}/retry", summary="Make a failed video again")
 async def retry_video(video: Queued) -> Video:
-    return await video.act("retry", video.services.queue.retry, limit=video.caller.concurrency)
+    def retry(video_id: str, sees: str | None, **options: Any) -> Row[Any]:
+        job = video.services.queue.get(video_id, sees)
+        if job.kind in FILMED:
+            video.services.licenses.check(video.caller.key_id, job.model)
+        return video.services.queue.retry(video_id, sees, **options)
+
+    return await video.act("retry", retry, limit=video.caller.concurrency)
 
 
 @router.post("/{video_id}/restore", summary="Take a deletion back")

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from kinema.server.api.bodies import Body, Filled, Reference, Text
-from kinema.server.worlds.session import Snapshot, WorldSession
+from kinema.server.worlds.session import ROBOT_CONTROLS, Snapshot, WorldSession
 
 MAX_FRAMES = 480
 """The most frames of one request."""
 LONGEST_SINCE = 128
 """Frames that a `what_if` goes back at most."""
 START_EXAMPLE = {"prompt": "a red ball on a field"}
-Action = Annotated[Any, WithJsonSchema({"type": ["array", "null"], "items": {"type": "number"}})]
+Action = Annotated[Any, WithJsonSchema({"type": ["array", "integer", "object", "null"]})]
 """`step_of` checks it."""
 
 
@@ -32,11 +32,17 @@ class CreateWorld(Body):
         description="or one of {prompt}, {picture: reference}, {video: reference}, {state: scene}",
     )  # fmt: skip
     seed: int = Field(0, ge=0, le=2**62, description="the same seed gives the same world")
-    fps: float = Field(16.0, description="steps a second of the world's own time")
+    fps: float | None = Field(
+        None, description="steps a second of the world's own time; by default 16, or as a recorded world was recorded"
+    )
     size: Text | None = Field(None, examples=["64x64"], description="WIDTHxHEIGHT; by default the model's own")
-    task: Text | None = Field(None, description="what the robot is rewarded for, such as 'reach the flag'")
-    model: Text | None = Field(None, description="its name; by default the smallest")
-    name: Text | None = Field(None, description="what to call it; by default the prompt")
+    task: Text | None = Field(
+        None, description="what the robot is rewarded for, such as 'reach the flag'; of a recorded world one of its tasks"
+    )
+    model: Text | None = Field(
+        None, description="its name; by default the smallest. A recorded world begins with recorded frames, without a start"
+    )
+    name: Text | None = Field(None, description="what to call it; by default the prompt, or the model of a recorded world")
 
 
 class RenameWorld(Body):
@@ -58,7 +64,11 @@ class AskWhatIf(Body):
 
 
 class StepWorld(Body):
-    action: Action = Field(None, examples=[[0.5, 0.0]], description="[right, up] in [-1, 1] for the robots, or null")
+    action: Action = Field(
+        None, examples=[[0.5, 0.0]],
+        description="one of the world's `controls.space`: [right, up] in [-1, 1] for the robots; null: unknown, in a recorded world"
+        " `controls.idle`",
+    )  # fmt: skip
     frames: int = Field(1, ge=1, le=MAX_FRAMES, description="how many steps")
 
 
@@ -110,12 +120,23 @@ class WorldState(BaseModel):
     room_width: float
 
 
+class WorldControls(BaseModel):
+    """How a world is acted in."""
+
+    space: dict[str, Any] = Field(
+        description="the action space as `kinema.envs.spaces.spec_of` writes it: type discrete (n choices from start), "
+        "multi_discrete, multi_binary, box (edges of each number), dict or tuple"
+    )
+    idle: Any = Field(description="the action while no key is held; null: unknown to the model")
+    keys: dict[str, Any] = Field(description="the action of each key, by the name that browsers give it")
+
+
 class WorldFrame(BaseModel):
-    """A world now, as `now_of` says it. past_frames: how many can be rewound."""
+    """A world now, as `now_of` says it. past_frames: how many can be rewound. state: null of a recorded world, which has none."""
 
     time_s: float
     past_frames: int
-    state: WorldState
+    state: WorldState | None
     reward: float
     terminated: bool
 
@@ -141,6 +162,7 @@ class WorldResponse(WorldFrame):
     task: str | None
     parent: str | None
     branched_at_s: float | None
+    controls: WorldControls
 
     @classmethod
     def of(cls, session: WorldSession, now: dict[str, Any]) -> Self:
@@ -148,6 +170,7 @@ class WorldResponse(WorldFrame):
         return cls(
             **now, id=meta.id, name=meta.name, created_at=int(meta.created_at), model=meta.model, size=meta.size, fps=meta.fps,
             seed=meta.seed, task=meta.task, parent=meta.parent, branched_at_s=meta.branched_at_s,
+            controls=WorldControls.model_validate(meta.controls or ROBOT_CONTROLS),
         )  # fmt: skip
 
 

@@ -279,7 +279,7 @@ async def record_world(on: Readable, caller: Filmer, given: Annotated[RecordWorl
 
 @router.get("/{id}/scene", summary="The state of all frames")
 async def get_scene(on: Readable) -> dict[str, Any]:
-    world = await on.manager.private_branch(on.session)
+    world = await on.manager.branch_with_state(on.session)
     return await asyncio.to_thread(lambda: world.scene.to_dict())
 
 
@@ -301,6 +301,7 @@ async def get_world_file(on: Readable, id: str) -> FileResponse:
 
 @router.post("/{id}/ask", summary="Ask about a world")
 async def ask_world(on: Readable, given: Annotated[AskWorld, Depends(AskWorld.read)]) -> AnswerResponse:
+    on.session.check_state()
     async with on.billed(round(AHEAD_S * on.session.meta.fps)) as left:
         answer = await on.manager.ask(on.session, given.question)
         if answer.kind == "next":  # only this one makes frames
@@ -310,6 +311,7 @@ async def ask_world(on: Readable, given: Annotated[AskWorld, Depends(AskWorld.re
 
 @router.post("/{id}/what_if", summary="What would have happened otherwise")
 async def ask_what_if(on: Readable, given: Annotated[AskWhatIf, Depends(AskWhatIf.read)]) -> Alternative:
+    on.session.check_state()
     on.services.check_prompt(given.cause)
     async with on.billed(2 * given.since) as left:
         result = await on.manager.what_if(on.session, given.cause, given.since)
@@ -320,7 +322,7 @@ async def ask_what_if(on: Readable, given: Annotated[AskWhatIf, Depends(AskWhatI
 
 @router.post("/{id}/step", summary="Let time go on")
 async def step_world(on: Writable, given: Annotated[StepWorld, Depends(StepWorld.read)]) -> StepResponse:
-    command = step_of(given.action)
+    command = step_of(given.action, on.session.meta.controls)
     async with on.billed(given.frames) as left:
         while left[0]:
             snapshot = await on.manager.execute(on.session, command, urgent=True, picture=left[0] == 1)
@@ -331,12 +333,14 @@ async def step_world(on: Writable, given: Annotated[StepWorld, Depends(StepWorld
 
 @router.post("/{id}/edit", summary="Change a world by words")
 async def edit_world(on: Writable, given: Annotated[EditWorld, Depends(EditWorld.read)]) -> ChangedWorld:
+    on.session.check_state()
     on.services.check_prompt(given.text)
     return await on.change(["edit", given.text])
 
 
 @router.post("/{id}/move", summary="Put a thing elsewhere")
 async def move_thing(on: Writable, given: Annotated[MoveThing, Depends(MoveThing.read)]) -> ChangedWorld:
+    on.session.check_state()
     return await on.change(["move", given.slot, given.x, given.y])
 
 

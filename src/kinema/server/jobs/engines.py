@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinema.engines.catalog import entry_named
@@ -17,6 +16,7 @@ from kinema.inference import limits
 from kinema.inference.canvas_io import resolve_model
 
 if TYPE_CHECKING:
+    from kinema.engines.ledger import Records
     from kinema.engines.protocol import Engine, Watch
     from kinema.engines.registry import ModelEntry
 
@@ -46,14 +46,14 @@ class EnginePool:
         self._busy: set[str] = set()
 
     def film_with(
-        self, model: str, folder: Path, token: str, tick: Callable[[], None], watch: Watch | None = None,
+        self, model: str, records: Records, token: str, tick: Callable[[], None], watch: Watch | None = None,
         dropped: Callable[[BaseException | None], bool] = lambda error: False,
     ) -> EngineLease:  # fmt: skip
         """The engine of a model, for the time of one job.
 
         Args:
             model: The name of an installed model.
-            folder: Where the job keeps what must outlive this process.
+            records: Where the job keeps what must outlive this process.
             token: The job's id.
             tick: Called many times a second while the engine films; what it raises ends the film.
             watch: Called with small pictures of what is being filmed.
@@ -70,7 +70,7 @@ class EnginePool:
         if entry.is_upstream:
             from kinema.engines.upstream import UpstreamEngine
 
-            upstream = UpstreamEngine(entry, ledger=Ledger(folder, token), tick=tick)
+            upstream = UpstreamEngine(entry, ledger=Ledger(records, token), tick=tick)
 
             def end(error: BaseException | None) -> None:
                 if dropped(error):

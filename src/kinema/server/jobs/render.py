@@ -139,7 +139,8 @@ def render_job(
         source = Scene.from_dict(request["state"]) if request.get("state") else whole("video")
         return api.restyle(
             source, prompt, control=request["control"], strength=request["strength"], size=request["size"],
-            steps=request["steps"], guidance=request["guidance"], negative_prompt=request["negative_prompt"], **common,
+            steps=request["steps"], guidance=request["guidance"], negative_prompt=request["negative_prompt"],
+            loras=_loras(request), **common,
         )  # fmt: skip
     raise InputError(f"no kind of work {kind!r}; there are {', '.join(KINDS)}")
 
@@ -177,8 +178,13 @@ def _generate(request: dict[str, Any], load: Callable[[dict[str, str]], Clip], a
         request["prompt"], seconds=request["seconds"], fps=request["fps"],
         image=image, last=last, camera=request.get("camera") or (),
         pictures=pictures, negative_prompt=request.get("negative_prompt", ""),
-        loras=[Lora(source=name, scale=scale) for name, scale in request.get("loras") or ()], **arguments,
+        loras=_loras(request), **arguments,
     )[0]  # fmt: skip
+
+
+def _loras(request: dict[str, Any]) -> list[Lora]:
+    """LoRA by the names that the model has them under."""
+    return [Lora(source=name, scale=scale) for name, scale in request.get("loras") or ()]
 
 
 def trim(clip: Clip, cuts: Sequence[Sequence[float]]) -> Clip:

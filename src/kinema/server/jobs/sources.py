@@ -18,7 +18,7 @@ from kinema.provenance import Ingredient
 from kinema.server.jobs.publish import VIDEO
 from kinema.server.jobs.queue import Queue
 from kinema.server.storage.artifacts import ArtifactStore
-from kinema.server.storage.clips import load_clip, stored_about
+from kinema.server.storage.clips import load_clip
 from kinema.server.storage.decode import LONGEST, MAX_PART_BYTES
 from kinema.server.storage.decoder import MediaDecoder
 from kinema.server.storage.tables import files
@@ -66,12 +66,13 @@ class Sources:
 
         Raises:
             InputError: Its owner has deleted it since the job was accepted, or it cannot be read.
+            StorageError: It lies on object storage, which does not answer; so `parts` and `ingredient`.
         """
         if "video" in reference:
             job = self.queue.get(reference["video"], None, deleted=True)
             if job.artifact is None:
                 raise InputError(f"the video {reference['video']} is gone; make it again")
-            return Clip.open(self.store.video(job.id, job.artifact) / VIDEO)
+            return Clip.open(self.store.film_file(job.id, job.artifact, VIDEO))
         row = self._long(reference)
         if row is None or size is None:
             return self._stored(reference["file"], self.store.file(reference["file"]))
@@ -99,7 +100,7 @@ class Sources:
             title = reference["file"] if row is None else row.filename
             return Ingredient(title=title, archive=self.store.ingredient(reference["file"]))
         job = self.queue.get(reference["video"], None, deleted=True)
-        path = None if job.artifact is None else self.store.video(job.id, job.artifact) / VIDEO
+        path = None if job.artifact is None else self.store.film_file(job.id, job.artifact, VIDEO)
         return Ingredient(title=job.id, path=path)
 
     def _row(self, id: str) -> Row[Any] | None:
@@ -109,7 +110,7 @@ class Sources:
     def _long(self, reference: dict[str, str]) -> Row[Any] | None:
         """The row of a long film."""
         id = reference.get("file")
-        return self._row(id) if id is not None and stored_about(self.store.file(id)).long else None
+        return self._row(id) if id is not None and self.store.about(id).long else None
 
     def _part(self, row: Row[Any], part: FramePart, longest: int, within: int) -> Clip:
         with tempfile.TemporaryDirectory(prefix="kinema-part-") as folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from kinema.server.api.video_schema import (
     CreateVideo,
     JoinVideos,
     Keyframe,
+    NamedLora,
     RenderState,
     RestyleVideo,
     VideoRequest,
@@ -44,7 +45,6 @@ from kinema.server.jobs.render import shape_of
 from kinema.server.jobs.sources import noted_cut_size
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import new_id
-from kinema.server.storage.clips import stored_about
 from kinema.server.storage.uploads import Sent
 from kinema.server.worlds.files import scene_of
 
@@ -62,6 +62,8 @@ class Attempt:
 
 WORKFLOW_OF: dict[str, Workflow] = {"edit": "edit", "remix": "edit", "extend": "extend", "blend": "blend", "loop": "blend"}
 """What an engine must be able to do for a kind of job."""
+FILMED = ("generate", "render", "restyle", *WORKFLOW_OF)
+"""Kinds of jobs that are filmed by their model; others are cut out of films."""
 JobValues = dict[str, Any]
 """The columns of a job that is accepted."""
 Take = Callable[[Attempt], Video]
@@ -158,12 +160,7 @@ class Submission:
             usual.check_film(request["seconds"], request["fps"], (width, height), mend="pass fps={fps:g}")
         if given.negative_prompt:
             request["negative_prompt"] = given.negative_prompt
-        names = capabilities_named(model).lora_names
-        for i, lora in enumerate(given.loras or []):
-            if lora.name not in names:
-                raise refuse(f"loras[{i}].name", lora.name, f"one of {model}'s: {', '.join(names) or 'it has none'}")
-        if given.loras:
-            request["loras"] = [[lora.name, lora.scale] for lora in given.loras]
+        request |= _loras_of(given.loras, model)
         capabilities_named(model).check(_asked_of_engine(request))
         sources = [reference["video"] for reference in shown if "video" in reference]
         return self._job(
@@ -326,7 +323,7 @@ class Submission:
         request |= {
             "prompt": given.prompt, "seconds": seconds, "size": f"{width}x{height}", "fps": usual.fps, "seed": seed_of(given),
             "steps": given.steps, "guidance": given.guidance, "label": given.label, "notes": notes, "control": given.control,
-            "strength": given.strength, "negative_prompt": given.negative_prompt,
+            "strength": given.strength, "negative_prompt": given.negative_prompt, **_loras_of(given.loras, model),
         }  # fmt: skip
         sources = [request["video"]["video"]] if "video" in request.get("video", {}) else []
         job = self._job(
@@ -338,8 +335,10 @@ class Submission:
         self, attempt: Attempt, kind: str, model: str, request: dict[str, Any], *, sources: list[str], given: VideoRequest,
         remixed_from: str | None = None, seconds: float, size: str, called: str | None = None,
     ) -> JobValues:  # fmt: skip
-        """The job of a request; 400 if moderation refuses its prompt."""
+        """The job of a request; 400 if moderation refuses its prompt, 403 if the model's license does."""
         caller = attempt.caller
+        if kind in FILMED:
+            self.services.licenses.check(caller.key_id, model)
         refusal = self.services.moderation.check_prompt(request["prompt"])
         if refusal:
             self.services.queue.note(caller.key_id, "policy.prompt", None, {"reason": refusal})
@@ -384,11 +383,20 @@ def _source(services: Services, reference: dict[str, str]) -> dict[str, Any]:
             "notes": (),
             "long": False,
         }
-    row, stored = services.uploads.find(reference["file"], None), stored_about(services.store.file(reference["file"]))
+    row, stored = services.uploads.find(reference["file"], None), services.store.about(reference["file"])
     return {
         "seconds": row.frames / row.fps, "size": f"{row.width}x{row.height}", "fps": row.fps, "prompt": "",
         "has_sound": stored.has_sound, "notes": stored.notes, "long": stored.long,
     }  # fmt: skip
+
+
+def _loras_of(given: Sequence[NamedLora] | None, model: str) -> dict[str, Any]:
+    """The LoRA of a request, as a part of a job's request; 400 for a name that the model does not have."""
+    names = capabilities_named(model).lora_names
+    for i, lora in enumerate(given or ()):
+        if lora.name not in names:
+            raise refuse(f"loras[{i}].name", lora.name, f"one of {model}'s: {', '.join(names) or 'it has none'}")
+    return {"loras": [[lora.name, lora.scale] for lora in given]} if given else {}
 
 
 def _asked_of_engine(request: dict[str, Any]) -> FilmRequest:

@@ -26,7 +26,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from kinema.canvas.canvas import Canvas
 from kinema.engines.native import NativeEngine
 from kinema.engines.protocol import Engine
-from kinema.errors import EngineError, KinemaError, OutputError, SizeError
+from kinema.errors import EngineError, KinemaError, OutputError, SizeError, StorageError
 from kinema.inference.canvas_io import resolve_model
 from kinema.media import Clip
 from kinema.server.api.video_object import SOUND
@@ -56,7 +56,7 @@ IDLE_S, LONG_IDLE_S, SEEN_S = 0.03, 0.1, 3.0
 PREVIEW_S = 1.0
 """Previews are rendered at most this often."""
 FULL_S = 5.0
-"""How long a job waits after the disk was full."""
+"""How long a job waits after the disk was full, or object storage did not answer."""
 DEPTH, LEND_AGAIN_S = 2, 60.0
 """How many jobs may be interrupted at a time for smaller ones, and how long none is after there was too little memory."""
 
@@ -81,9 +81,10 @@ class Worker:
         lease_s: float = LEASE_S,
     ) -> None:
         self.settings, self.reached = settings, reached
-        self.store = ArtifactStore(settings.data)
+        self.store = ArtifactStore(settings.data, settings.artifacts)
         self.database = Database(settings.url, upgrade=True)
         self.database.check_data_folder(self.store.root)
+        self.database.check_artifacts(self.store.remote)
         self.leases = Leases(
             self.database, lease_s=lease_s, retained_s=86400 * settings.retention_days, models=settings.models
         )
@@ -150,6 +151,9 @@ class Worker:
             except OutputError as error:
                 log.error("%s; the job goes back to the queue", error)
                 self._requeue(batch, wait_s=FULL_S, stage="waiting for space")
+            except StorageError as error:
+                log.error("%s; the job goes back to the queue", error)
+                self._requeue(batch, wait_s=FULL_S, stage="waiting for storage")
             except OperationalError:
                 raise
             except EngineBusy:
@@ -220,7 +224,7 @@ class Worker:
             else:
                 self.leases.fail(claim, code, message)
             batch.stop[claim.id] = "failed"
-            shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
+            self.store.drop_work(claim.id)
 
     def _release_stopped(self, batch: JobBatch) -> None:
         """Fail cancelled jobs, and release paused ones and those of a stopping worker."""
@@ -233,7 +237,7 @@ class Worker:
                     batch.checkpoint.write()
                 self.leases.release(claim)
             if reason == "cancelled":
-                shutil.rmtree(self.store.work_folder(claim.id, make=False), ignore_errors=True)
+                self.store.drop_work(claim.id)
 
     def _make(self, batch: JobBatch) -> None:
         clips = self._render(batch)
@@ -317,9 +321,7 @@ class Worker:
 
         if claim.kind in WITHOUT_MODEL:
             return nullcontext()
-        return self.engines.film_with(
-            claim.model, self.store.work_folder(claim.id, make=False), claim.id, tick, watch, dropped
-        )
+        return self.engines.film_with(claim.model, self.store.records(claim.id), claim.id, tick, watch, dropped)
 
     def _checkpoint(self, claims: Sequence[Claim]) -> FilmCheckpoint:
         folders = {self.store.work_folder(claim.id, make=False): film_digest(claim.model, claim.request) for claim in claims}
@@ -370,7 +372,7 @@ class Worker:
             self.reached("written")
             self.store.publish(staged, artifact)
             self.reached("settled")
-        except OSError as error:
+        except (OSError, StorageError) as error:
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
             self.store.drop(claim.id, artifact)

@@ -23,13 +23,14 @@ from kinema.errors import InputError, OutputError
 from kinema.media.write import check_free, replace_file
 from kinema.server.storage.archive import PARTS, ArchiveWriter, extract
 from kinema.server.storage.artifacts import ArtifactStore
-from kinema.server.storage.database import Database
+from kinema.server.storage.database import STORE_ID, Database
 from kinema.server.storage.disk import sync
 from kinema.server.storage.engine import sqlite_url
+from kinema.server.storage.remote import RemoteFolder
 from kinema.server.storage.snapshot import load_rows, save_rows
 from kinema.server.storage.tables import facts, files, jobs, keys
 
-DATABASE, STORE_ID, FIRST_KEY = "kinema.db", "store-id", "first-key"
+DATABASE, FIRST_KEY = "kinema.db", "first-key"
 STAGING = ".restoring"
 LEFTOVER = re.compile(r"\.kinema-(?:[0-9a-f]{12}\.tmp(?:\.[A-Za-z0-9]+)?|[a-z0-9_]{8}\.tmp)")
 """Names of files and folders that are being written (`kinema.media.write.replace_file`, `_save`)."""
@@ -51,11 +52,12 @@ class Contents:
     made_at: str = ""
 
 
-def backup(file: Path, *, data: Path, url: str | None = None, force: bool = False) -> Contents:
+def backup(file: Path, *, data: Path, url: str | None = None, artifacts: str | None = None, force: bool = False) -> Contents:
     """Save a server's store into one new file, readable by the owner only. Servers and workers may run meanwhile.
 
-    file: has its name only when it is whole. data: the server's folder. url: of its database; None: SQLite in the folder. force:
-    replace an existing file. InputError if there is no store, OutputError if the file cannot be written.
+    file: has its name only when it is whole. data: the server's folder. url: of its database; None: SQLite in the folder.
+    artifacts: the object storage of its films and uploads, which are in the backup too. force: replace an existing file. InputError
+    if there is no store, OutputError if the file cannot be written.
     """
     check_free(file, force=force)
     if not (data / STORE_ID).is_file():
@@ -63,9 +65,11 @@ def backup(file: Path, *, data: Path, url: str | None = None, force: bool = Fals
     database = Database(url or sqlite_url(data))
     try:
         database.check_data_folder(data.absolute())
+        store = ArtifactStore(data, artifacts)
+        database.check_artifacts(store.remote)
         clear_leftovers(file.absolute().parent)
         counted: list[Contents] = []
-        replace_file(file, lambda path: counted.append(_save(path, ArtifactStore(data), database)), force=force)
+        replace_file(file, lambda path: counted.append(_save(path, store, database)), force=force)
     finally:
         database.close()
     sync(file.absolute().parent)
@@ -125,8 +129,31 @@ def _add_named_files(archive: ArchiveWriter, store: ArtifactStore, copy: Databas
     with copy.reading() as db:
         films = db.execute(select(jobs.c.id, jobs.c.artifact).where(jobs.c.artifact.is_not(None))).all()
         uploads = list(db.execute(select(files.c.id)).scalars())
-    lost = {id for id, artifact in films if not _add_files(archive, store.root, store.video(id, artifact), "*")}
-    return lost | {id for id in uploads if not _add_files(archive, store.root, store.file(id).parent, f"{id}.*")}
+    lost = {
+        id for id, artifact in films
+        if not _add_files(archive, store.root, store.video(id, artifact), "*")
+        and not _add_objects(archive, store.remote, f"videos/{id}/{artifact}")
+    }  # fmt: skip
+    return lost | {
+        id for id in uploads
+        if not _add_files(archive, store.root, store.new_file(id).parent, f"{id}.*")
+        and not _add_objects(archive, store.remote, *(f"files/{path.name}" for path in store.upload_paths(id)))
+    }  # fmt: skip
+
+
+def _add_objects(archive: ArchiveWriter, remote: RemoteFolder | None, *below: str) -> bool:
+    """Add the objects below some names. Returns whether there were any; those that are deleted meanwhile are left out."""
+    added = False
+    if remote is None:
+        return added
+    with tempfile.TemporaryDirectory(prefix="kinema-backup-") as folder:
+        for name in (one for part in below for one in remote.names(part) if PARTS.fullmatch(one)):
+            copy = Path(folder) / "object"
+            if remote.fetch(name, copy):
+                with copy.open("rb") as opened:
+                    archive.add(name, opened)
+                added = True
+    return added
 
 
 def _add_folders(archive: ArchiveWriter, root: Path) -> int:
@@ -253,7 +280,7 @@ def _open_restored(file: Path, staging: Path, url: str | None) -> dict[str, Any]
             for id, artifact in db.execute(select(jobs.c.id, jobs.c.artifact).where(jobs.c.artifact.is_not(None))).all():
                 if not store.video(id, artifact).is_dir():
                     raise InputError(f"{file} is damaged: the files of {id} are missing; restore another backup")
-            db.execute(facts.delete().where(facts.c.name == "store"))
+            db.execute(facts.delete().where(facts.c.name.in_(("store", "artifacts"))))  # all films lie in the folder now
             (staging / STORE_ID).unlink(missing_ok=True)
         counted = _count(database)
     finally:

@@ -119,11 +119,18 @@ class Stored:
 def stored_about(path: Path) -> Stored:
     """What is known of a clip that `save_clip` wrote; of a file that is gone, nothing."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            attributes = json.loads(archive["rest"].tobytes())
-            return Stored(
-                has_sound=bool(attributes.get("has_sound", SAMPLES in archive.files)), notes=tuple(attributes.get("notes", ())),
-                long=bool(attributes.get("long", False)),
-            )  # fmt: skip
+        with path.open("rb") as file:
+            return read_about(file)
     except (OSError, ValueError, KeyError):
         return Stored()
+
+
+def read_about(file: IO[bytes]) -> Stored:
+    """What is known of a clip that `save_clip` wrote, of a file that can be read at any position. OSError, ValueError or KeyError
+    if it is damaged."""
+    with np.load(file, allow_pickle=False) as archive:
+        attributes = json.loads(archive["rest"].tobytes())
+        return Stored(
+            has_sound=bool(attributes.get("has_sound", SAMPLES in archive.files)), notes=tuple(attributes.get("notes", ())),
+            long=bool(attributes.get("long", False)),
+        )  # fmt: skip

@@ -13,8 +13,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 
 from kinema.errors import InputError
 from kinema.server.storage.engine import SQLITE_WAIT_S, make_engine, write_transaction
+from kinema.server.storage.remote import RemoteFolder
 from kinema.server.storage.tables import REVISION, facts
 from kinema.server.storage.upgrade import prepare_store, stored_revision
+
+STORE_ID = "store-id"
+"""The file with the id of a store, in its folders."""
 
 
 class Database:
@@ -69,7 +73,7 @@ class Database:
 
     def check_data_folder(self, root: Path) -> None:
         """InputError unless the id in a data folder is that in this database. If neither has one, both receive it."""
-        file = root / "store-id"
+        file = root / STORE_ID
         id_of_folder = file.read_text().strip() if file.exists() else None
         with self.writing() as db:
             id_of_database = db.scalar(select(facts.c.value).where(facts.c.name == "store"))
@@ -83,6 +87,30 @@ class Database:
                 f"the data folder {root} and the database do not belong together; name the folder that was used with it, "
                 "or a new folder with a new database"
             )
+
+    def check_artifacts(self, remote: RemoteFolder | None) -> None:
+        """InputError unless this is where the films of this store lie: on object storage that has its id, or in the data folder.
+        Object storage that holds no films yet receives the id. Called after `check_data_folder`."""
+        there = None if remote is None else remote.read(STORE_ID)
+        with self.writing() as db:
+            values = {
+                row.name: row.value for row in db.execute(select(facts).where(facts.c.name.in_(("store", "artifacts"))))
+            }
+            known, id = values.get("artifacts"), str(values["store"])
+            if remote is None:
+                if known is not None:
+                    raise InputError(f"the films of this store lie at {known}; name it with --artifacts")
+                return
+            if there is None and known is None and not any(remote.names(folder) for folder in ("videos", "files", "work")):
+                remote.write(STORE_ID, id.encode())
+            elif there is None or there.decode("utf-8", "replace") != id:
+                mend = (
+                    f"they lie at {known}; copy all of it there first" if known else "name an empty folder with --artifacts"
+                )
+                raise InputError(f"{remote.url} does not hold the films of this store; {mend}")
+            if known != remote.url:
+                db.execute(facts.delete().where(facts.c.name == "artifacts"))
+                db.execute(facts.insert().values(name="artifacts", value=remote.url))
 
     def forget_deleted(self) -> None:
         """On SQLite: write what is committed to the file and empty the log beside it, so that deleted rows stand in neither. Where

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from kinema.errors import ApiError
-from kinema.server.storage.artifacts import ArtifactStore
+from kinema.server.storage.artifacts import ArtifactStore, make_room
 from kinema.server.storage.decoder import MediaDecoder
 
 ENDINGS = {"webm": (".webm", "video/webm"), "gif": (".gif", "image/gif"), "frames": (".zip", "application/zip")}
@@ -30,32 +29,18 @@ class Formats:
         self._decoder = MediaDecoder()
         self._lock = threading.Lock()
 
-    def get(self, format: str, video: str, film: Path, decoded_bytes: int) -> Path:
-        """A film in a format of ENDINGS. film: its MP4, in the folder of its artifact. 413 if it is too long or large."""
+    def get(self, format: str, video: str, artifact: str, film: Path, decoded_bytes: int) -> Path:
+        """A film in a format of ENDINGS. artifact, film: its artifact, and the MP4 of it. 413 if it is too long or large."""
         if decoded_bytes > MOST_PIXELS_BYTES:
             raise ApiError(
                 413, f"{video} has {decoded_bytes >> 20} MiB of pixels; films of up to {MOST_PIXELS_BYTES >> 20} are written as "
                 f"{format}; trim it first (POST /v1/videos/trims), or take the mp4", param="format", code="too_large",
             )  # fmt: skip
-        target = self.store.formats / f"{video}-{film.parent.name}{ENDINGS[format][0]}"
+        target = self.store.formats / f"{video}-{artifact}{ENDINGS[format][0]}"
         with self._lock:
             if not target.exists():
                 self.store.check_space()
                 self._decoder.convert(film, target)
             os.utime(target)
-            self._make_room(target)
+            make_room(self.store.formats, MOST_STORED)
         return target
-
-    def _make_room(self, newest: Path) -> None:
-        stored = []
-        for path in self.store.formats.iterdir():
-            with suppress(FileNotFoundError):
-                stat = path.stat()
-                stored.append((path != newest, stat.st_mtime, stat.st_size, path))
-        total = sum(size for _, _, size, _ in stored)
-        for other, _, size, path in sorted(stored, key=lambda one: one[1]):
-            if total <= MOST_STORED:
-                return
-            if other:
-                path.unlink(missing_ok=True)
-                total -= size

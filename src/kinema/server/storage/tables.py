@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The revision of a store that has these tables: the newest in `migrations/versions`."""
 
 AT_ONCE = 0.0
@@ -259,5 +259,32 @@ repeats = Table(
     Column("at", Float, nullable=False),
 )
 """Requests that were sent with an Idempotency-Key (token: its hash), and the job that each became."""
+
+acceptances = Table(
+    "acceptances",
+    metadata,
+    Column("key_id", String(40), primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("terms", String(64), primary_key=True),
+    Column("license", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+)
+"""Licenses that keys accepted. terms: hash of the license as it was then (`kinema.engines.licenses.terms_digest`)."""
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("key_id", String(40), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("video", String(40), nullable=False),
+    Column("video_key_id", String(40), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("reason", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("closed_at", Float),
+    Index("reports_in_order", "created_at", "id"),
+)
+"""Complaints about videos. key_id: who complains; video_key_id: whose video it is. Reports outlive their videos."""
 
 facts = Table("facts", metadata, Column("name", String(40), primary_key=True), Column("value", JSON, nullable=False))

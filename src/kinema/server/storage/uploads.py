@@ -1,12 +1,11 @@
 """Uploads: pictures and videos sent as file parts, data: URLs or, if the operator allows it, web addresses.
 
-Only their pixels are stored (`decoder`), under a name generated here; the original bytes are discarded.
+Only their pixels are stored (`decoder`), under a name generated here; the original bytes are discarded, but those of long films.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +66,10 @@ class Uploads:
         self.store.check_space()
         self._check_stored(key_id)
         id = new_id("file")
-        target = self.store.file(id)
         name = _plain_name(sent.name)
-        decoded = self._decoder.decode(sent.content, target, self.store.ingredient(id), name)
+        decoded = self._decoder.decode(sent.content, self.store.new_file(id), self.store.new_ingredient(id), name)
         if decoded["long"]:
-            write_original(self.store.original(id), sent.content)
+            write_original(self.store.new_original(id), sent.content)
         return self._insert(
             key_id, id, name, purpose, {name: decoded[name] for name in ("width", "height", "frames", "fps")}
         )
@@ -81,18 +79,20 @@ class Uploads:
         self.store.check_space()
         self._check_stored(key_id)
         id = new_id("file")
-        save_clip(self.store.file(id), clip)
+        save_clip(self.store.new_file(id), clip)
         height, width = clip.frames.shape[1:3]
         shape = {"width": width, "height": height, "frames": clip.num_frames, "fps": clip.fps}
         return self._insert(key_id, id, _plain_name(name), BROUGHT, shape)
 
     def _insert(self, key_id: str, id: str, name: str, purpose: str, shape: dict[str, Any]) -> Row[Any]:
-        """Tell the database of a stored file. shape: its width, height, frames and fps."""
+        """Store a written file and tell the database of it. shape: its width, height, frames and fps."""
+        written = [path for path in (self.store.new_file(id), self.store.new_original(id)) if path.exists()]
+        num_bytes = sum(path.stat().st_size for path in written)
+        self.store.keep_file(id)
         with self.queue.database.writing() as db:
             now = self.queue.database.now(db)
             row = {"id": id, "key_id": key_id, "created_at": now, "filename": name, "purpose": purpose, **shape}
-            stored = [path for path in (self.store.file(id), self.store.original(id)) if path.exists()]
-            db.execute(files.insert().values(**row, bytes=sum(path.stat().st_size for path in stored)))
+            db.execute(files.insert().values(**row, bytes=num_bytes))
             return db.execute(select(files).where(files.c.id == id)).one()
 
     def _check_stored(self, key_id: str) -> None:
@@ -113,7 +113,7 @@ class Uploads:
         """The row of a file of this key (of any: None), or 404."""
         with self.queue.database.reading() as db:
             row = db.execute(select(files).where(files.c.id == id, files.c.deleted_at.is_(None))).first()
-        if row is None or (key_id is not None and row.key_id != key_id) or not self.store.file(id).exists():
+        if row is None or (key_id is not None and row.key_id != key_id) or not self.store.has_file(id):
             raise not_found("file", id)
         return row
 
@@ -166,14 +166,7 @@ class Uploads:
             stored = set(db.execute(select(files.c.id)).scalars())
         for id in removed:
             self.store.drop_file(id)
-        strays = [
-            path
-            for path in self.store.file("x").parent.iterdir()
-            if path.name.partition(".")[0] not in stored and _age_s(path) > STRAY_S
-        ]
-        for path in strays:
-            path.unlink(missing_ok=True)
-        return len({*removed, *(path.name.partition(".")[0] for path in strays)})
+        return len({*removed, *self.store.sweep_files(stored, older_s=STRAY_S)})
 
     @staticmethod
     def _belongs(db: Connection, row: Any, since: float) -> bool:
@@ -245,13 +238,6 @@ def write_original(path: Path, content: bytes) -> None:
 def _check_content(sent: Sent) -> None:
     if not sent.content:
         raise ApiError(400, f"the file {sent.name[:80]!r} is empty", param="file", code="invalid_media")
-
-
-def _age_s(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _plain_name(name: str) -> str:

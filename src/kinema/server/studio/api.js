@@ -2,7 +2,7 @@
  * The server's API, one function a call. The contract: JSON over HTTP below this origin, the session cookie as the key.
  *
  * @typedef {Object} VideoDetails
- * @property {"generate"|"edit"|"extend"|"blend"|"loop"|"trim"|"join"|"render"|"remix"|"record"} kind
+ * @property {"generate"|"edit"|"extend"|"blend"|"loop"|"trim"|"join"|"render"|"restyle"|"remix"|"record"} kind
  * @property {number} fps
  * @property {number} seed
  * @property {number|null} steps
@@ -19,6 +19,7 @@
  * @property {string[]} sources ids of the videos that it was made from
  * @property {{field: string, file_id: string, at: number|null}[]} files uploaded files that it was made from
  * @property {string|null} negative_prompt
+ * @property {{name: string, scale: number}[]} loras
  * @property {boolean} has_preview
  * @property {boolean} has_state
  * @property {boolean} deleted
@@ -75,6 +76,8 @@
  *
  * @typedef {{time_s: number, view: string, background: string, camera: number[], things: Thing[]}} WorldState
  *
+ * @typedef {{space: Object, idle: any, keys: Object<string, any>}} WorldControls the action space, the action of no key, and those of keys
+ *
  * @typedef {Object} World
  * @property {string} id
  * @property {string} name
@@ -88,9 +91,10 @@
  * @property {number} past_frames
  * @property {string|null} parent
  * @property {number|null} branched_at_s
- * @property {WorldState} state
+ * @property {WorldState|null} state null: a recorded world, in which nothing can be asked, told or moved
  * @property {number} reward
  * @property {boolean} terminated
+ * @property {WorldControls} controls
  *
  * @typedef {Object} Estimate
  * @property {number} pixel_seconds
@@ -230,6 +234,8 @@ export const videos = {
   trim: (body) => call("POST", "/v1/videos/trims", body),
   /** @param {{parts: {video: Reference, start?: number, end?: number}[], size?: string, fps?: number, title?: string}} body */
   join: (body) => call("POST", "/v1/videos/joins", body),
+  /** @param {{video: Reference, prompt: string, model: string, control?: string, strength?: number, negative_prompt?: string, loras?: {name: string, scale: number}[]}} body */
+  restyle: (body) => call("POST", "/v1/videos/restyles", body),
   /** @param {{state: Object, size?: string, seed?: number}} body */
   render: (body) => call("POST", "/v1/videos/renders", body),
   /** @param {{title?: string, tags?: string[], favorite?: boolean, project?: string}} changes "" is no title and no project */
@@ -282,6 +288,16 @@ export const models = {
   /** @returns {Promise<{data: Object[], kinema: {scene: SceneFacts}}>} */
   list: () => call("GET", "/v1/models"),
   arenaUrl: (id) => ROOT + at("models", id, "/arena"),
+  acceptLicense: (id) => call("POST", at("models", id, "/license"), { accept: true }),
+};
+
+/** Complaints about videos. */
+export const reports = {
+  /** @param {{video: string, reason: string, text: string}} body */
+  make: (body) => call("POST", "/v1/reports", body),
+  /** @returns {Promise<{data: {id: string, created_at: number, video: string, reason: string, text: string, key_id: string, closed_at: number|null}[]}>} */
+  list: (state) => call("GET", `/v1/reports${query({ state, limit: 100 })}`),
+  close: (id) => call("POST", at("reports", id, "/close")),
 };
 
 export const worlds = {

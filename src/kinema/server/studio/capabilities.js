@@ -20,6 +20,8 @@
  * @property {boolean} masks
  * @property {boolean} sound
  * @property {boolean} loras
+ * @property {string[]} lora_names those that a request may name
+ * @property {("depth"|"edges"|"coarse")[]} controls what of a scene's state can steer it
  * @property {boolean} state
  * @property {{name: string, link: string, attribution: string, territory: string, revenue: string}} license
  * @property {number|null} memory_bytes
@@ -38,6 +40,13 @@ export const can = (model, workflow) => Boolean(model && abilities(model).workfl
 
 /** Installed models that film in this way. */
 export const modelsFor = (workflow) => filmers.value.filter((model) => can(model, workflow));
+
+/** Installed models that the state of a scene can steer, those that it can steer in the most ways first. */
+export const restylers = () =>
+  filmers.value.filter((model) => abilities(model).controls.length > 0).sort((a, b) => abilities(b).controls.length - abilities(a).controls.length);
+
+const CONTROLS = { depth: "its depth", edges: "its outlines", coarse: "its plain pictures" };
+export const controlName = (name) => CONTROLS[name] ?? name;
 
 /** Installed models that keep the state of a scene: what they film can be stepped into, and its things moved. */
 export const stateModels = () => filmers.value.filter((model) => abilities(model).state);
@@ -172,7 +181,8 @@ export function described(model) {
   const about = abilities(model);
   const inputs = [
     about.negative_prompt && "what not to show", about.camera && "moves of the camera", about.masks && "masks of where an edit may change",
-    about.strength !== null && "how much an edit changes", about.loras && "LoRA weights (command line and library)",
+    about.strength !== null && "how much an edit changes", about.lora_names.length ? `LoRA: ${listing(about.lora_names)}` : about.loras && "LoRA weights (command line and library)",
+    about.controls.length && `the state of a scene (${listing(about.controls.map(controlName))})`,
   ].filter(Boolean);
   const sizes = about.sizes.length && about.sizes.length <= 30 ? about.sizes.map((size) => size.join("×")).join(", ") : about.size.join("×");
   const others = takesAnySize(model) ? "; any other size is filmed at one near, then fitted" : "";

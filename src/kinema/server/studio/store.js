@@ -59,7 +59,7 @@ effect(() => {
  */
 export const draft = remembered("create", {
   prompt: "", negative: "", model: null, seconds: null, size: null, fps: null, keptSeed: null, steps: null, guidance: null, count: 1, label: false, strict: false,
-  priority: 0, pictures: [], characters: [], camera: null,
+  priority: 0, pictures: [], characters: [], camera: null, loras: {},
 });
 
 // Messages

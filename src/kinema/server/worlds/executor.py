@@ -13,14 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from kinema.errors import ApiError
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 from kinema.types import T
 
+Watched = TypeVar("Watched", bound=Model | DiTModel)
 SHARE = 0.25
 """After an urgent job, the others get this share of the time it took, so that continuous stepping does not starve them."""
 
@@ -54,13 +56,14 @@ class Executor:
         self._thread = threading.Thread(target=self._work, name="kinema-worlds", daemon=True)
         self._thread.start()
 
-    def watch(self, model: Model) -> Model:
+    def watch(self, model: Watched) -> Watched:
         """Register hooks that run urgent jobs between the blocks and convolutions of this model's network."""
         if id(model) not in self._watched:
             self._watched.add(id(model))
-            parts = [part for part in model.denoiser.modules() if isinstance(part, torch.nn.Conv2d)]
+            network = model.network if isinstance(model, DiTModel) else model.denoiser
+            parts = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
             self._hook_handles += [
-                part.register_forward_pre_hook(self.yield_to_urgent) for part in (*model.denoiser.blocks, *parts)
+                part.register_forward_pre_hook(self.yield_to_urgent) for part in (*network.blocks, *parts)
             ]
         return model
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kinema.envs.recorded import RecordedWorld
 from kinema.errors import InputError
 from kinema.inference import limits
 from kinema.inference.canvas_io import check_seed
 from kinema.inference.rollout import WINDOW
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.server.worlds.uploaded import LARGEST, brief, is_whole_in, refuse_world
@@ -61,6 +63,14 @@ def open_world(path: Path, model: Model) -> World:
         if len(data["moments"]["time_s"]) > most:
             raise refuse_world(f"it holds {len(data['moments']['time_s'])} frames; expected up to {most}")
         return World._made(data, path, model)
+    except InputError as error:
+        raise type(error)(str(error).replace(str(path), "the file")) from None
+
+
+def open_recorded(path: Path, model: DiTModel) -> RecordedWorld:
+    """The recorded world in a file that `rewrite_world` wrote, checked against its model."""
+    try:
+        return RecordedWorld.open(path, model=model)
     except InputError as error:
         raise type(error)(str(error).replace(str(path), "the file")) from None
 

@@ -131,8 +131,8 @@ class LiveSession:
         self.charge, self.check_key = charge, check_key
         self.expelled: ApiError | None = None
         self.clock = FrameClock(session.meta.fps)
-        self.action: list[float] | None = None
-        self.steps: deque[list[float] | None] = deque()
+        self.action: Any = None
+        self.steps: deque[Any] = deque()
         """Actions of requested steps that have not run."""
         self.stepped = 0
         self.sent, self.acknowledged = 0, 0
@@ -239,7 +239,7 @@ class LiveSession:
             self.clock.frame_started()
             await self._step(self.action)
 
-    async def _step(self, action: list[float] | None, *, requested: bool = False) -> None:
+    async def _step(self, action: Any, *, requested: bool = False) -> None:
         try:
             await self.charge(1)
             try:
@@ -289,7 +289,7 @@ class LiveSession:
         kind = message.get("type") if isinstance(message, dict) else None
         match kind:
             case "action":
-                self.action = step_of(message.get("action"))[1]
+                self.action = step_of(message.get("action"), self.session.meta.controls)[1]
             case "ack":
                 number = message.get("frame")
                 if type(number) is not int or not 0 <= number < self.sent:

@@ -24,17 +24,30 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kinema.errors import ApiError, InputError, KinemaError, ModelError
-from kinema.inference.canvas_io import resolve_model
-from kinema.inference.rollout import render_frames
+from kinema.envs.controls import action_controls
+from kinema.envs.recorded import RecordedWorld
+from kinema.errors import ApiError, InputError, KinemaError
 from kinema.media import Clip
-from kinema.models.hub import DEFAULT, Model, available_models
+from kinema.models.dit_model import DiTModel
+from kinema.models.hub import Model
 from kinema.scene.scene import Scene
 from kinema.server.api.errors import not_found
 from kinema.server.storage.decoder import MediaDecoder
+from kinema.server.worlds.beginnings import WorldModels, begin_world
 from kinema.server.worlds.executor import Executor
-from kinema.server.worlds.files import open_world
-from kinema.server.worlds.session import Command, Meta, Snapshot, StateHistory, WorldSession, now_of, run_command
+from kinema.server.worlds.files import open_recorded, open_world
+from kinema.server.worlds.session import (
+    Command,
+    Meta,
+    ServedWorld,
+    Snapshot,
+    StateHistory,
+    WorldSession,
+    now_of,
+    pictures_of,
+    run_command,
+    save_world,
+)
 from kinema.simulation.questions import Answer, answer
 from kinema.simulation.world import WhatIf, World
 from kinema.types import T
@@ -71,8 +84,8 @@ class WorldManager:
     ) -> None:  # fmt: skip
         if alive < 1:
             raise InputError(f"{alive} living worlds: expected at least 1")
-        self.folder, self.alive, self.device = Path(folder), alive, device
-        self.models = available_models() if models is None else models
+        self.folder, self.alive = Path(folder), alive
+        self.models = WorldModels(models, device)
         self.executor = Executor(threads=threads)
         self._decoder = MediaDecoder()
         self._files = ThreadPoolExecutor(1, thread_name_prefix="kinema-files")
@@ -106,11 +119,8 @@ class WorldManager:
         """How many worlds are stored, how many of them are loaded, and how many live sessions there are."""
         return {"stored": len(self.sessions), "loaded": len(self._loaded), "live": self.num_live.total()}
 
-    def _model(self, name: str | None) -> Model:
-        name = name or DEFAULT
-        if name not in self.models:
-            raise ModelError(f"no model {name[:80]!r}; expected one of: {', '.join(self.models) or 'none is installed'}")
-        return self.executor.watch(resolve_model(name, self.device))
+    def _model(self, name: str) -> Model | DiTModel:
+        return self.executor.watch(self.models.load(self.models.name_of(name)))
 
     # Lifecycle
 
@@ -122,20 +132,21 @@ class WorldManager:
         model: str | None = None,
         name: str | None = None,
         seed: int = 0,
-        fps: float = 16.0,
+        fps: float | None = None,
         size: str | None = None,
         task: str | None = None,
         most: int | None = None,
     ) -> WorldSession:
         """A new world; it is on disk when this returns. most: how many the owner may have."""
-        chosen = model or DEFAULT
+        chosen = self.models.name_of(model)
 
-        def begin() -> World:
-            return World(self._model(chosen), start, seed=seed, fps=fps, size=size, task=task)
+        def begin() -> ServedWorld:
+            return begin_world(self._model(chosen), start, seed=seed, fps=fps, size=size, task=task)
 
         with self._reserve(owner, most):
             world = await self.executor.run(begin)
-            called = name or (start.strip() if isinstance(start, str) else "") or "untitled"
+            unnamed = "untitled" if isinstance(world, World) else chosen
+            called = name or (start.strip() if isinstance(start, str) else "") or unnamed
             return await self._add(world, owner, chosen, called)
 
     async def open(self, owner: str, content: bytes, name: str, *, most: int | None = None) -> WorldSession:
@@ -143,10 +154,12 @@ class WorldManager:
         with self._reserve(owner, most), tempfile.TemporaryDirectory(prefix="kinema-world-") as folder:
             path = Path(folder) / "opened.world"
             source = await asyncio.to_thread(self._decoder.rewrite_world, content, path)
-            model = await self.executor.run(lambda: self._model(source))
+            called = self.models.name_of(source)
+            model = await self.executor.run(lambda: self._model(called))
+            if isinstance(model, DiTModel):
+                return await self._add(await self._run_io(lambda: open_recorded(path, model)), owner, called, name)
             world = await self._run_io(lambda: open_world(path, model))
-            await self.executor.run(world._with_memory)
-            return await self._add(world, owner, source, name)
+            return await self._add(await self.executor.run(world._with_memory), owner, called, name)
 
     async def branch(
         self, session: WorldSession, owner: str, name: str | None = None, *, most: int | None = None
@@ -171,13 +184,14 @@ class WorldManager:
             self._pending[owner] -= 1
 
     async def _add(
-        self, world: World, owner: str, model: str, name: str, parent: WorldSession | None = None
+        self, world: ServedWorld, owner: str, model: str, name: str, parent: WorldSession | None = None
     ) -> WorldSession:
         id = f"world_{secrets.token_hex(12)}"
         meta = Meta(
             id=id, name=name[:LONGEST_NAME], owner=owner, model=model, parent=parent.meta.id if parent else None,
             branched_at_s=world.time_s if parent else None, created_at=time.time(), seed=world.seed, fps=world.fps,
-            size=f"{world.size[0]}x{world.size[1]}", task=world.task, now=await self.executor.run(lambda: now_of(world)),
+            size=f"{world.size[0]}x{world.size[1]}", task=world.task or None, now=await self.executor.run(lambda: now_of(world)),
+            controls=action_controls(world.model.config.world or {}) if isinstance(world, RecordedWorld) else None,
         )  # fmt: skip
         session = WorldSession(folder=self.folder / id, meta=meta, world=world)
         try:
@@ -210,7 +224,7 @@ class WorldManager:
     # Commands and queries
 
     @asynccontextmanager
-    async def locked_world(self, session: WorldSession) -> AsyncIterator[World]:
+    async def locked_world(self, session: WorldSession) -> AsyncIterator[ServedWorld]:
         """The world, loaded and locked; 404 if it has been deleted."""
         async with session.lock:
             if session.deleted:
@@ -275,39 +289,44 @@ class WorldManager:
             return session.meta.now
         return (await self.snapshot(session, picture=False)).now
 
-    async def private_branch(self, session: WorldSession) -> World:
+    async def private_branch(self, session: WorldSession) -> ServedWorld:
         """A copy of the current world that is not registered with the manager."""
         async with self.locked_world(session) as world:
             return world.branch()
 
-    async def ask(self, session: WorldSession, question: str) -> Answer:
+    async def branch_with_state(self, session: WorldSession) -> World:
+        """`private_branch` of a world with a state; ApiError for a recorded world."""
+        session.check_state()
         world = await self.private_branch(session)
+        assert isinstance(world, World)
+        return world
+
+    async def ask(self, session: WorldSession, question: str) -> Answer:
+        world = await self.branch_with_state(session)
         return await self.executor.run(
             lambda: answer(question, StateHistory(world, self.executor.yield_to_urgent), world._roll)
         )
 
     async def what_if(self, session: WorldSession, cause: str, since: int) -> WhatIf:
-        world = await self.private_branch(session)
+        world = await self.branch_with_state(session)
         return await self.executor.run(lambda: world.what_if(cause, since))
 
     async def clip(self, session: WorldSession, frames: int | None = None) -> Clip:
         """The last frames as a clip; None: all that are stored."""
         world = await self.private_branch(session)
         moments = world._frame_states if frames is None else world._frame_states[-frames:]
-        width, height = world.size
         parts = [
-            (await self.executor.run(partial(render_frames, world.model, moments[i : i + FRAMES_PER_PASS], height, width)))[
-                0
-            ]
+            await self.executor.run(partial(pictures_of, world, moments[i : i + FRAMES_PER_PASS]))
             for i in range(0, len(moments), FRAMES_PER_PASS)
         ]
-        settings = {"layout": "world", "model": world.model.source, "seed": world.seed}
-        return Clip(frames=np.concatenate(parts), fps=world.fps, state=world._scene(moments), settings=settings)
+        settings = {"layout": "world", "model": session.meta.model, "seed": world.seed}
+        state = world._scene(moments) if isinstance(world, World) else None
+        return Clip(frames=np.concatenate(parts), fps=world.fps, state=state, settings=settings)
 
     async def export(self, session: WorldSession, path: Path) -> Path:
-        """The world as one file, which `World.open` goes on from."""
+        """The world as one file, which `World.open` or `RecordedWorld.open` goes on from."""
         world = await self.private_branch(session)
-        return await self._run_io(lambda: world.save(path, force=True))
+        return await self._run_io(lambda: save_world(world, path, session.meta.model))
 
     # Saving
 

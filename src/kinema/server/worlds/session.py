@@ -14,26 +14,40 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TextIO, overload
 
-from kinema.errors import InputError, KinemaError, OutputError
+import numpy as np
+
+from kinema.envs.controls import action_from_json, key_actions
+from kinema.envs.recorded import NO_STATE, RecordedWorld
+from kinema.errors import ApiError, InputError, KinemaError, OutputError
+from kinema.inference.frame_state import FrameState
+from kinema.inference.rollout import render_frames
 from kinema.media.write import replace_file, write_text
+from kinema.models.dit_model import DiTModel
 from kinema.models.hub import Model
 from kinema.simulation.state import State
 from kinema.simulation.world import World, check_action
-from kinema.types import Frame
+from kinema.types import Frame, Frames, python_values
 
 log = logging.getLogger(__name__)
 
 META = "meta.json"
 Command = list[Any]
-"""["step", [right, up] or None], ["edit", text], ["move", slot, x, y] or ["rewind", frames]."""
+"""["step", action or None], ["edit", text], ["move", slot, x, y] or ["rewind", frames]. An action is [right, up], or of a recorded
+world an action of its own space as JSON; None is an unknown one, or of a recorded world the idle one."""
+ServedWorld = World | RecordedWorld
+_PAIR = {"type": "box", "edges": [[-1.0, 1.0], [-1.0, 1.0]], "shape": [2], "dtype": "float32"}
+ROBOT_CONTROLS = {"space": _PAIR, "idle": None, "keys": key_actions(_PAIR)}
+"""How a world with slots is acted in, as `kinema.envs.controls.action_controls` says it of recorded worlds."""
 
 
-def perform(world: World, command: Command, *, picture: bool = False) -> Any:
+def perform(world: ServedWorld, command: Command, *, picture: bool = False) -> Any:
     """Run a command on a world. Returns what the world returns: the picture of a step if wanted, `understood` of an edit."""
+    if isinstance(world, RecordedWorld):
+        return _perform_recorded(world, command, picture=picture)
     match command:
         case ["step", action]:
             return world.step(action).frame if picture else world._advance(1, action) and None
@@ -46,9 +60,38 @@ def perform(world: World, command: Command, *, picture: bool = False) -> Any:
     raise InputError(f"{str(command)[:80]} is nothing that can be done to a world")
 
 
-def step_of(action: Any) -> Command:
-    """The command of one step, with the action checked."""
-    return ["step", None if action is None else check_action(action).tolist()]
+def _perform_recorded(world: RecordedWorld, command: Command, *, picture: bool) -> Any:
+    match command:
+        case ["step", action]:
+            world.go(world.idle if action is None else action_from_json(world.action_spec, action))
+            return world.frame if picture else None
+        case ["rewind", frames]:
+            return world.rewind(frames)
+    raise InputError(NO_STATE)
+
+
+def step_of(action: Any, controls: dict[str, Any] | None = None) -> Command:
+    """The command of one step, with the action checked. controls: of a recorded world (`Meta.controls`)."""
+    if action is None:
+        return ["step", None]
+    if controls is None:
+        return ["step", check_action(action).tolist()]
+    return ["step", python_values(action_from_json(controls["space"], action))]
+
+
+def pictures_of(world: ServedWorld, frame_states: Sequence[FrameState]) -> Frames:
+    """Pictures uint8 [T, H, W, 3] of some of a world's frames."""
+    if isinstance(world, RecordedWorld):
+        return world.pictures_of(frame_states)
+    width, height = world.size
+    return np.asarray(render_frames(world.model, frame_states, height, width)[0])
+
+
+def save_world(world: ServedWorld, path: Path, model: str) -> Path:
+    """Save a world. model: its name on this server, which the file of a recorded world says in place of a folder."""
+    if isinstance(world, RecordedWorld):
+        return world.save(path, force=True, model=model)
+    return world.save(path, force=True)
 
 
 def state_json(state: State) -> dict[str, Any]:
@@ -72,12 +115,12 @@ def state_json(state: State) -> dict[str, Any]:
     }
 
 
-def now_of(world: World) -> dict[str, Any]:
-    """The current time, state, reward and termination of a world as JSON."""
+def now_of(world: ServedWorld) -> dict[str, Any]:
+    """The current time, state (None: of a recorded world), reward and termination of a world as JSON."""
     return {
         "time_s": world.time_s,
         "past_frames": world.past_frames,
-        "state": state_json(world.state),
+        "state": state_json(world.state) if isinstance(world, World) else None,
         "reward": world.reward,
         "terminated": world.terminated,
     }
@@ -89,12 +132,12 @@ class Snapshot:
 
     now: dict[str, Any]
     frame: Frame | None
-    action: list[float] | None = None
+    action: Any = None
     model_ms: float = 0.0
     answer: Any = None
 
 
-def run_command(world: World, command: Command, *, picture: bool = True) -> Snapshot:
+def run_command(world: ServedWorld, command: Command, *, picture: bool = True) -> Snapshot:
     """Run a command and take a snapshot. picture: whether a step returns a picture."""
     started_at = time.perf_counter()
     answer = perform(world, command, picture=picture)
@@ -145,6 +188,8 @@ class Meta:
     size: str
     task: str | None
     now: dict[str, Any]
+    controls: dict[str, Any] | None = None
+    """Of a recorded world: how it is acted in (`kinema.envs.controls.action_controls`)."""
 
 
 @dataclass(eq=False)
@@ -153,7 +198,7 @@ class WorldSession:
 
     folder: Path
     meta: Meta
-    world: World | None = None
+    world: ServedWorld | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     snapshot: Snapshot | None = None
@@ -176,7 +221,7 @@ class WorldSession:
         """The session of a folder; None, with a warning, if it contains no complete world."""
         try:
             data = json.loads((folder / META).read_text(encoding="utf-8"))
-            meta = Meta(**{f.name: data[f.name] for f in fields(Meta)})
+            meta = Meta(**{f.name: data[f.name] for f in fields(Meta) if f.name in data or f.default is MISSING})
             if meta.id != folder.name or not any(folder.glob("*.world")):
                 raise ValueError("it is not whole")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -186,7 +231,12 @@ class WorldSession:
         session.num_unsaved = sum(path.stat().st_size > 0 for path in folder.glob("*.steps"))
         return session
 
-    def read(self, model: Model) -> tuple[World, list[Command]]:
+    def check_state(self) -> None:
+        """ApiError for a recorded world, which has no state."""
+        if self.meta.controls is not None:
+            raise ApiError(400, NO_STATE, code="no_state")
+
+    def read(self, model: Model | DiTModel) -> tuple[ServedWorld, list[Command]]:
         """The world of the last save, and the commands since, for `replay`."""
         bases = self._numbered("world")
         if not bases:
@@ -203,9 +253,11 @@ class WorldSession:
                     log.warning("world %s: a line of %s was cut off and is left out", self.meta.id, path.name)
         self._number = self._last() + bool(commands)
         self.num_unsaved = len(commands)
+        if isinstance(model, DiTModel):
+            return RecordedWorld.open(base, model=model), commands
         return World.open(base, model=model), commands
 
-    def replay(self, world: World, commands: Sequence[Command]) -> World:
+    def replay(self, world: ServedWorld, commands: Sequence[Command]) -> ServedWorld:
         """Run logged commands again. Those that fail are skipped with a warning."""
         for command in commands:
             try:
@@ -239,14 +291,20 @@ class WorldSession:
         self._number = max(self._last(), self._number) + 1
         return self._number
 
-    def write(self, world: World, number: int) -> None:
+    def write(self, world: ServedWorld, number: int) -> None:
         """Save a world under a number, atomically, then delete older files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / f"{number:06}.world", lambda path: _save(world, path), force=True)
+        replace_file(self.folder / f"{number:06}.world", self._saver(world), force=True)
         self.write_meta()
         older = [path for kind in ("world", "steps") for other, path in self._numbered(kind) if other < number]
         for path in [*older, *self.folder.glob(".*.tmp*")]:
             path.unlink(missing_ok=True)
+
+    def _saver(self, world: ServedWorld) -> Callable[[Path], None]:
+        def fill(path: Path) -> None:
+            save_world(world, path, self.meta.model)
+
+        return fill
 
     def write_meta(self) -> None:
         write_text(self.folder / META, json.dumps(asdict(self.meta)), force=True)
@@ -257,7 +315,3 @@ class WorldSession:
         if log_file is not None:
             with suppress(OSError):
                 log_file.close()
-
-
-def _save(world: World, path: Path) -> None:
-    world.save(path, force=True)

@@ -22,6 +22,7 @@ LARGEST = 1e4
 EARLIEST_S, LATEST_S = -60.0, 1e7
 """A world that begins with several frames has those before 0 s."""
 LONGEST_TASK = LONGEST_MODEL = 200
+MOST_TASKS = 10**6
 OLD_FORMAT = (
     "the file is a world in the format of Kinema 0.2, which a server does not open; save it anew with this version:"
     " kinema play FILE --save NEW.world, or kinema.World.open(FILE).save(NEW)"
@@ -38,9 +39,7 @@ def rewrite_world(source: Path, target: Path) -> str:
     if is_torch_format(source):
         raise InputError(OLD_FORMAT)
     header = read_header(source)
-    if header.kind != "world":
-        raise InputError("the file holds a recorded world; a server opens worlds with slots only, kinema play opens both")
-    check_entries(header.entries)
+    check_entries(header.entries, header.kind)
     for name, (numbers, _) in header.shapes.items():
         if numbers not in FLOATS:
             raise refuse_world(f"{name} holds {numbers}; expected one of {', '.join(FLOATS)}")
@@ -48,23 +47,35 @@ def rewrite_world(source: Path, target: Path) -> str:
     return str(header.entries["model"])
 
 
-def check_entries(entries: dict[str, Any]) -> None:
-    """InputError unless types and ranges of the settings of a world are ones that some model can have."""
-    model, fps, size, task = (entries[name] for name in ("model", "fps", "size", "task"))
+def check_entries(entries: dict[str, Any], kind: str = "world") -> None:
+    """InputError unless types and ranges of the settings of a world are ones that some model can have. kind: "world" or "dream"."""
+    model = entries["model"]
     if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL:
         raise refuse_world("it names no model")
+    if not is_whole_in(entries["seed"], 0, 2**62):
+        raise refuse_world("its seed is no whole number from 0 to 2^62")
+    if not all(EARLIEST_S <= at < LATEST_S for at in entries["time_s"]):
+        raise refuse_world(f"its frames are not between {EARLIEST_S:g} and {LATEST_S:g} s")
+    if kind == "world":
+        _check_settings(entries)
+        return
+    task = entries["task"]
+    if not isinstance(task, list) or len(task) != 1 or not is_whole_in(task[0], 0, MOST_TASKS):
+        raise refuse_world("its task is not the number of one")
+    if not is_whole_in(entries["count"], 0, 2**62):
+        raise refuse_world("its count of frames is no whole number from 0 on")
+
+
+def _check_settings(entries: dict[str, Any]) -> None:
+    fps, size, task = (entries[name] for name in ("fps", "size", "task"))
     if type(fps) not in (int, float) or not 0 < fps <= 1000:
         raise refuse_world(f"it has {brief(fps)} frames a second")
     if not is_whole_in(entries["steps"], 1, MAX_STEPS):
         raise refuse_world(f"it takes {brief(entries['steps'])} steps a frame; expected 1 to {MAX_STEPS}")
-    if not is_whole_in(entries["seed"], 0, 2**62):
-        raise refuse_world("its seed is no whole number from 0 to 2^62")
     if not isinstance(size, list) or len(size) != 2 or not all(is_whole_in(side, 1, 1 << 14) for side in size):
         raise refuse_world("its size is not two whole numbers of pixels")
     if task is not None and not (isinstance(task, str) and len(task) <= LONGEST_TASK):
         raise refuse_world(f"its task is no text of up to {LONGEST_TASK} characters")
-    if not all(EARLIEST_S <= at < LATEST_S for at in entries["time_s"]):
-        raise refuse_world(f"its frames are not between {EARLIEST_S:g} and {LATEST_S:g} s")
 
 
 def refuse_world(what: str) -> InputError:

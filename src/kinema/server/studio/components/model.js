@@ -4,24 +4,12 @@ import { abilities, engineName, frameSentence, listing, modelNamed, modelsFor, p
 import { duration } from "../format.js";
 import { href } from "../router.js";
 import { Select } from "./basics.js";
+import { License, LicenseQuestion } from "./license.js";
 
 /** A choice of models; with one alone, its name. @param {{models: import("../capabilities.js").Model[], value: string, onChange: (id: string) => void}} props */
 export function ModelSelect({ models, value, onChange, testid, label = "Model" }) {
   if (models.length < 2) return null;
   return html`<${Select} label=${label} value=${value} options=${models.map((model) => model.id)} onChange=${onChange} testid=${testid} />`;
-}
-
-/** The license of a model, and what it asks for. @param {{license: Object}} props */
-export function License({ license, testid = "license" }) {
-  if (!license || !Object.values(license).some(Boolean)) return null;
-  const name = license.name || "License";
-  const link = /^https?:/.test(license.link) ? html`<a href=${license.link} rel="noopener noreferrer" target="_blank">${name}</a>` : name;
-  return html`<div class="license" data-testid=${testid}>
-    ${(license.name || license.link) && html`<p>License: ${link}</p>`}
-    ${license.attribution && html`<p>${license.attribution}</p>`}
-    ${license.territory && html`<p>Territory: ${license.territory}</p>`}
-    ${license.revenue && html`<p>Revenue: ${license.revenue}</p>`}
-  </div>`;
 }
 
 /** A line on the chosen model, and its license. @param {{model: import("../capabilities.js").Model}} props */
@@ -35,6 +23,7 @@ export function ModelLine({ model }) {
   return html`<div class="model-line" data-testid="model-line">
     <p class="hint">${facts.length > 0 && `${facts.join("; ")}. `}<a href=${href("models", model.id)}>What ${model.id} can do</a></p>
     <${License} license=${about.license} />
+    <${LicenseQuestion} model=${model} />
   </div>`;
 }
 
@@ -57,5 +46,6 @@ export function Maker({ makers: { models, model }, clip, does, onChange, testid 
     <${ModelSelect} models=${models} value=${model.id} onChange=${onChange} testid=${testid} label="Made by" />
     ${cannot && html`<p class="hint" data-testid="maker-note">${clip.model}, which filmed this clip, cannot ${does}; ${listing(models.map((one) => one.id))} can.</p>`}
     ${models.length < 2 && !cannot && html`<p class="hint">Made by ${model.id}.</p>`}
+    <${LicenseQuestion} model=${model} />
   </div>`;
 }

@@ -14,7 +14,7 @@ const GROUPS = [
   ["A clip", [[["Space"], "Play and pause"], [["←", "→"], "A frame back or on"], [["Home", "End"], "To its first or last frame"]]],
   ["Gallery", [[["←", "→"], "Leaf through the clip in focus"], [["Enter"], "Open it"], [["Shift"], "With a press: choose all in between"]]],
   ["Edit", [[["←", "→"], "Next tool, or move what is in focus"], [["↑", "↓"], "Move a thing in the picture"], [["Page up", "Page down"], "Move a cut by half a second"], [["Alt", "←", "→"], "Move a part of a joined film"]]],
-  ["World", [[["←", "→", "↑", "↓"], "Act"], [["W", "A", "S", "D"], "Act, too"], [["Space"], "Play and pause"]]],
+  ["World", [[["←", "→", "↑", "↓"], "Act"], [["W", "A", "S", "D"], "Act, too"], [["0 … 9", "A … Z"], "Act in a recorded world"], [["Space"], "Play and pause"]]],
 ];
 
 /** Whether somebody is writing, so that letters are letters. */

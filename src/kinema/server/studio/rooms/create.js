@@ -8,6 +8,8 @@ import { attempt, draft, ended, filmers, modelOf, queue, recent, refreshQueue, r
 import { go, href } from "../router.js";
 import { plural, slate, title } from "../format.js";
 import { Button, Empty, Skeleton } from "../components/basics.js";
+import { licenseRefusal } from "../components/license.js";
+import { lorasOf } from "../components/loras.js";
 import { ModelLine, ModelSelect } from "../components/model.js";
 import { PromptField, Vocabulary, insertWord } from "../components/prompt.js";
 import { Timeline, pictureFields } from "../components/timeline.js";
@@ -28,7 +30,7 @@ export function requestOf(form, model) {
   return compact({
     prompt: form.prompt.trim(), negative_prompt: about?.negative_prompt ? form.negative.trim() : null, model: model?.id, seconds: String(form.seconds),
     size: form.size, fps: form.fps, seed: form.keptSeed, steps: about?.steps ? form.steps : null, guidance: about?.guidance != null ? form.guidance : null,
-    priority: form.priority || null, label: form.label || null, strict: (words && form.strict) || null,
+    loras: model && lorasOf(form.loras, model), priority: form.priority || null, label: form.label || null, strict: (words && form.strict) || null,
     characters: words && form.characters.length ? form.characters.map((id) => ({ id })) : null,
     guides: camera && { camera }, ...pictureFields(model ? usable(form.pictures, model, form.seconds) : [], form.seconds),
   });
@@ -40,7 +42,7 @@ export function Create() {
   const set = (changes) => (draft.value = { ...draft.value, ...changes });
   const field = useRef(null);
   const pictures = model ? usable(form.pictures, model, form.seconds) : [];
-  const lacking = missing(model, pictures, form.seconds);
+  const lacking = licenseRefusal(model) ?? missing(model, pictures, form.seconds);
   const body = requestOf(form, model);
   const { estimate, error } = useEstimate(body, Boolean(model && form.prompt.trim() && !lacking));
   const [sending, setSending] = useState(false);

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "../ui.js";
 import { files, videos } from "../api.js";
 import { ended, recent, submit } from "../store.js";
-import { abilities, canStepInto, listing, modelsFor, stateModels } from "../capabilities.js";
+import { abilities, canStepInto, listing, modelsFor, restylers, stateModels } from "../capabilities.js";
 import { go, href, place, route } from "../router.js";
 import { slate, title } from "../format.js";
 import { Button, Empty, FileButton, Note, Skeleton, useLoaded } from "../components/basics.js";
@@ -14,17 +14,19 @@ import { Results } from "../components/results.js";
 import { Extend, Blend, Loop } from "./edit/longer.js";
 import { Recut } from "./edit/recut.js";
 import { MaskOverlay, Repaint, useMask } from "./edit/repaint.js";
+import { Restyle } from "./edit/restyle.js";
 import { Background, Motion, SceneOverlay, useScene } from "./edit/scene.js";
 
-/** Name, title, what shows it, and the workflow that a model must have for it; "state": keep the state of scenes. */
+/** Name, title, what shows it, and the workflow that a model must have for it; "state": keep the state of scenes; "controls": be steered by one. */
 const TOOLS = [
   ["extend", "Extend", Extend, "extend"], ["recut", "Trim", Recut, null], ["blend", "Blend", Blend, "blend"], ["loop", "Loop", Loop, "blend"],
-  ["repaint", "Repaint", Repaint, "edit"], ["background", "Background", Background, "state"], ["motion", "Motion", Motion, "state"],
+  ["repaint", "Repaint", Repaint, "edit"], ["restyle", "Restyle", Restyle, "controls"], ["background", "Background", Background, "state"], ["motion", "Motion", Motion, "state"],
 ];
 
 /** Whether some installed model can do what a tool needs with a clip. */
 function isOffered(needs, clip) {
   if (needs === "state") return canStepInto(clip);
+  if (needs === "controls") return clip.kinema.has_state && restylers().length > 0;
   return needs === null || modelsFor(needs).length > 0;
 }
 
@@ -34,12 +36,13 @@ export function Edit({ id }) {
 }
 
 /** "extend, blend: no installed model can. background: kinema-tiny can, of clips that it filmed." */
-function whyNot(tools) {
-  const names = (state) => tools.filter(([, , , needs]) => (needs === "state") === state).map(([, text]) => text.toLowerCase());
-  const [state, other] = [names(true), names(false)];
+function whyNot(tools, clip) {
+  const names = (is) => tools.filter(([, , , needs]) => is(needs)).map(([, text]) => text.toLowerCase());
+  const [state, painted, other] = [(needs) => needs === "state", (needs) => needs === "controls", (needs) => needs !== "state" && needs !== "controls"].map(names);
   const keepers = stateModels().map((model) => model.id);
   return [
     other.length && `${listing(other)}, as no installed model can.`,
+    painted.length && `${listing(painted)}, as ${clip.kinema.has_state ? "no installed model can be steered by a state" : "the clip has no state"}.`,
     state.length && `${listing(state)}, as ${keepers.length ? `only ${listing(keepers)} can, of what they filmed` : "no installed model keeps the state of scenes"}.`,
   ].filter(Boolean).join(" Nor ");
 }
@@ -134,7 +137,7 @@ function Bench({ clip, first }) {
           <${Tool} clip=${clip} send=${send} mask=${mask} scene=${scene} handle=${handle} frame=${frame}
             painters=${painters} onPainter=${setPainter} />
         </div>
-        ${others.length > 0 && html`<p class="hint not-offered" data-testid="not-offered">Not for this clip: ${whyNot(others)}${" "}
+        ${others.length > 0 && html`<p class="hint not-offered" data-testid="not-offered">Not for this clip: ${whyNot(others, clip)}${" "}
           <a href=${href("models")}>What the models can do</a></p>`}
       </section>
     </div>

@@ -4,11 +4,11 @@ import { models as calls } from "../api.js";
 import { USUAL, abilities, can, described, hasVocabulary, listing, modelsFor, workflowNames, written } from "../capabilities.js";
 import { draft, loadModels, models } from "../store.js";
 import { go } from "../router.js";
-import { count } from "../format.js";
+import { count, trim } from "../format.js";
 import { colorOf } from "../room.js";
 import { Button, Empty, Skeleton } from "../components/basics.js";
 import { Markdown } from "../components/markdown.js";
-import { License } from "../components/model.js";
+import { License, LicenseQuestion } from "../components/license.js";
 import { form } from "./world.js";
 
 const WORKFLOWS = ["generate", "image", "first_last", "keyframes", "extend", "infill", "blend", "edit"];
@@ -73,9 +73,9 @@ function Card({ model, isOpen }) {
     if (isOpen) requestAnimationFrame(() => (heading.current?.scrollIntoView({ block: "start" }), heading.current?.focus({ preventScroll: true })));
   }, [isOpen]);
   const rows = [
-    ...(about.world ? [["Pictures", about.sizes.map(written).join(", ")], ["Frames", `${about.fps[0]} to ${about.fps[1]} a second`]] : described(model)),
+    ...(about.world ? [["Pictures", about.sizes.map(written).join(", ")], ["Frames", `${trim(about.fps[0])} a second`], ["Keys", Object.keys(about.recorded.controls.keys).map((key) => key.replace("Arrow", "")).join(" ")]] : described(model)),
     ["Parameters", about.parameters && count(about.parameters)],
-    ["Recorded from", typeof about.world === "string" ? about.world : null],
+    ["Recorded from", about.recorded?.env],
     ["Was not shown", about.lacks?.length ? about.lacks.join(", ") : null],
   ];
   const words = hasVocabulary(model) && !about.world;
@@ -86,6 +86,7 @@ function Card({ model, isOpen }) {
       <${Use} model=${model} />
       <dl class="facts">${rows.filter(([, value]) => value).map(([name, value]) => html`<dt key=${name}>${name}</dt><dd>${value}</dd>`)}</dl>
       <${License} license=${abilities(model).license} />
+      <${LicenseQuestion} model=${model} />
       <${Lacks} model=${model} />
       ${words && html`<div class="chips" role="img" aria-label=${`Colors that it knows: ${without(about.vocabulary.colors, about.lacks).join(", ")}`}>
         ${without(about.vocabulary.colors, about.lacks).map((color) => html`<i class="swatch" key=${color} title=${color}

@@ -1,8 +1,9 @@
-/** Settings: who is signed in and where, what was used, keys, webhooks, the look. */
+/** Settings: who is signed in and where, what was used, keys, reports, webhooks, the look. */
 import { html } from "../ui.js";
 import { session, signOut, theme } from "../store.js";
 import { Button, Choice } from "../components/basics.js";
 import { Keys } from "./settings/keys.js";
+import { Reports } from "./settings/reports.js";
 import { Sessions } from "./settings/sessions.js";
 import { Usage } from "./settings/usage.js";
 import { Webhooks } from "./settings/webhooks.js";
@@ -27,6 +28,7 @@ export function Settings() {
       </section>
       <${Usage} />
       ${admin && html`<${Keys} own=${key.id} />`}
+      ${admin && html`<${Reports} />`}
       <${Webhooks} />
       <${Sessions} admin=${admin} />
     </div>`;

@@ -66,7 +66,8 @@ function Begin({ clipId }) {
   const name = source !== "clip" ? undefined : own ? own.filename : clip ? title(clip) : undefined;
   const start = async () => {
     if (!from) return;
-    const body = { start: recorded ? undefined : from, seed: keptSeed ?? randomSeed(), fps: fps ?? 16, task: task.trim(), model: about?.id, name };
+    const own = recorded ? {} : { start: from, fps: fps ?? 16, task: task.trim(), name };
+    const body = { ...own, seed: keptSeed ?? randomSeed(), model: about?.id };
     setBusy(true);
     const world = await attempt(() => worlds.create(compact(body)));
     setBusy(false);
@@ -105,8 +106,9 @@ function Begin({ clipId }) {
         </div>`}
         ${!about && html`<p class="quiet" data-testid="no-world-model">No installed model keeps the state of a scene, so there is nothing to step into.
           <a href="#/models">What the models can do</a></p>`}
-        ${recorded && html`<p class="quiet">${about.id} was recorded from another environment.
-          It can be stepped and watched, not told in words.</p>`}
+        ${recorded && html`<p class="quiet" data-testid="about-recorded">${about.id} learned ${about.kinema.recorded.env || "an environment"} from recordings, and
+          begins with recorded frames. Its keys act: ${Object.keys(about.kinema.recorded.controls.keys).map((key) => key.replace("Arrow", "")).join(" ")}.
+          It cannot be told in words.</p>`}
         ${!recorded && html`<${Choice} label="Start from" value=${source} options=${SOURCES} onChange=${setSource}
           testid="start-from" />`}
         ${!recorded && source === "words" && html`<${FromWords} prompt=${prompt} model=${about}
@@ -115,13 +117,13 @@ function Begin({ clipId }) {
         ${!recorded && source === "picture" && html`<${FromPicture} picture=${picture} onPicture=${setPicture} />`}
         <div class="inline-form">
           <${SeedField} value=${keptSeed} onChange=${(value) => set({ keptSeed: value })} testid="world-seed" />
-          <${NumberField} label="Frames a second" value=${fps} min=${about?.kinema.fps?.[0] ?? 1}
+          ${!recorded && html`<${NumberField} label="Frames a second" value=${fps} min=${about?.kinema.fps?.[0] ?? 1}
             max=${about?.kinema.fps?.[1] ?? 60} onChange=${(value) => set({ fps: value })} testid="world-fps" />
           <${Field} label="Task (optional)" id="world-task">
             <input id="world-task" type="text" list="tasks" value=${task} placeholder="reach the flag"
               onInput=${(event) => set({ task: event.currentTarget.value })} data-testid="world-task" />
             <datalist id="tasks">${TASKS.map((text) => html`<option value=${text} />`)}</datalist>
-          <//>
+          <//>`}
         </div>
         <div><${Button} kind="film" disabled=${!from || !about} busy=${busy} onClick=${start} testid="start-world">Step into it<//></div>
       </section>

@@ -7,6 +7,7 @@ import { ended, recent, sceneFacts } from "../../store.js";
 import { aspect, colorOf } from "../../room.js";
 import { Check, Choice, NumberField, Select } from "../../components/basics.js";
 import { CameraField } from "../../components/camera.js";
+import { LoraField } from "../../components/loras.js";
 import { SeedField } from "../../components/seed.js";
 
 const MOST_SIDE = 8192;
@@ -43,6 +44,7 @@ export function Takes({ form, set, model }) {
           onChange=${(seconds) => seconds && lengthen(seconds)} testid="seconds-number" />
         ${takesAnySize(model) && html`<${NumberField} label="Frames a second" value=${form.fps} min=${model.kinema.fps[0]} max=${model.kinema.fps[1]}
           hint=${`Filmed at ${trim(about.fps)}`} onChange=${(fps) => fps && set({ fps })} testid="fps-number" />`}
+        <${LoraField} model=${model} chosen=${form.loras} onChange=${(loras) => set({ loras })} />
         ${words && html`<${Cast} chosen=${form.characters} onChange=${(characters) => set({ characters })} />`}
         <div class="checks">
           <${Check} label="A visible mark on the film" checked=${form.label} onChange=${(label) => set({ label })} testid="label" />

@@ -3,6 +3,7 @@ import { html, useState } from "../../ui.js";
 import { videos } from "../../api.js";
 import { title, trim } from "../../format.js";
 import { Button, Choice, NumberField } from "../../components/basics.js";
+import { licenseRefusal } from "../../components/license.js";
 import { Maker, makersOf } from "../../components/model.js";
 import { ClipDialog } from "../../components/pictures.js";
 import { Thumb, droppedFrame } from "../../components/thumb.js";
@@ -46,7 +47,7 @@ export function Extend({ clip, send }) {
     <${Words} value=${prompt} onChange=${setPrompt} placeholder="a red ball stops" testid="extend-prompt" />
     <${Maker} makers=${makers} clip=${clip} does="make it longer" onChange=${setChosen} testid="extend-model" />
     <${Send} onSend=${() => send(() => videos.extend({ video: { id: clip.id }, seconds: String(seconds), prompt: prompt.trim(), before, model: makers.model.id }))}
-      testid="extend">Extend to ${trim(Number(clip.seconds) + seconds)} s<//>`;
+      disabled=${Boolean(licenseRefusal(makers.model))} testid="extend">Extend to ${trim(Number(clip.seconds) + seconds)} s<//>`;
 }
 
 export function Loop({ clip, send }) {
@@ -59,7 +60,7 @@ export function Loop({ clip, send }) {
     <${Words} value=${prompt} onChange=${setPrompt} placeholder="the ball comes back" testid="loop-prompt" />
     <${Maker} makers=${makers} clip=${clip} does="film passages" onChange=${setChosen} testid="loop-model" />
     <${Send} onSend=${() => send(() => videos.loop({ video: { id: clip.id }, seconds: String(seconds), prompt: prompt.trim(), model: makers.model.id }))}
-      testid="loop">Make a loop<//>`;
+      disabled=${Boolean(licenseRefusal(makers.model))} testid="loop">Make a loop<//>`;
 }
 
 export function Blend({ clip, send }) {
@@ -91,7 +92,7 @@ export function Blend({ clip, send }) {
     <${Length} label="Length of the passage" value=${seconds} onChange=${setSeconds} testid="blend-seconds" />
     <${Words} value=${prompt} onChange=${setPrompt} placeholder="the ball rolls on" testid="blend-prompt" />
     <${Maker} makers=${makers} clip=${clip} does="film passages" onChange=${setChosen} testid="blend-model" />
-    <${Send} disabled=${!other}
+    <${Send} disabled=${!other || Boolean(licenseRefusal(makers.model))}
       onSend=${() => send(() => videos.blend({ a: { id: a.id }, b: { id: b.id }, prompt: prompt.trim(), seconds: String(seconds), model: makers.model.id }))}
       testid="blend">Blend<//>
     ${choosing && html`<${ClipDialog} title="Blend with which clip?" onClose=${() => setChoosing(false)}

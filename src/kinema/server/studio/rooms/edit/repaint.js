@@ -6,6 +6,7 @@ import { toast } from "../../store.js";
 import { pointerShare } from "../../room.js";
 import { trim } from "../../format.js";
 import { Button, Check, Choice } from "../../components/basics.js";
+import { licenseRefusal } from "../../components/license.js";
 import { Maker } from "../../components/model.js";
 import { toPng } from "../../components/player.js";
 import { Send } from "./longer.js";
@@ -128,7 +129,7 @@ export function Repaint({ clip, send, mask, painters, onPainter }) {
         style=${{ "--share": `${strength * 100}%` }} onInput=${(event) => setStrength(Number(event.currentTarget.value))}
         aria-valuetext=${`${strength}: 0 keeps all, 1 nothing`} data-testid="strength" />
       <p class="hint">0 keeps all of the clip, 1 nothing.</p></div>`}
-    <${Send} onSend=${run} disabled=${!prompt.trim()} testid="repaint">Repaint<//>`;
+    <${Send} onSend=${run} disabled=${!prompt.trim() || Boolean(licenseRefusal(painters.model))} testid="repaint">Repaint<//>`;
 }
 
 function MaskTools({ mask, painted }) {

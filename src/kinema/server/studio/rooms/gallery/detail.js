@@ -1,7 +1,7 @@
 /** One clip, large, with all that can be done with it. */
 import { html, useState } from "../../ui.js";
 import { files, verify, videos } from "../../api.js";
-import { abilities, canStepInto, listing, modelNamed, modelsFor, whoCan } from "../../capabilities.js";
+import { abilities, canStepInto, listing, modelNamed, modelsFor, restylers, whoCan } from "../../capabilities.js";
 import { attempt, draft, refreshQueue, submit, toast } from "../../store.js";
 import { go, href } from "../../router.js";
 import { bytes, count, date, duration, kindName, slate, title, trim } from "../../format.js";
@@ -9,8 +9,10 @@ import { Button, Note, Skeleton, useLoaded } from "../../components/basics.js";
 import { Dialog } from "../../components/dialog.js";
 import { Icon } from "../../components/icons.js";
 import { Failure } from "../../components/failure.js";
-import { License, Maker, makersOf } from "../../components/model.js";
+import { License, licenseRefusal } from "../../components/license.js";
+import { Maker, makersOf } from "../../components/model.js";
 import { Downloads } from "../../components/download.js";
+import { ReportDialog } from "../../components/report.js";
 import { Player } from "../../components/player.js";
 import { Verdict } from "../../components/verdict.js";
 import { Favorite, Labels } from "./labels.js";
@@ -20,7 +22,8 @@ export function reuse(clip) {
   const { fps, seed, steps, guidance, negative_prompt: negative } = clip.kinema;
   const { prompt, model, size } = clip;
   const before = draft.value;
-  draft.value = { ...before, prompt, negative: negative ?? "", model, size, fps, keptSeed: seed, steps, guidance, seconds: Number(clip.seconds), pictures: [], camera: null };
+  const loras = Object.fromEntries(clip.kinema.loras.map((one) => [one.name, one.scale]));
+  draft.value = { ...before, prompt, negative: negative ?? "", model, size, fps, keptSeed: seed, steps, guidance, seconds: Number(clip.seconds), pictures: [], camera: null, loras };
   go("create");
   toast("Its settings are in the form, with its seed.", { action: { label: "Undo", run: () => (draft.value = before) } });
 }
@@ -48,6 +51,7 @@ function Body({ clip, onRemove, onChange }) {
   const [name, setName] = useState("");
   const [told, setTold] = useState(null);
   const [remixer, setRemixer] = useState(null);
+  const [reporting, setReporting] = useState(false);
   const remixers = makersOf("edit", clip, remixer);
   const filmedBy = modelNamed(clip.model);
   const done = clip.status === "completed";
@@ -90,8 +94,10 @@ function Body({ clip, onRemove, onChange }) {
             <${Button} icon="create" onClick=${() => reuse(clip)} testid="reuse">Reuse settings<//>
             <${Button} icon="verify" onClick=${check} busy=${busy} testid="verify">Verify<//>
             <${Favorite} clip=${clip} onChange=${onChange} kind="">Favorite<//>
+            <${Button} onClick=${() => setReporting(true)} testid="report">Report<//>
             <${Button} icon="trash" kind="danger" onClick=${() => onRemove(clip)} testid="delete">Delete<//>
           </div>
+          ${reporting && html`<${ReportDialog} clip=${clip} onClose=${() => setReporting(false)} />`}
           <${Downloads} clip=${clip} />
           <${Changes} clip=${clip} />`
         : html`<div class="actions"><${Button} icon="retry" onClick=${retry} testid="retry">Retry<//>${about.kind === "generate"
@@ -109,7 +115,7 @@ function Body({ clip, onRemove, onChange }) {
           <textarea rows="2" aria-label="Remix prompt" value=${remix}
             onInput=${(event) => setRemix(event.currentTarget.value)} data-testid="remix-prompt"></textarea>
           <${Maker} makers=${remixers} clip=${clip} does="film it anew" onChange=${setRemixer} testid="remix-model" />
-          <button class="button" type="submit" disabled=${!remix.trim()} data-testid="remix">Remix</button>
+          <button class="button" type="submit" disabled=${!remix.trim() || Boolean(licenseRefusal(remixers.model))} data-testid="remix">Remix</button>
         </form></details>`}
       ${done && about.has_state && html`<details data-testid="character-details"><summary>Make a character of it</summary>
         <form class="inline-form" onSubmit=${makeCharacter} style=${{ marginTop: "10px" }}>
@@ -123,6 +129,7 @@ function Body({ clip, onRemove, onChange }) {
 }
 
 const CHANGES = [["extend", "Extend", "extend"], ["blend", "Blend", "blend"], ["loop", "Loop", "blend"], ["repaint", "Repaint", "edit"]];
+const RESTYLE = ["restyle", "Restyle"];
 
 /** What can be made of a clip; where its own model cannot, which models can. */
 function Changes({ clip }) {
@@ -133,7 +140,7 @@ function Changes({ clip }) {
   const doers = new Map();
   for (const [, name, workflow] of byOthers) doers.set(whoCan(workflow), [...(doers.get(whoCan(workflow)) ?? []), name.toLowerCase()]);
   return html`<section class="changes" aria-label="What can be made of it" data-testid="changes">
-    <div class="row">${able.map(([tool, name]) => html`<a class="button small" key=${tool} href=${href("edit", clip.id, tool)}
+    <div class="row">${[...able, ...(clip.kinema.has_state && restylers().length ? [RESTYLE] : [])].map(([tool, name]) => html`<a class="button small" key=${tool} href=${href("edit", clip.id, tool)}
       data-testid=${`change-${tool}`}>${name}</a>`)}</div>
     ${byOthers.length > 0 && html`<p class="hint" data-testid="other-makers">${clip.model} itself cannot${" "}
       ${[...doers].map(([who, names]) => `${listing(names)} (${who})`).join(", nor ")}.</p>`}
@@ -150,6 +157,7 @@ function Facts({ clip }) {
     ["Take", slate(clip)],
     ["Prompt", about.title && clip.prompt],
     ["Not to show", about.negative_prompt],
+    ["LoRA", about.loras.map((one) => `${one.name} ${trim(one.scale)}`).join(", ")],
     ["Frames", about.frames && `${about.frames}${about.has_sound ? ", with sound" : ""}`],
     ["Model", clip.model],
     ["Filmed as", [...about.notes, ...(about.settings?.notes ?? []).filter((note) => !about.notes.includes(note))].join("; ")],

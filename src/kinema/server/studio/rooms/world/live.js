@@ -36,7 +36,7 @@ export class Live {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (this.fps) this.send({ type: "fps", fps: this.fps });
-      if (this.action) this.send({ type: "action", action: this.action });
+      if (this.action !== null) this.send({ type: "action", action: this.action });
       this.to.onState("open");
     };
     socket.onmessage = ({ data }) => {
@@ -82,7 +82,7 @@ export class Live {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
-  /** What is done from now on: [right, up], or null. The time until a frame shows it is the round trip. */
+  /** What is done from now on: an action of the world's space, or null. The time until a frame shows it is the round trip. */
   act(action) {
     if (same(action, this.action)) return;
     this.action = action;
@@ -113,9 +113,10 @@ export class Live {
   }
 }
 
+/** Whether two actions are the same; numbers in lists may be rounded. */
 function same(a, b) {
-  if (!a || !b) return (a ?? null) === (b ?? null);
-  return Math.abs(a[0] - b[0]) < 0.01 && Math.abs(a[1] - b[1]) < 0.01;
+  if (!Array.isArray(a) || !Array.isArray(b)) return JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  return a.length === b.length && a.every((one, i) => (typeof one === "number" ? Math.abs(one - b[i]) < 0.01 : same(one, b[i])));
 }
 
 const KEYS = {
@@ -173,4 +174,49 @@ export class Controls {
   close() {
     cancelAnimationFrame(this.turn);
   }
+}
+
+/** The name of a key as worlds name theirs: "0", "A", "ArrowLeft"; digits also where a layout has them behind Shift. */
+function keyName(event, keys) {
+  const written = event.key.length === 1 ? event.key.toUpperCase() : event.key;
+  return written in keys ? written : event.code.replace(/^(Digit|Numpad|Key)/, "");
+}
+
+/** The keys of a recorded world, each with one action of its space; of several that are held the last one acts. */
+export class KeyControls {
+  /** @param {Object<string, any>} keys */
+  constructor(keys, onAction) {
+    this.keys = keys;
+    this.onAction = onAction;
+    this.held = new Map();
+  }
+
+  /** @returns {boolean} whether the key means something here */
+  key(event, down) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    const name = keyName(event, this.keys);
+    if (!(name in this.keys)) return false;
+    this.hold(event.code, down ? name : null);
+    return true;
+  }
+
+  /** @param {string} source what is held: a key or a button @param {string|null} name of the key that it stands for */
+  hold(source, name) {
+    if (name === (this.held.get(source) ?? null)) return;
+    if (name !== null) this.held.set(source, name);
+    else this.held.delete(source);
+    this.tell();
+  }
+
+  release() {
+    this.held.clear();
+    this.tell();
+  }
+
+  tell() {
+    const last = [...this.held.values()].at(-1);
+    this.onAction(last === undefined ? null : this.keys[last], last);
+  }
+
+  close() {}
 }

@@ -39,9 +39,11 @@ export function Picture({ canvas, live, world, slot, setSlot, onMove }) {
   const [drag, setDrag] = useState(null);
   const ratio = aspect(world.size);
   const { state } = live.now;
+  const things = state?.things ?? [];
   const spot = (event) => toRoom(...pointerShare(event, box.current), state.camera, ratio);
   const down = (event) => {
-    const found = thingAt(state.things, ...spot(event));
+    if (!state) return;
+    const found = thingAt(things, ...spot(event));
     setSlot(found?.slot ?? null);
     if (!found) return;
     event.currentTarget.setPointerCapture(event.pointerId);
@@ -58,20 +60,20 @@ export function Picture({ canvas, live, world, slot, setSlot, onMove }) {
   };
   useKeys(live);
   useEffect(() => box.current.focus({ preventScroll: true }), []);
-  const marked = state.things.find((thing) => thing.slot === slot);
+  const marked = things.find((thing) => thing.slot === slot);
   const at = (x, y) => {
     const [u, v] = toPicture(x, y, state.camera, ratio);
     return { left: `${u * 100}%`, top: `${v * 100}%` };
   };
   return html`<div class="player bare"><div ref=${box} class="screen live"
     style=${{ aspectRatio: String(ratio) }} tabindex="0" role="application" data-testid="live"
-      aria-label="The world. Arrow keys or WASD act, space plays and pauses. Press a thing to look at it, or drag it."
+      aria-label=${state ? "The world. Arrow keys or WASD act, space plays and pauses. Press a thing to look at it, or drag it." : "The world. Its keys act, space plays and pauses."}
       onPointerDown=${(event) => (box.current.focus(), down(event))} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${() => setDrag(null)}>
     <canvas ref=${canvas} width="256" height=${Math.round(256 / ratio)}></canvas>
     ${live.wire.state !== "open" && html`<p class="screen-note">${live.wire.state === "connecting" ? "Connecting …" : "Not connected"}</p>`}
     ${marked && !drag?.to && html`<span class="thing-label" style=${at(marked.x, marked.y + marked.size + 0.9)}>${marked.name}</span>`}
     ${drag?.to && html`<span class="thing-label"
-      style=${at(...drag.to)}>${state.things.find((thing) => thing.slot === drag.slot)?.name} to ${trim(drag.to[0], 1)}, ${trim(drag.to[1], 1)}
+      style=${at(...drag.to)}>${things.find((thing) => thing.slot === drag.slot)?.name} to ${trim(drag.to[0], 1)}, ${trim(drag.to[1], 1)}
       </span>`}
   </div></div>`;
 }
@@ -85,5 +87,22 @@ export function Pad({ controls, action }) {
     const keys = (down) => (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), hold(down));
     return html`<${Button} key=${name} icon=${name} label=${`Act ${name}`} kind=${on(way) ? "held" : ""} testid=${`act-${name}`}
       onPointerDown=${() => hold(true)} onPointerUp=${() => hold(false)} onPointerLeave=${() => hold(false)} onKeyDown=${keys(true)} onKeyUp=${keys(false)} onBlur=${() => hold(false)} />`;
+  })}</div>`;
+}
+
+const ARROWS = { ArrowUp: "up", ArrowLeft: "left", ArrowDown: "down", ArrowRight: "right" };
+
+/** The keys of a recorded world as buttons. The action of no key is the one of the key that is marked. */
+export function Keys({ controls, world, pressed }) {
+  const { keys, idle } = world.controls;
+  const isIdle = (name) => JSON.stringify(keys[name]) === JSON.stringify(idle);
+  return html`<div class="keypad" role="group" aria-label="Act" data-testid="world-keys">${Object.keys(keys).map((name) => {
+    const hold = (down) => controls.current?.hold(`button-${name}`, down ? name : null);
+    const press = (down) => (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), hold(down));
+    const arrow = ARROWS[name];
+    return html`<${Button} key=${name} icon=${arrow} label=${arrow && `Act ${arrow}`} kind=${`${pressed === name ? "held" : ""} ${isIdle(name) ? "idle" : ""}`}
+      testid=${`act-${name}`} ...${isIdle(name) ? { title: "Done while no key is held" } : {}}
+      onPointerDown=${() => hold(true)} onPointerUp=${() => hold(false)} onPointerLeave=${() => hold(false)} onKeyDown=${press(true)} onKeyUp=${press(false)} onBlur=${() => hold(false)}>
+      ${arrow ? null : name}<//>`;
   })}</div>`;
 }

@@ -3,13 +3,14 @@ import { html, useEffect, useRef, useState } from "../../ui.js";
 import { worlds } from "../../api.js";
 import { attempt, spoken, toast } from "../../store.js";
 import { go, place } from "../../router.js";
+import { modelNamed } from "../../capabilities.js";
 import { colorOf } from "../../room.js";
 import { timecode, trim } from "../../format.js";
 import { Button, NumberField, useLoaded } from "../../components/basics.js";
 import { Dialog } from "../../components/dialog.js";
 import { Confirm } from "../../components/confirm.js";
 import { Synced } from "../gallery/compare.js";
-import { Pad, Picture } from "./picture.js";
+import { Keys, Pad, Picture } from "./picture.js";
 import { Record } from "./record.js";
 import { Talk, WhatIf } from "./talk.js";
 import { ConfirmDelete, Tree } from "./tree.js";
@@ -56,7 +57,8 @@ export function Play({ first }) {
     live.close();
     if (await remove(world)) go("world");
   };
-  const thing = now.state.things.find((one) => one.slot === slot);
+  const things = now.state?.things ?? [];
+  const thing = things.find((one) => one.slot === slot);
   return html`<header class="room-head">
       <div><h1>${world.name || world.id}</h1><p
         class="mono">${[world.model, world.size.replace("x", "×"), `seed ${world.seed}`, world.task].filter(Boolean).join(" · ")}
@@ -79,19 +81,21 @@ export function Play({ first }) {
           <${Record} world=${world} now=${now} />
           <div style=${{ width: "104px" }}><${NumberField} label="Frames a second" hideLabel suffix="fps" value=${live.rate}
             min=${1} max=${60} onChange=${(fps) => fps && live.setFps(fps)} testid="live-fps" /></div>
-          <${Pad} controls=${live.controls} action=${live.action} />
+          ${world.state && html`<${Pad} controls=${live.controls} action=${live.action} />`}
         </div>
+        ${!world.state && html`<${Keys} controls=${live.controls} world=${world} pressed=${live.pressed} />`}
         <${Meters} live=${live} />
         <${Wire} live=${live} />
         <${Rewind} world=${world} now=${now} live=${live} onDone=${take} onBranched=${tree.reload} />
       </div>
       <div class="stack" style=${{ gap: "20px" }}>
-        <section class="panel stack" aria-label="What is there"><h2>What is there</h2>
-          <${Things} things=${now.state.things} slot=${slot} setSlot=${setSlot} />
+        ${!world.state && html`<${Recorded} world=${world} />`}
+        ${world.state && html`<section class="panel stack" aria-label="What is there"><h2>What is there</h2>
+          <${Things} things=${things} slot=${slot} setSlot=${setSlot} />
           ${thing && html`<${Inspector} thing=${thing} onMove=${(x, y) => moveThing(thing.slot, x, y)} />`}
         </section>
-        <${Talk} world=${world} onChange=${take} things=${now.state.things} />
-        <${WhatIf} world=${world} pause=${() => live.play(false)} things=${now.state.things} onAnswer=${setWhatIf} />
+        <${Talk} world=${world} onChange=${take} things=${things} />
+        <${WhatIf} world=${world} pause=${() => live.play(false)} things=${things} onAnswer=${setWhatIf} />`}
         <section class="panel" aria-label="Branches"><h2
           class="section-title">Branches</h2>${tree.data && html`<${Tree} worlds=${family(tree.data.data, world.id)} here=${world.id} onRemove=${removeBranch} />`}
           </section>
@@ -123,9 +127,33 @@ function Meters({ live }) {
     <span>Time <b data-testid="world-time">${timecode(now.time_s)}</b></span>
     <span>Model <b data-testid="model-ms">${now.model_ms !== undefined ? `${Math.round(now.model_ms)} ms` : "–"}</b></span>
     <span>Round trip <b data-testid="round-trip">${ping ? `${Math.round(ping)} ms` : "–"}</b></span>
-    <span>Reward <b>${trim(now.reward ?? 0)}</b></span>
-    ${now.terminated && html`<span><b>Task done</b></span>`}
+    <span>Reward <b data-testid="world-reward">${trim(now.reward ?? 0)}</b></span>
+    ${now.state && now.terminated && html`<span><b>Task done</b></span>`}
+    ${!now.state && live.endedAt !== null && html`<span data-testid="world-ended">Episode ended at <b>${timecode(live.endedAt)}</b></span>`}
   </div>`;
+}
+
+/** What a recorded world is, and how it is acted in. */
+function Recorded({ world }) {
+  const about = modelNamed(world.model)?.kinema.recorded;
+  const names = Object.keys(world.controls.keys).map((name) => name.replace("Arrow", ""));
+  return html`<section class="panel stack" aria-label="A recorded world" data-testid="recorded-world"><h2>A recorded world</h2>
+    <p>The model learned ${about?.env ? html`<b>${about.env}</b>` : "this environment"} from recordings. It keeps pictures, rewards and ends,
+      and no list of things: nothing can be asked or told in words.</p>
+    <dl class="facts"><dt>Actions</dt><dd>${spaceName(world.controls.space)}</dd>
+      ${names.length > 0 && html`<dt>Keys</dt><dd>${names.join(" ")}</dd>`}
+      <dt>No key held</dt><dd class="mono">${JSON.stringify(world.controls.idle)}</dd>
+      <dt>Recorded at</dt><dd>${trim(world.fps)} frames a second</dd></dl>
+  </section>`;
+}
+
+/** An action space in words. */
+function spaceName({ type, n, edges, shape }) {
+  if (type === "discrete") return `one of ${n}`;
+  if (type === "box") return `${edges.length} number${edges.length === 1 ? "" : "s"}`;
+  if (type === "multi_discrete") return `one each of ${n.join(", ")}`;
+  if (type === "multi_binary") return `${shape.reduce((a, b) => a * b, 1)} switches`;
+  return "several parts";
 }
 
 /** Back in time by a slider. What was done since is forgotten, unless it is kept as a branch. */

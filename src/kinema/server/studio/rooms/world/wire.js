@@ -4,7 +4,7 @@ import { worlds } from "../../api.js";
 import { toast } from "../../store.js";
 import { Note } from "../../components/basics.js";
 import { Countdown } from "../../components/away.js";
-import { Controls, Live } from "./live.js";
+import { Controls, KeyControls, Live } from "./live.js";
 
 /** A world on the wire. What changes with every frame is in `now`. */
 export function useLive(first, canvas) {
@@ -12,6 +12,9 @@ export function useLive(first, canvas) {
   const [wire, setWire] = useState({ state: "connecting" });
   const [playing, setPlaying] = useState(false);
   const [action, setAction] = useState(null);
+  const [key, setKey] = useState(null);
+  /** When the episode of a recorded world last ended, in seconds of the world. */
+  const [endedAt, setEndedAt] = useState(first.terminated ? first.time_s : null);
   const [rate, setRate] = useState(first.fps);
   const [ping, setPing] = useState(null);
   const live = useRef(null);
@@ -25,6 +28,7 @@ export function useLive(first, canvas) {
         target.getContext("2d").drawImage(picture, 0, 0);
         if (told.round_trip_ms) setPing(told.round_trip_ms);
         setNow(told);
+        setEndedAt((before) => (told.terminated ? told.time_s : before !== null && before > told.time_s ? null : before));
       },
       onState: (state, detail) => {
         setWire({ state, detail });
@@ -38,11 +42,13 @@ export function useLive(first, canvas) {
         }
       },
     });
-    controls.current = new Controls((next) => {
+    const act = (next, key = null) => {
       live.current.act(next);
       setAction(next);
-      if (next && !wanted.current) play(true);
-    });
+      setKey(key);
+      if (next !== null && !wanted.current) play(true);
+    };
+    controls.current = first.state ? new Controls((next) => act(next)) : new KeyControls(first.controls.keys, act);
     const hidden = () => document.hidden && play(false);
     const again = () => live.current.again();
     document.addEventListener("visibilitychange", hidden);
@@ -70,7 +76,7 @@ export function useLive(first, canvas) {
     picture.onload = () => canvas.current?.getContext("2d").drawImage(picture, 0, 0, canvas.current.width, canvas.current.height);
     picture.src = worlds.frameUrl(first.id, 4, Date.now());
   };
-  return { now, wire, playing, play, step, action, rate, setFps, ping, controls, adopt, again: () => live.current.again(), close: () => live.current.close() };
+  return { now, wire, playing, play, step, action, pressed: key, endedAt, rate, setFps, ping, controls, adopt, again: () => live.current.again(), close: () => live.current.close() };
 }
 
 /** Says that the wire is cut, when it is tried again, or why it is not. */

@@ -1,0 +1,125 @@
+"""Training a model that films: what a row shows, held-out clips, resuming, and filming with the result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import kinema
+from kinema.cli.main import main
+from kinema.datasets.clip_batches import ClipBatch
+from kinema.errors import InputError
+from kinema.media import Clip
+from kinema.models.dit import DiTInput
+from kinema.models.hub import read_config
+from kinema.training import checkpoint
+from kinema.training.film_lesson import FilmRecipe, draw_film_levels, draw_known, film_loss
+from kinema.training.films import train_video
+
+RECIPE = FilmRecipe(size="nano", frames=4, batch=4, short_side=32, fps=8.0, compile=False)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of a bright square that goes right or down, with a text beside each."""
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(6):
+        frames = np.full((10, 32, 48, 3), 40, np.uint8)
+        for t in range(10):
+            at = 4 + 2 * t
+            rows, columns = (slice(8, 16), slice(at, at + 8)) if number % 2 else (slice(at, at + 8), slice(8, 16))
+            frames[t, rows, columns] = (220, 60, 30 * number)
+        Clip(frames=frames, fps=8.0).save(folder / f"{number}.mp4")
+        (folder / f"{number}.txt").write_text("a square goes " + ("right" if number % 2 else "down"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def film(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_video(clips, out=tmp_path_factory.mktemp("run"), steps=3, recipe=RECIPE)
+
+
+def test_known_frames_are_never_all_and_lie_in_every_way() -> None:
+    known = draw_known(200, 5, torch.Generator().manual_seed(0))
+    assert not known.all(1).any() and known.any(1).float().mean() > 0.9
+    first = (known[:, 0] & ~known[:, -1]).any()
+    last = (~known[:, 0] & known[:, -1]).any()
+    both = (known[:, 0] & known[:, -1] & ~known[:, 2]).any()
+    assert first and last and both
+
+
+def test_rows_have_one_level_or_known_frames_or_levels_of_their_own() -> None:
+    recipe = replace(RECIPE, known_share=0.3, forcing_share=0.3)
+    level = draw_film_levels(recipe, 2000, 6, torch.Generator().manual_seed(0))
+    known = (level == 0).any(1)
+    one = (level == level[:, :1]).all(1)
+    assert 0.25 < known.float().mean() < 0.33
+    assert 0.35 < one.float().mean() < 0.45
+    assert not (level == 0).all(1).any() and level.max() == 1.0
+
+
+def test_known_frames_are_shown_clean_and_not_asked_for() -> None:
+    torch.manual_seed(0)
+    batch = ClipBatch(
+        latents=torch.randn(2, 3, 4, 2, 2), fps=torch.tensor([8.0, 4.0]), text_states=torch.randn(2, 5, 6),
+        text_mask=torch.ones(2, 5, dtype=torch.bool), names=("a", "b"), captions=("a", "b"),
+    )  # fmt: skip
+    level = torch.tensor([[0.0, 1.0, 0.5], [1.0, 0.0, 1.0]])
+    noise, seen = torch.randn(batch.latents.shape), list[DiTInput]()
+
+    def network(given: DiTInput) -> dict[str, Tensor]:
+        seen.append(given)
+        wrong_where_known = (level == 0)[..., None, None, None] * 100.0
+        return {"video": batch.latents + wrong_where_known}
+
+    loss = film_loss(network, batch, level, torch.tensor([True, False]), noise, torch.device("cpu"))
+    assert float(loss) == 0.0
+    given = seen[0]
+    assert torch.equal(given.video[0, 0], batch.latents[0, 0]) and torch.equal(given.video[0, 1], noise[0, 1])
+    torch.testing.assert_close(given.time_s, torch.tensor([[0.0, 0.125, 0.25], [0.0, 0.25, 0.5]]))
+    assert given.text_mask is not None and given.text_mask[0].all() and not given.text_mask[1].any()
+
+
+def test_the_model_films_and_its_card_has_held_out_figures(film: Path, clips: Path) -> None:
+    config = read_config(film)
+    figures = config.trained["figures"]
+    assert {
+        f"{which}_{level:g}" for which in ("held_out", "untrained") for level in (0.25, 0.5, 0.75, 1.0)
+    } == figures.keys()
+    assert config.trained["steps"] == 3 and (film.parent / "films.png").exists()
+    assert "| 0.5 |" in (film / "README.md").read_text()
+    made = kinema.generate("a square goes right", model=str(film), seconds=0.5)[0]
+    assert made.frames.shape == (4, 32, 48, 3)
+
+
+def test_a_run_goes_on_bit_for_bit_and_not_with_other_clips(clips: Path, tmp_path: Path) -> None:
+    train_video(clips, out=tmp_path / "a", steps=4, recipe=RECIPE)
+    train_video(clips, out=tmp_path / "b", steps=2, recipe=RECIPE)
+    train_video(clips, out=tmp_path / "b", steps=4, resume=True, recipe=RECIPE)
+    a, b = (checkpoint.load_checkpoint(tmp_path / name) for name in "ab")
+    assert b["step"] == 4 and all(torch.equal(x, b["model"][name]) for name, x in a["model"].items())
+    (clips / "0.txt").write_text("something else")
+    try:
+        with pytest.raises(InputError, match="other clips than those"):
+            train_video(clips, out=tmp_path / "b", steps=5, resume=True, recipe=RECIPE)
+    finally:
+        (clips / "0.txt").write_text("a square goes down")
+    with pytest.raises(InputError, match="holds a run already"):
+        train_video(clips, out=tmp_path / "a", steps=5, recipe=RECIPE)
+
+
+def test_bad_wishes_get_one_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        (["train", "video"], "needs --data DIR"),
+        (["train", "video", "--data", str(clips), "--size", "M"], "expected one of nano, XXS, XS"),
+        (["train", "video", "--data", str(clips), "--steps", "0"], "0 steps: expected 1 or more"),
+        (["train", "video", "--data", str(clips), "--resume", str(tmp_path)], "holds no checkpoint"),
+    ):
+        assert main(arguments) == 2
+        said = capsys.readouterr().err
+        assert message in said and said.count("\n") == 1
