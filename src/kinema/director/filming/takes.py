@@ -59,6 +59,15 @@ class Handover:
     stops: tuple[CameraStop, ...] = ()
 
 
+def handover_of(clip: Clip) -> Handover:
+    """A take as the shot after it goes on from it, with the camera that its state holds."""
+    if clip.state is None:
+        return Handover(clip=clip)
+    camera, ends = clip.state.camera, (0, clip.num_frames - 1)
+    stops = tuple((i / clip.fps, float(camera[i, 0]), float(camera[i, 1]), float(camera[i, 2])) for i in ends)
+    return Handover(clip=clip, stops=stops)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StagedShot:
     """What a model with a state is given for a shot. pictures: the first pictures, with their state; last: planned ones after its
