@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kinema.director.checking.critic import Critic
 from kinema.director.checking.take_report import check_take
-from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, handover_of, stage_shot
+from kinema.director.filming.stills import staged_stills
+from kinema.director.filming.takes import Handover, TakePlan, film_size, film_take, handover_of
 from kinema.director.next_step import plan_take, use_best
 from kinema.director.production import Production
 from kinema.director.retakes import TakeRecord
@@ -17,6 +18,7 @@ from kinema.engines.ledger import Ledger
 from kinema.engines.native import engine_for
 from kinema.engines.upstream import UpstreamEngine
 from kinema.inference.pipeline import Progress
+from kinema.media import Clip
 from kinema.provenance import Identity
 
 OnTake = Callable[[Shot, TakeRecord], None]
@@ -101,26 +103,24 @@ class Director:
     def film_stills(self) -> list[str]:
         """Make the first picture of every shot, before anything is filmed. Returns the names of the files."""
         script, capabilities = self.production.script, self.engine.capabilities
-        size = film_size(script, capabilities)
-        fps = script.production.fps or capabilities.fps
-        ends: dict[str, Handover] = {}
         names = []
-        for shot in script.shots:
-            if capabilities.state:
-                before = ends.get(shot.goes_on_from or "")
-                staged = stage_shot(script, shot, size, fps, before)
-                ends[shot.id] = Handover(clip=staged.last, stops=staged.stops)
-                still = staged.pictures.cut(slice(-1, None))
-            elif "still" in capabilities.workflows:
-                still = self.engine.film(FilmRequest(workflow="still", prompt=shot.prompt, size=size, seed=shot.seed))[0]
-            else:
-                self.production.log("noted", shot.id, why=f"{capabilities.model} makes no stills")
-                continue
+        for shot, still in staged_stills(script, capabilities) if capabilities.state else self._stills():
             path = self.production.folder / "stills" / f"{shot.id}.png"
             path.parent.mkdir(exist_ok=True)
             still.save(path, force=True)
             names.append(path.name)
         return names
+
+    def _stills(self) -> Iterator[tuple[Shot, Clip]]:
+        """The first picture of every shot, by a model without a state."""
+        script, capabilities = self.production.script, self.engine.capabilities
+        size = film_size(script, capabilities)
+        for shot in script.shots:
+            if "still" in capabilities.workflows:
+                request = FilmRequest(workflow="still", prompt=shot.prompt, size=size, seed=shot.seed)
+                yield shot, self.engine.film(request)[0]
+            else:
+                self.production.log("noted", shot.id, why=f"{capabilities.model} makes no stills")
 
 
 def change_words(plan: TakePlan) -> str:

@@ -11,9 +11,7 @@ from kinema.director.script import Shot
 from kinema.engines import Capabilities
 
 
-def next_step(
-    production: ProductionRecord, capabilities_of: Callable[[Shot], Capabilities]
-) -> tuple[Shot, TakePlan] | None:
+def next_step(production: ProductionRecord, capabilities_of: Callable[[Shot], Capabilities]) -> tuple[Shot, TakePlan] | None:
     """The next take of a production, in the order of its script; shots that need no further one use their best.
 
     Args:

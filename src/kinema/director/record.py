@@ -30,6 +30,11 @@ class ProductionRecord:
         self.script = script
         self._state = state
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """The model, and what is decided about the shots."""
+        return dict(self._state)
+
     # -- storage ---------------------------------------------------------------------------------------------------------
 
     def takes(self, shot: str) -> list[TakeRecord]:

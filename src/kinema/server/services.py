@@ -24,6 +24,7 @@ from kinema.server.jobs.throughput import ThroughputStats
 from kinema.server.library import Library
 from kinema.server.metrics import LOG, Metrics
 from kinema.server.moderation import moderation_from
+from kinema.server.productions.productions import Productions
 from kinema.server.settings import Settings
 from kinema.server.signing import identity_of
 from kinema.server.storage.artifacts import ArtifactStore
@@ -57,6 +58,7 @@ class Services:
         self.database = Database(settings.url, upgrade=True)
         self.database.check_data_folder(self.store.root)
         self.queue = Queue(self.database, retained_s=86400 * settings.retention_days, audit_s=86400 * settings.audit_days)
+        self.productions = Productions(self.database, retained_s=86400 * settings.retention_days)
         self.throughput, self.billing = ThroughputStats(self.database), Billing(self.database)
         self.auth, self.library = Auth(self.database), Library(self.database)
         self.uploads = Uploads(self.store, self.queue, remote=settings.remote, most_bytes=settings.max_upload << 20)
