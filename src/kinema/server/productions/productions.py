@@ -219,8 +219,8 @@ class Productions:
     def _advance(
         self, db: Connection, now: float, production: StoredProduction, *, by_person: bool = False, limit: int | None = None
     ) -> None:
-        """Queue what a production needs next, if it needs anything. by_person: asked for by one, who is told of a used-up quota; else the
-        production waits for one, with that as its error."""
+        """Queue what a production needs next, if it needs anything. by_person: a person asked for it, who is told of a used-up
+        quota; else the production waits for one, with that as its error."""
         if production.job is not None or production.stop_after in ("script", "stills"):
             return
         step = next_step(production, production.capabilities_of)
