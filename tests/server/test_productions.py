@@ -16,6 +16,7 @@ pytest.importorskip("fastapi", reason="needs kinema[serve]")
 from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import func, select
+from tests.director.test_llm import StandIn
 from tests.server.killed import killed
 
 from kinema.director.production import Production
@@ -88,6 +89,12 @@ class Site:
             return int(db.scalar(select(func.count()).select_from(ledger).where(ledger.c.kind == kind)) or 0)
 
 
+@pytest.fixture(scope="module")
+def stand() -> StandIn:
+    """A language model that answers with a script."""
+    return StandIn(["Here it is: " + json.dumps({"shots": [{"id": "s1", "prompt": "a red ball", "framing": "closeup"}]})])
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     data = tmp_path / "data"
@@ -102,6 +109,18 @@ def test_a_story_is_planned(site: Site) -> None:
     assert made["status"] == "planned" and made["title"] == "The box" and made["story"] == story
     assert [shot["id"] for shot in made["shots"]] == ["s1", "s2"] and made["estimate"]["most_takes"] == 2
     assert site.events(made["id"])[0] == "planned"
+
+
+def test_the_language_model_of_the_operator_plans(tmp_path: Path, stand: StandIn) -> None:
+    app = create_app(Settings(data=tmp_path / "data", llm=stand.url, llm_model="small"))
+    with TestClient(app, headers={"authorization": f"Bearer {app.state.services.auth.first()}"}) as client:
+        body = {"story": "A ball is seen.", "llm": True, "stop_after": "script"}
+        made = client.post("/v1/productions", json=body).json()
+        assert made["script"]["shots"][0]["framing"] == "close" and stand.bodies[-1]["model"] == "small"
+        assert stand.bodies[-1]["messages"][1]["content"] == body["story"]
+        stand.answers[:] = ["I would rather not."]
+        refused = client.post("/v1/productions", json=body)
+        assert refused.status_code == 503 and "no valid script" in refused.json()["error"]["message"]
 
 
 def test_a_script_becomes_a_film(site: Site) -> None:
@@ -119,7 +138,9 @@ def test_a_script_becomes_a_film(site: Site) -> None:
     listed = site.client.get("/v1/videos").json()["data"]
     assert [video["id"] for video in listed] == [done["film"]], "the film is a video, takes are not listed"
     film = site.client.get(f"/v1/productions/{made['id']}/film")
-    assert film.status_code == 200 and film.content[4:8] == b"ftyp" and "The%20box.mp4" in film.headers["content-disposition"]
+    assert (
+        film.status_code == 200 and film.content[4:8] == b"ftyp" and "The%20box.mp4" in film.headers["content-disposition"]
+    )
     take = done["shots"][0]["takes"][0]["video"]
     assert site.client.get(f"/v1/videos/{take}/content?variant=thumbnail").status_code == 200
     assert site.client.get(f"/v1/videos/{take}").json()["expires_at"] is None, "takes stay as long as their production"

@@ -155,6 +155,14 @@ SETTINGS = (
     Setting(
         option="any-prompt", help="also film prompts that name nothing a model knows", flag=True, field="any_prompt"
     ),
+    Setting(
+        option="llm", help="the OpenAI-compatible address of a language model that may plan productions", metavar="URL",
+        field="llm",
+    ),
+    Setting(
+        option="llm-model", help="its name there; its key is in KINEMA_LLM_KEY or OPENAI_API_KEY", metavar="NAME",
+        field="llm_model",
+    ),
     Setting(option="allow-urls", help="fetch pictures from public web addresses", flag=True, field="remote"),
     Setting(
         option="allow-private-webhooks", help="deliver webhooks to private addresses too", flag=True,

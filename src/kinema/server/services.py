@@ -73,6 +73,8 @@ class Services:
         self._heavy, self._stranger = CapacityLimiter(HEAVY), CapacityLimiter(1)
         self.webhook_tests = CapacityLimiter(MOST_TESTS)
         """Threads that wait for receivers of webhooks, apart from those that answer requests."""
+        self.planners = CapacityLimiter(2)
+        """Threads that wait for the language model."""
         self._waiting, self._strangers = 0, 0
 
     async def caller(self, connection: HTTPConnection) -> Caller:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
@@ -94,6 +95,8 @@ async def create_production(
         services.queue.note(caller.key_id, "production.created", made.row.id)
         return production_object(services, made)
 
+    if given.llm:
+        return await to_thread.run_sync(work, limiter=services.planners)
     return await services.run_apart(work)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kinema.director.endpoint import ChatEndpoint
+from kinema.director.planning.llm import plan_with_llm
 from kinema.director.planning.planner import PlannedScript, plan_story, with_notes
 from kinema.director.planning.story import read_story
 from kinema.director.script import ProductionSettings, Script, script_from
 from kinema.engines.catalog import capabilities_named
 from kinema.engines.protocol import Capabilities
-from kinema.errors import ApiError
+from kinema.errors import ApiError, EngineError
 from kinema.server.api.errors import refuse
 from kinema.server.api.production_schema import CreateProduction
 from kinema.server.api.video_schema import check_allowed, model_for
@@ -18,6 +20,9 @@ from kinema.server.auth import Caller
 from kinema.server.productions.productions import NewProduction
 from kinema.server.services import Services
 from kinema.server.storage.artifacts import is_id
+
+LLM_TIMEOUT_S = 60.0
+"""How long an answer of the language model may take."""
 
 
 def plan_production(services: Services, caller: Caller, given: CreateProduction) -> NewProduction:
@@ -70,7 +75,16 @@ def _planned(services: Services, given: CreateProduction, capabilities: Capabili
 def _planned_by_llm(
     services: Services, story: str, capabilities: Capabilities, settings: ProductionSettings
 ) -> PlannedScript:
-    raise refuse("llm", True, "false: this server has no language model")
+    """The plan of the operator's language model. 400 if there is none, 503 if it gives no valid script."""
+    url, name = services.settings.llm, services.settings.llm_model
+    if url is None or name is None:
+        raise refuse("llm", True, "false: this server has no language model")
+    try:
+        return plan_with_llm(
+            story, ChatEndpoint(url=url, model=name, timeout_s=LLM_TIMEOUT_S, tries=2), capabilities, settings
+        )
+    except EngineError as error:
+        raise ApiError(503, str(error), code=error.code, headers={"retry-after": "30"}) from None
 
 
 def _settings(given: CreateProduction, title: str) -> ProductionSettings:

@@ -289,7 +289,6 @@ export const productions = {
   reword: (id, shot, prompt) => call("POST", shotAt(id, shot, "reword"), { prompt }),
   remove: (id) => call("DELETE", at("productions", id)),
   stillUrl: (id, shot, stamp) => ROOT + shotAt(id, shot, `still${query({ t: stamp })}`),
-  filmPath: (id, format) => at("productions", id, `/film?format=${format}`),
   filmUrl: (id, format) => ROOT + at("productions", id, `/film?format=${format}`),
 };
 

@@ -1,18 +1,25 @@
 /** One production: its script beside the cards of its shots, what is being made, its film, and its log. */
 import { html, useEffect, useState } from "../../ui.js";
-import { productions, saveFile, videos } from "../../api.js";
+import { productions, videos } from "../../api.js";
 import { attempt, returns } from "../../store.js";
 import { go, href } from "../../router.js";
 import { count, duration, stageName } from "../../format.js";
 import { Button, Empty, Note, Progress, Skeleton } from "../../components/basics.js";
 import { Confirm } from "../../components/confirm.js";
+import { Icon } from "../../components/icons.js";
 import { Player } from "../../components/player.js";
 import { ShotCard } from "./shot.js";
 import { statusName } from "./start.js";
 
 const BUSY_MS = 1000;
 const CALM_MS = 5000;
-const FORMATS = [["otio", "OTIO"], ["edl", "EDL"], ["srt", "SRT"], ["zip", "Zip"]];
+
+/** What can be downloaded of a production at this moment. */
+function formatsOf(production) {
+  const filmed = production.shots_done === production.shots_total;
+  const spoken = production.script.shots.some((shot) => shot.dialogue?.length);
+  return [production.film_is_current && ["mp4", "MP4"], filmed && ["otio", "OTIO"], filmed && ["edl", "EDL"], filmed && spoken && ["srt", "SRT"], ["zip", "Zip"]].filter(Boolean);
+}
 
 export function ProductionPage({ id }) {
   const [production, setProduction] = useState(null);
@@ -51,7 +58,6 @@ export function ProductionPage({ id }) {
     if (now) setProduction(now);
     return now;
   };
-  const spoken = production.script.shots.some((shot) => shot.dialogue?.length);
   return html`<${Head} production=${production} decide=${decide} />
     ${production.error && html`<${Note} testid="production-error">${production.error.message}<//>`}
     <${Making} production=${production} />
@@ -73,10 +79,8 @@ export function ProductionPage({ id }) {
         production=${production} shot=${shot} index=${i} decide=${decide} />`)}</ol>
     </div>
     ${production.status !== "planned" && html`<div class="row downloads" role="group" aria-label="Export">
-      ${production.film_is_current && html`<a class="button" href=${productions.filmUrl(id, "mp4")} download data-testid="export-mp4">MP4</a>`}
-      ${FORMATS.filter(([format]) => format === "zip" || (production.shots_done === production.shots_total && (format !== "srt" || spoken))).map(
-        ([format, name]) => html`<${Button} key=${format} icon="download" onClick=${() => attempt(() => saveFile(productions.filmPath(id, format)))}
-          testid=${`export-${format}`}>${name}<//>`)}</div>`}
+      ${formatsOf(production).map(([format, name]) => html`<a key=${format} class="button" href=${productions.filmUrl(id, format)} download
+        data-testid=${`export-${format}`}><${Icon} name="download" /><span>${name}</span></a>`)}</div>`}
     <${Log} id=${id} version=${production.version} />`;
 }
 
@@ -86,7 +90,7 @@ function Head({ production, decide }) {
   const filming = status === "filming";
   return html`<header class="room-head"><div><p class="crumb"><a href=${href("storyboard")} data-testid="all-productions">Storyboard</a></p>
       <h1 data-testid="production-title">${production.title}</h1>
-      <p><span class=${`badge ${status}`} data-testid="production-status">${statusName(production)}</span>
+      <p><span class=${`state-badge ${status}`} data-testid="production-status">${statusName(production)}</span>
         <span class="quiet"> ${production.shots_done} of ${production.shots_total} shots</span></p></div>
     <div class="row">
       ${filming

@@ -38,7 +38,7 @@ export function ShotCard({ production, shot, index, decide }) {
     ${text.trim() && text !== shot.prompt && html`<div class="row"><${Button} kind="small" testid="shot-reword"
       onClick=${() => decide(() => productions.reword(id, shot.id, text))}>Use these words<//>
       <${Button} kind="quiet small" onClick=${() => setText(shot.prompt)}>Back<//></div>`}
-    ${shot.takes.length > 0 && html`<div class="row takes" role="group" aria-label="Takes">${shot.takes.map((one) => html`<button type="button" key=${one.number}
+    ${shot.takes.length > 0 && html`<div class="row take-row" role="group" aria-label="Takes">${shot.takes.map((one) => html`<button type="button" key=${one.number}
       class=${classes("chip", { on: one === take, used: one.number === shot.used })} aria-pressed=${one === take} onClick=${() => setChosen(one.number)} data-testid="take"
       title=${one.reason || "first take"}>${one.number}<small> ${one.passed ? "passed" : one.score.toFixed(2)}</small></button>`)}</div>`}
     ${take && html`<div class="checks" role="group" aria-label=${`Checks of take ${take.number}`}>${take.checks.map((check, i) => html`<button type="button" key=${i}
@@ -61,9 +61,9 @@ function TakeDialog({ production, shot, open: { take, frame, saw }, onClose }) {
     else handle.current?.play();
   }, []);
   return html`<${Dialog} title=${`${shot.id}, take ${take.number}`} onClose=${onClose} wide testid="take-dialog">
-    <${Player} src=${videos.url(take.video)} fps=${production.fps} frames=${Math.max(Math.round(shot.seconds * production.fps), 1)} size=${production.size}
+    <div class="take-view"><${Player} src=${videos.url(take.video)} fps=${production.fps} frames=${Math.max(Math.round(shot.seconds * production.fps), 1)} size=${production.size}
       autoplay=${false} handle=${handle} label=${`Take ${take.number}`} testid="take-player" />
     ${saw && html`<p data-testid="check-saw"><b>${saw.name}</b>: ${saw.saw}</p>`}
-    ${take.reason && html`<p class="hint">Filmed with another ${take.change}, since ${take.reason}</p>`}
+    ${take.reason && html`<p class="hint">Filmed with another ${take.change}, since ${take.reason}</p>`}</div>
   <//>`;
 }

@@ -19,7 +19,7 @@ export const statusName = (production) => STATUS[production.status] ?? productio
 export function Start() {
   const { data, error, reload } = useLoaded(() => productions.list({ limit: 100 }), []);
   return html`<header class="room-head"><div><h1>Storyboard</h1>
-    <p>Write a story: it is planned in shots, filmed, checked in the pictures, and filmed again where a check fails.
+    <p>Write a story: it is planned in shots, filmed, checked in the pictures, and filmed again where a check fails.${" "}
       <a href=${href("storyboard", "cards")} data-testid="by-cards">Lay out cards instead</a></p></div></header>
     <${Composer} />
     <section aria-label="Productions"><h2 class="section-title">Productions</h2>
@@ -29,7 +29,7 @@ export function Start() {
       <ul class="production-list" data-testid="productions">${(data?.data ?? []).map((one) => html`<li key=${one.id}>
         <a class="panel production-link" href=${href("storyboard", one.id)} data-testid="production-link"><b>${one.title}</b>
           <span class="quiet">${one.shots_done} of ${one.shots_total} shots, ${duration(one.seconds)}, ${one.model}</span>
-          <span class=${`badge ${one.status}`}>${statusName(one)}</span></a></li>`)}</ul>
+          <span class=${`state-badge ${one.status}`}>${statusName(one)}</span></a></li>`)}</ul>
     </section>`;
 }
 
@@ -52,7 +52,7 @@ function Composer() {
       <textarea id="story" class="story-text" placeholder=${EXAMPLE} value=${form.story} data-testid="story"
         onInput=${(event) => set({ story: event.currentTarget.value })}></textarea><//>
     <div class="story-settings">
-      <${Field} label="Title" id="story-title"><input id="story-title" value=${form.title} maxlength="200" placeholder="Untitled"
+      <${Field} label="Title" id="story-title"><input id="story-title" type="text" value=${form.title} maxlength="200" placeholder="Untitled"
         onInput=${(event) => set({ title: event.currentTarget.value })} data-testid="story-title" /><//>
       <${Choice} label="Shape" value=${form.aspect} options=${["1:1", "16:9", "9:16"]} onChange=${(aspect) => set({ aspect })} testid="story-aspect" />
       <${NumberField} label="Takes of a shot" value=${form.takes} min=${1} max=${100} onChange=${(takes) => set({ takes })} testid="story-takes" />
